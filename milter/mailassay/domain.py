@@ -1,0 +1,74 @@
+"""Domain names as DNS and every comparison need them: A-labels, lower case, no final dot."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import idna
+
+MAX_OCTETS = 253  # RFC 1035 section 2.3.4: 255 in wire form
+MAX_LABEL = 63
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+
+
+class BadDomain(ValueError):
+    """The text is no domain name."""
+
+
+class Domain(str):
+    """A domain name in A-label form, lower case, without the final dot (RFC 8616 section 4; RFC 5890).
+
+    It is a ``str``, so it compares, hashes and prints as its text. Underscores are allowed, since selectors and
+    policy records live below such names. Raises :class:`BadDomain` where the text is none.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Domain:
+        return super().__new__(cls, _normalize(text))
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, left to right."""
+        return self.split(".")
+
+    def parents(self) -> list[Domain]:
+        """The names above this one, nearest first, down to the single-label one."""
+        labels = self.labels
+        return [self.rightmost(count) for count in range(len(labels) - 1, 0, -1)]
+
+    def rightmost(self, count: int) -> Domain:
+        """The name made of the ``count`` right-most labels."""
+        return str.__new__(Domain, ".".join(self.labels[-count:]))
+
+    def is_within(self, other: Domain) -> bool:
+        """Is this ``other`` itself or a name below it?"""
+        return self == other or self.endswith("." + other)
+
+
+@lru_cache(maxsize=4096)
+def _normalize(text: str) -> str:
+    name = text.removesuffix(".")
+    # before any conversion: the work of IDNA grows with the length
+    if not name or len(name) > MAX_OCTETS:
+        raise BadDomain("empty or longer than a domain name can be")
+    # IDNA 2003 and UTS 46 take these for full stops (RFC 3490 section 3.1)
+    labels = [_a_label(label) for label in re.split("[.\u3002\uff0e\uff61]", name)]
+    name = ".".join(labels)
+    if len(name) > MAX_OCTETS:
+        raise BadDomain("longer than a domain name can be")
+    return name
+
+
+def _a_label(label: str) -> str:
+    if label.isascii():
+        lower = label.lower()
+    else:
+        try:
+            lower = idna.encode(label, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError) as error:
+            raise BadDomain("a label that IDNA does not allow") from error
+    if not _LABEL.fullmatch(lower):
+        raise BadDomain("an empty, over-long or malformed label")
+    return lower

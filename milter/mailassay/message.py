@@ -1,0 +1,80 @@
+"""A message's header section as bytes: fields in order, found again by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """One header field as it was received (RFC 5322 section 2.2).
+
+    ``value`` is all that follows the colon, leading space included, folded with CRLF, without the final CRLF.
+    """
+
+    name: bytes
+    value: bytes
+
+    @property
+    def unfolded(self) -> bytes:
+        """The value on one line, outer white space gone (RFC 5322 section 2.2.3)."""
+        return self.value.replace(b"\r\n", b"").replace(b"\n", b"").strip()
+
+
+class Headers:
+    """The header fields of one message, top to bottom."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.fields = list(fields)
+        self._places: dict[bytes, list[int]] = {}
+        for place, field in enumerate(self.fields):
+            self._places.setdefault(field.name.lower(), []).append(place)
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def named(self, name: bytes) -> list[Field]:
+        """The fields of that name (any letter case), top to bottom."""
+        return [self.fields[place] for place in self._places.get(name.lower(), ())]
+
+    def place(self, name: bytes, instance: int) -> int | None:
+        """Where the instance-th field of that name, counted from 0 at the bottom, stands from the top."""
+        places = self._places.get(name.lower(), ())
+        return places[-1 - instance] if instance < len(places) else None
+
+
+def crlf(text: bytes) -> bytes:
+    """Lone LF to CRLF; what is CRLF already stays."""
+    return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def split(raw: bytes) -> tuple[Headers, bytes]:
+    """A message file's header fields and body, both with CRLF, read as Postfix reads them.
+
+    The header section ends at the first empty line or at the first line that is neither a field nor a continuation;
+    that line then begins the body. A first line ``From `` (mbox) is passed over, and blanks before the colon are
+    dropped.
+    """
+    text = raw.replace(b"\r\n", b"\n")
+    fields: list[list[bytes]] = []
+    at = 0
+    while at < len(text):
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        line = text[at:end]
+        name, colon, value = line.partition(b":")
+        name = name.rstrip(b" \t")
+        if not line:
+            at = end + 1
+            break
+        if line[:1] in b" \t" and fields:
+            fields[-1].append(line)
+        elif colon and name and all(33 <= octet <= 126 for octet in name):
+            fields.append([name, value])
+        elif not (line.startswith((b"From ", b">From ")) and not fields):
+            break
+        at = end + 1
+    return Headers(Field(name, b"\r\n".join(lines)) for name, *lines in fields), crlf(text[at:])

@@ -1,0 +1,135 @@
+"""What every check may know of DNS: a question, an answer, and who remembers what was asked.
+
+Three layers, each a function from a question to the future of its answer:
+a source (``network.Nameservers``, ``zone.Zone``), ``Cached`` in front of it for the whole process, ``Shared`` for one
+message. A check sees none of them but a ``Resolver``: the ``Budget`` that waits for answers until time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+Clock = Callable[[], float]
+
+
+class Question(NamedTuple):
+    """A name (lower case, no final dot; any text that splits into labels at its dots) and a record type."""
+
+    name: str
+    rdtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DNS says: records, or none although the name exists, or no such name (``exists`` False).
+
+    ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
+    the joined character-strings of one TXT record with one character per octet (latin-1). ``ttl`` in seconds.
+    """
+
+    records: tuple[str, ...] = ()
+    exists: bool = True
+    ttl: int = 0
+
+
+NXDOMAIN = Answer(exists=False)
+NO_DATA = Answer()
+
+
+class DnsTempError(Exception):
+    """No answer could be had: time-out, SERVFAIL, REFUSED, garbage. The text names the question and the trouble."""
+
+
+Source = Callable[[Question], "Future[Answer]"]
+"""Starts a question. The future gives an ``Answer`` or raises ``DnsTempError``, and always ends."""
+
+
+class Resolver(Protocol):
+    """How a check asks. Blocks; raises :class:`DnsTempError`."""
+
+    def __call__(self, name: str, rdtype: str) -> Answer:
+        """The answer for ``name``, letter case and a final dot ignored."""
+
+
+def question(name: str, rdtype: str) -> Question:
+    """The canonical question: one spelling, so that it is asked once."""
+    return Question(name.lower().removesuffix("."), rdtype)
+
+
+class Cached:
+    """The answers of one process: kept as long as their TTL says, at most ``size``, the least used leaving first.
+
+    Questions in flight are shared, so a thousand messages at once ask once. Failures are not kept.
+    """
+
+    def __init__(self, source: Source, size: int, clock: Clock = time.monotonic) -> None:
+        self._source, self._size, self._clock = source, size, clock
+        self._lock = threading.Lock()
+        self._fresh: OrderedDict[Question, tuple[float, Future[Answer]]] = OrderedDict()
+        self._in_flight: dict[Question, Future[Answer]] = {}
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        with self._lock:
+            if kept := self._fresh.get(question):
+                if self._clock() < kept[0]:
+                    self._fresh.move_to_end(question)
+                    return kept[1]
+                del self._fresh[question]
+            if asked := self._in_flight.get(question):
+                return asked
+            future = self._in_flight[question] = self._source(question)
+        # outside the lock: a future that is done already calls back at once
+        future.add_done_callback(lambda done: self._keep(question, done))
+        return future
+
+    def _keep(self, question: Question, done: Future[Answer]) -> None:
+        with self._lock:
+            self._in_flight.pop(question, None)
+            if done.cancelled() or done.exception() or not self._size:
+                return
+            if ttl := done.result().ttl:
+                self._fresh[question] = (self._clock() + ttl, done)
+                while len(self._fresh) > self._size:
+                    self._fresh.popitem(last=False)
+
+
+class Shared:
+    """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._asked: dict[Question, Future[Answer]] = {}
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        future = self._asked.get(question)
+        if future is None:
+            future = self._asked[question] = self._source(question)
+        return future
+
+    def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
+        """Start a question that a check will ask later."""
+        return self(question(name, rdtype))
+
+
+class Budget:
+    """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``), and fails at once after it."""
+
+    def __init__(self, source: Source, deadline: float, clock: Clock = time.monotonic) -> None:
+        self._source, self._deadline, self._clock = source, deadline, clock
+
+    def __call__(self, name: str, rdtype: str) -> Answer:
+        asked = question(name, rdtype)
+        left = self._deadline - self._clock()
+        if left <= 0:
+            raise DnsTempError(f"no time left to ask for {asked.name} {rdtype}")
+        try:
+            return self._source(asked).result(left)
+        except FutureTimeout as error:
+            raise DnsTempError(f"no answer for {asked.name} {rdtype} within the time of the message") from error

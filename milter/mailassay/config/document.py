@@ -1,0 +1,221 @@
+"""A YAML file read by a shape: what its values are, or everything that is wrong with them, each with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import yaml
+
+MAX_OCTETS = 256 * 1024  # of one file
+MAX_DEPTH = 16  # of nested lists and maps; the files need 3
+MAX_SHOWN = 60  # characters of the operator's text in a message
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: the file, where the text that is wrong begins, and what is wrong with it.
+
+    Lines and columns count from 1, columns in characters.
+    """
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; its text is every problem, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Unfit(Exception):
+    """A value that its key cannot have; the text says why."""
+
+
+Value: TypeAlias = Callable[[yaml.Node], Any]
+"""Reads one value. Raises Unfit."""
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """A list of values of one kind."""
+
+    element: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Map(Generic[T]):
+    """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit."""
+
+    make: Callable[..., T]
+    keys: Mapping[str, Shape]
+
+
+Shape: TypeAlias = "Map[Any] | List | Value"
+
+
+def read(path: str, shape: Map[T]) -> tuple[T, list[Problem]]:
+    """What a file says, wrong values left out, and every problem in it. Raises OSError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read(MAX_OCTETS + 1)
+    except ValueError as error:
+        # a NUL or a lone surrogate, which no path can have
+        raise OSError(0, str(error)) from error
+    try:
+        root = _compose(path, octets)
+    except ConfigError as error:
+        return shape.make(), list(error.problems)
+    document = _Document(path, [])
+    made = list(document.fit(root, shape, "")) if root else []
+    return made[0] if made else shape.make(), document.problems
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A file while it is read. ``name`` is the dotted path of keys that led to a node, empty for the root."""
+
+    path: str
+    problems: list[Problem]
+
+    def fit(self, node: yaml.Node, shape: Shape, name: str) -> Iterator[Any]:
+        """The one value of a node; or none, and a problem more."""
+        try:
+            yield self._value(node, shape, name)
+        except Unfit as error:
+            self._wrong(node, f"{name}: {error}" if name else str(error))
+
+    def _wrong(self, node: yaml.Node, message: str) -> None:
+        self.problems.append(problem(self.path, node, message))
+
+    def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
+        if isinstance(shape, Map):
+            return shape.make(**dict(self._pairs(node, shape.keys, name)))
+        if isinstance(shape, List):
+            if not isinstance(node, yaml.SequenceNode):
+                raise unexpected("a list", node)
+            return tuple(value for element in node.value for value in self.fit(element, shape.element, name))
+        return shape(node)
+
+    def _pairs(self, node: yaml.Node, keys: Mapping[str, Shape], name: str) -> Iterator[tuple[str, Any]]:
+        if is_nothing(node):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            raise unexpected("a map", node)
+        prefix = f"{name}." if name else ""
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._wrong(key, f"expected a key, found {_found(key)}")
+            elif key.value not in keys:
+                self._wrong(key, _unknown(key.value, keys, prefix))
+            elif key.value in lines:
+                self._wrong(key, f"duplicate key `{prefix}{key.value}`, first on line {lines[key.value]}")
+            else:
+                lines[key.value] = key.start_mark.line + 1
+                for made in self.fit(value, keys[key.value], prefix + key.value):
+                    yield key.value, made
+
+
+def problem(path: str, node: yaml.Node, message: str) -> Problem:
+    """A problem that begins where the node begins."""
+    return Problem(path, node.start_mark.line + 1, node.start_mark.column + 1, message)
+
+
+def kind(node: yaml.Node) -> str:
+    """What YAML 1.1 takes the node for: ``str``, ``int``, ``float``, ``bool``, ``null``, ``seq``, ``map``, ..."""
+    return node.tag.removeprefix("tag:yaml.org,2002:")
+
+
+def is_nothing(node: yaml.Node) -> bool:
+    """Is there no value, or ``null``, after the key?"""
+    return kind(node) == "null"
+
+
+def unexpected(expected: str, node: yaml.Node) -> Unfit:
+    """Names what was expected and what was found."""
+    return Unfit(f"expected {expected}, found {_found(node)}")
+
+
+def shown(text: str) -> str:
+    """Text of the operator in a message: short, on one line, printable."""
+    text = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return "`" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + "`"
+
+
+def _found(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        return "a list" if isinstance(node, yaml.SequenceNode) else "a map"
+    words = {"int": "the number", "float": "the number", "bool": "the boolean", "timestamp": "the date"}
+    return "nothing" if is_nothing(node) else f"{words.get(kind(node), 'the text')} {shown(node.value)}"
+
+
+def _unknown(key: str, keys: Iterable[str], prefix: str) -> str:
+    near = difflib.get_close_matches(key, keys, 1)
+    hint = f"did you mean `{prefix}{near[0]}`?" if near else "the keys here are " + ", ".join(keys)
+    return f"unknown key {shown(prefix + key)}; {hint}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes plain trees only: without aliases (which can multiply without end), tags, or deep nesting.
+
+    It is the loader in Python, since libyaml overflows the C stack on enough brackets.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            trouble = "anchors and aliases are not supported"
+        elif event.tag is not None:
+            trouble = "tags are not supported"
+        elif self.depth == MAX_DEPTH:
+            trouble = "nested too deeply"
+        else:
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+        raise yaml.MarkedYAMLError(problem=trouble, problem_mark=event.start_mark)
+
+
+def _compose(path: str, octets: bytes) -> yaml.Node | None:
+    """The one document of a file, None if it is empty. Raises ConfigError."""
+    if len(octets) > MAX_OCTETS:
+        raise ConfigError([Problem(path, 1, 1, f"longer than {MAX_OCTETS} octets")])
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        raise _ends_at(path, octets[: error.start].decode(), "not UTF-8 text") from error
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        message = f"the character U+{ord(error.character):04X} is not allowed"
+        raise _ends_at(path, text[: error.position], message) from error
+    try:
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or loader.get_mark()
+        message = ": ".join(text for text in (error.context, error.problem) if text)
+    except (ValueError, OverflowError):
+        # PyYAML converts version numbers and escapes whatever their size
+        mark, message = loader.get_mark(), "a number out of range"
+    raise ConfigError([Problem(path, mark.line + 1, mark.column + 1, message)])
+
+
+def _ends_at(path: str, before: str, message: str) -> ConfigError:
+    """What is wrong stands right after the text ``before``."""
+    return ConfigError([Problem(path, before.count("\n") + 1, len(before) - before.rfind("\n"), message)])

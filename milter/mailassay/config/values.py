@@ -1,0 +1,234 @@
+"""The values that keys may have. Each function reads one node and raises ``Unfit`` where it does not fit.
+
+A plain scalar is read by its text, so that YAML 1.1 does not turn ``no`` into a boolean where an action is meant,
+``0660`` into 432, or an IPv6 address into a number to the base of 60.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal, TypeAlias
+
+import yaml
+
+from ..domain import BadDomain, Domain
+from .document import Unfit, Value, is_nothing, kind, shown, unexpected
+
+MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
+
+Network: TypeAlias = IPv4Network | IPv6Network
+Nameserver: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where Postfix finds us: the ``path`` of a Unix socket, or ``host`` (address or name) and ``port``."""
+
+    kind: Literal["unix", "inet", "inet6"]
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @property
+    def libmilter(self) -> str:
+        """The socket as libmilter spells it: ``unix:/path``, ``inet:8899@127.0.0.1``, ``inet6:8899@::1``."""
+        return f"unix:{self.path}" if self.kind == "unix" else f"{self.kind}:{self.port}@{self.host}"
+
+
+def _scalar(node: yaml.Node, expected: str, kinds: str = "str") -> str:
+    """The text of a scalar of one of the YAML ``kinds``; any kind but null where that is empty."""
+    if not isinstance(node, yaml.ScalarNode) or is_nothing(node) or (kinds and kind(node) not in kinds.split()):
+        raise unexpected(expected, node)
+    text: str = node.value
+    return text
+
+
+def or_nothing(value: Value) -> Value:
+    return lambda node: None if is_nothing(node) else value(node)
+
+
+def one_of(*words: StrEnum) -> Value:
+    def read(node: yaml.Node) -> StrEnum:
+        expected = " | ".join(words)
+        text = _scalar(node, expected, kinds="")
+        for word in words:
+            if word == text:
+                return word
+        raise unexpected(expected, node)
+
+    return read
+
+
+def whole(low: int, high: int, unless: str | None = None) -> Value:
+    """A whole number; or the word ``unless``, which gives None."""
+    expected = f"a whole number from {low} to {high}" + (f" or {unless}" if unless else "")
+
+    def read(node: yaml.Node) -> int | None:
+        if kind(node) == "str" and node.value == unless:
+            return None
+        text = _scalar(node, expected, kinds="int")
+        if not re.fullmatch("0|[1-9][0-9]{0,8}", text) or not low <= int(text) <= high:
+            raise unexpected(expected, node)
+        return int(text)
+
+    return read
+
+
+def seconds(most: int) -> Value:
+    expected = f"a number of seconds, more than 0 and at most {most}"
+
+    def read(node: yaml.Node) -> float:
+        text = _scalar(node, expected, kinds="int float")
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", text) or not 0 < float(text) <= most:
+            raise unexpected(expected, node)
+        return float(text)
+
+    return read
+
+
+def mode(node: yaml.Node) -> int:
+    expected = 'four octal digits such as "0660"'
+    text = _scalar(node, expected, kinds="str int")
+    if not re.fullmatch("0[0-7]{3}", text):
+        raise unexpected(expected, node)
+    return int(text, 8)
+
+
+def group(node: yaml.Node) -> str:
+    text = _scalar(node, "the name of a group")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", text):
+        raise unexpected("the name of a group", node)
+    return text
+
+
+def path(node: yaml.Node) -> yaml.Node:
+    """The node itself: whether the file can be read is known later, and then its place is asked for."""
+    if not _scalar(node, "the path of a file"):
+        raise unexpected("the path of a file", node)
+    return node
+
+
+def authserv_id(node: yaml.Node) -> str:
+    """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); a domain name with U-labels becomes A-labels."""
+    expected = "a domain name or another token of RFC 8601"
+    text = _scalar(node, expected)
+    try:
+        text = text if text.isascii() else Domain(text)
+    except BadDomain as error:
+        raise unexpected(expected, node) from error
+    if not re.fullmatch(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,253}", text):
+        raise unexpected(expected, node)
+    return str(text)
+
+
+def _split_port(text: str) -> tuple[str, str]:
+    """``host``, ``host:port``, ``[host]`` and ``[host]:port`` taken apart; a port that is not there is empty."""
+    if bracketed := re.fullmatch(r"\[([^\[\]]*)\](?::(.+))?", text):
+        return bracketed[1], bracketed[2] or ""
+    host, colon, port = text.partition(":")
+    return (host, port) if colon and port and ":" not in port else (text, "")
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise Unfit(f"expected a port from 1 to 65535, found {shown(text)}")
+    return int(text)
+
+
+def _address(text: str) -> str | None:
+    """An IP address in its short form; None if it is none. A zone (``%eth0``) is no part of an address."""
+    try:
+        return None if "%" in text else str(ip_address(text))
+    except ValueError:
+        return None
+
+
+def nameserver(node: yaml.Node) -> Nameserver:
+    host, port = _split_port(_scalar(node, "an IP address", kinds=""))
+    address = _address(host)
+    if address is None:
+        raise unexpected("an IP address such as 127.0.0.1, 127.0.0.1:5353 or [::1]:5353", node)
+    return address, _port(port) if port else 53
+
+
+def network(node: yaml.Node) -> Network:
+    expected = "a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
+    text = _scalar(node, expected, kinds="")
+    # the library also takes masks, and one and the same text can be two of them
+    if "%" in text or not re.fullmatch("[^/]+(/[0-9]{1,3})?", text):
+        raise unexpected(expected, node)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise unexpected(expected, node) from error
+    if isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped):
+        # clients with such addresses are known by their IPv4 address
+        raise Unfit(f"{shown(text)} is IPv4 inside IPv6; write {inner}/{network.prefixlen - 96}")
+    if ip_address(text.partition("/")[0]) != network[0]:
+        raise Unfit(f"{shown(text)} is an address inside a network; the network is {network}")
+    return network
+
+
+def listen(node: yaml.Node) -> Listen:
+    expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"
+    scheme, _, rest = _scalar(node, expected).partition(":")
+    if scheme in ("unix", "local"):
+        if not rest.startswith("/") or rest.endswith("/") or not rest.isprintable():
+            raise Unfit(f"expected the absolute path of a socket, found {shown(rest)}")
+        if len(rest.encode()) > MAX_SOCKET_PATH:
+            raise Unfit(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} octets")
+        return Listen("unix", path=rest)
+    if scheme not in ("inet", "inet6") or not rest:
+        raise unexpected(expected, node)
+    port, at, host = rest.partition("@")
+    if at:
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    elif rest.isdigit():
+        # libmilter would listen on every address
+        host = "127.0.0.1" if scheme == "inet" else "::1"
+    else:
+        host, port = _split_port(rest)
+    return _inet(scheme == "inet6", host, _port(port))
+
+
+def _inet(only_ipv6: bool, host: str, port: int) -> Listen:
+    if address := _address(host):
+        if only_ipv6 and ":" not in address:
+            raise Unfit(f"expected an IPv6 address after inet6:, found {address}")
+        return Listen("inet6" if ":" in address else "inet", host=address, port=port)
+    try:
+        name = Domain(host)
+    except BadDomain:
+        name = None
+    if not name or name.labels[-1].isdigit():
+        raise Unfit(f"expected an IP address or the name of a host, found {shown(host)}")
+    return Listen("inet6" if only_ipv6 else "inet", host=str(name), port=port)
+
+
+_STRUCTURAL = re.compile(
+    "(arc|content|dkim2?|list|resent)-.*|authentication-results|bcc|cc|comments|date|delivered-to|from|in-reply-to"
+    "|keywords|message-id|message-instance|mime-version|received(-spf)?|references|reply-to|return-path|sender"
+    "|subject|to",
+    re.IGNORECASE,
+)
+
+
+def header_name(node: yaml.Node) -> str:
+    """RFC 5322 section 3.6.8, but none that means something to mail software already."""
+    text = _scalar(node, "the name of a header field")
+    if not re.fullmatch("[!-9;-~]{1,76}", text):
+        raise unexpected("the name of a header field", node)
+    if _STRUCTURAL.fullmatch(text):
+        raise Unfit(f"{shown(text)} has a meaning of its own in mail; choose a name such as X-Spam-Flag")
+    return text
+
+
+def no_rules(node: yaml.Node) -> tuple[()]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise unexpected("a list", node)
+    if node.value:
+        raise Unfit("rules are not supported yet")
+    return ()

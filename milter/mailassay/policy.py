@@ -1,11 +1,17 @@
-"""The operator's policy: which verdict follows from which evidence."""
+"""The operator's policy: which verdict follows from which evidence. Pure: no clock, no lookups, no logging."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from mailassay.verdict import Action
+from .dmarc import Disposition
+from .domain import BadDomain, Domain
+from .evidence import Evidence
+from .result import Result
+from .verdict import Action, Reply, Verdict
 
 
 class Mode(StrEnum):
@@ -65,3 +71,78 @@ class Policy:
     iprev: IprevActions = IprevActions()
     tag: TagHeaders = TagHeaders()
     rules: tuple[()] = ()
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        """The severest of what the policy's lines ask for; silence is acceptance.
+
+        In monitor mode the action is accept, and what would have been done stands beside it.
+        """
+        finding = max(self._findings(evidence), key=lambda each: each.action.severity, default=_ACCEPTED)
+        if finding.action is Action.ACCEPT:
+            finding = _ACCEPTED
+        reply = None
+        if finding.action in (Action.DEFER, Action.REJECT):
+            enhanced = finding.enhanced
+            if finding.action is Action.REJECT and len(_failed(evidence)) > 1:
+                enhanced = "7.26"  # RFC 7372 section 3.3
+            code, first = (550, 5) if finding.action is Action.REJECT else (451, 4)
+            reply = Reply(code, f"{first}.{enhanced}", finding.text)
+        action = Action.ACCEPT if self.mode is Mode.MONITOR else finding.action
+        return Verdict(action, finding.rule, finding.text, reply, finding.action)
+
+    def _findings(self, evidence: Evidence) -> Iterator["_Finding"]:
+        """What each check's result asks for, by the lines of the policy."""
+        dmarc, spf, iprev = evidence.dmarc, evidence.spf, evidence.iprev
+        author = f" for {dmarc.header_from}" if dmarc.header_from else ""
+        if dmarc.result is Result.FAIL and dmarc.policy is Disposition.REJECT:
+            text = f"Email rejected per DMARC policy{author}"
+            yield _Finding(self.dmarc.reject, "dmarc.reject", "7.1", text)
+        if dmarc.result is Result.FAIL and dmarc.policy is Disposition.QUARANTINE:
+            text = f"Email quarantined per DMARC policy{author}"
+            yield _Finding(self.dmarc.quarantine, "dmarc.quarantine", "7.1", text)
+        if dmarc.result is Result.TEMPERROR:
+            text = f"DMARC policy{author} cannot be determined now"
+            yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", text)
+        if action := _of(self.spf, spf.result):
+            error = spf.result in (Result.PERMERROR, Result.TEMPERROR)
+            text = f"SPF {spf.result}{_for(spf.domain)}"
+            yield _Finding(action, f"spf.{spf.result}", "7.24" if error else "7.23", text)
+        if action := _of(self.iprev, iprev.result):
+            text = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
+            yield _Finding(action, f"iprev.{iprev.result}", "7.25", text)
+
+
+class _Finding(NamedTuple):
+    action: Action
+    rule: str
+    enhanced: str  # status code of RFC 7372 without its class
+    text: str
+
+
+_ACCEPTED = _Finding(Action.ACCEPT, "default", "", "")
+
+
+def _of(actions: SpfActions | IprevActions, result: Result) -> Action | None:
+    """The line for a result word, where there is one."""
+    action: Action | None = getattr(actions, result, None)
+    return action
+
+
+def _for(name: str) -> str:
+    """The name in a reply, where it is a domain name: nothing else a client wrote is sent back."""
+    try:
+        return f" for {Domain(name)}"
+    except BadDomain:
+        return ""
+
+
+def _failed(evidence: Evidence) -> list[str]:
+    """The checks that failed, as RFC 7372 section 3.3 counts them."""
+    dkim = {each.result for each in evidence.dkim}
+    failed = {
+        "iprev": evidence.iprev.result is Result.FAIL,
+        "spf": evidence.spf.result is Result.FAIL,
+        "dkim": Result.FAIL in dkim and Result.PASS not in dkim,
+        "dmarc": evidence.dmarc.result is Result.FAIL,
+    }
+    return [name for name, is_failed in failed.items() if is_failed]

@@ -101,14 +101,18 @@ class Cached:
 
 
 class Shared:
-    """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL."""
+    """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL.
 
-    def __init__(self, source: Source) -> None:
+    ``known`` are the questions of the connection, which its messages need not ask again.
+    """
+
+    def __init__(self, source: Source, known: Shared | None = None) -> None:
         self._source = source
+        self._known = known._asked if known else {}
         self._asked: dict[Question, Future[Answer]] = {}
 
     def __call__(self, question: Question) -> Future[Answer]:
-        future = self._asked.get(question)
+        future = self._asked.get(question) or self._known.get(question)
         if future is None:
             future = self._asked[question] = self._source(question)
         return future

@@ -1,0 +1,208 @@
+"""The Authenticated Received Chain: RFC 8617 section 5.2.
+
+A passing chain is evidence of who handled the message, and never a pass for DMARC by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from dkim.canonicalization import Relaxed
+
+from .dkim import BodyDigest, BodyRequest, Signature
+from .dkim.key import BadKey
+from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
+from .dkim.verify import MAX_KEY_RECORDS, header_digest, usable_key, without_b
+from .domain import Domain
+from .message import Field, Headers
+from .resolver import DnsTempError, Resolver
+from .result import Resinfo, Result
+
+MAX_INSTANCE = 50  # RFC 8617 section 4.2.1
+_SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
+_INSTANCE = re.compile(rb"[0-9]{1,9}")
+_RESULTS_INSTANCE = re.compile(rb"[ \t\r\n]*[iI][ \t\r\n]*=[ \t\r\n]*([0-9]{1,9})[ \t\r\n]*;")
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One ARC set: the three fields of an instance, its two signatures read, and what the seal says of the chain."""
+
+    results: Field
+    message: Signature
+    seal: Signature
+    chain_status: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The sets of a message, instance 1 first. Where ``problem`` is set the chain fails whatever its signatures say."""
+
+    sets: tuple[Set, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """What the chain proves.
+
+    ``sealers`` are the d= of the seals, instance 1 first; only under ``pass`` do they mean anything.
+    ``oldest_pass`` (RFC 8617 section 5.2, step 4) is the lowest instance down to which the message signatures hold,
+    0 where all of them do, None where the chain does not pass.
+    """
+
+    result: Result
+    sealers: tuple[Domain, ...] = ()
+    oldest_pass: int | None = None
+    reason: str = ""
+
+    def resinfo(self, remote_ip: IPv4Address | IPv6Address | None) -> Resinfo:
+        """``arc=`` with the client's address (RFC 8617 section 6)."""
+        properties = [("smtp", "remote-ip", str(remote_ip))] if remote_ip else []
+        if self.oldest_pass is not None:
+            properties.append(("header", "oldest-pass", str(self.oldest_pass)))
+        return Resinfo("arc", self.result, tuple(properties), self.reason)
+
+
+def chain(headers: Headers) -> Chain:
+    """Collect the ARC sets and look at their structure (RFC 8617 section 5.2, steps 1 to 3); never raises."""
+    try:
+        return _collect(headers)
+    except BadSignature as error:
+        return Chain(problem=str(error))
+
+
+def _collect(headers: Headers) -> Chain:
+    found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
+    for name in (_SEAL, _MESSAGE, _RESULTS):
+        for field in headers.named(name):
+            # before the work, not after it: the limit bounds what a sender can make us read
+            if len(found) > 3 * MAX_INSTANCE:
+                raise BadSignature(f"more than {MAX_INSTANCE} sets")
+            tags = {} if name == _RESULTS else tag_list(field.value)
+            instance = _instance(field, tags)
+            if (instance, name) in found:
+                raise BadSignature("two fields of one kind in one set")
+            found[instance, name] = (field, tags)
+    count = max((instance for instance, _ in found), default=0)
+    if len(found) != 3 * count:
+        raise BadSignature("a set is incomplete")
+    sets = []
+    for instance in range(1, count + 1):
+        results, (seal, seal_tags) = found[instance, _RESULTS][0], found[instance, _SEAL]
+        status = seal_tags.get(b"cv", b"").lower()
+        if status != (b"none" if instance == 1 else b"pass"):
+            raise BadSignature(f"the seal of set {instance} says that the chain failed, or says nothing that fits")
+        sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags), status))
+    return Chain(tuple(sets))
+
+
+def _instance(field: Field, tags: Mapping[bytes, bytes]) -> int:
+    if tags:
+        match = _INSTANCE.fullmatch(tags.get(b"i", b""))
+        text = match[0] if match else b"0"
+    else:
+        match = _RESULTS_INSTANCE.match(field.value)
+        text = match[1] if match else b"0"
+    if not 1 <= int(text) <= MAX_INSTANCE:
+        raise BadSignature("an instance number is missing or out of range")
+    return int(text)
+
+
+def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
+    """An ARC-Message-Signature: RFC 8617 section 4.1.2. One that cannot be read keeps its problem."""
+    signature = named(field, tags)
+    try:
+        demand(tags, b"a", b"b", b"bh", b"d", b"h", b"s")
+        signature = covering(proven(signature, tags), tags)
+        if _SEAL in signature.header_names:
+            raise BadSignature("an ARC-Message-Signature covers an ARC-Seal")
+    except BadSignature as error:
+        return replace(signature, problem=str(error))
+    return signature
+
+
+def _seal(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
+    """An ARC-Seal: RFC 8617 section 4.1.3."""
+    signature = named(field, tags)
+    try:
+        demand(tags, b"a", b"b", b"d", b"s")
+        if b"h" in tags:
+            raise BadSignature("an ARC-Seal has an h=")
+        return proven(signature, tags)
+    except BadSignature as error:
+        return replace(signature, problem=str(error))
+
+
+def signatures(chain: Chain) -> list[Signature]:
+    """Every signature of the chain: whose keys to ask for."""
+    return [signature for each in chain.sets for signature in (each.message, each.seal)]
+
+
+def body_requests(chain: Chain) -> list[BodyRequest]:
+    """The body hashes that the chain's message signatures want."""
+    return [each.message.body for each in chain.sets if not each.message.problem]
+
+
+def check(chain: Chain, headers: Headers, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver) -> Arc:
+    """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included."""
+    if chain.problem:
+        return Arc(Result.FAIL, reason=chain.problem)
+    if not chain.sets:
+        return Arc(Result.NONE)
+    if trouble := _message_trouble(chain.sets[-1].message, headers, bodies, resolve):
+        return Arc(Result.FAIL, reason=f"the newest message signature: {trouble}")
+    for instance in range(len(chain.sets), 0, -1):
+        if trouble := _seal_trouble(chain.sets[:instance], resolve):
+            return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}")
+    oldest = len(chain.sets)
+    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, headers, bodies, resolve):
+        oldest -= 1
+    sealers = tuple(each.seal.domain for each in chain.sets if each.seal.domain)
+    return Arc(Result.PASS, sealers, 0 if oldest == 1 else oldest)
+
+
+def _message_trouble(
+    signature: Signature, headers: Headers, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver
+) -> str:
+    """Why an ARC-Message-Signature does not hold; empty where it does."""
+    if signature.problem:
+        return signature.problem
+    body = bodies[signature.body]
+    if signature.body.length is not None and body.hashed < signature.body.length:
+        return "l= is larger than the body"
+    if body.digest != signature.body_hash:
+        return "the body was changed"
+    return _signature_trouble(signature, header_digest(signature, headers), resolve)
+
+
+def _seal_trouble(sets: tuple[Set, ...], resolve: Resolver) -> str:
+    """Why the last set's ARC-Seal does not hold over all the sets (RFC 8617 section 5.1.1); empty where it does."""
+    seal = sets[-1].seal
+    if seal.problem:
+        return seal.problem
+    fields = [field for each in sets for field in (each.results, each.message.field, each.seal.field)]
+    fields[-1] = Field(seal.field.name, without_b(seal.field.value))
+    canonical = Relaxed.canonicalize_headers([(field.name, field.value + b"\r\n") for field in fields])
+    signed = b"".join(name + b":" + value for name, value in canonical).removesuffix(b"\r\n")
+    return _signature_trouble(seal, hashlib.sha256(signed).digest(), resolve)
+
+
+def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver) -> str:
+    try:
+        records = resolve(signature.key_name, "TXT").records
+    except DnsTempError as error:
+        return str(error)
+    trouble = "no key record"
+    for record in records[:MAX_KEY_RECORDS]:
+        try:
+            if usable_key(record, signature).verifies(signature.signature, digest):
+                return ""
+            trouble = "the signature does not fit the header"
+        except BadKey as error:
+            trouble = str(error)
+    return trouble

@@ -1,0 +1,179 @@
+"""The milter events of one SMTP connection, in order, without pymilter: facts go in, an ``Outcome`` comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from . import iprev, spf
+from .config import Settings
+from .evidence import Connection, Evidence, Transaction
+from .header import claimed, render
+from .message import Field, Headers
+from .pipeline import Content, authenticate, resinfos
+from .resolver import Budget, Shared, Source
+from .verdict import Action, Reply, Verdict
+
+AUTHENTICATION_RESULTS = "Authentication-Results"
+MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a message.
+
+    ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
+    last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
+    ``evidence`` is None where the message was not judged. ``seconds`` is what the checks took at the end.
+    """
+
+    verdict: Verdict
+    remove: tuple[tuple[str, int], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    evidence: Evidence | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """``now`` in seconds since 1970, ``monotonic`` for time-outs."""
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True)
+class _Mail:
+    """One transaction under way."""
+
+    transaction: Transaction
+    shared: Shared
+    fields: list[Field] = field(default_factory=list)
+    content: Content | None = None
+
+
+class Conversation:
+    """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``."""
+
+    def __init__(
+        self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()
+    ) -> None:
+        """``authserv_id`` is the MTA's name for itself, for where the settings have none."""
+        self._settings, self._source, self._clocks = settings, source, clocks
+        self.authserv_id = settings.authserv_id or authserv_id
+        self._client_ip: IPv4Address | IPv6Address | None = None
+        self._local = False
+        self._helo = ""
+        self._shared = Shared(source)
+        self._mail: _Mail | None = None
+
+    def connect(self, client_ip: IPv4Address | IPv6Address | None, *, local: bool = False) -> None:
+        """The client's address; None where the MTA knows none. ``local``: there is no network between."""
+        mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
+        self._client_ip, self._local = mapped or client_ip, local
+        if self._client_ip and not self._unjudged(""):
+            self._shared.prefetch(*iprev.question(self._client_ip))
+
+    def helo(self, name: str) -> None:
+        """HELO or EHLO; a second one replaces the first."""
+        self._helo = name
+        if not self._unjudged(""):
+            self._prefetch_spf(self._shared, name)
+
+    def mail_from(self, address: str, login: str = "") -> None:
+        """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
+        transaction = Transaction(_reverse_path(address), login)
+        shared = Shared(self._source, self._shared)
+        self._mail = _Mail(transaction, shared)
+        if not self._unjudged(login) and (domain := transaction.mail_from_domain):
+            self._prefetch_spf(shared, domain)
+            shared.prefetch(f"_dmarc.{domain}", "TXT")
+
+    def recipient(self, address: str) -> None:
+        """RCPT."""
+        mail = self._current()
+        if len(mail.transaction.recipients) < MAX_RECIPIENTS:
+            recipients = (*mail.transaction.recipients, address.strip("<>"))
+            mail.transaction = replace(mail.transaction, recipients=recipients)
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """One header field, the value as received but for its line ends, which may be LF."""
+        value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        self._current().fields.append(Field(name, value))
+
+    def end_of_headers(self) -> None:
+        """The header section is complete."""
+        mail = self._current()
+        if not self._unjudged(mail.transaction.login):
+            mail.content = Content(Headers(mail.fields))
+            mail.content.prefetch(mail.shared)
+
+    def body(self, chunk: bytes) -> bool:
+        """A piece of the body. False: nothing more of it is needed."""
+        content = self._current().content
+        if content is None or not content.body.hungry:
+            return False
+        content.body.update(chunk)
+        return content.body.hungry
+
+    def end_of_message(self) -> Outcome:
+        """Judge the message."""
+        mail, self._mail = self._current(), None
+        headers = Headers(mail.fields)
+        tag = self._settings.policy.tag.verdict
+        remove = (
+            *((AUTHENTICATION_RESULTS, instance) for instance in claimed(headers, self.authserv_id)),
+            *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
+        )
+        if because := self._unjudged(mail.transaction.login):
+            return Outcome(Verdict(Action.ACCEPT, because, would=Action.ACCEPT), remove)
+        if self._client_ip is None:
+            reply = Reply(451, "4.7.1", "The client's address is not known")
+            return Outcome(Verdict(Action.DEFER, "no_client_address", reply.text, reply, Action.DEFER), remove)
+        started = self._clocks.monotonic()
+        content = mail.content or Content(headers)
+        resolve = Budget(mail.shared, started + self._settings.message_timeout, self._clocks.monotonic)
+        connection = Connection(self._client_ip, self._helo)
+        evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now())
+        verdict = self._settings.policy.decide(evidence)
+        field_value = render(self.authserv_id, resinfos(connection, evidence))
+        add = [(AUTHENTICATION_RESULTS, field_value)]
+        if verdict.action is Action.TAG:
+            add.append((self._settings.policy.tag.flag, "YES"))
+            add.append((tag, f"{verdict.would}; rule={verdict.rule}"))
+        seconds = self._clocks.monotonic() - started
+        return Outcome(verdict, remove, tuple(add), evidence, seconds)
+
+    def abort(self) -> None:
+        """RSET, or a transaction that came to nothing."""
+        self._mail = None
+
+    def _current(self) -> _Mail:
+        if self._mail is None:
+            raise RuntimeError("a message event without MAIL")
+        return self._mail
+
+    def _unjudged(self, login: str) -> str:
+        """Why messages of this client are not judged; empty where they are."""
+        if self._local:
+            return "local"
+        if self._client_ip and any(self._client_ip in network for network in self._settings.trusted_networks):
+            return "trusted_network"
+        return "authenticated" if login else ""
+
+    @staticmethod
+    def _prefetch_spf(shared: Shared, name: str) -> None:
+        if domain := spf.checkable(name):
+            shared.prefetch(*spf.question(domain))
+
+
+def _reverse_path(address: str) -> str:
+    """The address of a MAIL command without angle brackets and source route (RFC 5321 section 4.1.1.2)."""
+    address = address.strip()
+    if address.startswith("<") and address.endswith(">"):
+        address = address[1:-1]
+    if address.startswith("@") and ":" in address:
+        address = address.partition(":")[2]
+    return address

@@ -1,0 +1,21 @@
+"""DKIM signatures: parsed, their body hashes advanced with the body, verified. RFC 6376, 8301, 8463, 8616.
+
+dkimpy reads the tag lists and canonicalizes header fields. Its ``verify`` is not used: it holds the whole body, cannot
+tell a lookup that failed from a key that is not there, and is laxer than the RFCs in a dozen places (see DESIGN.md).
+"""
+
+from .body import Body, BodyDigest, BodyRequest
+from .signature import Signature, parse, signatures
+from .verify import Dkim, check, resinfos
+
+__all__ = [
+    "Body",
+    "BodyDigest",
+    "BodyRequest",
+    "Dkim",
+    "Signature",
+    "check",
+    "parse",
+    "resinfos",
+    "signatures",
+]

@@ -1,0 +1,97 @@
+"""The key record of a signer: RFC 6376 section 3.6.1, RFC 8463."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from .signature import BadSignature, tag_list
+
+MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
+MAX_RSA_BITS = 8192  # RFC 8301 asks for 4096; what is larger only costs time
+
+
+class BadKey(ValueError):
+    """The record holds no key that may be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key: its type (``rsa``, ``ed25519``), size in bits, and what the record says of its use."""
+
+    kind: str
+    bits: int
+    public: RSAPublicKey | Ed25519PublicKey
+    testing: bool
+    strict: bool
+
+    def verifies(self, signature: bytes, digest: bytes) -> bool:
+        """Is ``signature`` this key's, over the SHA-256 ``digest``?"""
+        try:
+            if isinstance(self.public, RSAPublicKey):
+                self.public.verify(signature, digest, PKCS1v15(), Prehashed(SHA256()))
+            else:
+                self.public.verify(signature, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@lru_cache(maxsize=4096)
+def parse(record: str) -> Key:
+    """Read a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
+    try:
+        tags = tag_list(record.encode("latin-1"))
+    except BadSignature as error:
+        raise BadKey("the key record is no tag=value list") from error
+    if b"v" in tags and (next(iter(tags)) != b"v" or tags[b"v"] != b"DKIM1"):
+        raise BadKey("the key record's v= is not DKIM1 or not first")
+    if b"p" not in tags:
+        raise BadKey("the key record has no p=")
+    hashes = [name.strip() for name in tags.get(b"h", b"sha256").split(b":")]
+    if b"sha256" not in hashes:
+        raise BadKey("the key record's h= does not allow sha256")
+    services = [name.strip() for name in tags.get(b"s", b"*").split(b":")]
+    if not {b"*", b"email"} & set(services):
+        raise BadKey("the key is not for e-mail (s=)")
+    material = re.sub(rb"[ \t\r\n]+", b"", tags[b"p"])
+    if not material:
+        raise BadKey("the key is revoked (p= is empty)")
+    flags = [flag.strip() for flag in tags.get(b"t", b"").split(b":")]
+    kind = tags.get(b"k", b"rsa").decode("latin-1")
+    public = _public_key(kind, material)
+    bits = public.key_size if isinstance(public, RSAPublicKey) else 256
+    return Key(kind, bits, public, b"y" in flags, b"s" in flags)
+
+
+def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
+    try:
+        octets = base64.b64decode(material, validate=True)
+        if kind == "ed25519":
+            return Ed25519PublicKey.from_public_bytes(octets)
+        if kind != "rsa":
+            raise BadKey("the key is of a type that is not known (k=)")
+        # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for
+        public = load_der_public_key(octets)
+    except binascii.Error as error:
+        raise BadKey("the key record's p= is not base64") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if isinstance(error, BadKey):
+            raise
+        raise BadKey("the key cannot be read (p=)") from error
+    if not isinstance(public, RSAPublicKey):
+        raise BadKey("the key is not of the type its k= says")
+    if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
+        raise BadKey(f"the key has {public.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+    return public

@@ -1,0 +1,195 @@
+"""A DKIM-Signature field, parsed: RFC 6376 sections 3.2 and 3.5. ARC's two signatures are read by the same code."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+
+from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
+from dkim.util import DuplicateTag, InvalidTagValueList, parse_tag_value
+
+from ..domain import BadDomain, Domain
+from ..message import Field, Headers
+from .body import BodyRequest
+
+MAX_SIGNATURES = 10
+ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
+"""The algorithms that count, and the key type of each. rsa-sha1 is dead: RFC 8301 section 3.1."""
+
+_SIMPLE = CanonicalizationPolicy.from_c_value(None)
+_WHOLE_SIMPLE = BodyRequest("simple", None)
+_TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+_NUMBER = re.compile(rb"[0-9]{1,76}")
+_WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
+
+
+class BadSignature(ValueError):
+    """The field is no usable signature; the text says why in words of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature field. Where ``problem`` is set it cannot be verified, and the rest is as far as it could be read.
+
+    ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= as written, ``header_names`` are
+    lower case in the order of h=, ``signed_at`` and ``expires`` are seconds since 1970.
+    """
+
+    field: Field
+    problem: str = ""
+    domain: Domain | None = None
+    selector: str = ""
+    identity: str = ""
+    identity_domain: Domain | None = None
+    algorithm: str = ""
+    signature: bytes = b""
+    b_text: str = ""
+    body_hash: bytes = b""
+    body: BodyRequest = _WHOLE_SIMPLE
+    canonicalization: CanonicalizationPolicy = _SIMPLE
+    header_names: tuple[bytes, ...] = ()
+    signed_at: int | None = None
+    expires: int | None = None
+
+    @property
+    def key_name(self) -> str:
+        """Where the key record is: RFC 6376 section 3.6.2.1."""
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+def signatures(headers: Headers, limit: int = MAX_SIGNATURES) -> tuple[Signature, ...]:
+    """The DKIM signatures of a message, from the top, ``limit`` at most."""
+    return tuple(parse(field) for field in headers.named(b"dkim-signature")[:limit])
+
+
+def tag_list(value: bytes) -> dict[bytes, bytes]:
+    """The tags of a tag=value list (RFC 6376 section 3.2), folding removed. Raises :class:`BadSignature`."""
+    try:
+        tags: dict[bytes, bytes] = parse_tag_value(value.replace(b"\r\n", b""))
+    except DuplicateTag as error:
+        raise BadSignature("a tag occurs twice") from error
+    except InvalidTagValueList as error:
+        raise BadSignature("not a tag=value list") from error
+    if not all(_TAG_NAME.fullmatch(name) for name in tags):
+        raise BadSignature("not a tag=value list")
+    return tags
+
+
+def parse(field: Field) -> Signature:
+    """Read a DKIM-Signature field; never raises."""
+    try:
+        tags = tag_list(field.value)
+    except BadSignature as error:
+        return Signature(field, str(error))
+    signature = named(field, tags)
+    if b"i" in tags:
+        identity, identity_domain = _identity(tags[b"i"])
+        signature = replace(signature, identity=identity, identity_domain=identity_domain)
+    elif signature.domain:
+        signature = replace(signature, identity=f"@{signature.domain}", identity_domain=signature.domain)
+    try:
+        demand(tags, b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
+        if tags[b"v"] != b"1":
+            raise BadSignature("v= is not 1")
+        signature = covering(proven(signature, tags), tags)
+        identity_domain = signature.identity_domain
+        if not (identity_domain and signature.domain and identity_domain.is_within(signature.domain)):
+            raise BadSignature("i= is not within d=")
+        if b"from" not in signature.header_names:
+            raise BadSignature("h= does not cover From")
+        if b"q" in tags and b"dns/txt" not in [way.strip() for way in tags[b"q"].split(b":")]:
+            raise BadSignature("q= offers no way to the key that is known")
+    except BadSignature as error:
+        return replace(signature, problem=str(error))
+    return signature
+
+
+def demand(tags: Container[bytes], *names: bytes) -> None:
+    """All these tags must be there."""
+    for name in names:
+        if name not in tags:
+            raise BadSignature(f"{name.decode()}= is missing")
+
+
+def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
+    """What names a signature in a report (d=, s=, a=, the text of b=), as far as it is there; never raises."""
+    try:
+        domain = Domain(tags.get(b"d", b"").decode())
+    except (BadDomain, UnicodeDecodeError):
+        domain = None
+    return Signature(
+        field,
+        domain=domain,
+        selector=text(tags.get(b"s", b"")),
+        algorithm=text(tags.get(b"a", b"")),
+        b_text=text(_WHITE_SPACE.sub(b"", tags.get(b"b", b""))),
+    )
+
+
+def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
+    """With what proves it: a=, b=, the name of the key, t= and x=. Raises :class:`BadSignature`."""
+    if signature.algorithm not in ALGORITHMS:
+        raise BadSignature("a= names an algorithm that is not accepted")
+    if not signature.domain:
+        raise BadSignature("d= is no domain name")
+    try:
+        Domain(signature.key_name)
+    except BadDomain as error:
+        raise BadSignature("s= and d= make no name for a key") from error
+    signed_at = number(tags[b"t"], "t=") if b"t" in tags else None
+    expires = number(tags[b"x"], "x=") if b"x" in tags else None
+    if signed_at is not None and expires is not None and expires <= signed_at:
+        raise BadSignature("x= is not after t=")
+    return replace(signature, signature=base64_value(tags[b"b"], "b="), signed_at=signed_at, expires=expires)
+
+
+def covering(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
+    """With what it covers: c=, l=, bh= and h=. Raises :class:`BadSignature`."""
+    try:
+        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c"))
+    except InvalidCanonicalizationPolicyError as error:
+        raise BadSignature("c= names a canonicalization that is not known") from error
+    return replace(
+        signature,
+        canonicalization=policy,
+        body=BodyRequest(policy.body_algorithm.name.decode(), number(tags[b"l"], "l=") if b"l" in tags else None),
+        body_hash=base64_value(tags[b"bh"], "bh="),
+        header_names=tuple(name.strip().lower() for name in tags[b"h"].split(b":")),
+    )
+
+
+def text(value: bytes) -> str:
+    """Octets a sender wrote, as text for reports."""
+    return value.decode("utf-8", "replace")
+
+
+def base64_value(value: bytes, tag: str) -> bytes:
+    """A base64string with its folding (RFC 6376 section 2.10)."""
+    try:
+        decoded = base64.b64decode(_WHITE_SPACE.sub(b"", value), validate=True)
+    except binascii.Error as error:
+        raise BadSignature(f"{tag} is not base64") from error
+    if not decoded:
+        raise BadSignature(f"{tag} is empty")
+    return decoded
+
+
+def number(value: bytes, tag: str) -> int:
+    """An unsigned decimal of at most 76 digits."""
+    if not _NUMBER.fullmatch(value):
+        raise BadSignature(f"{tag} is not a number")
+    return int(value)
+
+
+def _identity(value: bytes) -> tuple[str, Domain | None]:
+    """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain where it is one."""
+    plain = _WHITE_SPACE.sub(b"", value)
+    decoded = re.sub(rb"=([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), plain)
+    identity = text(decoded)
+    try:
+        return identity, Domain(identity.rpartition("@")[2]) if "@" in identity else None
+    except BadDomain:
+        return identity, None

@@ -1,0 +1,169 @@
+"""Is a signature good? RFC 6376 sections 3.7 and 6.1."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..domain import Domain
+from ..message import Headers
+from ..resolver import DnsTempError, Resolver
+from ..result import Resinfo, Result
+from . import key as keys
+from .body import BodyDigest, BodyRequest
+from .signature import ALGORITHMS, Signature
+
+MAX_KEY_RECORDS = 4  # at one selector: RFC 6376 section 3.6.2.2 leaves several undefined, so each of a few is tried
+CLOCK_TOLERANCE = 3600  # seconds that a signer's clock may be off, for t= and x=
+
+
+@dataclass(frozen=True, slots=True)
+class Dkim:
+    """What one signature proves.
+
+    ``domain`` is d= (None where it is no domain), ``identity`` i=, ``bits`` the key's size. ``testing``: the key says
+    t=y, so the message is to be treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
+    """
+
+    result: Result
+    domain: Domain | None = None
+    identity: str = ""
+    selector: str = ""
+    algorithm: str = ""
+    b_text: str = ""
+    bits: int = 0
+    testing: bool = False
+    partial: bool = False
+    reason: str = ""
+
+
+def check(
+    signature: Signature,
+    headers: Headers,
+    bodies: Mapping[BodyRequest, BodyDigest],
+    resolve: Resolver,
+    now: float,
+) -> Dkim:
+    """Verify one signature. ``now`` in seconds since 1970."""
+
+    def found(result: Result, reason: str = "", key: keys.Key | None = None) -> Dkim:
+        return Dkim(
+            result,
+            signature.domain,
+            signature.identity,
+            signature.selector,
+            signature.algorithm,
+            signature.b_text,
+            key.bits if key else 0,
+            bool(key and key.testing),
+            bool(key and bodies[signature.body].unsigned),
+            reason,
+        )
+
+    if signature.problem:
+        return found(Result.PERMERROR, signature.problem)
+    if signature.signed_at is not None and signature.signed_at > now + CLOCK_TOLERANCE:
+        return found(Result.PERMERROR, "signed in the future (t=)")
+    if signature.expires is not None and signature.expires < now - CLOCK_TOLERANCE:
+        return found(Result.PERMERROR, "the signature has expired (x=)")
+    try:
+        records = resolve(signature.key_name, "TXT").records
+    except DnsTempError as error:
+        return found(Result.TEMPERROR, str(error))
+    if not records:
+        return found(Result.PERMERROR, "no key record")
+    outcome = found(Result.PERMERROR, "no key record")
+    for record in records[:MAX_KEY_RECORDS]:
+        try:
+            key = usable_key(record, signature)
+        except keys.BadKey as error:
+            if outcome.result is Result.PERMERROR:
+                outcome = found(Result.PERMERROR, str(error))
+            continue
+        result, reason = _prove(signature, headers, bodies[signature.body], key)
+        outcome = found(result, reason, key)
+        if result is Result.PASS:
+            break
+    return outcome
+
+
+def usable_key(record: str, signature: Signature) -> keys.Key:
+    """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`."""
+    key = keys.parse(record)
+    if key.kind != ALGORITHMS[signature.algorithm]:
+        raise keys.BadKey("the key is not of the type the signature names (a=, k=)")
+    if key.strict and signature.identity_domain not in (None, signature.domain):
+        raise keys.BadKey("the key does not allow subdomains in i= (t=s)")
+    return key
+
+
+def _prove(signature: Signature, headers: Headers, body: BodyDigest, key: keys.Key) -> tuple[Result, str]:
+    length = signature.body.length
+    if length is not None and body.hashed < length:
+        return Result.PERMERROR, "l= is larger than the body"
+    if body.digest != signature.body_hash:
+        return Result.FAIL, "the body was changed"
+    if not key.verifies(signature.signature, header_digest(signature, headers)):
+        return Result.FAIL, "the signature does not fit the header"
+    if key.testing:
+        return Result.PASS, "the key is being tested (t=y)"
+    if body.unsigned:
+        return Result.PASS, f"{body.unsigned} octets of the body are not signed (l=)"
+    return Result.PASS, ""
+
+
+def header_digest(signature: Signature, headers: Headers) -> bytes:
+    """The SHA-256 over the signed header fields and the signature's own, RFC 6376 section 3.7."""
+    digest = hashlib.sha256()
+    fields = [
+        (headers.fields[place].name, headers.fields[place].value + b"\r\n") for place in _signed(signature, headers)
+    ]
+    own = (signature.field.name, without_b(signature.field.value) + b"\r\n")
+    canonical = signature.canonicalization.canonicalize_headers([*fields, own])
+    for name, value in canonical[:-1]:
+        digest.update(name + b":" + value)
+    name, value = canonical[-1]
+    digest.update(name + b":" + value.removesuffix(b"\r\n"))
+    return digest.digest()
+
+
+def _signed(signature: Signature, headers: Headers) -> Iterator[int]:
+    """The places of the fields that h= names, each name's instances from the bottom (RFC 6376 section 5.4.2)."""
+    taken: dict[bytes, int] = {}
+    # From once more than h= says: a second From that the signer did not see must not hide behind the signature
+    for name in (*signature.header_names, b"from"):
+        place = headers.place(name, taken.get(name, 0))
+        taken[name] = taken.get(name, 0) + 1
+        if place is not None:
+            yield place
+
+
+def without_b(value: bytes) -> bytes:
+    """A signature field's value with the value of its b= tag taken out."""
+    tags = value.split(b";")
+    for at, tag in enumerate(tags):
+        name, equals, _ = tag.partition(b"=")
+        if equals and name.strip() == b"b":
+            tags[at] = name + equals
+    return b";".join(tags)
+
+
+def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:
+    """One clause for each signature, or ``dkim=none``. RFC 8601 section 2.7.1, RFC 6008 for header.b."""
+    if not results:
+        yield Resinfo("dkim", Result.NONE)
+    for result in results:
+        others = [other.b_text for other in results if other is not result and other.b_text != result.b_text]
+        size = 8
+        while size < len(result.b_text) and any(other.startswith(result.b_text[:size]) for other in others):
+            size += 1
+        named = {
+            "d": result.domain or "",
+            "i": result.identity,
+            "s": result.selector,
+            "a": result.algorithm,
+            "b": result.b_text[:size],
+        }
+        properties = tuple(("header", name, value) for name, value in named.items() if value)
+        yield Resinfo("dkim", result.result, properties, result.reason)

@@ -1,0 +1,78 @@
+"""What runs for one message, and in what order: facts in, evidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import arc, dkim, dmarc, iprev, spf
+from .author import author
+from .dmarc import Identifier
+from .domain import BadDomain, Domain
+from .evidence import Connection, Evidence, Transaction
+from .message import Headers
+from .resolver import Resolver, Shared
+from .result import Resinfo
+
+
+class Content:
+    """A message's header section, read once at its end, and the body hashes its signatures ask for."""
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.author = author(headers)
+        self.signatures = dkim.signatures(headers)
+        self.chain = arc.chain(headers)
+        wanted = [signature.body for signature in self.signatures if not signature.problem]
+        self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
+
+    def prefetch(self, shared: Shared) -> None:
+        """Start every question that the header section raises: keys, and the walk for each author domain."""
+        for signature in (*self.signatures, *arc.signatures(self.chain)):
+            if not signature.problem:
+                shared.prefetch(signature.key_name, "TXT")
+        for domain in self.author.domains:
+            for name in dmarc.questions(domain):
+                shared.prefetch(name, "TXT")
+
+
+def authenticate(
+    connection: Connection, transaction: Transaction, content: Content, resolve: Resolver, now: float
+) -> Evidence:
+    """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body."""
+    client_ip, helo, headers = connection.client_ip, connection.helo, content.headers
+    bodies = content.body.finish()
+    found_iprev = iprev.check(client_ip, resolve)
+    spf_helo = spf.check_helo(client_ip, helo, resolve)
+    spf_mail_from = None
+    if transaction.mail_from:
+        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve)
+    found_dkim = tuple(dkim.check(each, headers, bodies, resolve, now) for each in content.signatures)
+    found_arc = arc.check(content.chain, headers, bodies, resolve)
+    identifiers = list(_identifiers(spf_mail_from or spf_helo, found_dkim))
+    found_dmarc = dmarc.check(content.author, identifiers, resolve)
+    return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)
+
+
+def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...]) -> Iterator[Identifier]:
+    """What DMARC may align with (RFC 9989 section 3.2): the MAIL FROM domain and the signing domains."""
+    try:
+        yield Identifier("spf", Domain(found_spf.domain), found_spf.result)
+    except BadDomain:
+        pass
+    for each in found_dkim:
+        # a key in testing makes the message as good as unsigned (RFC 6376 section 3.6.1, t=y), and what l= leaves
+        # open anybody may have written (section 8.2)
+        if each.domain and not each.testing and not each.partial:
+            yield Identifier("dkim", each.domain, each.result)
+
+
+def resinfos(connection: Connection, evidence: Evidence) -> list[Resinfo]:
+    """Every method that ran, in the order of our header field."""
+    found_spf = [each.resinfo() for each in (evidence.spf_mail_from, evidence.spf_helo) if each]
+    return [
+        evidence.iprev.resinfo(),
+        *found_spf,
+        *dkim.resinfos(evidence.dkim),
+        evidence.arc.resinfo(connection.client_ip),
+        dmarc.resinfo(evidence.dmarc),
+    ]

@@ -69,6 +69,11 @@ class Conversation:
         self._shared = Shared(source)
         self._mail: _Mail | None = None
 
+    @property
+    def client(self) -> str:
+        """The client's address for the log; empty where there is none."""
+        return str(self._client_ip or "")
+
     def connect(self, client_ip: IPv4Address | IPv6Address | None, *, local: bool = False) -> None:
         """The client's address; None where the MTA knows none. ``local``: there is no network between."""
         mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
@@ -121,30 +126,33 @@ class Conversation:
     def end_of_message(self) -> Outcome:
         """Judge the message."""
         mail, self._mail = self._current(), None
-        headers = Headers(mail.fields)
+        headers = mail.content.headers if mail.content else Headers(mail.fields)
         tag = self._settings.policy.tag.verdict
         remove = (
             *((AUTHENTICATION_RESULTS, instance) for instance in claimed(headers, self.authserv_id)),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
         if because := self._unjudged(mail.transaction.login):
-            return Outcome(Verdict(Action.ACCEPT, because, would=Action.ACCEPT), remove)
+            # where something was removed, say that nothing was checked
+            add = ((AUTHENTICATION_RESULTS, render(self.authserv_id, [])),) if remove else ()
+            return Outcome(Verdict(Action.ACCEPT, because), remove, add)
         if self._client_ip is None:
             reply = Reply(451, "4.7.1", "The client's address is not known")
             return Outcome(Verdict(Action.DEFER, "no_client_address", reply.text, reply, Action.DEFER), remove)
+        return self._judge(mail, Connection(self._client_ip, self._helo), remove)
+
+    def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
-        content = mail.content or Content(headers)
+        content = mail.content or Content(Headers(mail.fields))
         resolve = Budget(mail.shared, started + self._settings.message_timeout, self._clocks.monotonic)
-        connection = Connection(self._client_ip, self._helo)
         evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now())
-        verdict = self._settings.policy.decide(evidence)
-        field_value = render(self.authserv_id, resinfos(connection, evidence))
-        add = [(AUTHENTICATION_RESULTS, field_value)]
+        policy = self._settings.policy
+        verdict = policy.decide(evidence)
+        add = [(AUTHENTICATION_RESULTS, render(self.authserv_id, resinfos(connection, evidence)))]
         if verdict.action is Action.TAG:
-            add.append((self._settings.policy.tag.flag, "YES"))
-            add.append((tag, f"{verdict.would}; rule={verdict.rule}"))
-        seconds = self._clocks.monotonic() - started
-        return Outcome(verdict, remove, tuple(add), evidence, seconds)
+            add.append((policy.tag.flag, "YES"))
+            add.append((policy.tag.verdict, f"{verdict.would}; rule={verdict.rule}"))
+        return Outcome(verdict, remove, tuple(add), evidence, self._clocks.monotonic() - started)
 
     def abort(self) -> None:
         """RSET, or a transaction that came to nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from . import arc, dkim, dmarc, iprev, spf
 from .author import author
@@ -55,10 +56,8 @@ def authenticate(
 
 def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...]) -> Iterator[Identifier]:
     """What DMARC may align with (RFC 9989 section 3.2): the MAIL FROM domain and the signing domains."""
-    try:
+    with suppress(BadDomain):
         yield Identifier("spf", Domain(found_spf.domain), found_spf.result)
-    except BadDomain:
-        pass
     for each in found_dkim:
         # a key in testing makes the message as good as unsigned (RFC 6376 section 3.6.1, t=y), and what l= leaves
         # open anybody may have written (section 8.2)

@@ -90,7 +90,7 @@ class Policy:
         action = Action.ACCEPT if self.mode is Mode.MONITOR else finding.action
         return Verdict(action, finding.rule, finding.text, reply, finding.action)
 
-    def _findings(self, evidence: Evidence) -> Iterator["_Finding"]:
+    def _findings(self, evidence: Evidence) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
         dmarc, spf, iprev = evidence.dmarc, evidence.spf, evidence.iprev
         author = f" for {dmarc.header_from}" if dmarc.header_from else ""

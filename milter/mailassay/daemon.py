@@ -1,0 +1,216 @@
+"""The service: one socket, worker processes that share it, signals, and what systemd wants to know.
+
+libmilter runs its own threads and signal handling, so each worker is a process in which nothing but libmilter's main
+runs; the parent opens the socket, starts workers, and starts another where one dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+import Milter
+import milter
+
+from . import report
+from .config import Settings
+from .network import Nameservers, system_nameservers
+from .resolver import Cached
+from .session import ACTIONS, Session
+
+_LISTEN_FDS_START = 3  # sd_listen_fds(3)
+_MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
+_MAX_PAUSE = 30.0
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+_log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The socket cannot be opened; the text says which and why."""
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`."""
+    _set_up_logging(settings)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    _register()
+    _open_socket(settings)
+    count = settings.workers or os.cpu_count() or 1
+    _log.info("listening on %s, %d workers", settings.listen.libmilter, count)
+    with _unlinked(settings):
+        return _Parent(settings, count).run()
+
+
+class _Parent:
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._settings, self._count = settings, count
+        self._workers: dict[int, float] = {}  # process id: when it was started
+        self._pause = 0.0
+        self._start_at = 0.0
+
+    def run(self) -> int:
+        for _ in range(self._count):
+            self._start()
+        _notify("READY=1", f"STATUS={self._count} workers")
+        while True:
+            self._reap()
+            if len(self._workers) < self._count and time.monotonic() >= self._start_at:
+                self._start()
+                continue
+            missing = len(self._workers) < self._count
+            wait = max(0.0, self._start_at - time.monotonic()) if missing else 3600.0
+            received = signal.sigtimedwait(_SIGNALS, wait)
+            if received and received.si_signo in (signal.SIGTERM, signal.SIGINT):
+                return self._stop()
+            if received and received.si_signo == signal.SIGHUP:
+                _log.warning("SIGHUP: configuration is read at start; restart the service to read it again")
+
+    def _start(self) -> None:
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            _work(self._settings)
+        self._workers[pid] = time.monotonic()
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            life = time.monotonic() - self._workers.pop(pid)
+            self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
+            self._start_at = time.monotonic() + self._pause
+            _log.error(
+                "worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause
+            )
+
+    def _stop(self) -> int:
+        _notify("STOPPING=1")
+        _log.info("stopping")
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+        for pid in self._workers:
+            os.waitpid(pid, 0)
+        return 0
+
+
+def _describe(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _work(settings: Settings) -> None:
+    """A worker process, from fork to exit."""
+    status = os.EX_SOFTWARE
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        nameservers = settings.nameservers or system_nameservers()
+        source = Cached(Nameservers(nameservers, settings.dns_timeout), settings.cache_size)
+        Milter.factory = lambda: Session(settings, source)
+        milter.main()
+        status = os.EX_OK
+    except Exception:  # noqa: BLE001 - the end of the process
+        _log.exception("worker failed")
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _register() -> None:
+    """What ``Milter.runmilter`` does, but for opening the socket and running, which a fork must come between."""
+    milter.set_connect_callback(Milter.connect_callback)
+    milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
+    milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
+    milter.set_envrcpt_callback(lambda context, *args: context.getpriv().envrcpt_bytes(*args))
+    milter.set_header_callback(lambda context, name, value: context.getpriv().header_bytes(name, value))
+    milter.set_eoh_callback(lambda context: context.getpriv().eoh())
+    milter.set_body_callback(lambda context, chunk: context.getpriv().body(chunk))
+    milter.set_eom_callback(lambda context: context.getpriv().eom())
+    milter.set_abort_callback(lambda context: context.getpriv().abort())
+    milter.set_close_callback(Milter.close_callback)
+    milter.set_flags(ACTIONS)
+    # A HELO name that is not UTF-8 fails inside pymilter, before our code: it then stays empty, and the connection
+    # goes on. Our own callbacks answer for their exceptions themselves.
+    milter.set_exception_policy(Milter.CONTINUE)
+    sys.excepthook = _log_untrapped
+    milter.register(
+        "mailassay",
+        data=lambda context: context.getpriv().data(),
+        unknown=lambda context, command: context.getpriv().unknown(command),
+        negotiate=Milter.negotiate_callback,
+    )
+
+
+def _log_untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    del trace
+    _log.warning("passed over what pymilter cannot decode: %s: %s", kind.__name__, error)
+
+
+def _open_socket(settings: Settings) -> None:
+    listen = settings.listen
+    inherited = _inherited()
+    milter.setconn(f"fd:{inherited}" if inherited else listen.libmilter)
+    try:
+        milter.opensocket(True)
+    except milter.error as error:
+        raise CannotListen(f"cannot listen on {listen.libmilter}: {error}") from error
+    if inherited or listen.kind != "unix":
+        return
+    os.chmod(listen.path, settings.socket_mode)
+    if settings.socket_group:
+        try:
+            os.chown(listen.path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+        except (KeyError, PermissionError) as error:
+            _log.warning(
+                "the socket keeps its group, Postfix may be unable to connect: socket_group %s: %s",
+                settings.socket_group,
+                error,
+            )
+
+
+def _inherited() -> int | None:
+    """The descriptor that systemd's socket activation hands over: sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS", "0") == "0":
+        return None
+    return _LISTEN_FDS_START
+
+
+@contextlib.contextmanager
+def _unlinked(settings: Settings) -> Iterator[None]:
+    """A socket file of our own making goes when the service ends."""
+    try:
+        yield
+    finally:
+        if settings.listen.kind == "unix" and not _inherited():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(settings.listen.path)
+
+
+def _notify(*lines: str) -> None:
+    """Tell systemd, where it listens: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.sendto("\n".join(lines).encode(), address)
+
+
+def _set_up_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    journal = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(report.JsonFormatter() if settings.log_format == "json" else report.TextFormatter(journal))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,96 @@
+"""An outcome in the words of the log line and of ``--json``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any, ClassVar
+
+from .conversation import Outcome
+from .dkim import Dkim
+from .verdict import Action
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
+
+
+class Line:
+    """One message in the log: ``key=value`` pairs, the values quoted as JSON strings where they need it."""
+
+    def __init__(self, queue_id: str, client: str, outcome: Outcome) -> None:
+        self.facts = {"queue_id": queue_id, "client": client, **facts(outcome)}
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={_quoted(value)}" for key, value in self.facts.items() if value not in ("", None))
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    # a sender's words must not look like another pair, another line, or move a terminal's cursor
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def facts(outcome: Outcome) -> dict[str, Any]:
+    """What was found and decided, one flat level."""
+    verdict, evidence = outcome.verdict, outcome.evidence
+    found: dict[str, Any] = {}
+    if evidence:
+        mail_from, dmarc = evidence.spf_mail_from, evidence.dmarc
+        found = {
+            "iprev": evidence.iprev.result,
+            "name": evidence.iprev.name,
+            "spf": evidence.spf.result,
+            "mail_from": mail_from.domain if mail_from else "<>",
+            "spf_helo": evidence.spf_helo.result,
+            "helo": evidence.spf_helo.domain,
+            "dkim": ",".join(map(_signature, evidence.dkim)) or "none",
+            "arc": evidence.arc.result,
+            "dmarc": dmarc.result,
+            "header_from": dmarc.header_from,
+            "policy": dmarc.policy,
+        }
+    found["verdict"] = verdict.action
+    found["rule"] = verdict.rule
+    if verdict.would is not verdict.action:
+        found["would"] = verdict.would
+    if verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT:
+        found["reason"] = verdict.reason
+    found["ms"] = round(outcome.seconds * 1000, 1)
+    return found
+
+
+def _signature(result: Dkim) -> str:
+    return f"{result.result}:{result.domain}" if result.domain else result.result
+
+
+class TextFormatter(logging.Formatter):
+    """For journald and terminals: syslog's priority in front where stderr goes to the journal."""
+
+    _PRIORITIES: ClassVar = {logging.DEBUG: 7, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+    def __init__(self, journal: bool) -> None:
+        super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)s %(message)s")
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._journal:
+            return text
+        # each line of a traceback is a journal entry of its own and needs the priority
+        priority = f"<{self._PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(priority + line for line in text.splitlines())
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {"time": record.created, "level": record.levelname.lower()}
+        line = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(line, Line):
+            entry |= line.facts
+        else:
+            entry["message"] = record.getMessage()
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)

@@ -1,0 +1,191 @@
+"""The pymilter shim: milter callbacks in, milter actions out. Knows no SPF; nothing else knows pymilter."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import Milter
+
+from . import report
+from .config import Settings
+from .conversation import Conversation, Outcome
+from .resolver import Source
+from .verdict import Action
+
+ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.QUARANTINE | Milter.SETSYMLIST
+_MARKER = "X-Mailassay-Marker"
+
+_log = logging.getLogger(__name__)
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+_Callback = Callable[Concatenate["Session", _Arguments], int]
+
+
+def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
+    """An exception is ours to answer for: the message will be deferred, and the daemon lives on."""
+
+    @functools.wraps(callback)
+    def guarded(session: Session, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> int:
+        try:
+            return callback(session, *args, **kwargs)
+        except Exception:  # noqa: BLE001 - libmilter is no place for it
+            _log.exception("queue_id=%s failed at %s; deferred", session.queue_id, callback.__name__)
+            session.failed = True
+            return int(Milter.CONTINUE)
+
+    return guarded
+
+
+@Milter.header_leading_space
+class Session(Milter.Base):  # type: ignore[misc]
+    """One SMTP connection, as pymilter sees it."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._settings, self._source = settings, source
+        self._conversation: Conversation | None = None
+        self.failed = False
+
+    @property
+    def queue_id(self) -> str:
+        """Postfix's queue id, from DATA on; ``-`` before."""
+        return self._macro("i") or "-"
+
+    def negotiate(self, opts: list[int]) -> int:
+        """Ask for the actions and events that are needed and no others."""
+        answer = super().negotiate(opts)
+        opts[0] &= ACTIONS
+        self._actions = opts[0]
+        return int(answer)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.symlist("j", "v")  # type: ignore[untyped-decorator]
+    @_guarded
+    def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
+        """Postfix says who connected; XCLIENT makes it say so again."""
+        del hostname  # Postfix's opinion of the name; ours comes from DNS
+        authserv_id = self._macro("j") or socket.getfqdn()
+        self._conversation = Conversation(self._settings, self._source, authserv_id)
+        client_ip = ip_address(hostaddr[0]) if isinstance(hostaddr, tuple) else None
+        self._conversation.connect(client_ip, local=family == socket.AF_UNIX)
+        return int(Milter.CONTINUE)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.symlist("j")  # type: ignore[untyped-decorator]
+    @_guarded
+    def hello(self, hostname: str) -> int:
+        """HELO or EHLO."""
+        self._talk.helo(hostname)
+        return int(Milter.CONTINUE)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.symlist("{auth_authen}")  # type: ignore[untyped-decorator]
+    @_guarded
+    def envfrom(self, f: str, *args: str) -> int:
+        """MAIL. What went wrong with an earlier message is over."""
+        del args
+        self.failed = False
+        self._talk.mail_from(f, self._macro("{auth_authen}"))
+        return int(Milter.CONTINUE)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.symlist("i")  # type: ignore[untyped-decorator]
+    @_guarded
+    def envrcpt(self, to: str, *args: str) -> int:
+        """RCPT."""
+        del args
+        self._talk.recipient(to)
+        return int(Milter.CONTINUE)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.decode("bytes")  # type: ignore[untyped-decorator]
+    @_guarded
+    def header(self, field: str, value: bytes) -> int:
+        """One header field; the name is text, since Postfix takes nothing but ASCII for one."""
+        self._talk.header(field.encode(), value)
+        return int(Milter.CONTINUE)
+
+    @Milter.noreply  # type: ignore[untyped-decorator]
+    @Milter.symlist("i")  # type: ignore[untyped-decorator]
+    @_guarded
+    def eoh(self) -> int:
+        """End of the header section."""
+        self._talk.end_of_headers()
+        return int(Milter.CONTINUE)
+
+    @_guarded
+    def body(self, blk: bytes) -> int:
+        """A piece of the body; the rest is not sent when no signature asks for it."""
+        hungry = self._talk.body(blk)
+        return int(Milter.CONTINUE if hungry or not self._protocol & Milter.P_SKIP else Milter.SKIP)
+
+    @Milter.symlist("i")  # type: ignore[untyped-decorator]
+    def eom(self) -> int:
+        """End of the message: judge it and say so."""
+        queue_id = self.queue_id
+        try:
+            if self.failed:
+                return self._defer()
+            outcome = self._talk.end_of_message()
+            answer = self._carry_out(outcome)
+        except Exception:  # noqa: BLE001 - libmilter is no place for it
+            _log.exception("queue_id=%s failed at end of message; deferred", queue_id)
+            return self._defer()
+        _log.info("%s", report.Line(queue_id, self._talk.client, outcome))
+        return answer
+
+    @_guarded
+    def abort(self) -> int:
+        """The transaction is over without a message."""
+        if self._conversation:
+            self._conversation.abort()
+        return int(Milter.CONTINUE)
+
+    @property
+    def _talk(self) -> Conversation:
+        if self._conversation is None:
+            raise RuntimeError("an event without CONNECT")
+        return self._conversation
+
+    def _macro(self, name: str) -> str:
+        try:
+            return str(self.getsymval(name) or "")
+        except UnicodeDecodeError:
+            # a login name, at worst: that there is one is what counts
+            return "?"
+
+    def _defer(self) -> int:
+        self.setreply("451", "4.3.0", "Internal error, please try again later")
+        return int(Milter.TEMPFAIL)
+
+    def _carry_out(self, outcome: Outcome) -> int:
+        verdict = outcome.verdict
+        if verdict.reply and verdict.action in (Action.DEFER, Action.REJECT):
+            self.setreply(str(verdict.reply.code), verdict.reply.enhanced, verdict.reply.text)
+            return int(Milter.TEMPFAIL if verdict.action is Action.DEFER else Milter.REJECT)
+        self._change_headers(outcome)
+        if verdict.action is Action.HOLD:
+            self.quarantine(f"mailassay: {verdict.reason} ({verdict.rule})")
+        return int(Milter.CONTINUE)
+
+    def _change_headers(self, outcome: Outcome) -> None:
+        # Postfix before 3.9 does not count the topmost field of the queue file when it looks for the one to delete.
+        # Where an earlier milter has put a field of the same name there, every number is off by one. So a field of
+        # another name goes to the top first, and leaves again when it is no longer the topmost.
+        if outcome.remove:
+            self._insert(_MARKER, "1")
+        for name, instance in sorted(outcome.remove, reverse=True):
+            self.chgheader(name, instance, "")
+        for name, value in reversed(outcome.add):
+            self._insert(name, value)
+        if outcome.remove:
+            self.chgheader(_MARKER, 1, "")
+
+    def _insert(self, name: str, value: str) -> None:
+        # negotiated: the space after the colon is ours to give
+        space = " " if self._protocol & Milter.P_HDR_LEADSPC else ""
+        self.addheader(name, space + value, 0)

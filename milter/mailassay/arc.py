@@ -118,7 +118,7 @@ def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
     signature = named(field, tags)
     try:
         demand(tags, b"a", b"b", b"bh", b"d", b"h", b"s")
-        signature = covering(proven(signature, tags), tags)
+        signature = covering(proven(signature, tags), tags, default=b"relaxed/relaxed")
         if _SEAL in signature.header_names:
             raise BadSignature("an ARC-Message-Signature covers an ARC-Seal")
     except BadSignature as error:

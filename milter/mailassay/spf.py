@@ -113,7 +113,7 @@ class _Query(pyspf.query):  # type: ignore[misc]
         if qtype == "TXT":
             return [[record.encode("latin-1")] for record in records]
         if qtype == "MX":
-            return [(int(preference), host) for preference, host in (record.split() for record in records)]
+            return [(int(preference), host) for preference, _, host in (record.partition(" ") for record in records)]
         return list(records)
 
     def validated_ptrs(self) -> list[str]:

@@ -146,10 +146,10 @@ def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
     return replace(signature, signature=base64_value(tags[b"b"], "b="), signed_at=signed_at, expires=expires)
 
 
-def covering(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
-    """With what it covers: c=, l=, bh= and h=. Raises :class:`BadSignature`."""
+def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
+    """With what it covers: c= (``default`` where it is absent), l=, bh= and h=. Raises :class:`BadSignature`."""
     try:
-        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c"))
+        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default))
     except InvalidCanonicalizationPolicyError as error:
         raise BadSignature("c= names a canonicalization that is not known") from error
     return replace(

@@ -132,7 +132,8 @@ def _signed(signature: Signature, headers: Headers) -> Iterator[int]:
     """The places of the fields that h= names, each name's instances from the bottom (RFC 6376 section 5.4.2)."""
     taken: dict[bytes, int] = {}
     # From once more than h= says: a second From that the signer did not see must not hide behind the signature
-    for name in (*signature.header_names, b"from"):
+    once_more = (b"from",) if b"from" in signature.header_names else ()
+    for name in (*signature.header_names, *once_more):
         place = headers.place(name, taken.get(name, 0))
         taken[name] = taken.get(name, 0) + 1
         if place is not None:

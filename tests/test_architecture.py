@@ -1,0 +1,64 @@
+"""One direction: nothing imports what stands to its right, and only the edge touches the outside."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mailassay
+
+ROOT = Path(mailassay.__file__).parent
+# a room may import from the rooms of earlier lines, and from its own line only where that is said
+FLOORS = [
+    ["result", "verdict", "domain", "message"],
+    ["resolver"],
+    ["author", "iprev", "spf", "dkim"],
+    ["arc", "dmarc"],
+    ["evidence"],
+    ["policy", "header"],
+    ["config"],
+    ["pipeline"],
+    ["conversation"],
+    ["report"],
+    ["explain", "session", "network", "zone"],
+    ["daemon"],
+    ["cli"],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ONLY_IN = {"dns": {"network"}, "Milter": {"session", "daemon"}, "milter": {"daemon"}, "yaml": {"config"}}
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """(room imported from the package or None, library)."""
+    package = ["mailassay", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names = [stem] if node.module else [f"{stem}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield (parts[1] if len(parts) > 1 else None, "") if parts[0] == "mailassay" else (None, parts[0])
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    for imported, library in imports(path):
+        if imported and imported in FLOOR and imported != room(path):
+            assert FLOOR[imported] < FLOOR[room(path)], f"{room(path)} imports {imported}"
+        assert room(path) in ONLY_IN.get(library, {room(path)}), f"{room(path)} imports {library}"
+
+
+def test_every_room_has_its_floor():
+    assert {room(path) for path in FILES} == set(FLOOR)

@@ -1,0 +1,57 @@
+"""Domain names."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.domain import BadDomain, Domain
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Example.COM", "example.com"),
+        ("example.com.", "example.com"),
+        ("com", "com"),
+        ("_dmarc.example.com", "_dmarc.example.com"),
+        ("Bücher.example", "xn--bcher-kva.example"),
+        ("bücher。example", "xn--bcher-kva.example"),
+        ("a" * 63 + ".example", "a" * 63 + ".example"),
+    ],
+)
+def test_normal_form(text, name):
+    assert Domain(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "..", "a..b", ".a", "-a.example", "a-.example", "a b.example", "a" * 64 + ".example",
+     "a." * 127 + "ab", "a\0.example", "a/b.example", "*.example", "[192.0.2.1]", "ü" * 64 + ".example",
+     "\ud800.example", "a@b.example", "a\n.example"],
+)  # fmt: skip
+def test_no_domain(text):
+    with pytest.raises(BadDomain):
+        Domain(text)
+
+
+def test_parents():
+    assert Domain("a.b.example").parents() == ["b.example", "example"]
+    assert Domain("example").parents() == []
+
+
+def test_within():
+    assert Domain("a.example.com").is_within(Domain("example.com"))
+    assert Domain("example.com").is_within(Domain("example.com"))
+    assert not Domain("notexample.com").is_within(Domain("example.com"))
+
+
+@given(text=st.text(max_size=80))
+def test_a_domain_or_an_error(text):
+    try:
+        domain = Domain(text)
+    except BadDomain:
+        return
+    assert Domain(domain) == domain
+    assert domain.isascii()
+    assert domain == domain.lower()
+    assert len(domain) <= 253

@@ -203,7 +203,7 @@ def _compose(path: str, octets: bytes) -> yaml.Node | None:
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
-        message = f"the character U+{ord(error.character):04X} is not allowed"
+        message = f"the character U+{error.character:04X} is not allowed"
         raise _ends_at(path, text[: error.position], message) from error
     try:
         return loader.get_single_node()

@@ -1,0 +1,67 @@
+"""The DNS tree walk: RFC 9989 section 4.10."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..domain import Domain
+from ..resolver import Resolver
+from .record import Record
+
+MAX_QUERIES = 8  # RFC 9989 section 4.10, the first one included
+
+
+def names(domain: Domain) -> list[Domain]:
+    """The names of a walk from ``domain``, which comes first; the walk may stop before the last one."""
+    parents = domain.parents()
+    # of a name of eight labels or more, the second question is for its seven right-most labels
+    return [domain, *parents[-(MAX_QUERIES - 1) :]]
+
+
+def questions(domain: Domain) -> list[str]:
+    """What a walk from ``domain`` asks for, in order, each of type TXT."""
+    return [f"_dmarc.{name}" for name in names(domain)]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The records found on the way up from ``start``: the longest name first."""
+
+    start: Domain
+    records: tuple[tuple[Domain, Record], ...]
+
+    @property
+    def org_domain(self) -> Domain:
+        """The organizational domain (section 4.10.2)."""
+        for name, record in self.records:
+            if record.psd == "n":
+                return name
+            if record.psd == "y" and name != self.start:
+                return self.start.rightmost(len(name.labels) + 1)
+        return self.records[-1][0] if self.records else self.start
+
+    @property
+    def policy(self) -> tuple[Domain, Record] | None:
+        """The record whose policy applies to ``start`` (section 4.10.1): its own, its organization's, its PSD's."""
+        found = dict(self.records)
+        for name in (self.start, self.org_domain):
+            if name in found:
+                return name, found[name]
+        return next(((name, record) for name, record in self.records if record.psd == "y"), None)
+
+
+def record_at(name: Domain, resolve: Resolver) -> Record | None:
+    """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError."""
+    parsed = [record for text in resolve(f"_dmarc.{name}", "TXT").records if (record := Record.parse(text))]
+    return parsed[0] if len(parsed) == 1 else None
+
+
+def walk(domain: Domain, resolve: Resolver) -> Walk:
+    """Collect the records upwards to the first that says where the organization ends. Raises DnsTempError."""
+    records = []
+    for name in names(domain):
+        if record := record_at(name, resolve):
+            records.append((name, record))
+            if record.psd in ("y", "n"):
+                break
+    return Walk(domain, tuple(records))

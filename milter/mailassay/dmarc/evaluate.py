@@ -1,0 +1,147 @@
+"""Does a message pass DMARC, and which policy applies? RFC 9989 sections 4.4, 5.3 and 5.4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ..author import Author
+from ..domain import Domain
+from ..resolver import DnsTempError, Resolver
+from ..result import Resinfo, Result
+from .discovery import Walk, record_at, walk
+from .record import Disposition, Record
+
+MAX_IDENTIFIERS = 20
+
+
+class Identifier(NamedTuple):
+    """A domain that another method authenticated, or could not: ``method`` is ``spf`` or ``dkim``."""
+
+    method: str
+    domain: Domain
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Dmarc:
+    """The result for a message.
+
+    ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
+    lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
+    ``org_domain`` is the author's, where it had to be determined.
+    """
+
+    result: Result
+    header_from: Domain | None = None
+    policy: Disposition | None = None
+    tag: str = ""
+    found_at: Domain | None = None
+    org_domain: Domain | None = None
+    aligned: tuple[Identifier, ...] = ()
+    testing: bool = False
+    reason: str = ""
+
+
+def resinfo(found: Dmarc) -> Resinfo:
+    """``dmarc=`` with the author domain and the policy that applied (RFC 9989 section 9)."""
+    properties = []
+    if found.header_from:
+        properties.append(("header", "from", str(found.header_from)))
+    if found.policy:
+        properties.append(("policy", "dmarc", str(found.policy)))
+    return Resinfo("dmarc", found.result, tuple(properties), "" if found.result is Result.PASS else found.reason)
+
+
+def check(author: Author, identifiers: Sequence[Identifier], resolve: Resolver) -> Dmarc:
+    """Evaluate DMARC. An author that is not one clear domain never passes."""
+    if not author.problem:
+        return _evaluate(author.domains[0], identifiers[:MAX_IDENTIFIERS], resolve)
+    readings = [_evaluate(domain, (), resolve) for domain in author.domains]
+    if not readings:
+        return Dmarc(Result.PERMERROR, reason=author.problem)
+    return replace(_strictest(readings), reason=author.problem)
+
+
+def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
+    """The reading that fails hardest (RFC 9989 section 11.5); one that cannot be had now only yields to reject."""
+
+    def rank(reading: Dmarc) -> int:
+        if reading.policy is Disposition.REJECT:
+            return 4
+        if reading.result is Result.TEMPERROR:
+            return 3
+        return list(Disposition).index(reading.policy) if reading.policy else -1
+
+    strictest = max(readings, key=rank)
+    return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
+
+
+def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver) -> Dmarc:
+    unknown = Dmarc(Result.TEMPERROR, domain)
+    try:
+        # a record of the author domain's own is the policy, whatever stands above it
+        own = record_at(domain, resolve)
+        found = walk(domain, resolve) if own is None else Walk(domain, ((domain, own),))
+        policy = found.policy
+        if policy is None:
+            return Dmarc(Result.NONE, domain, reason="no policy record")
+        name, record = policy
+        if not record.usable:
+            return Dmarc(Result.PERMERROR, domain, found_at=name, reason="the policy record is improper")
+        tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
+    except DnsTempError as error:
+        return replace(unknown, reason=str(error))
+    alignment = _Alignment(domain, record, resolve)
+    aligned = [each for each in identifiers if each.result is Result.PASS and alignment.holds(each)]
+    judged = Dmarc(
+        Result.FAIL,
+        domain,
+        disposition.lowered() if record.testing else disposition,
+        tag,
+        name,
+        alignment.org_domain,
+        tuple(aligned),
+        record.testing,
+    )
+    if aligned:
+        by = ", ".join(f"{each.method} {each.domain}" for each in aligned)
+        return replace(judged, result=Result.PASS, reason=f"aligned: {by}")
+    undecided = [each for each in identifiers if each.result is Result.TEMPERROR and alignment.holds(each)]
+    if alignment.trouble or undecided:
+        reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
+        return replace(unknown, org_domain=alignment.org_domain, reason=reason)
+    return replace(judged, org_domain=alignment.org_domain, reason="no aligned identifier")
+
+
+def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:
+    """np= where the author domain does not exist, else sp= (RFC 9989 section 4.7). Raises DnsTempError."""
+    # NODATA exists (section 3.2.13), so any type tells; without np= it makes no difference
+    exists = record.np is None or resolve(domain, "A").exists
+    return record.below(exists)
+
+
+class _Alignment:
+    """Whether identifiers align with one author domain (RFC 9989 section 4.4); remembers what DNS would not tell."""
+
+    def __init__(self, domain: Domain, record: Record, resolve: Resolver) -> None:
+        self._domain, self._record, self._resolve = domain, record, resolve
+        self.org_domain: Domain | None = None
+        self.trouble = ""
+
+    def holds(self, identifier: Identifier) -> bool:
+        """Is it the same domain, or, where relaxed, of the same organization?"""
+        if identifier.domain == self._domain:
+            return True
+        strict = self._record.strict_spf if identifier.method == "spf" else self._record.strict_dkim
+        # nobody's mail is signed by a top-level domain, and two names below different ones have nothing in common
+        if strict or len(identifier.domain.labels) < 2 or identifier.domain.labels[-1] != self._domain.labels[-1]:
+            return False
+        try:
+            if self.org_domain is None:
+                self.org_domain = walk(self._domain, self._resolve).org_domain
+            return walk(identifier.domain, self._resolve).org_domain == self.org_domain
+        except DnsTempError as error:
+            self.trouble = self.trouble or str(error)
+            return False

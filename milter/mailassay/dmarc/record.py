@@ -1,0 +1,109 @@
+"""A DMARC Policy Record: RFC 9989 sections 4.5, 4.7 and 4.8."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+MAX_OCTETS = 10_000  # of a record that is looked at
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s,!;]+", re.IGNORECASE)
+_VERSION = re.compile(r"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
+
+
+class Disposition(StrEnum):
+    """What a domain owner asks receivers to do with mail that fails (RFC 9989 section 4.7, p=)."""
+
+    NONE = "none"
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+
+    def lowered(self) -> Disposition:
+        """One level less, as t=y asks."""
+        return Disposition.QUARANTINE if self is Disposition.REJECT else Disposition.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record; tags that are absent or make no sense have their defaults.
+
+    ``p``, ``sp`` and ``np`` are None where absent. ``usable`` is False where one of them is not what it may be and no
+    rua= gives the owner a way to learn of it (RFC 9989 section 4.10.1). ``psd`` is ``y``, ``n`` or ``u``.
+    """
+
+    p: Disposition | None = None
+    sp: Disposition | None = None
+    np: Disposition | None = None
+    usable: bool = True
+    psd: str = "u"
+    testing: bool = False
+    strict_dkim: bool = False
+    strict_spf: bool = False
+    rua: tuple[str, ...] = ()
+    ruf: tuple[str, ...] = ()
+    fo: str = "0"
+
+    def for_author(self) -> Disposition:
+        """What it asks for the domain that publishes it."""
+        return self.p or Disposition.NONE
+
+    def below(self, exists: bool) -> tuple[str, Disposition]:
+        """What it asks for a subdomain without a record of its own, and the tag that says so (section 4.7)."""
+        choices = [("sp", self.sp), ("p", self.p)]
+        if not exists:
+            choices.insert(0, ("np", self.np))
+        return next(((tag, value) for tag, value in choices if value), ("p", Disposition.NONE))
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def parse(text: str) -> Record | None:
+        """Read the text of a TXT record; None where it is no DMARC record. Never raises."""
+        # "v" is an ABNF literal, which matches in either case; "DMARC1" must be as it is
+        if len(text) > MAX_OCTETS or not _VERSION.match(text[:1].lower() + text[1:]):
+            return None
+        return _read(_tags(text))
+
+
+def _tags(text: str) -> dict[str, str]:
+    """The tags, names in lower case; the first of a name counts, and what is no tag is passed over (section 4.8)."""
+    tags: dict[str, str] = {}
+    for part in text.split(";"):
+        name, equals, value = part.partition("=")
+        if equals:
+            tags.setdefault(name.strip(" \t").lower(), value.strip(" \t"))
+    return tags
+
+
+def _read(tags: Mapping[str, str]) -> Record:
+    rua, ruf = (_uris(tags.get(name, "")) for name in ("rua", "ruf"))
+    asked = {name: _disposition(tags.get(name)) for name in ("p", "sp", "np")}
+    # a policy that cannot be read, or a record without one, asks for nothing, and only counts if reports are wanted
+    proper = asked["p"] is not None and all(asked[name] for name in ("sp", "np") if name in tags)
+    if not proper:
+        asked = {"p": Disposition.NONE, "sp": None, "np": None}
+    psd = tags.get("psd", "u").lower()
+    return Record(
+        asked["p"],
+        asked["sp"],
+        asked["np"],
+        usable=proper or bool(rua) or "p" not in tags,
+        psd=psd if psd in ("y", "n") else "u",
+        testing=tags.get("t", "").lower() == "y",
+        strict_dkim=tags.get("adkim", "").lower() == "s",
+        strict_spf=tags.get("aspf", "").lower() == "s",
+        rua=rua,
+        ruf=ruf,
+        fo=tags.get("fo", "0"),
+    )
+
+
+def _disposition(value: str | None) -> Disposition | None:
+    return next((each for each in Disposition if each == (value or "").lower()), None)
+
+
+def _uris(value: str) -> tuple[str, ...]:
+    """The URIs of rua= or ruf=, a size limit of RFC 7489 ("!10m") cut off."""
+    found = (_URI.match(each.strip(" \t")) for each in value.split(","))
+    return tuple(match[0] for match in found if match)

@@ -1,0 +1,62 @@
+"""The client's address and its name agree, forward and backward: RFC 8601 sections 2.7.3 and 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from .domain import BadDomain, Domain
+from .resolver import DnsTempError, Resolver
+from .result import Resinfo, Result
+
+MAX_NAMES = 10  # of one address; what a client's DNS lists beyond is not looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Iprev:
+    """``name`` is the one that leads back to the address, or else the first one that the address has."""
+
+    result: Result
+    client_ip: IPv4Address | IPv6Address
+    name: str = ""
+    reason: str = ""
+
+    def resinfo(self) -> Resinfo:
+        """``iprev=`` with the address, and the name as a comment where it is confirmed."""
+        comment = self.name if self.result is Result.PASS else ""
+        return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), self.reason, comment)
+
+
+def question(client_ip: IPv4Address | IPv6Address) -> tuple[str, str]:
+    """What is asked first."""
+    return _unmapped(client_ip).reverse_pointer, "PTR"
+
+
+def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver) -> Iprev:
+    """Does the client's address have a name that leads back to it?"""
+    client_ip = _unmapped(client_ip)
+    try:
+        names = resolve(*question(client_ip)).records[:MAX_NAMES]
+    except DnsTempError as error:
+        return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
+    if not names:
+        return Iprev(Result.PERMERROR, client_ip, reason="the address has no name")
+    trouble = ""
+    for name in names:
+        try:
+            addresses = resolve(Domain(name), "A" if client_ip.version == 4 else "AAAA").records
+        except BadDomain:
+            continue
+        except DnsTempError as error:
+            trouble = trouble or str(error)
+            continue
+        if any(ip_address(address) == client_ip for address in addresses):
+            return Iprev(Result.PASS, client_ip, name)
+    if trouble:
+        return Iprev(Result.TEMPERROR, client_ip, names[0], trouble)
+    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address")
+
+
+def _unmapped(client_ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4 client on an IPv6 socket is an IPv4 client."""
+    return (client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None) or client_ip

@@ -1,0 +1,215 @@
+"""DNS as data: a zone file that answers, for ``check --zone``, the demo and the tests.
+
+One record a line; ``#`` or ``;`` begins a comment outside quotes::
+
+    mx.example              A     192.0.2.1
+    1.2.0.192.in-addr.arpa  PTR   mx.example
+    example.com             MX    10 mx.example
+    example.com             TXT   "v=spf1 " "mx -all"     # character-strings, joined without space
+    www.example.com         CNAME example.com
+    *.wild.example          A     192.0.2.9
+    broken.example          TXT   !                        # SERVFAIL
+    slow.example            TXT   ?                        # no answer
+    there.example           -                              # exists, and has nothing
+
+A file that begins with ``{`` is JSON: ``{owner: {type: [values]}}``, where a TXT value may be a list of
+character-strings, an MX value ``[preference, host]``, and ``"SERVFAIL"`` or ``"TIMEOUT"`` stand for the values,
+the type ``*`` for every type that is not named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+from .resolver import Answer, DnsTempError, Question
+
+DEFAULT_TTL = 300
+MAX_CNAMES = 10
+_TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
+_TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT", "SERVFAIL": "SERVFAIL", "TIMEOUT": "TIMEOUT"}
+_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
+_COMMENT = re.compile(r"\s*(?:[#;].*)?")
+
+
+class ZoneError(ValueError):
+    """A line that cannot be read: ``path:line: what is wrong``."""
+
+    def __init__(self, path: str, line: int, message: str) -> None:
+        super().__init__(f"{path}:{line}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a zone has for a question: the CNAMEs on the way (owner, target), the records, or a trouble.
+
+    ``trouble`` is ``SERVFAIL``, ``TIMEOUT`` or empty; ``exists`` is False where the last name is not there.
+    """
+
+    cnames: tuple[tuple[str, str], ...] = ()
+    records: tuple[str, ...] = ()
+    exists: bool = True
+    trouble: str = ""
+
+
+class Zone:
+    """A zone as a source of answers. Names are compared without case."""
+
+    def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL) -> None:
+        """Read a zone. Raises :class:`ZoneError`."""
+        self.ttl = ttl
+        self._names: dict[str, dict[str, list[str]]] = {}
+        self._troubles: dict[tuple[str, str], str] = {}
+        if text.lstrip().startswith("{"):
+            self._read_json(text, path)
+        else:
+            for number, line in enumerate(text.splitlines(), 1):
+                try:
+                    self._read_line(line)
+                except ValueError as error:
+                    raise ZoneError(path, number, str(error)) from error
+        # every name above another exists as well (RFC 8020)
+        for name in list(self._names):
+            labels = name.split(".")
+            for at in range(1, len(labels)):
+                self._names.setdefault(".".join(labels[at:]), {})
+
+    @classmethod
+    def load(cls, path: str, ttl: int = DEFAULT_TTL) -> Zone:
+        """Read a zone file. Raises :class:`ZoneError`, OSError."""
+        try:
+            return cls(Path(path).read_text("utf-8"), path, ttl)
+        except UnicodeDecodeError as error:
+            raise ZoneError(path, 1, "the file is not UTF-8") from error
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        found = self.lookup(question.name, question.rdtype)
+        if found.trouble:
+            word = "time-out" if found.trouble == "TIMEOUT" else found.trouble
+            future.set_exception(DnsTempError(f"{question.name} {question.rdtype}: {word}"))
+        else:
+            future.set_result(Answer(found.records, found.exists, self.ttl))
+        return future
+
+    def lookup(self, name: str, rdtype: str) -> Found:
+        """What there is for a name and type, CNAMEs followed inside the zone."""
+        name = name.lower().removesuffix(".")
+        cnames: list[tuple[str, str]] = []
+        while True:
+            owner = self._owner(name)
+            if owner is None:
+                return Found(tuple(cnames), exists=False)
+            types = self._names[owner]
+            trouble = self._troubles.get((owner, rdtype))
+            if not trouble and rdtype not in types:
+                trouble = self._troubles.get((owner, "*"))
+            if trouble:
+                return Found(tuple(cnames), trouble=trouble)
+            target = types.get("CNAME", [""])[0]
+            if rdtype in types or not target:
+                return Found(tuple(cnames), tuple(types.get(rdtype, ())))
+            if len(cnames) == MAX_CNAMES or any(target == seen for seen, _ in cnames):
+                return Found((*cnames, (name, target)))
+            cnames.append((name, target))
+            name = target
+
+    def _owner(self, name: str) -> str | None:
+        """The name itself, or the wildcard that stands for it (RFC 4592)."""
+        if name in self._names:
+            return name
+        labels = name.split(".")
+        for at in range(1, len(labels)):
+            above = ".".join(labels[at:])
+            if f"*.{above}" in self._names:
+                return f"*.{above}"
+            if above in self._names:
+                return None
+        return None
+
+    def _read_line(self, line: str) -> None:
+        words = _words(line)
+        if not words:
+            return
+        (owner, _), *rest = words
+        name = owner.lower().removesuffix(".")
+        if rest == [("-", False)]:
+            self._names.setdefault(name, {})
+            return
+        if len(rest) < 2:
+            raise ValueError("expected: name, type, value")
+        rdtype = rest[0][0].upper()
+        values = rest[1:]
+        if len(values) == 1 and values[0][0] in ("!", "?") and not values[0][1]:
+            self._add(name, rdtype, values[0][0])
+        elif rdtype == "TXT":
+            quoted = any(quoted for _, quoted in values)
+            self._add(name, rdtype, ("" if quoted else " ").join(text for text, _ in values))
+        else:
+            self._add(name, rdtype, " ".join(text for text, _ in values))
+
+    def _read_json(self, text: str, path: str) -> None:
+        try:
+            names: Mapping[str, Mapping[str, Any]] = json.loads(text)
+            for owner, types in names.items():
+                name = owner.lower().removesuffix(".")
+                self._names.setdefault(name, {})
+                for rdtype, values in types.items():
+                    for value in [values] if isinstance(values, str) else values:
+                        self._add_json(name, rdtype.upper(), value)
+        except json.JSONDecodeError as error:
+            raise ZoneError(path, error.lineno, error.msg) from error
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise ZoneError(path, 1, f"not {{owner: {{type: [values]}}}}: {error}") from error
+
+    def _add_json(self, name: str, rdtype: str, value: Any) -> None:
+        if rdtype == "TXT" and isinstance(value, list):
+            self._add(name, rdtype, "".join(value))
+        elif rdtype == "MX" and isinstance(value, list):
+            self._add(name, rdtype, f"{value[0]} {value[1]}")
+        elif rdtype in _TYPES or value in _TROUBLES:
+            self._add(name, rdtype, str(value))
+
+    def _add(self, name: str, rdtype: str, value: str) -> None:
+        types = self._names.setdefault(name, {})
+        if value in _TROUBLES:
+            self._troubles[name, rdtype] = _TROUBLES[value]
+        elif rdtype not in _TYPES:
+            raise ValueError(f"type {rdtype} is none of {', '.join(sorted(_TYPES))}")
+        else:
+            types.setdefault(rdtype, []).append(_record(rdtype, value))
+
+
+def _words(line: str) -> list[tuple[str, bool]]:
+    """The words of a line, each with whether it was quoted."""
+    words = []
+    at = 0
+    while match := _WORD.match(line, at):
+        quoted, plain = match.groups()
+        words.append((re.sub(r"\\(.)", r"\1", quoted), True) if plain is None else (plain, False))
+        at = match.end()
+    if not _COMMENT.fullmatch(line, at):
+        raise ValueError("a quote that does not end")
+    return words
+
+
+def _record(rdtype: str, value: str) -> str:
+    """A value in the form that ``Answer`` gives it."""
+    match rdtype:
+        case "A":
+            return str(IPv4Address(value))
+        case "AAAA":
+            return str(IPv6Address(value))
+        case "TXT":
+            return value.encode("utf-8", "surrogatepass").decode("latin-1")
+        case "MX":
+            preference, _, host = value.partition(" ")
+            return f"{int(preference)} {host.strip().lower().removesuffix('.') or '.'}"
+        case _:
+            return value.lower().removesuffix(".")

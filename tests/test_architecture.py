@@ -23,6 +23,7 @@ FLOORS = [
     ["explain", "session", "network", "zone"],
     ["daemon"],
     ["cli"],
+    ["__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {"dns": {"network"}, "Milter": {"session", "daemon"}, "milter": {"daemon"}, "yaml": {"config"}}

@@ -19,6 +19,15 @@ from .verdict import Action
 
 ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.QUARANTINE | Milter.SETSYMLIST
 _MARKER = "X-Mailassay-Marker"
+_MACROS = {
+    Milter.M_CONNECT: "j",
+    Milter.M_HELO: "j",
+    Milter.M_ENVFROM: "{auth_authen}",
+    Milter.M_ENVRCPT: "i",
+    Milter.M_DATA: "i",
+    Milter.M_EOH: "i",
+    Milter.M_EOM: "i",
+}
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
@@ -56,14 +65,20 @@ class Session(Milter.Base):  # type: ignore[misc]
         return self._macro("i") or "-"
 
     def negotiate(self, opts: list[int]) -> int:
-        """Ask for the actions and events that are needed and no others."""
-        answer = super().negotiate(opts)
-        opts[0] &= ACTIONS
-        self._actions = opts[0]
-        return int(answer)
+        """Ask for the actions, events and macros that are needed and no others.
+
+        pymilter's own way with macros (``symlist``) fails on Python 3, and then silently takes whatever is offered.
+        """
+        offered, steps = opts[:2]
+        self._actions = offered & ACTIONS
+        self._protocol = steps & ~self.protocol_mask()
+        opts[:] = [self._actions, self._protocol, 0, 0]
+        if offered & Milter.SETSYMLIST:
+            for stage, macros in _MACROS.items():
+                self._ctx.setsymlist(stage, macros)
+        return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.symlist("j", "v")  # type: ignore[untyped-decorator]
     @_guarded
     def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
         """Postfix says who connected; XCLIENT makes it say so again."""
@@ -75,7 +90,6 @@ class Session(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.symlist("j")  # type: ignore[untyped-decorator]
     @_guarded
     def hello(self, hostname: str) -> int:
         """HELO or EHLO."""
@@ -83,7 +97,6 @@ class Session(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.symlist("{auth_authen}")  # type: ignore[untyped-decorator]
     @_guarded
     def envfrom(self, f: str, *args: str) -> int:
         """MAIL. What went wrong with an earlier message is over."""
@@ -93,7 +106,6 @@ class Session(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.symlist("i")  # type: ignore[untyped-decorator]
     @_guarded
     def envrcpt(self, to: str, *args: str) -> int:
         """RCPT."""
@@ -110,7 +122,6 @@ class Session(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.symlist("i")  # type: ignore[untyped-decorator]
     @_guarded
     def eoh(self) -> int:
         """End of the header section."""
@@ -123,7 +134,6 @@ class Session(Milter.Base):  # type: ignore[misc]
         hungry = self._talk.body(blk)
         return int(Milter.CONTINUE if hungry or not self._protocol & Milter.P_SKIP else Milter.SKIP)
 
-    @Milter.symlist("i")  # type: ignore[untyped-decorator]
     def eom(self) -> int:
         """End of the message: judge it and say so."""
         queue_id = self.queue_id

@@ -1,0 +1,99 @@
+"""`mailassay serve` as a real second process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mailassay
+
+from .dns import DnsServer
+
+AUTHSERV_ID = "mx.receiver.example"
+
+
+class Serve:
+    """The daemon on a unix socket in ``folder``, asking ``dns``; other keys of the configuration as given.
+
+    ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``.
+    """
+
+    def __init__(self, folder: Path, dns: DnsServer, policy: dict[str, Any] | None = None, **config: Any) -> None:
+        self.socket = str(folder / "mailassay.sock")
+        self.config = folder / "mailassay.yaml"
+        self.log = folder / "mailassay.log"
+        settings = {
+            "listen": f"unix:{self.socket}",
+            "socket_mode": "0666",
+            "socket_group": None,
+            "authserv_id": AUTHSERV_ID,
+            "workers": 1,
+            "trusted_networks": ["192.0.2.250/32"],
+            "dns": {"nameservers": [f"{dns.address}:{dns.port}"], "timeout": 0.5},
+            "log": {"level": "info", "format": "json"},
+            **config,
+        }
+        if policy is not None:
+            (folder / "policy.yaml").write_text(json.dumps(policy))
+            settings["policy"] = str(folder / "policy.yaml")
+        self.config.write_text(json.dumps(settings))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Serve:
+        source = str(Path(mailassay.__file__).parents[1])
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mailassay", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": source},
+                start_new_session=True,
+            )
+        self.wait_for("listening on")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process
+        self._process.terminate()
+        try:
+            # libmilter looks every five seconds whether it is to stop
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the parent process."""
+        assert self._process
+        return self._process.pid
+
+    def wait_for(self, text: str, seconds: float = 10.0) -> str:
+        """The log, once it holds a text."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            log = self.log.read_text()
+            if text in log:
+                return log
+            if self._process and self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"{text!r} is not in the log:\n{self.log.read_text()}")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The log so far, an entry a line."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def entry(self, queue_id: str) -> dict[str, Any]:
+        """The line of one message."""
+        self.wait_for(f'"queue_id": "{queue_id}"')
+        return next(entry for entry in self.entries() if entry.get("queue_id") == queue_id)

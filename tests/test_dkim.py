@@ -1,0 +1,276 @@
+"""DKIM signatures, made by dkimpy, verified here. The sections are RFC 6376's where nothing else is said."""
+
+import base64
+import re
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay import dkim
+from mailassay.dkim import key as keys
+from mailassay.dkim.verify import header_digest
+from mailassay.message import Field, split
+from mailassay.resolver import Budget
+from mailassay.result import Result
+from mailassay.zone import Zone
+from tests.lab.sign import ed25519_key, rsa_key
+
+NOW = 1_800_000_000
+MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world\r\n\r\n"
+RSA, ED = rsa_key(), ed25519_key()
+
+
+def verify(message, *records, edit_zone="", **more):
+    """The results for a message, the key records at sel._domainkey.example.com being these."""
+    lines = [f'sel._domainkey.example.com TXT "{record}"' for record in records]
+    resolve = Budget(Zone("\n".join([*lines, edit_zone])), float("inf"), lambda: 0.0)
+    headers, content = split(message)
+    signatures = dkim.signatures(headers, **more)
+    body = dkim.Body(signature.body for signature in signatures if not signature.problem)
+    body.update(content)
+    bodies = body.finish()
+    return [dkim.check(signature, headers, bodies, resolve, NOW) for signature in signatures]
+
+
+def one(message, *records, **more):
+    (found,) = verify(message, *records, **more)
+    return found
+
+
+def resigned(tags, message=MESSAGE, key=RSA):
+    """A message whose signature is right for the tags that dkimpy would not write: signed after the change."""
+    headers, content = split(message)
+    all_tags = {
+        "v": "1", "a": "rsa-sha256", "c": "relaxed/relaxed", "d": "example.com", "s": "sel", "h": "from:to:subject",
+    }  # fmt: skip
+    body = dkim.Body([dkim.BodyRequest("relaxed", None)])
+    body.update(content)
+    all_tags["bh"] = base64.b64encode(body.finish()[dkim.BodyRequest("relaxed", None)].digest).decode()
+    all_tags |= tags
+    value = "; ".join(f"{name}={text}" for name, text in all_tags.items() if text is not None) + "; b="
+    signature = dkim.parse(Field(b"DKIM-Signature", f" {value}AAAA".encode()))
+    private = load_pem_private_key(key.private, None)
+    b = private.sign(header_digest(signature, headers), PKCS1v15(), Prehashed(SHA256()))
+    return b"DKIM-Signature: " + value.encode() + base64.b64encode(b) + b"\r\n" + message
+
+
+@pytest.mark.parametrize("key", [RSA, ED, rsa_key(1024)], ids=["rsa2048", "ed25519", "rsa1024"])
+@pytest.mark.parametrize("header", [b"simple", b"relaxed"])
+@pytest.mark.parametrize("body", [b"simple", b"relaxed"])
+def test_pass(key, header, body):
+    found = one(key.sign(MESSAGE, "example.com", canonicalize=(header, body)), key.record)
+    assert (found.result, found.domain, found.selector) == (Result.PASS, "example.com", "sel")
+    assert found.identity == "@example.com"
+    assert found.bits in (256, 1024, 2048)
+
+
+def test_no_signature():
+    assert verify(MESSAGE) == []
+    assert [each.result for each in dkim.resinfos([])] == [Result.NONE]
+
+
+def signed(**more):
+    return RSA.sign(MESSAGE, "example.com", **more)
+
+
+@pytest.mark.parametrize(
+    ("change", "result"),
+    [
+        (lambda m: m.replace(b"Hello  world", b"Hello worlds"), Result.FAIL),
+        (lambda m: m.replace(b"Hello  world", b"Hello world"), Result.PASS),  # relaxed
+        (lambda m: m.replace(b"Subject: hi", b"SUBJECT:   hi "), Result.PASS),
+        (lambda m: m.replace(b"Subject: hi", b"Subject: hello"), Result.FAIL),
+        (lambda m: m.replace(b"\r\nFrom:", b"\r\nFrom: eve@evil.example\r\nFrom:"), Result.FAIL),
+        (lambda m: m + b"\r\n\r\n", Result.PASS),
+        (lambda m: m + b"more\r\n", Result.FAIL),
+        (lambda m: b"X-New: 1\r\n" + m, Result.PASS),
+        (lambda m: m.replace(b"v=1;", b""), Result.PERMERROR),
+        (lambda m: m.replace(b"v=1;", b"v=2;"), Result.PERMERROR),
+        (lambda m: m.replace(b"v=1;", b"v=1; v=1;"), Result.PERMERROR),
+        (lambda m: m.replace(b"a=rsa-sha256", b"a=rsa-sha1"), Result.PERMERROR),
+        (lambda m: m.replace(b"a=rsa-sha256", b"a=rsa-md5"), Result.PERMERROR),
+        (lambda m: m.replace(b"a=rsa-sha256", b"a=ed25519-sha256"), Result.PERMERROR),
+        (lambda m: m.replace(b"d=example.com", b"d="), Result.PERMERROR),
+        (lambda m: m.replace(b"d=example.com", b"d=exa mple.com"), Result.PERMERROR),
+        (lambda m: m.replace(b"s=sel", b"s=other"), Result.PERMERROR),
+        (lambda m: m.replace(b"s=sel", b"s=a..b"), Result.PERMERROR),
+        (lambda m: m.replace(b"c=relaxed/relaxed", b"c=lax/lax"), Result.PERMERROR),
+        (lambda m: re.sub(rb"bh=[^;]*", b"bh=!!!", m), Result.PERMERROR),
+        (lambda m: re.sub(rb"bh=[^;]*", b"bh=", m), Result.PERMERROR),
+        (lambda m: re.sub(rb"bh=[^;]*", b"bh=AAAA", m), Result.FAIL),
+        (lambda m: re.sub(rb" b=[^;]*?\r\nFrom", b" b=AAAA\r\nFrom", m, flags=re.S), Result.FAIL),
+        (lambda m: re.sub(rb" b=[^;]*?\r\nFrom", b" b=\xff\xfe\r\nFrom", m, flags=re.S), Result.PERMERROR),
+        (lambda m: m.replace(b"DKIM-Signature: ", b"DKIM-Signature: ;;;=;"), Result.PERMERROR),
+    ],
+)  # fmt: skip
+def test_changed(change, result):
+    message = signed()
+    changed = change(message)
+    assert changed != message
+    assert one(changed, RSA.record).result is result
+
+
+@pytest.mark.parametrize(
+    ("tags", "result"),
+    [
+        ({}, Result.PASS),
+        ({"h": "to:subject"}, Result.PERMERROR),  # section 5.4: From must be signed
+        ({"h": None}, Result.PERMERROR),
+        ({"h": "from : to:\r\n\tsubject"}, Result.PASS),
+        ({"h": "from:from:to:subject"}, Result.PASS),
+        ({"i": "alice@example.com"}, Result.PASS),
+        ({"i": "@sub.example.com"}, Result.PASS),
+        ({"i": "alice=40x@sub.EXAMPLE.com"}, Result.PASS),
+        ({"i": "@notexample.com"}, Result.PERMERROR),
+        ({"i": "nobody"}, Result.PERMERROR),
+        ({"l": "0"}, Result.FAIL),
+        ({"l": "9999"}, Result.PERMERROR),
+        ({"l": "-1"}, Result.PERMERROR),
+        ({"l": "x"}, Result.PERMERROR),
+        ({"q": "dns/txt"}, Result.PASS),
+        ({"q": "dns/future:dns/txt"}, Result.PASS),
+        ({"q": "http"}, Result.PERMERROR),
+        ({"t": str(NOW - 10), "x": str(NOW + 10)}, Result.PASS),
+        ({"t": str(NOW + 60)}, Result.PASS),  # a clock may be off
+        ({"t": str(NOW + 999_999)}, Result.PERMERROR),
+        ({"x": str(NOW - 999_999)}, Result.PERMERROR),
+        ({"t": str(NOW), "x": str(NOW)}, Result.PERMERROR),
+        ({"t": "later"}, Result.PERMERROR),
+        ({"unknown": "tag"}, Result.PASS),
+        ({"d": "EXAMPLE.com"}, Result.PASS),
+        ({"c": None}, Result.FAIL),  # simple/simple by default
+    ],
+)
+def test_tags(tags, result):
+    found = one(resigned(tags), RSA.record)
+    assert found.result is result, found.reason
+
+
+@pytest.mark.parametrize(
+    ("records", "result"),
+    [
+        ([], Result.PERMERROR),
+        ([RSA.record.replace("v=DKIM1; k=rsa; ", "")], Result.PASS),
+        ([RSA.record.replace("k=rsa; ", "")], Result.PASS),
+        ([RSA.record.replace("v=DKIM1", "v=DKIM2")], Result.PERMERROR),
+        ([f"k=rsa; v=DKIM1; p={RSA.material}"], Result.PERMERROR),  # v= must be first
+        (["v=DKIM1; k=rsa; p="], Result.PERMERROR),
+        (["v=DKIM1; k=rsa"], Result.PERMERROR),
+        (["v=DKIM1; k=rsa; p=AAAA"], Result.PERMERROR),
+        (["v=DKIM1; k=rsa; p=!!!"], Result.PERMERROR),
+        (["v=DKIM1; k=dsa; p=AAAA"], Result.PERMERROR),
+        ([ED.record], Result.PERMERROR),
+        ([f"v=DKIM1; k=rsa; p={ED.material}"], Result.PERMERROR),
+        ([RSA.record + "; h=sha1"], Result.PERMERROR),
+        ([RSA.record + "; h=sha1 : sha256"], Result.PASS),
+        ([RSA.record + "; s=tlsrpt"], Result.PERMERROR),
+        ([RSA.record + "; s=email:x"], Result.PASS),
+        ([RSA.record + "; t=s"], Result.PASS),
+        ([RSA.record + "; p=AAAA"], Result.PERMERROR),
+        (["nonsense", RSA.record], Result.PASS),
+        ([rsa_key(2048, "other").record, RSA.record], Result.PASS),
+        ([RSA.record, "v=DKIM1; p="], Result.PASS),
+        ([rsa_key(2048, "other").record], Result.FAIL),
+    ],
+)  # fmt: skip
+def test_key_records(records, result):
+    found = one(signed(), *records)
+    assert found.result is result, found.reason
+
+
+def test_small_keys_count_for_nothing():
+    """RFC 8301 section 3.2."""
+    small = RSAPublicNumbers(65537, (1 << 1020) + 7).public_key()
+    der = small.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(keys.BadKey, match="bits"):
+        keys.parse(f"p={base64.b64encode(der).decode()}")
+
+
+def test_bare_rsa_public_key():
+    """The text of section 3.6.1 asks for an RSAPublicKey without its wrapping."""
+    public = load_der_public_key(base64.b64decode(RSA.material))
+    bare = public.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+    assert one(signed(), f"v=DKIM1; p={base64.b64encode(bare).decode()}").result is Result.PASS
+
+
+def test_strict_identity():
+    """t=s: section 3.6.1."""
+    message = resigned({"i": "@sub.example.com"})
+    assert one(message, RSA.record).result is Result.PASS
+    assert one(message, RSA.record + "; t=s").result is Result.PERMERROR
+
+
+def test_a_key_in_testing_is_said():
+    found = one(signed(), RSA.record + "; t=y:s")
+    assert (found.result, found.testing) == (Result.PASS, True)
+
+
+def test_a_part_of_the_body_is_said():
+    message = signed(length=True)
+    assert not one(message, RSA.record).partial
+    appended = one(message + b"an advertisement\r\n", RSA.record)
+    assert (appended.result, appended.partial) == (Result.PASS, True)
+
+
+@pytest.mark.parametrize(("mark", "result"), [("!", Result.TEMPERROR), ("?", Result.TEMPERROR)])
+def test_a_lookup_that_fails_is_temporary(mark, result):
+    assert one(signed(), edit_zone=f"sel._domainkey.example.com TXT {mark}").result is result
+
+
+def test_u_labels_are_asked_for_as_a_labels():
+    """RFC 8616 section 5; the signature covers the field as it is."""
+    record = f'sel._domainkey.xn--bcher-kva.example TXT "{RSA.record}"'
+    found = one(resigned({"d": "bücher.example"}), edit_zone=record)
+    assert (found.result, found.domain) == (Result.PASS, "xn--bcher-kva.example")
+
+
+def test_signatures_beyond_the_limit_are_not_looked_at():
+    message = b"".join(b"DKIM-Signature: x=%d\r\n" % number for number in range(100)) + signed()
+    assert len(verify(message, RSA.record)) == 10
+    assert len(verify(message, RSA.record, limit=101)) == 101
+
+
+def test_each_of_several_is_reported():
+    message = ED.sign(signed(), "example.com", "ed")
+    zone = f'ed._domainkey.example.com TXT "{ED.record}"'
+    assert [each.result for each in verify(message, RSA.record, edit_zone=zone)] == [Result.PASS, Result.PASS]
+
+
+def test_header_b_tells_signatures_apart():
+    """RFC 6008."""
+    results = [dkim.Dkim(Result.PASS, b_text=text) for text in ("abcdefghijkl", "abcdefghijzz", "zzzzzzzzzzzz")]
+    shown = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(results)]
+    assert shown == ["abcdefghijk", "abcdefghijz", "zzzzzzzz"]
+
+
+tag_text = st.text(st.sampled_from("abdhilqstvx=;: \t\r\n.@/1%é\0+"), max_size=60)
+
+
+@given(value=tag_text)
+def test_any_field_is_read(value):
+    signature = dkim.parse(Field(b"DKIM-Signature", value.encode()))
+    assert signature.problem
+
+
+@given(value=st.text(st.characters(max_codepoint=255), max_size=60))
+def test_any_key_record_is_read(value):
+    with pytest.raises(keys.BadKey):
+        keys.parse(value)
+
+
+@given(value=tag_text)
+def test_any_tail_of_tags_is_read(value):
+    tail = value.encode().replace(b"\n", b"\n ")
+    found = one(signed().replace(b"v=1;", b"v=1; " + tail + b";", 1), RSA.record)
+    assert found.result in {"pass", "fail", "permerror"}

@@ -7,6 +7,7 @@ runs; the parent opens the socket, starts workers, and starts another where one 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import grp
 import logging
 import os
@@ -29,6 +30,7 @@ from .session import ACTIONS, Session
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
+_MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 _log = logging.getLogger(__name__)
@@ -141,6 +143,7 @@ def _register() -> None:
     milter.set_abort_callback(lambda context: context.getpriv().abort())
     milter.set_close_callback(Milter.close_callback)
     milter.set_flags(ACTIONS)
+    _allow_large_packets()
     # A HELO name that is not UTF-8 fails inside pymilter, before our code: it then stays empty, and the connection
     # goes on. Our own callbacks answer for their exceptions themselves.
     milter.set_exception_policy(Milter.CONTINUE)
@@ -151,6 +154,21 @@ def _register() -> None:
         unknown=lambda context, command: context.getpriv().unknown(command),
         negotiate=Milter.negotiate_callback,
     )
+
+
+def _allow_large_packets() -> None:
+    """libmilter breaks off at 64 KiB unless told otherwise, and pymilter has no call for that.
+
+    A field larger than that is bad manners, not a reason to defer the message for ever.
+    """
+    library = ctypes.CDLL(milter.__file__)
+    try:
+        set_size = library.smfi_setmaxdatasize
+    except AttributeError:
+        _log.warning("this libmilter takes no header field above 64 KiB; Postfix will defer such messages")
+        return
+    set_size.argtypes, set_size.restype = [ctypes.c_size_t], ctypes.c_size_t
+    set_size(_MAX_PACKET)
 
 
 def _log_untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

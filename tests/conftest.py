@@ -1,0 +1,25 @@
+"""What the tests share: a folder of public conformance suites, where there is one."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def suites() -> Path:
+    """The folder of the suites: ``MAILASSAY_SUITES``, or one in a ``shared`` folder beside the project."""
+    folder = Path(os.environ.get("MAILASSAY_SUITES") or Path(__file__).parents[2] / "shared" / "suites")
+    if not folder.is_dir():
+        pytest.skip(f"no conformance suites at {folder}; MAILASSAY_SUITES names another folder")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nothing listens on, on either loopback address."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        return int(taken.getsockname()[1])

@@ -1,0 +1,413 @@
+"""The daemon, a real second process, spoken to as an MTA speaks: byte for byte over its socket, with real DNS."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
+from tests.lab.milter import LEADING_SPACE, PROTOCOL, MilterClient
+from tests.lab.serve import AUTHSERV_ID, Serve
+from tests.lab.sign import ed25519_key, rsa_key
+
+RSA, ED = rsa_key(), ed25519_key()
+ZONE = f"""
+    1.2.0.192.in-addr.arpa           PTR  mail.bank.example
+    mail.bank.example                A    192.0.2.1
+    mail.bank.example                TXT  "v=spf1 a -all"
+    bank.example                     TXT  "v=spf1 ip4:192.0.2.1 ip6:2001:db8::/32 -all"
+    _dmarc.bank.example              TXT  "v=DMARC1; p=reject"
+    rsa._domainkey.bank.example      TXT  "{RSA.record}"
+    ed._domainkey.bank.example       TXT  "{ED.record}"
+    _dmarc.shop.example              TXT  "v=DMARC1; p=quarantine; rua=mailto:dmarc@shop.example"
+    shop.example                     A    192.0.2.80
+    slow.example                     TXT  ?
+    _dmarc.slow.example              TXT  ?
+    *.slow.example                   TXT  ?
+"""
+FROM_BANK = (b"From", b" Alice <alice@bank.example>")
+SUBJECT = (b"Subject", b" hi")
+
+
+@pytest.fixture(scope="module")
+def dns():
+    with DnsServer(Zone(ZONE)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(dns, tmp_path_factory):
+    with Serve(tmp_path_factory.mktemp("serve"), dns, message_timeout=3) as serve:
+        yield serve
+
+
+@pytest.fixture
+def client(served):
+    with MilterClient(served.socket) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        yield client
+
+
+def attacker(served):
+    client = MilterClient(served.socket)
+    client.connect("198.51.100.66")
+    client.helo(b"mail.evil.example")
+    return client
+
+
+def results(answer):
+    """Our field, and its words by method; a method that occurs twice has a list."""
+    (value,) = answer.inserted(b"Authentication-Results")
+    unquoted = re.sub(r'"(\\.|[^"\\])*"', '""', value.decode())
+    clauses = unquoted.split("; ")[1:]
+    words = {}
+    for clause in clauses:
+        method, _, rest = clause.partition("=")
+        words.setdefault(method, []).append(rest.split(" ")[0])
+    return {method: found[0] if len(found) == 1 else found for method, found in words.items()}
+
+
+def signed(*keys, body=b"Hello\r\n"):
+    message = b"From: Alice <alice@bank.example>\r\nSubject: hi\r\n\r\n" + body
+    for selector, key in keys:
+        message = key.sign(message, "bank.example", selector)
+    head, _, body = message.partition(b"\r\n\r\n")
+    fields = []
+    for line in head.split(b"\r\n"):
+        if line[:1] in b" \t":
+            fields[-1][1] += b"\n" + line
+        else:
+            name, _, value = line.partition(b":")
+            fields.append([name, value])
+    return [tuple(field) for field in fields], body
+
+
+def test_a_good_message(client):
+    fields, body = signed(("rsa", RSA), ("ed", ED))
+    answer = client.message(b"<alice@bank.example>", fields, [body])
+    assert answer.verdict == "continue"
+    assert results(answer) == {
+        "iprev": "pass",
+        "spf": ["pass", "pass"],
+        "dkim": ["pass", "pass"],
+        "arc": "none",
+        "dmarc": "pass",
+    }
+    assert answer.inserted(b"Authentication-Results")[0].startswith(
+        f"{AUTHSERV_ID}; iprev=pass policy.iprev=192.0.2.1 (mail.bank.example); spf=pass smtp.mailfrom=bank.example; "
+        "spf=pass smtp.helo=mail.bank.example; dkim=pass header.d=bank.example header.i=@bank.example header.s=ed "
+        "header.a=ed25519-sha256 header.b=".encode()
+    )
+    assert answer.changes[0][1] == 0
+
+
+def test_the_log_line(client, served):
+    client.message(b"<alice@bank.example>", [FROM_BANK], queue_id="4LOGLINE")
+    entry = served.entry("4LOGLINE")
+    assert {key: entry[key] for key in ("client", "iprev", "spf", "dkim", "arc", "dmarc", "verdict", "rule")} == {
+        "client": "192.0.2.1",
+        "iprev": "pass",
+        "spf": "pass",
+        "dkim": "none",
+        "arc": "none",
+        "dmarc": "pass",
+        "verdict": "accept",
+        "rule": "default",
+    }
+    assert entry["ms"] >= 0
+
+
+def test_a_spoof_is_refused(served):
+    with attacker(served) as client:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK], [b"Hello\r\n"])
+    assert answer.reply == b"550 5.7.26 Email rejected per DMARC policy for bank.example"
+    assert answer.changes == []
+
+
+def test_a_quarantined_spoof_is_held_with_its_results(served):
+    with attacker(served) as client:
+        answer = client.message(b"<eve@evil.example>", [(b"From", b" x@shop.example")], [b"Hello\r\n"])
+    assert answer.verdict == "continue"
+    assert answer.quarantine == b"mailassay: Email quarantined per DMARC policy for shop.example (dmarc.quarantine)"
+    assert results(answer)["dmarc"] == "fail"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 1000])
+def test_the_body_comes_in_any_pieces(client, cut):
+    fields, body = signed(("rsa", RSA), body=b"one  two \r\n\r\n \t three\r\n" * 40 + b"\r\n\r\n")
+    chunks = [body[at : at + cut] for at in range(0, len(body), cut)]
+    assert results(client.message(b"<alice@bank.example>", fields, chunks))["dkim"] == "pass"
+
+
+def test_no_more_of_the_body_than_is_needed(client):
+    answer = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x" * 60000] * 50)
+    assert answer.body_packets == 1
+
+
+def test_several_messages_and_rset_on_one_connection(client):
+    fields, body = signed(("rsa", RSA))
+    assert results(client.message(b"<alice@bank.example>", fields, [body]))["dkim"] == "pass"
+    client.command(b"M", b"<eve@evil.example>\0")
+    client.command(b"L", b"From\0 eve@evil.example\0")
+    client.abort()
+    second = client.message(b"<>", [FROM_BANK], [b"x\r\n"])
+    assert results(second) == {"iprev": "pass", "spf": "pass", "dkim": "none", "arc": "none", "dmarc": "pass"}
+    third = client.message(b"<alice@bank.example>", [FROM_BANK, SUBJECT])
+    assert results(third)["spf"] == ["pass", "pass"]
+
+
+def test_null_sender_is_the_helo_identity(client):
+    answer = client.message(b"<>", [(b"From", b" postmaster@mail.bank.example")])
+    (value,) = answer.inserted(b"Authentication-Results")
+    assert b"spf=pass smtp.helo=mail.bank.example;" in value
+    assert b"smtp.mailfrom" not in value
+    assert results(answer)["dmarc"] == "pass"
+
+
+def test_ipv6(served):
+    with MilterClient(served.socket) as client:
+        client.connect("2001:db8::25")
+        client.helo(b"mail.bank.example")
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+    assert b'iprev=permerror reason="the address has no name" policy.iprev="2001:db8::25"' in (
+        answer.inserted(b"Authentication-Results")[0]
+    )
+    assert results(answer)["dmarc"] == "pass"
+
+
+def test_an_ipv4_client_on_an_ipv6_socket(served):
+    with MilterClient(served.socket) as client:
+        client.connect("::ffff:192.0.2.1")
+        client.helo(b"mail.bank.example")
+        assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["iprev"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("ip", "login", "rule"), [("192.0.2.250", "", "trusted_network"), ("198.51.100.66", "joe", "authenticated")]
+)
+def test_trusted_clients_are_not_judged_but_cannot_forge(served, ip, login, rule):
+    forged = (b"Authentication-Results", b" mx.receiver.example; dmarc=pass")
+    with MilterClient(served.socket) as client:
+        client.connect(ip)
+        client.helo(b"laptop")
+        plain = client.message(b"<alice@bank.example>", [FROM_BANK], login=login, queue_id=f"4PLAIN{rule}")
+        answer = client.message(b"<alice@bank.example>", [forged, FROM_BANK], login=login)
+    assert (plain.verdict, plain.changes) == ("continue", [])
+    assert served.entry(f"4PLAIN{rule}")["rule"] == rule
+    assert answer.apply([forged, FROM_BANK]) == [
+        (b"Authentication-Results", b" mx.receiver.example; none"),
+        FROM_BANK,
+    ]
+
+
+def test_a_client_without_address_is_deferred(served):
+    with MilterClient(served.socket) as client:
+        client.connect(None)
+        client.helo(b"x.example")
+        assert client.message(b"<alice@bank.example>", [FROM_BANK]).reply.startswith(b"451 4.7.1 ")
+
+
+def test_forged_fields_go_and_others_stay(client):
+    fields = [
+        (b"Authentication-Results", b" mx.receiver.example; dmarc=pass"),
+        (b"Authentication-Results", b" other.example; spf=pass smtp.mailfrom=mx.receiver.example"),
+        (b"AUTHENTICATION-RESULTS", b" (x)\n\t\"MX.Receiver.Example\" 1; dmarc=pass"),
+        (b"X-Mailassay-Verdict", b" accept"),
+        FROM_BANK,
+    ]
+    answer = client.message(b"<alice@bank.example>", fields)
+    after = answer.apply(fields)
+    assert after[0][0] == b"Authentication-Results"
+    assert after[1:] == [fields[1], FROM_BANK]
+
+
+def test_only_what_is_needed_is_negotiated(served):
+    with MilterClient(served.socket) as client:
+        add_headers, change_headers, quarantine, set_macros = 0x1, 0x10, 0x20, 0x100
+        assert client.actions == add_headers | change_headers | quarantine | set_macros
+        unknown, data = 0x100, 0x200
+        assert client.protocol & (unknown | data) == unknown | data
+        assert client.protocol & LEADING_SPACE
+        assert b"{auth_authen}" in client.macros_asked
+
+
+def test_an_mta_that_offers_little(served):
+    """No leading space, no skipping, an answer to everything."""
+    fields, body = signed(("rsa", RSA))
+    with MilterClient(served.socket, protocol=0) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        answer = client.message(b"<alice@bank.example>", fields, [body] * 1)
+    assert results(answer)["dkim"] == "pass"
+    assert answer.changes[0][3].startswith(b"mx.receiver.example")
+    assert PROTOCOL & LEADING_SPACE
+
+
+# --- bad input: each gives a result word and a verdict, never an exception, never a pass
+
+NEVER = {"pass"}
+BAD_MESSAGES = {
+    "no From": ([SUBJECT], [b"x\r\n"]),
+    "no fields": ([], [b"x\r\n"]),
+    "only fields": ([FROM_BANK], []),
+    "empty": ([], []),
+    "two From": ([FROM_BANK, (b"From", b" eve@evil.example")], [b"x\r\n"]),
+    "empty From": ([(b"From", b"")], []),
+    "From of garbage": ([(b"From", b" \xff\xfe<<>>@@")], []),
+    "bare CR and LF": ([FROM_BANK, (b"X", b" a\rb")], [b"a\rb\nc\r\n"]),
+    "NUL in body": ([FROM_BANK], [b"a\0b\r\n"]),
+    "field of 100 kB": ([FROM_BANK, (b"X-Big", b" " + b"x" * 100_000)], [b"x\r\n"]),
+    "From of 100 kB": ([(b"From", b" (" + b"(" * 100_000)], [b"x\r\n"]),
+    "line of 1 MB": ([FROM_BANK], [b"x" * 60_000] * 17),
+    "10,000 fields": ([FROM_BANK, *((b"X-%d" % n, b" v") for n in range(10_000))], [b"x\r\n"]),
+    "10,000 From fields": ([(b"From", b" a%d@bank.example" % n) for n in range(10_000)], [b"x\r\n"]),
+    "100 signatures": (
+        [FROM_BANK, *((b"DKIM-Signature", b" v=1; d=bank.example; s=s%d; b=AA" % n) for n in range(100))],
+        [b"x\r\n"],
+    ),
+    "broken base64": (
+        [FROM_BANK, (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=bank.example; s=rsa; h=from; bh=!; b=!")],
+        [b"x\r\n"],
+    ),
+    "unknown algorithm": (
+        [FROM_BANK, (b"DKIM-Signature", b" v=1; a=rot13; d=bank.example; s=rsa; h=from; bh=AA==; b=AA==")],
+        [b"x\r\n"],
+    ),
+    "1,000 seals": ([FROM_BANK, *((b"ARC-Seal", b" i=%d; cv=none" % n) for n in range(1000))], [b"x\r\n"]),
+    "200 forged fields": (
+        [*((b"Authentication-Results", b" mx.receiver.example; dmarc=pass") for _ in range(200)), FROM_BANK],
+        [b"x\r\n"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MESSAGES)
+def test_bad_messages(served, name):
+    fields, chunks = BAD_MESSAGES[name]
+    started = time.monotonic()
+    with attacker(served) as client:
+        answer = client.message(b"<eve@evil.example>", fields, chunks, queue_id=f"4BAD{name.replace(' ', '')}")
+    assert time.monotonic() - started < 3 + 1
+    entry = served.entry(f"4BAD{name.replace(' ', '')}")
+    assert entry["dmarc"] not in NEVER
+    assert entry["dkim"] not in NEVER
+    if any(field == FROM_BANK for field in fields):
+        assert answer.reply.startswith(b"550 5.7.")
+    else:
+        assert entry["dmarc"] in ("permerror", "fail", "none")
+        assert answer.verdict in ("continue", "reject")
+
+
+@pytest.mark.parametrize("helo", [b"", b"\xff\xfe\x80", b"a b c", b"[", b"x" * 900, b"<script>", b"-.-", b"..", b"\t"])
+def test_bad_helo(served, helo):
+    with MilterClient(served.socket) as client:
+        client.connect("198.51.100.66")
+        client.helo(helo)
+        answer = client.message(b"<>", [(b"From", b" eve@evil.example")])
+    assert results(answer)["spf"] == "none"
+    assert b"\xff" not in answer.inserted(b"Authentication-Results")[0]
+
+
+@pytest.mark.parametrize(
+    "mail_from",
+    [b"", b"<", b"<@>", b"<a@>", b"<@b>", b"<\xff@\xfe>", b"<" + b"a" * 900 + b"@bank.example>",
+     b"<a@" + b"b." * 400 + b"c>",
+     b'<"a b"@bank.example>', b"<@x.example:alice@bank.example>",
+     b"<a@bank.example; dmarc=pass>", b'<a@b"c>', b"<a@b(c)>"],
+)  # fmt: skip
+def test_bad_mail_from(served, mail_from):
+    with attacker(served) as client:
+        answer = client.message(mail_from, [(b"From", b" eve@evil.example")])
+    found = results(answer)
+    assert found["dmarc"] == "none"
+    assert "pass" not in found["spf"]
+    assert set(found) == {"iprev", "spf", "dkim", "arc", "dmarc"}
+
+
+# --- DNS in trouble
+
+
+@pytest.mark.parametrize("mode", ["servfail", "drop", "garbage"])
+def test_dns_in_trouble(tmp_path, mode):
+    with DnsServer(Zone(ZONE), mode=mode) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+        started = time.monotonic()
+        with attacker(served) as client:
+            fields, body = signed(("rsa", RSA))
+            answer = client.message(b"<alice@bank.example>", fields, [body])
+        assert time.monotonic() - started < 2 + 1
+    assert results(answer) == {
+        "iprev": "temperror",
+        "spf": ["temperror", "temperror"],
+        "dkim": "temperror",
+        "arc": "none",
+        "dmarc": "temperror",
+    }
+
+
+def test_dns_in_trouble_can_defer(tmp_path):
+    policy = {"dmarc": {"temperror": "defer"}}
+    with DnsServer(Zone(ZONE), mode="servfail") as dns, Serve(tmp_path, dns, policy) as served, attacker(served) as client:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+    assert answer.reply == b"451 4.7.1 DMARC policy for bank.example cannot be determined now"
+
+
+def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(served):
+    with attacker(served) as client:
+        started = time.monotonic()
+        answer = client.message(b"<a@slow.example>", [(b"From", b" a@slow.example")])
+        assert time.monotonic() - started < 3 + 1
+    assert results(answer)["dmarc"] == "temperror"
+
+
+# --- the process
+
+
+def test_policies(tmp_path, dns):
+    policy = {"dmarc": {"reject": "tag"}, "tag": {"flag": "X-Junk", "verdict": "X-Judged"}}
+    with Serve(tmp_path, dns, policy) as served, attacker(served) as client:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+    assert [(name, value) for _, _, name, value in answer.changes][:2] == [
+        (b"X-Judged", b" tag; rule=dmarc.reject"),
+        (b"X-Junk", b" YES"),
+    ]
+
+
+def test_monitor_delivers_and_records(tmp_path, dns):
+    with Serve(tmp_path, dns, {"mode": "monitor"}) as served, attacker(served) as client:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK], queue_id="4MONITOR")
+        entry = served.entry("4MONITOR")
+    assert (answer.verdict, answer.quarantine) == ("continue", None)
+    assert results(answer)["dmarc"] == "fail"
+    assert (entry["verdict"], entry["would"], entry["rule"]) == ("accept", "reject", "dmarc.reject")
+
+
+@pytest.mark.parametrize("listen", ["inet:{port}@127.0.0.1", "inet:127.0.0.1:{port}", "inet6:{port}@::1"])
+def test_sockets(tmp_path, dns, listen, free_port):
+    address = ("::1" if "::1" in listen else "127.0.0.1", free_port)
+    with Serve(tmp_path, dns, listen=listen.format(port=free_port)), MilterClient(address) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path, dns):
+    with Serve(tmp_path, dns) as served:
+        (worker,) = children(served.pid)
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("ended (SIGKILL)")
+        end = time.monotonic() + 5
+        while not children(served.pid) and time.monotonic() < end:
+            time.sleep(0.02)
+        with MilterClient(served.socket) as client:
+            client.connect("192.0.2.1")
+            client.helo(b"mail.bank.example")
+            assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]

@@ -350,7 +350,8 @@ def test_dns_in_trouble(tmp_path, mode):
 
 def test_dns_in_trouble_can_defer(tmp_path):
     policy = {"dmarc": {"temperror": "defer"}}
-    with DnsServer(Zone(ZONE), mode="servfail") as dns, Serve(tmp_path, dns, policy) as served, attacker(served) as client:
+    trouble = DnsServer(Zone(ZONE), mode="servfail")
+    with trouble as dns, Serve(tmp_path, dns, policy) as served, attacker(served) as client:
         answer = client.message(b"<alice@bank.example>", [FROM_BANK])
     assert answer.reply == b"451 4.7.1 DMARC policy for bank.example cannot be determined now"
 

@@ -48,6 +48,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
             "dmarc": dmarc.result,
             "header_from": dmarc.header_from,
             "policy": dmarc.policy,
+            "policy_at": dmarc.found_at,
         }
     found["verdict"] = verdict.action
     found["rule"] = verdict.rule

@@ -173,7 +173,7 @@ class Zone:
             self._add(name, rdtype, "".join(value))
         elif rdtype == "MX" and isinstance(value, list):
             self._add(name, rdtype, f"{value[0]} {value[1]}")
-        elif rdtype in _TYPES or value in _TROUBLES:
+        elif rdtype in _TYPES or (isinstance(value, str) and value in _TROUBLES):
             self._add(name, rdtype, str(value))
 
     def _add(self, name: str, rdtype: str, value: str) -> None:

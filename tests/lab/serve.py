@@ -20,12 +20,14 @@ AUTHSERV_ID = "mx.receiver.example"
 
 
 class Serve:
-    """The daemon on a unix socket in ``folder``, asking ``dns``; other keys of the configuration as given.
+    """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``.
     """
 
-    def __init__(self, folder: Path, dns: DnsServer, policy: dict[str, Any] | None = None, **config: Any) -> None:
+    def __init__(
+        self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any
+    ) -> None:
         self.socket = str(folder / "mailassay.sock")
         self.config = folder / "mailassay.yaml"
         self.log = folder / "mailassay.log"
@@ -36,7 +38,7 @@ class Serve:
             "authserv_id": AUTHSERV_ID,
             "workers": 1,
             "trusted_networks": ["192.0.2.250/32"],
-            "dns": {"nameservers": [f"{dns.address}:{dns.port}"], "timeout": 0.5},
+            "dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 0.5},
             "log": {"level": "info", "format": "json"},
             **config,
         }

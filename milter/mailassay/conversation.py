@@ -151,7 +151,9 @@ class Conversation:
         add = [(AUTHENTICATION_RESULTS, render(self.authserv_id, resinfos(connection, evidence)))]
         if verdict.action is Action.TAG:
             add.append((policy.tag.flag, "YES"))
-            add.append((policy.tag.verdict, f"{verdict.would}; rule={verdict.rule}"))
+        if verdict.action in (Action.TAG, Action.HOLD):
+            # Postfix shows no reason for what it holds; this one it shows with postcat
+            add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         return Outcome(verdict, remove, tuple(add), evidence, self._clocks.monotonic() - started)
 
     def abort(self) -> None:

@@ -24,7 +24,8 @@ class Iprev:
     def resinfo(self) -> Resinfo:
         """``iprev=`` with the address, and the name as a comment where it is confirmed."""
         comment = self.name if self.result is Result.PASS else ""
-        return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), self.reason, comment)
+        reason = self.reason if self.result is Result.TEMPERROR else ""
+        return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
 def question(client_ip: IPv4Address | IPv6Address) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def _check(
 ) -> Spf:
     domain = checkable(name)
     if domain is None:
-        return Spf(Result.NONE, scope, name.lower(), reason="no fully qualified domain name")
+        return Spf(Result.NONE, scope, name.lower())
     query = _Query(str(client_ip), f"{local_part}@{domain}", helo, resolve)
     # pyspf splits at the first "@", which a quoted local-part may hold
     query.l, query.o, query.d = local_part, domain, domain

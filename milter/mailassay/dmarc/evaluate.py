@@ -30,7 +30,7 @@ class Dmarc:
 
     ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
     lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
-    ``org_domain`` is the author's, where it had to be determined.
+    ``org_domain`` is the author's, where it had to be determined. ``reason`` is empty where the result says it all.
     """
 
     result: Result
@@ -86,7 +86,7 @@ def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolv
         found = walk(domain, resolve) if own is None else Walk(domain, ((domain, own),))
         policy = found.policy
         if policy is None:
-            return Dmarc(Result.NONE, domain, reason="no policy record")
+            return Dmarc(Result.NONE, domain)
         name, record = policy
         if not record.usable:
             return Dmarc(Result.PERMERROR, domain, found_at=name, reason="the policy record is improper")
@@ -112,7 +112,7 @@ def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolv
     if alignment.trouble or undecided:
         reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
         return replace(unknown, org_domain=alignment.org_domain, reason=reason)
-    return replace(judged, org_domain=alignment.org_domain, reason="no aligned identifier")
+    return replace(judged, org_domain=alignment.org_domain)
 
 
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:

@@ -349,7 +349,7 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
         ("tag: {flag: 'X-Spam:'}", 1, 13, f"tag.flag: {NAME} the text `X-Spam:`"),
         ("tag: {flag: ''}", 1, 13, f"tag.flag: {NAME} the text ``"),
         ("tag: {flag: X-Späm}", 1, 13, f"tag.flag: {NAME} the text `X-Späm`"),
-        ("tag: {flag: \"X-Spam\\nFrom\"}", 1, 13, f"tag.flag: {NAME} the text `X-Spam\\nFrom`"),
+        ('tag: {flag: "X-Spam\\nFrom"}', 1, 13, f"tag.flag: {NAME} the text `X-Spam\\nFrom`"),
         ("tag: {flag: 5}", 1, 13, f"tag.flag: {NAME} the number `5`"),
         ("tag: {flag: authentication-results}", 1, 13, f"tag.flag: `authentication-results` {OWN}"),
         ("tag: {verdict: DKIM-Signature}", 1, 16, f"tag.verdict: `DKIM-Signature` {OWN}"),

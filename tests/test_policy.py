@@ -84,7 +84,7 @@ STRICT_IPREV = Policy(iprev=IprevActions(fail=Action.DEFER, permerror=Action.REJ
 def test_decide(policy, found, action, rule, code):
     verdict = policy.decide(found)
     assert (verdict.action, verdict.rule, verdict.would) == (action, rule, action)
-    assert (str(verdict.reply).startswith(code + " ") if code else verdict.reply is None), verdict.reply
+    assert str(verdict.reply).startswith(code + " ") if code else verdict.reply is None, verdict.reply
 
 
 def test_monitor_records_and_accepts():

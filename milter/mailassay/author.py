@@ -138,10 +138,7 @@ def _mailbox(tokens: list[_Token]) -> Domain:
 
 def _dotted(tokens: list[_Token]) -> bool:
     """Words with white space between stay one name only around a dot (RFC 5322 section 4.4, obs-domain)."""
-    return all(
-        left.text.endswith(".") or right.text.startswith(".")
-        for left, right in pairwise(tokens)
-    )
+    return all(left.text.endswith(".") or right.text.startswith(".") for left, right in pairwise(tokens))
 
 
 def _tokens(field: str) -> Iterator[_Token]:

@@ -57,9 +57,7 @@ class _Mail:
 class Conversation:
     """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``."""
 
-    def __init__(
-        self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()
-    ) -> None:
+    def __init__(self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none."""
         self._settings, self._source, self._clocks = settings, source, clocks
         self.authserv_id = settings.authserv_id or authserv_id

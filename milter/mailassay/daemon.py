@@ -91,9 +91,7 @@ class _Parent:
             life = time.monotonic() - self._workers.pop(pid)
             self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
             self._start_at = time.monotonic() + self._pause
-            _log.error(
-                "worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause
-            )
+            _log.error("worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause)
 
     def _stop(self) -> int:
         _notify("STOPPING=1")

@@ -70,8 +70,10 @@ def is_ours(value: bytes, authserv_id: str) -> bool:
     if claim is None:
         return _mentions(text, ours)
     name, rest = claim
-    return _canonical(name) == ours or _canonical(re.split(r"[^\w.-]", name, maxsplit=1)[0]) == ours or (
-        not _reads_on(rest) and _mentions(text, ours)
+    return (
+        _canonical(name) == ours
+        or _canonical(re.split(r"[^\w.-]", name, maxsplit=1)[0]) == ours
+        or (not _reads_on(rest) and _mentions(text, ours))
     )
 
 

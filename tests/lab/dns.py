@@ -1,6 +1,6 @@
 """A DNS server on real sockets that answers a zone, slowly or badly on demand.
 
-    python -m tests.lab.dns ZONEFILE ADDRESS:PORT
+python -m tests.lab.dns ZONEFILE ADDRESS:PORT
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ milter_protocol = 6
 smtpd_authorized_xclient_hosts = 127.0.0.1, [::1]
 smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_peername_lookup = no
+local_header_rewrite_clients =
 smtpd_client_connection_count_limit = 0
 message_size_limit = 52428800
 smtputf8_enable = yes

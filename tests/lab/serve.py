@@ -25,9 +25,7 @@ class Serve:
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``.
     """
 
-    def __init__(
-        self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any
-    ) -> None:
+    def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
         self.socket = str(folder / "mailassay.sock")
         self.config = folder / "mailassay.yaml"
         self.log = folder / "mailassay.log"

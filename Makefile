@@ -1,0 +1,40 @@
+# `make demo` and `make test` install what is missing, on a fresh Debian 12 with nothing but git, make and Python.
+
+PYTHON := $(shell tools/find-python)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint unit clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo          messages through a throw-away Postfix, judged before your eyes (needs root)'
+	@echo 'make demo KEEP=1   the same, left running until Ctrl-C'
+	@echo 'make test          lint, types and all tests; what needs root skips without it'
+	@echo 'make lint          ruff and mypy'
+	@echo 'make unit          the tests that need neither root nor Postfix'
+	@echo 'make clean         remove the virtual environment and caches'
+
+demo: $(READY)
+	@$(RUN) -m tests.demo $(if $(KEEP),--keep)
+
+test: lint
+	@$(RUN) -m pytest
+
+lint: $(READY)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+unit: $(READY)
+	@$(RUN) -m pytest -m 'not postfix'
+
+# a virtual environment of another Python, or of another state of setup.cfg, is made anew
+$(READY): setup.cfg tools/install
+	@tools/install "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

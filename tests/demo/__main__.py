@@ -1,0 +1,120 @@
+"""The demo: real messages through a real Postfix, judged before your eyes.
+
+python -m tests.demo [--keep]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..lab import mta
+from ..lab.dns import DnsServer
+from ..lab.serve import Serve
+from .play import METHODS, Played, play
+from .scenarios import SCENARIOS, zone, zone_text
+
+_COLUMNS = (
+    ("message", 33), ("client", 13), ("iprev", 9), ("spf", 5), ("dkim", 9), ("arc", 5), ("dmarc", 9),
+    ("verdict", 8), ("SMTP reply", 11), ("Postfix", 9),
+)  # fmt: skip
+_COLOURS = {"pass": 32, "delivered": 32, "fail": 31, "refused": 31, "held": 33, "temperror": 33, "permerror": 33}
+
+
+def main() -> int:
+    """Play every scenario; 1 where one did not come out as expected."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    keep = parser.parse_args().keep
+    if why := mta.missing():
+        print(f"make demo: {why}", file=sys.stderr)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    try:
+        with ExitStack() as stack:
+            return _run(stack, keep)
+    except KeyboardInterrupt:
+        print("\nstopped; everything is cleaned up")
+        return 130
+
+
+def _run(stack: ExitStack, keep: bool) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="mailassay-demo-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    dns = stack.enter_context(DnsServer(zone()))
+    print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
+    serve = stack.enter_context(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
+    print(f"mailassay serve on {serve.socket}")
+    postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
+    print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
+    print(" ".join(f"{name:<{width}}" for name, width in _COLUMNS).rstrip())
+    print(" ".join("-" * width for _, width in _COLUMNS))
+    played = []
+    for scenario in SCENARIOS:
+        played.append(play(scenario, postfix, serve))
+        print(_row(played[-1]), flush=True)
+    wrong = [each for each in played if each.differences]
+    for each in wrong:
+        print(f"\nWRONG: {each.scenario.name}")
+        for difference in each.differences:
+            print(f"  {difference}")
+    print(f"\n{len(played) - len(wrong)} of {len(played)} messages came out as they must.")
+    if keep:
+        _stay(folder, serve, postfix)
+    else:
+        print("make demo KEEP=1 leaves it running, to try messages of your own.")
+    return 1 if wrong else 0
+
+
+def _row(played: Played) -> str:
+    values = [
+        played.scenario.name,
+        played.scenario.client,
+        *(played.found[method] for method in METHODS),
+        played.verdict,
+        # the code, and the enhanced code where it says why
+        " ".join(str(played.reply).split()[: 2 if played.reply.code >= 400 else 1]),
+        played.fate,
+    ]
+    cells = [_coloured(value, width) for value, (_, width) in zip(values, _COLUMNS, strict=True)]
+    return " ".join(cells).rstrip() + ("   <-- WRONG" if played.differences else "")
+
+
+def _coloured(value: str, width: int) -> str:
+    text = f"{value:<{width}}"
+    colour = _COLOURS.get(value)
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour and sys.stdout.isatty() else text
+
+
+def _stay(folder: Path, serve: Serve, postfix: mta.Mta) -> None:
+    """Say how to talk to what runs, and wait for Ctrl-C."""
+    (folder / "demo.zone").write_text(zone_text())
+    sample = next(scenario for scenario in SCENARIOS if scenario.name == "spoof of p=reject")
+    (folder / "sample.eml").write_bytes(sample.message())
+    program = Path(sys.executable).with_name("mailassay")
+    print(
+        f"""
+Running until Ctrl-C. To talk to it:
+
+  telnet 127.0.0.1 {postfix.port}           XCLIENT ADDR=192.0.2.10 makes you another client (then EHLO again)
+  ls {postfix.folder}/mail/inbox/new
+  postqueue -c {postfix.folder}/etc -p         what is held
+  tail -f {postfix.folder}/maillog {serve.log}
+  {program} check {folder}/sample.eml --zone {folder}/demo.zone \\
+      --ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}
+  {program} config check --config {serve.config}
+""",
+        flush=True,
+    )
+    signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Real parts: a Postfix of our own, DNS on sockets, the daemon as a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.demo.scenarios import zone
+from tests.lab import mta
+from tests.lab.dns import DnsServer
+from tests.lab.serve import Serve
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A Postfix in front of the daemon."""
+
+    postfix: mta.Mta
+    serve: Serve
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a Postfix."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.postfix)
+
+
+@pytest.fixture(scope="module")
+def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
+    """Start a lab; ``before`` and ``behind`` are further milters, by their sockets."""
+    if why := mta.missing():
+        pytest.skip(why)
+    with ExitStack() as stack:
+
+        def make(before: tuple[str, ...] = (), behind: tuple[str, ...] = (), more: str = "") -> Lab:
+            folder = tmp_path_factory.mktemp("lab")
+            # Postfix's user must reach the socket
+            for path in (folder, *folder.parents):
+                if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
+                    path.chmod(0o755)
+            dns = stack.enter_context(DnsServer(zone()))
+            serve = stack.enter_context(Serve(folder, dns))
+            postfix = stack.enter_context(mta.Mta([*before, f"unix:{serve.socket}", *behind], more))
+            return Lab(postfix, serve)
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    """One lab for a module."""
+    return make_lab()

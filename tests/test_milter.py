@@ -173,10 +173,7 @@ def test_ipv6(served):
         client.connect("2001:db8::25")
         client.helo(b"mail.bank.example")
         answer = client.message(b"<alice@bank.example>", [FROM_BANK])
-    assert (
-        b'iprev=permerror reason="the address has no name" policy.iprev="2001:db8::25"'
-        in (answer.inserted(b"Authentication-Results")[0])
-    )
+    assert b'iprev=permerror policy.iprev="2001:db8::25";' in answer.inserted(b"Authentication-Results")[0]
     assert results(answer)["dmarc"] == "pass"
 
 

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import socket
+import stat
 import time
 
 import pytest
@@ -391,6 +393,62 @@ def test_sockets(tmp_path, dns, listen, free_port):
         client.connect("192.0.2.1")
         client.helo(b"mail.bank.example")
         assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
+
+
+def test_a_socket_from_systemd_wins(tmp_path, dns):
+    """sd_listen_fds(3): the descriptor is 3, and the socket's file is not ours to remove."""
+    path = str(tmp_path / "inherited.sock")
+    with socket.socket(socket.AF_UNIX) as inherited:
+        inherited.bind(path)
+        inherited.listen()
+        saved = os.dup(3) if os.path.exists("/proc/self/fd/3") else None
+        os.dup2(inherited.fileno(), 3)
+        serve = Serve(tmp_path, dns)
+        serve.descriptors, serve.environment["LISTEN_FDS"] = (3,), "1"
+        with serve:
+            if saved is not None:
+                os.dup2(saved, 3)
+                os.close(saved)
+            with MilterClient(path) as client:
+                client.connect("192.0.2.1")
+                client.helo(b"mail.bank.example")
+                assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
+            assert not os.path.exists(serve.socket)
+    assert os.path.exists(path)
+
+
+def test_systemd_is_told(tmp_path, dns):
+    """sd_notify(3)."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(5)
+        serve = Serve(tmp_path, dns)
+        serve.environment["NOTIFY_SOCKET"] = path
+        with serve:
+            assert channel.recv(1000).splitlines()[0] == b"READY=1"
+        assert channel.recv(1000) == b"STOPPING=1"
+
+
+def test_the_socket_file(tmp_path, dns):
+    with Serve(tmp_path, dns, socket_mode="0640") as served:
+        assert stat.S_IMODE(os.stat(served.socket).st_mode) == 0o640
+        (tmp_path / "second").mkdir()
+        second = Serve(tmp_path / "second", dns, listen=f"unix:{served.socket}")
+        with pytest.raises(AssertionError, match="another process does"), second:
+            pass
+        with MilterClient(served.socket):
+            pass
+
+
+def test_workers_end_with_their_parent(tmp_path, dns):
+    with Serve(tmp_path, dns) as served:
+        (worker,) = children(served.pid)
+        os.kill(served.pid, signal.SIGKILL)
+        end = time.monotonic() + 15
+        while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not os.path.exists(f"/proc/{worker}")
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path, dns):

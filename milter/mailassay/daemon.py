@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import Milter
 import milter
 
 from . import report
-from .config import Settings
+from .config import Listen, Settings
 from .network import Nameservers, system_nameservers
 from .resolver import Cached
 from .session import ACTIONS, Session
@@ -113,6 +114,7 @@ def _work(settings: Settings) -> None:
     """A worker process, from fork to exit."""
     status = os.EX_SOFTWARE
     try:
+        _die_with_parent()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -126,6 +128,12 @@ def _work(settings: Settings) -> None:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _die_with_parent() -> None:
+    """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2)."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _register() -> None:
@@ -177,23 +185,48 @@ def _log_untrapped(kind: type[BaseException], error: BaseException, trace: Trace
 def _open_socket(settings: Settings) -> None:
     listen = settings.listen
     inherited = _inherited()
+    if not inherited:
+        _try(listen)
     milter.setconn(f"fd:{inherited}" if inherited else listen.libmilter)
+    # nobody may connect before the file has its mode and group
+    umask = os.umask(0o177)
     try:
         milter.opensocket(True)
     except milter.error as error:
         raise CannotListen(f"cannot listen on {listen.libmilter}: {error}") from error
-    if inherited or listen.kind != "unix":
-        return
-    os.chmod(listen.path, settings.socket_mode)
-    if settings.socket_group:
+    finally:
+        os.umask(umask)
+    if not inherited and listen.kind == "unix":
+        _give_to_postfix(settings)
+
+
+def _try(listen: Listen) -> None:
+    """Listen for a moment, since libmilter tells the reason of a failure only to syslog."""
+    family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[listen.kind]
+    try:
+        if listen.kind == "unix":
+            with socket.socket(family) as channel:
+                if channel.connect_ex(listen.path) == 0:
+                    raise CannotListen(f"cannot listen on {listen.libmilter}: another process does")
+            if not os.access(os.path.dirname(listen.path), os.W_OK):
+                folder = os.path.dirname(listen.path)
+                raise CannotListen(f"cannot listen on {listen.libmilter}: folder {folder} is missing or not writable")
+            if os.path.lexists(listen.path) and not stat.S_ISSOCK(os.lstat(listen.path).st_mode):
+                raise CannotListen(f"cannot listen on {listen.libmilter}: there is a file that is no socket")
+        else:
+            socket.create_server((listen.host, listen.port), family=family).close()
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {listen.libmilter}: {error.strerror or error}") from error
+
+
+def _give_to_postfix(settings: Settings) -> None:
+    path, group = settings.listen.path, settings.socket_group
+    if group:
         try:
-            os.chown(listen.path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
         except (KeyError, PermissionError) as error:
-            _log.warning(
-                "the socket keeps its group, Postfix may be unable to connect: socket_group %s: %s",
-                settings.socket_group,
-                error,
-            )
+            _log.warning("socket_group %s: %s: the socket keeps its group; Postfix may not reach it", group, error)
+    os.chmod(path, settings.socket_mode)
 
 
 def _inherited() -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ AUTHSERV_ID = "mx.receiver.example"
 class Serve:
     """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
-    ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``.
+    ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``. Before
+    it starts, ``environment`` and the inherited ``descriptors`` may be changed.
     """
 
     def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
@@ -44,16 +46,20 @@ class Serve:
             (folder / "policy.yaml").write_text(json.dumps(policy))
             settings["policy"] = str(folder / "policy.yaml")
         self.config.write_text(json.dumps(settings))
+        self.environment = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
+        self.descriptors: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
-        source = str(Path(mailassay.__file__).parents[1])
+        program = shlex.join([sys.executable, "-m", "mailassay", "serve", "--config", str(self.config)])
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mailassay", "serve", "--config", str(self.config)],
+                # as systemd does it: LISTEN_PID names the process that is to have the descriptors
+                ["/bin/sh", "-c", f"LISTEN_PID=$$ exec {program}"],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": source},
+                env=self.environment,
+                pass_fds=self.descriptors,
                 start_new_session=True,
             )
         self.wait_for("listening on")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,19 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
-    """Start a lab; ``before`` and ``behind`` are further milters, by their sockets."""
+    """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys."""
     if why := mta.missing():
         pytest.skip(why)
     with ExitStack() as stack:
 
-        def make(before: tuple[str, ...] = (), behind: tuple[str, ...] = (), more: str = "") -> Lab:
+        def make(before: tuple[str, ...] = (), behind: tuple[str, ...] = (), more: str = "", **config: Any) -> Lab:
             folder = tmp_path_factory.mktemp("lab")
             # Postfix's user must reach the socket
             for path in (folder, *folder.parents):
                 if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
                     path.chmod(0o755)
             dns = stack.enter_context(DnsServer(zone()))
-            serve = stack.enter_context(Serve(folder, dns))
+            serve = stack.enter_context(Serve(folder, dns, **config))
             postfix = stack.enter_context(mta.Mta([*before, f"unix:{serve.socket}", *behind], more))
             return Lab(postfix, serve)
 

@@ -225,6 +225,34 @@ def test_forged_fields_go_and_others_stay(client):
     assert after[1:] == [fields[1], FROM_BANK]
 
 
+@pytest.mark.parametrize("uncounted", [0, 1], ids=["Postfix", "Postfix before its fix"])
+@pytest.mark.parametrize("prepended", [b"earlier.example; none", b"mx.receiver.example; none", None])
+@pytest.mark.parametrize("first", [[], [SUBJECT]], ids=["results first", "another field first"])
+def test_removal_where_the_topmost_field_does_not_count(client, uncounted, prepended, first):
+    """Postfix hides its own Received from milters; old ones hid the topmost field instead when fields were changed."""
+    name = b"Authentication-Results"
+    foreign = (name, b" other.example; none")
+    sent = [
+        *first,
+        (name, b" mx.receiver.example; dmarc=pass"),
+        foreign,
+        (name, b" mx.receiver.example; none"),
+        FROM_BANK,
+    ]
+    top = [(name, b" " + prepended)] if prepended else []
+    answer = client.message(b"<alice@bank.example>", [*top, *sent])
+    queue_file = [*top, (b"Received", b" from us"), *sent]
+    after = answer.apply(queue_file, uncounted)
+    assert after[0][0] == name
+    assert after[1:] == [
+        *(field for field in top if prepended.startswith(b"earlier")),
+        (b"Received", b" from us"),
+        *first,
+        foreign,
+        FROM_BANK,
+    ]
+
+
 def test_only_what_is_needed_is_negotiated(served):
     with MilterClient(served.socket) as client:
         add_headers, change_headers, quarantine, set_macros = 0x1, 0x10, 0x20, 0x100

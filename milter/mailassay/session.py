@@ -183,9 +183,9 @@ class Session(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     def _change_headers(self, outcome: Outcome) -> None:
-        # Postfix before 3.9 does not count the topmost field of the queue file when it looks for the one to delete.
-        # Where an earlier milter has put a field of the same name there, every number is off by one. So a field of
-        # another name goes to the top first, and leaves again when it is no longer the topmost.
+        # Postfix before 3.9.0, 3.8.6 and 3.7.11 does not count the topmost field of the queue file when it looks for
+        # the one to delete. Where an earlier milter has put a field of the same name there, every number is off by
+        # one. So a field of another name goes to the top first, and leaves again when it is no longer the topmost.
         if outcome.remove:
             self._insert(_MARKER, "1")
         for name, instance in sorted(outcome.remove, reverse=True):

@@ -52,14 +52,19 @@ class Answer:
         values = [value for kind, _, each, value in self.changes if kind == "insert" and each.lower() == name.lower()]
         return [value.replace(b"\n", b"").strip() for value in values]
 
-    def apply(self, fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The header fields after the changes, made as an MTA makes them."""
+    def apply(self, fields: Sequence[tuple[bytes, bytes]], uncounted: int = 0) -> list[tuple[bytes, bytes]]:
+        """The header fields after the changes, made as an MTA makes them.
+
+        ``uncounted`` fields at the top are passed over where a field is to be changed: 1 is what Postfix did before
+        its fix of December 2023.
+        """
         result = list(fields)
         for kind, index, name, value in self.changes:
             if kind == "insert":
                 result.insert(index, (name, value))
                 continue
-            places = [place for place, (each, _) in enumerate(result) if each.lower() == name.lower()]
+            named = [place for place, (each, _) in enumerate(result) if each.lower() == name.lower()]
+            places = [place for place in named if place >= uncounted]
             if index <= len(places):
                 place = places[index - 1]
                 if value:

@@ -94,14 +94,14 @@ def test_a_good_message(client):
     assert answer.verdict == "continue"
     assert results(answer) == {
         "iprev": "pass",
-        "spf": ["pass", "pass"],
+        "spf": "pass",
         "dkim": ["pass", "pass"],
         "arc": "none",
         "dmarc": "pass",
     }
     assert answer.inserted(b"Authentication-Results")[0].startswith(
         f"{AUTHSERV_ID}; iprev=pass policy.iprev=192.0.2.1 (mail.bank.example); spf=pass smtp.mailfrom=bank.example; "
-        "spf=pass smtp.helo=mail.bank.example; dkim=pass header.d=bank.example header.i=@bank.example header.s=ed "
+        "dkim=pass header.d=bank.example header.i=@bank.example header.s=ed "
         "header.a=ed25519-sha256 header.b=".encode()
     )
     assert answer.changes[0][1] == 0
@@ -159,7 +159,7 @@ def test_several_messages_and_rset_on_one_connection(client):
     second = client.message(b"<>", [FROM_BANK], [b"x\r\n"])
     assert results(second) == {"iprev": "pass", "spf": "pass", "dkim": "none", "arc": "none", "dmarc": "pass"}
     third = client.message(b"<alice@bank.example>", [FROM_BANK, SUBJECT])
-    assert results(third)["spf"] == ["pass", "pass"]
+    assert results(third)["spf"] == "pass"
 
 
 def test_null_sender_is_the_helo_identity(client):
@@ -352,7 +352,7 @@ def test_bad_mail_from(served, mail_from):
         answer = client.message(mail_from, [(b"From", b" eve@evil.example")])
     found = results(answer)
     assert found["dmarc"] == "none"
-    assert "pass" not in found["spf"]
+    assert found["spf"] != "pass"
     assert set(found) == {"iprev", "spf", "dkim", "arc", "dmarc"}
 
 
@@ -369,7 +369,7 @@ def test_dns_in_trouble(tmp_path, mode):
         assert time.monotonic() - started < 2 + 1
     assert results(answer) == {
         "iprev": "temperror",
-        "spf": ["temperror", "temperror"],
+        "spf": "temperror",
         "dkim": "temperror",
         "arc": "none",
         "dmarc": "temperror",

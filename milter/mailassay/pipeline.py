@@ -66,11 +66,14 @@ def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...]) -> Itera
 
 
 def resinfos(connection: Connection, evidence: Evidence) -> list[Resinfo]:
-    """Every method that ran, in the order of our header field."""
-    found_spf = [each.resinfo() for each in (evidence.spf_mail_from, evidence.spf_helo) if each]
+    """Every method that ran, in the order of our header field.
+
+    SPF speaks of MAIL FROM, or of HELO for a null reverse-path. The HELO result beside a MAIL FROM is in the log only:
+    any client can have a HELO name that passes, and a reader that looks for ``spf=pass`` must not find that one.
+    """
     return [
         evidence.iprev.resinfo(),
-        *found_spf,
+        evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),
         evidence.arc.resinfo(connection.client_ip),
         dmarc.resinfo(evidence.dmarc),

@@ -20,7 +20,7 @@ MAX_OCTETS = 65536  # of a From field that is looked at
 
 _WHITE_SPACE = " \t\r\n"
 _SPECIALS = '()<>[]:;@\\,"'
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WORD = re.compile(r'[^()<>\[\]:;@\\,"\s]+')
 _ANYTHING_LIKE_AN_ADDRESS = re.compile(r"@[ \t\r\n]*([^()<>\[\]:;@\\,\"\s]+)")
 
@@ -81,7 +81,7 @@ def _mailboxes(field: str) -> list[Domain]:
     """The domains of a mailbox-list. Raises :class:`_Unclear`."""
     if len(field) > MAX_OCTETS:
         raise _Unclear("From is larger than what is looked at")
-    if _CONTROL.search(field):
+    if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
     mailboxes: list[list[_Token]] = [[]]
     inside = False

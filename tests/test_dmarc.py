@@ -1,0 +1,313 @@
+"""DMARC against a zone. The sections are RFC 9989's."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.author import Author
+from mailassay.dmarc import Disposition, Identifier, Record, check, questions, resinfo
+from mailassay.dmarc.discovery import walk
+from mailassay.domain import Domain
+from mailassay.resolver import Budget
+from mailassay.result import Result
+from mailassay.zone import Zone
+
+NONE, QUARANTINE, REJECT = Disposition.NONE, Disposition.QUARANTINE, Disposition.REJECT
+
+
+class Asking:
+    """A resolver over a zone that keeps what it was asked."""
+
+    def __init__(self, *lines):
+        self._resolve = Budget(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
+        self.asked = []
+
+    def __call__(self, name, rdtype):
+        self.asked.append(f"{name} {rdtype}")
+        return self._resolve(name, rdtype)
+
+
+def at(name, *tags):
+    return f'_dmarc.{name} TXT "{"; ".join(["v=DMARC1", *tags])}"'
+
+
+def author(*names, problem=""):
+    return Author(tuple(Domain(name) for name in names), problem)
+
+
+def by(method, name, result=Result.PASS):
+    return Identifier(method, Domain(name), result)
+
+
+# --- records
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        ("v=DMARC1; p=reject", Record(REJECT)),
+        ("v=DMARC1;p=reject;", Record(REJECT)),
+        ("v = DMARC1 ; p = quarantine ;", Record(QUARANTINE)),
+        ("V=DMARC1; P=None", Record(NONE)),
+        ("v=DMARC1; p=reject; sp=none; np=quarantine", Record(REJECT, NONE, QUARANTINE)),
+        ("v=DMARC1; p=reject; t=y; psd=n", Record(REJECT, psd="n", testing=True)),
+        ("v=DMARC1; p=reject; psd=Y", Record(REJECT, psd="y")),
+        ("v=DMARC1; p=reject; psd=maybe", Record(REJECT)),
+        ("v=DMARC1; p=reject; adkim=s; aspf=s", Record(REJECT, strict_dkim=True, strict_spf=True)),
+        ("v=DMARC1; p=reject; adkim=x; aspf=r", Record(REJECT)),
+        ("v=DMARC1; p=reject; pct=0; ri=1; rf=afrf", Record(REJECT)),  # historic
+        ("v=DMARC1; p=reject; junk; =; x=y=z; ;;", Record(REJECT)),  # section 4.8
+        ("v=DMARC1; p=reject; p=none", Record(REJECT)),
+        ("v=DMARC1; p=reject; rua=mailto:a@b.example!10m,mailto:c", Record(REJECT, rua=("mailto:a@b.example", "mailto:c"))),
+        # section 4.10.1: without a policy that makes sense, reports decide whether it counts
+        ("v=DMARC1", Record(NONE)),
+        ("v=DMARC1; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),
+        ("v=DMARC1; p=rejct; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),
+        ("v=DMARC1; p=rejct", Record(NONE, usable=False)),
+        ("v=DMARC1; p=rejct; rua=nonsense", Record(NONE, usable=False)),
+        ("v=DMARC1; p=reject; sp=x", Record(NONE, usable=False)),
+        ("v=DMARC1; p=reject; np=x; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),
+    ],
+)  # fmt: skip
+def test_record(text, record):
+    assert Record.parse(text) == record
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "v=DMARC", "v=DMARC2; p=none", "v=dmarc1; p=none", "v=DMARC10; p=none", "p=none; v=DMARC1", " v=DMARC1",
+     "v=DMARC1 p=none", "v=spf1 -all", "v=DMARC1;" + "x" * 20_000],
+)  # fmt: skip
+def test_no_record(text):
+    assert Record.parse(text) is None
+
+
+@given(text=st.text(st.characters(max_codepoint=255), max_size=60))
+def test_any_tail_is_read(text):
+    record = Record.parse(f"v=DMARC1; {text}")
+    assert record is not None
+    assert record.p in Disposition
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_is_read(text):
+    Record.parse(text)
+
+
+# --- the walk
+
+SEVEN = ["1.2.3.4.5.6.7", "2.3.4.5.6.7", "3.4.5.6.7", "4.5.6.7", "5.6.7", "6.7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("example", ["example"]),
+        ("b.example", ["b.example", "example"]),
+        ("1.2.3.4.5.6.7", SEVEN),
+        ("0.1.2.3.4.5.6.7", ["0.1.2.3.4.5.6.7", *SEVEN]),
+        ("c.b.a.0.1.2.3.4.5.6.7", ["c.b.a.0.1.2.3.4.5.6.7", *SEVEN]),
+    ],
+)  # fmt: skip
+def test_questions(name, asked):
+    assert questions(Domain(name)) == [f"_dmarc.{each}" for each in asked]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "org_domain"),
+    [
+        ("a.b.example", [], "a.b.example"),
+        ("a.b.example", [at("b.example", "p=none")], "b.example"),
+        ("a.b.c.example", [at("b.c.example", "p=none"), at("c.example", "p=none")], "c.example"),
+        ("a.b.c.example", [at("b.c.example", "p=none", "psd=n"), at("c.example", "p=none")], "b.c.example"),
+        ("a.b.c.example", [at("c.example", "p=none", "psd=y"), at("example", "p=none")], "b.c.example"),
+        ("c.example", [at("c.example", "p=none", "psd=y")], "c.example"),
+        ("a.c.example", [at("c.example", "p=none", "psd=y")], "a.c.example"),
+        ("a.b.example", [at("b.example", "p=none"), at("b.example", "p=none")], "a.b.example"),  # several: none
+    ],
+)
+def test_organizational_domain(name, lines, org_domain):
+    assert walk(Domain(name), Asking(*lines)).org_domain == org_domain
+
+
+# --- the policy
+
+
+@pytest.mark.parametrize(
+    ("lines", "policy", "tag", "found_at"),
+    [
+        ([at("a.b.example", "p=reject", "sp=none")], REJECT, "p", "a.b.example"),
+        ([at("a.b.example", "p=quarantine"), at("b.example", "p=reject")], QUARANTINE, "p", "a.b.example"),
+        ([at("b.example", "p=reject"), "a.b.example A 192.0.2.1"], REJECT, "p", "b.example"),
+        ([at("b.example", "p=reject", "sp=quarantine"), "a.b.example A 192.0.2.1"], QUARANTINE, "sp", "b.example"),
+        ([at("b.example", "p=none", "sp=none", "np=reject"), "a.b.example A 192.0.2.1"], NONE, "sp", "b.example"),
+        ([at("b.example", "p=none", "sp=none", "np=reject"), "a.b.example TXT x"], NONE, "sp", "b.example"),
+        ([at("b.example", "p=none", "sp=none", "np=reject"), "x.a.b.example TXT x"], NONE, "sp", "b.example"),
+        ([at("b.example", "p=none", "sp=none", "np=reject")], REJECT, "np", "b.example"),
+        ([at("b.example", "p=none", "sp=quarantine")], QUARANTINE, "sp", "b.example"),
+        ([at("b.example", "p=reject", "t=y")], QUARANTINE, "p", "b.example"),
+        ([at("b.example", "p=quarantine", "t=y")], NONE, "p", "b.example"),
+        ([at("b.example", "p=none", "t=y")], NONE, "p", "b.example"),
+        ([at("example", "p=reject", "psd=y")], REJECT, "p", "example"),
+    ],
+)
+def test_policy(lines, policy, tag, found_at):
+    found = check(author("a.b.example"), [], Asking(*lines))
+    assert (found.result, found.policy, found.tag, found.found_at) == (Result.FAIL, policy, tag, found_at)
+    assert found.testing == ("t=y" in lines[0])
+
+
+def test_a_record_between_is_not_the_policy():
+    """Section 4.10.1: the organization's record, not the nearer one."""
+    lines = [at("b.c.example", "p=reject"), at("c.example", "p=none")]
+    found = check(author("a.b.c.example"), [], Asking(*lines))
+    assert (found.policy, found.found_at) == (NONE, "c.example")
+
+
+def test_no_record_means_no_dmarc():
+    found = check(author("b.example"), [by("spf", "b.example")], Asking())
+    assert (found.result, found.policy) == (Result.NONE, None)
+
+
+def test_an_improper_record():
+    found = check(author("b.example"), [by("spf", "b.example")], Asking(at("b.example", "p=rejct")))
+    assert (found.result, found.policy) == (Result.PERMERROR, None)
+
+
+# --- alignment (section 4.4)
+
+ORG = at("b.example", "p=reject")
+STRICT = at("b.example", "p=reject", "adkim=s", "aspf=s")
+
+
+@pytest.mark.parametrize("method", ["spf", "dkim"])
+@pytest.mark.parametrize(
+    ("lines", "who", "identifier", "result"),
+    [
+        ([ORG], "b.example", "b.example", Result.PASS),
+        ([ORG], "b.example", "sub.b.example", Result.PASS),
+        ([ORG], "sub.b.example", "b.example", Result.PASS),
+        ([ORG], "one.b.example", "two.b.example", Result.PASS),
+        ([ORG], "b.example", "evil.example", Result.FAIL),
+        ([ORG], "b.example", "notb.example", Result.FAIL),
+        ([ORG], "b.example", "b.example.evil.test", Result.FAIL),
+        ([ORG], "b.example", "example", Result.FAIL),
+        ([STRICT], "b.example", "b.example", Result.PASS),
+        ([STRICT], "b.example", "sub.b.example", Result.FAIL),
+        ([ORG, at("sub.b.example", "p=none", "psd=n")], "b.example", "sub.b.example", Result.FAIL),
+        ([at("example", "p=reject", "psd=y")], "b.example", "c.example", Result.FAIL),
+        ([at("example", "p=reject", "psd=y")], "x.b.example", "y.b.example", Result.PASS),
+    ],
+)
+def test_alignment(method, lines, who, identifier, result):
+    found = check(author(who), [by(method, identifier)], Asking(*lines))
+    assert found.result is result
+    assert found.aligned == ((by(method, identifier),) if result is Result.PASS else ())
+    assert found.policy is REJECT
+
+
+@pytest.mark.parametrize(("spf_mode", "dkim_mode"), [("s", "r"), ("r", "s")])
+def test_each_method_has_its_own_mode(spf_mode, dkim_mode):
+    record = at("b.example", "p=reject", f"aspf={spf_mode}", f"adkim={dkim_mode}")
+    for method, mode in (("spf", spf_mode), ("dkim", dkim_mode)):
+        found = check(author("b.example"), [by(method, "sub.b.example")], Asking(record))
+        assert found.result is (Result.PASS if mode == "r" else Result.FAIL)
+
+
+@pytest.mark.parametrize("result", [each for each in Result if each not in (Result.PASS, Result.TEMPERROR)])
+def test_only_a_pass_counts(result):
+    found = check(author("b.example"), [by("spf", "b.example", result)], Asking(ORG))
+    assert found.result is Result.FAIL
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "result"),
+    [
+        ([by("spf", "b.example", Result.TEMPERROR)], Result.TEMPERROR),
+        ([by("spf", "sub.b.example", Result.TEMPERROR)], Result.TEMPERROR),
+        ([by("spf", "evil.example", Result.TEMPERROR)], Result.FAIL),
+        ([by("spf", "b.example", Result.TEMPERROR), by("dkim", "b.example")], Result.PASS),
+        ([by("spf", "b.example", Result.TEMPERROR), by("dkim", "evil.example")], Result.TEMPERROR),
+    ],
+)
+def test_what_cannot_be_decided_now(identifiers, result):
+    assert check(author("b.example"), identifiers, Asking(ORG)).result is result
+
+
+# --- DNS in trouble (section 5.3.6)
+
+SLOW_S = "_dmarc.s.b.example TXT !"
+
+
+@pytest.mark.parametrize(
+    ("who", "identifiers", "lines", "result"),
+    [
+        ("b.example", [by("spf", "b.example")], ["_dmarc.b.example TXT !"], Result.TEMPERROR),
+        ("a.b.example", [], [ORG, "_dmarc.a.b.example TXT ?"], Result.TEMPERROR),
+        ("a.b.example", [], [ORG, "_dmarc.example TXT !"], Result.TEMPERROR),
+        ("a.b.example", [], [at("b.example", "np=reject", "p=none"), "a.b.example A !"], Result.TEMPERROR),
+        ("b.example", [by("spf", "s.b.example")], [ORG, SLOW_S], Result.TEMPERROR),
+        ("b.example", [by("spf", "s.b.example"), by("dkim", "b.example")], [ORG, SLOW_S], Result.PASS),
+        ("b.example", [by("spf", "x.other.test")], [ORG, "_dmarc.x.other.test TXT !"], Result.FAIL),
+    ],
+)  # fmt: skip
+def test_dns_in_trouble(who, identifiers, lines, result):
+    found = check(author(who), identifiers, Asking(*lines))
+    assert found.result is result
+    if result is Result.TEMPERROR:
+        assert found.policy is None
+
+
+# --- authors that are not one clear domain (section 11.5)
+
+
+@pytest.mark.parametrize(
+    ("names", "result", "policy", "header_from"),
+    [
+        ([], Result.PERMERROR, None, None),
+        (["none.example"], Result.PERMERROR, None, "none.example"),
+        (["b.example"], Result.FAIL, REJECT, "b.example"),
+        (["open.example", "b.example", "half.example"], Result.FAIL, REJECT, "b.example"),
+        (["open.example", "half.example"], Result.FAIL, QUARANTINE, "half.example"),
+        (["none.example", "open.example"], Result.FAIL, NONE, "open.example"),
+        (["half.example", "slow.example"], Result.TEMPERROR, None, "slow.example"),
+        (["b.example", "slow.example"], Result.FAIL, REJECT, "b.example"),
+    ],
+)
+def test_ambiguous_authors_never_pass(names, result, policy, header_from):
+    zone = Asking(ORG, at("open.example", "p=none"), at("half.example", "p=quarantine"), "_dmarc.slow.example TXT ?")
+    identifiers = [by("spf", name) for name in names]
+    found = check(author(*names, problem="several author domains"), identifiers, zone)
+    assert (found.result, found.policy, found.header_from) == (result, policy, header_from)
+    assert found.aligned == ()
+    assert found.reason == "several author domains"
+
+
+# --- what is asked
+
+
+@pytest.mark.parametrize(
+    ("who", "identifiers", "asked"),
+    [
+        ("b.example", [by("dkim", "b.example")], ["_dmarc.b.example"]),
+        ("b.example", [by("dkim", "evil.test")], ["_dmarc.b.example"]),
+        ("a.b.example", [], ["_dmarc.a.b.example", "_dmarc.b.example", "_dmarc.example"]),
+    ],
+)
+def test_no_more_is_asked_than_needed(who, identifiers, asked):
+    zone = Asking(ORG)
+    check(author(who), identifiers, zone)
+    # the resolver makes one question of the same ones
+    assert list(dict.fromkeys(zone.asked)) == [f"{name} TXT" for name in asked]
+
+
+def test_a_hundred_identifiers_cost_what_twenty_cost():
+    zone = Asking(ORG)
+    check(author("b.example"), [by("dkim", f"s{number}.b.example") for number in range(100)], zone)
+    assert len(zone.asked) <= 1 + 2 + 20 * 3
+
+
+def test_what_is_written():
+    found = check(author("b.example"), [], Asking(ORG))
+    assert resinfo(found).properties == (("header", "from", "b.example"), ("policy", "dmarc", "reject"))
+    assert resinfo(check(author(problem="no From field"), [], Asking())).properties == ()

@@ -94,7 +94,7 @@ def _claim(text: str) -> tuple[str, str] | None:
         quoted = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*)"').match(text, at)
         return (re.sub(r"\\(.)", r"\1", quoted[1]), text[quoted.end() :]) if quoted else None
     # a token or a domain name; what else may stand in it says where it ends for somebody else
-    word = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=]+").match(text, at)
+    word = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+").match(text, at)
     if not word or word[0].startswith(("=?", "?")):
         return None
     return word[0], text[word.end() :]

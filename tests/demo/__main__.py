@@ -23,6 +23,7 @@ _COLUMNS = (
     ("message", 33), ("client", 13), ("iprev", 9), ("spf", 5), ("dkim", 9), ("arc", 5), ("dmarc", 9),
     ("verdict", 8), ("SMTP reply", 11), ("Postfix", 9),
 )  # fmt: skip
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COLOURS = {"pass": 32, "delivered": 32, "fail": 31, "refused": 31, "held": 33, "temperror": 33, "permerror": 33}
 
 
@@ -34,14 +35,28 @@ def main() -> int:
     if why := mta.missing():
         print(f"make demo: {why}", file=sys.stderr)
         return 1
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
-            return _run(stack, keep)
-    except KeyboardInterrupt:
+            try:
+                return _run(stack, keep)
+            finally:
+                _ignore_signals()
+    except KeyboardInterrupt as interrupt:
         print("\nstopped; everything is cleaned up")
-        return 130
+        return 128 + int(interrupt.args[0])
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    _ignore_signals()
+    raise KeyboardInterrupt(number)
+
+
+def _ignore_signals() -> None:
+    """From here on: a second Ctrl-C must not break off the cleaning up."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _run(stack: ExitStack, keep: bool) -> int:
@@ -50,7 +65,9 @@ def _run(stack: ExitStack, keep: bool) -> int:
     folder.chmod(0o755)
     dns = stack.enter_context(DnsServer(zone()))
     print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
-    serve = stack.enter_context(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
+    # its exit before its entry: it may be interrupted while it starts
+    serve = stack.push(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
+    serve.__enter__()
     print(f"mailassay serve on {serve.socket}")
     postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
     print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
@@ -84,7 +101,7 @@ def _row(played: Played) -> str:
         played.fate,
     ]
     cells = [_coloured(value, width) for value, (_, width) in zip(values, _COLUMNS, strict=True)]
-    return " ".join(cells).rstrip() + ("   <-- WRONG" if played.differences else "")
+    return " ".join(cells).rstrip() + (" <-- WRONG" if played.differences else "")
 
 
 def _coloured(value: str, width: int) -> str:

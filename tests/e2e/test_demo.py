@@ -1,13 +1,18 @@
 """Every message of the demo comes out as it must."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.demo.play import play
 from tests.demo.scenarios import SCENARIOS, zone_text
+from tests.lab import mta
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -35,3 +40,36 @@ def test_check_says_what_the_milter_said(scenario, lab, tmp_path):
     else:
         (field,) = (each["value"] for each in checked["add"] if each["name"] == "Authentication-Results")
         assert f"Authentication-Results: {field}\n".encode() in played.header
+
+
+@pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("progress", ["DNS server on", "mailassay serve on", "Postfix ", "aligned pass by SPF"])
+def test_interrupted_demo_leaves_nothing(progress, number):
+    """Neither files nor processes, whatever was starting just then; not even where it is interrupted twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        demo = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.demo"],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "TMPDIR": folder},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert demo.stdout
+        assert any(line.startswith(progress) for line in demo.stdout)
+        demo.send_signal(number)
+        demo.send_signal(signal.SIGTERM)
+        assert "everything is cleaned up" in demo.communicate(timeout=30)[0]
+        assert demo.returncode in (128 + number, 128 + signal.SIGTERM)
+        assert os.listdir(folder) == []
+        assert [line for line in processes() if folder in line] == []
+
+
+def processes():
+    """Working directory and command of every process."""
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            yield f"{(each / 'cwd').readlink()} {(each / 'cmdline').read_text(errors='replace')}"
+        except OSError:  # it has ended
+            continue

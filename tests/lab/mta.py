@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -92,9 +93,23 @@ class Mta:
     """
 
     def __init__(self, milters: Sequence[str], more: str = "") -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mailassay-postfix-"))
-        self.folder.chmod(0o755)
         self.port = _free_port()
+        self._milters, self._more = milters, more
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Mta:
+        self.folder = Path(tempfile.mkdtemp(prefix="mailassay-postfix-"))
+        try:
+            self._configure()
+            self._start()
+        except BaseException:
+            # also when interrupted: nobody calls __exit__ for what has not been entered
+            self.stop()
+            raise
+        return self
+
+    def _configure(self) -> None:
+        self.folder.chmod(0o755)
         self._config = self.folder / "etc"
         nobody, postfix = pwd.getpwnam("nobody"), pwd.getpwnam("postfix")
         for name in ("etc", "queue", "data", "mail"):
@@ -107,14 +122,13 @@ class Mta:
             "folder": self.folder,
             "uid": nobody.pw_uid,
             "gid": nobody.pw_gid,
-            "milters": ", ".join(milters),
+            "milters": ", ".join(self._milters),
             "port": self.port,
         }
-        (self._config / "main.cf").write_text(_MAIN.format(**values) + more)
+        (self._config / "main.cf").write_text(_MAIN.format(**values) + self._more)
         (self._config / "master.cf").write_text(_MASTER.format(**values))
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Mta:
+    def _start(self) -> None:
         with (self.folder / "start.log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["/usr/sbin/postfix", "-c", str(self._config), "start-fg"],
@@ -124,18 +138,14 @@ class Mta:
                 start_new_session=True,
             )
         end = time.monotonic() + 20
-        while time.monotonic() < end:
+        while time.monotonic() < end and self._process.poll() is None:
             try:
                 SmtpClient("127.0.0.1", self.port, 5).close()
             except OSError:
-                if self._process.poll() is not None:
-                    break
                 time.sleep(0.05)
             else:
-                return self
-        log_text = (self.folder / "start.log").read_text() + self.log()
-        self.stop()
-        raise RuntimeError(f"Postfix did not start:\n{log_text}")
+                return
+        raise RuntimeError(f"Postfix did not start:\n{(self.folder / 'start.log').read_text()}{self.log()}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -145,10 +155,13 @@ class Mta:
     def stop(self) -> None:
         """End it, and everything it has made."""
         if self._process:
-            self.run("postfix", "stop", check=False)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
+            end = time.monotonic() + 20
+            while self._process.poll() is None and time.monotonic() < end:
+                # one that is still starting cannot be stopped yet
+                self.run("postfix", "stop", check=False)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(0.2)
+            if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
             self._process = None

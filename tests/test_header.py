@@ -1,0 +1,283 @@
+"""Our Authentication-Results field, and those that claim to be ours. The sections are RFC 8601's."""
+
+import re
+import time
+
+import authres
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.header import MAX_VALUE, claimed, is_ours, render
+from mailassay.message import Field, Headers
+from mailassay.result import Resinfo, Result
+
+OURS = "mx.example.org"
+
+
+def read_back(text):
+    """[(method, result, reason, [(ptype.property, value)])] by a strict reading of section 2.2."""
+    scanner = re.compile(
+        r"""(?P<fold>\n\ )|(?P<space>\ )|(?P<semicolon>;)|(?P<comment>\([A-Za-z0-9_.-]+\))
+        |(?P<pair>[a-z.-]+=(?:"(?:[^"\\\x00-\x1f\x7f]|\\["\\])*"|[^\s;()"\\\x00-\x1f\x7f]+))""",
+        re.VERBOSE,
+    )
+    head, _, rest = text.partition(";")
+    clauses, at = [], 0
+    rest = ";" + rest
+    while at < len(rest):
+        match = scanner.match(rest, at)
+        assert match, rest[at : at + 40]
+        if match.lastgroup == "semicolon":
+            assert rest[match.end() : match.end() + 2] == "\n ", "a clause begins on a line of its own"
+            clauses.append([])
+        elif match.lastgroup == "pair":
+            name, _, value = match[0].partition("=")
+            if value.startswith('"'):
+                value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            clauses[-1].append((name, value))
+        at = match.end()
+    return head, clauses
+
+
+def test_the_contract():
+    field = render(
+        OURS,
+        [
+            Resinfo("iprev", Result.PASS, (("policy", "iprev", "192.0.2.1"),), comment="mail.example.com"),
+            Resinfo("spf", Result.PASS, (("smtp", "mailfrom", "example.com"),)),
+            Resinfo(
+                "dkim",
+                Result.PASS,
+                (
+                    ("header", "d", "example.com"),
+                    ("header", "i", "@example.com"),
+                    ("header", "s", "sel"),
+                    ("header", "a", "rsa-sha256"),
+                    ("header", "b", "AbCdEfGh"),
+                ),
+            ),
+            Resinfo("arc", Result.NONE, (("smtp", "remote-ip", "192.0.2.1"),)),
+            Resinfo("dmarc", Result.PASS, (("header", "from", "example.com"), ("policy", "dmarc", "reject"))),
+        ],
+    )
+    assert field == (
+        "mx.example.org;\n"
+        " iprev=pass policy.iprev=192.0.2.1 (mail.example.com);\n"
+        " spf=pass smtp.mailfrom=example.com;\n"
+        " dkim=pass header.d=example.com header.i=@example.com header.s=sel header.a=rsa-sha256 header.b=AbCdEfGh;\n"
+        " arc=none smtp.remote-ip=192.0.2.1;\n"
+        " dmarc=pass header.from=example.com policy.dmarc=reject"
+    )
+
+
+def test_nothing_found():
+    assert render(OURS, []) == "mx.example.org; none"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("example.com", "example.com"),
+        ("2001:db8::1", '"2001:db8::1"'),
+        ("ab/+=", '"ab/+="'),
+        ("alice@example.com", "alice@example.com"),
+        ("@example.com", "@example.com"),
+        ("a b@example.com", '"a b@example.com"'),
+        ("a@b; dmarc=pass", '"a@b; dmarc=pass"'),
+        ("a@b@c", '"a@b@c"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("back\\slash", '"back\\\\slash"'),
+        ("two\r\nlines\0", '"twolines"'.replace('"', "")),
+        ("\ud800x\udc80", "x"),
+        ("x" * 1000, "x" * MAX_VALUE),
+        ("zoë@bücher.example", '"zoë@bücher.example"'),
+        ("(comment)", '"(comment)"'),
+        ("", '""'),
+    ],
+)
+def test_values(value, written):
+    assert render(OURS, [Resinfo("x", Result.PASS, (("p", "q", value),))]).endswith(f"p.q={written}")
+
+
+@pytest.mark.parametrize("comment", ["a b", "x) dmarc=pass (", "a;b", "é.example", "a\nb", "(", "-x"])
+def test_a_comment_that_is_no_host_name_is_left_out(comment):
+    assert "(" not in render(OURS, [Resinfo("iprev", Result.PASS, comment=comment)])
+
+
+text = st.text(max_size=40)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Resinfo,
+            st.sampled_from(["spf", "dkim"]),
+            st.sampled_from(list(Result)),
+            st.lists(st.tuples(st.just("header"), st.sampled_from(["d", "i"]), text), max_size=3).map(tuple),
+            text,
+            text,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_no_value_breaks_out(resinfos):
+    head, clauses = read_back(render(OURS, resinfos))
+    assert head == OURS
+    assert [[name for name, _ in clause] for clause in clauses] == [
+        [
+            each.method,
+            *(["reason"] if each.reason else []),
+            *(f"{ptype}.{name}" for ptype, name, _ in each.properties),
+        ]
+        for each in resinfos
+    ]
+    assert [clause[0][1] for clause in clauses] == [each.result for each in resinfos]
+
+
+@given(value=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40))
+def test_authres_reads_it(value):
+    field = render(OURS, [Resinfo("dkim", Result.PASS, (("header", "d", value),)), Resinfo("spf", Result.FAIL)])
+    parsed = authres.AuthenticationResultsHeader.parse("Authentication-Results: " + field.replace("\n", ""))
+    assert [(each.method, each.result) for each in parsed.results] == [("dkim", "pass"), ("spf", "fail")]
+
+
+# --- fields that claim to be ours (section 5)
+
+DISGUISES = [
+    b" mx.example.org; dmarc=pass",
+    b"mx.example.org;dmarc=pass",
+    b" MX.EXAMPLE.ORG; dmarc=pass",
+    b" mx.Example.oRg ; dmarc=pass",
+    b"\tmx.example.org\t; dmarc=pass",
+    b"\r\n mx.example.org;\r\n dmarc=pass",
+    b" \r\n\tmx.example.org\r\n\t;dmarc=pass",
+    b" mx.example.org.; dmarc=pass",
+    b' "mx.example.org"; dmarc=pass',
+    b' "MX.example.org" ; dmarc=pass',
+    b' "mx.example\\.org"; dmarc=pass',
+    b' "\\m\\x.example.org"; dmarc=pass',
+    b" (hello) mx.example.org; dmarc=pass",
+    b" (a (b (c))) mx.example.org; dmarc=pass",
+    b" (\\)) mx.example.org; dmarc=pass",
+    b" (;) mx.example.org; dmarc=pass",
+    b" () () mx.example.org () ; dmarc=pass",
+    b" mx.example.org(x); dmarc=pass",
+    b" mx.example.org 1; dmarc=pass",
+    b" mx.example.org (x) 1 (y); dmarc=pass",
+    b" mx.example.org 2; dmarc=pass",
+    b" mx.example.org 99; dmarc=pass",
+    b" mx.example.org/node1; dmarc=pass",
+    b" mx.example.org:25; dmarc=pass",
+    b" mx.example.org=1; dmarc=pass",
+    b" mx.example.org, dmarc=pass",
+    b" mx.example.org dmarc=pass",
+    b" mx.example.org",
+    b" mx.example.org; none",
+    b" mx.example.org\0; dmarc=pass",
+    b" mx.exam\0ple.org; dmarc=pass",
+    b" \0mx.example.org; dmarc=pass",
+    b" \xffmx.example.org; dmarc=pass",
+    b" mx.example.org\xa0; dmarc=pass",
+    b" \x0bmx.example.org; dmarc=pass",
+    b" (open mx.example.org; dmarc=pass",
+    b" ) mx.example.org; dmarc=pass",
+    b' "open mx.example.org; dmarc=pass',
+    b' mx.example.org"; dmarc=pass',
+    b" i=1; mx.example.org; dmarc=pass",
+    b" ; mx.example.org; dmarc=pass",
+    b" dmarc=pass; mx.example.org",
+    b" =?utf-8?q?mx.example.org?=; dmarc=pass",
+    b" mx . example . org; dmarc=pass",
+    b" mx.(x)example.org; dmarc=pass",
+    b" mx.example.\r\n org; dmarc=pass",
+    b" <mx.example.org>; dmarc=pass",
+    b" [mx.example.org]; dmarc=pass",
+    b" @mx.example.org; dmarc=pass",
+    b" mx\\.example.org; dmarc=pass",
+]
+FOREIGN = [
+    b"",
+    b" ",
+    b" other.example; dmarc=pass",
+    b" example.org; dmarc=pass",
+    b" sub.mx.example.org; dmarc=pass",
+    b" notmx.example.org; dmarc=pass",
+    b" not-mx.example.org; dmarc=pass",
+    b" mx.example.organic; dmarc=pass",
+    b" mx.example.org.evil.example; dmarc=pass",
+    b" mx.example.org-evil.example; dmarc=pass",
+    b" other.example 1; spf=pass smtp.mailfrom=mx.example.org",
+    b" other.example (seen by mx.example.org); spf=pass",
+    b' other.example; dkim=pass reason="mx.example.org" header.d=other.example',
+    b' "other.example"; spf=pass',
+    b" other.example; none",
+    b" other.example;\r\n spf=pass smtp.helo=mx.example.org",
+    b" (mx.example.org) other.example; spf=pass",
+    b" mxxexample.org; spf=pass",
+]
+
+
+def test_there_are_enough_disguises():
+    assert len(set(DISGUISES)) >= 40
+
+
+@pytest.mark.parametrize("value", DISGUISES)
+def test_disguises(value):
+    assert is_ours(value, OURS)
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+def test_other_peoples_fields_stay(value):
+    assert not is_ours(value, OURS)
+
+
+def test_u_label_and_a_label_are_one_name():
+    assert is_ours(" mx.bücher.example; dmarc=pass".encode(), "mx.xn--bcher-kva.example")
+    assert is_ours(b" mx.xn--bcher-kva.example; dmarc=pass", "mx.bücher.example")
+
+
+def test_an_id_that_is_no_domain():
+    assert is_ours(b" Gateway_7; dmarc=pass", "gateway_7")
+    assert not is_ours(b" gateway_77; dmarc=pass", "gateway_7")
+
+
+cfws = st.lists(st.sampled_from([" ", "\t", "\r\n ", "(x)", "(a(b)c)", "(\\))", "(;)"]), max_size=3).map("".join)
+cased = st.lists(st.booleans(), min_size=len(OURS), max_size=len(OURS)).map(
+    lambda upper: "".join(mark.upper() if up else mark for mark, up in zip(OURS, upper, strict=True))
+)
+names = st.one_of(cased, cased.map('"{}"'.format), cased.map(lambda name: '"' + "".join(f"\\{m}" for m in name) + '"'))
+
+
+@given(
+    before=cfws, name=names, after=cfws, version=st.sampled_from(["", " 1", " 2"]), end=st.sampled_from([";", "; none"])
+)
+def test_every_spelling_is_recognized(before, name, after, version, end):
+    assert is_ours(f"{before}{name}{after}{version}{end}".encode(), OURS)
+
+
+@given(value=st.binary(max_size=80))
+def test_any_octets_are_read(value):
+    is_ours(value, OURS)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"(", b")", b'"', b"\\", b"()", b"(a", b"mx.example.org", b"-", b".", b" ", b"\0", b";"]
+)
+def test_a_hostile_value_costs_no_more_than_its_length(piece):
+    started = time.process_time()
+    is_ours(piece * (1_000_000 // len(piece)), OURS)
+    is_ours(b'"' + piece * (1_000_000 // len(piece)), OURS)
+    # a quadratic reading would take minutes
+    assert time.process_time() - started < 5
+
+
+def test_numbers_count_as_milters_count():
+    fields = [
+        Field(b"Subject", b" x"),
+        Field(b"AUTHENTICATION-results", b" mx.example.org; none"),
+        Field(b"Authentication-Results", b" other.example; none"),
+        Field(b"Authentication-Results", b" mx.example.org; none"),
+    ]
+    assert claimed(Headers(fields), OURS) == [1, 3]

@@ -1,0 +1,80 @@
+"""FCrDNS against a zone: RFC 8601 section 3."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from mailassay import iprev
+from mailassay.resolver import Budget
+from mailassay.result import Result
+from mailassay.zone import Zone
+
+MANY = "\n".join(f"9.2.0.192.in-addr.arpa PTR n{number}.example" for number in range(12))
+ZONE = f"""
+    1.2.0.192.in-addr.arpa  PTR  mx.example
+    mx.example              A    192.0.2.1
+    mx.example              AAAA 2001:db8::1
+    2.2.0.192.in-addr.arpa  PTR  mx.example
+    3.2.0.192.in-addr.arpa  PTR  gone.example
+    4.2.0.192.in-addr.arpa  PTR  !
+    5.2.0.192.in-addr.arpa  PTR  broken.example
+    broken.example          A    ?
+    6.2.0.192.in-addr.arpa  PTR  broken.example
+    6.2.0.192.in-addr.arpa  PTR  six.example
+    six.example             A    192.0.2.6
+    7.2.0.192.in-addr.arpa  PTR  six-only.example
+    six-only.example        AAAA 2001:db8::7
+    8.2.0.192.in-addr.arpa  PTR  bad..name
+    {MANY}
+    n9.example              A    192.0.2.9
+    10.2.0.192.in-addr.arpa PTR  x.example
+    {ip_address("2001:db8::1").reverse_pointer} PTR mx.example
+    {ip_address("2001:db8::2").reverse_pointer} PTR mx.example
+"""
+
+
+def resolve(name, rdtype):
+    return Budget(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
+
+
+@pytest.mark.parametrize(
+    ("address", "result", "name"),
+    [
+        ("192.0.2.1", Result.PASS, "mx.example"),
+        ("192.0.2.2", Result.FAIL, "mx.example"),
+        ("192.0.2.3", Result.FAIL, "gone.example"),
+        ("192.0.2.4", Result.TEMPERROR, ""),
+        ("192.0.2.5", Result.TEMPERROR, "broken.example"),
+        ("192.0.2.6", Result.PASS, "six.example"),
+        ("192.0.2.7", Result.FAIL, "six-only.example"),
+        ("192.0.2.8", Result.FAIL, "bad..name"),
+        ("192.0.2.9", Result.PASS, "n9.example"),
+        ("192.0.2.77", Result.PERMERROR, ""),
+        ("2001:db8::1", Result.PASS, "mx.example"),
+        ("2001:db8::2", Result.FAIL, "mx.example"),
+        ("::ffff:192.0.2.1", Result.PASS, "mx.example"),
+    ],
+)
+def test_check(address, result, name):
+    found = iprev.check(ip_address(address), resolve)
+    assert (found.result, found.name) == (result, name)
+
+
+def test_names_beyond_the_limit_are_not_looked_at():
+    zone = MANY.replace("9.2.0", "10.2.0") + "\nn10.example A 192.0.2.10"
+    found = iprev.check(ip_address("192.0.2.10"), Budget(Zone(zone), float("inf"), lambda: 0.0))
+    assert found.result is Result.FAIL
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_what_is_written(address):
+    resinfo = iprev.check(ip_address(address), resolve).resinfo()
+    assert (resinfo.properties, resinfo.comment) == ((("policy", "iprev", address),), "mx.example")
+
+
+def test_a_name_that_is_not_confirmed_is_not_written():
+    assert iprev.check(ip_address("192.0.2.2"), resolve).resinfo().comment == ""
+
+
+def test_what_is_asked_first():
+    assert iprev.question(ip_address("::ffff:192.0.2.1")) == ("1.2.0.192.in-addr.arpa", "PTR")

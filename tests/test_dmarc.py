@@ -58,7 +58,10 @@ def by(method, name, result=Result.PASS):
         ("v=DMARC1; p=reject; pct=0; ri=1; rf=afrf", Record(REJECT)),  # historic
         ("v=DMARC1; p=reject; junk; =; x=y=z; ;;", Record(REJECT)),  # section 4.8
         ("v=DMARC1; p=reject; p=none", Record(REJECT)),
-        ("v=DMARC1; p=reject; rua=mailto:a@b.example!10m,mailto:c", Record(REJECT, rua=("mailto:a@b.example", "mailto:c"))),
+        (
+            "v=DMARC1; p=reject; rua=mailto:a@b.example!10m,mailto:c",
+            Record(REJECT, rua=("mailto:a@b.example", "mailto:c")),
+        ),
         # section 4.10.1: without a policy that makes sense, reports decide whether it counts
         ("v=DMARC1", Record(NONE)),
         ("v=DMARC1; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),

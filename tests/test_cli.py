@@ -1,0 +1,195 @@
+"""The command line, as a person or a script uses it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mailassay
+from mailassay.cli import main
+
+ZONE = """
+1.2.0.192.in-addr.arpa PTR  mail.bank.example
+mail.bank.example      A    192.0.2.1
+bank.example           TXT  "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.bank.example    TXT  "v=DMARC1; p=reject"
+"""
+MESSAGE = b"From: alice@bank.example\r\nSubject: x\r\n\r\nHello\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # the settings of the machine that runs the tests are not ours
+    monkeypatch.setattr("mailassay.cli.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
+    (tmp_path / "zone").write_text(ZONE)
+    (tmp_path / "mail").write_bytes(MESSAGE)
+    return tmp_path
+
+
+def run(*arguments, stdin=b"", cwd=None):
+    """The program as a process of its own."""
+    source = str(Path(mailassay.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "mailassay", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": source},
+    )
+
+
+GOOD = ["--ip", "192.0.2.1", "--helo", "mail.bank.example", "--mail-from", "alice@bank.example", "--zone", "zone"]
+SPOOF = ["--ip", "198.51.100.66", "--helo", "x", "--mail-from", "alice@bank.example", "--zone", "zone"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_check_explains(capsys):
+    assert main(["check", "mail", *GOOD]) == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "client        192.0.2.1",
+        "iprev         pass       mail.bank.example",
+        "spf mailfrom  pass       bank.example  matched ip4:192.0.2.1",
+        "dmarc         pass       bank.example  aligned: spf bank.example",
+        "disposition   reject  (p= at bank.example)",
+        "verdict       accept  (policy line default)",
+    ):
+        assert line in printed.splitlines()
+    assert " dmarc=pass header.from=bank.example policy.dmarc=reject" in printed
+
+
+@pytest.mark.usefixtures("folder")
+def test_check_says_no(capsys):
+    assert main(["check", "mail", *SPOOF]) == 1
+    assert "reply         550 5.7.26 Email rejected per DMARC policy for bank.example" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("folder")
+def test_check_for_programs(capsys):
+    assert main(["check", "mail", *SPOOF, "--json", "--rcpt", "bob@receiver.example"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert set(said) == {"client", "results", "evidence", "remove", "add", "verdict"}
+    assert said["results"]["dmarc"] == "fail"
+    assert said["verdict"] == {
+        "action": "reject",
+        "rule": "dmarc.reject",
+        "reason": "Email rejected per DMARC policy for bank.example",
+        "reply": "550 5.7.26 Email rejected per DMARC policy for bank.example",
+        "would": "reject",
+    }
+    assert said["evidence"]["spf_mail_from"]["mechanism"] == "-all"
+
+
+def test_check_reads_standard_input(folder):
+    done = run("check", *GOOD, stdin=MESSAGE, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"verdict       accept" in done.stdout
+
+
+def test_check_with_a_policy(folder, capsys):
+    (folder / "policy.yaml").write_text("mode: monitor\n")
+    (folder / "config.yaml").write_text("policy: policy.yaml\nauthserv_id: mx.test.example\n")
+    assert main(["check", "mail", *SPOOF, "--config", "config.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "monitor       enforced, it would be reject" in printed
+    assert "Authentication-Results: mx.test.example;" in printed
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_client_that_is_not_judged(capsys):
+    assert main(["check", "mail", "--ip", "127.0.0.1", "--zone", "zone"]) == 0
+    assert "results  not judged (trusted_network)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["check"], ["check", "--ip", "x", "mail"], ["nonsense"], ["serve", "--nonsense"], ["config"]]
+)
+def test_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: mailassay" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["check"], ["config"], ["config", "check"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: mailassay" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"mailassay {mailassay.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["check", "missing", *GOOD], 74, "missing"),
+        (["check", ".", *GOOD], 74, "."),
+        (["check", "mail", "--ip", "192.0.2.1", "--zone", "missing"], 74, "missing"),
+        (["check", "mail", "--ip", "192.0.2.1", "--zone", "mail"], 78, "mail:1: expected"),
+        (["check", "mail", *GOOD, "--config", "missing"], 78, "missing"),
+        (["check", "mail", *GOOD, "--config", "bad.yaml"], 78, "bad.yaml:2:1: unknown key `polcy`; did you mean"),
+        (["serve", "--config", "bad.yaml"], 78, "bad.yaml:2:1"),
+        (["serve", "--config", "nowhere.yaml"], 71, "cannot listen on unix:/nonexistent/socket: folder /nonexistent"),
+        (["config", "check", "--config", "bad.yaml"], 1, "bad.yaml:2:1"),
+        (["config", "check", "--config", "missing"], 1, "missing"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_said_in_words(folder, arguments, status, said):
+    (folder / "bad.yaml").write_text("workers: 2\npolcy: x\n")
+    (folder / "nowhere.yaml").write_text("listen: unix:/nonexistent/socket\n")
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == status, done
+    assert said in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert done.stdout == b""
+
+
+def test_config_check(folder, capsys):
+    (folder / "good.yaml").write_text("workers: 2\n")
+    assert main(["config", "check", "--config", "good.yaml"]) == 0
+    assert capsys.readouterr().out == "configuration good.yaml, policy standard: fine\n"
+    assert main(["config", "check"]) == 0
+
+
+def test_a_reader_that_stops_reading(folder):
+    """As `mailassay check ... | head -1`."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = subprocess.run(
+        [sys.executable, "-m", "mailassay", "check", "mail", *GOOD],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])},
+    )
+    os.close(write_end)
+    assert process.returncode == 74
+    assert process.stderr == b""
+
+
+@given(
+    message=st.lists(
+        st.sampled_from([b"From", b":", b" ", b"a@bank.example", b"\r\n", b"\n", b"\0", b"\xff", b"DKIM-Signature: v"]),
+        max_size=25,
+    ),
+    helo=st.text(max_size=10),
+    mail_from=st.text(max_size=10),
+)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_message_is_judged(folder, capsys, message, helo, mail_from):
+    (folder / "any").write_bytes(b"".join(message))
+    arguments = ["--ip=198.51.100.66", f"--helo={helo}", f"--mail-from={mail_from}", "--zone=zone", "--json"]
+    assert main(["check", "any", *arguments]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["results"]["dmarc"] != "pass"

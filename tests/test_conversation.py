@@ -1,0 +1,205 @@
+"""The events of a connection, in order: what they start, and what comes out."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from mailassay.config import Settings
+from mailassay.conversation import Conversation
+from mailassay.policy import DmarcActions, Mode, Policy
+from mailassay.verdict import Action
+from mailassay.zone import Zone
+from tests.lab.sign import ed25519_key
+
+KEY = ed25519_key()
+ZONE = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa         PTR  mail.bank.example
+    mail.bank.example              A    192.0.2.1
+    bank.example                   TXT  "v=spf1 ip4:192.0.2.1 -all"
+    _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
+    ed._domainkey.bank.example     TXT  "{KEY.record}"
+    _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine"
+    """
+)
+SETTINGS = Settings(authserv_id="mx.receiver.example", trusted_networks=(ip_network("192.0.2.250/32"),))
+CLIENT, ATTACKER = ip_address("192.0.2.1"), ip_address("198.51.100.66")
+
+
+class Recording:
+    """A source that keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, question):
+        self.asked.append(tuple(question))
+        return ZONE(question)
+
+    def new(self):
+        asked, self.asked = self.asked, []
+        return asked
+
+
+def begin(client_ip=CLIENT, helo="mail.bank.example", settings=SETTINGS, source=ZONE, **more):
+    conversation = Conversation(settings, source, "mx.host.example")
+    conversation.connect(client_ip, **more)
+    conversation.helo(helo)
+    return conversation
+
+
+def send(conversation, mail_from="<alice@bank.example>", author="alice@bank.example", fields=(), login=""):
+    conversation.mail_from(mail_from, login)
+    conversation.recipient("<bob@receiver.example>")
+    for name, value in fields:
+        conversation.header(name, value)
+    conversation.header(b"From", b" " + author.encode())
+    conversation.end_of_headers()
+    conversation.body(b"x\r\n")
+    return conversation.end_of_message()
+
+
+def test_questions_start_when_their_facts_arrive():
+    source = Recording()
+    conversation = Conversation(SETTINGS, source)
+    conversation.connect(CLIENT)
+    assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR")]
+    conversation.helo("Mail.Bank.Example")
+    assert source.new() == [("mail.bank.example", "TXT")]
+    conversation.mail_from("<alice@bank.example>")
+    assert source.new() == [("bank.example", "TXT"), ("_dmarc.bank.example", "TXT")]
+    message = KEY.sign(b"From: a@sub.bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    field = message.partition(b"\r\nFrom")[0].partition(b":")[2]
+    conversation.header(b"DKIM-Signature", field)
+    conversation.header(b"From", b" a@sub.bank.example")
+    assert source.new() == []
+    conversation.end_of_headers()
+    assert source.new() == [
+        ("ed._domainkey.bank.example", "TXT"),
+        ("_dmarc.sub.bank.example", "TXT"),
+        ("_dmarc.example", "TXT"),
+    ]
+    conversation.body(b"x\r\n")
+    assert conversation.end_of_message().evidence.dmarc.result == "pass"
+    # the name behind the address is all that is left to ask for
+    assert source.new() == [("mail.bank.example", "A")]
+
+
+def test_what_belongs_to_the_connection_is_asked_once():
+    source = Recording()
+    conversation = begin(source=source)
+    send(conversation)
+    source.new()
+    send(conversation)
+    assert ("1.2.0.192.in-addr.arpa", "PTR") not in source.asked
+    assert ("bank.example", "TXT") in source.asked
+
+
+def test_a_message_leaves_nothing_to_the_next():
+    conversation = begin()
+    first = send(conversation, fields=[(b"Authentication-Results", b" mx.receiver.example; none")])
+    second = send(conversation, "<>", "eve@shop.example")
+    assert (len(first.remove), len(second.remove)) == (1, 0)
+    assert second.evidence.spf_mail_from is None
+    assert second.evidence.dmarc.header_from == "shop.example"
+
+
+def test_rset():
+    conversation = begin()
+    conversation.mail_from("<eve@evil.example>")
+    conversation.header(b"From", b" eve@evil.example")
+    conversation.abort()
+    assert send(conversation).evidence.dmarc.header_from == "bank.example"
+
+
+def test_events_out_of_order_are_an_error():
+    with pytest.raises(RuntimeError):
+        begin().header(b"From", b" x")
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [
+        ("<alice@bank.example>", "bank.example"),
+        ("alice@bank.example", "bank.example"),
+        (" <Alice@BANK.example> ", "bank.example"),
+        ("<@relay.example,@b.example:alice@bank.example>", "bank.example"),
+        ('<"a@b"@bank.example>', "bank.example"),
+    ],
+)
+def test_spellings_of_mail_from(address, domain):
+    assert send(begin(), address).evidence.spf_mail_from.domain == domain
+
+
+@pytest.mark.parametrize("address", ["<>", "", " <> "])
+def test_null_reverse_path(address):
+    evidence = send(begin(), address).evidence
+    assert evidence.spf_mail_from is None
+    assert evidence.spf.scope == "helo"
+
+
+@pytest.mark.parametrize(
+    ("client_ip", "login", "more", "rule"),
+    [
+        (ip_address("192.0.2.250"), "", {}, "trusted_network"),
+        (ip_address("::ffff:192.0.2.250"), "", {}, "trusted_network"),
+        (ATTACKER, "joe", {}, "authenticated"),
+        (None, "", {"local": True}, "local"),
+    ],
+)
+def test_who_is_not_judged(client_ip, login, more, rule):
+    source = Recording()
+    outcome = send(begin(client_ip, source=source, **more), login=login)
+    assert (outcome.verdict.action, outcome.verdict.rule, outcome.evidence) == (Action.ACCEPT, rule, None)
+    assert (outcome.remove, outcome.add) == ((), ())
+    if not login:
+        assert source.asked == []
+
+
+def test_no_address_is_no_judgement():
+    outcome = send(begin(None))
+    assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
+
+
+def test_the_host_names_itself_where_the_settings_do_not():
+    outcome = send(begin(settings=replace(SETTINGS, authserv_id=None)))
+    assert outcome.add[0][1].startswith("mx.host.example;")
+
+
+RESULTS = "Authentication-Results"
+
+
+def names(outcome):
+    return [name for name, _ in outcome.add]
+
+
+@pytest.mark.parametrize(
+    ("policy", "action", "added"),
+    [
+        (Policy(), Action.REJECT, [RESULTS]),
+        (Policy(dmarc=DmarcActions(reject=Action.TAG)), Action.TAG, [RESULTS, "X-Spam-Flag", "X-Mailassay-Verdict"]),
+        (Policy(dmarc=DmarcActions(reject=Action.HOLD)), Action.HOLD, [RESULTS, "X-Mailassay-Verdict"]),
+        (Policy(mode=Mode.MONITOR), Action.ACCEPT, [RESULTS]),
+    ],
+)  # fmt: skip
+def test_what_is_added(policy, action, added):
+    outcome = send(begin(ATTACKER, settings=replace(SETTINGS, policy=policy)))
+    assert (outcome.verdict.action, names(outcome)) == (action, added)
+    assert outcome.verdict.would in (action, Action.REJECT)
+
+
+def test_the_body_is_read_no_further_than_needed():
+    conversation = begin()
+    conversation.mail_from("<alice@bank.example>")
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    assert not conversation.body(b"x")
+
+
+def test_the_time_of_the_message_bounds_its_checks():
+    outcome = send(begin(source=lambda _: Future(), settings=replace(SETTINGS, message_timeout=0.1)))
+    evidence = outcome.evidence
+    assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
+    assert outcome.seconds < 2

@@ -1,0 +1,81 @@
+"""The log: one line a message, whatever its sender wrote."""
+
+import json
+import logging
+import re
+import sys
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.config import Settings
+from mailassay.conversation import Conversation
+from mailassay.report import JsonFormatter, Line, TextFormatter
+from mailassay.zone import Zone
+
+ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+
+
+def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example"):
+    conversation = Conversation(Settings(), ZONE, "mx.example")
+    conversation.connect(ip_address("198.51.100.66"))
+    conversation.helo(helo)
+    conversation.mail_from(mail_from)
+    conversation.header(b"From", b" " + author.encode("utf-8", "surrogatepass"))
+    conversation.end_of_headers()
+    return conversation.end_of_message()
+
+
+def test_a_line():
+    words = str(Line("4ABC", "198.51.100.66", outcome())).split(" ms=")[0]
+    assert words == (
+        "queue_id=4ABC client=198.51.100.66 iprev=permerror spf=none mail_from=b.example spf_helo=none helo=x.example "
+        "dkim=none arc=none dmarc=fail header_from=bank.example policy=reject policy_at=bank.example verdict=reject "
+        'rule=dmarc.reject reason="Email rejected per DMARC policy for bank.example"'
+    )
+
+
+def read_back(line):
+    """The pairs of a line; it must hold nothing else."""
+    assert line.isprintable()
+    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^" ]+)(?: |$)', line)
+    assert " ".join(f"{key}={value}" for key, value in pairs) == line
+    assert len({key for key, _ in pairs}) == len(pairs)
+    return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
+
+
+@pytest.mark.parametrize("helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'a"b', "\x1b[31m", "a\u2028b", "a=b", "é"])
+def test_senders_cannot_write_the_log(helo):
+    read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))
+    assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
+
+
+@given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))
+def test_a_line_is_one_line(helo, mail_from):
+    read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo, mail_from))))
+    assert (read["queue_id"], read["verdict"]) == ("4ABC", "reject")
+
+
+def record(message, *arguments, error=None):
+    return logging.LogRecord("mailassay", logging.INFO, "", 0, message, arguments, error)
+
+
+def test_json_lines():
+    entry = json.loads(JsonFormatter().format(record("%s", Line("4ABC", "198.51.100.66", outcome()))))
+    assert (entry["queue_id"], entry["dmarc"], entry["level"]) == ("4ABC", "fail", "info")
+    assert json.loads(JsonFormatter().format(record("plain %d", 7)))["message"] == "plain 7"
+
+
+def test_the_journal_knows_the_priority_of_each_line():
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        text = TextFormatter(journal=True).format(record("failed", error=sys.exc_info()))
+    assert all(line.startswith("<6>") for line in text.split("\n"))
+    assert "Traceback" in text
+
+
+def test_a_terminal_sees_the_time():
+    assert TextFormatter(journal=False).format(record("hello")).endswith(" INFO hello")

@@ -1,0 +1,147 @@
+"""Who remembers what was asked."""
+
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from mailassay.resolver import Answer, Budget, Cached, DnsTempError, Question, Shared
+
+A = Question("a.example", "A")
+B = Question("b.example", "A")
+C = Question("c.example", "A")
+
+
+class Source:
+    """Starts questions and keeps them; they are answered when the test says so."""
+
+    def __init__(self, ttl=None):
+        self.asked, self.futures, self._ttl = [], [], ttl
+
+    def __call__(self, question):
+        self.asked.append(question)
+        future = Future()
+        self.futures.append(future)
+        if self._ttl is not None:
+            future.set_result(Answer((question.name,), ttl=self._ttl))
+        return future
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_an_answer_is_kept_as_long_as_its_ttl():
+    source, clock = Source(ttl=10), Clock()
+    cached = Cached(source, 100, clock)
+    for now, questions in ((0, 1), (9.9, 1), (10, 2), (19, 2), (21, 3)):
+        clock.now = now
+        assert cached(A).result().records == ("a.example",)
+        assert len(source.asked) == questions
+
+
+def test_ttl_0_is_not_kept():
+    source = Source(ttl=0)
+    cached = Cached(source, 100, Clock())
+    cached(A), cached(A)
+    assert source.asked == [A, A]
+
+
+def test_a_question_under_way_is_asked_once():
+    source = Source()
+    cached = Cached(source, 100, Clock())
+    first, second = cached(A), cached(A)
+    source.futures[0].set_result(Answer(ttl=0))
+    assert first.result() is second.result()
+    assert source.asked == [A]
+
+
+def test_a_failure_is_not_kept():
+    source = Source()
+    cached = Cached(source, 100, Clock())
+    failed = cached(A)
+    source.futures[0].set_exception(DnsTempError("no"))
+    with pytest.raises(DnsTempError):
+        failed.result()
+    cached(A)
+    assert source.asked == [A, A]
+
+
+def test_the_least_used_leaves_first():
+    source = Source(ttl=10)
+    cached = Cached(source, 2, Clock())
+    for question in (A, B, A, C, A, B):
+        cached(question)
+    assert source.asked == [A, B, C, B]
+
+
+def test_size_0_keeps_nothing():
+    source = Source(ttl=10)
+    cached = Cached(source, 0, Clock())
+    cached(A), cached(A)
+    assert source.asked == [A, A]
+
+
+def test_many_threads_ask_once():
+    source = Source()
+    cached = Cached(source, 100, Clock())
+    barrier = threading.Barrier(16)
+    found = []
+
+    def ask():
+        barrier.wait()
+        found.append(cached(A))
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert source.asked == [A]
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_prefetch_and_a_later_ask_are_one_question():
+    source = Source(ttl=0)
+    shared = Shared(source)
+    shared.prefetch("A.example.", "A")
+    assert Budget(shared, 1, Clock())("a.EXAMPLE", "A").records == ("a.example",)
+    assert source.asked == [A]
+
+
+def test_messages_share_what_their_connection_asked_and_nothing_else():
+    source = Source(ttl=0)
+    connection = Shared(source)
+    connection(A)
+    first, second = Shared(source, connection), Shared(source, connection)
+    for message in (first, second):
+        message(A), message(B)
+    assert source.asked == [A, B, B]
+
+
+def test_no_time_left():
+    source, clock = Source(ttl=1), Clock()
+    resolve = Budget(source, 5, clock)
+    assert resolve("a.example", "A").records
+    clock.now = 5
+    with pytest.raises(DnsTempError, match="no time left"):
+        resolve("b.example", "A")
+    assert source.asked == [A]
+
+
+def test_time_runs_out_while_waiting():
+    with pytest.raises(DnsTempError, match=r"a\.example A within"):
+        Budget(Source(), 0.02, Clock())("a.example", "A")
+
+
+def test_trouble_goes_through():
+    def source(question):
+        future = Future()
+        future.set_exception(DnsTempError(f"{question.name}: SERVFAIL"))
+        return future
+
+    with pytest.raises(DnsTempError, match="SERVFAIL"):
+        Budget(source, 1, Clock())("a.example", "A")

@@ -1,0 +1,168 @@
+"""DNS as data."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.resolver import Answer, DnsTempError, Question
+from mailassay.zone import Found, Zone, ZoneError
+
+TEXT = """
+; a comment
+mx.example              A     192.0.2.1      # another
+MX.Example.             AAAA  2001:DB8::1
+1.2.0.192.in-addr.arpa  PTR   MX.example.
+example.com             MX    10 mx.example
+example.com             MX    0 .
+example.com             TXT   "v=spf1 " "mx -all"
+example.com             TXT   bare words; with a mark
+quote.example           TXT   "say \\"hi\\" # no comment"
+utf.example             TXT   "ü"
+www.example.com         CNAME example.com
+chain.example           CNAME www.example.com
+loop.example            CNAME loop2.example
+loop2.example           CNAME loop.example
+dangling.example        CNAME nowhere.example
+*.wild.example          A     192.0.2.9
+real.wild.example       TXT   x
+broken.example          TXT   !
+slow.example            A     ?
+there.example           -
+deep.under.example      A     192.0.2.3
+"""
+
+
+def ask(zone, name, rdtype):
+    return zone(Question(name, rdtype)).result()
+
+
+@pytest.mark.parametrize(
+    ("name", "rdtype", "records"),
+    [
+        ("mx.example", "A", ("192.0.2.1",)),
+        ("MX.EXAMPLE", "A", ("192.0.2.1",)),
+        ("mx.example", "AAAA", ("2001:db8::1",)),
+        ("1.2.0.192.in-addr.arpa", "PTR", ("mx.example",)),
+        ("example.com", "MX", ("10 mx.example", "0 .")),
+        ("example.com", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
+        ("quote.example", "TXT", ('say "hi" # no comment',)),
+        ("utf.example", "TXT", ("\xc3\xbc",)),
+        ("www.example.com", "MX", ("10 mx.example", "0 .")),
+        ("chain.example", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
+        ("www.example.com", "CNAME", ("example.com",)),
+        ("any.wild.example", "A", ("192.0.2.9",)),
+        ("a.b.wild.example", "A", ("192.0.2.9",)),
+    ],
+)
+def test_records(name, rdtype, records):
+    assert ask(Zone(TEXT), name, rdtype) == Answer(records, True, 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "exists"),
+    [
+        ("there.example", True),
+        ("under.example", True),  # RFC 8020
+        ("mx.example", True),
+        ("loop.example", True),
+        ("real.wild.example", True),
+        ("nowhere.example", False),
+        ("dangling.example", False),
+        ("x.mx.example", False),
+        ("x.real.wild.example", False),  # RFC 4592: a name that exists ends the wildcard's reach
+    ],
+)
+def test_no_records(name, exists):
+    answer = ask(Zone(TEXT), name, "PTR")
+    assert (answer.records, answer.exists) == ((), exists)
+
+
+@pytest.mark.parametrize(
+    ("name", "rdtype", "word"), [("broken.example", "TXT", "SERVFAIL"), ("slow.example", "A", "time-out")]
+)
+def test_troubles(name, rdtype, word):
+    with pytest.raises(DnsTempError, match=word):
+        ask(Zone(TEXT), name, rdtype)
+
+
+def test_a_trouble_is_of_its_type_only():
+    assert ask(Zone(TEXT), "broken.example", "A").records == ()
+
+
+def test_json():
+    zone = Zone(
+        json.dumps(
+            {
+                "A.example": {
+                    "A": ["192.0.2.1"],
+                    "TXT": [["one ", "two"], "three"],
+                    "MX": [[5, "b.example"], "6 c.example"],
+                },
+                "slow.example": {"*": "TIMEOUT", "TXT": ["x"]},
+                "bad.example": {"TXT": "SERVFAIL", "SPF": [["unknown types are passed over"]]},
+                "empty.example": {},
+            }
+        )
+    )
+    assert ask(zone, "a.example", "A").records == ("192.0.2.1",)
+    assert ask(zone, "a.example", "TXT").records == ("one two", "three")
+    assert ask(zone, "a.example", "MX").records == ("5 b.example", "6 c.example")
+    assert ask(zone, "slow.example", "TXT").records == ("x",)
+    assert ask(zone, "empty.example", "A") == Answer((), True, 300)
+    with pytest.raises(DnsTempError):
+        ask(zone, "slow.example", "A")
+    with pytest.raises(DnsTempError):
+        ask(zone, "bad.example", "TXT")
+
+
+def test_what_a_server_needs():
+    found = Zone(TEXT).lookup("chain.example", "MX")
+    assert found == Found(
+        (("chain.example", "www.example.com"), ("www.example.com", "example.com")), ("10 mx.example", "0 .")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a.example", 1, "expected"),
+        ("\n\na.example A", 3, "expected"),
+        ("a.example A 300.1.1.1", 1, "300.1.1.1"),
+        ("a.example AAAA 192.0.2.1", 1, "192.0.2.1"),
+        ("a.example NS b.example", 1, "type NS"),
+        ('a.example TXT "open', 1, "quote"),
+        ("a.example MX mx.example", 1, "mx.example"),
+        ("{", 1, ""),
+        ("{}x", 1, ""),
+        ('{"a": 1}', 1, "not"),
+        ('{"a": {"A": ["x"]}}', 1, "not"),
+    ],
+)
+def test_mistakes_have_a_place(text, line, message):
+    with pytest.raises(ZoneError, match=rf"^some/path:{line}: .*{message}"):
+        Zone(text, "some/path")
+
+
+def test_a_file(tmp_path):
+    path = tmp_path / "zone"
+    path.write_text(TEXT)
+    assert ask(Zone.load(str(path), ttl=7), "mx.example", "A").ttl == 7
+    path.write_bytes(b"\xff")
+    with pytest.raises(ZoneError, match="UTF-8"):
+        Zone.load(str(path))
+
+
+pieces = st.sampled_from(
+    ["a.example", "*", "TXT", "A", "MX", "-", "!", "?", '"', "\\", ";", "#", " ", "\n", "{", "}", "1"]
+)
+
+
+@given(text=st.lists(pieces, max_size=20).map("".join))
+def test_a_zone_or_an_error(text):
+    try:
+        zone = Zone(text)
+    except ZoneError:
+        return
+    assert zone.lookup("no.such.name", "A").records == () or "*" in text

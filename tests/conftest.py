@@ -14,7 +14,7 @@ def suites() -> Path:
     """The folder of the suites: ``MAILASSAY_SUITES``, or one in a ``shared`` folder beside the project."""
     folder = Path(os.environ.get("MAILASSAY_SUITES") or Path(__file__).parents[2] / "shared" / "suites")
     if not folder.is_dir():
-        pytest.skip(f"no conformance suites at {folder}; MAILASSAY_SUITES names another folder")
+        pytest.skip(reason=f"no conformance suites at {folder}; MAILASSAY_SUITES names another folder")
     return folder
 
 

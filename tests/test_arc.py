@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import arc
-from mailassay.dkim import Body
+from mailassay.dkim import Body, HeaderHashes
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Budget
 from mailassay.result import Result
@@ -40,7 +40,7 @@ def check(message):
     chain = arc.chain(headers)
     body = Body(arc.body_requests(chain))
     body.update(content)
-    return arc.check(chain, headers, body.finish(), Budget(Zone(ZONE), float("inf"), lambda: 0.0))
+    return arc.check(chain, HeaderHashes(headers), body.finish(), Budget(Zone(ZONE), float("inf"), lambda: 0.0))
 
 
 def test_no_chain():
@@ -115,4 +115,7 @@ def test_anything_is_a_failure(fields):
     headers = Headers(fields)
     chain = arc.chain(headers)
     bodies = Body(arc.body_requests(chain)).finish()
-    assert arc.check(chain, headers, bodies, Budget(Zone(""), float("inf"), lambda: 0.0)).result is Result.FAIL
+    assert (
+        arc.check(chain, HeaderHashes(headers), bodies, Budget(Zone(""), float("inf"), lambda: 0.0)).result
+        is Result.FAIL
+    )

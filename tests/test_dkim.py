@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from mailassay import dkim
 from mailassay.dkim import key as keys
-from mailassay.dkim.verify import header_digest
 from mailassay.message import Field, split
 from mailassay.resolver import Budget
 from mailassay.result import Result
@@ -40,7 +39,7 @@ def verify(message, *records, edit_zone="", **more):
     body = dkim.Body(signature.body for signature in signatures if not signature.problem)
     body.update(content)
     bodies = body.finish()
-    return [dkim.check(signature, headers, bodies, resolve, NOW) for signature in signatures]
+    return [dkim.check(signature, dkim.HeaderHashes(headers), bodies, resolve, NOW) for signature in signatures]
 
 
 def one(message, *records, **more):
@@ -61,7 +60,7 @@ def resigned(tags, message=MESSAGE, key=RSA):
     value = "; ".join(f"{name}={text}" for name, text in all_tags.items() if text is not None) + "; b="
     signature = dkim.parse(Field(b"DKIM-Signature", f" {value}AAAA".encode()))
     private = load_pem_private_key(key.private, None)
-    b = private.sign(header_digest(signature, headers), PKCS1v15(), Prehashed(SHA256()))
+    b = private.sign(dkim.HeaderHashes(headers).digest(signature), PKCS1v15(), Prehashed(SHA256()))
     return b"DKIM-Signature: " + value.encode() + base64.b64encode(b) + b"\r\n" + message
 
 

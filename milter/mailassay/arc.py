@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from dkim.canonicalization import Relaxed
-
-from .dkim import BodyDigest, BodyRequest, Signature
+from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
+from .dkim.header import canonical, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
-from .dkim.verify import MAX_KEY_RECORDS, header_digest, usable_key, without_b
+from .dkim.verify import MAX_KEY_RECORDS, usable_key
 from .domain import Domain
 from .message import Field, Headers
 from .resolver import DnsTempError, Resolver
@@ -148,26 +147,26 @@ def body_requests(chain: Chain) -> list[BodyRequest]:
     return [each.message.body for each in chain.sets if not each.message.problem]
 
 
-def check(chain: Chain, headers: Headers, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver) -> Arc:
+def check(chain: Chain, header: HeaderHashes, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver) -> Arc:
     """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included."""
     if chain.problem:
         return Arc(Result.FAIL, reason=chain.problem)
     if not chain.sets:
         return Arc(Result.NONE)
-    if trouble := _message_trouble(chain.sets[-1].message, headers, bodies, resolve):
+    if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve):
         return Arc(Result.FAIL, reason=f"the newest message signature: {trouble}")
-    for instance in range(len(chain.sets), 0, -1):
-        if trouble := _seal_trouble(chain.sets[:instance], resolve):
+    for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain), strict=True), 1):
+        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve):
             return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}")
     oldest = len(chain.sets)
-    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, headers, bodies, resolve):
+    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve):
         oldest -= 1
     sealers = tuple(each.seal.domain for each in chain.sets if each.seal.domain)
     return Arc(Result.PASS, sealers, 0 if oldest == 1 else oldest)
 
 
 def _message_trouble(
-    signature: Signature, headers: Headers, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver
+    signature: Signature, header: HeaderHashes, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver
 ) -> str:
     """Why an ARC-Message-Signature does not hold; empty where it does."""
     if signature.problem:
@@ -177,19 +176,18 @@ def _message_trouble(
         return "l= is larger than the body"
     if body.digest != signature.body_hash:
         return "the body was changed"
-    return _signature_trouble(signature, header_digest(signature, headers), resolve)
+    return _signature_trouble(signature, header.digest(signature), resolve)
 
 
-def _seal_trouble(sets: tuple[Set, ...], resolve: Resolver) -> str:
-    """Why the last set's ARC-Seal does not hold over all the sets (RFC 8617 section 5.1.1); empty where it does."""
-    seal = sets[-1].seal
-    if seal.problem:
-        return seal.problem
-    fields = [field for each in sets for field in (each.results, each.message.field, each.seal.field)]
-    fields[-1] = Field(seal.field.name, without_b(seal.field.value))
-    canonical = Relaxed.canonicalize_headers([(field.name, field.value + b"\r\n") for field in fields])
-    signed = b"".join(name + b":" + value for name, value in canonical).removesuffix(b"\r\n")
-    return _signature_trouble(seal, hashlib.sha256(signed).digest(), resolve)
+def _seal_digests(chain: Chain) -> Iterator[bytes]:
+    """What each set's ARC-Seal signs: all fields of all sets up to it (RFC 8617 section 5.1.1)."""
+    digest = hashlib.sha256()
+    for each in chain.sets:
+        digest.update(canonical(each.results) + canonical(each.message.field))
+        signed = digest.copy()
+        signed.update(canonical(without_b(each.seal.field)).removesuffix(b"\r\n"))
+        yield signed.digest()
+        digest.update(canonical(each.seal.field))
 
 
 def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver) -> str:

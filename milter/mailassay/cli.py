@@ -124,7 +124,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     raw = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    conversation = Conversation(settings, _source(arguments.zone, settings), socket.getfqdn())
+    conversation = Conversation(settings, _source(arguments.zone, settings), socket.gethostname())
     conversation.connect(arguments.ip)
     conversation.helo(arguments.helo)
     conversation.mail_from(arguments.mail_from)

@@ -47,7 +47,7 @@ def serve(settings: Settings) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     _register()
     _open_socket(settings)
-    count = settings.workers or os.cpu_count() or 1
+    count = settings.workers or len(os.sched_getaffinity(0))
     _log.info("listening on %s, %d workers", settings.listen.libmilter, count)
     with _unlinked(settings):
         return _Parent(settings, count).run()

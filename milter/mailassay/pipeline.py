@@ -40,15 +40,15 @@ def authenticate(
     connection: Connection, transaction: Transaction, content: Content, resolve: Resolver, now: float
 ) -> Evidence:
     """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body."""
-    client_ip, helo, headers = connection.client_ip, connection.helo, content.headers
-    bodies = content.body.finish()
+    client_ip, helo = connection.client_ip, connection.helo
+    header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
     found_iprev = iprev.check(client_ip, resolve)
     spf_helo = spf.check_helo(client_ip, helo, resolve)
     spf_mail_from = None
     if transaction.mail_from:
         spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve)
-    found_dkim = tuple(dkim.check(each, headers, bodies, resolve, now) for each in content.signatures)
-    found_arc = arc.check(content.chain, headers, bodies, resolve)
+    found_dkim = tuple(dkim.check(each, header, bodies, resolve, now) for each in content.signatures)
+    found_arc = arc.check(content.chain, header, bodies, resolve)
     identifiers = list(_identifiers(spf_mail_from or spf_helo, found_dkim))
     found_dmarc = dmarc.check(content.author, identifiers, resolve)
     return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)

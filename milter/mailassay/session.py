@@ -83,7 +83,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
         """Postfix says who connected; XCLIENT makes it say so again."""
         del hostname  # Postfix's opinion of the name; ours comes from DNS
-        authserv_id = self._macro("j") or socket.getfqdn()
+        authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = Conversation(self._settings, self._source, authserv_id)
         client_ip = ip_address(hostaddr[0]) if isinstance(hostaddr, tuple) else None
         self._conversation.connect(client_ip, local=family == socket.AF_UNIX)

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
     """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys."""
     if why := mta.missing():
-        pytest.skip(why)
+        pytest.skip(reason=why)
     with ExitStack() as stack:
 
         def make(before: tuple[str, ...] = (), behind: tuple[str, ...] = (), more: str = "", **config: Any) -> Lab:

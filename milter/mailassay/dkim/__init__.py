@@ -5,6 +5,7 @@ tell a lookup that failed from a key that is not there, and is laxer than the RF
 """
 
 from .body import Body, BodyDigest, BodyRequest
+from .header import HeaderHashes
 from .signature import Signature, parse, signatures
 from .verify import Dkim, check, resinfos
 
@@ -13,6 +14,7 @@ __all__ = [
     "BodyDigest",
     "BodyRequest",
     "Dkim",
+    "HeaderHashes",
     "Signature",
     "check",
     "parse",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..domain import Domain
-from ..message import Headers
 from ..resolver import DnsTempError, Resolver
 from ..result import Resinfo, Result
 from . import key as keys
 from .body import BodyDigest, BodyRequest
+from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
 
 MAX_KEY_RECORDS = 4  # at one selector: RFC 6376 section 3.6.2.2 leaves several undefined, so each of a few is tried
@@ -40,7 +39,7 @@ class Dkim:
 
 def check(
     signature: Signature,
-    headers: Headers,
+    header: HeaderHashes,
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
     now: float,
@@ -81,7 +80,7 @@ def check(
             if outcome.result is Result.PERMERROR:
                 outcome = found(Result.PERMERROR, str(error))
             continue
-        result, reason = _prove(signature, headers, bodies[signature.body], key)
+        result, reason = _prove(signature, header, bodies[signature.body], key)
         outcome = found(result, reason, key)
         if result is Result.PASS:
             break
@@ -98,56 +97,19 @@ def usable_key(record: str, signature: Signature) -> keys.Key:
     return key
 
 
-def _prove(signature: Signature, headers: Headers, body: BodyDigest, key: keys.Key) -> tuple[Result, str]:
+def _prove(signature: Signature, header: HeaderHashes, body: BodyDigest, key: keys.Key) -> tuple[Result, str]:
     length = signature.body.length
     if length is not None and body.hashed < length:
         return Result.PERMERROR, "l= is larger than the body"
     if body.digest != signature.body_hash:
         return Result.FAIL, "the body was changed"
-    if not key.verifies(signature.signature, header_digest(signature, headers)):
+    if not key.verifies(signature.signature, header.digest(signature)):
         return Result.FAIL, "the signature does not fit the header"
     if key.testing:
         return Result.PASS, "the key is being tested (t=y)"
     if body.unsigned:
         return Result.PASS, f"{body.unsigned} octets of the body are not signed (l=)"
     return Result.PASS, ""
-
-
-def header_digest(signature: Signature, headers: Headers) -> bytes:
-    """The SHA-256 over the signed header fields and the signature's own, RFC 6376 section 3.7."""
-    digest = hashlib.sha256()
-    fields = [
-        (headers.fields[place].name, headers.fields[place].value + b"\r\n") for place in _signed(signature, headers)
-    ]
-    own = (signature.field.name, without_b(signature.field.value) + b"\r\n")
-    canonical = signature.canonicalization.canonicalize_headers([*fields, own])
-    for name, value in canonical[:-1]:
-        digest.update(name + b":" + value)
-    name, value = canonical[-1]
-    digest.update(name + b":" + value.removesuffix(b"\r\n"))
-    return digest.digest()
-
-
-def _signed(signature: Signature, headers: Headers) -> Iterator[int]:
-    """The places of the fields that h= names, each name's instances from the bottom (RFC 6376 section 5.4.2)."""
-    taken: dict[bytes, int] = {}
-    # From once more than h= says: a second From that the signer did not see must not hide behind the signature
-    once_more = (b"from",) if b"from" in signature.header_names else ()
-    for name in (*signature.header_names, *once_more):
-        place = headers.place(name, taken.get(name, 0))
-        taken[name] = taken.get(name, 0) + 1
-        if place is not None:
-            yield place
-
-
-def without_b(value: bytes) -> bytes:
-    """A signature field's value with the value of its b= tag taken out."""
-    tags = value.split(b";")
-    for at, tag in enumerate(tags):
-        name, equals, _ = tag.partition(b"=")
-        if equals and name.strip() == b"b":
-            tags[at] = name + equals
-    return b";".join(tags)
 
 
 def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:

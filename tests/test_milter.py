@@ -395,6 +395,28 @@ def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(served):
 # --- the process
 
 
+def test_a_fault_of_ours_defers_that_message(tmp_path, dns):
+    """451, the traceback in the log with the queue id, and the next message of the connection is judged."""
+    serve = Serve(tmp_path, dns)
+    serve.module = "tests.lab.faulty"
+    with serve, MilterClient(serve.socket) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        at_the_end = client.message(b"<boom@bank.example>", [FROM_BANK], [b"x"], queue_id="4END")
+        in_the_header = client.message(b"<alice@bank.example>", [(b"Boom", b" 1"), FROM_BANK], [b"x"], queue_id="4HEAD")
+        good = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x"], queue_id="4GOOD")
+        entry = serve.entry("4GOOD")
+    for answer in (at_the_end, in_the_header):
+        assert answer.reply == b"451 4.3.0 Internal error, please try again later"
+        assert answer.changes == []
+    assert results(good)["dmarc"] == "pass"
+    assert entry["verdict"] == "accept"
+    faults = [each for each in serve.entries() if "exception" in each]
+    assert ["4END" in faults[0]["message"], "4HEAD" in faults[1]["message"]] == [True, True]
+    assert "LookupError: a fault at the end" in faults[0]["exception"]
+    assert "LookupError: a fault in the header" in faults[1]["exception"]
+
+
 def test_policies(tmp_path, dns):
     policy = {"dmarc": {"reject": "tag"}, "tag": {"flag": "X-Junk", "verdict": "X-Judged"}}
     with Serve(tmp_path, dns, policy) as served, attacker(served) as client:

@@ -24,7 +24,7 @@ class Serve:
     """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``. Before
-    it starts, ``environment`` and the inherited ``descriptors`` may be changed.
+    it starts, ``environment``, the inherited ``descriptors`` and the ``module`` that is run may be changed.
     """
 
     def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
@@ -48,10 +48,11 @@ class Serve:
         self.config.write_text(json.dumps(settings))
         self.environment = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
         self.descriptors: tuple[int, ...] = ()
+        self.module = "mailassay"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
-        program = shlex.join([sys.executable, "-m", "mailassay", "serve", "--config", str(self.config)])
+        program = shlex.join([sys.executable, "-m", self.module, "serve", "--config", str(self.config)])
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 # as systemd does it: LISTEN_PID names the process that is to have the descriptors
@@ -60,6 +61,7 @@ class Serve:
                 stderr=log,
                 env=self.environment,
                 pass_fds=self.descriptors,
+                cwd=Path(__file__).parents[2],
                 start_new_session=True,
             )
         self.wait_for("listening on")

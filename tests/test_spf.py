@@ -54,6 +54,8 @@ ZONE = Zone(
     wild.example            TXT  "v=spf1 exists:%{{s}}{"x" * 240}.example -all"
     big.example             TXT  "v=spf1 a:%{{d{"9" * 5000}}}.example -all"
     xn--bcher-kva.example   TXT  "v=spf1 ip4:192.0.2.1 -all"
+    dots.example            TXT  "v=spf1 exists:%{{d}}{".a" * 20_000}.example -all"
+    huge.example            TXT  "v=spf1 {"ip4:192.0.2.1 " * 2_000}-all"
     """
 )
 
@@ -100,6 +102,8 @@ def resolve(name, rdtype):
         ("a@wild.example", "192.0.2.1", Result.FAIL),
         ("a@big.example", "192.0.2.1", Result.PERMERROR),
         ("a@bücher.example", "192.0.2.1", Result.PASS),
+        ("a@dots.example", "192.0.2.1", Result.PERMERROR),
+        ("a@huge.example", "192.0.2.1", Result.PERMERROR),
         ("a@single", "192.0.2.1", Result.NONE),
         ("a@[192.0.2.1]", "192.0.2.1", Result.NONE),
         ("a@" + "a" * 64 + ".example", "192.0.2.1", Result.NONE),

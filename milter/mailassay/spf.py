@@ -13,6 +13,8 @@ from .resolver import DnsTempError, Resolver
 from .result import Resinfo, Result
 
 MAX_PTR_NAMES = 10  # RFC 7208 section 4.6.4
+MAX_RECORD = 16_384  # octets; RFC 7208 section 3.4 asks publishers to stay below 512
+MAX_TERM = 512  # octets of a domain-spec, whose expansion may have 253; pyspf's work grows with the square
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -130,6 +132,19 @@ class _Query(pyspf.query):  # type: ignore[misc]
             except pyspf.TempError:
                 continue
         return validated
+
+    def dns_spf(self, domain: str) -> str | None:
+        """The SPF record of a domain."""
+        record: str | None = super().dns_spf(domain)
+        if record and len(record) > MAX_RECORD:
+            raise pyspf.PermError(f"a record of more than {MAX_RECORD} octets")
+        return record
+
+    def expand(self, s: str, stripdot: bool = True) -> str:
+        """A domain-spec with its macros expanded (RFC 7208 section 7)."""
+        if len(s) > MAX_TERM:
+            raise pyspf.PermError(f"a domain-spec of more than {MAX_TERM} octets")
+        return str(super().expand(s, stripdot))
 
     def get_explanation(self, spec: str) -> None:
         """exp= is not fetched: its text is never used, and asking would tell the sender who reads it."""

@@ -181,6 +181,7 @@ def test_tags(tags, result):
         ([rsa_key(2048, "other").record, RSA.record], Result.PASS),
         ([RSA.record, "v=DKIM1; p="], Result.PASS),
         ([rsa_key(2048, "other").record], Result.FAIL),
+        ([RSA.record + "; n=" + "x" * 10_000], Result.PERMERROR),
     ],
 )  # fmt: skip
 def test_key_records(records, result):

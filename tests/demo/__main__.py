@@ -10,7 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..lab import mta
@@ -35,42 +36,50 @@ def main() -> int:
     if why := mta.missing():
         print(f"make demo: {why}", file=sys.stderr)
         return 1
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
             try:
                 return _run(stack, keep)
             finally:
-                _ignore_signals()
+                # a second Ctrl-C must not break off the cleaning up
+                _on_signal(signal.SIG_IGN)
     except KeyboardInterrupt as interrupt:
         print("\nstopped; everything is cleaned up")
         return 128 + int(interrupt.args[0])
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    _ignore_signals()
+    _on_signal(signal.SIG_IGN)
     raise KeyboardInterrupt(number)
 
 
-def _ignore_signals() -> None:
-    """From here on: a second Ctrl-C must not break off the cleaning up."""
+def _on_signal(handler: Callable[[int, object], object] | signal.Handlers) -> None:
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, handler)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals wait until what is being started is there to be stopped."""
+    caught: list[int] = []
+    _on_signal(lambda number, _: caught.append(number))
+    yield
+    _on_signal(_interrupt)
+    if caught:
+        _interrupt(caught[0], None)
 
 
 def _run(stack: ExitStack, keep: bool) -> int:
-    folder = Path(tempfile.mkdtemp(prefix="mailassay-demo-"))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o755)
-    dns = stack.enter_context(DnsServer(zone()))
-    print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
-    # its exit before its entry: it may be interrupted while it starts
-    serve = stack.push(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
-    serve.__enter__()
-    print(f"mailassay serve on {serve.socket}")
-    postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
-    print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
+    with _uninterrupted():
+        folder = Path(tempfile.mkdtemp(prefix="mailassay-demo-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o755)
+        dns = stack.enter_context(DnsServer(zone()))
+        print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
+        serve = stack.enter_context(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
+        print(f"mailassay serve on {serve.socket}")
+        postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
+        print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
     print(" ".join(f"{name:<{width}}" for name, width in _COLUMNS).rstrip())
     print(" ".join("-" * width for _, width in _COLUMNS))
     played = []

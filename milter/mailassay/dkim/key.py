@@ -20,6 +20,7 @@ from .signature import BadSignature, tag_list
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
 MAX_RSA_BITS = 8192  # RFC 8301 asks for 4096; what is larger only costs time
+MAX_OCTETS = 8192  # of a record; the largest key takes 1,500
 
 
 class BadKey(ValueError):
@@ -48,9 +49,11 @@ class Key:
         return True
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def parse(record: str) -> Key:
     """Read a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
+    if len(record) > MAX_OCTETS:
+        raise BadKey(f"the key record has more than {MAX_OCTETS} octets")
     try:
         tags = tag_list(record.encode("latin-1"))
     except BadSignature as error:

@@ -57,7 +57,7 @@ class Record:
         return next(((tag, value) for tag, value in choices if value), ("p", Disposition.NONE))
 
     @staticmethod
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=1024)
     def parse(text: str) -> Record | None:
         """Read the text of a TXT record; None where it is no DMARC record. Never raises."""
         # "v" is an ABNF literal, which matches in either case; "DMARC1" must be as it is

@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -499,6 +500,26 @@ def test_workers_end_with_their_parent(tmp_path, dns):
         while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
             time.sleep(0.05)
         assert not os.path.exists(f"/proc/{worker}")
+
+
+def test_many_connections_at_once(tmp_path, dns):
+    """Two workers, eight connections, each message with its own truth."""
+    fields, body = signed(("rsa", RSA), ("ed", ED))
+    spoof, spoofed = [(b"From", b" a@shop.example")], [b"x\r\n"]
+
+    def talk(number):
+        found = []
+        with MilterClient(served.socket) as client:
+            client.connect("192.0.2.1" if number % 2 else "198.51.100.66")
+            client.helo(b"mail.bank.example")
+            for _ in range(25):
+                found.append(results(client.message(b"<alice@bank.example>", fields, [body]))["dmarc"])
+                found.append(results(client.message(b"<eve@evil.example>", spoof, spoofed))["dmarc"])
+        return found
+
+    with Serve(tmp_path, dns, workers=2) as served, ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(talk, range(8))) == [["pass", "fail"] * 25] * 8
+        assert len(children(served.pid)) == 2
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path, dns):

@@ -133,7 +133,7 @@ Running until Ctrl-C. To talk to it:
   ls {postfix.folder}/mail/inbox/new
   postqueue -c {postfix.folder}/etc -p         what is held
   tail -f {postfix.folder}/maillog {serve.log}
-  {program} check {folder}/sample.eml --zone {folder}/demo.zone \\
+  {program} check {folder}/sample.eml --zone {folder}/demo.zone --config {serve.config} \\
       --ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}
   {program} config check --config {serve.config}
 """,

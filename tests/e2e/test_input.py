@@ -78,6 +78,13 @@ def test_mail_of_this_host_is_not_judged(make_lab):
     assert b"dmarc=pass" not in header
 
 
+def test_postfix_gives_us_its_name(make_lab):
+    """authserv_id is Postfix's myhostname where the configuration has none."""
+    lab = make_lab(authserv_id=None)
+    reply = send(lab, b"From: a@open.example\r\n\r\nx\r\n")
+    assert lab.postfix.delivered(reply.queue_id).startswith(b"Authentication-Results: mx.receiver.example;\n iprev=")
+
+
 def test_dead_service_defers(make_lab):
     """milter_default_action = tempfail: nothing comes in unjudged."""
     lab = make_lab()

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,15 +34,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments, stdin=b"", cwd=None):
+PROGRAM = [sys.executable, "-m", "mailassay"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
+
+
+def run(*arguments, stdin=b"", cwd=None, **environment):
     """The program as a process of its own."""
-    source = str(Path(mailassay.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-m", "mailassay", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": source},
+        [*PROGRAM, *arguments], input=stdin, capture_output=True, cwd=cwd, env={**ENVIRONMENT, **environment}
     )
 
 
@@ -79,7 +80,7 @@ def test_check_for_programs(capsys):
     assert said["verdict"] == {
         "action": "reject",
         "rule": "dmarc.reject",
-        "reason": "Email rejected per DMARC policy for bank.example",
+        "reason": "DMARC fail for bank.example, whose policy is reject",
         "reply": "550 5.7.26 Email rejected per DMARC policy for bank.example",
         "would": "reject",
     }
@@ -135,7 +136,7 @@ def test_version(capsys):
     ("arguments", "status", "said"),
     [
         (["check", "missing", *GOOD], 74, "missing"),
-        (["check", ".", *GOOD], 74, "."),
+        (["check", ".", *GOOD], 74, "mailassay: .: Is a directory"),
         (["check", "mail", "--ip", "192.0.2.1", "--zone", "missing"], 74, "missing"),
         (["check", "mail", "--ip", "192.0.2.1", "--zone", "mail"], 78, "mail:1: expected"),
         (["check", "mail", *GOOD, "--config", "missing"], 78, "missing"),
@@ -168,15 +169,61 @@ def test_a_reader_that_stops_reading(folder):
     read_end, write_end = os.pipe()
     os.close(read_end)
     process = subprocess.run(
-        [sys.executable, "-m", "mailassay", "check", "mail", *GOOD],
-        stdout=write_end,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])},
+        [*PROGRAM, "check", "mail", *GOOD], stdout=write_end, stderr=subprocess.PIPE, cwd=folder, env=ENVIRONMENT
     )
     os.close(write_end)
     assert process.returncode == 74
     assert process.stderr == b""
+
+
+def test_a_full_disk(folder):
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run(
+            [*PROGRAM, "check", "mail", *GOOD], stdout=full, stderr=subprocess.PIPE, cwd=folder, env=ENVIRONMENT
+        )
+    assert (process.returncode, process.stderr) == (74, b"mailassay: No space left on device\n")
+
+
+def test_no_standard_input(folder):
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "check", *GOOD],
+        capture_output=True,
+        cwd=folder,
+        env=ENVIRONMENT,
+    )
+    assert (done.returncode, done.stderr) == (74, b"mailassay: Bad file descriptor\n")
+
+
+def test_interrupted(folder):
+    # the zone is read when all is imported; a pipe makes it wait there
+    os.mkfifo(folder / "pipe")
+    process = subprocess.Popen(
+        [*PROGRAM, "check", "mail", *GOOD[:-1], "pipe"], stderr=subprocess.PIPE, cwd=folder, env=ENVIRONMENT
+    )
+    with open(folder / "pipe", "wb"):
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (130, b"")
+
+
+def test_a_terminal_without_the_letters(folder):
+    done = run("check", "mail", *GOOD[:2], "--helo", "ü x", "--zone", "zone", cwd=folder, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"  ? x\n" in done.stdout
+
+
+def test_arguments_of_any_octets(folder):
+    done = run("check", "mail", "--ip=192.0.2.1", "--zone=zone", b"--helo=\xff", b"--mail-from=\xff@\xff", cwd=folder)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.usefixtures("folder")
+def test_senders_cannot_write_lines_of_ours(capsys):
+    words = "x\nverdict       accept"
+    assert main(["check", "mail", *SPOOF[:2], f"--helo={words}", f"--mail-from=a@{words}", "--zone=zone"]) == 1
+    labels = [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert labels.count("verdict") == 1
 
 
 @given(

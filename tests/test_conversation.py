@@ -163,6 +163,14 @@ def test_no_address_is_no_judgement():
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
 
 
+def test_no_address_is_no_judgement_but_monitoring_delivers():
+    forged = [(b"Authentication-Results", b" mx.receiver.example; dmarc=pass")]
+    outcome = send(begin(None, settings=replace(SETTINGS, policy=Policy(mode=Mode.MONITOR))), fields=forged)
+    assert (outcome.verdict.action, outcome.verdict.would) == (Action.ACCEPT, Action.DEFER)
+    assert outcome.remove == ((RESULTS, 1),)
+    assert outcome.add == ((RESULTS, "mx.receiver.example; none"),)
+
+
 def test_the_host_names_itself_where_the_settings_do_not():
     outcome = send(begin(settings=replace(SETTINGS, authserv_id=None)))
     assert outcome.add[0][1].startswith("mx.host.example;")

@@ -1,10 +1,14 @@
 """dnspython against a real server on loopback."""
 
+import socket
+import threading
 import time
 
+import dns.flags
+import dns.message
 import pytest
 
-from mailassay.network import Nameservers, system_nameservers
+from mailassay.network import MAX_TTL, Nameservers, system_nameservers
 from mailassay.resolver import DnsTempError, question
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
@@ -150,3 +154,97 @@ def test_nothing_is_made_before_the_first_question():
 
 def test_the_system_has_nameservers():
     assert all(port == 53 for _, port in system_nameservers())
+
+
+def test_what_is_under_way_when_all_ends():
+    with DnsServer(Zone(""), mode="drop") as server:
+        nameservers = Nameservers([(server.address, server.port)], 30)
+        futures = [nameservers(question(f"n{number}.example", "A")) for number in range(10)]
+        while len(server.asked) < len(futures):
+            time.sleep(0.01)
+        nameservers.close()
+        for future in futures:
+            with pytest.raises(DnsTempError, match="closed"):
+                future.result(5)
+
+
+def test_over_ipv6():
+    with DnsServer(Zone(ZONE), "::1") as server:
+        nameservers = Nameservers([("::1", server.port)], 1)
+        assert nameservers(question("a.example", "AAAA")).result(10).records == ("2001:db8::1",)
+        nameservers.close()
+
+
+@pytest.mark.parametrize(("ttl", "kept"), [(0, 0), (5, 5), (10_000_000, MAX_TTL)])
+def test_how_long_an_answer_holds(ttl, kept):
+    with DnsServer(Zone(ZONE, ttl=ttl)) as server:
+        nameservers = Nameservers([(server.address, server.port)], 1)
+        assert nameservers(question("a.example", "A")).result(10).ttl == kept
+        nameservers.close()
+
+
+class Raw:
+    """A server whose UDP answers a function makes from the query; it accepts TCP and says nothing there."""
+
+    def __init__(self, respond):
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self.place = self._udp.getsockname()
+        self._tcp = socket.create_server(self.place)
+        self._respond = respond
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._udp.sendto(b"", self.place)
+        self._thread.join()
+        self._udp.close()
+        self._tcp.close()
+
+    def _run(self):
+        while True:
+            packet, peer = self._udp.recvfrom(4096)
+            if not packet:
+                return
+            for response in self._respond(dns.message.make_response(dns.message.from_wire(packet))):
+                self._udp.sendto(response, peer)
+
+
+def test_a_try_ends_in_time_by_tcp_as_well():
+    def truncated(response):
+        time.sleep(0.2)
+        response.flags |= dns.flags.TC
+        return [response.to_wire()]
+
+    with Raw(truncated) as server:
+        nameservers = Nameservers([server.place], 0.3)
+        started = time.monotonic()
+        with pytest.raises(DnsTempError, match="time-out"):
+            nameservers(question("a.example", "A")).result(10)
+        # two tries; with a limit of its own for TCP it would be one second
+        assert time.monotonic() - started < 0.85
+        nameservers.close()
+
+
+def test_a_no_without_soa_is_not_kept():
+    with Raw(lambda response: [response.to_wire()]) as server:
+        nameservers = Nameservers([server.place], 1)
+        answer = nameservers(question("a.example", "A")).result(10)
+        assert (answer.records, answer.exists, answer.ttl) == ((), True, 0)
+        nameservers.close()
+
+
+def test_an_answer_to_another_question_is_passed_over():
+    def answers(response):
+        forged = dns.message.from_wire(response.to_wire())
+        forged.id = response.id ^ 1
+        forged.set_rcode(3)
+        return [forged.to_wire(), b"", b"\0", response.to_wire()]
+
+    with Raw(answers) as server:
+        nameservers = Nameservers([server.place], 1)
+        assert nameservers(question("a.example", "A")).result(10).exists
+        nameservers.close()

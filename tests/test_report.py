@@ -18,11 +18,13 @@ from mailassay.zone import Zone
 ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
 
 
-def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example"):
+def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", fields=()):
     conversation = Conversation(Settings(), ZONE, "mx.example")
     conversation.connect(ip_address("198.51.100.66"))
     conversation.helo(helo)
     conversation.mail_from(mail_from)
+    for name, value in fields:
+        conversation.header(name, value)
     conversation.header(b"From", b" " + author.encode("utf-8", "surrogatepass"))
     conversation.end_of_headers()
     return conversation.end_of_message()
@@ -33,7 +35,7 @@ def test_a_line():
     assert words == (
         "queue_id=4ABC client=198.51.100.66 iprev=permerror spf=none mail_from=b.example spf_helo=none helo=x.example "
         "dkim=none arc=none dmarc=fail header_from=bank.example policy=reject policy_at=bank.example verdict=reject "
-        'rule=dmarc.reject reason="Email rejected per DMARC policy for bank.example"'
+        'rule=dmarc.reject reason="DMARC fail for bank.example, whose policy is reject"'
     )
 
 
@@ -50,6 +52,15 @@ def read_back(line):
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))
     assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
+
+
+@pytest.mark.parametrize(
+    "domain", ["b.example verdict=accept", "b.example\r\n verdict=accept", '"', "a,pass:bank.example"]
+)
+def test_signers_cannot_write_the_log(domain):
+    signature = f" v=1; a=rsa-sha256; d={domain}; s=x; h=from; bh=AAAA; b=AAAA".encode()
+    read = read_back(str(Line("4ABC", "198.51.100.66", outcome(fields=[(b"DKIM-Signature", signature)]))))
+    assert (read["verdict"], read["dkim"]) == ("reject", "permerror")
 
 
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))

@@ -1,5 +1,6 @@
 """DNS as data."""
 
+import contextlib
 import json
 
 import pytest
@@ -20,6 +21,9 @@ example.com             TXT   "v=spf1 " "mx -all"
 example.com             TXT   bare words; with a mark
 quote.example           TXT   "say \\"hi\\" # no comment"
 utf.example             TXT   "ü"
+marks.example           TXT   "!"
+marks.example           TXT   SERVFAIL
+root.example            PTR   .
 www.example.com         CNAME example.com
 chain.example           CNAME www.example.com
 loop.example            CNAME loop2.example
@@ -29,6 +33,8 @@ dangling.example        CNAME nowhere.example
 real.wild.example       TXT   x
 broken.example          TXT   !
 slow.example            A     ?
+silent.example          *     ?
+silent.example          TXT   x
 there.example           -
 deep.under.example      A     192.0.2.3
 """
@@ -49,6 +55,9 @@ def ask(zone, name, rdtype):
         ("example.com", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
         ("quote.example", "TXT", ('say "hi" # no comment',)),
         ("utf.example", "TXT", ("\xc3\xbc",)),
+        ("marks.example", "TXT", ("!", "SERVFAIL")),  # a mark stands alone and bare
+        ("root.example", "PTR", (".",)),
+        ("silent.example", "TXT", ("x",)),
         ("www.example.com", "MX", ("10 mx.example", "0 .")),
         ("chain.example", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
         ("www.example.com", "CNAME", ("example.com",)),
@@ -80,7 +89,12 @@ def test_no_records(name, exists):
 
 
 @pytest.mark.parametrize(
-    ("name", "rdtype", "word"), [("broken.example", "TXT", "SERVFAIL"), ("slow.example", "A", "time-out")]
+    ("name", "rdtype", "word"),
+    [
+        ("broken.example", "TXT", "SERVFAIL"),
+        ("slow.example", "A", "time-out"),
+        ("silent.example", "A", "time-out"),
+    ],
 )
 def test_troubles(name, rdtype, word):
     with pytest.raises(DnsTempError, match=word):
@@ -98,7 +112,8 @@ def test_json():
                 "A.example": {
                     "A": ["192.0.2.1"],
                     "TXT": [["one ", "two"], "three"],
-                    "MX": [[5, "b.example"], "6 c.example"],
+                    "MX": [[5, "b.example"], "6 c.example", [0, ""]],
+                    "CNAME": ["B.example."],
                 },
                 "slow.example": {"*": "TIMEOUT", "TXT": ["x"]},
                 "bad.example": {"TXT": "SERVFAIL", "SPF": [["unknown types are passed over"]]},
@@ -108,7 +123,7 @@ def test_json():
     )
     assert ask(zone, "a.example", "A").records == ("192.0.2.1",)
     assert ask(zone, "a.example", "TXT").records == ("one two", "three")
-    assert ask(zone, "a.example", "MX").records == ("5 b.example", "6 c.example")
+    assert ask(zone, "a.example", "MX").records == ("5 b.example", "6 c.example", "0 .")
     assert ask(zone, "slow.example", "TXT").records == ("x",)
     assert ask(zone, "empty.example", "A") == Answer((), True, 300)
     with pytest.raises(DnsTempError):
@@ -133,11 +148,19 @@ def test_what_a_server_needs():
         ("a.example AAAA 192.0.2.1", 1, "192.0.2.1"),
         ("a.example NS b.example", 1, "type NS"),
         ('a.example TXT "open', 1, "quote"),
-        ("a.example MX mx.example", 1, "mx.example"),
+        ("a.example MX mx.example", 1, "expected: preference and host, found 'mx.example'"),
+        ("a.example MX 10", 1, "expected: preference and host, found '10'"),
+        ("a.example MX 10 a b", 1, "expected: preference and host"),
+        ("a.example MX -1 b", 1, "expected: preference and host"),
+        ("a.example TTX !", 1, "type TTX"),
+        ("a.example * x", 1, r"the type \* takes ! or \? only"),
         ("{", 1, ""),
         ("{}x", 1, ""),
         ('{"a": 1}', 1, "not"),
         ('{"a": {"A": ["x"]}}', 1, "not"),
+        ('{"a": {"MX": [[5]]}}', 1, "not"),
+        ('{"a": {"A": null}}', 1, "not"),
+        ("{" + '"a":{' * 100_000, 1, "not"),
     ],
 )
 def test_mistakes_have_a_place(text, line, message):
@@ -166,3 +189,16 @@ def test_a_zone_or_an_error(text):
     except ZoneError:
         return
     assert zone.lookup("no.such.name", "A").records == () or "*" in text
+
+
+values = st.recursive(
+    st.none() | st.integers() | st.sampled_from(["192.0.2.1", "x", "TIMEOUT", "10 mx.example", "\udc80"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "MX", "TXT", "*"]), inner),
+    max_leaves=6,
+)
+
+
+@given(names=st.dictionaries(st.sampled_from(["a.example", "*.example", "", "."]), values))
+def test_a_json_zone_or_an_error(names):
+    with contextlib.suppress(ZoneError):
+        assert Zone(json.dumps(names)).lookup("no.such.name", "NS").records == ()

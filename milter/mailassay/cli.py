@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -27,21 +29,24 @@ _BODY_CHUNK = 65536
 def main(argv: Sequence[str] | None = None) -> int:
     """The program ``mailassay``; the exit status."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a terminal that cannot show a sender's letters
+        sys.stdout.reconfigure(errors="replace")
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
-    except ConfigError as error:
+    except (ConfigError, ZoneError) as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG
-    except ZoneError as error:
-        print(error, file=sys.stderr)
-        return os.EX_CONFIG
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # the reader has seen enough; nothing more can be said, not even at interpreter exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_IOERR
     except OSError as error:
-        print(f"mailassay: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"mailassay: {place}{error.strerror or error}", file=sys.stderr)
         return os.EX_IOERR
     return status
 
@@ -118,12 +123,13 @@ def _serve(arguments: argparse.Namespace) -> int:
         return serve(_settings(arguments))
     except CannotListen as error:
         print(f"mailassay: {error}", file=sys.stderr)
-        return os.EX_UNAVAILABLE if os.EX_UNAVAILABLE >= 70 else os.EX_OSERR
+        return os.EX_OSERR
 
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    raw = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+    with open(0 if arguments.file == "-" else arguments.file, "rb") as file:
+        raw = file.read()
     conversation = Conversation(settings, _source(arguments.zone, settings), socket.gethostname())
     conversation.connect(arguments.ip)
     conversation.helo(arguments.helo)

@@ -13,6 +13,7 @@ from .evidence import Connection, Evidence, Transaction
 from .header import claimed, render
 from .message import Field, Headers
 from .pipeline import Content, authenticate, resinfos
+from .policy import Mode
 from .resolver import Budget, Shared, Source
 from .verdict import Action, Reply, Verdict
 
@@ -130,13 +131,14 @@ class Conversation:
             *((AUTHENTICATION_RESULTS, instance) for instance in claimed(headers, self.authserv_id)),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
+        # where something was removed, say that nothing was checked
+        unchecked = ((AUTHENTICATION_RESULTS, render(self.authserv_id, [])),) if remove else ()
         if because := self._unjudged(mail.transaction.login):
-            # where something was removed, say that nothing was checked
-            add = ((AUTHENTICATION_RESULTS, render(self.authserv_id, [])),) if remove else ()
-            return Outcome(Verdict(Action.ACCEPT, because), remove, add)
+            return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked)
         if self._client_ip is None:
             reply = Reply(451, "4.7.1", "The client's address is not known")
-            return Outcome(Verdict(Action.DEFER, "no_client_address", reply.text, reply, Action.DEFER), remove)
+            action = Action.ACCEPT if self._settings.policy.mode is Mode.MONITOR else Action.DEFER
+            return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
         return self._judge(mail, Connection(self._client_ip, self._helo), remove)
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:

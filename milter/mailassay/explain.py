@@ -19,8 +19,8 @@ def as_text(outcome: Outcome, client: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """A sender's words, without what could move a terminal's cursor; our own line breaks stay."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in text)
+    """A sender's words, without what could move a terminal's cursor or look like another line; our own folds stay."""
+    return "\n ".join("".join(mark if mark.isprintable() else "?" for mark in line) for line in text.split("\n "))
 
 
 def _lines(outcome: Outcome, client: str) -> Iterator[tuple[str, str]]:

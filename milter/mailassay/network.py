@@ -51,7 +51,7 @@ class Nameservers:
         return asyncio.run_coroutine_threadsafe(self._ask(question), self._running())
 
     def close(self) -> None:
-        """Stop the thread; questions under way end without an answer."""
+        """Stop the thread; questions under way end with a DnsTempError."""
         with self._lock:
             if self._loop:
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -73,12 +73,16 @@ class Nameservers:
         for address, port in self._tries:
             query = dns.message.make_query(name, rdtype, use_edns=0, payload=_EDNS_PAYLOAD)
             try:
-                response, _ = await dns.asyncquery.udp_with_fallback(
-                    query, address, self._timeout, port, ignore_unexpected=True, ignore_errors=True
-                )
-            except dns.exception.Timeout:
+                # one limit around both: dnspython's own would begin anew for TCP
+                async with asyncio.timeout(self._timeout):
+                    response, _ = await dns.asyncquery.udp_with_fallback(
+                        query, address, port=port, ignore_unexpected=True, ignore_errors=True
+                    )
+            except TimeoutError:
                 trouble = "time-out"
                 continue
+            except asyncio.CancelledError as error:
+                raise DnsTempError(f"{question.name} {question.rdtype}: closed") from error
             except (dns.exception.DNSException, OSError, EOFError) as error:
                 trouble = str(error) or type(error).__name__
                 continue
@@ -93,9 +97,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        if tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks))
         loop.close()
 
 

@@ -33,9 +33,10 @@ from .resolver import Answer, DnsTempError, Question
 DEFAULT_TTL = 300
 MAX_CNAMES = 10
 _TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
-_TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT", "SERVFAIL": "SERVFAIL", "TIMEOUT": "TIMEOUT"}
+_TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT"}
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
 _COMMENT = re.compile(r"\s*(?:[#;].*)?")
+_MX = re.compile(r"([0-9]{1,5}) +(\S*)")
 
 
 class ZoneError(ValueError):
@@ -146,8 +147,13 @@ class Zone:
             raise ValueError("expected: name, type, value")
         rdtype = rest[0][0].upper()
         values = rest[1:]
-        if len(values) == 1 and values[0][0] in ("!", "?") and not values[0][1]:
-            self._add(name, rdtype, values[0][0])
+        if rdtype not in _TYPES and rdtype != "*":
+            raise ValueError(f"type {rdtype} is none of {', '.join(sorted(_TYPES))}")
+        if values in ([("!", False)], [("?", False)]):
+            self._troubles[name, rdtype] = _TROUBLES[values[0][0]]
+            self._names.setdefault(name, {})
+        elif rdtype == "*":
+            raise ValueError("the type * takes ! or ? only")
         elif rdtype == "TXT":
             quoted = any(quoted for _, quoted in values)
             self._add(name, rdtype, ("" if quoted else " ").join(text for text, _ in values))
@@ -169,21 +175,14 @@ class Zone:
             raise ZoneError(path, 1, f"not {{owner: {{type: [values]}}}}: {error}") from error
 
     def _add_json(self, name: str, rdtype: str, value: Any) -> None:
-        if rdtype == "TXT" and isinstance(value, list):
-            self._add(name, rdtype, "".join(value))
-        elif rdtype == "MX" and isinstance(value, list):
-            self._add(name, rdtype, f"{value[0]} {value[1]}")
-        elif rdtype in _TYPES or (isinstance(value, str) and value in _TROUBLES):
-            self._add(name, rdtype, str(value))
+        if value in ("SERVFAIL", "TIMEOUT"):
+            self._troubles[name, rdtype] = value
+        elif rdtype in _TYPES:
+            between = "" if rdtype == "TXT" else " "
+            self._add(name, rdtype, between.join(map(str, value)) if isinstance(value, list) else str(value))
 
     def _add(self, name: str, rdtype: str, value: str) -> None:
-        types = self._names.setdefault(name, {})
-        if value in _TROUBLES:
-            self._troubles[name, rdtype] = _TROUBLES[value]
-        elif rdtype not in _TYPES:
-            raise ValueError(f"type {rdtype} is none of {', '.join(sorted(_TYPES))}")
-        else:
-            types.setdefault(rdtype, []).append(_record(rdtype, value))
+        self._names.setdefault(name, {}).setdefault(rdtype, []).append(_record(rdtype, value))
 
 
 def _words(line: str) -> list[tuple[str, bool]]:
@@ -209,7 +208,12 @@ def _record(rdtype: str, value: str) -> str:
         case "TXT":
             return value.encode("utf-8", "surrogatepass").decode("latin-1")
         case "MX":
-            preference, _, host = value.partition(" ")
-            return f"{int(preference)} {host.strip().lower().removesuffix('.') or '.'}"
+            if not (match := _MX.fullmatch(value)):
+                raise ValueError(f"expected: preference and host, found {value!r}")
+            return f"{int(match[1])} {_host(match[2])}"
         case _:
-            return value.lower().removesuffix(".")
+            return _host(value)
+
+
+def _host(text: str) -> str:
+    return text.lower().removesuffix(".") or "."

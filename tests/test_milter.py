@@ -135,7 +135,7 @@ def test_a_quarantined_spoof_is_held_with_its_results(served):
     with attacker(served) as client:
         answer = client.message(b"<eve@evil.example>", [(b"From", b" x@shop.example")], [b"Hello\r\n"])
     assert answer.verdict == "continue"
-    assert answer.quarantine == b"mailassay: Email quarantined per DMARC policy for shop.example (dmarc.quarantine)"
+    assert answer.quarantine == b"mailassay: DMARC fail for shop.example, whose policy is quarantine (dmarc.quarantine)"
     assert results(answer)["dmarc"] == "fail"
 
 
@@ -382,7 +382,7 @@ def test_dns_in_trouble_can_defer(tmp_path):
     trouble = DnsServer(Zone(ZONE), mode="servfail")
     with trouble as dns, Serve(tmp_path, dns, policy) as served, attacker(served) as client:
         answer = client.message(b"<alice@bank.example>", [FROM_BANK])
-    assert answer.reply == b"451 4.7.1 DMARC policy for bank.example cannot be determined now"
+    assert answer.reply == b"451 4.7.1 DMARC for bank.example cannot be decided now"
 
 
 def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(served):

@@ -48,7 +48,6 @@ def serve(settings: Settings) -> int:
     _register()
     _open_socket(settings)
     count = settings.workers or len(os.sched_getaffinity(0))
-    _log.info("listening on %s, %d workers", settings.listen.libmilter, count)
     with _unlinked(settings):
         return _Parent(settings, count).run()
 
@@ -63,6 +62,7 @@ class _Parent:
     def run(self) -> int:
         for _ in range(self._count):
             self._start()
+        _log.info("listening on %s, %d workers", self._settings.listen.libmilter, self._count)
         _notify("READY=1", f"STATUS={self._count} workers")
         while True:
             self._reap()

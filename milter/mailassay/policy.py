@@ -86,40 +86,40 @@ class Policy:
             if finding.action is Action.REJECT and len(_failed(evidence)) > 1:
                 enhanced = "7.26"  # RFC 7372 section 3.3
             code, first = (550, 5) if finding.action is Action.REJECT else (451, 4)
-            reply = Reply(code, f"{first}.{enhanced}", finding.text)
+            reply = Reply(code, f"{first}.{enhanced}", finding.refusal)
         action = Action.ACCEPT if self.mode is Mode.MONITOR else finding.action
-        return Verdict(action, finding.rule, finding.text, reply, finding.action)
+        return Verdict(action, finding.rule, finding.reason, reply, finding.action)
 
     def _findings(self, evidence: Evidence) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
         dmarc, spf, iprev = evidence.dmarc, evidence.spf, evidence.iprev
-        author = f" for {dmarc.header_from}" if dmarc.header_from else ""
-        if dmarc.result is Result.FAIL and dmarc.policy is Disposition.REJECT:
-            text = f"Email rejected per DMARC policy{author}"
-            yield _Finding(self.dmarc.reject, "dmarc.reject", "7.1", text)
-        if dmarc.result is Result.FAIL and dmarc.policy is Disposition.QUARANTINE:
-            text = f"Email quarantined per DMARC policy{author}"
-            yield _Finding(self.dmarc.quarantine, "dmarc.quarantine", "7.1", text)
+        author = dmarc.header_from or "the author domain"
+        if dmarc.result is Result.FAIL and dmarc.policy in (Disposition.REJECT, Disposition.QUARANTINE):
+            action = self.dmarc.reject if dmarc.policy is Disposition.REJECT else self.dmarc.quarantine
+            reason = f"DMARC fail for {author}, whose policy is {dmarc.policy}"
+            refusal = f"Email rejected per DMARC policy for {author}"
+            yield _Finding(action, f"dmarc.{dmarc.policy}", "7.1", reason, refusal)
         if dmarc.result is Result.TEMPERROR:
-            text = f"DMARC policy{author} cannot be determined now"
-            yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", text)
-        if action := _of(self.spf, spf.result):
-            error = spf.result in (Result.PERMERROR, Result.TEMPERROR)
-            text = f"SPF {spf.result}{_for(spf.domain)}"
-            yield _Finding(action, f"spf.{spf.result}", "7.24" if error else "7.23", text)
-        if action := _of(self.iprev, iprev.result):
-            text = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
-            yield _Finding(action, f"iprev.{iprev.result}", "7.25", text)
+            reason = f"DMARC for {author} cannot be decided now"
+            yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", reason, reason)
+        if line := _of(self.spf, spf.result):
+            enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
+            reason = f"SPF {spf.result}{_for(spf.domain)}"
+            yield _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
+        if line := _of(self.iprev, iprev.result):
+            reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
+            yield _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
 
 
 class _Finding(NamedTuple):
     action: Action
     rule: str
     enhanced: str  # status code of RFC 7372 without its class
-    text: str
+    reason: str
+    refusal: str  # text of the reply, where it comes to one
 
 
-_ACCEPTED = _Finding(Action.ACCEPT, "default", "", "")
+_ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 
 
 def _of(actions: SpfActions | IprevActions, result: Result) -> Action | None:

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec
 
 import Milter
 
@@ -31,7 +31,6 @@ _MACROS = {
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
 _Callback = Callable[Concatenate["Session", _Arguments], int]
 
 
@@ -84,9 +83,12 @@ class Session(Milter.Base):  # type: ignore[misc]
         """Postfix says who connected; XCLIENT makes it say so again."""
         del hostname  # Postfix's opinion of the name; ours comes from DNS
         authserv_id = self._macro("j") or socket.gethostname()
-        self._conversation = Conversation(self._settings, self._source, authserv_id)
+        self._conversation = None
+        conversation = Conversation(self._settings, self._source, authserv_id)
         client_ip = ip_address(hostaddr[0]) if isinstance(hostaddr, tuple) else None
-        self._conversation.connect(client_ip, local=family == socket.AF_UNIX)
+        conversation.connect(client_ip, local=family == socket.AF_UNIX)
+        # only now: without it, every message of this connection is deferred
+        self._conversation = conversation
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]

@@ -73,6 +73,16 @@ class TestRemoval:
         left = [value for value in values if value == FOREIGN]
         assert results_after(lab_behind_forger, *values) == ["OURS", *left]
 
+    def test_below_a_field_that_postfix_prepends(self, lab_prepending, values):
+        left = [value for value in values if value == FOREIGN]
+        assert results_after(lab_prepending, *values) == ["OURS", "earlier.example; none", *left]
+
+
+@pytest.fixture(scope="module")
+def lab_prepending(make_lab):
+    prepend = "PREPEND Authentication-Results: earlier.example; none"
+    return make_lab(more=f"smtpd_data_restrictions = check_client_access static:{{{prepend}}}\n")
+
 
 @pytest.fixture(scope="module")
 def lab_behind_results(make_lab, tmp_path_factory):

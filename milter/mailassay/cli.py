@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return os.EX_CONFIG
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # the reader has seen enough; nothing more can be said, not even at interpreter exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return os.EX_IOERR
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"mailassay: {place}{error.strerror or error}", file=sys.stderr)
+        # a reader that has seen enough needs no words
+        if not isinstance(error, BrokenPipeError):
+            place = f"{error.filename}: " if error.filename else ""
+            print(f"mailassay: {place}{error.strerror or error}", file=sys.stderr)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # what could not be written now must not be tried again at interpreter exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_IOERR
     return status
 

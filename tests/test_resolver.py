@@ -122,6 +122,16 @@ def test_messages_share_what_their_connection_asked_and_nothing_else():
     assert source.asked == [A, B, B]
 
 
+def test_what_failed_for_the_connection_is_asked_again_for_each_message():
+    source = Source()
+    connection = Shared(source)
+    connection(A)
+    source.futures[0].set_exception(DnsTempError("no"))
+    message = Shared(source, connection)
+    message(A), message(A)
+    assert source.asked == [A, A]
+
+
 def test_no_time_left():
     source, clock = Source(ttl=1), Clock()
     resolve = Budget(source, 5, clock)

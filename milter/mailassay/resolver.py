@@ -92,7 +92,7 @@ class Cached:
     def _keep(self, question: Question, done: Future[Answer]) -> None:
         with self._lock:
             self._in_flight.pop(question, None)
-            if done.cancelled() or done.exception() or not self._size:
+            if _failed(done) or not self._size:
                 return
             if ttl := done.result().ttl:
                 self._fresh[question] = (self._clock() + ttl, done)
@@ -103,7 +103,7 @@ class Cached:
 class Shared:
     """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL.
 
-    ``known`` are the questions of the connection, which its messages need not ask again.
+    ``known`` are the questions of the connection, which its messages need not ask again, unless they failed.
     """
 
     def __init__(self, source: Source, known: Shared | None = None) -> None:
@@ -112,7 +112,10 @@ class Shared:
         self._asked: dict[Question, Future[Answer]] = {}
 
     def __call__(self, question: Question) -> Future[Answer]:
-        future = self._asked.get(question) or self._known.get(question)
+        future = self._asked.get(question)
+        if future is None:
+            known = self._known.get(question)
+            future = None if known is None or _failed(known) else known
         if future is None:
             future = self._asked[question] = self._source(question)
         return future
@@ -120,6 +123,10 @@ class Shared:
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
         """Start a question that a check will ask later."""
         return self(question(name, rdtype))
+
+
+def _failed(future: Future[Answer]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)
 
 
 class Budget:

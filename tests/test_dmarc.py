@@ -126,7 +126,9 @@ def test_questions(name, asked):
         ("a.b.c.example", [at("c.example", "p=none", "psd=y"), at("example", "p=none")], "b.c.example"),
         ("c.example", [at("c.example", "p=none", "psd=y")], "c.example"),
         ("a.c.example", [at("c.example", "p=none", "psd=y")], "a.c.example"),
-        ("a.b.example", [at("b.example", "p=none"), at("b.example", "p=none")], "a.b.example"),  # several: none
+        # several are none, and the walk goes on (in RFC 7489 it stopped)
+        ("a.b.example", [at("b.example", "p=none"), at("b.example", "p=reject")], "a.b.example"),
+        ("a.b.example", [at("b.example", "p=none"), at("b.example", "psd=n"), at("example", "p=none")], "example"),
     ],
 )
 def test_organizational_domain(name, lines, org_domain):
@@ -152,6 +154,14 @@ def test_organizational_domain(name, lines, org_domain):
         ([at("b.example", "p=quarantine", "t=y")], NONE, "p", "b.example"),
         ([at("b.example", "p=none", "t=y")], NONE, "p", "b.example"),
         ([at("example", "p=reject", "psd=y")], REJECT, "p", "example"),
+        ([at("example", "p=none", "np=reject", "psd=y"), "b.example -"], REJECT, "np", "example"),
+        ([at("example", "p=none", "psd=y"), at("b.example", "p=reject")], REJECT, "p", "b.example"),
+        (
+            [at("a.b.example", "p=none"), at("a.b.example", "sp=none"), at("b.example", "p=reject")],
+            REJECT,
+            "p",
+            "b.example",
+        ),
     ],
 )
 def test_policy(lines, policy, tag, found_at):
@@ -252,6 +262,11 @@ SLOW_S = "_dmarc.s.b.example TXT !"
         ("b.example", [by("spf", "s.b.example")], [ORG, SLOW_S], Result.TEMPERROR),
         ("b.example", [by("spf", "s.b.example"), by("dkim", "b.example")], [ORG, SLOW_S], Result.PASS),
         ("b.example", [by("spf", "x.other.test")], [ORG, "_dmarc.x.other.test TXT !"], Result.FAIL),
+        # a stranger whose own DNS is in trouble cannot turn a fail into a temperror
+        ("b.example", [by("spf", "evil.example")], [ORG, "_dmarc.evil.example TXT !"], Result.FAIL),
+        ("a.b.example", [by("dkim", "evil.example")], [ORG, "_dmarc.evil.example TXT ?"], Result.FAIL),
+        ("b.example", [by("spf", "evil.example", Result.TEMPERROR)], [ORG, "_dmarc.evil.example TXT !"], Result.FAIL),
+        ("b.example", [by("spf", "c.example")], [ORG, "_dmarc.example TXT !"], Result.TEMPERROR),
     ],
 )  # fmt: skip
 def test_dns_in_trouble(who, identifiers, lines, result):
@@ -294,6 +309,8 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     [
         ("b.example", [by("dkim", "b.example")], ["_dmarc.b.example"]),
         ("b.example", [by("dkim", "evil.test")], ["_dmarc.b.example"]),
+        ("b.example", [by("dkim", "evil.example")], ["_dmarc.b.example", "_dmarc.example"]),
+        ("b.example", [by("dkim", "s.b.example")], ["_dmarc.b.example", "_dmarc.example", "_dmarc.s.b.example"]),
         ("a.b.example", [], ["_dmarc.a.b.example", "_dmarc.b.example", "_dmarc.example"]),
     ],
 )

@@ -8,9 +8,13 @@ clear.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from quopri import decodestring
 
 from .domain import BadDomain, Domain
 from .message import Headers
@@ -20,9 +24,16 @@ MAX_OCTETS = 65536  # of a From field that is looked at
 
 _WHITE_SPACE = " \t\r\n"
 _SPECIALS = '()<>[]:;@\\,"'
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_WORD = re.compile(r'[^()<>\[\]:;@\\,"\s]+')
-_ANYTHING_LIKE_AN_ADDRESS = re.compile(r"@[ \t\r\n]*([^()<>\[\]:;@\\,\"\s]+)")
+# with C1 and the line and paragraph separators, which some readers take for line ends
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
+_DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+_NO_WORD = re.compile(r'[()<>\[\]:;@\\," \t\r\n]')
+_ANYTHING_LIKE_AN_ADDRESS = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
+_ANOTHER_MAILBOX = re.compile(r"<[^<>]*>|@[^\s,<>@.]+\.[^\s,<>@]+,")
+_AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
+_ENCODED_WORD = re.compile(r"=\?([^?\s]*)\?([bq])\?([^?\s]*)\?=(?:[ \t\r\n]++(?==\?))?", re.IGNORECASE)
+_ISO_2022 = {"iso-2022-jp": "iso2022_jp_ext", "iso-2022-kr": "iso2022_kr"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +72,32 @@ def author(headers: Headers) -> Author:
 
 
 def _anything(field: str) -> Iterator[Domain]:
-    """Whatever stands behind an ``@``, wherever it is."""
-    for match in _ANYTHING_LIKE_AN_ADDRESS.finditer(field[:MAX_OCTETS]):
+    """Whatever stands behind an ``@``, wherever it is, for a reader that decodes before it parses as well."""
+    for text in (field[:MAX_OCTETS], _decoded(field[:MAX_OCTETS])):
+        for match in _ANYTHING_LIKE_AN_ADDRESS.finditer(text.translate(_AT_SIGNS)):
+            try:
+                yield Domain(match[1].replace("\\", "").rstrip("."))
+            except BadDomain:
+                continue
+
+
+def _decoded(text: str) -> str:
+    """The text with its encoded-words (RFC 2047) decoded, wherever they stand.
+
+    Octets are taken for UTF-8: what matters is ASCII, which is itself in every charset but those of ISO 2022.
+    """
+
+    def letters(word: re.Match[str]) -> str:
+        charset, encoding, content = word.groups()
+        octets = content.encode("ascii", "replace")
         try:
-            yield Domain(match[1].rstrip("."))
-        except BadDomain:
-            continue
+            octets = b64decode(octets + b"==") if encoding in "bB" else decodestring(octets, header=True)
+        except NotBase64:
+            return word[0]
+        codec = next((codec for name, codec in _ISO_2022.items() if charset.lower().startswith(name)), "utf-8")
+        return octets.decode(codec, "replace")
+
+    return _ENCODED_WORD.sub(letters, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +106,16 @@ class _Token:
 
     kind: str
     text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the field."""
+        return self.start + len(self.text)
 
 
 def _mailboxes(field: str) -> list[Domain]:
-    """The domains of a mailbox-list. Raises :class:`_Unclear`."""
+    """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
     if len(field) > MAX_OCTETS:
         raise _Unclear("From is larger than what is looked at")
     if _CONTROL.search(field.replace("\r\n", "")):
@@ -96,11 +133,22 @@ def _mailboxes(field: str) -> list[Domain]:
             mailboxes[-1].append(token)
     if inside:
         raise _Unclear("unbalanced angle brackets in From")
-    return [_mailbox(tokens) for tokens in mailboxes if tokens]
+    domains = [domain for tokens in mailboxes if tokens for domain in _mailbox(tokens, field)]
+    unfolded = field.replace("\r\n", "")
+    decoded = _decoded(unfolded)
+    if _ENCODED_CONTROL.search(decoded):
+        raise _Unclear("an encoded control character in From")
+    # a name is not an address, whatever it says (RFC 9989 section 11.4), but one that is decoded first may become one
+    others = Counter(_ANOTHER_MAILBOX.findall(decoded)) - Counter(_ANOTHER_MAILBOX.findall(unfolded))
+    return [*domains, *(domain for other in others for domain in _anything(other))]
 
 
-def _mailbox(tokens: list[_Token]) -> Domain:
-    """The domain of one mailbox: a name and an address in angle brackets, or an address."""
+def _mailbox(tokens: list[_Token], field: str) -> list[Domain]:
+    """The domain of one mailbox: a name and an address in angle brackets, or an address.
+
+    Others come with it where a reader that knows no quotes, comments or white space inside an address, or that decodes
+    what is not to be decoded there (RFC 2047 section 5), finds another domain.
+    """
     kinds = [token.kind for token in tokens]
     if ";" in kinds:
         raise _Unclear("a group in From")
@@ -130,8 +178,11 @@ def _mailbox(tokens: list[_Token]) -> Domain:
         raise _Unclear("an address in From that is none")
     if not domain or any(token.kind != "word" for token in domain) or (len(domain) > 1 and not _dotted(domain)):
         raise _Unclear("an address in From that is none")
+    address = field[tokens[0].start : tokens[-1].end]
+    if _DIRECTION.search(address):
+        raise _Unclear("an address in From whose letters change places")
     try:
-        return Domain("".join(token.text for token in domain))
+        return [Domain("".join(token.text for token in domain)), *_anything(address)]
     except BadDomain as error:
         raise _Unclear("a domain in From that is none") from error
 
@@ -152,23 +203,22 @@ def _tokens(field: str) -> Iterator[_Token]:
             at = _after_comment(field, at)
         elif mark == '"':
             end = _after(field, at + 1, '"', "an open quote in From")
-            yield _Token("quoted", field[at:end])
+            yield _Token("quoted", field[at:end], at)
             at = end
         elif mark == "[":
             end = _after(field, at + 1, "]", "an open bracket in From")
-            yield _Token("literal", field[at:end])
+            yield _Token("literal", field[at:end], at)
             at = end
         elif mark == "\\":
             raise _Unclear("a backslash outside quotes in From")
         elif mark in _SPECIALS:
-            yield _Token(mark, mark)
+            yield _Token(mark, mark, at)
             at += 1
         else:
-            match = _WORD.match(field, at)
-            if not match:
-                raise _Unclear("white space in From that is not of mail")
-            yield _Token("word", match[0])
-            at = match.end()
+            after = _NO_WORD.search(field, at)
+            end = after.start() if after else len(field)
+            yield _Token("word", field[at:end], at)
+            at = end
 
 
 def _after(field: str, at: int, end: str, problem: str) -> int:

@@ -141,6 +141,9 @@ class _Alignment:
         try:
             if self.org_domain is None:
                 self.org_domain = walk(self._domain, self._resolve).org_domain
+            # strangers are not asked: their broken DNS must not turn a fail into a temperror
+            if not identifier.domain.is_within(self.org_domain):
+                return False
             return walk(identifier.domain, self._resolve).org_domain == self.org_domain
         except DnsTempError as error:
             self.trouble = self.trouble or str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -57,13 +56,12 @@ class Record:
         return next(((tag, value) for tag, value in choices if value), ("p", Disposition.NONE))
 
     @staticmethod
-    @lru_cache(maxsize=1024)
     def parse(text: str) -> Record | None:
         """Read the text of a TXT record; None where it is no DMARC record. Never raises."""
         # "v" is an ABNF literal, which matches in either case; "DMARC1" must be as it is
         if len(text) > MAX_OCTETS or not _VERSION.match(text[:1].lower() + text[1:]):
             return None
-        return _read(_tags(text))
+        return _read(text)
 
 
 def _tags(text: str) -> dict[str, str]:
@@ -76,7 +74,9 @@ def _tags(text: str) -> dict[str, str]:
     return tags
 
 
-def _read(tags: Mapping[str, str]) -> Record:
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Record:
+    tags = _tags(text)
     rua, ruf = (_uris(tags.get(name, "")) for name in ("rua", "ruf"))
     asked = {name: _disposition(tags.get(name)) for name in ("p", "sp", "np")}
     # a policy that cannot be read, or a record without one, asks for nothing, and only counts if reports are wanted

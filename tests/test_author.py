@@ -144,10 +144,25 @@ def test_several_from_fields():
     assert read(" alice@bank.example", " eve@evil.example").domains == ("bank.example", "evil.example")
 
 
-def test_more_domains_than_are_looked_at():
-    found = read(" " + ", ".join(f"a@d{number}.example" for number in range(100)))
-    assert len(found.domains) == MAX_DOMAINS
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [" " + ", ".join(f"a@d{number}.example" for number in range(100))],
+        [f" a@d{number}.example" for number in range(100)],
+        [" junk"] * 100,
+        [" a@bank.example, " + "x" * 100_000],
+    ],
+    ids=["domains", "fields", "junk", "octets"],
+)
+def test_more_than_is_looked_at(fields):
+    found = read(*fields)
+    assert found.unread
     assert found.problem
+    assert len(found.domains) <= MAX_DOMAINS
+
+
+def test_what_is_looked_at_whole():
+    assert not read(*[f" a@d{number}.example" for number in range(MAX_DOMAINS)]).unread
 
 
 @given(

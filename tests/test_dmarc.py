@@ -301,6 +301,13 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     assert found.reason == "several author domains"
 
 
+def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
+    zone = Asking(ORG)
+    found = check(Author((Domain("open.example"),), "more author domains than are looked at", True), [], zone)
+    assert (found.result, found.policy) == (Result.FAIL, REJECT)
+    assert zone.asked == []
+
+
 # --- what is asked
 
 

@@ -20,6 +20,7 @@ from .domain import BadDomain, Domain
 from .message import Headers
 
 MAX_DOMAINS = 8
+MAX_FIELDS = 8
 MAX_OCTETS = 65536  # of a From field that is looked at
 
 _WHITE_SPACE = " \t\r\n"
@@ -38,10 +39,14 @@ _ISO_2022 = {"iso-2022-jp": "iso2022_jp_ext", "iso-2022-kr": "iso2022_kr"}
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The author domains, distinct, in order. ``problem`` says why they are not one clear domain; else it is empty."""
+    """The author domains, distinct, in order. ``problem`` says why they are not one clear domain; else it is empty.
+
+    ``unread``: there may be more domains than were looked at.
+    """
 
     domains: tuple[Domain, ...]
     problem: str = ""
+    unread: bool = False
 
 
 class _Unclear(ValueError):
@@ -55,7 +60,7 @@ def author(headers: Headers) -> Author:
         return Author((), "no From field")
     problem = "several From fields" if len(fields) > 1 else ""
     domains: dict[Domain, None] = {}
-    for field in fields[: MAX_DOMAINS + 1]:
+    for field in fields[:MAX_FIELDS]:
         try:
             found = _mailboxes(field)
         except _Unclear as error:
@@ -68,7 +73,8 @@ def author(headers: Headers) -> Author:
         problem = problem or "several author domains"
     elif not domains:
         problem = problem or "no address in From"
-    return Author(tuple(domains)[:MAX_DOMAINS], problem)
+    unread = len(domains) > MAX_DOMAINS or len(fields) > MAX_FIELDS or any(len(each) > MAX_OCTETS for each in fields)
+    return Author(tuple(domains)[:MAX_DOMAINS], problem, unread)
 
 
 def _anything(field: str) -> Iterator[Domain]:

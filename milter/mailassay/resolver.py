@@ -130,16 +130,17 @@ def _failed(future: Future[Answer]) -> bool:
 
 
 class Budget:
-    """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``), and fails at once after it."""
+    """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``).
+
+    After it, only what is there already is an answer: one slow name must not hide the others.
+    """
 
     def __init__(self, source: Source, deadline: float, clock: Clock = time.monotonic) -> None:
         self._source, self._deadline, self._clock = source, deadline, clock
 
     def __call__(self, name: str, rdtype: str) -> Answer:
         asked = question(name, rdtype)
-        left = self._deadline - self._clock()
-        if left <= 0:
-            raise DnsTempError(f"no time left to ask for {asked.name} {rdtype}")
+        left = max(0.0, self._deadline - self._clock())
         try:
             return self._source(asked).result(left)
         except FutureTimeout as error:

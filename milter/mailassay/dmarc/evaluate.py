@@ -58,6 +58,9 @@ def check(author: Author, identifiers: Sequence[Identifier], resolve: Resolver) 
     """Evaluate DMARC. An author that is not one clear domain never passes."""
     if not author.problem:
         return _evaluate(author.domains[0], identifiers[:MAX_IDENTIFIERS], resolve)
+    if author.unread:
+        # one of the domains that were not looked at may ask to reject, and no honest message has so many
+        return Dmarc(Result.FAIL, policy=Disposition.REJECT, reason=author.problem)
     readings = [_evaluate(domain, (), resolve) for domain in author.domains]
     if not readings:
         return Dmarc(Result.PERMERROR, reason=author.problem)

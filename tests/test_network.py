@@ -6,6 +6,7 @@ import time
 
 import dns.flags
 import dns.message
+import dns.rrset
 import pytest
 
 from mailassay.network import MAX_TTL, Nameservers, system_nameservers
@@ -28,6 +29,18 @@ cc.example      CNAME c.example
 loop.example    CNAME loop2.example
 loop2.example   CNAME loop.example
 lost.example    CNAME nowhere.example
+self.example    CNAME self.example
+*.wild.example  A     192.0.2.9
+*.alias.example CNAME sla\\sh.example
+sla\\sh.example PTR a\\046b.example
+at.example      PTR   @.example
+é.example       A     192.0.2.7
+twice.example   A     192.0.2.5
+twice.example   A     192.0.2.5
+there.example   -
+long.example    TXT   "{"y" * 255}" "{"y" * 255}" ""
+void.example    TXT   ""
+full.example    MX    65535 mx.example
 bad.example     A     !
 slow.example    A     ?
 """
@@ -80,6 +93,19 @@ def test_no_records(ask, name, exists):
     assert (answer.records, answer.exists) == ((), exists)
 
 
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "CNAME", "MX", "PTR", "TXT"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.example", "null.example", "1.example", "large.example", "c.example", "cc.example", "loop.example",
+     "self.example", "lost.example", "x.wild.example", "x.y.wild.example", "wild.example", "*.wild.example",
+     "a..wild.example", "x" * 64 + ".wild.example", "x.alias.example", "sla\\sh.example", "at.example", "é.example",
+     "twice.example", "there.example", "long.example", "void.example", "full.example", "nowhere.test"],
+)  # fmt: skip
+def test_the_network_says_what_the_zone_says(ask, server, name, rdtype):
+    by_network, by_zone = ask(name, rdtype), server.zone(question(name, rdtype)).result()
+    assert (sorted(by_network.records), by_network.exists) == (sorted(by_zone.records), by_zone.exists)
+
+
 def test_a_no_is_kept_as_long_as_its_soa_says(ask):
     assert ask("nowhere.example", "A").ttl == 77
 
@@ -107,10 +133,10 @@ def test_odd_names_are_asked_for_as_they_are(ask, server, name):
 
 def test_many_at_once(server):
     nameservers = Nameservers([(server.address, server.port)], 2)
-    server.latency = 0.2
+    server.latency = 0.1
     try:
         started = time.monotonic()
-        futures = [nameservers(question(f"n{number}.example", "A")) for number in range(100)]
+        futures = [nameservers(question(f"n{number}.example", "A")) for number in range(200)]
         assert not any(future.result(10).exists for future in futures)
         # one after the other they would take twenty seconds
         assert time.monotonic() - started < 5
@@ -168,6 +194,60 @@ def test_what_is_under_way_when_all_ends():
                 future.result(5)
 
 
+def test_closed_before_they_began():
+    """Whatever has been handed in ends, and with no other exception."""
+    with DnsServer(Zone(""), mode="drop") as server:
+        for _ in range(50):
+            nameservers = Nameservers([(server.address, server.port)], 30)
+            futures = [nameservers(question(f"n{number}.example", "A")) for number in range(3)]
+            nameservers.close()
+            for future in futures:
+                with pytest.raises(DnsTempError, match="closed"):
+                    future.result(5)
+
+
+@pytest.mark.parametrize("packet", [b"", b"\0", b"\0" * 12, b"\xff" * 40])
+def test_noise_does_not_end_the_server(server, ask, packet):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noisy:
+        noisy.sendto(packet, (server.address, server.port))
+    assert ask("a.example", "A").records
+
+
+@pytest.mark.parametrize("record", ["PTR a..b", "CNAME " + "x" * 64, "MX 1 " + "x." * 127 + "x"])
+def test_what_no_packet_can_carry_is_servfail(record):
+    with DnsServer(Zone(f"a.example {record}\nb.example A 192.0.2.1")) as server:
+        nameservers = Nameservers([(server.address, server.port)], 1)
+        with pytest.raises(DnsTempError, match="SERVFAIL"):
+            nameservers(question("a.example", record.split()[0])).result(10)
+        assert nameservers(question("b.example", "A")).result(10).records
+        nameservers.close()
+
+
+def test_two_questions_in_one_tcp_segment(server):
+    with socket.create_connection((server.address, server.port)) as stream:
+        queries = [dns.message.make_query(name, "TXT") for name in ("a.example", "large.example")]
+        stream.sendall(b"".join(query.to_wire(prepend_length=True) for query in queries))
+        with stream.makefile("rb") as read:
+            for query in queries:
+                response = dns.message.from_wire(read.read(int.from_bytes(read.read(2), "big")))
+                assert query.is_response(response)
+                assert response.answer
+
+
+def test_how_it_asks():
+    """With recursion, EDNS that no path fragments, and a port and an id that nobody can guess."""
+    with Raw(lambda response: [response.to_wire()]) as server:
+        nameservers = Nameservers([server.place], 1)
+        for number in range(20):
+            nameservers(question(f"n{number}.example", "A")).result(10)
+        nameservers.close()
+    queries = [query for query, _ in server.asked]
+    assert all(query.flags & dns.flags.RD for query in queries)
+    assert {(query.edns, query.payload) for query in queries} == {(0, 1232)}
+    assert len({query.id for query in queries}) > 15
+    assert len({peer for _, peer in server.asked}) > 15
+
+
 def test_over_ipv6():
     with DnsServer(Zone(ZONE), "::1") as server:
         nameservers = Nameservers([("::1", server.port)], 1)
@@ -192,6 +272,7 @@ class Raw:
         self.place = self._udp.getsockname()
         self._tcp = socket.create_server(self.place)
         self._respond = respond
+        self.asked = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
@@ -209,7 +290,9 @@ class Raw:
             packet, peer = self._udp.recvfrom(4096)
             if not packet:
                 return
-            for response in self._respond(dns.message.make_response(dns.message.from_wire(packet))):
+            query = dns.message.from_wire(packet)
+            self.asked.append((query, peer))
+            for response in self._respond(dns.message.make_response(query)):
                 self._udp.sendto(response, peer)
 
 
@@ -234,6 +317,29 @@ def test_a_no_without_soa_is_not_kept():
         nameservers = Nameservers([server.place], 1)
         answer = nameservers(question("a.example", "A")).result(10)
         assert (answer.records, answer.exists, answer.ttl) == ((), True, 0)
+        nameservers.close()
+
+
+@pytest.mark.parametrize(
+    ("rdtype", "wire", "text"),
+    [
+        ("PTR", "Host.EXAMPLE.", "host.example"),
+        ("PTR", ".", "."),
+        ("PTR", r"\128\192.Example.", "\x80\xc0.example"),  # octets beyond ASCII have no case
+        ("MX", "7 Mail.EXAMPLE.", "7 mail.example"),
+        ("CNAME", "Other.EXAMPLE.", "other.example"),
+        ("AAAA", "2001:DB8:0:0::1", "2001:db8::1"),
+        ("TXT", r'"a\000\255" "B"', "a\0\xffB"),
+    ],
+)
+def test_the_form_of_a_record(rdtype, wire, text):
+    def answers(response):
+        response.answer.append(dns.rrset.from_text("a.example.", 60, "IN", rdtype, wire))
+        return [response.to_wire()]
+
+    with Raw(answers) as server:
+        nameservers = Nameservers([server.place], 1)
+        assert nameservers(question("a.example", rdtype)).result(10).records == (text,)
         nameservers.close()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.resolver import Answer, DnsTempError, Question
-from mailassay.zone import Found, Zone, ZoneError
+from mailassay.zone import MAX_CNAMES, Found, Zone, ZoneError
 
 TEXT = """
 ; a comment
@@ -37,6 +37,11 @@ silent.example          *     ?
 silent.example          TXT   x
 there.example           -
 deep.under.example      A     192.0.2.3
+twice.example           TXT   same
+twice.example           TXT   "same"
+back\\slash.example      PTR   a\\046b.example
+line.example            TXT   "a\u2028b"
+*.far.example           A     192.0.2.10
 """
 
 
@@ -63,6 +68,10 @@ def ask(zone, name, rdtype):
         ("www.example.com", "CNAME", ("example.com",)),
         ("any.wild.example", "A", ("192.0.2.9",)),
         ("a.b.wild.example", "A", ("192.0.2.9",)),
+        ("twice.example", "TXT", ("same",)),  # RFC 2181 section 5
+        ("back\\slash.example", "PTR", ("a\\046b.example",)),  # nothing escapes outside quotes
+        ("line.example", "TXT", ("a\xe2\x80\xa8b",)),
+        ("x" * 63 + ".far.example", "A", ("192.0.2.10",)),
     ],
 )
 def test_records(name, rdtype, records):
@@ -80,6 +89,10 @@ def test_records(name, rdtype, records):
         ("nowhere.example", False),
         ("dangling.example", False),
         ("x.mx.example", False),
+        ("x" * 64 + ".far.example", False),  # no name for DNS, so no wildcard stands for it
+        ("a..far.example", False),
+        (".far.example", False),
+        ("a." * 122 + "far.example", False),
         ("x.real.wild.example", False),  # RFC 4592: a name that exists ends the wildcard's reach
     ],
 )
@@ -132,6 +145,13 @@ def test_json():
         ask(zone, "bad.example", "TXT")
 
 
+@pytest.mark.parametrize(("links", "records"), [(MAX_CNAMES, ("192.0.2.1",)), (MAX_CNAMES + 1, ())])
+def test_a_chain_has_an_end(links, records):
+    chain = "".join(f"c{number}.example CNAME c{number + 1}.example\n" for number in range(links))
+    zone = Zone(f"{chain}c{links}.example A 192.0.2.1")
+    assert ask(zone, "c0.example", "A") == Answer(records, True, 300)
+
+
 def test_what_a_server_needs():
     found = Zone(TEXT).lookup("chain.example", "MX")
     assert found == Found(
@@ -152,6 +172,7 @@ def test_what_a_server_needs():
         ("a.example MX 10", 1, "expected: preference and host, found '10'"),
         ("a.example MX 10 a b", 1, "expected: preference and host"),
         ("a.example MX -1 b", 1, "expected: preference and host"),
+        ("a.example MX 65536 b", 1, "expected: preference and host"),
         ("a.example TTX !", 1, "type TTX"),
         ("a.example * x", 1, r"the type \* takes ! or \? only"),
         ("{", 1, ""),
@@ -160,6 +181,9 @@ def test_what_a_server_needs():
         ('{"a": {"A": ["x"]}}', 1, "not"),
         ('{"a": {"MX": [[5]]}}', 1, "not"),
         ('{"a": {"A": null}}', 1, "not"),
+        ('{"a": {"TXT": {"x": 1}}}', 1, "not"),
+        ('{"a": {"TXT": [null]}}', 1, "not"),
+        ('{"a": {"TXT": [["x", 1.5]]}}', 1, "not"),
         ("{" + '"a":{' * 100_000, 1, "not"),
     ],
 )
@@ -189,6 +213,22 @@ def test_a_zone_or_an_error(text):
     except ZoneError:
         return
     assert zone.lookup("no.such.name", "A").records == () or "*" in text
+
+
+@given(text=st.text() | st.from_regex(r"a\.example (A|AAAA|MX|PTR|TXT|CNAME) .{0,80}", fullmatch=True))
+def test_any_text_is_a_zone_or_an_error(text):
+    with contextlib.suppress(ZoneError):
+        Zone(text)
+
+
+octets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
+
+
+@given(strings=st.lists(octets, min_size=1, max_size=3))
+def test_quoted_strings_come_back_joined(strings):
+    quoted = " ".join('"' + text.replace("\\", r"\\").replace('"', r"\"") + '"' for text in strings)
+    (record,) = ask(Zone(f"a.example TXT {quoted} # comment"), "a.example", "TXT").records
+    assert record.encode("latin-1").decode() == "".join(strings)
 
 
 values = st.recursive(

@@ -48,7 +48,12 @@ class Nameservers:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, question: Question) -> Future[Answer]:
-        return asyncio.run_coroutine_threadsafe(self._ask(question), self._running())
+        # under the lock, so that whatever is handed in comes before the end and is ended by it
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_run, args=(self._loop,), name="dns", daemon=True).start()
+            return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop)
 
     def close(self) -> None:
         """Stop the thread; questions under way end with a DnsTempError."""
@@ -56,13 +61,6 @@ class Nameservers:
             if self._loop:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._loop = None
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name="dns", daemon=True).start()
-            return self._loop
 
     async def _ask(self, question: Question) -> Answer:
         name = _name(question.name)
@@ -97,6 +95,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        # a question that is cancelled before its first step would never hear of it
+        loop.run_until_complete(asyncio.sleep(0))
         if tasks := asyncio.all_tasks(loop):
             for task in tasks:
                 task.cancel()
@@ -146,4 +146,4 @@ def _text(record: dns.rdata.Rdata) -> str:
 
 def _host(name: dns.name.Name) -> str:
     """A host name as text, lower case; ``.`` for the root."""
-    return b".".join(label for label in name.labels if label).decode("latin-1").lower() or "."
+    return b".".join(label for label in name.labels if label).lower().decode("latin-1") or "."

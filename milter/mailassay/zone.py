@@ -28,10 +28,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
+from .domain import MAX_LABEL, MAX_OCTETS
 from .resolver import Answer, DnsTempError, Question
 
 DEFAULT_TTL = 300
 MAX_CNAMES = 10
+MAX_PREFERENCE = 65535
 _TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
 _TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT"}
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
@@ -70,7 +72,7 @@ class Zone:
         if text.lstrip().startswith("{"):
             self._read_json(text, path)
         else:
-            for number, line in enumerate(text.splitlines(), 1):
+            for number, line in enumerate(text.split("\n"), 1):
                 try:
                     self._read_line(line)
                 except ValueError as error:
@@ -123,6 +125,8 @@ class Zone:
 
     def _owner(self, name: str) -> str | None:
         """The name itself, or the wildcard that stands for it (RFC 4592)."""
+        if not _is_possible(name):
+            return None
         if name in self._names:
             return name
         labels = name.split(".")
@@ -167,6 +171,8 @@ class Zone:
                 name = owner.lower().removesuffix(".")
                 self._names.setdefault(name, {})
                 for rdtype, values in types.items():
+                    if not isinstance(values, str | list):
+                        raise TypeError(f"{owner} {rdtype} is no list")
                     for value in [values] if isinstance(values, str) else values:
                         self._add_json(name, rdtype.upper(), value)
         except json.JSONDecodeError as error:
@@ -178,11 +184,16 @@ class Zone:
         if value in ("SERVFAIL", "TIMEOUT"):
             self._troubles[name, rdtype] = value
         elif rdtype in _TYPES:
-            between = "" if rdtype == "TXT" else " "
-            self._add(name, rdtype, between.join(map(str, value)) if isinstance(value, list) else str(value))
+            parts = value if isinstance(value, list) else [value]
+            if not all(isinstance(part, str | int) for part in parts):
+                raise TypeError(f"{name} {rdtype} cannot be {value!r}")
+            self._add(name, rdtype, ("" if rdtype == "TXT" else " ").join(map(str, parts)))
 
     def _add(self, name: str, rdtype: str, value: str) -> None:
-        self._names.setdefault(name, {}).setdefault(rdtype, []).append(_record(rdtype, value))
+        records = self._names.setdefault(name, {}).setdefault(rdtype, [])
+        # a set: DNS has no record twice (RFC 2181 section 5)
+        if (record := _record(rdtype, value)) not in records:
+            records.append(record)
 
 
 def _words(line: str) -> list[tuple[str, bool]]:
@@ -208,7 +219,7 @@ def _record(rdtype: str, value: str) -> str:
         case "TXT":
             return value.encode("utf-8", "surrogatepass").decode("latin-1")
         case "MX":
-            if not (match := _MX.fullmatch(value)):
+            if not (match := _MX.fullmatch(value)) or int(match[1]) > MAX_PREFERENCE:
                 raise ValueError(f"expected: preference and host, found {value!r}")
             return f"{int(match[1])} {_host(match[2])}"
         case _:
@@ -217,3 +228,9 @@ def _record(rdtype: str, value: str) -> str:
 
 def _host(text: str) -> str:
     return text.lower().removesuffix(".") or "."
+
+
+def _is_possible(name: str) -> bool:
+    """Are the labels and the whole of a length that DNS allows (RFC 1035 section 2.3.4)?"""
+    labels = [label.encode("utf-8", "surrogatepass") for label in name.split(".")]
+    return all(0 < len(label) <= MAX_LABEL for label in labels) and len(b".".join(labels)) <= MAX_OCTETS

@@ -14,9 +14,11 @@ import struct
 import sys
 import threading
 import time
+from ipaddress import ip_address
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -29,6 +31,7 @@ import dns.rrset
 from mailassay.zone import Found, Zone
 
 Mode = Literal["ok", "servfail", "drop", "garbage"]
+Peer = socket.socket | tuple[Any, ...]  # a TCP stream, or where to send by UDP
 
 
 class DnsServer:
@@ -47,7 +50,7 @@ class DnsServer:
         self._udp, self._tcp = _bind(family, address, port)
         self.address, self.port = address, self._udp.getsockname()[1]
         self._stop = threading.Event()
-        self._held: list[tuple[float, int, bytes, object]] = []
+        self._held: list[tuple[float, int, bytes, Peer]] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> DnsServer:
@@ -88,32 +91,37 @@ class DnsServer:
                 except ConnectionError:
                     data = b""
                 streams[sock] += data
-                packet = streams[sock]
                 if not data:
                     selector.unregister(sock)
                     del streams[sock]
                     sock.close()
-                elif len(packet) >= 2 and len(packet) >= 2 + struct.unpack("!H", packet[:2])[0]:
-                    streams[sock] = b""
+                    continue
+                while len(streams[sock]) >= 2 and len(streams[sock]) >= (end := 2 + _uint16(streams[sock])):
+                    packet, streams[sock] = streams[sock][2:end], streams[sock][end:]
                     number += 1
-                    self._hold(number, self._answer(packet[2:], tcp=True), sock)
+                    self._hold(number, self._answer(packet, tcp=True), sock)
             while self._held and self._held[0][0] <= time.monotonic():
                 _, _, wire, peer = heapq.heappop(self._held)
                 with contextlib.suppress(OSError):
                     if isinstance(peer, socket.socket):
                         peer.sendall(struct.pack("!H", len(wire)) + wire)
                     else:
-                        self._udp.sendto(wire, peer)  # type: ignore[arg-type]
+                        self._udp.sendto(wire, peer)
         for stream in streams:
             stream.close()
         selector.close()
 
-    def _hold(self, number: int, wire: bytes, peer: object) -> None:
+    def _hold(self, number: int, wire: bytes, peer: Peer) -> None:
         if wire:
             heapq.heappush(self._held, (time.monotonic() + self.latency, number, wire, peer))
 
     def _answer(self, packet: bytes, *, tcp: bool) -> bytes:
-        query = dns.message.from_wire(packet)
+        try:
+            query = dns.message.from_wire(packet)
+        except dns.exception.DNSException:
+            return b""
+        if not query.question:
+            return b""
         question = query.question[0]
         name = b".".join(label for label in question.name.labels if label).decode("utf-8", "replace").lower()
         rdtype = dns.rdatatype.to_text(question.rdtype)
@@ -129,7 +137,12 @@ class DnsServer:
         if self.mode == "servfail" or found.trouble:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response.to_wire()
-        self._fill(response, question.name, question.rdtype, found)
+        try:
+            self._fill(response, question.name, question.rdtype, found)
+        except dns.exception.DNSException:
+            # a zone may hold names that no packet can carry
+            response = dns.message.make_response(query, recursion_available=True)
+            response.set_rcode(dns.rcode.SERVFAIL)
         size = 65535 if tcp else max(512, query.payload)
         wire = response.to_wire(max_size=65535)
         if len(wire) > size:
@@ -142,9 +155,9 @@ class DnsServer:
         self, response: dns.message.Message, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, found: Found
     ) -> None:
         for _, target in found.cnames:
-            alias = dns.rrset.from_text(name, self.ttl, "IN", "CNAME", f"{target}.")
+            alias = dns.rrset.from_rdata(name, self.ttl, _rdata(dns.rdatatype.CNAME, target))
             response.answer.append(alias)
-            name = dns.name.from_text(target)
+            name = _name(target)
         if found.records:
             rrset = dns.rrset.RRset(name, dns.rdataclass.IN, rdtype)
             for record in found.records:
@@ -158,13 +171,33 @@ class DnsServer:
 
 
 def _rdata(rdtype: dns.rdatatype.RdataType, record: str) -> dns.rdata.Rdata:
-    if rdtype != dns.rdatatype.TXT:
-        text = record if rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) or record.endswith(".") else f"{record}."
-        return dns.rdata.from_text("IN", rdtype, text)
-    octets = record.encode("latin-1")
-    strings = [octets[at : at + 255] for at in range(0, len(octets), 255)] or [b""]
-    wire = b"".join(bytes([len(each)]) + each for each in strings)
+    match rdtype:
+        case dns.rdatatype.TXT:
+            octets = record.encode("latin-1")
+            strings = [octets[at : at + 255] for at in range(0, len(octets), 255)] or [b""]
+            wire = b"".join(bytes([len(each)]) + each for each in strings)
+        case dns.rdatatype.MX:
+            preference, host = record.split(" ", 1)
+            wire = struct.pack("!H", int(preference)) + _octets(_name(host))
+        case dns.rdatatype.A | dns.rdatatype.AAAA:
+            wire = ip_address(record).packed
+        case _:
+            wire = _octets(_name(record))
     return dns.rdata.from_wire("IN", rdtype, wire, 0, len(wire))
+
+
+def _name(text: str) -> dns.name.Name:
+    """A name octet by octet; no character in it escapes another."""
+    labels = [] if text == "." else [label.encode("utf-8", "surrogatepass") for label in text.split(".")]
+    return dns.name.Name([*labels, b""])
+
+
+def _octets(name: dns.name.Name) -> bytes:
+    return b"".join(bytes([len(label)]) + label for label in name.labels)
+
+
+def _uint16(octets: bytes) -> int:
+    return int.from_bytes(octets[:2], "big")
 
 
 def _bind(family: int, address: str, port: int) -> tuple[socket.socket, socket.socket]:

@@ -30,6 +30,8 @@ ZONE = f"""
     10.2.0.192.in-addr.arpa PTR  x.example
     {ip_address("2001:db8::1").reverse_pointer} PTR mx.example
     {ip_address("2001:db8::2").reverse_pointer} PTR mx.example
+    {ip_address("fe80::1").reverse_pointer} PTR link.example
+    link.example            AAAA fe80::1
 """
 
 
@@ -52,6 +54,7 @@ def resolve(name, rdtype):
         ("192.0.2.77", Result.PERMERROR, ""),
         ("2001:db8::1", Result.PASS, "mx.example"),
         ("2001:db8::2", Result.FAIL, "mx.example"),
+        ("fe80::1%eth0", Result.PASS, "link.example"),
         ("::ffff:192.0.2.1", Result.PASS, "mx.example"),
     ],
 )

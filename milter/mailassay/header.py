@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 
+import idna
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
 from .domain import BadDomain, Domain
@@ -14,9 +17,17 @@ from .result import Resinfo
 MAX_VALUE = 255  # characters of one value
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _ADDRESS = re.compile(rf"(?:{_DOT_ATOM})?@{_HOST}")
 _HOST_NAME = re.compile(_HOST)
+
+# a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
+_WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*+"')
+_ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
+_IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
+_OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*+"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
 
 
 class _Value(QuotableValue):  # type: ignore[misc]
@@ -61,19 +72,21 @@ def claimed(headers: Headers, authserv_id: str) -> list[int]:
 def is_ours(value: bytes, authserv_id: str) -> bool:
     """Does an Authentication-Results value claim our authserv-id, however disguised? (RFC 8601 section 5)
 
-    A value that reads strictly is another's only if the name it begins with is another name. One that does not read
-    strictly is ours when our name stands anywhere in it: what we cannot parse, somebody else may.
+    A value that reads strictly is another's if it begins with another name, and ours stands neither in a comment
+    before that nor where a method belongs. One that does not read strictly is ours when our name stands anywhere in
+    it: what we cannot parse, somebody else may.
     """
     ours = _canonical(authserv_id)
     text = value.decode("utf-8", "surrogateescape").replace("\r\n", "")
     claim = _claim(text)
     if claim is None:
         return _mentions(text, ours)
-    name, rest = claim
+    before, name, rest = claim
     return (
         _canonical(name) == ours
-        or _canonical(re.split(r"[^\w.-]", name, maxsplit=1)[0]) == ours
+        or _mentions(before + name, ours)
         or (not _reads_on(rest) and _mentions(text, ours))
+        or _mentions(";".join(clause.partition("=")[0] for clause in _bare(rest).split(";")), ours)
     )
 
 
@@ -85,19 +98,17 @@ def _canonical(name: str) -> str:
         return name.casefold().rstrip(".")
 
 
-def _claim(text: str) -> tuple[str, str] | None:
-    """The authserv-id that a value strictly begins with, and what follows; None where it begins with none."""
+def _claim(text: str) -> tuple[str, str, str] | None:
+    """What stands before the authserv-id, the authserv-id and the rest; None where no value strictly begins so."""
     at = _skip_cfws(text, 0)
     if at is None:
         return None
-    if text[at : at + 1] == '"':
-        quoted = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*)"').match(text, at)
-        return (re.sub(r"\\(.)", r"\1", quoted[1]), text[quoted.end() :]) if quoted else None
-    # a token or a domain name; what else may stand in it says where it ends for somebody else
-    word = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+").match(text, at)
-    if not word or word[0].startswith(("=?", "?")):
+    found = _QUOTED.match(text, at) or _WORD.match(text, at)
+    if not found:
         return None
-    return word[0], text[word.end() :]
+    name = re.sub(r'\\(.)|"', r"\1", found[0])
+    # what a quoted-string holds beyond a word, another reader may take for the end of the name
+    return (text[:at], name, text[found.end() :]) if _WORD.fullmatch(name) else None
 
 
 def _reads_on(rest: str) -> bool:
@@ -132,8 +143,37 @@ def _skip_cfws(text: str, at: int) -> int | None:
 
 
 def _mentions(text: str, ours: str) -> bool:
-    """Does our name stand in the text as a name of its own, whatever marks were strewn into it?"""
-    alone = re.compile(rf"(?<![\w-])(?<!\w\.){re.escape(ours)}(?!-*\w|\.\w)")
-    marked = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\"\\\ud800-\udfff]", "", text.casefold())
-    bare = re.sub(r"\([^()]*\)", "", marked)
-    return any(alone.search(each) for reading in (marked, bare) for each in (reading, re.sub(r"\s", "", reading)))
+    """Does our name stand in the text as a name of its own, whatever was strewn into it?
+
+    An encoded-word (RFC 2047) counts as our name: Sieve and mail clients decode it, and nobody's name needs one.
+    """
+    text = text.casefold()
+    unquoted = text.replace('"', "")
+    readings = {text, *map(_bare, {unquoted, unquoted.replace("\\", "")})}
+    return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in readings)
+
+
+@lru_cache(maxsize=8)
+def _anywhere(ours: str) -> re.Pattern[str]:
+    """Our name, with A-labels or U-labels, and between its characters any that belong to no name."""
+    spellings = {ours}
+    with suppress(idna.IDNAError):
+        spellings.add(idna.decode(ours).casefold())
+    either = "|".join(r"[^\w.-]*+".join(map(re.escape, each)) for each in spellings)
+    return re.compile(rf"(?<![\w-])(?<!\w\.)(?:{either})(?!-*\w|\.\w)")
+
+
+def _bare(text: str) -> str:
+    """The text without comments and quoted strings. What is opened and not closed stays."""
+    kept: list[str] = []
+    opened: list[int] = []
+    at = 0
+    while found := (_IN_COMMENT if opened else _OUTSIDE).match(text, at):
+        at = found.end()
+        if found[0] == ")" and opened:
+            del kept[opened.pop() :]
+        elif found[0][0] != '"' or len(found[0]) == 1:
+            if found[0] == "(":
+                opened.append(len(kept))
+            kept.append(found[0])
+    return "".join(kept)

@@ -59,5 +59,7 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver) -> Iprev:
 
 
 def _unmapped(client_ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 client on an IPv6 socket is an IPv4 client."""
-    return (client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None) or client_ip
+    """The address that DNS knows: IPv4 for an IPv4 client on an IPv6 socket; of a link-local one not the zone."""
+    if isinstance(client_ip, IPv4Address):
+        return client_ip
+    return client_ip.ipv4_mapped or IPv6Address(int(client_ip))

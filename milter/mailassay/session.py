@@ -85,7 +85,8 @@ class Session(Milter.Base):  # type: ignore[misc]
         authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = None
         conversation = Conversation(self._settings, self._source, authserv_id)
-        client_ip = ip_address(hostaddr[0]) if isinstance(hostaddr, tuple) else None
+        # without the zone of a link-local address, which means nothing to SPF and policy
+        client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
         # only now: without it, every message of this connection is deferred
         self._conversation = conversation

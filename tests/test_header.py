@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.header import MAX_VALUE, claimed, is_ours, render
+from mailassay.header import MAX_LINE, MAX_VALUE, claimed, is_ours, render
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
 
@@ -19,7 +19,7 @@ OURS = "mx.example.org"
 def read_back(text):
     """The authserv-id and each clause's (name, value) pairs, its comment last, by a strict reading of section 2.2."""
     scanner = re.compile(
-        r"""(?P<fold>\n\ )|(?P<space>\ )|(?P<semicolon>;)|(?P<comment>\([A-Za-z0-9_.-]+\))
+        r"""(?P<fold>\n\ )|(?P<space>\ )|(?P<semicolon>;)|(?P<comment>\([A-Za-z0-9.-]+\))
         |(?P<pair>[a-z.-]+=(?:"(?:[^"\\\x00-\x1f\x7f]|\\["\\])*"|[^\s;()"\\\x00-\x1f\x7f]+))""",
         re.VERBOSE,
     )
@@ -92,6 +92,10 @@ def test_nothing_found():
         ("@example.com", "@example.com"),
         ("a b@example.com", '"a b@example.com"'),
         ("a@b; dmarc=pass", '"a@b; dmarc=pass"'),
+        ("a@b", '"a@b"'),
+        ("a@b_c.example", '"a@b_c.example"'),
+        ("a..b@example.com", '"a..b@example.com"'),
+        ("a/b=c@example.com", "a/b=c@example.com"),
         ("a@b..c", '"a@b..c"'),
         ("a@b.", '"a@b."'),
         ("a@b@c", '"a@b@c"'),
@@ -100,6 +104,8 @@ def test_nothing_found():
         ("two\r\nlines\0", '"twolines"'.replace('"', "")),
         ("\ud800x\udc80", "x"),
         ("x" * 1000, "x" * MAX_VALUE),
+        ("€" * 100, '"' + "€" * (MAX_VALUE // 3) + '"'),
+        ("x" + "€" * 100, '"x' + "€" * ((MAX_VALUE - 1) // 3) + '"'),
         ("zoë@bücher.example", '"zoë@bücher.example"'),
         ("(comment)", '"(comment)"'),
         ("", '""'),
@@ -109,24 +115,29 @@ def test_values(value, written):
     assert render(OURS, [Resinfo("x", Result.PASS, (("p", "q", value),))]).endswith(f"p.q={written}")
 
 
-@pytest.mark.parametrize("comment", ["a b", "x) dmarc=pass (", "a;b", "é.example", "a\nb", "(", "-x", "a..b", "a."])
+@pytest.mark.parametrize(
+    "comment", ["a b", "x) dmarc=pass (", "a;b", "é.example", "a\nb", "(", "-x", "a..b", "a.", "a_b", "a" * 256]
+)
 def test_a_comment_that_is_no_host_name_is_left_out(comment):
     assert "(" not in render(OURS, [Resinfo("iprev", Result.PASS, comment=comment)])
 
 
-HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 hosts = st.from_regex(HOST, fullmatch=True)
 text = (
     st.text(max_size=40)
     | st.text('ab@.;=()"\\ \r\n\t\0\u2028\ud800', max_size=12)
-    | st.text("a;", min_size=256)
+    | st.text('a;"\U0001f4e7', min_size=200)
     | hosts
 )
 
 
 def kept(value):
     """What is left of a value: no controls, no separators but the space, no surrogates, not all of a long one."""
-    return "".join(mark for mark in value[:MAX_VALUE] if mark == " " or unicodedata.category(mark)[0] not in "CZ")
+    left = "".join(mark for mark in value[:MAX_VALUE] if mark == " " or unicodedata.category(mark)[0] not in "CZ")
+    while len(left.encode()) > MAX_VALUE:
+        left = left[:-1]
+    return left
 
 
 @given(
@@ -144,8 +155,10 @@ def kept(value):
     )
 )
 def test_no_value_breaks_out(resinfos):
-    head, clauses = read_back(render(OURS, resinfos))
+    field = render(OURS, resinfos)
+    head, clauses = read_back(field)
     assert head == OURS
+    assert all(len(line.encode()) <= MAX_LINE for line in field.split("\n"))
     assert clauses == [
         [
             (each.method, str(each.result)),
@@ -155,6 +168,29 @@ def test_no_value_breaks_out(resinfos):
         ]
         for each in resinfos
     ]
+
+
+def test_no_line_is_so_long_that_postfix_breaks_it():
+    """It breaks at any octet, so the quote of a quoted pair could come to stand alone, and what follows outside."""
+    identity = "\U0001f4e7" * 60 + '"; dmarc=pass' + '"' * 200
+    properties = (("header", "d", "d" * 253), ("header", "i", identity), ("header", "s", '"' * 255))
+    dkim = Resinfo("dkim", Result.FAIL, properties, reason="\\" * 255, comment="mail.example.com")
+    lines = render(OURS, [dkim, Resinfo("arc", Result.NONE)]).split("\n")
+    assert max(len(line.encode()) for line in lines) <= MAX_LINE
+    starts = ["mx.example.org;", " dkim=fail reason=", " header.d=", " header.i=", " header.s=", " (mail.", " arc=none"]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_clause_as_long_as_a_line_stays_on_it(more):
+    # " x=pass" and three times " p.q=", then the semicolon
+    length = MAX_LINE - len(" x=pass") - 3 * len(" p.q=") - 1 - 2 * 255 + more
+    assert length <= 2 * MAX_VALUE
+    values = ["a" * 255, "a" * 255, '"' * ((length - 2) // 2) + "a" * (length % 2)]
+    clause = Resinfo("x", Result.PASS, tuple(("p", "q", value) for value in values))
+    lines = render(OURS, [clause, Resinfo("y", Result.PASS)]).split("\n")
+    assert len(lines) == (6 if more else 3)
+    assert more or len(lines[1]) == MAX_LINE
 
 
 @given(value=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40))
@@ -240,6 +276,13 @@ DISGUISES = [
     b" x/mx.example.org; dmarc=pass",
     b" 'mx.example.org'; dmarc=pass",
     b" ..mx.example.org; dmarc=pass",
+    b" -mx.example.org; dmarc=pass",
+    b" mx.(a(b)example.org; dmarc=pass",
+    b" mx.example(other.example\0dmarc=pass (b).org; none",
+    # readers that drop what is not ASCII
+    b" \xc3\xa9mx.example.org; dmarc=pass",
+    b" mx.ex\xc3\xa9ample.org; dmarc=pass",
+    b" mx.example.org\xc3\xa9; dmarc=pass",
     # what decodes encoded-words first: Sieve, mail clients, Python's email package
     b" =?utf-8?b?bXguZXhhbXBsZS5vcmc=?=; dmarc=pass",
     b" =?utf-8?Q?mx=2Eexample=2Eorg?=; dmarc=pass",
@@ -258,6 +301,10 @@ FOREIGN = [
     b" sub.mx.example.org; dmarc=pass",
     b" notmx.example.org; dmarc=pass",
     b" not-mx.example.org; dmarc=pass",
+    b" not--mx.example.org; dmarc=pass",
+    b" \xc3\xa9.mx.example.org.evil.example; dmarc=pass",
+    b" b\xc3\xbccher.example; spf=pass smtp.helo=mx.example.org",
+    b" other.example; dkim=pass header.i=@mx.example.org (a (b) c) header.b=mx.example.org",
     b" mx.example.organic; dmarc=pass",
     b" mx.example.org.evil.example; dmarc=pass",
     b" mx.example.org-evil.example; dmarc=pass",

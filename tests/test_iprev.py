@@ -69,6 +69,39 @@ def test_names_beyond_the_limit_are_not_looked_at():
     assert found.result is Result.FAIL
 
 
+def test_names_that_are_none_count_against_the_limit():
+    names = "\n".join(f"1.2.0.192.in-addr.arpa PTR bad..n{number}" for number in range(iprev.MAX_NAMES))
+    zone = names + "\n1.2.0.192.in-addr.arpa PTR mx.example\nmx.example A 192.0.2.1"
+    found = iprev.check(ip_address("192.0.2.1"), Budget(Zone(zone), float("inf"), lambda: 0.0))
+    assert (found.result, found.name) == (Result.FAIL, "bad..n0")
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("192.0.2.1", [("1.2.0.192.in-addr.arpa", "PTR"), ("mx.example", "A")]),
+        ("::ffff:192.0.2.1", [("1.2.0.192.in-addr.arpa", "PTR"), ("mx.example", "A")]),
+        ("2001:db8::1", [(ip_address("2001:db8::1").reverse_pointer, "PTR"), ("mx.example", "AAAA")]),
+        ("192.0.2.77", [("77.2.0.192.in-addr.arpa", "PTR")]),
+        ("192.0.2.4", [("4.2.0.192.in-addr.arpa", "PTR")]),
+    ],
+)
+def test_what_is_asked(address, asked):
+    seen = []
+
+    def listening(name, rdtype):
+        seen.append((name, rdtype))
+        return resolve(name, rdtype)
+
+    iprev.check(ip_address(address), listening)
+    assert seen == asked
+
+
+@pytest.mark.parametrize(("address", "reason"), [("192.0.2.4", True), ("192.0.2.5", True), ("192.0.2.2", False)])
+def test_the_reason_of_a_temporary_error_is_written(address, reason):
+    assert bool(iprev.check(ip_address(address), resolve).resinfo().reason) == reason
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
 def test_what_is_written(address):
     resinfo = iprev.check(ip_address(address), resolve).resinfo()

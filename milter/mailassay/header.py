@@ -14,13 +14,13 @@ from .domain import BadDomain, Domain
 from .message import Headers
 from .result import Resinfo
 
-MAX_VALUE = 255  # characters of one value
+MAX_VALUE = 255  # octets of one value in UTF-8, before quoting
+MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
-_ADDRESS = re.compile(rf"(?:{_DOT_ATOM})?@{_HOST}")
-_HOST_NAME = re.compile(_HOST)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?:{_DOT_ATOM})?@{_LABEL}(?:\.{_LABEL})+")  # domain-name: RFC 6376 section 3.5
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 # a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
@@ -34,33 +34,41 @@ class _Value(QuotableValue):  # type: ignore[misc]
     """A value that is quoted unless it is a token, or an address that needs no quotes (RFC 8601 section 2.2).
 
     authres' own leaves everything with an ``@`` as it is. Control characters, lone surrogates and what exceeds
-    ``MAX_VALUE`` characters are dropped: a value may be anything a sender wrote.
+    ``MAX_VALUE`` octets are dropped: a value may be anything a sender wrote.
     """
 
     def quote_if_needed(self) -> str:
-        text = "".join(mark for mark in self[:MAX_VALUE] if mark.isprintable() and not "\ud800" <= mark <= "\udfff")
+        printable = "".join(mark for mark in self[:MAX_VALUE] if mark.isprintable())  # surrogates are not
+        text = printable.encode()[:MAX_VALUE].decode(errors="ignore")
         if _TOKEN.fullmatch(text) or _ADDRESS.fullmatch(text):
             return text
         return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def render(authserv_id: str, resinfos: Sequence[Resinfo]) -> str:
-    """The field's value, one clause a line, folded with LF and a space as milters give header fields."""
+    """The field's value, one clause a line, folded with LF and a space as milters give header fields.
+
+    A clause too long for a line has its properties on lines of their own. Postfix breaks a longer line at any octet,
+    even between a backslash and the quote after it, and what a sender wrote would go on outside its quotes.
+    """
     clauses = [_clause(resinfo) for resinfo in resinfos] or ["none"]
     return ";\n ".join([authserv_id, *clauses]) if resinfos else f"{authserv_id}; none"
 
 
 def _clause(resinfo: Resinfo) -> str:
-    properties = []
+    methodspec = AuthenticationResult(resinfo.method, result=resinfo.result)
+    if resinfo.reason:
+        methodspec.reason = _Value(resinfo.reason)
+    pieces = [str(methodspec)]
     for ptype, name, value in resinfo.properties:
         each = AuthenticationResultProperty(ptype, name)
         each.value = _Value(value)
-        properties.append(each)
-    clause = AuthenticationResult(resinfo.method, result=resinfo.result, properties=properties)
-    if resinfo.reason:
-        clause.reason = _Value(resinfo.reason)
-    comment = f" ({resinfo.comment})" if _HOST_NAME.fullmatch(resinfo.comment) else ""
-    return f"{clause}{comment}"
+        pieces.append(str(each))
+    if len(resinfo.comment) <= MAX_VALUE and _HOST_NAME.fullmatch(resinfo.comment):
+        pieces.append(f"({resinfo.comment})")
+    clause = " ".join(pieces)
+    # with the space before it and the semicolon after it
+    return clause if len(clause.encode()) + 2 <= MAX_LINE else "\n ".join(pieces)
 
 
 def claimed(headers: Headers, authserv_id: str) -> list[int]:
@@ -149,7 +157,10 @@ def _mentions(text: str, ours: str) -> bool:
     """
     text = text.casefold()
     unquoted = text.replace('"', "")
-    readings = {text, *map(_bare, {unquoted, unquoted.replace("\\", "")})}
+    plain = unquoted.replace("\\", "")
+    readings = {text, _bare_flat(plain), *map(_bare, {unquoted, plain})}
+    # some readers drop what is not ASCII
+    readings |= {each.encode("ascii", "ignore").decode() for each in readings}
     return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in readings)
 
 
@@ -160,7 +171,7 @@ def _anywhere(ours: str) -> re.Pattern[str]:
     with suppress(idna.IDNAError):
         spellings.add(idna.decode(ours).casefold())
     either = "|".join(r"[^\w.-]*+".join(map(re.escape, each)) for each in spellings)
-    return re.compile(rf"(?<![\w-])(?<!\w\.)(?:{either})(?!-*\w|\.\w)")
+    return re.compile(rf"(?<!\w)(?<!\w[.-])(?<!--)(?:{either})(?!-*\w|\.\w)")
 
 
 def _bare(text: str) -> str:
@@ -177,3 +188,9 @@ def _bare(text: str) -> str:
                 opened.append(len(kept))
             kept.append(found[0])
     return "".join(kept)
+
+
+def _bare_flat(text: str) -> str:
+    """The text without comments, for a reader to whom the first ``)`` ends them all."""
+    *parts, last = text.split(")")
+    return "".join(part.partition("(")[0] for part in parts) + last

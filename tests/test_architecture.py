@@ -10,7 +10,7 @@ import mailassay
 ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
-    ["result", "verdict", "domain", "message"],
+    ["result", "verdict", "domain", "message", "limits"],
     ["resolver"],
     ["author", "iprev", "spf", "dkim"],
     ["arc", "dmarc"],

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.author import MAX_DOMAINS, author
+from mailassay.author import author
+from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 
 
@@ -158,11 +159,11 @@ def test_more_than_is_looked_at(fields):
     found = read(*fields)
     assert found.unread
     assert found.problem
-    assert len(found.domains) <= MAX_DOMAINS
+    assert len(found.domains) <= Limits().from_domains
 
 
 def test_what_is_looked_at_whole():
-    assert not read(*[f" a@d{number}.example" for number in range(MAX_DOMAINS)]).unread
+    assert not read(*[f" a@d{number}.example" for number in range(Limits().from_domains)]).unread
 
 
 @given(

@@ -338,7 +338,12 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
         ("dmarc:\n  reject: defer", 2, 11, f"dmarc.reject: expected {DMARC}, found the text `defer`"),
         ("dmarc:\n  quarantine: no", 2, 15, f"dmarc.quarantine: expected {DMARC}, found the boolean `no`"),
         ("dmarc:\n  temperror: reject", 2, 14, "dmarc.temperror: expected accept | defer, found the text `reject`"),
-        ("dmarc:\n  none: accept", 2, 3, "unknown key `dmarc.none`; the keys here are reject, quarantine, temperror"),
+        (
+            "dmarc:\n  none: accept",
+            2,
+            3,
+            "unknown key `dmarc.none`; the keys here are reject, quarantine, temperror, ambiguous_author, public_suffixes",
+        ),
         ("spf: {fail: drop}", 1, 13, f"spf.fail: expected {ALL}, found the text `drop`"),
         ("spf: {temperror: reject}", 1, 18, f"spf.temperror: expected {UNDECIDED}, found the text `reject`"),
         ("iprev: {permerror: }", 1, 19, f"iprev.permerror: expected {ALL}, found nothing"),

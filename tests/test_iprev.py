@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay import iprev
+from mailassay.limits import Limits
 from mailassay.resolver import Budget
 from mailassay.result import Result
 from mailassay.zone import Zone
@@ -70,7 +71,7 @@ def test_names_beyond_the_limit_are_not_looked_at():
 
 
 def test_names_that_are_none_count_against_the_limit():
-    names = "\n".join(f"1.2.0.192.in-addr.arpa PTR bad..n{number}" for number in range(iprev.MAX_NAMES))
+    names = "\n".join(f"1.2.0.192.in-addr.arpa PTR bad..n{number}" for number in range(Limits().ptr_names))
     zone = names + "\n1.2.0.192.in-addr.arpa PTR mx.example\nmx.example A 192.0.2.1"
     found = iprev.check(ip_address("192.0.2.1"), Budget(Zone(zone), float("inf"), lambda: 0.0))
     assert (found.result, found.name) == (Result.FAIL, "bad..n0")

@@ -15,13 +15,13 @@ from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
 from .dkim.header import canonical, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
-from .dkim.verify import MAX_KEY_RECORDS, usable_key
+from .dkim.verify import usable_key
 from .domain import Domain
+from .limits import Limits
 from .message import Field, Headers
 from .resolver import DnsTempError, Resolver
 from .result import Resinfo, Result
 
-MAX_INSTANCE = 50  # RFC 8617 section 4.2.1
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
 _INSTANCE = re.compile(rb"[0-9]{1,9}")
 _RESULTS_INSTANCE = re.compile(rb"[ \t\r\n]*[iI][ \t\r\n]*=[ \t\r\n]*([0-9]{1,9})[ \t\r\n]*;")
@@ -67,23 +67,23 @@ class Arc:
         return Resinfo("arc", self.result, tuple(properties), self.reason)
 
 
-def chain(headers: Headers) -> Chain:
+def chain(headers: Headers, limits: Limits = Limits()) -> Chain:
     """Collect the ARC sets and look at their structure (RFC 8617 section 5.2, steps 1 to 3); never raises."""
     try:
-        return _collect(headers)
+        return _collect(headers, limits.arc_sets)
     except BadSignature as error:
         return Chain(problem=str(error))
 
 
-def _collect(headers: Headers) -> Chain:
+def _collect(headers: Headers, most: int) -> Chain:
     found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
     for name in (_SEAL, _MESSAGE, _RESULTS):
         for field in headers.named(name):
             # before the work, not after it: the limit bounds what a sender can make us read
-            if len(found) > 3 * MAX_INSTANCE:
-                raise BadSignature(f"more than {MAX_INSTANCE} sets")
+            if len(found) > 3 * most:
+                raise BadSignature(f"more than {most} sets")
             tags = {} if name == _RESULTS else tag_list(field.value)
-            instance = _instance(field, tags)
+            instance = _instance(field, tags, most)
             if (instance, name) in found:
                 raise BadSignature("two fields of one kind in one set")
             found[instance, name] = (field, tags)
@@ -100,14 +100,14 @@ def _collect(headers: Headers) -> Chain:
     return Chain(tuple(sets))
 
 
-def _instance(field: Field, tags: Mapping[bytes, bytes]) -> int:
+def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
     if tags:
         match = _INSTANCE.fullmatch(tags.get(b"i", b""))
         text = match[0] if match else b"0"
     else:
         match = _RESULTS_INSTANCE.match(field.value)
         text = match[1] if match else b"0"
-    if not 1 <= int(text) <= MAX_INSTANCE:
+    if not 1 <= int(text) <= most:
         raise BadSignature("an instance number is missing or out of range")
     return int(text)
 
@@ -147,26 +147,36 @@ def body_requests(chain: Chain) -> list[BodyRequest]:
     return [each.message.body for each in chain.sets if not each.message.problem]
 
 
-def check(chain: Chain, header: HeaderHashes, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver) -> Arc:
+def check(
+    chain: Chain,
+    header: HeaderHashes,
+    bodies: Mapping[BodyRequest, BodyDigest],
+    resolve: Resolver,
+    limits: Limits = Limits(),
+) -> Arc:
     """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included."""
     if chain.problem:
         return Arc(Result.FAIL, reason=chain.problem)
     if not chain.sets:
         return Arc(Result.NONE)
-    if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve):
+    if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve, limits):
         return Arc(Result.FAIL, reason=f"the newest message signature: {trouble}")
     for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain), strict=True), 1):
-        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve):
+        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits):
             return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}")
     oldest = len(chain.sets)
-    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve):
+    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve, limits):
         oldest -= 1
     sealers = tuple(each.seal.domain for each in chain.sets if each.seal.domain)
     return Arc(Result.PASS, sealers, 0 if oldest == 1 else oldest)
 
 
 def _message_trouble(
-    signature: Signature, header: HeaderHashes, bodies: Mapping[BodyRequest, BodyDigest], resolve: Resolver
+    signature: Signature,
+    header: HeaderHashes,
+    bodies: Mapping[BodyRequest, BodyDigest],
+    resolve: Resolver,
+    limits: Limits,
 ) -> str:
     """Why an ARC-Message-Signature does not hold; empty where it does."""
     if signature.problem:
@@ -176,7 +186,7 @@ def _message_trouble(
         return "l= is larger than the body"
     if body.digest != signature.body_hash:
         return "the body was changed"
-    return _signature_trouble(signature, header.digest(signature), resolve)
+    return _signature_trouble(signature, header.digest(signature), resolve, limits)
 
 
 def _seal_digests(chain: Chain) -> Iterator[bytes]:
@@ -190,15 +200,15 @@ def _seal_digests(chain: Chain) -> Iterator[bytes]:
         digest.update(canonical(each.seal.field))
 
 
-def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver) -> str:
+def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, limits: Limits) -> str:
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
         return str(error)
     trouble = "no key record"
-    for record in records[:MAX_KEY_RECORDS]:
+    for record in records[: limits.key_records]:
         try:
-            if usable_key(record, signature).verifies(signature.signature, digest):
+            if usable_key(record, signature, limits).verifies(signature.signature, digest):
                 return ""
             trouble = "the signature does not fit the header"
         except BadKey as error:

@@ -17,11 +17,8 @@ from itertools import pairwise
 from quopri import decodestring
 
 from .domain import BadDomain, Domain
+from .limits import Limits
 from .message import Headers
-
-MAX_DOMAINS = 8
-MAX_FIELDS = 8
-MAX_OCTETS = 65536  # of a From field that is looked at
 
 _WHITE_SPACE = " \t\r\n"
 _SPECIALS = '()<>[]:;@\\,"'
@@ -53,33 +50,39 @@ class _Unclear(ValueError):
     """The field is not what RFC 5322 section 3.6.2 asks for, or may be read in several ways."""
 
 
-def author(headers: Headers) -> Author:
+def author(headers: Headers, limits: Limits = Limits()) -> Author:
     """Read the From field or fields; never raises."""
     fields = [field.value.decode("utf-8", "surrogateescape") for field in headers.named(b"from")]
     if not fields:
         return Author((), "no From field")
     problem = "several From fields" if len(fields) > 1 else ""
     domains: dict[Domain, None] = {}
-    for field in fields[:MAX_FIELDS]:
+    for field in fields[: limits.from_fields]:
         try:
+            if len(field) > limits.from_octets:
+                raise _Unclear("From is larger than what is looked at")
             found = _mailboxes(field)
         except _Unclear as error:
             problem = problem or str(error)
-            found = list(_anything(field))
+            found = list(_anything(field[: limits.from_octets]))
         domains.update(dict.fromkeys(found))
-    if len(domains) > MAX_DOMAINS:
+    if len(domains) > limits.from_domains:
         problem = problem or "more author domains than are looked at"
     elif len(domains) > 1:
         problem = problem or "several author domains"
     elif not domains:
         problem = problem or "no address in From"
-    unread = len(domains) > MAX_DOMAINS or len(fields) > MAX_FIELDS or any(len(each) > MAX_OCTETS for each in fields)
-    return Author(tuple(domains)[:MAX_DOMAINS], problem, unread)
+    unread = (
+        len(domains) > limits.from_domains
+        or len(fields) > limits.from_fields
+        or any(len(field) > limits.from_octets for field in fields)
+    )
+    return Author(tuple(domains)[: limits.from_domains], problem, unread)
 
 
 def _anything(field: str) -> Iterator[Domain]:
     """Whatever stands behind an ``@``, wherever it is, for a reader that decodes before it parses as well."""
-    for text in (field[:MAX_OCTETS], _decoded(field[:MAX_OCTETS])):
+    for text in (field, _decoded(field)):
         for match in _ANYTHING_LIKE_AN_ADDRESS.finditer(text.translate(_AT_SIGNS)):
             try:
                 yield Domain(match[1].replace("\\", "").rstrip("."))
@@ -122,8 +125,6 @@ class _Token:
 
 def _mailboxes(field: str) -> list[Domain]:
     """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
-    if len(field) > MAX_OCTETS:
-        raise _Unclear("From is larger than what is looked at")
     if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
     mailboxes: list[list[_Token]] = [[]]

@@ -52,6 +52,8 @@ class _Mail:
     transaction: Transaction
     shared: Shared
     fields: list[Field] = field(default_factory=list)
+    octets: int = 0
+    cut: bool = False
     content: Content | None = None
 
 
@@ -65,8 +67,9 @@ class Conversation:
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False
         self._helo = ""
-        self._shared = Shared(source)
+        self._shared = Shared(source, most=settings.policy.limits.dns_questions)
         self._mail: _Mail | None = None
+        self._ours = {AUTHENTICATION_RESULTS.lower().encode(), settings.policy.tag.verdict.lower().encode()}
 
     @property
     def client(self) -> str:
@@ -89,7 +92,7 @@ class Conversation:
     def mail_from(self, address: str, login: str = "") -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
         transaction = Transaction(_reverse_path(address), login)
-        shared = Shared(self._source, self._shared)
+        shared = Shared(self._source, self._shared, most=self._settings.policy.limits.dns_questions)
         self._mail = _Mail(transaction, shared)
         if not self._unjudged(login) and (domain := transaction.mail_from_domain):
             self._prefetch_spf(shared, domain)
@@ -104,14 +107,22 @@ class Conversation:
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header field, the value as received but for its line ends, which may be LF."""
+        mail, limits = self._current(), self._settings.policy.limits
+        mail.octets += len(name) + len(value)
+        if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
+            mail.cut = True
+            if name.lower() not in self._ours:
+                return
+            # what is not read is removed
+            value = self.authserv_id.encode()
         value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        self._current().fields.append(Field(name, value))
+        mail.fields.append(Field(name, value))
 
     def end_of_headers(self) -> None:
         """The header section is complete."""
         mail = self._current()
         if not self._unjudged(mail.transaction.login):
-            mail.content = Content(Headers(mail.fields))
+            mail.content = Content(Headers(mail.fields), self._settings.policy.limits, cut=mail.cut)
             mail.content.prefetch(mail.shared)
 
     def body(self, chunk: bytes) -> bool:
@@ -143,10 +154,10 @@ class Conversation:
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
-        content = mail.content or Content(Headers(mail.fields))
+        content = mail.content or Content(Headers(mail.fields), self._settings.policy.limits, cut=mail.cut)
         resolve = Budget(mail.shared, started + self._settings.message_timeout, self._clocks.monotonic)
-        evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now())
         policy = self._settings.policy
+        evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now(), policy)
         verdict = policy.decide(evidence)
         add = [(AUTHENTICATION_RESULTS, render(self.authserv_id, resinfos(connection, evidence)))]
         if verdict.action is Action.TAG:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from .domain import BadDomain, Domain
+from .limits import Limits
 from .resolver import DnsTempError, Resolver
 from .result import Resinfo, Result
-
-MAX_NAMES = 10  # of one address; what a client's DNS lists beyond is not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,11 @@ def question(client_ip: IPv4Address | IPv6Address) -> tuple[str, str]:
     return _unmapped(client_ip).reverse_pointer, "PTR"
 
 
-def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver) -> Iprev:
+def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
     """Does the client's address have a name that leads back to it?"""
     client_ip = _unmapped(client_ip)
     try:
-        names = resolve(*question(client_ip)).records[:MAX_NAMES]
+        names = resolve(*question(client_ip)).records[: limits.ptr_names]
     except DnsTempError as error:
         return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
     if not names:

@@ -4,64 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from . import arc, dkim, dmarc, iprev, spf
 from .author import author
 from .dmarc import Identifier
 from .domain import BadDomain, Domain
 from .evidence import Connection, Evidence, Transaction
+from .limits import Limits
 from .message import Headers
+from .policy import Partial, Policy
 from .resolver import Resolver, Shared
 from .result import Resinfo
 
 
 class Content:
-    """A message's header section, read once at its end, and the body hashes its signatures ask for."""
+    """A message's header section, read once at its end, and the body hashes its signatures ask for.
 
-    def __init__(self, headers: Headers) -> None:
+    ``cut``: the header section goes on beyond what is looked at.
+    """
+
+    def __init__(self, headers: Headers, limits: Limits = Limits(), *, cut: bool = False) -> None:
         self.headers = headers
-        self.author = author(headers)
-        self.signatures = dkim.signatures(headers)
-        self.chain = arc.chain(headers)
+        self.author = author(headers, limits)
+        if cut:
+            self.author = replace(self.author, problem="more header fields than are looked at", unread=True)
+        self.signatures = dkim.signatures(headers, limits)
+        self.chain = arc.chain(headers, limits)
+        self._limits = limits
         wanted = [signature.body for signature in self.signatures if not signature.problem]
         self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
 
     def prefetch(self, shared: Shared) -> None:
         """Start every question that the header section raises: keys, and the walk for each author domain."""
+        # the author's policy first, so that nothing a sender adds can use up the questions it needs
+        for domain in self.author.domains:
+            for name in dmarc.questions(domain, self._limits):
+                shared.prefetch(name, "TXT")
         for signature in (*self.signatures, *arc.signatures(self.chain)):
             if not signature.problem:
                 shared.prefetch(signature.key_name, "TXT")
-        for domain in self.author.domains:
-            for name in dmarc.questions(domain):
-                shared.prefetch(name, "TXT")
 
 
 def authenticate(
-    connection: Connection, transaction: Transaction, content: Content, resolve: Resolver, now: float
+    connection: Connection,
+    transaction: Transaction,
+    content: Content,
+    resolve: Resolver,
+    now: float,
+    policy: Policy = Policy(),
 ) -> Evidence:
     """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body."""
-    client_ip, helo = connection.client_ip, connection.helo
+    client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
-    found_iprev = iprev.check(client_ip, resolve)
-    spf_helo = spf.check_helo(client_ip, helo, resolve)
+    found_iprev = iprev.check(client_ip, resolve, limits)
+    spf_helo = spf.check_helo(client_ip, helo, resolve, limits)
     spf_mail_from = None
     if transaction.mail_from:
-        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve)
-    found_dkim = tuple(dkim.check(each, header, bodies, resolve, now) for each in content.signatures)
-    found_arc = arc.check(content.chain, header, bodies, resolve)
-    identifiers = list(_identifiers(spf_mail_from or spf_helo, found_dkim))
-    found_dmarc = dmarc.check(content.author, identifiers, resolve)
+        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve, limits)
+    found_dkim = tuple(dkim.check(each, header, bodies, resolve, now, limits) for each in content.signatures)
+    found_arc = arc.check(content.chain, header, bodies, resolve, limits)
+    identifiers = list(_identifiers(spf_mail_from or spf_helo, found_dkim, policy.dkim.partial))
+    public_suffixes = policy.dmarc.public_suffixes
+    found_dmarc = dmarc.check(content.author, identifiers, resolve, limits, public_suffixes=public_suffixes)
     return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)
 
 
-def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...]) -> Iterator[Identifier]:
+def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...], partial: Partial) -> Iterator[Identifier]:
     """What DMARC may align with (RFC 9989 section 3.2): the MAIL FROM domain and the signing domains."""
     with suppress(BadDomain):
         yield Identifier("spf", Domain(found_spf.domain), found_spf.result)
     for each in found_dkim:
         # a key in testing makes the message as good as unsigned (RFC 6376 section 3.6.1, t=y), and what l= leaves
         # open anybody may have written (section 8.2)
-        if each.domain and not each.testing and not each.partial:
+        if each.domain and not each.testing and (partial is Partial.ALIGN or not each.partial):
             yield Identifier("dkim", each.domain, each.result)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from .dmarc import Disposition
 from .domain import BadDomain, Domain
 from .evidence import Evidence
+from .limits import Limits
 from .result import Result
 from .verdict import Action, Reply, Verdict
 
@@ -26,12 +27,29 @@ class DmarcActions:
     """What follows when DMARC fails under a domain's ``p=reject`` or ``p=quarantine``, or cannot be decided now.
 
     RFC 9989 section 7.4 forbids rejecting on ``p=reject`` alone, without other knowledge: ``reject`` here is the
-    operator's own choice.
+    operator's own choice. ``ambiguous_author`` is what at least follows where From is not one clear domain; None: only
+    what the strictest of its readings asks for. ``public_suffixes``: registrable domains as a net below the tree walk.
     """
 
     reject: Action = Action.REJECT
     quarantine: Action = Action.HOLD
     temperror: Action = Action.ACCEPT
+    ambiguous_author: Action | None = None
+    public_suffixes: bool = True
+
+
+class Partial(StrEnum):
+    """Whether a good DKIM signature that leaves octets of the body unsigned (l=) counts for DMARC."""
+
+    IGNORE = "ignore"
+    ALIGN = "align"
+
+
+@dataclass(frozen=True, slots=True)
+class DkimRules:
+    """Which signatures DMARC may align with; what l= leaves open anybody may have written (RFC 6376 section 8.2)."""
+
+    partial: Partial = Partial.IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +85,11 @@ class Policy:
 
     mode: Mode = Mode.ENFORCE
     dmarc: DmarcActions = DmarcActions()
+    dkim: DkimRules = DkimRules()
     spf: SpfActions = SpfActions()
     iprev: IprevActions = IprevActions()
     tag: TagHeaders = TagHeaders()
+    limits: Limits = Limits()
     rules: tuple[()] = ()
 
     def decide(self, evidence: Evidence) -> Verdict:
@@ -99,6 +119,9 @@ class Policy:
             reason = f"DMARC fail for {author}, whose policy is {dmarc.policy}"
             refusal = f"Email rejected per DMARC policy for {author}"
             yield _Finding(action, f"dmarc.{dmarc.policy}", "7.1", reason, refusal)
+        if dmarc.ambiguous and self.dmarc.ambiguous_author:
+            reason = "The author of the message is not one clear domain"
+            yield _Finding(self.dmarc.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason)
         if dmarc.result is Result.TEMPERROR:
             reason = f"DMARC for {author} cannot be decided now"
             yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", reason, reason)

@@ -104,10 +104,11 @@ class Shared:
     """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL.
 
     ``known`` are the questions of the connection, which its messages need not ask again, unless they failed.
+    At most ``most`` questions are asked; every further one fails.
     """
 
-    def __init__(self, source: Source, known: Shared | None = None) -> None:
-        self._source = source
+    def __init__(self, source: Source, known: Shared | None = None, most: int = 300) -> None:
+        self._source, self._most = source, most
         self._known = known._asked if known else {}
         self._asked: dict[Question, Future[Answer]] = {}
 
@@ -116,8 +117,13 @@ class Shared:
         if future is None:
             known = self._known.get(question)
             future = None if known is None or _failed(known) else known
-        if future is None:
-            future = self._asked[question] = self._source(question)
+        if future is not None:
+            return future
+        if len(self._asked) >= self._most:
+            future = Future()
+            future.set_exception(DnsTempError(f"more than {self._most} questions for one message"))
+            return future
+        future = self._asked[question] = self._source(question)
         return future
 
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:

@@ -9,11 +9,10 @@ from typing import Literal
 import spf as pyspf
 
 from .domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
+from .limits import Limits
 from .resolver import DnsTempError, Resolver
 from .result import Resinfo, Result
 
-MAX_PTR_NAMES = 10  # RFC 7208 section 4.6.4
-MAX_RECORD = 16_384  # octets; RFC 7208 section 3.4 asks publishers to stay below 512
 MAX_TERM = 512  # octets of a domain-spec, whose expansion may have 253; pyspf's work grows with the square
 
 Scope = Literal["mailfrom", "helo"]
@@ -44,24 +43,32 @@ def question(domain: str) -> tuple[str, str]:
     return domain, "TXT"
 
 
-def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver) -> Spf:
+def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:
     """The HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
-    return _check(client_ip, "helo", "postmaster", helo, helo, resolve)
+    return _check(client_ip, "helo", "postmaster", helo, helo, resolve, limits)
 
 
-def check_mail_from(client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver) -> Spf:
+def check_mail_from(
+    client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits = Limits()
+) -> Spf:
     """The MAIL FROM identity; ``mail_from`` is an address without angle brackets and not empty."""
     local_part, _, domain = mail_from.rpartition("@")
-    return _check(client_ip, "mailfrom", local_part or "postmaster", domain, helo, resolve)
+    return _check(client_ip, "mailfrom", local_part or "postmaster", domain, helo, resolve, limits)
 
 
 def _check(
-    client_ip: IPv4Address | IPv6Address, scope: Scope, local_part: str, name: str, helo: str, resolve: Resolver
+    client_ip: IPv4Address | IPv6Address,
+    scope: Scope,
+    local_part: str,
+    name: str,
+    helo: str,
+    resolve: Resolver,
+    limits: Limits,
 ) -> Spf:
     domain = checkable(name)
     if domain is None:
         return Spf(Result.NONE, scope, name.lower())
-    query = _Query(str(client_ip), f"{local_part}@{domain}", helo, resolve)
+    query = _Query(str(client_ip), f"{local_part}@{domain}", helo, resolve, limits)
     # pyspf splits at the first "@", which a quoted local-part may hold
     query.l, query.o, query.d = local_part, domain, domain
     try:
@@ -90,10 +97,10 @@ def checkable(name: str) -> str | None:
 class _Query(pyspf.query):  # type: ignore[misc]
     """A pyspf query that asks through our resolver and follows RFC 7208 where pyspf does not."""
 
-    def __init__(self, client_ip: str, sender: str, helo: str, resolve: Resolver) -> None:
+    def __init__(self, client_ip: str, sender: str, helo: str, resolve: Resolver, limits: Limits) -> None:
         super().__init__(client_ip, sender, helo)
         self.prob = ""
-        self._resolve = resolve
+        self._resolve, self._limits = resolve, limits
 
     def dns(
         self, name: str, qtype: str, cnames: object = None, ignore_void: bool = False
@@ -110,8 +117,8 @@ class _Query(pyspf.query):  # type: ignore[misc]
             raise pyspf.TempError(str(error)) from error
         if not records and not ignore_void:
             self.void_lookups += 1
-            if self.void_lookups > pyspf.MAX_VOID_LOOKUPS:
-                raise pyspf.PermError(f"more than {pyspf.MAX_VOID_LOOKUPS} lookups without an answer")
+            if self.void_lookups > self._limits.spf_void_lookups:
+                raise pyspf.PermError(f"more than {self._limits.spf_void_lookups} lookups without an answer")
         if qtype == "TXT":
             return [[record.encode("latin-1")] for record in records]
         if qtype == "MX":
@@ -125,7 +132,7 @@ class _Query(pyspf.query):  # type: ignore[misc]
             names = self.dns_ptr(self.i)
         except pyspf.TempError:
             return []
-        for name in names[:MAX_PTR_NAMES]:
+        for name in names[: self._limits.ptr_names]:
             try:
                 if self.cidrmatch(self.dns_a(name, self.A), self.cidrmax):
                     validated.append(name)
@@ -136,8 +143,8 @@ class _Query(pyspf.query):  # type: ignore[misc]
     def dns_spf(self, domain: str) -> str | None:
         """The SPF record of a domain."""
         record: str | None = super().dns_spf(domain)
-        if record and len(record) > MAX_RECORD:
-            raise pyspf.PermError(f"a record of more than {MAX_RECORD} octets")
+        if record and len(record) > self._limits.record_octets:
+            raise pyspf.PermError(f"a record of more than {self._limits.record_octets} octets")
         return record
 
     def expand(self, s: str, stripdot: bool = True) -> str:

@@ -12,7 +12,8 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from ..policy import DmarcActions, IprevActions, Mode, Policy, SpfActions, TagHeaders
+from ..limits import Limits
+from ..policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
 from ..verdict import Action
 from . import values
 from .document import ConfigError, List, Map, Problem, Unfit, problem, read, shown
@@ -127,17 +128,50 @@ _WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
 _FAILED = values.one_of(*Action)
 _UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
 
+# the least and the most that makes sense; where an RFC demands a limit, what it demands is allowed
+_LIMITS = {
+    "header_fields": (50, 100_000),
+    "header_octets": (10_000, 100_000_000),
+    "from_fields": (1, 100),
+    "from_octets": (1000, 1_000_000),
+    "from_domains": (1, 100),
+    "signatures": (1, 100),
+    "key_records": (1, 20),
+    "key_bits": (4096, 16_384),
+    "clock_tolerance": (0, 86_400),
+    "arc_sets": (1, 50),
+    "spf_terms": (10, 100),
+    "spf_void_lookups": (2, 100),
+    "spf_mx_hosts": (10, 100),
+    "ptr_names": (1, 100),
+    "dmarc_queries": (8, 100),
+    "identifiers": (2, 200),
+    "record_octets": (1000, 65_536),
+    "dns_questions": (50, 10_000),
+}
+
 _POLICY = Map(
     Policy,
     {
         "mode": values.one_of(*Mode),
-        "dmarc": Map(DmarcActions, {"reject": _DMARC, "quarantine": _DMARC, "temperror": _WAIT}),
+        "dmarc": Map(
+            DmarcActions,
+            {
+                "reject": _DMARC,
+                "quarantine": _DMARC,
+                "temperror": _WAIT,
+                "ambiguous_author": values.or_word("readings", _DMARC),
+                "public_suffixes": values.boolean,
+            },
+        ),
+        "dkim": Map(DkimRules, {"partial": values.one_of(*Partial)}),
         "spf": Map(
             SpfActions,
             {"fail": _FAILED, "softfail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED},
         ),
         "iprev": Map(IprevActions, {"fail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED}),
         "tag": Map(_tag, {"flag": values.header_name, "verdict": values.header_name}),
+        "limits": Map(Limits, {name: values.whole(*bounds) for name, bounds in _LIMITS.items()}),
         "rules": values.no_rules,
     },
 )

@@ -50,6 +50,27 @@ def or_nothing(value: Value) -> Value:
     return lambda node: None if is_nothing(node) else value(node)
 
 
+def or_word(word: str, value: Value) -> Value:
+    """A value, or a word that stands for None."""
+
+    def read(node: yaml.Node) -> object:
+        if isinstance(node, yaml.ScalarNode) and node.value == word:
+            return None
+        try:
+            return value(node)
+        except Unfit as error:
+            raise Unfit(str(error).replace("expected ", f"expected {word} | ", 1)) from error
+
+    return read
+
+
+def boolean(node: yaml.Node) -> bool:
+    text = _scalar(node, "true | false", kinds="bool")
+    if text not in ("true", "false"):
+        raise unexpected("true | false", node)
+    return text == "true"
+
+
 def one_of(*words: StrEnum) -> Value:
     def read(node: yaml.Node) -> StrEnum:
         expected = " | ".join(words)

@@ -12,10 +12,10 @@ from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizatio
 from dkim.util import DuplicateTag, InvalidTagValueList, parse_tag_value
 
 from ..domain import BadDomain, Domain
+from ..limits import Limits
 from ..message import Field, Headers
 from .body import BodyRequest
 
-MAX_SIGNATURES = 10
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 """The algorithms that count, and the key type of each. rsa-sha1 is dead: RFC 8301 section 3.1."""
 
@@ -60,9 +60,9 @@ class Signature:
         return f"{self.selector}._domainkey.{self.domain}"
 
 
-def signatures(headers: Headers, limit: int = MAX_SIGNATURES) -> tuple[Signature, ...]:
-    """The DKIM signatures of a message, from the top, ``limit`` at most."""
-    return tuple(parse(field) for field in headers.named(b"dkim-signature")[:limit])
+def signatures(headers: Headers, limits: Limits = Limits()) -> tuple[Signature, ...]:
+    """The DKIM signatures of a message, from the top."""
+    return tuple(parse(field) for field in headers.named(b"dkim-signature")[: limits.signatures])
 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:

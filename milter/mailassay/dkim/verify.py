@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..domain import Domain
+from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from ..result import Resinfo, Result
 from . import key as keys
 from .body import BodyDigest, BodyRequest
 from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
-
-MAX_KEY_RECORDS = 4  # at one selector: RFC 6376 section 3.6.2.2 leaves several undefined, so each of a few is tried
-CLOCK_TOLERANCE = 3600  # seconds that a signer's clock may be off, for t= and x=
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,7 @@ def check(
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
     now: float,
+    limits: Limits = Limits(),
 ) -> Dkim:
     """Verify one signature. ``now`` in seconds since 1970."""
 
@@ -62,9 +61,9 @@ def check(
 
     if signature.problem:
         return found(Result.PERMERROR, signature.problem)
-    if signature.signed_at is not None and signature.signed_at > now + CLOCK_TOLERANCE:
+    if signature.signed_at is not None and signature.signed_at > now + limits.clock_tolerance:
         return found(Result.PERMERROR, "signed in the future (t=)")
-    if signature.expires is not None and signature.expires < now - CLOCK_TOLERANCE:
+    if signature.expires is not None and signature.expires < now - limits.clock_tolerance:
         return found(Result.PERMERROR, "the signature has expired (x=)")
     try:
         records = resolve(signature.key_name, "TXT").records
@@ -73,9 +72,10 @@ def check(
     if not records:
         return found(Result.PERMERROR, "no key record")
     outcome = found(Result.PERMERROR, "no key record")
-    for record in records[:MAX_KEY_RECORDS]:
+    # several are undefined (RFC 6376 section 3.6.2.2), so each of a few is tried
+    for record in records[: limits.key_records]:
         try:
-            key = usable_key(record, signature)
+            key = usable_key(record, signature, limits)
         except keys.BadKey as error:
             if outcome.result is Result.PERMERROR:
                 outcome = found(Result.PERMERROR, str(error))
@@ -87,9 +87,13 @@ def check(
     return outcome
 
 
-def usable_key(record: str, signature: Signature) -> keys.Key:
+def usable_key(record: str, signature: Signature, limits: Limits) -> keys.Key:
     """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`."""
+    if len(record) > limits.record_octets:
+        raise keys.BadKey(f"the key record has more than {limits.record_octets} octets")
     key = keys.parse(record)
+    if key.bits > limits.key_bits:
+        raise keys.BadKey(f"the key has {key.bits} bits, more than {limits.key_bits}")
     if key.kind != ALGORITHMS[signature.algorithm]:
         raise keys.BadKey("the key is not of the type the signature names (a=, k=)")
     if key.strict and signature.identity_domain not in (None, signature.domain):

@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..domain import Domain
+from ..limits import Limits
 from ..resolver import Resolver
 from .record import Record
 
-MAX_QUERIES = 8  # RFC 9989 section 4.10, the first one included
 
-
-def names(domain: Domain) -> list[Domain]:
+def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
     """The names of a walk from ``domain``, which comes first; the walk may stop before the last one."""
     parents = domain.parents()
     # of a name of eight labels or more, the second question is for its seven right-most labels
-    return [domain, *parents[-(MAX_QUERIES - 1) :]]
+    return [domain, *parents[len(parents) - min(len(parents), limits.dmarc_queries - 1) :]]
 
 
-def questions(domain: Domain) -> list[str]:
+def questions(domain: Domain, limits: Limits = Limits()) -> list[str]:
     """What a walk from ``domain`` asks for, in order, each of type TXT."""
-    return [f"_dmarc.{name}" for name in names(domain)]
+    return [f"_dmarc.{name}" for name in names(domain, limits)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,18 @@ class Walk:
         return next(((name, record) for name, record in self.records if record.psd == "y"), None)
 
 
-def record_at(name: Domain, resolve: Resolver) -> Record | None:
+def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
     """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError."""
-    parsed = [record for text in resolve(f"_dmarc.{name}", "TXT").records if (record := Record.parse(text))]
+    texts = resolve(f"_dmarc.{name}", "TXT").records
+    parsed = [record for text in texts if len(text) <= limits.record_octets and (record := Record.parse(text))]
     return parsed[0] if len(parsed) == 1 else None
 
 
-def walk(domain: Domain, resolve: Resolver) -> Walk:
+def walk(domain: Domain, resolve: Resolver, limits: Limits) -> Walk:
     """Collect the records upwards to the first that says where the organization ends. Raises DnsTempError."""
     records = []
-    for name in names(domain):
-        if record := record_at(name, resolve):
+    for name in names(domain, limits):
+        if record := record_at(name, resolve, limits):
             records.append((name, record))
             if record.psd in ("y", "n"):
                 break

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from ..author import Author
 from ..domain import Domain
+from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from ..result import Resinfo, Result
 from .discovery import Walk, record_at, walk
 from .record import Disposition, Record
-
-MAX_IDENTIFIERS = 20
 
 
 class Identifier(NamedTuple):
@@ -30,7 +29,9 @@ class Dmarc:
 
     ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
     lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
-    ``org_domain`` is the author's, where it had to be determined. ``reason`` is empty where the result says it all.
+    ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` is set to it where it is a public
+    suffix, so that it could not align (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
+    ``reason`` is empty where the result says it all.
     """
 
     result: Result
@@ -41,6 +42,8 @@ class Dmarc:
     org_domain: Domain | None = None
     aligned: tuple[Identifier, ...] = ()
     testing: bool = False
+    ambiguous: bool = False
+    public_suffix: Domain | None = None
     reason: str = ""
 
 
@@ -54,17 +57,27 @@ def resinfo(found: Dmarc) -> Resinfo:
     return Resinfo("dmarc", found.result, tuple(properties), "" if found.result is Result.PASS else found.reason)
 
 
-def check(author: Author, identifiers: Sequence[Identifier], resolve: Resolver) -> Dmarc:
-    """Evaluate DMARC. An author that is not one clear domain never passes."""
+def check(
+    author: Author,
+    identifiers: Sequence[Identifier],
+    resolve: Resolver,
+    limits: Limits = Limits(),
+    *,
+    public_suffixes: bool = True,
+) -> Dmarc:
+    """Evaluate DMARC. An author that is not one clear domain never passes.
+
+    ``public_suffixes``: whether names below different registrable domains may never align (RFC 9989 section 11.8).
+    """
     if not author.problem:
-        return _evaluate(author.domains[0], identifiers[:MAX_IDENTIFIERS], resolve)
+        return _evaluate(author.domains[0], identifiers[: limits.identifiers], resolve, limits)
     if author.unread:
         # one of the domains that were not looked at may ask to reject, and no honest message has so many
-        return Dmarc(Result.FAIL, policy=Disposition.REJECT, reason=author.problem)
-    readings = [_evaluate(domain, (), resolve) for domain in author.domains]
+        return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=author.problem)
+    readings = [_evaluate(domain, (), resolve, limits) for domain in author.domains]
     if not readings:
-        return Dmarc(Result.PERMERROR, reason=author.problem)
-    return replace(_strictest(readings), reason=author.problem)
+        return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem)
+    return replace(_strictest(readings), ambiguous=True, reason=author.problem)
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
@@ -81,12 +94,12 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
 
 
-def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver) -> Dmarc:
+def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits) -> Dmarc:
     unknown = Dmarc(Result.TEMPERROR, domain)
     try:
         # a record of the author domain's own is the policy, whatever stands above it
-        own = record_at(domain, resolve)
-        found = walk(domain, resolve) if own is None else Walk(domain, ((domain, own),))
+        own = record_at(domain, resolve, limits)
+        found = walk(domain, resolve, limits) if own is None else Walk(domain, ((domain, own),))
         policy = found.policy
         if policy is None:
             return Dmarc(Result.NONE, domain)
@@ -96,7 +109,7 @@ def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolv
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
         return replace(unknown, reason=str(error))
-    alignment = _Alignment(domain, record, resolve)
+    alignment = _Alignment(domain, record, resolve, limits)
     aligned = [each for each in identifiers if each.result is Result.PASS and alignment.holds(each)]
     judged = Dmarc(
         Result.FAIL,
@@ -128,8 +141,8 @@ def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[s
 class _Alignment:
     """Whether identifiers align with one author domain (RFC 9989 section 4.4); remembers what DNS would not tell."""
 
-    def __init__(self, domain: Domain, record: Record, resolve: Resolver) -> None:
-        self._domain, self._record, self._resolve = domain, record, resolve
+    def __init__(self, domain: Domain, record: Record, resolve: Resolver, limits: Limits) -> None:
+        self._domain, self._record, self._resolve, self._limits = domain, record, resolve, limits
         self.org_domain: Domain | None = None
         self.trouble = ""
 
@@ -143,11 +156,11 @@ class _Alignment:
             return False
         try:
             if self.org_domain is None:
-                self.org_domain = walk(self._domain, self._resolve).org_domain
+                self.org_domain = walk(self._domain, self._resolve, self._limits).org_domain
             # strangers are not asked: their broken DNS must not turn a fail into a temperror
             if not identifier.domain.is_within(self.org_domain):
                 return False
-            return walk(identifier.domain, self._resolve).org_domain == self.org_domain
+            return walk(identifier.domain, self._resolve, self._limits).org_domain == self.org_domain
         except DnsTempError as error:
             self.trouble = self.trouble or str(error)
             return False

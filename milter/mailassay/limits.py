@@ -1,0 +1,44 @@
+"""How much of what a sender controls is looked at, and what follows where there is more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The ``limits:`` of a policy. Nothing beyond a limit is let through by it: each says what the result is.
+
+    Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
+    if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of one From field) and
+    ``from_domains`` (distinct author domains).
+
+    DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
+    key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.
+    ARC: ``arc_sets``, beyond which the chain fails (RFC 8617 section 4.2.1 has 50).
+    SPF: ``spf_terms`` that ask DNS, ``spf_void_lookups`` without an answer, beyond which it is permerror, and
+    ``spf_mx_hosts`` of one mx (RFC 7208 section 4.6.4).
+    SPF and iprev: ``ptr_names`` of one address, the rest is not there.
+    DMARC: ``dmarc_queries`` of one tree walk (RFC 9989 section 4.10), ``identifiers`` that may align.
+    ``record_octets`` of an SPF or key record, beyond which it is permerror, or of a DMARC record, which is then none.
+    ``dns_questions`` of one message: further ones are not asked, which is temperror.
+    """
+
+    header_fields: int = 1000
+    header_octets: int = 1_000_000
+    from_fields: int = 8
+    from_octets: int = 65_536
+    from_domains: int = 8
+    signatures: int = 10
+    key_records: int = 4
+    key_bits: int = 8192
+    clock_tolerance: int = 3600
+    arc_sets: int = 50
+    spf_terms: int = 10
+    spf_void_lookups: int = 2
+    spf_mx_hosts: int = 10
+    ptr_names: int = 10
+    dmarc_queries: int = 8
+    identifiers: int = 20
+    record_octets: int = 16_384
+    dns_questions: int = 300

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.domain import BadDomain, Domain
+from mailassay.domain import BadDomain, Domain, a_labels, u_labels
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,34 @@ def test_a_domain_or_an_error(text):
     assert domain.isascii()
     assert domain == domain.lower()
     assert len(domain) <= 253
+
+
+@pytest.mark.parametrize(
+    ("name", "in_ascii", "in_utf8"),
+    [
+        ("example.com", "example.com", "example.com"),
+        ("mx.bücher.example", "mx.xn--bcher-kva.example", "mx.bücher.example"),
+        ("mx.xn--bcher-kva.example", "mx.xn--bcher-kva.example", "mx.bücher.example"),
+        ("xn--.example", "xn--.example", "xn--.example"),
+        ("xn--a.xn--bcher-kva", "xn--a.xn--bcher-kva", "xn--a.bücher"),
+        ("xn--\u00fc.example", "xn--\u00fc.example", "xn--\u00fc.example"),
+        ("ü ü", "ü ü", "ü ü"),
+        ("", "", ""),
+        ("a\ud800.example", "a\ud800.example", "a\ud800.example"),
+        ("xn--" + "a" * 1_000_000, "xn--" + "a" * 1_000_000, "xn--" + "a" * 1_000_000),
+    ],
+    ids=range(10),
+)
+def test_a_labels_and_u_labels(name, in_ascii, in_utf8):
+    assert a_labels(name) == in_ascii
+    assert u_labels(name) == in_utf8
+
+
+@given(text=st.text(max_size=80) | st.from_regex(r"(xn--[a-z0-9-]{1,20}\.)?[a-zü]{1,10}\.example", fullmatch=True))
+def test_u_labels_are_the_same_domain(text):
+    try:
+        domain = Domain(text)
+    except BadDomain:
+        return
+    assert Domain(u_labels(text)) == Domain(u_labels(domain)) == domain
+    assert a_labels(u_labels(domain)) == domain

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.header import MAX_LINE, MAX_VALUE, claimed, is_ours, render
+from mailassay.header import MAX_LINE, MAX_VALUE, is_known_version, is_ours, render, unwanted
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
 
@@ -112,7 +112,40 @@ def test_nothing_found():
     ],
 )
 def test_values(value, written):
-    assert render(OURS, [Resinfo("x", Result.PASS, (("p", "q", value),))]).endswith(f"p.q={written}")
+    clause = Resinfo("x", Result.PASS, (("p", "q", value),))
+    assert render(OURS, [clause], utf8=True).endswith(f" p.q={written}")
+
+
+@pytest.mark.parametrize(
+    ("value", "in_utf8", "in_ascii"),
+    [
+        ("bücher.example", '"bücher.example"', "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", '"bücher.example"', "xn--bcher-kva.example"),
+        ("@xn--bcher-kva.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        ("@bücher.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        ("zoë@xn--bcher-kva.example", '"zoë@bücher.example"', '"zo\\\\x{EB}@xn--bcher-kva.example"'),
+        ("a@b@Bücher.example", '"a@b@Bücher.example"', '"a@b@xn--bcher-kva.example"'),
+        ("sélecteur", '"sélecteur"', "xn--slecteur-b1a"),
+        # what is no domain name, or an A-label of nothing, stays
+        ("ü ü", '"ü ü"', '"\\\\x{FC} \\\\x{FC}"'),
+        ("xn--a.example", "xn--a.example", "xn--a.example"),
+        ("XN--BCHER-KVA.example", '"bücher.example"', "XN--BCHER-KVA.example"),
+        ("xn--bcher-kva; dmarc=pass", '"xn--bcher-kva; dmarc=pass"', '"xn--bcher-kva; dmarc=pass"'),
+        # nothing is cut in its middle
+        ("\U0001f4e7" * 60, '"' + "\U0001f4e7" * 60 + '"', '"' + "\\\\x{1F4E7}" * (MAX_VALUE // 9) + '"'),
+    ],
+)  # fmt: skip
+def test_values_where_utf8_is_and_is_not_allowed(value, in_utf8, in_ascii):
+    clause = Resinfo("x", Result.PASS, (("p", "q", value),))
+    assert render(OURS, [clause], utf8=True).endswith(f" p.q={in_utf8}")
+    assert render(OURS, [clause]).endswith(f" p.q={in_ascii}")
+
+
+@pytest.mark.parametrize("name", ["mx.bücher.example", "mx.xn--bcher-kva.example"])
+def test_our_name_where_utf8_is_and_is_not_allowed(name):
+    assert render(name, []) == "mx.xn--bcher-kva.example; none"
+    assert render(name, [], utf8=True) == '"mx.bücher.example"; none'
+    assert is_ours(render(name, [], utf8=True).encode(), name)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +167,7 @@ text = (
 
 def kept(value):
     """What is left of a value: no controls, no separators but the space, no surrogates, not all of a long one."""
-    left = "".join(mark for mark in value[:MAX_VALUE] if mark == " " or unicodedata.category(mark)[0] not in "CZ")
+    left = "".join(mark for mark in value[: 2 * MAX_VALUE] if mark == " " or unicodedata.category(mark)[0] not in "CZ")
     while len(left.encode()) > MAX_VALUE:
         left = left[:-1]
     return left
@@ -155,14 +188,19 @@ def kept(value):
     )
 )
 def test_no_value_breaks_out(resinfos):
-    field = render(OURS, resinfos)
+    in_ascii = render(OURS, resinfos)
+    assert in_ascii.isascii()
+    assert [[name for name, _ in clause] for clause in read_back(in_ascii)[1]] == [
+        [name for name, _ in clause] for clause in read_back(render(OURS, resinfos, utf8=True))[1]
+    ]
+    field = render(OURS, resinfos, utf8=True)
     head, clauses = read_back(field)
     assert head == OURS
     assert all(len(line.encode()) <= MAX_LINE for line in field.split("\n"))
     assert clauses == [
         [
             (each.method, str(each.result)),
-            *([("reason", kept(each.reason))] if each.reason else []),
+            *([("reason", kept(each.reason))] if kept(each.reason) else []),
             *((f"{ptype}.{name}", kept(value)) for ptype, name, value in each.properties),
             *([("", each.comment)] if HOST.fullmatch(each.comment) else []),
         ]
@@ -170,12 +208,13 @@ def test_no_value_breaks_out(resinfos):
     ]
 
 
-def test_no_line_is_so_long_that_postfix_breaks_it():
+@pytest.mark.parametrize("utf8", [True, False])
+def test_no_line_is_so_long_that_postfix_breaks_it(utf8):
     """It breaks at any octet, so the quote of a quoted pair could come to stand alone, and what follows outside."""
     identity = "\U0001f4e7" * 60 + '"; dmarc=pass' + '"' * 200
     properties = (("header", "d", "d" * 253), ("header", "i", identity), ("header", "s", '"' * 255))
     dkim = Resinfo("dkim", Result.FAIL, properties, reason="\\" * 255, comment="mail.example.com")
-    lines = render(OURS, [dkim, Resinfo("arc", Result.NONE)]).split("\n")
+    lines = render(OURS, [dkim, Resinfo("arc", Result.NONE)], utf8=utf8).split("\n")
     assert max(len(line.encode()) for line in lines) <= MAX_LINE
     starts = ["mx.example.org;", " dkim=fail reason=", " header.d=", " header.i=", " header.s=", " (mail.", " arc=none"]
     assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
@@ -389,4 +428,39 @@ def test_numbers_count_as_milters_count():
         Field(b"Authentication-Results", b" other.example; none"),
         Field(b"Authentication-Results", b" mx.example.org; none"),
     ]
-    assert claimed(Headers(fields), OURS) == [1, 3]
+    assert unwanted(Headers(fields), OURS) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        (b" other.example; none", True),
+        (b" other.example 1; none", True),
+        (b" other.example 01; none", True),
+        (b" other.example\r\n (x) 1 (y) ; none", True),
+        (b" other.example 2; none", False),
+        (b" other.example 0; none", False),
+        (b" other.example 11; none", False),
+        (b" other.example " + b"9" * 10_000 + b"; none", False),
+        (b" other.example 2", False),
+        (b" other.example 2 dmarc=pass", False),
+        (b" (x) other.example (y) 2 (z); dmarc=pass", False),
+        (b" other.example\r\n\t2\r\n ;dmarc=pass", False),
+        (b' "other.example" 2; dmarc=pass', False),
+        (b' "other.example"2; dmarc=pass', False),
+        (b" other.example(x)2(y); dmarc=pass", False),
+        (b" other.example (2); none", True),
+        (b" other.example; 2", True),
+        (b" other.example 2nd; none", True),
+        (b" other.example 192.0.2.1; none", True),
+        (b"", True),
+    ],
+)
+def test_versions(value, known):
+    assert is_known_version(value) is known
+
+
+def test_a_version_nobody_knows_is_left_to_trusted_clients():
+    fields = [Field(b"Authentication-Results", b" other.example 2; none")]
+    assert unwanted(Headers(fields), OURS) == [1]
+    assert unwanted(Headers(fields), OURS, trusted=True) == []

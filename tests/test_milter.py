@@ -526,7 +526,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path, dns):
     with Serve(tmp_path, dns) as served:
         (worker,) = children(served.pid)
         os.kill(worker, signal.SIGKILL)
-        served.wait_for("ended (SIGKILL)")
+        served.wait_for("ended (signal 9)")
         end = time.monotonic() + 5
         while not children(served.pid) and time.monotonic() < end:
             time.sleep(0.02)

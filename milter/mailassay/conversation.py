@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from . import iprev, spf
 from .config import Settings
 from .evidence import Connection, Evidence, Transaction
-from .header import claimed, render
+from .header import render, unwanted
 from .message import Field, Headers
 from .pipeline import Content, authenticate, resinfos
 from .policy import Mode
@@ -89,9 +89,9 @@ class Conversation:
         if not self._unjudged(""):
             self._prefetch_spf(self._shared, name)
 
-    def mail_from(self, address: str, login: str = "") -> None:
+    def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
-        transaction = Transaction(_reverse_path(address), login)
+        transaction = Transaction(_reverse_path(address), login, smtputf8)
         shared = Shared(self._source, self._shared, most=self._settings.policy.limits.dns_questions)
         self._mail = _Mail(transaction, shared)
         if not self._unjudged(login) and (domain := transaction.mail_from_domain):
@@ -138,13 +138,16 @@ class Conversation:
         mail, self._mail = self._current(), None
         headers = mail.content.headers if mail.content else Headers(mail.fields)
         tag = self._settings.policy.tag.verdict
+        because = self._unjudged(mail.transaction.login)
+        forged = unwanted(headers, self.authserv_id, trusted=bool(because))
         remove = (
-            *((AUTHENTICATION_RESULTS, instance) for instance in claimed(headers, self.authserv_id)),
+            *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
         # where something was removed, say that nothing was checked
-        unchecked = ((AUTHENTICATION_RESULTS, render(self.authserv_id, [])),) if remove else ()
-        if because := self._unjudged(mail.transaction.login):
+        none = render(self.authserv_id, [], utf8=mail.transaction.smtputf8)
+        unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
+        if because:
             return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked)
         if self._client_ip is None:
             reply = Reply(451, "4.7.1", "The client's address is not known")
@@ -159,7 +162,8 @@ class Conversation:
         policy = self._settings.policy
         evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now(), policy)
         verdict = policy.decide(evidence)
-        add = [(AUTHENTICATION_RESULTS, render(self.authserv_id, resinfos(connection, evidence)))]
+        found = render(self.authserv_id, resinfos(connection, evidence), utf8=mail.transaction.smtputf8)
+        add = [(AUTHENTICATION_RESULTS, found)]
         if verdict.action is Action.TAG:
             add.append((policy.tag.flag, "YES"))
         if verdict.action in (Action.TAG, Action.HOLD):

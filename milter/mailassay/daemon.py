@@ -17,7 +17,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from types import TracebackType
+from typing import Any
 
 import Milter
 import milter
@@ -26,12 +26,14 @@ from . import report
 from .config import Listen, Settings
 from .network import Nameservers, system_nameservers
 from .resolver import Cached
-from .session import ACTIONS, Session
+from .session import ACTIONS, Session, untrapped
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
+_KNOCK_EVERY = 0.2  # seconds
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
+_FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`."""
     _set_up_logging(settings)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    # whoever started us may ignore it, and then nobody hears of workers that end
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _register()
     _open_socket(settings)
     count = settings.workers or len(os.sched_getaffinity(0))
@@ -79,19 +83,28 @@ class _Parent:
 
     def _start(self) -> None:
         sys.stderr.flush()
-        pid = os.fork()
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._delay(0.0)
+            _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
+            return
         if not pid:
-            _work(self._settings)
+            _work(self._settings, parent)
         self._workers[pid] = time.monotonic()
+
+    def _delay(self, life: float) -> None:
+        """Wait before the next worker, longer each time, where one lived for that many seconds only."""
+        self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
+        self._start_at = time.monotonic() + self._pause
 
     def _reap(self) -> None:
         while self._workers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            life = time.monotonic() - self._workers.pop(pid)
-            self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
-            self._start_at = time.monotonic() + self._pause
+            self._delay(time.monotonic() - self._workers.pop(pid))
             _log.error("worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause)
 
     def _stop(self) -> int:
@@ -99,28 +112,51 @@ class _Parent:
         _log.info("stopping")
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
-        for pid in self._workers:
-            os.waitpid(pid, 0)
+        while self._workers:
+            _knock(self._settings.listen)
+            signal.sigtimedwait({signal.SIGCHLD}, _KNOCK_EVERY)
+            for pid in list(self._workers):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._workers[pid]
         return 0
+
+
+def _knock(listen: Listen) -> None:
+    """Connect, since only that wakes a worker that hangs in accept(2).
+
+    Of the workers that see a connection come, one gets it, and the others wait there for the next.
+    """
+    inherited = _inherited()
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        address: Any
+        if inherited:
+            listening = stack.enter_context(socket.socket(fileno=os.dup(inherited)))
+            family, address = listening.family, listening.getsockname()
+        else:
+            family, address = _FAMILIES[listen.kind], listen.path or (listen.host, listen.port)
+        knocking = stack.enter_context(socket.socket(family))
+        knocking.setblocking(False)
+        knocking.connect(address)
 
 
 def _describe(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
+        return f"signal {os.WTERMSIG(status)}"
     return f"exit status {os.waitstatus_to_exitcode(status)}"
 
 
-def _work(settings: Settings) -> None:
+def _work(settings: Settings, parent: int) -> None:
     """A worker process, from fork to exit."""
     status = os.EX_SOFTWARE
     try:
-        _die_with_parent()
+        _die_with(parent)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         nameservers = settings.nameservers or system_nameservers()
         source = Cached(Nameservers(nameservers, settings.dns_timeout), settings.cache_size)
         Milter.factory = lambda: Session(settings, source)
+        sys.excepthook = untrapped
         milter.main()
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
@@ -130,10 +166,12 @@ def _work(settings: Settings) -> None:
         os._exit(status)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2)."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise RuntimeError("the parent is gone")
 
 
 def _register() -> None:
@@ -150,10 +188,8 @@ def _register() -> None:
     milter.set_close_callback(Milter.close_callback)
     milter.set_flags(ACTIONS)
     _allow_large_packets()
-    # A HELO name that is not UTF-8 fails inside pymilter, before our code: it then stays empty, and the connection
-    # goes on. Our own callbacks answer for their exceptions themselves.
-    milter.set_exception_policy(Milter.CONTINUE)
-    sys.excepthook = _log_untrapped
+    # where there is no session to answer for its exceptions itself
+    milter.set_exception_policy(Milter.TEMPFAIL)
     milter.register(
         "mailassay",
         data=lambda context: context.getpriv().data(),
@@ -177,11 +213,6 @@ def _allow_large_packets() -> None:
     set_size(_MAX_PACKET)
 
 
-def _log_untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    del trace
-    _log.warning("passed over what pymilter cannot decode: %s: %s", kind.__name__, error)
-
-
 def _open_socket(settings: Settings) -> None:
     listen = settings.listen
     inherited = _inherited()
@@ -202,7 +233,7 @@ def _open_socket(settings: Settings) -> None:
 
 def _try(listen: Listen) -> None:
     """Listen for a moment, since libmilter tells the reason of a failure only to syslog."""
-    family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[listen.kind]
+    family = _FAMILIES[listen.kind]
     try:
         if listen.kind == "unix":
             with socket.socket(family) as channel:
@@ -254,8 +285,11 @@ def _notify(*lines: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.sendto("\n".join(lines).encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto("\n".join(lines).encode(), address)
+    except OSError as error:
+        _log.warning("cannot tell systemd at %s: %s", address, error.strerror)
 
 
 def _set_up_logging(settings: Settings) -> None:

@@ -47,6 +47,31 @@ class Domain(str):
         return self == other or self.endswith("." + other)
 
 
+def a_labels(text: str) -> str:
+    """A domain name in ASCII; a text that is none, or is ASCII already, as it is."""
+    if text.isascii():
+        return text
+    try:
+        return Domain(text)
+    except BadDomain:
+        return text
+
+
+def u_labels(text: str) -> str:
+    """A domain name with every A-label that stands for a U-label as that one; a text that is none as it is."""
+    return ".".join(map(_u_label, text.split("."))) if len(text) <= MAX_OCTETS else text
+
+
+def _u_label(label: str) -> str:
+    if not label.lower().startswith("xn--"):
+        return label
+    try:
+        u_label = idna.decode(label)
+        return u_label if _a_label(u_label) == label.lower() else label
+    except (idna.IDNAError, UnicodeError, BadDomain):
+        return label
+
+
 @lru_cache(maxsize=4096)
 def _normalize(text: str) -> str:
     name = text.removesuffix(".")

@@ -22,10 +22,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One MAIL command: ``mail_from`` without angle brackets (empty: null reverse-path), SASL login, recipients."""
+    """One MAIL command: ``mail_from`` without angle brackets (empty: null reverse-path), SASL login, recipients.
+
+    ``smtputf8``: the command asked for SMTPUTF8, so that the header of the message may hold UTF-8 (RFC 6531).
+    """
 
     mail_from: str = ""
     login: str = ""
+    smtputf8: bool = False
     recipients: tuple[str, ...] = ()
 
     @property

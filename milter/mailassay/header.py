@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 
-import idna
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
-from .domain import BadDomain, Domain
+from .domain import BadDomain, Domain, a_labels, u_labels
 from .message import Headers
 from .result import Resinfo
 
@@ -24,6 +22,7 @@ _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 # a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
+_VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*+"')
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
@@ -33,36 +32,56 @@ _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*+"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL
 class _Value(QuotableValue):  # type: ignore[misc]
     """A value that is quoted unless it is a token, or an address that needs no quotes (RFC 8601 section 2.2).
 
-    authres' own leaves everything with an ``@`` as it is. Control characters, lone surrogates and what exceeds
-    ``MAX_VALUE`` octets are dropped: a value may be anything a sender wrote.
+    authres' own leaves everything with an ``@`` as it is.
     """
 
     def quote_if_needed(self) -> str:
-        printable = "".join(mark for mark in self[:MAX_VALUE] if mark.isprintable())  # surrogates are not
-        text = printable.encode()[:MAX_VALUE].decode(errors="ignore")
-        if _TOKEN.fullmatch(text) or _ADDRESS.fullmatch(text):
-            return text
-        return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+        if _TOKEN.fullmatch(self) or _ADDRESS.fullmatch(self):
+            return str(self)
+        return '"' + re.sub(r'(["\\])', r"\\\1", self) + '"'
 
 
-def render(authserv_id: str, resinfos: Sequence[Resinfo]) -> str:
+def _value(text: str, utf8: bool) -> _Value:
+    """What may stand in the field of a value, which may be anything a sender wrote.
+
+    Control characters, lone surrogates and what exceeds ``MAX_VALUE`` octets are dropped. Domains stand as U-labels
+    where the message may hold UTF-8, else as A-labels, and what is left beyond ASCII as RFC 6533 section 3 writes it.
+    """
+    local_part, at, domain = text[: 2 * MAX_VALUE].rpartition("@")
+    text = f"{local_part}{at}{u_labels(domain) if utf8 else a_labels(domain)}"
+    if text.isascii() and text.isprintable():
+        return _Value(text[:MAX_VALUE])
+    kept, octets = [], 0
+    for mark in text:
+        if mark.isprintable():  # surrogates are not
+            written = mark if utf8 or mark.isascii() else f"\\x{{{ord(mark):X}}}"
+            octets += len(written.encode())
+            if octets > MAX_VALUE:
+                break
+            kept.append(written)
+    return _Value("".join(kept))
+
+
+def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False) -> str:
     """The field's value, one clause a line, folded with LF and a space as milters give header fields.
+
+    ``utf8``: the message may have UTF-8 in its header (RFC 6532), else the value is ASCII.
 
     A clause too long for a line has its properties on lines of their own. Postfix breaks a longer line at any octet,
     even between a backslash and the quote after it, and what a sender wrote would go on outside its quotes.
     """
-    clauses = [_clause(resinfo) for resinfo in resinfos] or ["none"]
-    return ";\n ".join([authserv_id, *clauses]) if resinfos else f"{authserv_id}; none"
+    name = _value(authserv_id, utf8).quote_if_needed()
+    return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
 
 
-def _clause(resinfo: Resinfo) -> str:
+def _clause(resinfo: Resinfo, utf8: bool) -> str:
     methodspec = AuthenticationResult(resinfo.method, result=resinfo.result)
     if resinfo.reason:
-        methodspec.reason = _Value(resinfo.reason)
+        methodspec.reason = _value(resinfo.reason, utf8)
     pieces = [str(methodspec)]
     for ptype, name, value in resinfo.properties:
         each = AuthenticationResultProperty(ptype, name)
-        each.value = _Value(value)
+        each.value = _value(value, utf8)
         pieces.append(str(each))
     if len(resinfo.comment) <= MAX_VALUE and _HOST_NAME.fullmatch(resinfo.comment):
         pieces.append(f"({resinfo.comment})")
@@ -71,10 +90,26 @@ def _clause(resinfo: Resinfo) -> str:
     return clause if len(clause.encode()) + 2 <= MAX_LINE else "\n ".join(pieces)
 
 
-def claimed(headers: Headers, authserv_id: str) -> list[int]:
-    """The Authentication-Results fields that claim to be ours: their 1-based numbers, counted as milters count."""
-    fields = headers.named(b"authentication-results")
-    return [number for number, field in enumerate(fields, 1) if is_ours(field.value, authserv_id)]
+def unwanted(headers: Headers, authserv_id: str, *, trusted: bool = False) -> list[int]:
+    """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
+
+    Those that claim to be ours; and those of a version nobody knows yet, unless they come from a ``trusted`` client.
+    """
+    return [
+        number
+        for number, field in enumerate(headers.named(b"authentication-results"), 1)
+        if is_ours(field.value, authserv_id) or not (trusted or is_known_version(field.value))
+    ]
+
+
+def is_known_version(value: bytes) -> bool:
+    """Is a value of version 1, which is also what none says? (RFC 8601 section 2.2)"""
+    claim = _claim(_text(value))
+    if claim is None:
+        return True
+    _, _, rest = claim
+    version = _VERSION.match(rest, _skip_cfws(rest, 0) or 0)
+    return version is None or version[0].lstrip("0") == "1"
 
 
 def is_ours(value: bytes, authserv_id: str) -> bool:
@@ -85,7 +120,7 @@ def is_ours(value: bytes, authserv_id: str) -> bool:
     it: what we cannot parse, somebody else may.
     """
     ours = _canonical(authserv_id)
-    text = value.decode("utf-8", "surrogateescape").replace("\r\n", "")
+    text = _text(value)
     claim = _claim(text)
     if claim is None:
         return _mentions(text, ours)
@@ -96,6 +131,10 @@ def is_ours(value: bytes, authserv_id: str) -> bool:
         or (not _reads_on(rest) and _mentions(text, ours))
         or _mentions(";".join(clause.partition("=")[0] for clause in _bare(rest).split(";")), ours)
     )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape").replace("\r\n", "")
 
 
 def _canonical(name: str) -> str:
@@ -124,7 +163,7 @@ def _reads_on(rest: str) -> bool:
     at = _skip_cfws(rest, 0)
     if at is None:
         return False
-    version = re.compile(r"[0-9]+").match(rest, at)
+    version = _VERSION.match(rest, at)
     if version and at:
         at = _skip_cfws(rest, version.end())
     return at is not None and rest[at : at + 1] in ("", ";")
@@ -167,9 +206,7 @@ def _mentions(text: str, ours: str) -> bool:
 @lru_cache(maxsize=8)
 def _anywhere(ours: str) -> re.Pattern[str]:
     """Our name, with A-labels or U-labels, and between its characters any that belong to no name."""
-    spellings = {ours}
-    with suppress(idna.IDNAError):
-        spellings.add(idna.decode(ours).casefold())
+    spellings = {ours, u_labels(ours)}
     either = "|".join(r"[^\w.-]*+".join(map(re.escape, each)) for each in spellings)
     return re.compile(rf"(?<!\w)(?<!\w[.-])(?<!--)(?:{either})(?!-*\w|\.\w)")
 

@@ -6,7 +6,9 @@ import functools
 import logging
 import socket
 from collections.abc import Callable
+from contextvars import ContextVar
 from ipaddress import ip_address
+from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
 
 import Milter
@@ -17,6 +19,7 @@ from .conversation import Conversation, Outcome
 from .resolver import Source
 from .verdict import Action
 
+_NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
 ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.QUARANTINE | Milter.SETSYMLIST
 _MARKER = "X-Mailassay-Marker"
 _MACROS = {
@@ -42,11 +45,31 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
         try:
             return callback(session, *args, **kwargs)
         except Exception:  # noqa: BLE001 - libmilter is no place for it
-            _log.exception("queue_id=%s failed at %s; deferred", session.queue_id, callback.__name__)
-            session.failed = True
+            # one traceback a message: what follows may fail for each of its fields
+            if not session.failed:
+                session.failed = True
+                _log.exception("queue_id=%s failed at %s; deferred", session.queue_id, callback.__name__)
             return int(Milter.CONTINUE)
 
     return guarded
+
+
+# pymilter gives each connection a Python thread state of its own, and so a context
+_current: ContextVar[Session] = ContextVar("session")
+
+
+def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What fails in pymilter itself, of which no callback hears; the ``sys.excepthook`` of a worker.
+
+    pymilter takes HELO names and field names for UTF-8. A HELO name that is not must not leave an earlier one standing.
+    """
+    if session := _current.get(None):
+        session.failed = True
+        if isinstance(error, UnicodeDecodeError):
+            _log.warning("queue_id=%s not UTF-8: %s", session.queue_id, ascii(error.object))
+            session.hello(error.object.decode("utf-8", "surrogateescape"))
+            return
+    _log.error("failed in pymilter", exc_info=(kind, error, trace))
 
 
 @Milter.header_leading_space
@@ -66,9 +89,14 @@ class Session(Milter.Base):  # type: ignore[misc]
     def negotiate(self, opts: list[int]) -> int:
         """Ask for the actions, events and macros that are needed and no others.
 
+        An MTA that does not let us act gets no connection: it has to do with its mail what it does without its milter.
         pymilter's own way with macros (``symlist``) fails on Python 3, and then silently takes whatever is offered.
         """
+        _current.set(self)
         offered, steps = opts[:2]
+        if missing := [name for name, action in _NEEDED.items() if not offered & action]:
+            _log.error("the MTA does not offer %s; its messages are not judged", ", ".join(missing))
+            return int(Milter.REJECT)
         self._actions = offered & ACTIONS
         self._protocol = steps & ~self.protocol_mask()
         opts[:] = [self._actions, self._protocol, 0, 0]
@@ -103,9 +131,9 @@ class Session(Milter.Base):  # type: ignore[misc]
     @_guarded
     def envfrom(self, f: str, *args: str) -> int:
         """MAIL. What went wrong with an earlier message is over."""
-        del args
         self.failed = False
-        self._talk.mail_from(f, self._macro("{auth_authen}"))
+        smtputf8 = any(argument.upper() == "SMTPUTF8" for argument in args)
+        self._talk.mail_from(f, self._macro("{auth_authen}"), smtputf8=smtputf8)
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
@@ -139,16 +167,15 @@ class Session(Milter.Base):  # type: ignore[misc]
 
     def eom(self) -> int:
         """End of the message: judge it and say so."""
-        queue_id = self.queue_id
         try:
             if self.failed:
                 return self._defer()
             outcome = self._talk.end_of_message()
             answer = self._carry_out(outcome)
+            _log.info("%s", report.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
-            _log.exception("queue_id=%s failed at end of message; deferred", queue_id)
+            _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
-        _log.info("%s", report.Line(queue_id, self._talk.client, outcome))
         return answer
 
     @_guarded

@@ -7,20 +7,20 @@ from mailassay.cli import main
 from mailassay.pipeline import Content, authenticate
 
 
-def faulty_authenticate(connection, transaction, content, resolve, now):
+def faulty_authenticate(connection, transaction, *rest):
     """Fails at the end of a message."""
     if transaction.mail_from.startswith("boom@"):
         raise LookupError("a fault at the end")
-    return authenticate(connection, transaction, content, resolve, now)
+    return authenticate(connection, transaction, *rest)
 
 
 class FaultyContent(Content):
     """Fails at the end of the header section."""
 
-    def __init__(self, headers):
+    def __init__(self, headers, *rest, **more):
         if headers.named(b"Boom"):
             raise LookupError("a fault in the header")
-        super().__init__(headers)
+        super().__init__(headers, *rest, **more)
 
 
 if __name__ == "__main__":

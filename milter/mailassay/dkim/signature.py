@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 from dkim.util import DuplicateTag, InvalidTagValueList, parse_tag_value
 
-from ..domain import BadDomain, Domain
+from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..message import Field, Headers
 from .body import BodyRequest
@@ -57,7 +57,7 @@ class Signature:
     @property
     def key_name(self) -> str:
         """Where the key record is: RFC 6376 section 3.6.2.1."""
-        return f"{self.selector}._domainkey.{self.domain}"
+        return f"{a_labels(self.selector)}._domainkey.{self.domain}"
 
 
 def signatures(headers: Headers, limits: Limits = Limits()) -> tuple[Signature, ...]:

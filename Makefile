@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint unit clean
+.PHONY: help demo test lint unit fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make unit          the tests that need neither root nor Postfix'
+	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -29,6 +30,11 @@ lint: $(READY)
 
 unit: $(READY)
 	@$(RUN) -m pytest -m 'not postfix'
+
+# atheris is not part of the tests' own packages: there is no wheel of it for every Python
+fuzz: $(READY)
+	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,fuzz]'
+	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install

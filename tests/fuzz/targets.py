@@ -1,0 +1,39 @@
+"""The fuzz targets: a function of octets that raises where something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from . import parsers, talk
+
+HERE = Path(__file__).parent
+CORPUS, FINDINGS, WORDS = HERE / "corpus", HERE / "findings", HERE / "words.dict"
+
+
+class Target(NamedTuple):
+    """``share`` of the time, in parts; ``octets`` of the largest input."""
+
+    run: Callable[[bytes], None]
+    share: int = 1
+    octets: int = 4096
+
+
+TARGETS = {
+    "conversation": Target(talk.conversation, 8, 16_384),
+    "session": Target(talk.session, 3, 16_384),
+    "author": Target(parsers.author, 2),
+    "claimed": Target(parsers.claimed, 2),
+    "rendered": Target(parsers.rendered),
+    "dkim": Target(parsers.dkim),
+    "key": Target(parsers.key),
+    "arc": Target(parsers.arc, 1, 8192),
+    "dmarc": Target(parsers.dmarc),
+    "sender": Target(parsers.sender, 2),
+    "domain": Target(parsers.domain, 1, 512),
+    "message": Target(parsers.message),
+    "config": Target(parsers.config),
+    "zone": Target(parsers.zone),
+    "answer": Target(parsers.answer),
+}

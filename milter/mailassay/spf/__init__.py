@@ -1,0 +1,71 @@
+"""SPF, RFC 7208: may this client send for this name?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+from ..limits import Limits
+from ..resolver import Resolver
+from ..result import Resinfo, Result
+from .query import Query, checkable
+
+__all__ = ["Scope", "Spf", "check_helo", "check_mail_from", "checkable", "question"]
+
+Scope = Literal["mailfrom", "helo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    """The result for one identity (RFC 7208 section 2.4): ``scope`` says which, ``domain`` is the name checked.
+
+    ``domain`` is as the client gave it, lower case, where it is no domain name. ``mechanism`` is the term of the
+    domain's record that matched, in the domain owner's words.
+    """
+
+    result: Result
+    scope: Scope
+    domain: str
+    mechanism: str = ""
+    reason: str = ""
+
+    def resinfo(self) -> Resinfo:
+        """``spf=`` with ``smtp.mailfrom`` or ``smtp.helo``; never the local-part (RFC 8601 section 2.7.2)."""
+        properties = (("smtp", self.scope, self.domain),) if self.domain else ()
+        return Resinfo("spf", self.result, properties, self.reason)
+
+
+def question(domain: str) -> tuple[str, str]:
+    """What a prefetch asks for a HELO name or the domain of a MAIL FROM."""
+    return domain, "TXT"
+
+
+def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:
+    """The HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
+    return _check(client_ip, "helo", "postmaster", helo, helo, resolve, limits)
+
+
+def check_mail_from(
+    client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits = Limits()
+) -> Spf:
+    """The MAIL FROM identity; ``mail_from`` is an address without angle brackets and not empty."""
+    local_part, _, domain = mail_from.rpartition("@")
+    return _check(client_ip, "mailfrom", local_part or "postmaster", domain, helo, resolve, limits)
+
+
+def _check(
+    client_ip: IPv4Address | IPv6Address,
+    scope: Scope,
+    local_part: str,
+    name: str,
+    helo: str,
+    resolve: Resolver,
+    limits: Limits,
+) -> Spf:
+    domain = checkable(name)
+    if domain is None:
+        return Spf(Result.NONE, scope, name.lower())
+    query = Query(client_ip, local_part, domain, helo, resolve, limits)
+    word, _, _ = query.check()
+    return Spf(Result(word), scope, domain, query.mechanism or "", query.prob)

@@ -1,0 +1,50 @@
+"""Macros in a domain-spec: RFC 7208 section 7."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+from ..domain import MAX_OCTETS
+
+_MACRO = re.compile(r"%(?:([%_-])|\{([a-z])([0-9]*)(r?)([.+,/_=-]*)\})", re.IGNORECASE | re.ASCII)
+_ESCAPES = {"%": "%", "_": " ", "-": "%20"}
+
+
+def letters(domain_spec: str) -> set[str]:
+    """The macro letters of a domain-spec, in lower case."""
+    return {found[2].lower() for found in _MACRO.finditer(domain_spec) if found[2]}
+
+
+def expand(domain_spec: str, value: Callable[[str], str]) -> str:
+    """The name that a domain-spec without syntax errors stands for; ``value`` says what a macro letter does.
+
+    From a longer name than DNS has, labels are taken off the left (section 7.3).
+    """
+
+    def expansion(found: re.Match[str]) -> str:
+        escape, letter, digits, reverse, delimiters = found.groups()
+        if escape:
+            return _ESCAPES[escape]
+        text = _transform(value(letter.lower()), digits, reverse, delimiters)
+        return quote(text, safe="", errors="surrogatepass") if letter.isupper() else text
+
+    name = _MACRO.sub(expansion, domain_spec).removesuffix(".")
+    if len(name) > MAX_OCTETS:
+        name = name[name.find(".", len(name) - MAX_OCTETS - 1) + 1 :]
+    return name
+
+
+def _transform(text: str, digits: str, reverse: str, delimiters: str) -> str:
+    """The text split at its delimiters, reversed, cut to its last parts, and joined with dots."""
+    if not (digits or reverse or delimiters):
+        return text
+    first = delimiters[:1] or "."
+    for each in delimiters:
+        text = text.replace(each, first)
+    parts = text.split(first)
+    if reverse:
+        parts.reverse()
+    # nine digits are more parts than there can be
+    return ".".join(parts[-int(digits.lstrip("0")[:9]) :] if digits else parts)

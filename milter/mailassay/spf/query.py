@@ -1,0 +1,199 @@
+"""check_host() of RFC 7208 section 4.
+
+pyspf holds the state of one check: the macro letters, the domain being evaluated, the counters, and what an error makes
+of the result. How it reads records, expands macros and weighs terms differs from the RFC; that is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, inet_pton
+
+import spf as pyspf
+
+from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
+from ..limits import Limits
+from ..resolver import DnsTempError, Resolver
+from . import macro
+from .record import BadRecord, Directive, is_record, parse
+
+MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
+
+
+def checkable(name: str) -> str | None:
+    """The name as SPF asks for it, or None where check_host() starts with "none" (RFC 7208 section 4.3)."""
+    if not name.isascii():
+        try:
+            name = Domain(name)
+        except BadDomain:
+            return None
+    name = name.lower().removesuffix(".")
+    return name if _can_be_asked(name) and "." in name and not name.startswith("[") else None
+
+
+def _can_be_asked(name: str) -> bool:
+    return len(name) <= MAX_OCTETS and all(0 < len(label) <= MAX_LABEL for label in name.split("."))
+
+
+def _telling(name: str, trouble: str) -> str:
+    """The trouble with a name, where that is a host name: nothing else a sender wrote comes into a reason."""
+    try:
+        Domain(name)
+    except BadDomain:
+        return "no answer for a name that a macro made"
+    return trouble
+
+
+class Query(pyspf.query):  # type: ignore[misc]
+    """One check. ``check()`` gives the result word first; ``mechanism`` and ``prob`` then say why."""
+
+    def __init__(
+        self,
+        client_ip: IPv4Address | IPv6Address,
+        local_part: str,
+        domain: str,
+        helo: str,
+        resolve: Resolver,
+        limits: Limits,
+    ) -> None:
+        # a link-local address has its zone here, in DNS it has none
+        address, _, _ = str(client_ip).partition("%")
+        super().__init__(address, f"{local_part}@{domain}", checkable(helo) or helo)
+        # pyspf splits at the first "@", which a quoted local-part may hold
+        self.l, self.o, self.d = local_part, domain, domain
+        self.prob = ""
+        self._client = int(self.ipaddr)
+        self._resolve, self._limits = resolve, limits
+        self._is_void = False
+
+    def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
+        """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
+        if spf is None:
+            return "none", 250, ""
+        try:
+            parsed = parse(spf)
+        except BadRecord as error:
+            raise pyspf.PermError(str(error)) from error
+        for directive in parsed.directives():
+            if self._matches(directive):
+                if not recursion:
+                    self.mechanism = directive.text
+                return directive.result, 250, ""
+        if parsed.redirect:
+            self.check_lookups()
+            if (domain := self._target(parsed.redirect)) is not None:
+                return self._check_host("redirect", domain, recursion)
+        return "neutral", 250, ""
+
+    def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
+        """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
+        if not (text := self.dns_spf(domain)):
+            raise pyspf.PermError(f"{term} of a domain without SPF record")
+        result: tuple[str, int, str] = self.check1(text, domain, recursion)
+        return result
+
+    def _matches(self, term: Directive) -> bool:
+        """Section 5."""
+        if term.mechanism == "all":
+            return True
+        if term.mechanism in ("ip4", "ip6"):
+            return (term.mechanism == "ip4") == (self.A == "A") and self._within([term.argument], *term.prefixes)
+        self.check_lookups()
+        target = self._target(term.argument)
+        if target is None:
+            return False
+        match term.mechanism:
+            case "include":
+                return self._check_host("include", target, 1)[0] == "pass"
+            case "a":
+                return self._within(self.dns_a(target, self.A), *term.prefixes)
+            case "mx":
+                hosts = self._exchanges(target)
+                return any(self._within(self.dns_a(host, self.A), *term.prefixes) for host in hosts)
+            case "ptr":
+                return any(pyspf.domainmatch([name], target) and self._leads_back(name) for name in self._names)
+            case _:  # exists, of type A whatever the client's address
+                return bool(self.dns_a(target, "A"))
+
+    def check_lookups(self) -> None:
+        """Count one term that asks DNS (section 4.6.4)."""
+        self.lookups += 1
+        self._is_void = False
+        if self.lookups > self._limits.spf_terms:
+            raise pyspf.PermError(f"more than {self._limits.spf_terms} terms that ask DNS")
+
+    def _target(self, domain_spec: str) -> str | None:
+        """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
+        if len(domain_spec) > MAX_DOMAIN_SPEC:
+            raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
+        if not self.l.isascii() and macro.letters(domain_spec) & {"s", "l"}:
+            return None
+        return macro.expand(domain_spec, self._value) if domain_spec else str(self.d)
+
+    def _value(self, letter: str) -> str:
+        """What a macro letter stands for (section 7.2)."""
+        return self._validated_name() if letter == "p" else str(getattr(self, letter))
+
+    def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+        """Is the client's address in the network of one of these?"""
+        family, shift = (AF_INET, 32 - prefix4) if self.A == "A" else (AF_INET6, 128 - prefix6)
+        network = self._client >> shift
+        # half the time of ip_address(): a record may have thousands, and so may a host
+        return network in [int.from_bytes(inet_pton(family, each)) >> shift for each in addresses]
+
+    def _exchanges(self, domain: str) -> list[str]:
+        """The hosts of an MX lookup, in order of preference (section 5.4)."""
+        records = [record.split(" ", 1) for record in self.dns(domain, "MX")]
+        if len(records) > self._limits.spf_mx_hosts:
+            raise pyspf.PermError(f"more than {self._limits.spf_mx_hosts} MX hosts")
+        return [host for _, host in sorted((int(preference), host) for preference, host in records)]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """The client's names, validated or not; none where the lookup fails (section 5.5)."""
+        try:
+            return list(self.dns_ptr(self.i))[: self._limits.ptr_names]
+        except pyspf.TempError:
+            return []
+
+    def _leads_back(self, name: str) -> bool:
+        """Is a name of the client validated? One whose lookup fails is passed over (section 5.5)."""
+        try:
+            return self._within(self.dns_a(name, self.A))
+        except pyspf.TempError:
+            return False
+
+    def _validated_name(self) -> str:
+        """The macro "p": the domain itself, or else a name below it, or else any (section 7.3)."""
+        nearest = sorted(self._names, key=lambda name: (name != self.d, not name.endswith("." + self.d)))
+        return next(filter(self._leads_back, nearest), "unknown")
+
+    def dns_spf(self, domain: str) -> str | None:
+        """The SPF record of a domain; None where it has none or is no domain name to ask for (sections 4.3 to 4.5)."""
+        if checkable(domain) is None:
+            return None
+        texts = [text for text in self.dns(domain, "TXT") if is_record(text)]
+        if len(texts) > 1:
+            raise pyspf.PermError("more than one SPF record")
+        if texts and len(texts[0]) > self._limits.record_octets:
+            raise pyspf.PermError(f"a record of more than {self._limits.record_octets} octets")
+        return texts[0] if texts else None
+
+    def dns(self, name: str, qtype: str) -> tuple[str, ...]:
+        """The records of a name. A term with a question without answer is counted, once (section 4.6.4)."""
+        name = name.lower().removesuffix(".")
+        # a macro's expansion may be any text: what cannot be asked does not exist
+        if not _can_be_asked(name):
+            return ()
+        try:
+            records = self._resolve(name, qtype).records
+        except DnsTempError as error:
+            raise pyspf.TempError(_telling(name, str(error))) from error
+        if not records and not self._is_void:
+            self._is_void = True
+            self.void_lookups += 1
+            if self.void_lookups > self._limits.spf_void_lookups:
+                raise pyspf.PermError(f"more than {self._limits.spf_void_lookups} terms without an answer")
+        return records

@@ -1,0 +1,109 @@
+"""The grammar of an SPF record, RFC 7208 section 12. All of a record is read before any of it counts (section 4.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from socket import AF_INET6, inet_pton
+from typing import NamedTuple
+
+from ..result import Result
+
+# possessive throughout: no record, however wrong, is read twice
+_LITERAL = r"[!-$&-~]"  # macro-literal
+_IN_LABEL = r"[!-$&-\-/-~]"  # macro-literal without the dot
+
+
+def _macro(letters: str) -> str:
+    """macro-expand; a number of parts is not zero (section 7.3)."""
+    return rf"%(?:[%_-]|\{{[{letters}](?:0*+[1-9][0-9]*+)?+r?+[.+,/_=-]*+\}})"
+
+
+_MACRO = _macro("slodiphv")
+_ANY_MACRO = _macro("slodiphvcrt")  # c, r and t stand in explanations only (section 7.2)
+_NUMBER = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_CIDR4 = r"(?:/(?:3[0-2]|[12]?[0-9])(?![0-9]))?+"
+_CIDR6 = r"/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9])"
+_DUAL_CIDR = rf"{_CIDR4}(?:/{_CIDR6})?+"
+_END = rf"{_DUAL_CIDR}(?: |\Z)"
+_TOPLABEL = rf"(?![0-9]++\.?{_END})[a-z0-9]++(?:-++[a-z0-9]++)*+"
+_DOMAIN_SPEC = (
+    rf"(?:{_LITERAL}*+{_MACRO})*+"
+    rf"(?:(?<![:=])(?={_END})|(?:{_IN_LABEL}*+\.(?!{_END}))++{_TOPLABEL}\.?+(?={_END}))"
+)
+_DIRECTIVE = (
+    rf"[+?~-]?+(?:all|(?:include|exists):{_DOMAIN_SPEC}|(?:a|mx)(?::{_DOMAIN_SPEC})?+{_DUAL_CIDR}"
+    rf"|ptr(?::{_DOMAIN_SPEC})?+|ip4:{_NUMBER}(?:\.{_NUMBER}){{3}}{_CIDR4}|ip6:[0-9a-f:.]++(?:{_CIDR6})?+)"
+)
+_MODIFIER = rf"(?:redirect|exp)={_DOMAIN_SPEC}|(?!(?:redirect|exp)=)[a-z][a-z0-9_.-]*+=(?:{_LITERAL}|{_ANY_MACRO})*+"
+_TERM = rf"(?:{_DIRECTIVE}|{_MODIFIER})(?= |\Z)"
+_FLAGS = re.IGNORECASE | re.ASCII
+
+_VERSION = re.compile(r"v=spf1(?: |\Z)", _FLAGS)
+_WHOLE = re.compile(rf"v=spf1(?: ++{_TERM})*+ *+", _FLAGS)
+_ONE = re.compile(_TERM, _FLAGS)
+_IP6 = re.compile(r" [+?~-]?ip6:([^ /]++)", _FLAGS)
+_ONCE = re.compile(r" (redirect|exp)=([^ ]++)", _FLAGS)
+_PARTS = re.compile(r"([+?~-]?)([a-z0-9]++)(?::(.*?))?(?:/([0-9]+))?(?://([0-9]+))?", _FLAGS)
+
+_QUALIFIERS = {"": Result.PASS, "+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
+
+
+class BadRecord(ValueError):
+    """The record is not what the grammar allows; the text says where, without a word of the record."""
+
+
+class Directive(NamedTuple):
+    """One mechanism and what it stands for. ``argument`` is a domain-spec or an address, empty where there is none.
+
+    ``prefixes`` are the lengths in bits of the network that matches, for IPv4 and for IPv6.
+    """
+
+    text: str
+    result: Result
+    mechanism: str
+    argument: str
+    prefixes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record without syntax errors: its terms in order, and the domain-spec of ``redirect=``, empty without one."""
+
+    terms: tuple[str, ...]
+    redirect: str
+
+    def directives(self) -> Iterator[Directive]:
+        """The mechanisms in order, each taken apart when its turn comes."""
+        for term in self.terms:
+            if found := _PARTS.fullmatch(term):
+                qualifier, mechanism, argument, first, second = found.groups()
+                mechanism = mechanism.lower()
+                # the one length of ip6 is written like that of ip4
+                prefix6 = first if mechanism == "ip6" else second
+                prefixes = int(first or 32), int(prefix6 or 128)
+                yield Directive(term, _QUALIFIERS[qualifier], mechanism, argument or "", prefixes)
+
+
+def is_record(text: str) -> bool:
+    """Is the text an SPF record (section 4.5)?"""
+    return bool(_VERSION.match(text))
+
+
+def parse(text: str) -> Record:
+    """Read a record. Raises :class:`BadRecord`."""
+    terms = tuple(filter(None, text.split(" ")))[1:]
+    if not _WHOLE.fullmatch(text):
+        number = next(number for number, term in enumerate(terms, 1) if not _ONE.fullmatch(term))
+        raise BadRecord(f"term {number} is no mechanism and no modifier")
+    for address in _IP6.findall(text):
+        try:
+            inet_pton(AF_INET6, address)
+        except OSError as error:
+            raise BadRecord("an ip6 without an IPv6 address") from error
+    once = [(name.lower(), spec) for name, spec in _ONCE.findall(text)]
+    modifiers = dict(once)
+    if len(modifiers) < len(once):
+        raise BadRecord("redirect= or exp= more than once")
+    return Record(terms, modifiers.get("redirect", ""))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mailassay.zone import Zone
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
@@ -33,18 +34,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
-    """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys."""
+    """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys.
+
+    ``names`` is its DNS, that of the demo where none is given.
+    """
     if why := mta.missing():
         pytest.skip(reason=why)
     with ExitStack() as stack:
 
-        def make(before: tuple[str, ...] = (), behind: tuple[str, ...] = (), more: str = "", **config: Any) -> Lab:
+        def make(
+            before: tuple[str, ...] = (),
+            behind: tuple[str, ...] = (),
+            more: str = "",
+            names: Zone | None = None,
+            **config: Any,
+        ) -> Lab:
             folder = tmp_path_factory.mktemp("lab")
             # Postfix's user must reach the socket
             for path in (folder, *folder.parents):
                 if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
                     path.chmod(0o755)
-            dns = stack.enter_context(DnsServer(zone()))
+            dns = stack.enter_context(DnsServer(names or zone()))
             serve = stack.enter_context(Serve(folder, dns, **config))
             postfix = stack.enter_context(mta.Mta([*before, f"unix:{serve.socket}", *behind], more))
             return Lab(postfix, serve)

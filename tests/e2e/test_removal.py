@@ -1,6 +1,7 @@
 """Forged results are removed on the real Postfix, and nothing else is, whatever other milters have inserted."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +10,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+
+from tests.lab.disguises import DISGUISES, OURS
+from tests.lab.disguises import FOREIGN as OTHERS
 
 RECIPIENT = "bob@receiver.example"
 FORGED = "mx.receiver.example; dmarc=pass"
@@ -33,15 +37,20 @@ def inserter(folder, index, name, value):
         process.wait()
 
 
-def results_after(lab, *values, first="", client="192.0.2.10"):
-    """The Authentication-Results values of a delivered message that came in with these, unfolded, ours shortened."""
-    message = first + "".join(f"Authentication-Results: {value}\r\n" for value in values) + AUTHOR + "\r\nx\r\n"
+def deliver(lab, message, client="192.0.2.10"):
+    """A message as it was delivered."""
     with lab.postfix.client() as smtp:
         smtp.command("EHLO x")
         smtp.become(client)
         smtp.command("EHLO mail.news.example")
-        reply = smtp.send("bounce@news.example", [RECIPIENT], message.encode())
-    header = lab.postfix.delivered(reply.queue_id).partition(b"\n\n")[0].decode()
+        reply = smtp.send("bounce@news.example", [RECIPIENT], message)
+    return lab.postfix.delivered(reply.queue_id)
+
+
+def results_after(lab, *values, first="", client="192.0.2.10"):
+    """The Authentication-Results values of a delivered message that came in with these, unfolded, ours shortened."""
+    message = first + "".join(f"Authentication-Results: {value}\r\n" for value in values) + AUTHOR + "\r\nx\r\n"
+    header = deliver(lab, message.encode(), client).partition(b"\n\n")[0].decode()
     lines = header.replace("\n ", " ").replace("\n\t", " ").split("\n")
     assert not [line for line in lines if line.startswith("X-Mailassay-Marker")]
     found = [line.partition(": ")[2] for line in lines if line.lower().startswith("authentication-results:")]
@@ -109,6 +118,170 @@ def reachable(tmp_path_factory):
         if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
             path.chmod(0o755)
     return folder
+
+
+OURS_ON_TOP = rb"Authentication-Results: mx\.example\.org;\n iprev=pass (?:[^\n]*\n )+dmarc=pass [^\n]*\n"
+RECEIVED = rb"Received: [^\n]*\n(?:[ \t][^\n]*\n)*"
+
+
+def field(value, name=b"Authentication-Results"):
+    return name + b":" + value + b"\r\n"
+
+
+def below(delivered, *between):
+    """What of a delivered message stands below our field, those of other milters, and the Received of Postfix."""
+    top = re.match(b"".join([OURS_ON_TOP, *map(re.escape, between), RECEIVED]), delivered)
+    assert top, delivered[:2000]
+    return delivered[top.end() :].replace(b"\n", b"\r\n")
+
+
+def left_of(value):
+    """What may be left of a disguise: Postfix cuts a field at NUL, and then our name may be gone."""
+    start, nul, _ = value.partition(b"\0")
+    return field(start) if nul and OURS.encode() not in start else b""
+
+
+@pytest.fixture(scope="module")
+def lab_org(make_lab):
+    """We are mx.example.org, as in the table of disguises."""
+    return make_lab(authserv_id=OURS)
+
+
+BODY = b"\r\nx\r\n"
+AUTHOR_FIELD = AUTHOR.encode()
+
+
+@pytest.mark.parametrize("place", range(len(DISGUISES)))
+def test_a_disguise_alone(lab_org, place):
+    """The neighbours, two of other people's fields, stay octet for octet."""
+    above, under = field(OTHERS[place % len(OTHERS)]), field(OTHERS[(place + 1) % len(OTHERS)])
+    message = above + field(DISGUISES[place]) + AUTHOR_FIELD + under + BODY
+    delivered = deliver(lab_org, message)
+    assert below(delivered) == above + left_of(DISGUISES[place]) + AUTHOR_FIELD + under + BODY
+
+
+def test_a_disguise_on_top(lab_org):
+    for value in DISGUISES[::10]:
+        assert below(deliver(lab_org, field(value) + AUTHOR_FIELD + BODY)) == left_of(value) + AUTHOR_FIELD + BODY
+
+
+def everything():
+    """All disguises in one message, other people's fields between them; and what shall be left."""
+    pairs = [(value, OTHERS[place % len(OTHERS)]) for place, value in enumerate(DISGUISES)]
+    message = b"".join(field(ours) + field(other) for ours, other in pairs)
+    left = b"".join(left_of(ours) + field(other) for ours, other in pairs)
+    return message + AUTHOR_FIELD + BODY, left + AUTHOR_FIELD + BODY
+
+
+def test_all_disguises_at_once(lab_org):
+    message, left = everything()
+    assert below(deliver(lab_org, message)) == left
+
+
+def test_all_disguises_behind_another_milter(make_lab, tmp_path_factory):
+    message, left = everything()
+    with inserter(reachable(tmp_path_factory), 0, "Authentication-Results", "earlier.example; none") as milter:
+        lab = make_lab(before=(milter,), authserv_id=OURS)
+        assert below(deliver(lab, message), b"Authentication-Results: earlier.example; none\n") == left
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_all_disguises_before_a_milter_that_inserts(make_lab, tmp_path_factory, index):
+    message, left = everything()
+    theirs = b"Authentication-Results: later.example; none\n"
+    with inserter(reachable(tmp_path_factory), index, "Authentication-Results", "later.example; none") as milter:
+        delivered = deliver(make_lab(behind=(milter,), authserv_id=OURS), message)
+    assert delivered.count(theirs) == 1
+    assert below(delivered.replace(theirs, b"")) == left
+
+
+def test_all_disguises_before_a_milter_that_changes(make_lab, tmp_path_factory):
+    """What it takes for the first field is ours: no marker and no removed field is in its way."""
+    message, left = everything()
+    with inserter(reachable(tmp_path_factory), "change", "Authentication-Results", "later.example; none") as milter:
+        delivered = deliver(make_lab(behind=(milter,), authserv_id=OURS), message)
+    top = re.match(rb"Authentication-Results: later\.example; none\n" + RECEIVED, delivered)
+    assert delivered[top.end() :].replace(b"\n", b"\r\n") == left
+
+
+# how Postfix reads a field: it takes the name, whatever follows it, or the header section ends there
+NAMES = [b"authentication-results", b"AUTHENTICATION-RESULTS", b"aUTHENTICATION-rESULTS"]
+NAMES += [b"Authentication-Results ", b"Authentication-Results\t", b"Authentication-Results \t \t"]
+NO_NAMES = [
+    b"Authentication-Results\0",
+    b"\0Authentication-Results",
+    b"\xa0Authentication-Results",
+    b"\xef\xbb\xbfAuthentication-Results",
+    b"Authentication Results",
+    b"\x0bAuthentication-Results",
+    b":Authentication-Results",
+    b"Authentication-Results\r\n ",
+]
+FORGED_VALUE = b" mx.example.org; dmarc=pass"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(lab_org, name):
+    assert below(deliver(lab_org, field(FORGED_VALUE, name) + AUTHOR_FIELD + BODY)) == AUTHOR_FIELD + BODY
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_is_no_field_begins_the_body(lab_org, name):
+    """Postfix sets an empty line before it, so that nobody below can take it for a field."""
+    forged = field(FORGED_VALUE, name)
+    assert below(deliver(lab_org, AUTHOR_FIELD + forged + field(FORGED_VALUE) + BODY)).startswith(
+        AUTHOR_FIELD + b"\r\n" + forged
+    )
+
+
+@pytest.mark.parametrize("name", [b"Authentication_Results", b"X-Authentication-Results", b"Authentication-Result"])
+def test_other_names_stay(lab_org, name):
+    message = field(FORGED_VALUE, name) + AUTHOR_FIELD + BODY
+    assert below(deliver(lab_org, message)) == message
+
+
+@pytest.mark.parametrize("start", [b" ", b"\t"])
+def test_a_field_that_begins_as_a_continuation(lab_org, start):
+    """It must not become part of a field that is put above it."""
+    delivered = deliver(lab_org, start + field(FORGED_VALUE) + AUTHOR_FIELD + BODY)
+    header, _, body = delivered.partition(b"\n\n")
+    assert header.count(b"Authentication-Results") == 1
+    assert body.startswith(start + b"Authentication-Results")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        FORGED_VALUE + b" header.b=" + b"x" * 90_000,
+        FORGED_VALUE + b";\r\n " + b"\r\n ".join([b"dkim=pass header.b=" + b"x" * 60] * 1100),
+        b" (" + b"x" * 59_000 + b")" + FORGED_VALUE,
+        b"\r\n \r\n\t\r\n" + FORGED_VALUE,
+    ],
+    ids=["90 kB", "90 kB folded", "behind 59 kB", "folded to nothing"],
+)
+def test_long_values(lab_org, value):
+    others = field(OTHERS[2])
+    message = others + field(value) + AUTHOR_FIELD + others + BODY
+    assert below(deliver(lab_org, message)) == others + AUTHOR_FIELD + others + BODY
+
+
+def test_a_cr_in_another_field_begins_no_field(lab_org):
+    """There are readers to whom a bare CR ends a line; Postfix makes a space of it."""
+    message = b"X: a\rAuthentication-Results:" + FORGED_VALUE + b"\r\n" + AUTHOR_FIELD + BODY
+    assert below(deliver(lab_org, message)) == message.replace(b"a\rA", b"a A")
+
+
+UNKNOWN_VERSIONS = [b" mx.elsewhere.example 2; dmarc=pass", b"\r\n (x) mx.elsewhere.example\r\n 02 (y)\r\n ; none"]
+
+
+@pytest.mark.parametrize("value", UNKNOWN_VERSIONS)
+def test_a_version_nobody_knows(lab_org, value):
+    known = field(b" mx.elsewhere.example 1; dmarc=pass")
+    message = known + field(value) + AUTHOR_FIELD + BODY
+    assert below(deliver(lab_org, message)) == known + AUTHOR_FIELD + BODY
+    trusted = deliver(lab_org, message, client="192.0.2.250")
+    assert trusted.startswith(b"Received: ")
+    assert trusted.replace(b"\n", b"\r\n").endswith(message)
 
 
 def test_two_hundred_forged_fields(lab):

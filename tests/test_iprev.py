@@ -3,10 +3,12 @@
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay import iprev
 from mailassay.limits import Limits
-from mailassay.resolver import Budget
+from mailassay.resolver import Answer, Budget
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -29,6 +31,8 @@ ZONE = f"""
     {MANY}
     n9.example              A    192.0.2.9
     10.2.0.192.in-addr.arpa PTR  x.example
+    11.2.0.192.in-addr.arpa PTR  bücher.example
+    xn--bcher-kva.example   A    192.0.2.11
     {ip_address("2001:db8::1").reverse_pointer} PTR mx.example
     {ip_address("2001:db8::2").reverse_pointer} PTR mx.example
     {ip_address("fe80::1").reverse_pointer} PTR link.example
@@ -52,6 +56,8 @@ def resolve(name, rdtype):
         ("192.0.2.7", Result.FAIL, "six-only.example"),
         ("192.0.2.8", Result.FAIL, "bad..name"),
         ("192.0.2.9", Result.PASS, "n9.example"),
+        # octets that are no ASCII are not that A-label
+        ("192.0.2.11", Result.FAIL, "bücher.example"),
         ("192.0.2.77", Result.PERMERROR, ""),
         ("2001:db8::1", Result.PASS, "mx.example"),
         ("2001:db8::2", Result.FAIL, "mx.example"),
@@ -115,3 +121,16 @@ def test_a_name_that_is_not_confirmed_is_not_written():
 
 def test_what_is_asked_first():
     assert iprev.question(ip_address("::ffff:192.0.2.1")) == ("1.2.0.192.in-addr.arpa", "PTR")
+
+
+@given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())
+def test_any_names_cost_at_most_one_question_each(names, address):
+    asked = []
+
+    def hostile(name, rdtype):
+        asked.append(name)
+        return Answer(tuple(names) if rdtype == "PTR" else ("203.0.113.200",) if rdtype == "A" else ("2001:db8::200",))
+
+    found = iprev.check(address, hostile)
+    assert found.result is not Result.PASS or str(found.client_ip) in ("203.0.113.200", "2001:db8::200")
+    assert len(asked) <= 1 + Limits().ptr_names

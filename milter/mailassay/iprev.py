@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, inet_pton
 
 from .domain import BadDomain, Domain
 from .limits import Limits
@@ -41,20 +43,27 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limit
         return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
     if not names:
         return Iprev(Result.PERMERROR, client_ip, reason="the address has no name")
+    rdtype, family = ("A", AF_INET) if client_ip.version == 4 else ("AAAA", AF_INET6)
     trouble = ""
-    for name in names:
+    for name in filter(_is_host, names):
         try:
-            addresses = resolve(Domain(name), "A" if client_ip.version == 4 else "AAAA").records
-        except BadDomain:
-            continue
+            addresses = resolve(name, rdtype).records
         except DnsTempError as error:
             trouble = trouble or str(error)
             continue
-        if any(ip_address(address) == client_ip for address in addresses):
+        # half the time of ip_address(), of which a name may have thousands
+        if client_ip.packed in [inet_pton(family, address) for address in addresses]:
             return Iprev(Result.PASS, client_ip, name)
     if trouble:
         return Iprev(Result.TEMPERROR, client_ip, names[0], trouble)
     return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address")
+
+
+def _is_host(name: str) -> bool:
+    """May a host have this name, as it stands in DNS?"""
+    with suppress(BadDomain):
+        return name.isascii() and bool(Domain(name))
+    return False
 
 
 def _unmapped(client_ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -7,6 +7,7 @@ of the result. How it reads records, expands macros and weighs terms differs fro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
@@ -37,15 +38,6 @@ def _can_be_asked(name: str) -> bool:
     return len(name) <= MAX_OCTETS and all(0 < len(label) <= MAX_LABEL for label in name.split("."))
 
 
-def _telling(name: str, trouble: str) -> str:
-    """The trouble with a name, where that is a host name: nothing else a sender wrote comes into a reason."""
-    try:
-        Domain(name)
-    except BadDomain:
-        return "no answer for a name that a macro made"
-    return trouble
-
-
 class Query(pyspf.query):  # type: ignore[misc]
     """One check. ``check()`` gives the result word first; ``mechanism`` and ``prob`` then say why."""
 
@@ -67,6 +59,8 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._client = int(self.ipaddr)
         self._resolve, self._limits = resolve, limits
         self._is_void = False
+        # the names that a reason may tell: nothing that a macro or a client's PTR record made
+        self._spelled_out = {domain}
 
     def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
         """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
@@ -128,6 +122,8 @@ class Query(pyspf.query):  # type: ignore[misc]
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
+        with suppress(BadDomain):
+            self._spelled_out.add(Domain(domain_spec))
         if not self.l.isascii() and macro.letters(domain_spec) & {"s", "l"}:
             return None
         return macro.expand(domain_spec, self._value) if domain_spec else str(self.d)
@@ -190,7 +186,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         try:
             records = self._resolve(name, qtype).records
         except DnsTempError as error:
-            raise pyspf.TempError(_telling(name, str(error))) from error
+            raise pyspf.TempError(str(error) if name in self._spelled_out else "no answer") from error
         if not records and not self._is_void:
             self._is_void = True
             self.void_lookups += 1

@@ -2,8 +2,10 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from itertools import product
@@ -323,3 +325,59 @@ def test_utf8_and_eight_bit(lab):
     assert "Subject: Grüße\n".encode() in delivered
     assert b"\n\n\xff\xfe\n" in delivered
     assert b"dmarc=pass header.from=news.example" in delivered
+
+
+@contextmanager
+def next_hop():
+    """An SMTP server for one message: its port, and a list that will hold what it was sent."""
+    received = []
+
+    def talk():
+        connection, _ = server.accept()
+        with connection, connection.makefile("rwb") as file:
+            reply = b"220 next.example ESMTP"
+            while True:
+                file.write(reply + b"\r\n")
+                file.flush()
+                line = file.readline()
+                reply = b"250 Ok"
+                if line.upper().startswith(b"DATA"):
+                    file.write(b"354 Go on\r\n")
+                    file.flush()
+                    received.append(b"".join(iter(file.readline, b".\r\n")))
+                elif not line or line.upper().startswith(b"QUIT"):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        thread = threading.Thread(target=talk)
+        thread.start()
+        yield server.getsockname()[1], received
+        thread.join()
+
+
+LABEL = b"a" * 59
+LONGEST = {
+    "domain": b"v=1; a=rsa-sha256; d=%b.%b.%b.example; s=%b; h=from; bh=AA==; b=AA==" % (LABEL, LABEL, LABEL, LABEL),
+    "quotes": b"v=1; a=rsa-sha256; d=news.example; i=%b@news.example; s=%b; h=from; bh=AA==; b=AA=="
+    % (b'"' * 240, b'"' * 255),
+    "backslashes": b"v=1; a=%b; d=news.example; i=%b; s=%b; h=from; bh=AA==; b=AA=="
+    % (b"\\" * 255, b"\\" * 255, b"\\" * 254 + b'"'),
+}
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_the_longest_field_stays_as_it_is_on_its_way(lab, make_lab, name):
+    """Postfix breaks lines of more than 998 octets when it sends them, even within a quoted string."""
+    message = b"DKIM-Signature: %b\r\n" % LONGEST[name] + AUTHOR_FIELD + BODY
+    header = deliver(lab, message).partition(b"\nReceived: ")[0]
+    assert b"dkim=" in header
+    with next_hop() as (port, received):
+        relay = make_lab(more=f"virtual_transport = smtp:[127.0.0.1]:{port}\n")
+        with relay.postfix.client() as smtp:
+            smtp.command("EHLO x")
+            smtp.become("192.0.2.10")
+            smtp.command("EHLO mail.news.example")
+            assert smtp.send("bounce@news.example", [RECIPIENT], message).code == 250
+    assert received[0].partition(b"\r\nReceived: ")[0].replace(b"\r\n", b"\n") == header
+    assert max(map(len, header.split(b"\n"))) <= 998

@@ -1,0 +1,147 @@
+"""Internationalized mail (RFC 8616) through the real Postfix: A-labels in DNS, UTF-8 where SMTPUTF8 allows it."""
+
+import re
+
+import pytest
+
+from mailassay.zone import Zone
+from tests.lab.sign import ed25519_key, rsa_key
+
+RECIPIENT = "bob@receiver.example"
+# bücher.example, mx.bücher.example; the selector is schlüssel
+ZONE = f"""
+    40.2.0.192.in-addr.arpa                              PTR  mx.xn--bcher-kva.example
+    mx.xn--bcher-kva.example                             A    192.0.2.40
+    mx.xn--bcher-kva.example                             TXT  "v=spf1 a -all"
+    xn--bcher-kva.example                                TXT  "v=spf1 ip4:192.0.2.40 -all"
+    _dmarc.xn--bcher-kva.example                         TXT  "v=DMARC1; p=reject; adkim=s; aspf=s"
+    xn--schlssel-95a._domainkey.xn--bcher-kva.example    TXT  "{rsa_key().record}"
+    ed._domainkey.xn--bcher-kva.example                  TXT  "{ed25519_key().record}"
+"""
+AUTHOR = "From: Zoë <zoë@bücher.example>\r\nSubject: Grüße\r\n\r\nHallo\r\n".encode()
+
+
+@pytest.fixture(scope="module")
+def lab_eai(make_lab):
+    return make_lab(names=Zone(ZONE))
+
+
+def signed():
+    """d=, s= and i= in UTF-8, hashed as they are written (RFC 8616 section 5)."""
+    return rsa_key().sign(AUTHOR, "bücher.example", "schlüssel", identity="zoë@bücher.example")
+
+
+def deliver(lab, message, mail_from, helo, options, ip="192.0.2.40"):
+    with lab.postfix.client() as smtp:
+        smtp.command("EHLO x")
+        smtp.become(ip)
+        smtp.command(b"EHLO " + helo)
+        reply = smtp.send(mail_from, [RECIPIENT], message, options)
+    assert reply.queue_id, reply
+    header = lab.postfix.delivered(reply.queue_id).partition(b"\nReceived: ")[0]
+    return re.sub(r"\n\s+", " ", header.decode()), lab.serve.entry(reply.queue_id)
+
+
+SMTPUTF8 = " SMTPUTF8 BODY=8BITMIME"
+IN_UTF8 = (
+    "Authentication-Results: mx.receiver.example; "
+    "iprev=pass policy.iprev=192.0.2.40 (mx.xn--bcher-kva.example); "
+    'spf=pass smtp.mailfrom="bücher.example"; '
+    'dkim=pass header.d="bücher.example" header.i="zoë@bücher.example" header.s="schlüssel" header.a=rsa-sha256 '
+    "header.b=...; "
+    "arc=none smtp.remote-ip=192.0.2.40; "
+    'dmarc=pass header.from="bücher.example" policy.dmarc=reject'
+)
+IN_ASCII = (
+    "Authentication-Results: mx.receiver.example; "
+    "iprev=pass policy.iprev=192.0.2.40 (mx.xn--bcher-kva.example); "
+    "spf=pass smtp.mailfrom=xn--bcher-kva.example; "
+    'dkim=pass header.d=xn--bcher-kva.example header.i="zo\\\\x{EB}@xn--bcher-kva.example" header.s=xn--schlssel-95a '
+    "header.a=rsa-sha256 header.b=...; "
+    "arc=none smtp.remote-ip=192.0.2.40; "
+    "dmarc=pass header.from=xn--bcher-kva.example policy.dmarc=reject"
+)
+
+
+def without_b(header):
+    return re.sub(r'header\.b=("[^"]*"|[^ ;]+)', "header.b=...", header)
+
+
+@pytest.mark.parametrize("options", [SMTPUTF8, " smtputf8", " BODY=8BITMIME SMTPUTF8"])
+def test_u_labels_everywhere(lab_eai, options):
+    """MAIL FROM, HELO, From, d=, s= and i= are asked for as A-labels; the message may hold UTF-8, and so our field."""
+    header, entry = deliver(lab_eai, signed(), "zoë@bücher.example", "mx.bücher.example".encode(), options)
+    assert without_b(header) == IN_UTF8
+    assert (entry["spf"], entry["spf_helo"], entry["dmarc"]) == ("pass", "pass", "pass")
+    assert entry["helo"] == "mx.xn--bcher-kva.example"
+
+
+def test_a_message_that_may_hold_no_utf8(lab_eai):
+    """UTF-8 in the header all the same: ours stays ASCII."""
+    header, entry = deliver(lab_eai, signed(), "zoe@xn--bcher-kva.example", b"mx.xn--bcher-kva.example", "")
+    assert without_b(header) == IN_ASCII
+    assert entry["dmarc"] == "pass"
+
+
+def test_smtputf8_is_asked_for_message_by_message(lab_eai):
+    with lab_eai.postfix.client() as smtp:
+        smtp.command("EHLO x")
+        smtp.become("192.0.2.40")
+        smtp.command("EHLO mx.bücher.example")
+        replies = [
+            smtp.send(f"zoe@{domain}", [RECIPIENT], signed(), options)
+            for domain, options in [
+                ("bücher.example", SMTPUTF8),
+                ("xn--bcher-kva.example", ""),
+                ("xn--bcher-kva.example", SMTPUTF8),
+            ]
+        ]
+    headers = [lab_eai.postfix.delivered(reply.queue_id).partition(b"\nReceived: ")[0] for reply in replies]
+    assert [header.isascii() for header in headers] == [False, True, False]
+    assert [header.count(b"=pass") for header in headers] == [4, 4, 4]
+
+
+def test_an_a_label_author_with_a_u_label_signature(lab_eai):
+    message = AUTHOR.replace("bücher".encode(), b"xn--bcher-kva")
+    message = ed25519_key().sign(message, "BÜCHER.example", "ed")
+    header, _ = deliver(lab_eai, message, "", b"mx.xn--bcher-kva.example", "")
+    assert "dkim=pass header.d=xn--bcher-kva.example" in header
+    assert "dmarc=pass header.from=xn--bcher-kva.example" in header
+
+
+def test_a_spoof_of_an_internationalized_domain(lab_eai):
+    with lab_eai.postfix.client() as smtp:
+        smtp.command("EHLO x")
+        smtp.become("198.51.100.66")
+        smtp.command("EHLO mx.bücher.example")
+        reply = smtp.send("eve@attacker.example", [RECIPIENT], AUTHOR, SMTPUTF8)
+    assert str(reply) == "550 5.7.1 Email rejected per DMARC policy for xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_our_own_name(make_lab, asked):
+    """As a U-label where the message may hold one; a forged field is known in either form."""
+    lab = make_lab(names=Zone(ZONE), authserv_id="mx.münchen.example")
+    forged = "Authentication-Results: MX.München.example; dmarc=pass\r\n".encode()
+    forged += b"Authentication-Results: mx.xn--mnchen-3ya.example; dmarc=pass\r\n"
+    options = SMTPUTF8 if asked else ""
+    header, _ = deliver(lab, forged + signed(), "", b"mx.xn--bcher-kva.example", options)
+    ours = '"mx.münchen.example"' if asked else "mx.xn--mnchen-3ya.example"
+    assert header.startswith(f"Authentication-Results: {ours}; iprev=pass ")
+    assert header.count("Authentication-Results") == 1
+
+
+def test_a_helo_that_is_not_utf8_leaves_no_earlier_one(make_lab):
+    """Where SMTPUTF8 is on, Postfix takes none."""
+    lab = make_lab(names=Zone(ZONE), more="smtputf8_enable = no\n")
+    with lab.postfix.client() as smtp:
+        smtp.command("EHLO x")
+        smtp.become("192.0.2.40")
+        smtp.command("EHLO mx.bücher.example")
+        smtp.command("MAIL FROM:<>")
+        assert smtp.command(b"EHLO mx.b\xfccher.example").code == 250
+        first = smtp.send("", [RECIPIENT], b"From: x@open.example\r\n\r\nx\r\n")
+        smtp.command("EHLO mx.bücher.example")
+        second = smtp.send("", [RECIPIENT], b"From: x@open.example\r\n\r\nx\r\n")
+    assert lab.serve.entry(first.queue_id)["spf"] == "none"
+    assert lab.serve.entry(second.queue_id)["spf"] == "pass"

@@ -42,7 +42,7 @@ def fuzz(name: str, seconds: int, work: Path) -> Ran:
     learnt, found = work / "corpus" / name, work / "findings"
     learnt.mkdir(parents=True, exist_ok=True)
     found.mkdir(parents=True, exist_ok=True)
-    before, begun = set(found.iterdir()), time.monotonic()
+    before, begun = set(found.glob(f"{name}-*")), time.monotonic()
     options = [
         f"-max_total_time={seconds}", f"-max_len={TARGETS[name].octets}", f"-timeout={_SLOW}", f"-rss_limit_mb={_MIB}",
         f"-dict={WORDS}", f"-artifact_prefix={found}/{name}-", "-print_final_stats=1", "-report_slow_units=2",
@@ -55,7 +55,7 @@ def fuzz(name: str, seconds: int, work: Path) -> Ran:
     if not counts:
         # killed by its own alarm, or never begun
         counts = re.findall(r"^#(\d+)\t", text, re.MULTILINE) or sys.exit(f"{name} did not run: see {log}")
-    return Ran(int(counts[-1]), time.monotonic() - begun, sorted(set(found.iterdir()) - before))
+    return Ran(int(counts[-1]), time.monotonic() - begun, sorted(set(found.glob(f"{name}-*")) - before))
 
 
 def merge(name: str, work: Path) -> None:

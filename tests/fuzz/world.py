@@ -43,7 +43,8 @@ _BANK_ZONE = Zone(
 )
 
 LETTERS = [
-    b"From: Alice <alice@bank.example>\r\nTo: bob@receiver.example\r\nSubject: Hello\r\n\r\nBob,\r\n\r\n hi \r\n\r\n",
+    b"From: Alice <alice@bank.example>\r\nTo: bob@receiver.example\r\nSubject: Hello\r\n\r\n"
+    b"Dear Bob,\r\n\r\n  hi \r\n\r\n",
     b'From: "Bank, the" (news)\r\n <info@news.bank.example>\r\nSubject: Interest\r\n\r\nMore.\r\n',
 ]
 """What the bank has signed, as it was before."""

@@ -45,7 +45,7 @@ _WHOLE = re.compile(rf"v=spf1(?: ++{_TERM})*+ *+", _FLAGS)
 _ONE = re.compile(_TERM, _FLAGS)
 _IP6 = re.compile(r" [+?~-]?ip6:([^ /]++)", _FLAGS)
 _ONCE = re.compile(r" (redirect|exp)=([^ ]++)", _FLAGS)
-_PARTS = re.compile(r"([+?~-]?)([a-z0-9]++)(?::(.*?))?(?:/([0-9]+))?(?://([0-9]+))?", _FLAGS)
+_PARTS = re.compile(r"([+?~-]?)([a-z0-9]++)(?::([^/]*+.*?))?(?:/([0-9]+))?(?://([0-9]+))?", _FLAGS)
 
 _QUALIFIERS = {"": Result.PASS, "+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
 

@@ -1,0 +1,107 @@
+"""iprev: RFC 8601 sections 2.7.3 and 3."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from mailassay import iprev
+from mailassay.config import Settings
+from mailassay.conversation import Conversation
+from mailassay.limits import Limits
+from mailassay.resolver import Budget
+from mailassay.zone import Zone
+
+CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
+REVERSE, REVERSE6 = "1.2.0.192.in-addr.arpa", ip_address(CLIENT6).reverse_pointer
+
+
+def check(zone, client=CLIENT, limits=Limits()):
+    return iprev.check(ip_address(client), Budget(Zone(zone), float("inf"), lambda: 0.0), limits)
+
+
+def field(zone, client):
+    """The iprev clause of the field that is written."""
+    conversation = Conversation(Settings(authserv_id="mx.example.org"), Zone(zone))
+    conversation.connect(ip_address(client))
+    conversation.helo("mail.example.com")
+    conversation.mail_from("<>")
+    conversation.header(b"From", b" user@author.example")
+    conversation.end_of_headers()
+    ((_, value),) = conversation.end_of_message().add
+    return value.split(";")[1].strip()
+
+
+@pytest.mark.parametrize("other", ["", "mail.example.com A 203.0.113.1", f"{REVERSE} PTR other.example"])
+def test_rfc8601_3_a_name_that_leads_back_is_pass(other):
+    """One of the names of the address has, among its addresses, that address."""
+    assert check(f"{REVERSE} PTR mail.example.com\nmail.example.com A 192.0.2.1\n{other}").result == "pass"
+
+
+@pytest.mark.parametrize(("client", "word"), [(CLIENT, "fail"), (CLIENT6, "pass")])
+def test_rfc8601_3_the_address_lookup_is_of_the_clients_kind(client, word):
+    """A for an IPv4 client, AAAA for an IPv6 client."""
+    zone = f"{REVERSE} PTR mail.example.com\n{REVERSE6} PTR mail.example.com\nmail.example.com AAAA 2001:db8::1"
+    assert check(zone, client).result == word
+
+
+@pytest.mark.parametrize("forward", ["mail.example.com A 203.0.113.1", "mail.example.com -", ""])
+def test_rfc8601_2_7_3_names_that_do_not_lead_back_are_fail(forward):
+    """There are names, and none has the address: other addresses, none, or no such name."""
+    assert check(f"{REVERSE} PTR mail.example.com\n{forward}").result == "fail"
+
+
+@pytest.mark.parametrize("reverse", ["", f"{REVERSE} -"])
+def test_rfc8601_2_7_3_no_name_is_permerror(reverse):
+    """An address without PTR records is permerror."""
+    assert check(reverse).result == "permerror"
+
+
+@pytest.mark.parametrize("trouble", ["!", "?"])
+@pytest.mark.parametrize("zone", [f"{REVERSE} PTR {{}}", f"{REVERSE} PTR mail.example.com\nmail.example.com A {{}}"])
+def test_rfc8601_2_7_3_a_lookup_that_fails_is_temperror(zone, trouble):
+    """SERVFAIL or silence, for the address or its name."""
+    assert check(zone.format(trouble)).result == "temperror"
+
+
+def test_rfc8601_2_7_3_a_pass_outweighs_a_lookup_that_fails():
+    """A name that leads back is enough, whatever becomes of the others."""
+    zone = f"{REVERSE} PTR broken.example\n{REVERSE} PTR mail.example.com\nbroken.example A !"
+    assert check(f"{zone}\nmail.example.com A 192.0.2.1").result == "pass"
+    assert check(f"{zone}\nmail.example.com A 203.0.113.1").result == "temperror"
+
+
+def test_rfc8601_3_only_so_many_names_are_looked_at():
+    """The number of names has a limit, ten unless the policy has another."""
+    names = "\n".join(f"{REVERSE} PTR n{number}.example.com" for number in range(12))
+    assert check(f"{names}\nn9.example.com A 192.0.2.1").result == "pass"
+    assert check(f"{names}\nn10.example.com A 192.0.2.1").result == "fail"
+    assert check(f"{names}\nn10.example.com A 192.0.2.1", limits=Limits(ptr_names=11)).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("client", "clause"),
+    [
+        (CLIENT, "iprev=pass policy.iprev=192.0.2.1 (mail.example.com)"),
+        (CLIENT6, 'iprev=pass policy.iprev="2001:db8::1" (mail.example.com)'),
+        ("::ffff:192.0.2.1", "iprev=pass policy.iprev=192.0.2.1 (mail.example.com)"),
+        ("192.0.2.2", "iprev=fail policy.iprev=192.0.2.2"),
+        ("192.0.2.3", "iprev=permerror policy.iprev=192.0.2.3"),
+    ],
+)
+def test_rfc8601_2_7_3_the_address_is_policy_iprev(client, clause):
+    """The field names the address, quoted where it has colons; a confirmed name is a comment."""
+    zone = f"""
+        {REVERSE} PTR mail.example.com
+        {REVERSE6} PTR mail.example.com
+        2.2.0.192.in-addr.arpa PTR mail.example.com
+        mail.example.com A 192.0.2.1
+        mail.example.com AAAA 2001:db8::1
+    """
+    assert field(zone, client) == clause
+
+
+def test_rfc8601_3_an_ipv4_mapped_address_is_ipv4():
+    """An IPv4 client on an IPv6 socket is looked up as IPv4."""
+    zone = f"{REVERSE} PTR mail.example.com\nmail.example.com A 192.0.2.1"
+    found = check(zone, "::ffff:192.0.2.1")
+    assert (found.result, str(found.client_ip)) == ("pass", "192.0.2.1")

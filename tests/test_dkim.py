@@ -247,6 +247,12 @@ def test_each_of_several_is_reported():
     assert [each.result for each in verify(message, RSA.record, edit_zone=zone)] == [Result.PASS, Result.PASS]
 
 
+def test_header_b_stays_short_where_signatures_begin_alike():
+    results = [dkim.Dkim(Result.FAIL, b_text="A" * 90_000 + mark) for mark in "bc"]
+    values = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(results)]
+    assert values == ["A" * 64] * 2
+
+
 def test_header_b_tells_signatures_apart():
     """RFC 6008."""
     results = [dkim.Dkim(Result.PASS, b_text=text) for text in ("abcdefghijkl", "abcdefghijzz", "zzzzzzzzzzzz")]

@@ -14,6 +14,8 @@ from .body import BodyDigest, BodyRequest
 from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
 
+_MAX_B = 64  # characters of b= that tell signatures apart
+
 
 @dataclass(frozen=True, slots=True)
 class Dkim:
@@ -123,7 +125,8 @@ def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:
     for result in results:
         others = [other.b_text for other in results if other is not result and other.b_text != result.b_text]
         size = 8
-        while size < len(result.b_text) and any(other.startswith(result.b_text[:size]) for other in others):
+        # no two signatures begin alike for long, unless somebody wants us to look for their difference
+        while size < _MAX_B and any(other.startswith(result.b_text[:size]) for other in others):
             size += 1
         named = {
             "d": result.domain or "",

@@ -276,6 +276,25 @@ def test_an_mta_that_offers_little(served):
     assert PROTOCOL & LEADING_SPACE
 
 
+@pytest.mark.parametrize("name", ["ADDHDRS", "CHGHDRS", "QUARANTINE"])
+def test_an_mta_that_does_not_let_us_act(served, name):
+    """It gets no connection, and so does what it does where a milter cannot be had."""
+    lacking = {"ADDHDRS": 0x1, "CHGHDRS": 0x10, "QUARANTINE": 0x20}[name]
+    with pytest.raises(ConnectionError):
+        MilterClient(served.socket, actions=0x1FF & ~lacking)
+    served.wait_for(f"the MTA does not offer {name}; its messages are not judged")
+
+
+def test_a_login_is_forgotten_with_its_message(served):
+    with MilterClient(served.socket) as client:
+        client.connect("198.51.100.66")
+        client.helo(b"mail.evil.example")
+        assert client.message(b"<alice@bank.example>", [FROM_BANK], login="joe").reply == b""
+        assert client.message(b"<alice@bank.example>", [FROM_BANK]).reply.startswith(b"550 5.7.")
+        # libmilter would keep the macros where none come
+        assert b"j {auth_authen}" in client.macros_asked
+
+
 # --- bad input: each gives a result word and a verdict, never an exception, never a pass
 
 NEVER = {"pass"}
@@ -339,6 +358,29 @@ def test_bad_helo(served, helo):
         answer = client.message(b"<>", [(b"From", b" eve@evil.example")])
     assert results(answer)["spf"] == "none"
     assert b"\xff" not in answer.inserted(b"Authentication-Results")[0]
+
+
+def test_a_helo_that_is_not_utf8_leaves_no_earlier_one(served):
+    with MilterClient(served.socket) as client, MilterClient(served.socket) as other:
+        for each in (client, other):
+            each.connect("192.0.2.1")
+            each.helo(b"mail.bank.example")
+        client.helo(b"mail.bank.\xffexample")
+        null, author = b"<>", [(b"From", b" eve@evil.example")]
+        assert results(client.message(null, author, queue_id="4NOTUTF8"))["spf"] == "none"
+        assert results(other.message(null, author))["spf"] == "pass"
+        client.helo(b"mail.bank.example")
+        assert results(client.message(null, author))["spf"] == "pass"
+    assert served.entry("4NOTUTF8")["helo"] == "mail.bank.\udcffexample"
+    assert "not UTF-8: b'mail.bank.\\\\xffexample'" in served.log.read_text()
+
+
+def test_utf8_only_where_the_message_may_hold_it(client):
+    mail_from = "<zoë@bücher.example>".encode()
+    author = [(b"From", " zoë@bücher.example".encode())]
+    for options, is_ascii in ((b"\0SMTPUTF8", False), (b"", True), (b"\0SIZE=1\0smtputf8", False), (b"\0SIZE=1", True)):
+        (value,) = client.message(mail_from + options, author).inserted(b"Authentication-Results")
+        assert value.isascii() is is_ascii
 
 
 @pytest.mark.parametrize(
@@ -405,17 +447,35 @@ def test_a_fault_of_ours_defers_that_message(tmp_path, dns):
         client.helo(b"mail.bank.example")
         at_the_end = client.message(b"<boom@bank.example>", [FROM_BANK], [b"x"], queue_id="4END")
         in_the_header = client.message(b"<alice@bank.example>", [(b"Boom", b" 1"), FROM_BANK], [b"x"], queue_id="4HEAD")
+        in_the_log = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x"], queue_id="4LINE")
         good = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x"], queue_id="4GOOD")
         entry = serve.entry("4GOOD")
-    for answer in (at_the_end, in_the_header):
+    for answer in (at_the_end, in_the_header, in_the_log):
         assert answer.reply == b"451 4.3.0 Internal error, please try again later"
-        assert answer.changes == []
+    assert at_the_end.changes == in_the_header.changes == []
     assert results(good)["dmarc"] == "pass"
     assert entry["verdict"] == "accept"
     faults = [each for each in serve.entries() if "exception" in each]
     assert ["4END" in faults[0]["message"], "4HEAD" in faults[1]["message"]] == [True, True]
     assert "LookupError: a fault at the end" in faults[0]["exception"]
     assert "LookupError: a fault in the header" in faults[1]["exception"]
+    assert "LookupError: a fault in the log" in faults[2]["exception"]
+    assert len(faults) == 3
+
+
+def test_a_connection_that_failed_has_no_message_judged(tmp_path, dns):
+    """Each is deferred, with one traceback and not one for each of its fields."""
+    serve = Serve(tmp_path, dns)
+    serve.module = "tests.lab.faulty"
+    with serve, MilterClient(serve.socket) as client:
+        client.connect("203.0.113.13")
+        client.helo(b"mail.bank.example")
+        for queue_id in ("4FIRST", "4SECOND"):
+            answer = client.message(b"<alice@bank.example>", [FROM_BANK] * 50, [b"x"] * 3, queue_id=queue_id)
+            assert answer.reply.startswith(b"451 4.3.0 ")
+        log = serve.wait_for("4SECOND")
+    assert log.count("Traceback") == 3
+    assert log.count("4FIRST") == log.count("4SECOND") == 1
 
 
 def test_policies(tmp_path, dns):
@@ -492,6 +552,67 @@ def test_the_socket_file(tmp_path, dns):
             pass
 
 
+@pytest.mark.parametrize("listen", ["unix:{path}", "inet:{port}@127.0.0.1", "inet6:{port}@::1"])
+def test_all_workers_stop(tmp_path, dns, listen, free_port):
+    """Even those that hang in accept(2), which every connection leaves some of; idle connections do not matter."""
+    path = str(tmp_path / "milter.sock")
+    address = path if "unix" in listen else ("::1" if "::1" in listen else "127.0.0.1", free_port)
+    with Serve(tmp_path, dns, workers=4, listen=listen.format(path=path, port=free_port)) as served:
+        for _ in range(20):
+            MilterClient(address).close()
+        with MilterClient(address) as client:
+            client.connect("192.0.2.1")
+            assert served.stop() == 0
+    assert not os.path.exists(path)
+
+
+def test_a_message_in_hand_is_finished(tmp_path, dns):
+    policy = {"mode": "monitor"}
+    with (
+        Serve(tmp_path, dns, policy, message_timeout=2) as served,
+        ThreadPoolExecutor(1) as pool,
+        attacker(served) as client,
+    ):
+        answer = pool.submit(client.message, b"<a@slow.example>", [FROM_BANK])
+        # until it waits for DNS
+        time.sleep(0.5)
+        assert served.stop() == 0
+        assert results(answer.result())["spf"] == "temperror"
+
+
+def test_a_worker_that_ends_of_an_odd_signal_is_replaced(tmp_path, dns):
+    with Serve(tmp_path, dns) as served:
+        (worker,) = children(served.pid)
+        os.kill(worker, signal.SIGRTMIN + 3)
+        served.wait_for(f"ended (signal {signal.SIGRTMIN + 3})")
+        wait_for_workers(served, 1)
+
+
+def test_started_by_one_that_ignores_its_children(tmp_path, dns):
+    """What is ignored is inherited, and then the system keeps no word of children that end."""
+    served = Serve(tmp_path, dns)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        served.__enter__()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    try:
+        (worker,) = children(served.pid)
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("ended (signal 9)")
+        wait_for_workers(served, 1)
+    finally:
+        served.__exit__(None, None, None)
+
+
+def test_systemd_that_does_not_listen(tmp_path, dns):
+    served = Serve(tmp_path, dns)
+    served.environment["NOTIFY_SOCKET"] = str(tmp_path / "nobody")
+    with served:
+        served.wait_for("cannot tell systemd")
+        assert served.stop() == 0
+
+
 def test_workers_end_with_their_parent(tmp_path, dns):
     with Serve(tmp_path, dns) as served:
         (worker,) = children(served.pid)
@@ -527,13 +648,18 @@ def test_a_worker_that_dies_is_replaced(tmp_path, dns):
         (worker,) = children(served.pid)
         os.kill(worker, signal.SIGKILL)
         served.wait_for("ended (signal 9)")
-        end = time.monotonic() + 5
-        while not children(served.pid) and time.monotonic() < end:
-            time.sleep(0.02)
+        wait_for_workers(served, 1)
         with MilterClient(served.socket) as client:
             client.connect("192.0.2.1")
             client.helo(b"mail.bank.example")
             assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
+
+
+def wait_for_workers(served, count):
+    end = time.monotonic() + 10
+    while len(children(served.pid)) < count:
+        assert time.monotonic() < end, served.log.read_text()
+        time.sleep(0.02)
 
 
 def children(pid):

@@ -26,12 +26,13 @@ from . import report
 from .config import Listen, Settings
 from .network import Nameservers, system_nameservers
 from .resolver import Cached
-from .session import ACTIONS, Session, untrapped
+from .session import ACTIONS, Session, judging, untrapped
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
 _KNOCK_EVERY = 0.2  # seconds
+_FINISH_EVERY = 0.05
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -158,12 +159,21 @@ def _work(settings: Settings, parent: int) -> None:
         Milter.factory = lambda: Session(settings, source)
         sys.excepthook = untrapped
         milter.main()
+        _finish()
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _finish() -> None:
+    """Wait for the messages that are being judged; libmilter has stopped listening and goes on answering."""
+    while judging:
+        time.sleep(_FINISH_EVERY)
+    # the answer itself is written after our callback has returned
+    time.sleep(_FINISH_EVERY)
 
 
 def _die_with(parent: int) -> None:

@@ -25,7 +25,8 @@ _MARKER = "X-Mailassay-Marker"
 _MACROS = {
     Milter.M_CONNECT: "j",
     Milter.M_HELO: "j",
-    Milter.M_ENVFROM: "{auth_authen}",
+    # never without a value: libmilter would keep those of the message before
+    Milter.M_ENVFROM: "j {auth_authen}",
     Milter.M_ENVRCPT: "i",
     Milter.M_DATA: "i",
     Milter.M_EOH: "i",
@@ -54,6 +55,8 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
     return guarded
 
 
+# the sessions whose message is being judged
+judging: set[Session] = set()
 # pymilter gives each connection a Python thread state of its own, and so a context
 _current: ContextVar[Session] = ContextVar("session")
 
@@ -167,6 +170,7 @@ class Session(Milter.Base):  # type: ignore[misc]
 
     def eom(self) -> int:
         """End of the message: judge it and say so."""
+        judging.add(self)
         try:
             if self.failed:
                 return self._defer()
@@ -176,6 +180,8 @@ class Session(Milter.Base):  # type: ignore[misc]
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
+        finally:
+            judging.discard(self)
         return answer
 
     @_guarded

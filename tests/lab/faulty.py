@@ -1,8 +1,13 @@
-"""`mailassay` with faults: mail from boom@... makes the checks raise, a header field Boom the reading of the header."""
+"""`mailassay` with faults.
+
+Mail from boom@... makes the checks raise, a header field Boom the reading of the header, the queue id 4LINE the line
+in the log, and the client 203.0.113.13 its connection.
+"""
 
 import sys
+from ipaddress import ip_address
 
-from mailassay import conversation
+from mailassay import conversation, report
 from mailassay.cli import main
 from mailassay.pipeline import Content, authenticate
 
@@ -23,6 +28,25 @@ class FaultyContent(Content):
         super().__init__(headers, *rest, **more)
 
 
+class FaultyLine(report.Line):
+    """Fails when everything is decided."""
+
+    def __init__(self, queue_id, *rest):
+        if queue_id == "4LINE":
+            raise LookupError("a fault in the log")
+        super().__init__(queue_id, *rest)
+
+
+def faulty_connect(self, client_ip, **more):
+    """Fails before there is a message."""
+    if client_ip == ip_address("203.0.113.13"):
+        raise LookupError("a fault at the beginning")
+    connect(self, client_ip, **more)
+
+
+connect = conversation.Conversation.connect
+
 if __name__ == "__main__":
     conversation.authenticate, conversation.Content = faulty_authenticate, FaultyContent
+    conversation.Conversation.connect, report.Line = faulty_connect, FaultyLine
     sys.exit(main())

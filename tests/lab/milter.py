@@ -93,6 +93,13 @@ class MilterClient:
             self._socket = socket.create_connection(address, timeout)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
+        try:
+            self._negotiate(actions, protocol)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _negotiate(self, actions: int, protocol: int) -> None:
         self._send(b"O", struct.pack("!III", VERSION, actions, protocol))
         command, data = self._receive()
         if command != b"O":

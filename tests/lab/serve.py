@@ -79,6 +79,12 @@ class Serve:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def stop(self, seconds: float = 30.0) -> int:
+        """Tell it to end; its exit status. Raises where it does not."""
+        assert self._process
+        self._process.terminate()
+        return self._process.wait(seconds)
+
     @property
     def pid(self) -> int:
         """Of the parent process."""

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import spf
-from mailassay.resolver import Budget
+from mailassay.limits import Limits
+from mailassay.resolver import Answer, Budget, DnsTempError
 from mailassay.result import Result
+from mailassay.spf import macro, record
 from mailassay.zone import Zone
 
 TEN = " ".join(f"a:void{n}.example" for n in range(2))
@@ -160,19 +162,153 @@ def test_the_header_never_shows_the_local_part():
     assert resinfo.properties == (("smtp", "mailfrom", "pass.example"),)
 
 
-@given(record=st.text(st.characters(max_codepoint=255), max_size=60))
-def test_any_record_gives_a_result_word(record):
-    zone = Budget(Zone(""), float("inf"), lambda: 0.0)
+# what a domain owner may write, word by word; the names lead to one another, to themselves and nowhere
+NAMES = ["any.example", "r1.example", "r2.example", "mx.example", "void.example", "broken.example", "r1.example."]
+MACROS = st.builds(
+    "%{{{}{}{}{}}}".format,
+    st.sampled_from("slodiphvSLODIPHV"),
+    st.sampled_from(["", "1", "2", "03", "128", "9" * 5000]),
+    st.sampled_from(["", "r", "R"]),
+    st.text(".-+,/_=", max_size=3),
+)
+PIECES = st.one_of(MACROS, st.sampled_from(["%%", "%_", "%-"]), st.text("ab.-_/:=+1", max_size=8))
+SPECS = st.one_of(
+    st.sampled_from(NAMES),
+    st.builds("{}.{}".format, st.lists(PIECES, max_size=4).map("".join), st.sampled_from(NAMES)),
+    st.builds("{}{}".format, st.lists(PIECES, max_size=4).map("".join), MACROS),
+)
+NETWORKS = st.one_of(
+    st.ip_addresses(v=4).map("ip4:{}".format),
+    st.builds("ip4:{}/{}".format, st.ip_addresses(v=4), st.integers(0, 32)),
+    st.ip_addresses(v=6).map("ip6:{}".format),
+    st.builds("ip6:{}/{}".format, st.ip_addresses(v=6), st.integers(0, 128)),
+)
+DUAL = st.builds(
+    "{}{}".format,
+    st.one_of(st.just(""), st.integers(0, 32).map("/{}".format)),
+    st.one_of(st.just(""), st.integers(0, 128).map("//{}".format)),
+)
+MECHANISMS = st.one_of(
+    NETWORKS,
+    st.sampled_from(["all", "ALL", "a", "mx", "ptr", "A", "Mx"]),
+    st.builds("{}{}".format, st.sampled_from(["a", "mx"]), DUAL),
+    st.builds("{}:{}{}".format, st.sampled_from(["a", "mx"]), SPECS, DUAL),
+    st.builds("{}:{}".format, st.sampled_from(["include", "Include", "exists", "ptr"]), SPECS),
+)
+DIRECTIVES = st.builds("{}{}".format, st.sampled_from(["", "+", "-", "~", "?"]), MECHANISMS)
+UNKNOWN = st.builds(
+    "{}={}".format, st.sampled_from(["x", "y.z", "all", "default"]), st.lists(PIECES, max_size=3).map("".join)
+)
+ONCE = st.builds(
+    lambda redirect, exp: [*redirect, *exp],
+    st.lists(SPECS.map("redirect={}".format), max_size=1),
+    st.lists(SPECS.map("exp={}".format), max_size=1),
+)
+TERMS = st.builds(
+    lambda terms, once: [*terms, *once], st.lists(st.one_of(DIRECTIVES, UNKNOWN), max_size=12), ONCE
+).flatmap(st.permutations)
+RECORDS = TERMS.map(lambda terms: " ".join(["v=spf1", *terms]))
+WORDS = {"pass", "fail", "softfail", "neutral", "none", "permerror", "temperror"}
 
-    def fixed(name, rdtype):
-        answer = zone(name, rdtype)
-        return type(answer)((f"v=spf1 {record}",)) if rdtype == "TXT" else answer
 
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "mx.example", fixed)
-    assert found.result in {"pass", "fail", "softfail", "neutral", "none", "permerror", "temperror"}
+def zone_of(*records):
+    """Three records that may include one another, among hosts, names without anything, and trouble."""
+
+    def resolve(name, rdtype):
+        resolve.asked.append((name, rdtype))
+        if name.startswith("broken") or len(resolve.asked) == 7:
+            raise DnsTempError(f"{name} {rdtype}: SERVFAIL")
+        if rdtype == "TXT":
+            place = NAMES.index(name) if name in NAMES[:3] else None
+            return Answer(()) if place is None else Answer((records[place % len(records)],))
+        if rdtype == "MX":
+            return Answer(tuple(f"{n} h{n}.{name}" for n in range(10)))
+        if rdtype == "PTR":
+            return Answer(tuple(f"p{n}.any.example" for n in range(20)))
+        return (
+            Answer(()) if name.startswith("void") else Answer(("198.51.100.1",) if rdtype == "A" else ("2001:db8::9",))
+        )
+
+    resolve.asked = []
+    return resolve
+
+
+@given(terms=TERMS)
+def test_whatever_the_grammar_allows_is_read(terms):
+    parsed = record.parse(" ".join(["v=spf1", *terms]))
+    assert [each.text for each in parsed.directives()] == [term for term in terms if "=" not in term.partition(":")[0]]
+    assert parsed.redirect == next((term[9:] for term in terms if term.startswith("redirect=")), "")
+    for each in parsed.directives():
+        assert each.text.lower().lstrip("+-~?").startswith(each.mechanism)
+        assert each.argument in each.text
+
+
+@given(
+    texts=st.lists(RECORDS, min_size=3, max_size=3),
+    client=st.ip_addresses(),
+    local_part=st.text(max_size=70),
+    helo=st.text(max_size=70),
+)
+def test_no_record_raises_or_asks_without_end(texts, client, local_part, helo):
+    resolve = zone_of(*texts)
+    found = spf.check_mail_from(client, f"{local_part}@any.example", helo, resolve)
+    assert found.result in WORDS
+    # the record, ten terms of eleven questions, the names of the client for %{p}
+    assert len(resolve.asked) <= 1 + 10 * 11 + 11
+
+
+@given(text=RECORDS, at=st.integers(0, 200), change=st.text(st.characters(max_codepoint=255), max_size=3))
+def test_no_broken_record_raises(text, at, change):
+    found = spf.check_mail_from(
+        ip_address("192.0.2.1"), "a@any.example", "mx.example", zone_of(text[:at] + change + text[at + 1 :])
+    )
+    assert found.result in WORDS
+
+
+@given(text=st.text(st.characters(max_codepoint=255), max_size=60))
+def test_any_record_gives_a_result_word(text):
+    assert spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}")).result in WORDS
+
+
+@given(spec=SPECS, texts=st.dictionaries(st.sampled_from("slodiphv"), st.text(max_size=300)))
+def test_a_name_is_as_long_as_one_can_be_or_has_one_label(spec, texts):
+    name = macro.expand(spec, lambda letter: texts.get(letter, "x.example"))
+    assert len(name) <= 253 or "." not in name[-253:]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("v=spf1 a:broken.example -all", "broken.example A: SERVFAIL"),
+        ("v=spf1 a:broken.%{l}.example -all", "no answer"),
+        ("v=spf1 a:broken.%{h} -all", "no answer"),
+        ("v=spf1 a:broken.spf=pass.example -all", "no answer"),
+    ],
+)
+def test_a_reason_tells_no_name_that_a_macro_made(record, reason):
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "spf=pass.example", zone_of(record))
+    assert (found.result, found.reason) == (Result.TEMPERROR, reason)
+
+
+@pytest.mark.parametrize(
+    "record", ["v=spf1 spf=pass%", "v=spf1 ip6:spf", "v=spf1 a:spf/33", "v=spf1 include:spf.example"]
+)
+def test_a_reason_has_no_word_of_the_record(record):
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record))
+    assert found.result is Result.PERMERROR
+    assert "spf" not in found.reason
+
+
+def test_loops_of_a_hundred_terms_end():
+    resolve = zone_of("v=spf1 include:r1.example", "v=spf1 include:r2.example", "v=spf1 redirect=any.example")
+    limits = Limits(spf_terms=100)
+    resolve.asked = list(range(7))
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", resolve, limits)
+    assert (found.result, found.reason) == (Result.PERMERROR, "more than 100 terms that ask DNS")
 
 
 @given(mail_from=st.text(max_size=40), helo=st.text(max_size=40))
 def test_any_sender_gives_a_result_word(mail_from, helo):
     found = spf.check_mail_from(ip_address("192.0.2.1"), mail_from, helo, resolve)
     assert found.result is not Result.PASS
+    assert spf.check_helo(ip_address("192.0.2.1"), helo, resolve).result is not Result.PASS

@@ -226,6 +226,22 @@ def test_forged_fields_go_and_others_stay(client):
     assert after[1:] == [fields[1], FROM_BANK]
 
 
+@pytest.mark.parametrize("more", [[], [(b"X", b" 1")] * 1500], ids=["few others", "beyond the limit of fields"])
+@pytest.mark.parametrize("ip", ["192.0.2.1", "192.0.2.250"])
+def test_more_forged_fields_than_can_be_removed(tmp_path, dns, ip, more):
+    """Even where everything is to be delivered: MTAs search the whole header for each."""
+    forged = (b"Authentication-Results", b" mx.receiver.example; dmarc=pass")
+    with Serve(tmp_path, dns, {"mode": "monitor"}) as served, MilterClient(served.socket) as client:
+        client.connect(ip)
+        client.helo(b"mail.bank.example")
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK, *more, *[forged] * 1000])
+        assert (answer.verdict, len(answer.apply([FROM_BANK, *more, *[forged] * 1000]))) == ("continue", 2 + len(more))
+        for count in (1001, 5000):
+            answer = client.message(b"<alice@bank.example>", [FROM_BANK, *more, *[forged] * count])
+            assert answer.reply == b"550 5.7.1 Too many forged header fields"
+            assert answer.changes == []
+
+
 @pytest.mark.parametrize("uncounted", [0, 1], ids=["Postfix", "Postfix before its fix"])
 @pytest.mark.parametrize("prepended", [b"earlier.example; none", b"mx.receiver.example; none", None])
 @pytest.mark.parametrize("first", [[], [SUBJECT]], ids=["results first", "another field first"])

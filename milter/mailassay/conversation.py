@@ -19,6 +19,7 @@ from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
+MAX_REMOVED = 1000  # header fields of one message; what Postfix does for each grows with their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Conversation:
         mail.octets += len(name) + len(value)
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
-            if name.lower() not in self._ours:
+            if name.lower() not in self._ours or len(mail.fields) > limits.header_fields + MAX_REMOVED:
                 return
             # what is not read is removed
             value = self.authserv_id.encode()
@@ -144,6 +145,10 @@ class Conversation:
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
+        if len(remove) > MAX_REMOVED:
+            # in every mode and from every client: delivered, it would bring forged results in
+            reply = Reply(550, "5.7.1", "Too many forged header fields")
+            return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))
         # where something was removed, say that nothing was checked
         none = render(self.authserv_id, [], utf8=mail.transaction.smtputf8)
         unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()

@@ -71,9 +71,10 @@ def rendered(data: bytes) -> None:
     for at, comment in zip(range(0, len(values), 4), values, strict=False):
         properties = tuple(("header", *pair) for pair in zip("disab", values[at:], strict=False))
         resinfos.append(Resinfo("dkim", Result.FAIL, properties, comment=comment))
-    clauses = reader.clauses(render(AUTHSERV_ID, resinfos), AUTHSERV_ID)
-    assert [(method, result) for method, result, _ in clauses] == [("dkim", "fail")] * len(resinfos)
-    assert [len(properties) for _, _, properties in clauses] == [len(each.properties) for each in resinfos]
+    for utf8 in (False, True):
+        clauses = reader.clauses(render(AUTHSERV_ID, resinfos, utf8=utf8), AUTHSERV_ID, utf8=utf8)
+        assert [(method, result) for method, result, _ in clauses] == [("dkim", "fail")] * len(resinfos)
+        assert [len(properties) for _, _, properties in clauses] == [len(each.properties) for each in resinfos]
 
 
 def dkim(data: bytes) -> None:

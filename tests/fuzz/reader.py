@@ -29,8 +29,9 @@ METHODS = {
 }
 
 
-def clauses(value: str, authserv_id: str) -> list[tuple[str, str, dict[str, str]]]:
+def clauses(value: str, authserv_id: str, *, utf8: bool = False) -> list[tuple[str, str, dict[str, str]]]:
     """(method, result, properties) of each clause. Raises AssertionError where the value is not what we may write."""
+    assert utf8 or value.isascii()
     assert "\r" not in value
     assert "\0" not in value
     name = "Authentication-Results: "
@@ -51,9 +52,9 @@ def clauses(value: str, authserv_id: str) -> list[tuple[str, str, dict[str, str]
     return found
 
 
-def check(value: str, authserv_id: str) -> dict[str, str]:
+def check(value: str, authserv_id: str, *, utf8: bool = False) -> dict[str, str]:
     """The results by method (of dkim the first). Raises AssertionError where a word is not in our vocabulary."""
-    found = clauses(value, authserv_id)
+    found = clauses(value, authserv_id, utf8=utf8)
     if not found:
         return {}
     for method, result, properties in found:

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
+from random import Random
 
 import atheris
 
 _ROOMS = ["mailassay", "spf", "dkim", "authres", "idna.core", "dns.message", "dns.wire", "dns.rdata", "dns.name"]
+
+
+def _mutated(data: bytes, most: int, seed: int) -> bytes:
+    """A mutation of whole pieces, of one piece, or of anything; ``most`` octets at most."""
+    random = Random(seed)
+    pieces = data.split(b"\xff")
+    at, other = random.randrange(len(pieces)), random.randrange(len(pieces))
+    match random.randrange(8):
+        case 0:
+            pieces.insert(other, pieces[at])
+        case 1:
+            del pieces[at]
+        case 2:
+            pieces[at], pieces[other] = pieces[other], pieces[at]
+        case 3 | 4 if pieces[at]:
+            # what kind of piece it is stays
+            pieces[at] = pieces[at][:1] + atheris.Mutate(pieces[at][1:], len(pieces[at]) + 64)
+        case _:
+            return bytes(atheris.Mutate(data, most))
+    return b"\xff".join(pieces)[:most]
 
 
 def main() -> None:
@@ -16,7 +37,10 @@ def main() -> None:
     with atheris.instrument_imports(include=_ROOMS):
         from .targets import TARGETS
     logging.disable(logging.DEBUG)
-    atheris.Setup(sys.argv, TARGETS[name].run)
+    if TARGETS[name].pieces:
+        atheris.Setup(sys.argv, TARGETS[name].run, custom_mutator=_mutated)
+    else:
+        atheris.Setup(sys.argv, TARGETS[name].run)
     atheris.Fuzz()
 
 

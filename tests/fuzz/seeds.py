@@ -82,6 +82,40 @@ def scripts() -> Iterator[bytes]:
     yield records + _script(sealed, "list@l0.example", "198.51.100.66")
 
 
+def _troubled() -> Iterator[bytes]:
+    """Scripts in which DNS fails, several keys stand at one name, names are not ASCII, or there is too much."""
+    begin = b"c192.0.2.5\xffhmx.a.test\xffu<eve@b\xc3\xbccher.test>\xffr<bob@receiver.example>\xff"
+    signed = rsa_key().sign(letter("eve@sub.a.test"), "a.test", "s", identity="eve@sub.a.test")
+    keys = [
+        rsa_key().record,
+        "v=DKIM1; t=y; p=" + rsa_key().material,
+        "t=s; p=" + rsa_key().material,
+        "p=",
+        _BANK.record,
+    ]
+    known = [f"Ts._domainkey.a.test {record}" for record in keys]
+    hosts = ["P5.2.0.192.in-addr.arpa mx.a.test", "Amx.a.test 192.0.2.5", "Tmx.a.test v=spf1 a -all"]
+    policy = [
+        "T_dmarc.sub.a.test v=DMARC1; p=reject",
+        "T_dmarc.a.test v=DMARC1; p=none; np=reject; psd=n",
+        "T_dmarc.test !",
+    ]
+    for more in (
+        known[:1], known[::-1], known[1:2], known[2:4], ["T* !"], ["A* !", "T_dmarc.a.test !"], ["P* ?", "T* ?"],
+        [hosts[0], "Amx.a.test !"], ["T_dmarc.a.test !", known[0]], [*policy[1:], known[0]], [policy[0], *known],
+        ["Tb\xfccher.test v=spf1 +all", "Txn--bcher-kva.test v=spf1 include:%{l}.a.test mx ~all"],
+    ):  # fmt: skip
+        records = b"".join(record.encode("latin-1") + b"\xff" for record in [*hosts, *more])
+        yield records + begin + _pieces(signed)
+    fields = b"".join(b"fAuthentication-Results: mx.receiver.example %d; none\xff" % number for number in range(60))
+    yield b"s\x04\xff" + begin + fields + _pieces(LETTERS[0])
+    for author in ("eve@b\u00fccher.test", "\u00fc@xn--bcher-kva.test", "\u00fcber <alice@bank\u3002example>"):
+        yield b"Txn--bcher-kva.test v=spf1 +all\xff" + begin + _pieces(letter(author))
+    partial = _BANK.sign(LETTERS[1], "news.bank.example", "ed", length=True) + b"and more\r\n"
+    for number in (0, 2):
+        yield b"s%c\xff" % number + begin + _pieces(partial)
+
+
 def _arc() -> bytes:
     sealed = letter("ann@member.example")
     seen = b"Authentication-Results: mx.list.example; dkim=pass header.d=member.example\r\n"
@@ -121,7 +155,7 @@ def _responses() -> Iterator[bytes]:
 
 def seeds() -> Iterator[tuple[str, bytes]]:
     """(target, input)."""
-    for each in scripts():
+    for each in (*scripts(), *_troubled()):
         yield "conversation", each
         yield "session", each
     for text in (

@@ -2,8 +2,8 @@
 
 A script is pieces that end with the octet 0xFF, which no UTF-8 text has. The first octet of a piece says what it is::
 
-    s settings  c client  h HELO  m MAIL  l MAIL of a login  r RCPT  f field  e end of headers  b body  x end  a abort
-    T TXT  P PTR  X MX  A A  Q AAAA: "name value"
+    s settings  c client  h HELO  m MAIL  l MAIL of a login  u MAIL with SMTPUTF8  r RCPT  f field  e end of headers
+    b body  x end of message  a abort  T TXT  P PTR  X MX  A A  Q AAAA: "name value"
 """
 
 from __future__ import annotations
@@ -82,18 +82,18 @@ def script(data: bytes) -> Script:
 def _deliverable(events: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
     """The events that libmilter would deliver in that order, others left out: one connect, messages in their order."""
     # what may follow what; "-" is the time between messages
-    follows = {b"-": b"hmla", b"m": b"mrfebxa", b"r": b"rfebxa", b"f": b"fea", b"e": b"bxa", b"b": b"bxa"}
+    follows = {b"-": b"hmlua", b"m": b"rfebxa", b"r": b"rfebxa", b"f": b"fea", b"e": b"bxa", b"b": b"bxa"}
     first = next((rest for kind, rest in events if kind == b"c"), b"198.51.100.66")
     yield b"c", first
     state, messages = b"-", 0
     for kind, rest in events:
         if not kind or kind not in follows[state]:
             continue
-        if kind in b"ml" and messages == _MAX_MESSAGES:
+        if kind in b"mlu" and messages == _MAX_MESSAGES:
             return
         yield kind, rest
-        messages += kind in b"ml"
-        state = {b"h": b"-", b"a": b"-", b"x": b"-", b"l": b"m"}.get(kind, kind)
+        messages += kind in b"mlu"
+        state = {b"h": b"-", b"a": b"-", b"x": b"-", b"l": b"m", b"u": b"m"}.get(kind, kind)
 
 
 def _client(rest: bytes) -> IPv4Address | IPv6Address | None:
@@ -116,9 +116,9 @@ class _Seen:
     """What one message was, for those who look at its outcome."""
 
     sender: str = ""
+    utf8: bool = False
     fields: list[Field] = field(default_factory=list)
     body: list[bytes] = field(default_factory=list)
-    questions: int = 0
 
 
 class _Counting:
@@ -145,9 +145,9 @@ def conversation(data: bytes) -> None:
             case b"h":
                 helo = rest.decode("utf-8", "replace")
                 talk.helo(helo)
-            case b"m" | b"l":
-                source.asked, seen = 0, _Seen(rest.decode("utf-8", "surrogateescape"))
-                talk.mail_from(seen.sender, "joe" if kind == b"l" else "")
+            case b"m" | b"l" | b"u":
+                source.asked, seen = 0, _Seen(rest.decode("utf-8", "surrogateescape"), utf8=kind == b"u")
+                talk.mail_from(seen.sender, "joe" if kind == b"l" else "", smtputf8=seen.utf8)
             case b"r":
                 talk.recipient(rest.decode("utf-8", "surrogateescape"))
             case b"f":
@@ -187,7 +187,7 @@ def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: boo
         return
     assert len(results) == 1
     assert outcome.add[0][1] is results[0]
-    found = reader.check(results[0], AUTHSERV_ID)
+    found = reader.check(results[0], AUTHSERV_ID, utf8=seen.utf8)
     assert found["dmarc"] == evidence.dmarc.result
     assert (client not in ("192.0.2.30", "192.0.2.40", "2001:db8::30")) <= (
         found["spf"] != "pass" or not evidence.spf.domain.endswith(BANK)
@@ -272,7 +272,7 @@ def session(data: bytes) -> None:
         log.addHandler(_FAILING)
     told = script(data)
     talk = Session(replace(_SETTINGS, policy=told.policy), told.dns)
-    mta = _Mta(login=False)
+    mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])
     for kind, rest in told.events:
@@ -283,9 +283,9 @@ def session(data: bytes) -> None:
                 talk.connect("host.example", family, (str(client), 25) if client else None)
             case b"h":
                 talk.hello(rest.decode("utf-8", "replace"))
-            case b"m" | b"l":
-                mta.login, mta.fields, mta.reply = kind == b"l", [], ()
-                talk.envfrom(rest.decode("utf-8", "surrogateescape"))
+            case b"m" | b"l" | b"u":
+                mta.login, mta.fields, mta.reply, utf8 = kind == b"l", [], (), kind == b"u"
+                talk.envfrom(rest.decode("utf-8", "surrogateescape"), *(["SMTPUTF8"] if kind == b"u" else []))
             case b"r":
                 talk.envrcpt(rest.decode("utf-8", "surrogateescape"))
             case b"f":
@@ -301,17 +301,17 @@ def session(data: bytes) -> None:
                 assert answer in (Milter.CONTINUE, Milter.TEMPFAIL, Milter.REJECT)
                 assert (answer == Milter.CONTINUE) == (not mta.reply)
                 if answer == Milter.CONTINUE:
-                    _check_fields(mta.fields)
+                    _check_fields(mta.fields, utf8=utf8)
             case b"a":
                 talk.abort()
 
 
-def _check_fields(fields: list[Field]) -> None:
+def _check_fields(fields: list[Field], *, utf8: bool) -> None:
     results = [each for each in fields if each.name.lower() == b"authentication-results"]
     ours = [each for each in results if _OURS.match(each.value)]
     assert len(ours) <= 1
     if ours:
         assert ours[0] is results[0], "ours is not the first"
         assert ours[0] is fields[0]
-        reader.check(ours[0].value.decode().removeprefix(" "), AUTHSERV_ID)
+        reader.check(ours[0].value.decode().removeprefix(" "), AUTHSERV_ID, utf8=utf8)
     assert not any(each.name == b"X-Mailassay-Marker" for each in fields[:1])

@@ -13,24 +13,25 @@ CORPUS, FINDINGS, WORDS = HERE / "corpus", HERE / "findings", HERE / "words.dict
 
 
 class Target(NamedTuple):
-    """``share`` of the time, in parts; ``octets`` of the largest input."""
+    """``share`` of the time, in parts; ``octets`` of the largest input; ``pieces``: it is made of pieces."""
 
     run: Callable[[bytes], None]
     share: int = 1
     octets: int = 4096
+    pieces: bool = False
 
 
 TARGETS = {
-    "conversation": Target(talk.conversation, 8, 16_384),
-    "session": Target(talk.session, 3, 16_384),
+    "conversation": Target(talk.conversation, 8, 16_384, pieces=True),
+    "session": Target(talk.session, 3, 16_384, pieces=True),
     "author": Target(parsers.author, 2),
     "claimed": Target(parsers.claimed, 2),
     "rendered": Target(parsers.rendered),
-    "dkim": Target(parsers.dkim),
+    "dkim": Target(parsers.dkim, pieces=True),
     "key": Target(parsers.key),
-    "arc": Target(parsers.arc, 1, 8192),
-    "dmarc": Target(parsers.dmarc),
-    "sender": Target(parsers.sender, 2),
+    "arc": Target(parsers.arc, 1, 8192, pieces=True),
+    "dmarc": Target(parsers.dmarc, pieces=True),
+    "sender": Target(parsers.sender, 2, pieces=True),
     "domain": Target(parsers.domain, 1, 512),
     "message": Target(parsers.message),
     "config": Target(parsers.config),

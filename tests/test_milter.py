@@ -366,6 +366,32 @@ def test_bad_messages(served, name):
         assert answer.verdict in ("continue", "reject")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"X", b" " + b"y" * 900)] * 22_000,
+        [(b"X", b" y")] * 200_000,
+        [(b"X-Mailassay-Verdict", b" accept")] * 200_000,
+        [(b"Authentication-Results", b" mx.receiver.example; dmarc=pass " + b"x" * 60_000)] * 300,
+    ],
+    ids=["20 MB", "200,000", "200,000 of ours", "20 MB of ours"],
+)
+def test_a_flood_of_fields_costs_little_memory(tmp_path, dns, fields):
+    with Serve(tmp_path, dns) as served, attacker(served) as client:
+        (worker,) = children(served.pid)
+        client.message(b"<eve@evil.example>", [FROM_BANK])
+        before = peak(worker)
+        answer = client.message(b"<eve@evil.example>", [FROM_BANK, *fields])
+        assert answer.reply.startswith(b"550 5.7.1 ")
+        assert peak(worker) - before < 8 << 20
+
+
+def peak(pid):
+    """The most memory a process had so far, in octets."""
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmHWM:\s*([0-9]+) kB", file.read())[1]) << 10
+
+
 @pytest.mark.parametrize("helo", [b"", b"\xff\xfe\x80", b"a b c", b"[", b"x" * 900, b"<script>", b"-.-", b"..", b"\t"])
 def test_bad_helo(served, helo):
     with MilterClient(served.socket) as client:
@@ -630,13 +656,21 @@ def test_systemd_that_does_not_listen(tmp_path, dns):
 
 
 def test_workers_end_with_their_parent(tmp_path, dns):
-    with Serve(tmp_path, dns) as served:
-        (worker,) = children(served.pid)
+    """Those that hang in accept(2) as well; the socket's file that is left does not keep the next one from starting."""
+    with Serve(tmp_path, dns, workers=4) as served:
+        for _ in range(20):
+            MilterClient(served.socket).close()
+        workers = children(served.pid)
         os.kill(served.pid, signal.SIGKILL)
         end = time.monotonic() + 15
-        while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
+        while any(is_running(worker) for worker in workers) and time.monotonic() < end:
             time.sleep(0.05)
-        assert not os.path.exists(f"/proc/{worker}")
+        assert not any(map(is_running, workers))
+    assert os.path.exists(served.socket)
+    again = Serve(tmp_path, dns)
+    again.log = tmp_path / "again.log"
+    with again, MilterClient(again.socket):
+        pass
 
 
 def test_many_connections_at_once(tmp_path, dns):
@@ -676,6 +710,15 @@ def wait_for_workers(served, count):
     while len(children(served.pid)) < count:
         assert time.monotonic() < end, served.log.read_text()
         time.sleep(0.02)
+
+
+def is_running(pid):
+    """Also a process that has ended is there until somebody asks how."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def children(pid):

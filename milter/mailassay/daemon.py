@@ -177,9 +177,12 @@ def _finish() -> None:
 
 
 def _die_with(parent: int) -> None:
-    """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2)."""
+    """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2).
+
+    Nor would anybody wake it for SIGTERM; what it has in hand the sender tries again.
+    """
     set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     if os.getppid() != parent:
         raise RuntimeError("the parent is gone")
 

@@ -290,6 +290,16 @@ def test_two_hundred_forged_fields(lab):
     assert results_after(lab, *[FORGED, FOREIGN] * 100) == ["OURS", *[FOREIGN] * 100]
 
 
+def test_more_forged_fields_than_can_be_removed(lab):
+    """Postfix reads the header from its start for each: a hundred thousand would keep it busy for minutes."""
+    with lab.postfix.client() as smtp:
+        smtp.command("EHLO x")
+        smtp.become("192.0.2.250")
+        smtp.command("EHLO mail.news.example")
+        message = field(b" " + FORGED.encode()) * 100_000 + AUTHOR_FIELD + BODY
+        assert str(smtp.send("bounce@news.example", [RECIPIENT], message)) == "550 5.7.1 Too many forged header fields"
+
+
 def test_trusted_clients_cannot_forge(lab):
     assert results_after(lab, FORGED, FOREIGN, client="192.0.2.250") == ["mx.receiver.example; none", FOREIGN]
 

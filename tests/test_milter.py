@@ -705,6 +705,17 @@ def test_a_worker_that_dies_is_replaced(tmp_path, dns):
             assert results(client.message(b"<alice@bank.example>", [FROM_BANK]))["dmarc"] == "pass"
 
 
+def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
+    served = Serve(tmp_path, dns)
+    served.module = "tests.lab.faulty"
+    with served:
+        (worker,) = children(served.pid)
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("cannot start a worker (Resource temporarily unavailable)")
+        wait_for_workers(served, 1)
+        assert served.stop() == 0
+
+
 def wait_for_workers(served, count):
     end = time.monotonic() + 10
     while len(children(served.pid)) < count:

@@ -1,9 +1,12 @@
 """`mailassay` with faults.
 
 Mail from boom@... makes the checks raise, a header field Boom the reading of the header, the queue id 4LINE the line
-in the log, and the client 203.0.113.13 its connection.
+in the log, and the client 203.0.113.13 its connection. The second fork fails.
 """
 
+import errno
+import itertools
+import os
 import sys
 from ipaddress import ip_address
 
@@ -44,9 +47,18 @@ def faulty_connect(self, client_ip, **more):
     connect(self, client_ip, **more)
 
 
+def faulty_fork():
+    """As where there are too many processes."""
+    if next(forks) == 1:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+
+forks, fork = itertools.count(), os.fork
 connect = conversation.Conversation.connect
 
 if __name__ == "__main__":
     conversation.authenticate, conversation.Content = faulty_authenticate, FaultyContent
+    os.fork = faulty_fork
     conversation.Conversation.connect, report.Line = faulty_connect, FaultyLine
     sys.exit(main())

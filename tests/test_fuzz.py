@@ -1,30 +1,49 @@
-"""The fuzz targets on what is known already: the corpus, and every input that once found something."""
+"""The fuzz targets on what is known already: the corpus, in which every mended finding has its input, and the seeds."""
 
 import pytest
 
+from mailassay.dmarc import evaluate
+from mailassay.resolver import Question, Shared
 from tests.fuzz.reader import check
-from tests.fuzz.seeds import seeds
+from tests.fuzz.seeds import scripts, seeds
 from tests.fuzz.talk import conversation
-from tests.fuzz.targets import CORPUS, FINDINGS, TARGETS
+from tests.fuzz.targets import CORPUS, TARGETS
+
+NOTHING = Question("nothing.test", "TXT")
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_corpus_finds_nothing(name):
-    for path in sorted((CORPUS / name).glob("*")):
+    inputs = sorted((CORPUS / name).iterdir())
+    assert inputs
+    for path in inputs:
         try:
             TARGETS[name].run(path.read_bytes())
         except Exception as error:
-            raise AssertionError(f"{path.name}: {error!r}") from error
-
-
-@pytest.mark.parametrize("path", sorted(FINDINGS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_finding_stays_mended(path):
-    TARGETS[path.parent.name].run(path.read_bytes())
+            raise AssertionError(f"{path}: {error!r}") from error
 
 
 def test_the_seeds_find_nothing():
     for name, data in seeds():
         TARGETS[name].run(data)
+
+
+def findings():
+    for data in scripts():
+        try:
+            conversation(data)
+        except AssertionError as error:
+            yield str(error)
+
+
+def test_alignment_with_everything_is_found(monkeypatch):
+    monkeypatch.setattr(evaluate._Alignment, "holds", lambda *_: True)
+    assert any("'bank.example'" in finding for finding in findings())
+
+
+def test_more_questions_than_may_be_asked_are_found(monkeypatch):
+    monkeypatch.setattr(Shared, "prefetch", lambda self, *_: [self._source(NOTHING) for _ in range(301)])
+    assert list(findings())
 
 
 GOOD = (
@@ -43,6 +62,7 @@ GOOD = (
         GOOD.replace("policy.iprev", "policy.x"),
         GOOD.replace("a.example", "a.example\n"),
         GOOD.replace("a.example", "a.example dmarc=pass"),
+        GOOD.replace("a.example", "\u00fc.example"),
         GOOD.replace(";\n spf", "\n spf"),
         GOOD.replace('\\"', '"'),
         GOOD.replace("x;", "x" * 999),
@@ -53,14 +73,3 @@ def test_the_reader_is_strict(value):
     assert check(GOOD, "mx.receiver.example")["spf"] == "pass"
     with pytest.raises(AssertionError):
         check(value, "mx.receiver.example")
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        # mail in the bank's name passes for a client of the bank only, whatever the DNS says; here the DNS is its own
-        b"c192.0.2.30\xffhx\xffm<a@bank.example>\xfff" + b"From: a@bank.example\xffe\xffx",
-    ],
-)
-def test_what_passes_goes_through(script):
-    conversation(script)

@@ -23,7 +23,7 @@ from mailassay import iprev, network, spf
 from mailassay.author import author as read_author
 from mailassay.dkim import key as keys
 from mailassay.domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
-from mailassay.header import is_ours, render
+from mailassay.header import is_ours, render, unwanted
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Budget, Shared
 from mailassay.result import Resinfo, Result
@@ -50,8 +50,8 @@ def author(data: bytes) -> None:
 
 def claimed(data: bytes) -> None:
     """Authentication-Results values: whatever reads as ours is ours."""
-    ours = is_ours(data, AUTHSERV_ID)
-    if ours:
+    assert unwanted(Headers([Field(b"Authentication-Results", data)]), AUTHSERV_ID) or not is_ours(data, AUTHSERV_ID)
+    if is_ours(data, AUTHSERV_ID):
         # what is not there in any spelling, nor as an encoded-word, is not ours
         text = unicodedata.normalize("NFKC", data.decode("utf-8", "ignore")).casefold().replace("\u3002", ".")
         rest = iter(text)

@@ -37,10 +37,12 @@ def main() -> None:
     with atheris.instrument_imports(include=_ROOMS):
         from .targets import TARGETS
     logging.disable(logging.DEBUG)
+    # to merge, libFuzzer starts itself again by what it takes for its name
+    arguments = [f"{sys.executable} -m tests.fuzz.run {name}", *sys.argv[1:]]
     if TARGETS[name].pieces:
-        atheris.Setup(sys.argv, TARGETS[name].run, custom_mutator=_mutated)
+        atheris.Setup(arguments, TARGETS[name].run, custom_mutator=_mutated)
     else:
-        atheris.Setup(sys.argv, TARGETS[name].run)
+        atheris.Setup(arguments, TARGETS[name].run)
     atheris.Fuzz()
 
 

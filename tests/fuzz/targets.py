@@ -9,7 +9,7 @@ from typing import NamedTuple
 from . import parsers, talk
 
 HERE = Path(__file__).parent
-CORPUS, FINDINGS, WORDS = HERE / "corpus", HERE / "findings", HERE / "words.dict"
+CORPUS, WORDS = HERE / "corpus", HERE / "words.dict"
 
 
 class Target(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import unicodedata
 from collections.abc import Callable
@@ -34,6 +35,9 @@ from .world import AUTHSERV_ID, NOW, Dns, add_record
 
 _PIECE = b"\xff"
 _SPF_QUESTIONS = 150  # ten terms, each with ten hosts, and the names of the address
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_AROUND_DOT = re.compile(r"\s*\.\s*")
+_AFTER_AT = re.compile(r"@\s*([^\s<>,;:@]+)")
 
 
 def author(data: bytes) -> None:
@@ -43,9 +47,12 @@ def author(data: bytes) -> None:
         return
     (domain,) = found.domains
     text = data.decode("utf-8", "surrogateescape").replace("\r\n", "").replace("\n", "")
-    for _, address in getaddresses([text]):
+    names = [address.rpartition("@")[2] for _, address in getaddresses([text]) if "@" in address]
+    if "(" not in text:
+        names += _AFTER_AT.findall(_AROUND_DOT.sub(".", _QUOTED.sub("x", text)))
+    for name in names:
         with suppress(BadDomain):
-            assert Domain(address.rpartition("@")[2]) == domain or "@" not in address, (domain, address)
+            assert Domain(name) == domain, (domain, name)
 
 
 def claimed(data: bytes) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dns.message
+import dns.rcode
 import dns.rrset
 
 from mailassay.message import Headers, split
@@ -149,7 +150,7 @@ def _responses() -> Iterator[bytes]:
         response.answer = []
         soa = "ns.example. host.example. 1 2 3 4 5"
         response.authority.append(dns.rrset.from_text("example.", 300, "IN", "SOA", soa))
-        response.set_rcode(3)
+        response.set_rcode(dns.rcode.NXDOMAIN)
         yield response.to_wire()
 
 

@@ -1,12 +1,13 @@
 """`mailassay` with faults.
 
 Mail from boom@... makes the checks raise, a header field Boom the reading of the header, the queue id 4LINE the line
-in the log, and the client 203.0.113.13 its connection. The second fork fails.
+in the log, and the client 203.0.113.13 its connection. The second fork fails, and whoever started it ignored SIGCHLD.
 """
 
 import errno
 import itertools
 import os
+import signal
 import sys
 from ipaddress import ip_address
 
@@ -60,5 +61,6 @@ connect = conversation.Conversation.connect
 if __name__ == "__main__":
     conversation.authenticate, conversation.Content = faulty_authenticate, FaultyContent
     os.fork = faulty_fork
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     conversation.Conversation.connect, report.Line = faulty_connect, FaultyLine
     sys.exit(main())

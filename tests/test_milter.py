@@ -595,7 +595,7 @@ def test_the_socket_file(tmp_path, dns):
 
 
 def let_workers_hang(address):
-    """A connection wakes all of them, and those that do not get it wait in accept(2) for the next."""
+    """A connection wakes several, and who comes too late for it waits in accept(2) for the next: a race, not a rule."""
     for _ in range(3):
         # until all wait in poll(2) again, or hang
         time.sleep(0.1)
@@ -604,7 +604,7 @@ def let_workers_hang(address):
 
 @pytest.mark.parametrize("listen", ["unix:{path}", "inet:{port}@127.0.0.1", "inet6:{port}@::1"])
 def test_all_workers_stop(tmp_path, dns, listen, free_port):
-    """Even those that hang in accept(2), which every connection leaves some of; idle connections do not matter."""
+    """Even those that hang in accept(2); idle connections do not matter."""
     path = str(tmp_path / "milter.sock")
     address = path if "unix" in listen else ("::1" if "::1" in listen else "127.0.0.1", free_port)
     with Serve(tmp_path, dns, workers=8, listen=listen.format(path=path, port=free_port)) as served:

@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint unit fuzz clean
+.PHONY: help demo test lint unit fuzz conformance clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make unit          the tests that need neither root nor Postfix'
+	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make clean         remove the virtual environment and caches'
 
@@ -35,6 +36,9 @@ unit: $(READY)
 fuzz: $(READY)
 	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,fuzz]'
 	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+conformance: $(READY)
+	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')
 
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install

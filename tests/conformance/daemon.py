@@ -1,0 +1,22 @@
+"""`mailassay` by a clock that can be set: the file ``MAILASSAY_CLOCK`` holds seconds since 1970, or nothing."""
+
+import functools
+import os
+import sys
+import time
+from pathlib import Path
+
+from mailassay import session
+from mailassay.cli import main
+from mailassay.conversation import Clocks, Conversation
+
+
+def now() -> float:
+    """What the file says; the time where it is empty."""
+    text = Path(os.environ["MAILASSAY_CLOCK"]).read_text()
+    return float(text) if text else time.time()
+
+
+if __name__ == "__main__":
+    session.Conversation = functools.partial(Conversation, clocks=Clocks(now=now))  # type: ignore[assignment, attr-defined]
+    sys.exit(main())

@@ -18,7 +18,7 @@ from mailassay.message import Headers, split
 from tests.demo.scenarios import BODY, FOREIGN, FORGED, SCENARIOS, letter, zone_text
 from tests.lab.sign import Key, rsa_key
 
-from .world import LETTERS, PUBLIC, SECRET
+from .world import LETTERS, PUBLIC, SECRET, TRIED
 
 _BANK = Key(b"ed25519-sha256", SECRET, PUBLIC)
 _KINDS = {"TXT": b"T", "PTR": b"P", "A": b"A", "AAAA": b"Q"}
@@ -64,10 +64,10 @@ def scripts() -> Iterator[bytes]:
             ("ed", {"canonicalize": (b"simple", b"simple"), "headers": [b"from", b"from", b"subject"]}),
             ("ed", {"length": True}),
             ("strict", {"identity": f"@{domain}"}),
-            ("test", {}),
         ):
             signed = _BANK.sign(letter_, domain, selector, **more)
             yield _script(signed, "eve@attacker.example", "198.51.100.66")
+    yield _script(_BANK.sign(TRIED, "bank.example", "test"), "eve@attacker.example", "198.51.100.66")
     signed = _BANK.sign(LETTERS[0], "bank.example", "ed", length=True)
     yield b"s\x02\xff" + _script(signed, "eve@attacker.example", "198.51.100.66")
     for client in ("192.0.2.30", "192.0.2.40", "2001:db8::30", "::ffff:192.0.2.30", "198.51.100.66", "local", ""):

@@ -49,6 +49,9 @@ LETTERS = [
 ]
 """What the bank has signed, as it was before."""
 
+TRIED = b"From: test@bank.example\r\nTo: bob@receiver.example\r\nSubject: Test\r\n\r\nTest\r\n"
+"""What it has signed with a key in testing (t=y), which counts as unsigned."""
+
 
 def squeezed(text: bytes) -> bytes:
     """Without any white space."""

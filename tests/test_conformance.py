@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.__main__ import main
+from tests.conformance.bench import Bench, Gone
 from tests.conformance.suites import SuiteError, read
 from tests.conformance.waivers import WAIVERS
+from tests.lab.sign import ed25519_key
 
 ALL_FAIL = {"example.com": {"TXT": [["v=spf1 -all"]]}}
 WAIVED = "kumomta/dmarc_dkim_relaxed_subdomain"
@@ -91,6 +95,33 @@ def test_exit_status_where_something_cannot_be_read(tmp_path, capsys):
     said = capsys.readouterr()
     assert str(tmp_path / "spf" / "a.json") in said.err
     assert "dmarc/b.json: 1/1, 100 %" in said.out
+
+
+def test_a_daemon_that_is_gone():
+    with Bench() as bench:
+        os.killpg(bench.serve.pid, signal.SIGKILL)
+        with pytest.raises(Gone, match="listening on"):
+            bench.replay({}, b"From: a@example.com\r\n\r\nx\r\n")
+
+
+def test_the_clock_of_a_case(tmp_path, capsys):
+    """``now``, else the earliest x= where a pass is expected; a signature made after that time is none."""
+    key = ed25519_key()
+    message = key.sign(b"From: a@example.com\r\n\r\nx\r\n", "example.com")
+    write(tmp_path, "dkim/x/a.eml", message.decode())
+    write(tmp_path, "dkim/x/zone.json", {"sel._domainkey.example.com": {"TXT": [key.record]}})
+    cases = [
+        {"id": "real time", "expect": {"dkim": ["pass"]}},
+        {"id": "given", "now": 1000, "expect": {"dkim": ["permerror"]}},
+        {"id": "expired", "sigs": [{"x": 2000}, {"x": None}], "expect": {"dkim": ["pass"]}},
+        {"id": "rightly expired", "sigs": [{"x": 2000}], "expect": {"dkim": ["permerror"]}},
+    ]
+    write(tmp_path, "dkim/x/cases.json", [{**case, "message": "a.eml"} for case in cases])
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines()[1:-1] == [
+        "  failed expired: got permerror, expected ['pass']",
+        "  failed rightly expired: got pass, expected ['permerror']",
+    ]
 
 
 def test_an_empty_folder(tmp_path, capsys):

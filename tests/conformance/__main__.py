@@ -1,4 +1,4 @@
-"""Replay the suites of a folder. Exit status: 0 all passed, 1 some did not, 2 some could not be read."""
+"""Replay the suites of a folder. Exit status: 0 all passed, 1 some did not, 2 some could not be run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from .bench import Bench
+from .bench import Bench, Gone
 from .suites import READINGS, Report, Suite, SuiteError, find, read, run
 
 
@@ -28,8 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not suites and not unreadable:
         print(f"no suites in {folder}", file=sys.stderr)
         return 2
-    with Bench() as bench:
-        reports = [_show(suite, bench) for suite in suites]
+    try:
+        with Bench() as bench:
+            reports = [_show(suite, bench) for suite in suites]
+    except Gone as error:
+        print(f"\nthe daemon is gone: {error}", file=sys.stderr)
+        return 2
     passed, total = sum(each.passed for each in reports), sum(each.total for each in reports)
     print(f"{passed}/{total} in all, {sum(len(each.waived) for each in reports)} waived")
     if unreadable:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import dns.message
+import dns.query
 from authres import AuthenticationResultsHeader
 from authres.core import AuthenticationResult, AuthResError
 
@@ -21,6 +23,7 @@ from tests.lab.dns import DnsServer
 from tests.lab.milter import Answer, MilterClient
 from tests.lab.serve import AUTHSERV_ID, Serve
 
+_LAST_QUESTION = dns.message.make_query("last-question.invalid", "TXT")
 CLIENT = "192.0.2.77"
 Fields = Sequence[tuple[bytes, bytes]]
 ZoneData = Mapping[str, Mapping[str, Any]]
@@ -28,6 +31,10 @@ ZoneData = Mapping[str, Mapping[str, Any]]
 
 class Unjudged(Exception):
     """A message did not get the one field that it should have; the text says what happened instead."""
+
+
+class Gone(Exception):
+    """The daemon takes no connection; the text is the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +92,12 @@ class Bench:
             self._dns = stack.enter_context(DnsServer(Zone("", ttl=0)))
             settings = {"nameservers": [f"{self._dns.address}:{self._dns.port}"], "timeout": 0.3}
             # the MTA names itself in each connection, so that one daemon plays every host
-            self._serve = Serve(folder, self._dns, self._policy, authserv_id=None, dns=settings)
-            self._serve.module = "tests.conformance.daemon"
-            path = os.pathsep.join([self._serve.environment["PYTHONPATH"], str(Path(__file__).parents[2])])
-            self._serve.environment |= {"MAILASSAY_CLOCK": str(self._clock), "PYTHONPATH": path}
-            stack.enter_context(self._serve)
-            self._log = stack.enter_context(self._serve.log.open())
+            self.serve = Serve(folder, self._dns, self._policy, authserv_id=None, dns=settings)
+            self.serve.module = "tests.conformance.daemon"
+            path = os.pathsep.join([self.serve.environment["PYTHONPATH"], str(Path(__file__).parents[2])])
+            self.serve.environment |= {"MAILASSAY_CLOCK": str(self._clock), "PYTHONPATH": path}
+            stack.enter_context(self.serve)
+            self._log = stack.enter_context(self.serve.log.open())
             self._stack = stack.pop_all()
         return self
 
@@ -111,9 +118,10 @@ class Bench:
         smtputf8: bool = False,
         now: float | None = None,
     ) -> Judgement:
-        """Send one message, as a file or as header fields and pieces of the body. Raises :class:`Unjudged`.
+        """Send one message, as a file or as header fields and pieces of the body.
 
         ``authserv_id`` is what the MTA calls itself, ``now`` the daemon's clock in seconds since 1970.
+        Raises :class:`Unjudged`, :class:`Gone`.
         """
         self._dns.zone = Zone(json.dumps(zone), ttl=0)
         self._dns.asked.clear()
@@ -126,17 +134,23 @@ class Bench:
         fields, chunks = message
         sender = f"<{mail_from}>".encode("utf-8", "surrogateescape") + b"\0SMTPUTF8" * smtputf8
         try:
-            with MilterClient(self._serve.socket) as client:
+            connection = MilterClient(self.serve.socket)
+        except OSError as error:
+            raise Gone(f"{error}; its log ends with\n{self._log_tail()}") from error
+        try:
+            with connection as client:
                 client.connect(client_ip, macros={"j": authserv_id})
                 client.helo(helo.encode("utf-8", "surrogateescape"))
                 answer = client.message(sender, fields, chunks, queue_id=queue_id)
         except (OSError, AssertionError) as error:
-            raise Unjudged(f"{error}; the log ends with\n{self._log_tail()}") from error
+            raise Unjudged(f"{error}; its log ends with\n{self._log_tail()}") from error
+        # a question that nobody waited for must not count for the next case; after our own, all have been heard
+        dns.query.udp(_LAST_QUESTION, self._dns.address, 10.0, self._dns.port)
         entry = self._entry(queue_id)
         inserted = answer.inserted(b"Authentication-Results")
         if len(inserted) != 1 or answer.verdict != "continue" or entry is None:
-            raise Unjudged(f"{answer}; the log ends with\n{self._log_tail()}")
-        return Judgement(_read(inserted[0].decode(), authserv_id), answer, entry, tuple(self._dns.asked))
+            raise Unjudged(f"{answer}; its log ends with\n{self._log_tail()}")
+        return Judgement(_read(inserted[0].decode(), authserv_id), answer, entry, tuple(self._dns.asked[:-1]))
 
     def _entry(self, queue_id: str) -> dict[str, Any] | None:
         """The log line of a message that was answered, which is written before the answer."""
@@ -145,14 +159,16 @@ class Bench:
 
     def _log_tail(self) -> str:
         """The end of the daemon's log, the lines about messages left out."""
-        lines = [line for line in self._serve.log.read_text().splitlines() if '"queue_id": "' not in line]
+        lines = [line for line in self.serve.log.read_text().splitlines() if '"queue_id": "' not in line]
         return "\n".join(lines[-6:])
 
 
 def _read(value: str, authserv_id: str) -> tuple[Stated, ...]:
     """Our field, read by a library that did not write it."""
     try:
-        parsed = AuthenticationResultsHeader.parse(f"Authentication-Results: {value}")
+        # authres knows no UTF-8 in a field (RFC 6532)
+        plain = value.encode("ascii", "replace").decode()
+        parsed = AuthenticationResultsHeader.parse(f"Authentication-Results: {plain}")
     except AuthResError as error:
         raise Unjudged(f"our own field does not parse: {error!r}: {value}") from error
     if parsed.authserv_id != authserv_id:

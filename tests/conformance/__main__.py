@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _show(suite: Suite, bench: Bench) -> Report:
     def progress(done: int) -> None:
         if sys.stdout.isatty():
-            print(f"\r{suite.name}: {done} of {len(suite.cases)}", end="\r", flush=True)
+            print(f"{suite.name}: {done} of {len(suite.cases)}", end="\r", flush=True)
 
     report = run(suite, bench, progress)
     if sys.stdout.isatty():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -94,8 +93,7 @@ class Bench:
             # the MTA names itself in each connection, so that one daemon plays every host
             self.serve = Serve(folder, self._dns, self._policy, authserv_id=None, dns=settings)
             self.serve.module = "tests.conformance.daemon"
-            path = os.pathsep.join([self.serve.environment["PYTHONPATH"], str(Path(__file__).parents[2])])
-            self.serve.environment |= {"MAILASSAY_CLOCK": str(self._clock), "PYTHONPATH": path}
+            self.serve.environment["MAILASSAY_CLOCK"] = str(self._clock)
             stack.enter_context(self.serve)
             self._log = stack.enter_context(self.serve.log.open())
             self._stack = stack.pop_all()

@@ -1,6 +1,7 @@
 """Body hashes: the same as dkimpy's over the whole body, however the body is cut."""
 
 import hashlib
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.dkim import Body, BodyRequest
+from tests.lab.sign import canonical_body
 
 # what canonicalization looks at, so that chance finds its corners
 PIECES = [b"a", b"bc", b" ", b"\t", b"  \t", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\0", "ä".encode()]
@@ -34,7 +36,8 @@ def test_same_as_dkimpy_at_every_cut(body, places, kind):
     body = body + b"\r\n" if body else body
     digest = digests([BodyRequest(kind, None)], cut(body, places))[BodyRequest(kind, None)]
     canonical = CANONICAL[kind](body)
-    assert digest == (hashlib.sha256(canonical).digest(), len(canonical), 0)
+    assert digest == (hashlib.sha256(canonical).digest(), len(canonical), False)
+    assert canonical == canonical_body(body, relaxed=kind == "relaxed")
 
 
 @given(body=bodies, places=st.lists(st.integers(0, 100), max_size=6), length=st.integers(0, 40))
@@ -45,7 +48,7 @@ def test_length_takes_the_first_canonical_octets(body, places, length):
     canonical = CANONICAL["relaxed"](body)
     assert digest.digest == hashlib.sha256(canonical[:length]).digest()
     assert digest.hashed == len(canonical[:length])
-    assert bool(digest.unsigned) == (len(canonical) > length)
+    assert digest.partial == (len(canonical) > length)
 
 
 @given(body=bodies)
@@ -88,7 +91,27 @@ def test_nothing_asked_for_is_never_hungry():
 def test_a_hostile_run_costs_no_more_than_its_length(piece):
     """A body that only ever holds back: what is carried from chunk to chunk stays small."""
     body = Body([BodyRequest("relaxed", None), BodyRequest("simple", None)])
-    for _ in range(160):
-        body.update(piece * (65536 // len(piece)))
-    assert all(len(each._carry) <= 2 for each in body._canonicalizers)
-    assert body.finish()
+    chunk = piece * (65536 // len(piece))
+    body.update(chunk)
+    tracemalloc.start()
+    try:
+        for _ in range(160):
+            body.update(chunk)
+        body.update(b"x")
+        assert body.finish()
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(chunk)
+    finally:
+        tracemalloc.stop()
+
+
+@given(body=bodies, kind=st.sampled_from(sorted(CANONICAL)))
+def test_every_length_is_the_hash_as_it_stood_there(body, kind):
+    """Many signatures with an l= each cost one hash of the body."""
+    body += b"\r\n"
+    canonical = CANONICAL[kind](body)
+    lengths = [*range(len(canonical) + 3), None]
+    found = digests([BodyRequest(kind, length) for length in lengths], [body])
+    for length in lengths:
+        whole = length is None or length >= len(canonical)
+        expected = hashlib.sha256(canonical[:length]).digest()
+        assert found[BodyRequest(kind, length)] == (expected, len(canonical) if whole else length, not whole)

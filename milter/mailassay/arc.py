@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
-from .dkim.header import canonical, without_b
+from .dkim.header import relaxed, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
 from .dkim.verify import usable_key
@@ -23,8 +23,9 @@ from .resolver import DnsTempError, Resolver
 from .result import Resinfo, Result
 
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
-_INSTANCE = re.compile(rb"[0-9]{1,9}")
-_RESULTS_INSTANCE = re.compile(rb"[ \t\r\n]*[iI][ \t\r\n]*=[ \t\r\n]*([0-9]{1,9})[ \t\r\n]*;")
+_INSTANCE = re.compile(rb"[0-9]{1,2}")
+_CFWS = rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*+\))*+"  # comments in comments are not looked for
+_RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,11 @@ def _message_trouble(
         return "l= is larger than the body"
     if body.digest != signature.body_hash:
         return "the body was changed"
+    if body.partial:
+        # a chain that passes vouches for the message, and has no word for a part of it
+        return "a part of the body is not signed (l=)"
+    if stray := header.stray(signature):
+        return f"a further {stray} field is not signed"
     return _signature_trouble(signature, header.digest(signature), resolve, limits)
 
 
@@ -193,11 +199,11 @@ def _seal_digests(chain: Chain) -> Iterator[bytes]:
     """What each set's ARC-Seal signs: all fields of all sets up to it (RFC 8617 section 5.1.1)."""
     digest = hashlib.sha256()
     for each in chain.sets:
-        digest.update(canonical(each.results) + canonical(each.message.field))
+        digest.update(relaxed(each.results) + relaxed(each.message.field))
         signed = digest.copy()
-        signed.update(canonical(without_b(each.seal.field)).removesuffix(b"\r\n"))
+        signed.update(relaxed(without_b(each.seal.field)).removesuffix(b"\r\n"))
         yield signed.digest()
-        digest.update(canonical(each.seal.field))
+        digest.update(relaxed(each.seal.field))
 
 
 def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, limits: Limits) -> str:
@@ -208,7 +214,11 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
     trouble = "no key record"
     for record in records[: limits.key_records]:
         try:
-            if usable_key(record, signature, limits).verifies(signature.signature, digest):
+            key = usable_key(record, signature, limits)
+            if key.testing:
+                # as good as unsigned (RFC 6376 section 3.6.1)
+                raise BadKey("the key is being tested (t=y)")
+            if key.verifies(signature.signature, digest):
                 return ""
             trouble = "the signature does not fit the header"
         except BadKey as error:

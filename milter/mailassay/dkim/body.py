@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 Canonicalization = Literal["simple", "relaxed"]
+
+_LINE_ENDS = b"\r\n" * 16_384
 
 
 class BodyRequest(NamedTuple):
@@ -18,42 +19,28 @@ class BodyRequest(NamedTuple):
 
 
 class BodyDigest(NamedTuple):
-    """The SHA-256 of what was asked for, and how many canonical octets were hashed and how many were left over."""
+    """The SHA-256 of what was asked for, how many canonical octets were hashed, and whether the body goes on."""
 
     digest: bytes
     hashed: int
-    unsigned: int
+    partial: bool
 
 
-@dataclass(slots=True)
-class _Sink:
-    length: int | None
-    hash: hashlib._Hash
-    hashed: int = 0
-    unsigned: int = 0
+class _Canonical:
+    """One canonical form of the body, hashed once: each length asked for is the hash as it stood at that octet."""
 
-    def update(self, data: bytes) -> None:
-        if self.length is not None and self.hashed + len(data) > self.length:
-            room = self.length - self.hashed
-            self.unsigned += len(data) - room
-            data = data[:room]
-        self.hashed += len(data)
-        self.hash.update(data)
+    def __init__(self, relaxed: bool, lengths: Collection[int | None]) -> None:
+        self._relaxed, self._whole = relaxed, None in lengths
+        self._lengths = sorted((each for each in lengths if each is not None), reverse=True)  # ahead, the nearest last
+        self._hash, self._hashed = hashlib.sha256(), 0
+        self._carry = b""  # at most " \r": white space before a line end, half a line end
+        self._line_ends = 0  # CRLFs that count only if something follows them
+        self.digests: dict[int | None, BodyDigest] = {}
 
     @property
     def hungry(self) -> bool:
         # one octet past l= is wanted too: it tells that the signature does not cover the whole body
-        return self.length is None or not self.unsigned
-
-
-class _Canonicalizer:
-    """Feeds canonical octets to its sinks, holding back what only the next chunk can decide."""
-
-    def __init__(self, relaxed: bool, sinks: list[_Sink]) -> None:
-        self._relaxed, self.sinks = relaxed, sinks
-        self._carry = b""  # at most " \r": white space before a line end, half a line end
-        self._line_ends = 0  # CRLFs that count only if something follows them
-        self._empty = True
+        return self._whole or bool(self._lengths)
 
     def update(self, chunk: bytes) -> None:
         data = self._carry + chunk
@@ -68,69 +55,74 @@ class _Canonicalizer:
         if self._relaxed and keep and data[keep - 1] == 0x20:
             keep -= 1
         self._carry = data[keep:]
-        self._emit(data[:keep])
-
-    def _emit(self, data: bytes) -> None:
-        end = _without_line_ends(data)
+        end = _without_line_ends(data, keep)
         if end:
-            if self._line_ends:
-                self._feed(b"\r\n" * self._line_ends)
-                self._line_ends = 0
-            self._empty = False
             self._feed(data[:end])
-        self._line_ends += (len(data) - end) // 2
+        self._line_ends += (keep - end) // 2
 
     def finish(self) -> None:
         # what was held back turns out to be the end of the last line; relaxed drops the white space there
         last = self._carry.replace(b" ", b"") if self._relaxed and not self._carry.endswith(b"\r") else self._carry
         if last:
-            self._feed(b"\r\n" * self._line_ends + last)
-            self._empty = False
-        if not self._empty or not self._relaxed:
+            self._feed(last)
+        self._line_ends = 0
+        if self._hashed or not self._relaxed:
             self._feed(b"\r\n")
+        for length in (*self._lengths, None):
+            self.digests[length] = BodyDigest(self._hash.digest(), self._hashed, False)
 
     def _feed(self, data: bytes) -> None:
-        for sink in self.sinks:
-            sink.update(data)
+        while self._line_ends:
+            piece = _LINE_ENDS[: 2 * self._line_ends]
+            self._line_ends -= len(piece) // 2
+            self._hash_on(piece)
+        self._hash_on(data)
+
+    def _hash_on(self, data: bytes) -> None:
+        while self._lengths and self._lengths[-1] < self._hashed + len(data):
+            length = self._lengths.pop()
+            room = length - self._hashed
+            self._hash.update(data[:room])
+            self._hashed, data = length, data[room:]
+            self.digests[length] = BodyDigest(self._hash.digest(), length, True)
+        self._hash.update(data)
+        self._hashed += len(data)
 
 
-def _without_line_ends(data: bytes) -> int:
-    """Where the CRLFs at the end of ``data`` begin."""
-    end = len(data)
-    tail = end - len(data.rstrip(b"\r\n"))
-    if tail % 2 == 0 and data.endswith(b"\r\n" * (tail // 2)):
-        return end - tail
-    while data.endswith(b"\r\n", 0, end):
+def _without_line_ends(data: bytes, end: int) -> int:
+    """Where the CRLFs that stand before ``end`` begin."""
+    start = len(data[:end].rstrip(b"\r\n"))
+    tail = end - start
+    if tail % 2 == 0 and data.endswith(b"\r\n" * (tail // 2), start, end):
+        return start
+    while data.endswith(b"\r\n", start, end):
         end -= 2
     return end
 
 
 class Body:
-    """All body hashes of one message, each (canonicalization, length) computed once."""
+    """All body hashes of one message; each canonical form is made and hashed once."""
 
     def __init__(self, requests: Iterable[BodyRequest]) -> None:
-        self._sinks = {request: _Sink(request.length, hashlib.sha256()) for request in dict.fromkeys(requests)}
-        self._canonicalizers = [
-            _Canonicalizer(kind == "relaxed", sinks)
-            for kind in ("simple", "relaxed")
-            if (sinks := [sink for asked, sink in self._sinks.items() if asked.canonicalization == kind])
-        ]
+        self._requests = frozenset(requests)
+        self._forms: dict[Canonicalization, _Canonical] = {
+            kind: _Canonical(kind == "relaxed", {each.length for each in self._requests if each[0] == kind})
+            for kind in {each.canonicalization for each in self._requests}
+        }
 
     @property
     def hungry(self) -> bool:
         """Would another chunk change anything?"""
-        return any(sink.hungry for sink in self._sinks.values())
+        return any(form.hungry for form in self._forms.values())
 
     def update(self, chunk: bytes) -> None:
         """The next octets of the body, with CRLF line ends."""
-        for canonicalizer in self._canonicalizers:
-            if any(sink.hungry for sink in canonicalizer.sinks):
-                canonicalizer.update(chunk)
+        for form in self._forms.values():
+            if form.hungry:
+                form.update(chunk)
 
     def finish(self) -> dict[BodyRequest, BodyDigest]:
         """The digests; to be called once, at the end of the body."""
-        for canonicalizer in self._canonicalizers:
-            canonicalizer.finish()
-        return {
-            request: BodyDigest(sink.hash.digest(), sink.hashed, sink.unsigned) for request, sink in self._sinks.items()
-        }
+        for form in self._forms.values():
+            form.finish()
+        return {each: self._forms[each.canonicalization].digests[each.length] for each in self._requests}

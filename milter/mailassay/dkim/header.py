@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 
-from dkim.canonicalization import Relaxed, Simple
+from dkim.canonicalization import Relaxed, compress_whitespace
 
 from ..message import Field, Headers
 from .signature import Signature
+
+_ONCE = (
+    b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"date", b"subject", b"message-id", b"in-reply-to",
+    b"references", b"mime-version", b"content-type", b"content-transfer-encoding",
+)  # fmt: skip
 
 
 class HeaderHashes:
@@ -20,36 +26,53 @@ class HeaderHashes:
 
     def digest(self, signature: Signature) -> bytes:
         """The SHA-256 over the fields that a signature covers, and its own field."""
-        relaxed = signature.canonicalization.header_algorithm is Relaxed
+        is_relaxed = signature.canonicalization.header_algorithm is Relaxed
         digest = hashlib.sha256()
         for place in self._covered(signature):
-            digest.update(self._canonical(place) if relaxed else canonical(self._headers.fields[place], Simple))
+            digest.update(self._canonical(place) if is_relaxed else simple(self._headers.fields[place]))
         own = without_b(signature.field)
-        digest.update(canonical(own, Relaxed if relaxed else Simple).removesuffix(b"\r\n"))
+        digest.update((relaxed(own) if is_relaxed else simple(own)).removesuffix(b"\r\n"))
         return digest.digest()
+
+    def stray(self, signature: Signature) -> str:
+        """The name of a field that may be there once (RFC 5322 section 3.6, RFC 2045), is signed, and is there again.
+
+        A reader may be shown the one that is not signed (RFC 6376 section 8.15), and a message that is no message
+        should not be verified (section 3.8). Empty where there is none.
+        """
+        signed = Counter(signature.header_names)
+        return next((name.decode() for name in _ONCE if 0 < signed[name] < len(self._headers.named(name))), "")
 
     def _canonical(self, place: int) -> bytes:
         text = self._relaxed.get(place)
         if text is None:
-            text = self._relaxed[place] = canonical(self._headers.fields[place])
+            text = self._relaxed[place] = relaxed(self._headers.fields[place])
         return text
 
     def _covered(self, signature: Signature) -> Iterator[int]:
         """The places of the fields that h= names, each name's instances from the bottom (section 5.4.2)."""
-        taken: dict[bytes, int] = {}
-        # From once more than h= says: a second From that the signer did not see must not hide behind the signature
-        once_more = (b"from",) if b"from" in signature.header_names else ()
-        for name in (*signature.header_names, *once_more):
-            place = self._headers.place(name, taken.get(name, 0))
-            taken[name] = taken.get(name, 0) + 1
+        taken: Counter[bytes] = Counter()
+        for name in signature.header_names:
+            place = self._headers.place(name, taken[name])
+            taken[name] += 1
+            if place is not None and self._headers.fields[place] is signature.field:
+                # h= never means the field that it stands in (section 3.5)
+                place = self._headers.place(name, taken[name])
+                taken[name] += 1
             if place is not None:
                 yield place
 
 
-def canonical(field: Field, algorithm: type[Relaxed] | type[Simple] = Relaxed) -> bytes:
-    """A field as it is hashed, final CRLF included."""
-    ((name, value),) = algorithm.canonicalize_headers([(field.name, field.value + b"\r\n")])
-    return bytes(name + b":" + value)
+def simple(field: Field) -> bytes:
+    """A field as ``simple`` hashes it, final CRLF included (RFC 6376 section 3.4.1)."""
+    return field.name + b":" + field.value + b"\r\n"
+
+
+def relaxed(field: Field) -> bytes:
+    """A field as ``relaxed`` hashes it, final CRLF included (RFC 6376 section 3.4.2)."""
+    # dkimpy's own strips more than white space
+    value: bytes = compress_whitespace(field.value.replace(b"\r\n", b"")).strip(b" ")
+    return field.name.lower() + b":" + value + b"\r\n"
 
 
 def without_b(field: Field) -> Field:

@@ -19,6 +19,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from .signature import BadSignature, tag_list
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
+MAX_EXPONENT_BITS = 64  # OpenSSL's own bound for keys over 3072 bits; the work grows with it
+
+# the DER of an RSAPublicKey, or of a SubjectPublicKeyInfo that holds one
+_RSA = re.compile(rb"0(?:[\0-\x7f]|\x81.|\x82..)(?:\x02|0.\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01)", re.DOTALL)
 
 
 class BadKey(ValueError):
@@ -81,7 +85,10 @@ def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
             return Ed25519PublicKey.from_public_bytes(octets)
         if kind != "rsa":
             raise BadKey("the key is of a type that is not known (k=)")
-        # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for
+        # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for; nothing
+        # else, since the loader warns of some kinds of key
+        if not _RSA.match(octets):
+            raise BadKey("the key is not of the type its k= says")
         public = load_der_public_key(octets)
     except binascii.Error as error:
         raise BadKey("the key record's p= is not base64") from error
@@ -93,4 +100,6 @@ def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
         raise BadKey("the key is not of the type its k= says")
     if public.key_size < MIN_RSA_BITS:
         raise BadKey(f"the key has {public.key_size} bits, fewer than {MIN_RSA_BITS}")
+    if public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+        raise BadKey(f"the key's exponent has more than {MAX_EXPONENT_BITS} bits")
     return public

@@ -22,6 +22,9 @@ ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 _SIMPLE = CanonicalizationPolicy.from_c_value(None)
 _WHOLE_SIMPLE = BodyRequest("simple", None)
 _TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FIELD_NAMES = re.compile(rb"[!-9;-~]+(?:[ \t\r\n]*:[ \t\r\n]*[!-9;-~]+)*")
+_LOCAL_PART = re.compile(r'(?:[^\0- "(),:;<>@\[\\\]\x7f]*|"(?:[^\0-\x1f"\\\x7f]|\\[ -~])*")@')
 _NUMBER = re.compile(rb"[0-9]{1,76}")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
 
@@ -67,6 +70,8 @@ def signatures(headers: Headers, limits: Limits = Limits()) -> tuple[Signature, 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:
     """The tags of a tag=value list (RFC 6376 section 3.2), folding removed. Raises :class:`BadSignature`."""
+    if _CONTROL.search(value):
+        raise BadSignature("a control character in a tag=value list")
     try:
         tags: dict[bytes, bytes] = parse_tag_value(value.replace(b"\r\n", b""))
     except DuplicateTag as error:
@@ -94,6 +99,8 @@ def parse(field: Field) -> Signature:
         demand(tags, b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
         if tags[b"v"] != b"1":
             raise BadSignature("v= is not 1")
+        if not _FIELD_NAMES.fullmatch(tags[b"h"]):
+            raise BadSignature("h= is no list of field names")
         signature = covering(proven(signature, tags), tags)
         identity_domain = signature.identity_domain
         if not (identity_domain and signature.domain and identity_domain.is_within(signature.domain)):
@@ -116,13 +123,9 @@ def demand(tags: Container[bytes], *names: bytes) -> None:
 
 def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
     """What names a signature in a report (d=, s=, a=, the text of b=), as far as it is there; never raises."""
-    try:
-        domain = Domain(tags.get(b"d", b"").decode())
-    except (BadDomain, UnicodeDecodeError):
-        domain = None
     return Signature(
         field,
-        domain=domain,
+        domain=_domain(tags.get(b"d", b"")),
         selector=text(tags.get(b"s", b"")),
         algorithm=text(tags.get(b"a", b"")),
         b_text=text(_WHITE_SPACE.sub(b"", tags.get(b"b", b""))),
@@ -188,8 +191,15 @@ def _identity(value: bytes) -> tuple[str, Domain | None]:
     """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain where it is one."""
     plain = _WHITE_SPACE.sub(b"", value)
     decoded = re.sub(rb"=([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), plain)
-    identity = text(decoded)
+    local_part, _, domain = decoded.rpartition(b"@")
+    is_one = _LOCAL_PART.fullmatch(f"{text(local_part)}@") and b"@" in decoded
+    return text(decoded), _domain(domain) if is_one else None
+
+
+def _domain(value: bytes) -> Domain | None:
+    """A domain-name as d= and i= have it: at least two labels, no final dot (RFC 6376 section 3.5)."""
     try:
-        return identity, Domain(identity.rpartition("@")[2]) if "@" in identity else None
-    except BadDomain:
-        return identity, None
+        domain = Domain(value.decode())
+    except (BadDomain, UnicodeDecodeError):
+        return None
+    return domain if "." in domain and not value.endswith(b".") else None

@@ -57,7 +57,7 @@ def check(
             signature.b_text,
             key.bits if key else 0,
             bool(key and key.testing),
-            bool(key and bodies[signature.body].unsigned),
+            bool(key and bodies[signature.body].partial),
             reason,
         )
 
@@ -109,12 +109,14 @@ def _prove(signature: Signature, header: HeaderHashes, body: BodyDigest, key: ke
         return Result.PERMERROR, "l= is larger than the body"
     if body.digest != signature.body_hash:
         return Result.FAIL, "the body was changed"
+    if stray := header.stray(signature):
+        return Result.FAIL, f"a further {stray} field is not signed"
     if not key.verifies(signature.signature, header.digest(signature)):
         return Result.FAIL, "the signature does not fit the header"
     if key.testing:
         return Result.PASS, "the key is being tested (t=y)"
-    if body.unsigned:
-        return Result.PASS, f"{body.unsigned} octets of the body are not signed (l=)"
+    if body.partial:
+        return Result.PASS, "a part of the body is not signed (l=)"
     return Result.PASS, ""
 
 

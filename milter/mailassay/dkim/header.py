@@ -11,10 +11,10 @@ from dkim.canonicalization import Relaxed, compress_whitespace
 from ..message import Field, Headers
 from .signature import Signature
 
-_ONCE = (
-    b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"date", b"subject", b"message-id", b"in-reply-to",
-    b"references", b"mime-version", b"content-type", b"content-transfer-encoding",
+_SHOWN = (
+    b"from", b"sender", b"reply-to", b"to", b"cc", b"date", b"subject", b"content-type", b"content-transfer-encoding",
 )  # fmt: skip
+"""Fields that make what a reader sees, of which a message may have one (RFC 5322 section 3.6, RFC 2045)."""
 
 
 class HeaderHashes:
@@ -35,13 +35,13 @@ class HeaderHashes:
         return digest.digest()
 
     def stray(self, signature: Signature) -> str:
-        """The name of a field that may be there once (RFC 5322 section 3.6, RFC 2045), is signed, and is there again.
+        """The name of a field that may be there once, is signed, and is there again unsigned; empty without one.
 
-        A reader may be shown the one that is not signed (RFC 6376 section 8.15), and a message that is no message
-        should not be verified (section 3.8). Empty where there is none.
+        A reader may be shown the one that is not signed (RFC 6376 section 8.15); a message that does not conform to
+        RFC 5322 should not be verified (section 3.8).
         """
         signed = Counter(signature.header_names)
-        return next((name.decode() for name in _ONCE if 0 < signed[name] < len(self._headers.named(name))), "")
+        return next((name.decode() for name in _SHOWN if 0 < signed[name] < len(self._headers.named(name))), "")
 
     def _canonical(self, place: int) -> bytes:
         text = self._relaxed.get(place)

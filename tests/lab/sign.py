@@ -66,14 +66,19 @@ class Key:
         digest = sha256(signed).digest()
         if self.algorithm.startswith(b"ed25519"):
             return base64.b64encode(Ed25519PrivateKey.from_private_bytes(base64.b64decode(self.private)).sign(digest))
-        private = serialization.load_pem_private_key(self.private, None)
-        assert isinstance(private, RSAPrivateKey)
-        return base64.b64encode(private.sign(digest, PKCS1v15(), Prehashed(SHA256())))
+        return base64.b64encode(_loaded(self.private).sign(digest, PKCS1v15(), Prehashed(SHA256())))
 
     def seal(self, message: bytes, domain: str, authserv_id: str, selector: str = "arc") -> bytes:
         """The message with an ARC set on top; it must hold an Authentication-Results field of ``authserv_id``."""
         fields = dkim.arc_sign(message, selector.encode(), domain.encode(), self.private, authserv_id.encode())
         return b"".join(fields) + message
+
+
+@cache
+def _loaded(pem: bytes) -> RSAPrivateKey:
+    private = serialization.load_pem_private_key(pem, None)
+    assert isinstance(private, RSAPrivateKey)
+    return private
 
 
 @cache

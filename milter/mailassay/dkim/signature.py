@@ -133,7 +133,7 @@ def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
 
 
 def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
-    """With what proves it: a=, b=, the name of the key, t= and x=. Raises :class:`BadSignature`."""
+    """With what proves it: a=, b=, the name of the key, and t=. Raises :class:`BadSignature`."""
     if signature.algorithm not in ALGORITHMS:
         raise BadSignature("a= names an algorithm that is not accepted")
     if not signature.domain:
@@ -143,20 +143,21 @@ def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
     except BadDomain as error:
         raise BadSignature("s= and d= make no name for a key") from error
     signed_at = number(tags[b"t"], "t=") if b"t" in tags else None
-    expires = number(tags[b"x"], "x=") if b"x" in tags else None
-    if signed_at is not None and expires is not None and expires <= signed_at:
-        raise BadSignature("x= is not after t=")
-    return replace(signature, signature=base64_value(tags[b"b"], "b="), signed_at=signed_at, expires=expires)
+    return replace(signature, signature=base64_value(tags[b"b"], "b="), signed_at=signed_at)
 
 
 def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
-    """With what it covers: c= (``default`` where it is absent), l=, bh= and h=. Raises :class:`BadSignature`."""
+    """With what it covers, and until when: c= (or ``default``), l=, bh=, h= and x=. Raises :class:`BadSignature`."""
     try:
         policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default))
     except InvalidCanonicalizationPolicyError as error:
         raise BadSignature("c= names a canonicalization that is not known") from error
+    expires = number(tags[b"x"], "x=") if b"x" in tags else None
+    if signature.signed_at is not None and expires is not None and expires <= signature.signed_at:
+        raise BadSignature("x= is not after t=")
     return replace(
         signature,
+        expires=expires,
         canonicalization=policy,
         body=BodyRequest(policy.body_algorithm.name.decode(), number(tags[b"l"], "l=") if b"l" in tags else None),
         body_hash=base64_value(tags[b"bh"], "bh="),

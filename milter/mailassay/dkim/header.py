@@ -51,14 +51,15 @@ class HeaderHashes:
 
     def _covered(self, signature: Signature) -> Iterator[int]:
         """The places of the fields that h= names, each name's instances from the bottom (section 5.4.2)."""
-        taken: Counter[bytes] = Counter()
+        taken: dict[bytes, int] = {}
         for name in signature.header_names:
-            place = self._headers.place(name, taken[name])
-            taken[name] += 1
+            instance = taken.get(name, 0)
+            place = self._headers.place(name, instance)
             if place is not None and self._headers.fields[place] is signature.field:
                 # h= never means the field that it stands in (section 3.5)
-                place = self._headers.place(name, taken[name])
-                taken[name] += 1
+                instance += 1
+                place = self._headers.place(name, instance)
+            taken[name] = instance + 1
             if place is not None:
                 yield place
 

@@ -51,9 +51,23 @@ class Key:
         return True
 
 
-@lru_cache(maxsize=1024)
 def parse(record: str) -> Key:
     """Read a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
+    found = _known(record)
+    if isinstance(found, BadKey):
+        raise BadKey(*found.args)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _known(record: str) -> Key | BadKey:
+    try:
+        return _read(record)
+    except BadKey as error:
+        return BadKey(*error.args)
+
+
+def _read(record: str) -> Key:
     try:
         tags = tag_list(record.encode("latin-1"))
     except BadSignature as error:

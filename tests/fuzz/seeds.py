@@ -201,6 +201,13 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     here = Path(__file__).parents[2]
     for path in (here / "conf" / "mailassay.yaml", *sorted((here / "policies").glob("*.yaml"))):
         yield "config", re.sub(r" *(#|policy:).*\n", "\n", path.read_text()).encode()
+    for listen in ("inet:8899@127.0.0.1", "inet6:8899@::1", "inet:localhost:8899", "local:/run/x", "inet:0"):
+        yield "config", f"listen: {listen}\nauthserv_id: mx.example.org\nworkers: 4\nsocket_group: null\n".encode()
+    names = '["127.0.0.1:5353", "::1", "[::1]:5353", 192.0.2.1]'
+    yield "config", f"dns: {{nameservers: {names}, timeout: 1e1}}\ntrusted_networks: [192.0.2.0/24, x]\n".encode()
+    yield "config", b"dmarc: {ambiguous_author: readings, public_suffixes: no}\ndkim: {partial: align}\n"
+    yield "config", b"limits: {arc_sets: 1, header_octets: 1_0}\nlimits: {x: &a [*a]}\nrules: []\nmode: !!x 1\n"
+    yield "config", b"tag: {flag: a, verdict: A}\n"
     yield (
         "zone",
         b'a A 192.0.2.1\nb MX 10 a ; c\nc TXT "a" "b\\"" # d\nd CNAME b\ne TXT !\nf * ?\ng -\n*.wild AAAA ::1\n',

@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint unit fuzz conformance clean
+.PHONY: help demo test lint unit conformance fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make unit          the tests that need neither root nor Postfix'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
+	@echo 'make bench         what the dearest input costs each parser and check'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -36,6 +37,10 @@ unit: $(READY)
 fuzz: $(READY)
 	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,fuzz]'
 	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+bench: $(READY)
+	@$(RUN) -c 'import pytest_benchmark' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,bench]'
+	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name tests/bench/bench_*.py
 
 conformance: $(READY)
 	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')

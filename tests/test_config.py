@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Listen, LogFormat, LogLevel, Problem, Settings, load, load_policy
 from mailassay.config.document import MAX_OCTETS
-from mailassay.policy import DmarcActions, IprevActions, Mode, Policy, SpfActions, TagHeaders
+from mailassay.limits import Limits
+from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Policy, SpfActions, TagHeaders
 from mailassay.verdict import Action
 
 ROOT = Path(__file__).parent.parent
@@ -342,7 +343,8 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
             "dmarc:\n  none: accept",
             2,
             3,
-            "unknown key `dmarc.none`; the keys here are reject, quarantine, temperror, ambiguous_author, public_suffixes",
+            "unknown key `dmarc.none`; the keys here are "
+            "reject, quarantine, temperror, ambiguous_author, public_suffixes",
         ),
         ("spf: {fail: drop}", 1, 13, f"spf.fail: expected {ALL}, found the text `drop`"),
         ("spf: {temperror: reject}", 1, 18, f"spf.temperror: expected {UNDECIDED}, found the text `reject`"),
@@ -457,7 +459,14 @@ def test_the_shipped_files_leave_no_key_out() -> None:
         }
 
     standard = yaml.safe_load((ROOT / "policies/standard.yaml").read_text())
-    parts = {"dmarc": DmarcActions, "spf": SpfActions, "iprev": IprevActions, "tag": TagHeaders}
+    parts = {
+        "dmarc": DmarcActions,
+        "dkim": DkimRules,
+        "spf": SpfActions,
+        "iprev": IprevActions,
+        "tag": TagHeaders,
+        "limits": Limits,
+    }
     assert keys(standard) == {"mode", "rules"} | {
         f"{name}.{field.name}" for name, part in parts.items() for field in fields(part)
     }

@@ -77,9 +77,9 @@ def test_questions_start_when_their_facts_arrive():
     assert source.new() == []
     conversation.end_of_headers()
     assert source.new() == [
-        ("ed._domainkey.bank.example", "TXT"),
         ("_dmarc.sub.bank.example", "TXT"),
         ("_dmarc.example", "TXT"),
+        ("ed._domainkey.bank.example", "TXT"),
     ]
     conversation.body(b"x\r\n")
     assert conversation.end_of_message().evidence.dmarc.result == "pass"

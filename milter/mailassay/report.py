@@ -49,6 +49,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
             "header_from": dmarc.header_from,
             "policy": dmarc.policy,
             "policy_at": dmarc.found_at,
+            "public_suffix": dmarc.public_suffix,
         }
     found["verdict"] = verdict.action
     found["rule"] = verdict.rule

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from . import arc, authres, dkim, dmarc, spf
+from . import arc, authres, dkim, dmarc, psl, spf
 from .bench import Bench, Case, Unjudged
 from .waivers import WAIVERS
 
@@ -24,6 +24,7 @@ READINGS: dict[str, Callable[[Path], list[Case]]] = {
     "dkim/**/*canon*.json": dkim.canonicalization,
     "dmarc/*.json": dmarc.cases,
     "authres/*.json": authres.cases,
+    "psl/*.txt": psl.cases,
 }
 
 

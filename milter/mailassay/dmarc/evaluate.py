@@ -13,6 +13,7 @@ from ..resolver import DnsTempError, Resolver
 from ..result import Resinfo, Result
 from .discovery import Walk, record_at, walk
 from .record import Disposition, Record
+from .suffix import between
 
 
 class Identifier(NamedTuple):
@@ -29,8 +30,8 @@ class Dmarc:
 
     ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
     lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
-    ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` is set to it where it is a public
-    suffix, so that it could not align (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
+    ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` kept an identifier apart that the
+    tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
     ``reason`` is empty where the result says it all.
     """
 
@@ -70,11 +71,11 @@ def check(
     ``public_suffixes``: whether names below different registrable domains may never align (RFC 9989 section 11.8).
     """
     if not author.problem:
-        return _evaluate(author.domains[0], identifiers[: limits.identifiers], resolve, limits)
+        return _evaluate(author.domains[0], identifiers, resolve, limits, public_suffixes)
     if author.unread:
         # one of the domains that were not looked at may ask to reject, and no honest message has so many
         return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=author.problem)
-    readings = [_evaluate(domain, (), resolve, limits) for domain in author.domains]
+    readings = [_evaluate(domain, (), resolve, limits, public_suffixes) for domain in author.domains]
     if not readings:
         return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem)
     return replace(_strictest(readings), ambiguous=True, reason=author.problem)
@@ -94,7 +95,9 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
 
 
-def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits) -> Dmarc:
+def _evaluate(
+    domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
+) -> Dmarc:
     unknown = Dmarc(Result.TEMPERROR, domain)
     try:
         # a record of the author domain's own is the policy, whatever stands above it
@@ -109,26 +112,31 @@ def _evaluate(domain: Domain, identifiers: Sequence[Identifier], resolve: Resolv
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
         return replace(unknown, reason=str(error))
-    alignment = _Alignment(domain, record, resolve, limits)
-    aligned = [each for each in identifiers if each.result is Result.PASS and alignment.holds(each)]
+    # what decides comes first, so that nothing a sender adds can use up the limit
+    deciding = [each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)]
+    deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
+    deciding = deciding[: limits.identifiers]
+    alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
+    aligned = [each for each in deciding if each.result is Result.PASS and alignment.holds(each)]
     judged = Dmarc(
-        Result.FAIL,
+        Result.PASS if aligned else Result.FAIL,
         domain,
         disposition.lowered() if record.testing else disposition,
         tag,
         name,
-        alignment.org_domain,
-        tuple(aligned),
-        record.testing,
+        aligned=tuple(aligned),
+        testing=record.testing,
     )
     if aligned:
-        by = ", ".join(f"{each.method} {each.domain}" for each in aligned)
-        return replace(judged, result=Result.PASS, reason=f"aligned: {by}")
-    undecided = [each for each in identifiers if each.result is Result.TEMPERROR and alignment.holds(each)]
-    if alignment.trouble or undecided:
-        reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-        return replace(unknown, org_domain=alignment.org_domain, reason=reason)
-    return replace(judged, org_domain=alignment.org_domain)
+        judged = replace(judged, reason="aligned: " + ", ".join(f"{each.method} {each.domain}" for each in aligned))
+    else:
+        undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
+        if alignment.trouble or undecided:
+            reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
+            judged = replace(unknown, reason=reason)
+        elif alignment.public_suffix:
+            judged = replace(judged, reason=f"{alignment.public_suffix} is a public suffix")
+    return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
 
 
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:
@@ -139,11 +147,18 @@ def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[s
 
 
 class _Alignment:
-    """Whether identifiers align with one author domain (RFC 9989 section 4.4); remembers what DNS would not tell."""
+    """Whether identifiers align with one author domain (RFC 9989 section 4.4).
 
-    def __init__(self, domain: Domain, record: Record, resolve: Resolver, limits: Limits) -> None:
+    It remembers what DNS would not tell, and the public suffix that kept the first identifier apart.
+    """
+
+    def __init__(
+        self, domain: Domain, record: Record, resolve: Resolver, limits: Limits, public_suffixes: bool
+    ) -> None:
         self._domain, self._record, self._resolve, self._limits = domain, record, resolve, limits
+        self._public_suffixes = public_suffixes
         self.org_domain: Domain | None = None
+        self.public_suffix: Domain | None = None
         self.trouble = ""
 
     def holds(self, identifier: Identifier) -> bool:
@@ -151,8 +166,8 @@ class _Alignment:
         if identifier.domain == self._domain:
             return True
         strict = self._record.strict_spf if identifier.method == "spf" else self._record.strict_dkim
-        # nobody's mail is signed by a top-level domain, and two names below different ones have nothing in common
-        if strict or len(identifier.domain.labels) < 2 or identifier.domain.labels[-1] != self._domain.labels[-1]:
+        # two names below different top-level domains have nothing in common
+        if strict or identifier.domain.labels[-1] != self._domain.labels[-1]:
             return False
         try:
             if self.org_domain is None:
@@ -160,7 +175,11 @@ class _Alignment:
             # strangers are not asked: their broken DNS must not turn a fail into a temperror
             if not identifier.domain.is_within(self.org_domain):
                 return False
-            return walk(identifier.domain, self._resolve, self._limits).org_domain == self.org_domain
+            if walk(identifier.domain, self._resolve, self._limits).org_domain != self.org_domain:
+                return False
         except DnsTempError as error:
             self.trouble = self.trouble or str(error)
             return False
+        suffix = between(self._domain, identifier.domain, self.org_domain) if self._public_suffixes else None
+        self.public_suffix = self.public_suffix or suffix
+        return suffix is None

@@ -79,15 +79,15 @@ def _read(text: str) -> Record:
     rua, ruf = (_uris(tags.get(name, "")) for name in ("rua", "ruf"))
     asked = {name: _disposition(tags.get(name)) for name in ("p", "sp", "np")}
     # a policy that cannot be read, or a record without one, asks for nothing, and only counts if reports are wanted
-    proper = asked["p"] is not None and all(asked[name] for name in ("sp", "np") if name in tags)
-    if not proper:
+    valid = all(asked[name] for name in asked if name in tags)
+    if not valid or asked["p"] is None:
         asked = {"p": Disposition.NONE, "sp": None, "np": None}
     psd = tags.get("psd", "u").lower()
     return Record(
         asked["p"],
         asked["sp"],
         asked["np"],
-        usable=proper or bool(rua) or "p" not in tags,
+        usable=valid or bool(rua),
         psd=psd if psd in ("y", "n") else "u",
         testing=tags.get("t", "").lower() == "y",
         strict_dkim=tags.get("adkim", "").lower() == "s",

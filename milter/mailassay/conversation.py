@@ -19,7 +19,6 @@ from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
-MAX_REMOVED = 1000  # header fields of one message; what Postfix does for each grows with their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class Conversation:
         mail.octets += len(name) + len(value)
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
-            if name.lower() not in self._ours or len(mail.fields) > limits.header_fields + MAX_REMOVED:
+            if name.lower() not in self._ours or len(mail.fields) > limits.header_fields + limits.forged_fields:
                 return
             # what is not read is removed
             value = self.authserv_id.encode()
@@ -145,7 +144,7 @@ class Conversation:
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
-        if len(remove) > MAX_REMOVED:
+        if len(remove) > self._settings.policy.limits.forged_fields:
             # in every mode and from every client: delivered, it would bring forged results in
             reply = Reply(550, "5.7.1", "Too many forged header fields")
             return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))

@@ -135,6 +135,7 @@ _LIMITS = {
     "from_fields": (1, 100),
     "from_octets": (1000, 1_000_000),
     "from_domains": (1, 100),
+    "forged_fields": (100, 10_000),
     "signatures": (1, 100),
     "key_records": (1, 20),
     "key_bits": (4096, 16_384),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mailassay.config import ConfigError, Listen, LogFormat, LogLevel, Problem, Settings, load, load_policy
 from mailassay.config.document import MAX_OCTETS
 from mailassay.limits import Limits
-from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Policy, SpfActions, TagHeaders
+from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
 from mailassay.verdict import Action
 
 ROOT = Path(__file__).parent.parent
@@ -315,6 +315,11 @@ def test_aliases_cannot_multiply(folder: Path, depth: int) -> None:
             "iprev: {fail: hold, permerror: reject, temperror: tag}",
             Policy(iprev=IprevActions(Action.HOLD, Action.REJECT, Action.TAG)),
         ),
+        ("dmarc: {ambiguous_author: reject}", Policy(dmarc=DmarcActions(ambiguous_author=Action.REJECT))),
+        ("dmarc: {ambiguous_author: readings}", Policy(dmarc=DmarcActions(ambiguous_author=None))),
+        ("dmarc: {public_suffixes: false}", Policy(dmarc=DmarcActions(public_suffixes=False))),
+        ("dkim: {partial: align}", Policy(dkim=DkimRules(Partial.ALIGN))),
+        ("limits: {signatures: 20}", Policy(limits=Limits(signatures=20))),
         ("tag: {flag: X-Junk}", Policy(tag=TagHeaders(flag="X-Junk"))),
         ("tag: {verdict: X-Verdict}", Policy(tag=TagHeaders(verdict="X-Verdict"))),
         ("rules: []", Policy()),
@@ -345,6 +350,31 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
             3,
             "unknown key `dmarc.none`; the keys here are "
             "reject, quarantine, temperror, ambiguous_author, public_suffixes",
+        ),
+        (
+            "dmarc: {ambiguous_author: accept}",
+            1,
+            27,
+            "dmarc.ambiguous_author: expected readings | reject | hold | tag, found the text `accept`",
+        ),
+        (
+            "dmarc: {public_suffixes: maybe}",
+            1,
+            26,
+            "dmarc.public_suffixes: expected true | false, found the text `maybe`",
+        ),
+        ("dkim: {partial: pass}", 1, 17, "dkim.partial: expected ignore | align, found the text `pass`"),
+        (
+            "limits: {signatures: 0}",
+            1,
+            22,
+            "limits.signatures: expected a whole number from 1 to 100, found the number `0`",
+        ),
+        (
+            "limits:\n  spf_terms: 9",
+            2,
+            14,
+            "limits.spf_terms: expected a whole number from 10 to 100, found the number `9`",
         ),
         ("spf: {fail: drop}", 1, 13, f"spf.fail: expected {ALL}, found the text `drop`"),
         ("spf: {temperror: reject}", 1, 18, f"spf.temperror: expected {UNDECIDED}, found the text `reject`"),

@@ -8,7 +8,7 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
-from mailassay.policy import DmarcActions, Mode, Policy
+from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import ed25519_key
@@ -196,6 +196,52 @@ def test_what_is_added(policy, action, added):
     outcome = send(begin(ATTACKER, settings=replace(SETTINGS, policy=policy)))
     assert (outcome.verdict.action, names(outcome)) == (action, added)
     assert outcome.verdict.would in (action, Action.REJECT)
+
+
+@pytest.mark.parametrize(("partial", "result"), [(Partial.IGNORE, "fail"), (Partial.ALIGN, "pass")])
+def test_a_signature_that_leaves_the_end_of_the_body_open(partial, result):
+    """RFC 6376 section 8.2: what comes after l= anybody may have written."""
+    policy = Policy(dkim=DkimRules(partial))
+    message = KEY.sign(b"From: a@bank.example\r\n\r\nx\r\n", "bank.example", "ed", length=True)
+    field = message.partition(b"\r\nFrom")[0].partition(b":")[2]
+    conversation = begin(ATTACKER, settings=replace(SETTINGS, policy=policy))
+    conversation.mail_from("<>")
+    conversation.header(b"DKIM-Signature", field)
+    conversation.header(b"From", b" a@bank.example")
+    conversation.end_of_headers()
+    conversation.body(b"x\r\nand more\r\n")
+    evidence = conversation.end_of_message().evidence
+    assert [each.result for each in evidence.dkim] == ["pass"]
+    assert evidence.dmarc.result == result
+
+
+@pytest.mark.parametrize(
+    ("least", "author", "action", "rule"),
+    [
+        (None, "a@nobody.example, b@shop.example", Action.HOLD, "dmarc.quarantine"),
+        (None, "a@nobody.example, b@bank.example", Action.REJECT, "dmarc.reject"),
+        (None, "a@nobody.example, b@other.example", Action.ACCEPT, "default"),
+        (None, "nobody", Action.ACCEPT, "default"),
+        (Action.TAG, "nobody", Action.TAG, "dmarc.ambiguous_author"),
+        (Action.TAG, "a@nobody.example, b@bank.example", Action.REJECT, "dmarc.reject"),
+        (Action.REJECT, "a@nobody.example, b@shop.example", Action.REJECT, "dmarc.ambiguous_author"),
+        (Action.REJECT, "a@nobody.example", Action.ACCEPT, "default"),
+    ],
+)
+def test_an_ambiguous_author(least, author, action, rule):
+    policy = Policy(dmarc=DmarcActions(ambiguous_author=least))
+    verdict = send(begin(settings=replace(SETTINGS, policy=policy)), author=author).verdict
+    assert (verdict.action, verdict.rule) == (action, rule)
+
+
+@pytest.mark.parametrize(("public_suffixes", "result"), [(True, "fail"), (False, "pass")])
+def test_public_suffixes_are_a_net(public_suffixes, result):
+    """RFC 9989 section 11.8: a registry's record without psd=y makes no organization of its customers."""
+    source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"')
+    policy = Policy(dmarc=DmarcActions(public_suffixes=public_suffixes))
+    conversation = begin(ATTACKER, settings=replace(SETTINGS, policy=policy), source=source)
+    dmarc = send(conversation, "<eve@eve.co.uk>", "alice@bank.co.uk").evidence.dmarc
+    assert (dmarc.result, dmarc.public_suffix) == (result, None if result == "pass" else "co.uk")
 
 
 def test_the_body_is_read_no_further_than_needed():

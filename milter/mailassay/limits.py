@@ -11,8 +11,8 @@ class Limits:
 
     Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
     if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of one From field) and
-    ``from_domains`` (distinct author domains). ``forged_fields`` are those in our own name, which are removed; with more
-    of them a message is rejected in every mode: what is done for each costs the MTA more with their number.
+    ``from_domains`` (distinct author domains). ``forged_fields`` in our own name are removed; with more of them a
+    message is rejected in every mode, since what it costs the MTA to remove each grows with their number.
 
     DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
     key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.

@@ -124,6 +124,7 @@ def _tag(**given: str) -> TagHeaders:
 
 
 _DMARC = values.one_of(Action.REJECT, Action.HOLD, Action.TAG, Action.ACCEPT)
+_AMBIGUOUS = values.one_of(Action.REJECT, Action.HOLD, Action.TAG)
 _WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
 _FAILED = values.one_of(*Action)
 _UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
@@ -161,7 +162,7 @@ _POLICY = Map(
                 "reject": _DMARC,
                 "quarantine": _DMARC,
                 "temperror": _WAIT,
-                "ambiguous_author": values.or_word("readings", _DMARC),
+                "ambiguous_author": values.or_word("readings", _AMBIGUOUS),
                 "public_suffixes": values.boolean,
             },
         ),

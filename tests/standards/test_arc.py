@@ -67,19 +67,19 @@ def fields(message):
 
 
 def test_rfc8617_5_2_no_set_is_none():
-    """If there are none, the Chain Validation Status is "none"."""
+    """A message without ARC fields is none."""
     assert word(MESSAGE) is Result.NONE
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 50])
 def test_rfc8617_5_2_up_to_fifty_sets_pass(count):
-    """Every message signature and every seal holds."""
+    """Every message signature and every seal of up to fifty sets is verified."""
     found = check(several(count))
     assert (found.result, found.oldest_pass, len(found.sealers)) == (Result.PASS, 0, count)
 
 
 def test_rfc8617_5_2_more_than_fifty_sets_fail():
-    """The maximum number of sets is 50; a policy may have fewer."""
+    """More than 50 sets fail; a policy may allow fewer."""
     assert word(several(51)) is Result.FAIL
     assert word(several(3), limits=Limits(arc_sets=3)) is Result.PASS
     assert word(several(4), limits=Limits(arc_sets=3)) is Result.FAIL
@@ -87,7 +87,7 @@ def test_rfc8617_5_2_more_than_fifty_sets_fail():
 
 @pytest.mark.parametrize("keep", [0, 1, 2])
 def test_rfc8617_5_2_step_3a_exactly_one_of_each(keep):
-    """Each set MUST contain exactly one each of the three fields."""
+    """Each set has exactly one of each of the three fields."""
     lines, rest = fields(several(2))
     for missing in (keep, keep + 3):
         assert word(b"\r\n".join(lines[:missing] + lines[missing + 1 :]) + rest) is Result.FAIL
@@ -95,7 +95,7 @@ def test_rfc8617_5_2_step_3a_exactly_one_of_each(keep):
 
 
 def test_rfc8617_5_2_step_3b_no_gap():
-    """The instances MUST form a continuous sequence from 1."""
+    """The instances are a continuous sequence from 1."""
     lines, rest = fields(several(3))
     for gap in (0, 3, 6):
         found = word(b"\r\n".join(lines[:gap] + lines[gap + 3 :]) + rest)
@@ -112,7 +112,7 @@ def test_rfc8617_5_1_1_the_order_of_the_fields_does_not_matter():
 
 @pytest.mark.parametrize("number", [b"0", b"", b"-1", b"51", b"001", b"1 1", b"one", b"1.0", b"0x1"])
 def test_rfc8617_4_2_1_instances_that_are_none(number):
-    """1*2DIGIT, 1 to 50."""
+    """An instance is one or two digits, from 1 to 50; anything else fails."""
     for kind, value in (("results", RESULTS), ("message_signature", AMS), ("seal", SEAL)):
         assert word(one(**{kind: value.replace(b"{number}", number)})) is Result.FAIL
 
@@ -123,7 +123,8 @@ def test_rfc8617_4_2_1_instances_that_are_none(number):
     [(b"1", Result.PASS), (b"01", Result.PASS), (b"\r\n 1\t", Result.PASS), (b"(1)1", Result.FAIL)],
 )
 def test_rfc8617_4_2_1_instances_in_tag_lists(kind, number, expected):
-    """i= is a tag like the others, white space around its value, no comments, its place free."""
+    """In seals and message signatures i= is a tag like the others: white space around its value, no comments, any
+    place."""
     usual = {"message_signature": AMS, "seal": SEAL}[kind]
     assert word(one(**{kind: usual.replace(b"{number}", number)})) is expected
     last = usual.replace(b" i={number};", b"").replace(b"; b=", b"; i=" + number + b"; b=")
@@ -148,7 +149,7 @@ def test_rfc8617_4_2_1_instances_in_tag_lists(kind, number, expected):
     ],
 )
 def test_rfc8617_4_1_1_results_begin_with_their_instance(start, expected):
-    """instance [CFWS] ";", and a lower-case "i"; what follows is not looked at (section 3.4)."""
+    """ARC-Authentication-Results begins with its instance and ";", i in lower case; what follows is not looked at."""
     assert word(one(results=start + b" {domain}; spf=pass")) is expected
     assert word(one(results=start + b" this is no result at all \xff")) is expected
 
@@ -182,19 +183,19 @@ def test_rfc8617_5_2_a_failed_chain_stays_failed():
 
 
 def test_rfc8617_4_1_3_cv_is_missing():
-    """A seal without cv= says nothing that fits."""
+    """A seal without cv=, or with an empty one, fails the chain."""
     assert word(one(seal=SEAL.replace(b" cv={status};", b""))) is Result.FAIL
 
 
 def test_rfc8617_4_1_3_a_seal_has_no_h():
-    """h= MUST result in "fail", even an empty one."""
+    """A seal with h=, even an empty one, fails the chain."""
     for tag in (b"from", b""):
         assert word(one(seal=SEAL.replace(b" cv=", b" h=" + tag + b"; cv="))) is Result.FAIL
 
 
 @pytest.mark.parametrize("tag", [b"x=y", b"c=simple/simple", b"bh=AAAA", b"v=1", b"t=1700000000", b"z="])
 def test_rfc8617_4_1_3_other_tags_of_a_seal_are_ignored(tag):
-    """Only relaxed is used, whatever c= says; what is not defined is ignored."""
+    """Seals are canonicalized relaxed, whatever c= says; tags that are not defined are ignored."""
     assert word(one(seal=SEAL + b"; " + tag)) is Result.PASS
 
 
@@ -207,7 +208,7 @@ def test_rfc8617_4_1_3_other_tags_of_a_seal_are_ignored(tag):
     (b"s=arc", b"s=arc; t="), (b"s=arc", b"s=arc; t=x"),
 ])  # fmt: skip
 def test_rfc8617_5_2_a_signature_with_a_fault(kind, change):
-    """What DKIM refuses fails a chain."""
+    """Whatever makes DKIM refuse a signature fails a chain."""
     usual = {"message_signature": AMS, "seal": SEAL}[kind]
     assert word(one(**{kind: usual.replace(*change)})) is Result.FAIL
 
@@ -228,12 +229,12 @@ def test_rfc8617_5_2_a_signature_with_a_fault(kind, change):
     ],
 )
 def test_rfc8617_4_1_2_message_signatures(change, expected):
-    """As a DKIM-Signature, without v= and with another i=; MUST NOT cover an ARC-Seal."""
+    """A message signature is a DKIM-Signature without v= and with another i=; it must not cover an ARC-Seal."""
     assert word(one(message_signature=AMS.replace(*change))) is expected
 
 
 def test_rfc8617_5_1_1_every_octet_of_the_sets_is_sealed():
-    """A seal covers the results, message signatures and seals of all sets up to its own."""
+    """A seal covers the results, message signatures and seals of all sets up to its own, in order."""
     message = several(3)
     assert word(message) is Result.PASS
     for number in (b"1", b"2", b"3"):
@@ -247,7 +248,7 @@ def test_rfc8617_5_1_1_every_octet_of_the_sets_is_sealed():
 
 
 def test_rfc8617_5_2_step_4_and_5_oldest_pass():
-    """The newest message signature must hold; oldest-pass says down to which the older do, 0 for all."""
+    """The newest message signature must hold; oldest-pass says down to which the older ones do, 0 for all."""
     message = several(2)
     changed = message.replace(b"Hello", b"[list] Hello")
     assert word(changed) is Result.FAIL
@@ -260,14 +261,14 @@ def test_rfc8617_5_2_step_4_and_5_oldest_pass():
 
 
 def test_rfc8617_5_2_step_5_an_older_message_signature_that_cannot_be_read():
-    """It bounds oldest-pass, and does not affect the validity of the chain."""
+    """An older message signature that cannot be verified bounds oldest-pass and does not fail the chain."""
     first = one(message_signature=AMS.replace(b"a={algorithm}", b"a=unknown"))
     found = check(arc_set(first, 2, "two.example", ED))
     assert (found.result, found.oldest_pass) == (Result.PASS, 2)
 
 
 def test_rfc8617_5_2_step_6_every_seal():
-    """If any seal fails to validate, the chain does."""
+    """If any seal does not hold, the chain fails."""
     for number in (b"1", b"2", b"3"):
         message = several(3)
         changed = re.sub(rb"(ARC-Seal: i=%b;.* b=).{4}" % number, rb"\1AAAA", message)
@@ -277,13 +278,13 @@ def test_rfc8617_5_2_step_6_every_seal():
 
 @pytest.mark.parametrize("domain", ["revoked.example", "servfail.example", "slow.example", "nowhere.example"])
 def test_rfc8617_5_2_1_all_failures_are_permanent(domain):
-    """DNS failures included, of any seal and of the newest message signature."""
+    """A chain has no temporary errors: a key that cannot be had now fails it."""
     assert word(one(domain)) is Result.FAIL
     assert word(arc_set(one(domain), 2, "two.example", ED)) is Result.FAIL
 
 
 def test_rfc8617_4_1_2_any_key_that_dkim_has():
-    """RSA and Ed25519 (dkimpy knows no Ed25519 here), several records, different domains for the two signatures."""
+    """Keys as for DKIM: RSA and Ed25519, several records, different domains for the two signatures."""
     assert word(one("rsa.example", RSA)) is Result.PASS
     assert word(one("several.example")) is Result.PASS
     assert word(one("bücher.example")) is Result.PASS  # section 4.1.4
@@ -293,12 +294,12 @@ def test_rfc8617_4_1_2_any_key_that_dkim_has():
 
 
 def test_rfc6376_3_6_1_a_sealer_that_is_testing_seals_nothing():
-    """t=y: not treated differently from unsigned mail, so the chain is as good as none."""
+    """A sealer's key with t=y makes the chain as good as none: it fails."""
     assert word(one("testing.example")) is Result.FAIL
 
 
 def test_rfc6376_8_2_a_sealer_that_leaves_the_body_open():
-    """l= lets anybody append, and a chain that passes has no word for a part of a message."""
+    """A message signature with an l= that leaves octets open fails: a chain has no word for a part of a message."""
     message = one(message_signature=AMS.replace(b" h=from", b" l=7; h=from"))
     assert word(message + b"\r\n") is Result.PASS
     assert word(message + b"more\r\n") is Result.FAIL

@@ -73,23 +73,26 @@ def removed(*values, **facts):
      b"\r\n mx.receiver.example\r\n ; dmarc=pass"],
 )  # fmt: skip
 def test_rfc8601_5_what_claims_our_name_is_removed(value):
+    """A field under our authserv-id is removed, whatever comments, quotes, letter case or folding stand around it."""
     assert removed(value) == [1]
 
 
 @pytest.mark.parametrize("facts", [{"client": "192.0.2.250"}, {"login": "joe"}])
 def test_rfc8601_5_no_client_is_one_of_our_mtas(facts):
-    """Trusted clients are those whose mail is not judged: what they say in our name did not come from us either."""
+    """Nor do authenticated clients and trusted networks bring results in our name: what they say did not come from
+    us."""
     assert removed(b" mx.receiver.example; dmarc=pass", **facts) == [1]
 
 
 def test_rfc8601_5_a_name_is_compared_as_a_domain():
-    """RFC 8616 section 6: A-labels and U-labels are one name."""
+    """A-labels and U-labels are one authserv-id (RFC 8616 section 6)."""
     assert is_ours(" mx.BÜCHER.example; none".encode(), "mx.xn--bcher-kva.example")
     assert is_ours(b" mx.xn--bcher-kva.example; none", "mx.bücher.example")
 
 
 @pytest.mark.parametrize("value", [b" (mx.receiver.example; dmarc=pass", b' ";mx.receiver.example; dmarc=pass'])
 def test_rfc8601_5_what_cannot_be_parsed_and_looks_like_ours_is_removed(value):
+    """A field that cannot be parsed and holds our name is removed: somebody else may parse it."""
     assert removed(value) == [1]
 
 
@@ -99,11 +102,13 @@ def test_rfc8601_5_what_cannot_be_parsed_and_looks_like_ours_is_removed(value):
      b" other.example; spf=pass smtp.helo=mx.receiver.example"],
 )  # fmt: skip
 def test_rfc8601_5_other_peoples_fields_stay(value):
+    """A field under another authserv-id stays, even a name above or below ours, or one that mentions it."""
     assert removed(value) == []
 
 
 @pytest.mark.parametrize(("version", "known"), [(b"", True), (b" 1", True), (b" 2", False), (b" 0", False)])
 def test_rfc8601_5_a_version_that_is_not_known_is_removed(version, known):
+    """From untrusted clients a field of another version than 1 is removed, whoever's it is."""
     value = b" other.example%b; dmarc=pass" % version
     assert is_known_version(value) is known
     assert removed(value) == ([] if known else [1])
@@ -114,6 +119,7 @@ def test_rfc8601_5_a_version_that_is_not_known_is_removed(version, known):
 
 
 def test_rfc8601_4_one_field_of_our_own_on_top_of_all_others():
+    """One new field, above everything else; nothing is added to a field that is there."""
     found = outcome((NAME.encode(), b" other.example; none"), AUTHOR)
     assert [name for name, _ in found.add] == [NAME]
     assert found.remove == ()
@@ -129,6 +135,7 @@ def test_rfc8601_4_only_what_was_checked_is_said():
 
 
 def test_rfc8601_2_7_2_spf_speaks_of_one_identity():
+    """smtp.mailfrom, or smtp.helo for a null reverse-path, never both."""
     assert "spf=pass smtp.mailfrom=bank.example;" in written(AUTHOR)
     assert "smtp.helo" not in written(AUTHOR)
     null = written(AUTHOR, mail_from="<>")
@@ -138,6 +145,7 @@ def test_rfc8601_2_7_2_spf_speaks_of_one_identity():
 
 @pytest.mark.parametrize("mail_from", ["<alice@bank.example>", '<"al ice"@bank.example>', "<alice+x@other.example>"])
 def test_rfc8601_2_7_2_no_local_part_that_nobody_authenticated(mail_from):
+    """smtp.mailfrom is the domain alone."""
     assert "al" not in written(AUTHOR, mail_from=mail_from).partition("spf=")[2].partition(";")[0]
 
 
@@ -145,11 +153,13 @@ def test_rfc8601_2_7_2_no_local_part_that_nobody_authenticated(mail_from):
 
 
 def test_rfc8601_2_2_no_result_is_none():
+    """A field without results says "none"."""
     assert render(OURS, []) == "mx.receiver.example; none"
 
 
 @pytest.mark.parametrize("mark", list('()<>@,;:\\"/[]?= '))
 def test_rfc8601_2_2_a_value_with_a_special_is_quoted(mark):
+    """A value with any of the tspecials, or a space, is a quoted-string, its quotes and backslashes escaped."""
     escaped = re.sub(r'(["\\])', r"\\\1", mark)
     clause = Resinfo("dkim", Result.PASS, (("header", "s", f"a{mark}b"),))
     assert render(OURS, [clause]).endswith(f'header.s="a{escaped}b"')
@@ -157,6 +167,7 @@ def test_rfc8601_2_2_a_value_with_a_special_is_quoted(mark):
 
 @pytest.mark.parametrize("mark", ["\r", "\n", "\0", "\r\n", "\x7f", "\x1b", "\u2028", "\ud800"])
 def test_rfc8601_2_2_what_ends_a_line_is_dropped(mark):
+    """Control characters, line ends of any kind and lone surrogates are dropped from a value."""
     clause = Resinfo("dkim", Result.PASS, (("header", "s", f"a{mark}b"),), reason=f"a{mark}b")
     assert render(OURS, [clause], utf8=True).endswith(" dkim=pass reason=ab header.s=ab")
 
@@ -170,6 +181,7 @@ ATTACK = 'x"; dmarc=pass (y) z=\\'
      {"mail_from": f"<{ATTACK}@b.example>"}],
 )  # fmt: skip
 def test_rfc8601_2_2_what_a_sender_wrote_stays_in_its_quotes(facts):
+    """HELO, MAIL FROM and the tags of a signature add no method, result, property or comment."""
     signature = f' v=1; a={ATTACK}; d={ATTACK}; s="; dmarc=pass; i=@"; dmarc=pass; h=from; bh=AA==; b=";dmarc=pass("'
     (name, text), *_ = outcome(
         (b"From", b" eve@evil.example"), (b"DKIM-Signature", signature.encode()), client="198.51.100.66", **facts
@@ -188,6 +200,7 @@ def test_rfc8601_2_2_what_a_sender_wrote_stays_in_its_quotes(facts):
 
 
 def test_rfc8601_2_2_a_comment_is_a_host_name_that_dns_confirmed():
+    """The only comment is the client's name, where it leads back to the client's address."""
     assert "iprev=pass policy.iprev=192.0.2.1 (mail.bank.example);" in written(AUTHOR)
     others = outcome((b"From", b" x@open.example"), client="198.51.100.66", mail_from="<>", helo="(comment)").add
     assert re.search(r'smtp\.helo="\(comment\)"', others[0][1])
@@ -230,7 +243,8 @@ MESSAGES = [
 
 @pytest.mark.parametrize(("fields", "facts"), MESSAGES)
 def test_rfc8601_2_7_methods_and_results_that_are_registered(fields, facts):
-    """RFC 8601 section 2.7, RFC 8617 section 10.1 for arc, RFC 9989 section 9.2 for dmarc."""
+    """Methods, result words and property types are the registered ones (RFC 8617 section 10.1, RFC 9989 section
+    9.2)."""
     found = outcome(*fields, **facts)
     assert found.evidence
     text = re.sub(r'"(\\.|[^"\\])*"', '""', render_of(found))
@@ -252,6 +266,7 @@ def render_of(found):
 
 
 def test_rfc8601_4_2_what_is_not_wanted_is_refused_and_not_sent_back():
+    """What the policy does not want is refused in the SMTP session, never bounced later."""
     found = outcome((b"From", b" alice@bank.example"), client="198.51.100.66", mail_from="<eve@evil.example>")
     assert found.verdict.action is Action.REJECT
     assert found.verdict.reply.code == 550
@@ -275,11 +290,13 @@ def client(served):
 
 
 def test_postfix_index_0_is_above_its_own_received(client):
+    """Our field goes to index 0, which is above Postfix's own Received."""
     answer = client.message(b"<alice@bank.example>", [AUTHOR])
     assert [(kind, index) for kind, index, _, _ in answer.changes] == [("insert", 0)]
 
 
 def test_postfix_numbers_move_up_with_every_removal(client):
+    """Fields of one name are removed from the last to the first, since the numbers move up."""
     forged = (b"Authentication-Results", b" mx.receiver.example; none")
     answer = client.message(b"<alice@bank.example>", [forged, AUTHOR, forged, forged])
     numbers = [index for kind, index, name, _ in answer.changes if kind == "change" and name == NAME.encode()]
@@ -287,12 +304,14 @@ def test_postfix_numbers_move_up_with_every_removal(client):
 
 
 def test_postfix_gives_names_as_they_were_written(client):
+    """A field's name is compared in any letter case."""
     fields = [(name, b" mx.receiver.example; none") for name in (b"AUTHENTICATION-results", b"authentication-Results")]
     answer = client.message(b"<alice@bank.example>", [*fields, AUTHOR])
     assert [value for _, value in answer.apply([*fields, AUTHOR])][1:] == [AUTHOR[1]]
 
 
 def test_postfix_j_is_our_name_where_none_is_set(tmp_path):
+    """The macro j, Postfix's own name, is the authserv-id where none is configured."""
     with DnsServer(ZONE) as dns, Serve(tmp_path, dns, authserv_id=None) as serve, MilterClient(serve.socket) as client:
         client.connect("192.0.2.1", macros={"j": "mx.other.example"})
         answer = client.message(b"<alice@bank.example>", [AUTHOR])
@@ -300,12 +319,13 @@ def test_postfix_j_is_our_name_where_none_is_set(tmp_path):
 
 
 def test_postfix_i_is_known_at_the_end(client, served):
+    """The queue id, macro i, is in the log line: it is known at the end of the message, not before."""
     client.message(b"<alice@bank.example>", [AUTHOR], queue_id="4QUEUEID")
     assert served.entry("4QUEUEID")["dmarc"] == "pass"
 
 
 def test_postfix_is_asked_for_the_macros_that_are_used(client):
-    """Its own lists are the operator's to shorten."""
+    """The macros that are used are asked for: Postfix's own lists are the operator's to shorten."""
     asked, at = {}, 0
     while at < len(client.macros_asked):
         (stage,) = struct.unpack("!I", client.macros_asked[at : at + 4])
@@ -320,12 +340,12 @@ def test_postfix_is_asked_for_the_macros_that_are_used(client):
 
 @pytest.mark.parametrize("login", ["", "joe"])
 def test_postfix_is_never_told_accept(client, login):
-    """It would keep that for the next message. The client here takes no other answer before the last."""
+    """No event is answered ACCEPT, which Postfix would keep for the next message and hide from later milters."""
     assert client.message(b"<alice@bank.example>", [AUTHOR], login=login).verdict == "continue"
 
 
 def test_postfix_gives_the_space_after_the_colon_where_asked(client):
-    """c=simple hashes it."""
+    """The space after the colon is asked for: simple canonicalization hashes it."""
     message = ed25519_key().sign(
         b"From:  alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed", canonicalize=(b"simple", b"simple")
     )
@@ -336,6 +356,7 @@ def test_postfix_gives_the_space_after_the_colon_where_asked(client):
 
 
 def test_postfix_holds_what_is_quarantined_and_is_told_continue(client):
+    """What is held is quarantined first, then answered with CONTINUE."""
     answer = client.message(b"<eve@evil.example>", [(b"From", b" a@shop.example")])
     assert answer.quarantine
     assert answer.verdict == "continue"

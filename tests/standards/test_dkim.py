@@ -129,7 +129,7 @@ def test_rfc6376_3_2_tag_list_grammar(value, expected):
 
 
 def test_rfc6376_3_2_tag_names_are_case_sensitive():
-    """Tags MUST be interpreted in a case-sensitive manner, and so are values where nothing else is said."""
+    """Tag names are case-sensitive, and so are values where nothing else is said."""
     for name in (b"v", b"a", b"b", b"bh", b"d", b"h", b"s"):
         message = written(MESSAGE).replace(b" " + name + b"=", b" " + name.upper() + b"=", 1)
         assert result(message) is PERMERROR
@@ -140,13 +140,13 @@ def test_rfc6376_3_2_tag_names_are_case_sensitive():
 
 @pytest.mark.parametrize("tag", [b"v=1", b"d=example.com", b"r=x; r=x", b"b=", b"b=AAAA", b"bh=AAAA", b"z=; z="])
 def test_rfc6376_3_2_a_duplicate_tag_invalidates_the_list(tag):
-    """If a tag name occurs more than once, the entire tag-list is invalid."""
+    """A tag that stands twice invalidates the whole list: permerror."""
     assert result(written(MESSAGE, TAGS + b"; " + tag)) is PERMERROR
 
 
 @pytest.mark.parametrize("name", [b"v", b"a", b"b", b"bh", b"c", b"d", b"h", b"i", b"l", b"q", b"s", b"t", b"x"])
 def test_rfc6376_3_2_an_empty_value_is_not_an_absent_tag(name):
-    """Tags with an empty value are there; none of those that are known may be empty."""
+    """A tag with an empty value is there; none of the known ones may be empty."""
     assert result(written(MESSAGE, with_tag(name, b""))) is PERMERROR
 
 
@@ -155,18 +155,18 @@ def test_rfc6376_3_2_an_empty_value_is_not_an_absent_tag(name):
 
 @pytest.mark.parametrize("name", [b"v", b"a", b"b", b"bh", b"d", b"h", b"s"])
 def test_rfc6376_6_1_1_a_required_tag_is_missing(name):
-    """PERMFAIL (signature missing required tag)."""
+    """A signature without v=, a=, b=, bh=, d=, h= or s= is permerror."""
     assert result(written(MESSAGE, with_tag(name, None))) is PERMERROR
 
 
 @pytest.mark.parametrize("version", [b"2", b"0", b"01", b"1.0", b"1 1", b"DKIM1"])
 def test_rfc6376_6_1_1_incompatible_version(version):
-    """PERMFAIL (incompatible version)."""
+    """Any other version than exactly 1 is permerror."""
     assert result(written(MESSAGE, with_tag(b"v", version))) is PERMERROR
 
 
 def test_rfc6376_6_1_1_from_is_not_signed():
-    """PERMFAIL (From field not signed), however right the signature is."""
+    """A signature whose h= lacks From is permerror, however right it is."""
     message = written(MESSAGE, with_tag(b"h", b"to:subject"), covered=[b"to", b"subject"])
     assert result(message) is PERMERROR
     assert dkimpy.verify(message, dnsfunc=answer(RSA))
@@ -227,7 +227,7 @@ CANONICAL = canonical_body(b"Hello  world \r\n\r\n", relaxed=True)
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_l_is_at_most_the_canonical_body(value, length, expected):
-    """l= is 1*76DIGIT, counts canonical octets, and MUST NOT exceed the body."""
+    """l= is up to 76 digits, counts canonical octets, and is permerror where it exceeds the body."""
     assert len(CANONICAL) == 13
     assert result(written(MESSAGE, with_tag(b"l", value), length=length)) is expected
 
@@ -244,7 +244,7 @@ def test_rfc6376_3_5_l_is_at_most_the_canonical_body(value, length, expected):
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_q_is_a_list(value, expected):
-    """Unrecognized query methods are ignored; dns/txt is the one there is."""
+    """Unknown query methods in q= are ignored; dns/txt must be among them."""
     assert result(written(MESSAGE, with_tag(b"q", value))) is expected
 
 
@@ -296,7 +296,7 @@ def test_rfc6376_3_5_i_is_quoted_printable_and_within_d(value, identity):
     ],
 )
 def test_rfc6376_6_1_1_i_is_outside_of_d_or_no_identity(value):
-    """PERMFAIL (domain mismatch), and PERMFAIL (signature syntax error)."""
+    """An i= outside of d=, or one that is no identity, is permerror."""
     assert result(written(MESSAGE, with_tag(b"i", value))) is PERMERROR
 
 
@@ -323,7 +323,7 @@ def test_rfc6376_6_1_1_i_is_outside_of_d_or_no_identity(value):
     ],
 )
 def test_rfc6376_3_5_d_and_s_are_names(domain, selector):
-    """Both are names of the DNS; d= has at least two labels, so no top-level domain signs (6.1.1)."""
+    """d= and s= are names of the DNS; d= has at least two labels, so no top-level domain signs (section 6.1.1)."""
     value = with_tag(b"d", domain).replace(b"s=sel", b"s=" + selector)
     zone = "\n".join(f'{name} TXT "{RSA.record}"' for name in ("sel._domainkey.com", "*.example.com", "*.example"))
     assert result(written(MESSAGE, value), zone=zone) is PERMERROR
@@ -347,7 +347,8 @@ def test_rfc6376_3_5_d_and_s_are_names(domain, selector):
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_t_and_x(tags, expected):
-    """A signature from the future or past its x=, some clock skew allowed for; x= MUST be greater than t=."""
+    """A signature from the future or past its x= is permerror, with a clock tolerance that the policy sets; so is x=
+    before t=."""
     value = TAGS + b"".join(b"; %b=%b" % (name, str(number).encode()) for name, number in tags.items())
     assert result(written(MESSAGE, value)) is expected
 
@@ -367,7 +368,7 @@ def test_rfc6376_3_5_t_and_x(tags, expected):
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_h_is_a_list_of_field_names(value, expected):
-    """Names of fields, at least one, white space around the colons; one that is absent adds nothing."""
+    """h= holds names of fields, at least one, white space around the colons; one that is absent adds nothing."""
     assert result(written(MESSAGE, with_tag(b"h", value))) is expected
 
 
@@ -401,7 +402,7 @@ def c(relaxed):
 
 @given(subject=field_values, body=bodies, relaxed=either, places=st.lists(st.integers(0, 60), max_size=5))
 def test_rfc6376_3_4_canonicalization_as_the_text_has_it(subject, body, relaxed, places):
-    """Any octets, the body in any chunks: what we hash is what the text says, read plainly."""
+    """Any octets, the body in any chunks: what is hashed is what a plain reading of the text gives."""
     message = MESSAGE.partition(b"Subject: hi")[0] + b"sUBJECT:" + subject + b"\r\n\r\n"
     signed = written(message + body, with_tag(b"c", c(relaxed)), ED, relaxed=relaxed)
     fields = re.split(rb"\r\n(?![ \t])", signed[: len(signed) - len(body) - 4])
@@ -422,7 +423,7 @@ def dkim_headers(fields):
 
 
 def test_rfc6376_3_4_5_examples():
-    """The examples of the text."""
+    """The examples of the text come out as printed."""
     fields = [(b"A", b" X"), (b"B ", b" Y\t\r\n\tZ  ")]
     body = b" C \r\nD \t E\r\n\r\n\r\n"
     assert [canonical_field(*each, relaxed=True) for each in fields] == [b"a:X\r\n", b"b:Y Z\r\n"]
@@ -435,7 +436,7 @@ def test_rfc6376_3_4_5_examples():
 
 @pytest.mark.parametrize("octet", [b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xa0", b"\0"])
 def test_rfc6376_2_8_white_space_is_space_and_tab(octet):
-    """What other texts take for white space stays, at the ends too (dkimpy strips it)."""
+    """White space is space and tab; what else some take for it stays, at the ends too."""
     message = MESSAGE.replace(b" hi", b" hi" + octet)
     assert result(written(message)) is PASS
     assert result(written(message).replace(b" hi" + octet, b" hi")) is FAIL
@@ -528,7 +529,7 @@ def test_rfc6376_8_15_a_second_field_above_the_signed_one(name):
 
 
 def test_rfc6376_5_4_2_a_second_field_that_is_signed():
-    """What the signer saw and signed is verified as signed, twice From included; DMARC has its own word on that."""
+    """What the signer saw and signed twice is verified as signed, From included; DMARC has its own word on that."""
     message = b"From: carol@example.com\r\n" + MESSAGE
     value = with_tag(b"h", b"from:from:to:subject")
     signed = written(message, value, covered=[b"from", b"from", b"to", b"subject"])
@@ -538,13 +539,13 @@ def test_rfc6376_5_4_2_a_second_field_that_is_signed():
 
 
 def test_rfc6376_6_1_3_field_names_match_in_any_case():
-    """Comparisons of h= with the fields MUST be case-insensitive."""
+    """The names in h= match fields in any letter case."""
     message = MESSAGE.replace(b"Subject", b"sUBJECT").replace(b"From", b"FROM")
     assert result(written(message, with_tag(b"h", b"fROM:To:SUBJECT"))) is PASS
 
 
 def test_rfc5322_4_5_a_blank_before_the_colon():
-    """Obsolete fields have blanks there: Postfix drops them, relaxed is made not to mind (dkimpy raises)."""
+    """A blank before the colon belongs to no name: relaxed does not mind it, simple cannot, since Postfix drops it."""
     signed = written(MESSAGE).replace(b"Subject:", b"Subject :")
     assert result(signed) is PASS
 
@@ -604,12 +605,13 @@ def test_rfc5322_4_5_a_blank_before_the_colon():
     ],
 )  # fmt: skip
 def test_rfc6376_3_6_1_key_records(record, expected):
-    """v= first if at all, p= there and not revoked, k=, h= and s= fit; unknown tags and g= ignored."""
+    """In a key record v= stands first if at all, p= is there and not revoked, k=, h= and s= fit; unknown tags and g=
+    are ignored."""
     assert result(written(MESSAGE), record) is expected
 
 
 def test_rfc6376_3_6_1_flag_s():
-    """t=s: no i= below d=; the same domain in other letters is the same."""
+    """t=s of a key forbids an i= below d=; the same domain in other letters is the same."""
     strict = RSA.record + "; t=s"
     for identity, expected in [
         (None, PASS), (b"a@EXAMPLE.com", PASS), (b"a@sub.example.com", PERMERROR)
@@ -618,7 +620,7 @@ def test_rfc6376_3_6_1_flag_s():
 
 
 def test_rfc6376_3_6_1_flag_y():
-    """t=y: reported as it verifies, and never treated differently from unsigned mail."""
+    """t=y of a key: reported as it verifies, and for DMARC as good as unsigned."""
     (found,) = results(written(MESSAGE), RSA.record + "; t=y")
     assert (found.result, found.testing) == (PASS, True)
     record = f'test._domainkey.example.com TXT "{RSA.record}; t=y:s"'
@@ -644,12 +646,12 @@ def test_rfc6376_3_6_1_flag_y():
     ],
 )  # fmt: skip
 def test_rfc6376_6_1_2_several_records(records, expected):
-    """Undefined which one is returned: each is tried, and those that are no key are ignored."""
+    """Of several records at a selector a few are tried in turn, and those that are no key are passed over."""
     assert result(written(MESSAGE), *records) is expected
 
 
 def test_rfc6376_6_1_2_no_key_and_no_answer():
-    """No record is permanent, no answer is temporary, and neither is a failed verification."""
+    """No key record is permerror, no answer is temperror; neither is fail."""
     signed = written(MESSAGE, with_tag(b"s", b"none"))
     assert result(signed) is PERMERROR
     assert result(signed, zone='none._domainkey.example.com MX "10 mx.example.com"') is PERMERROR
@@ -661,7 +663,7 @@ def test_rfc6376_6_1_2_no_key_and_no_answer():
 
 
 def test_rfc6376_3_6_1_both_forms_of_an_rsa_key():
-    """An RSAPublicKey, as the text has it, or the SubjectPublicKeyInfo that everybody publishes."""
+    """p= is an RSAPublicKey, as the text has it, or the SubjectPublicKeyInfo that everybody publishes."""
     public = load_der_public_key(base64.b64decode(RSA.material))
     for form in (PublicFormat.PKCS1, PublicFormat.SubjectPublicKeyInfo):
         material = base64.b64encode(public.public_bytes(Encoding.DER, form)).decode()
@@ -672,7 +674,7 @@ def test_rfc6376_3_6_1_both_forms_of_an_rsa_key():
 
 
 def test_rfc8301_3_1_rsa_sha1_is_dead():
-    """rsa-sha1 MUST NOT be used for verifying (dkimpy does)."""
+    """rsa-sha1 is permerror."""
     signed = dkimpy.sign(MESSAGE, b"sel", b"example.com", RSA.private, signature_algorithm=b"rsa-sha1") + MESSAGE
     assert dkimpy.verify(signed, dnsfunc=answer(RSA))
     assert result(signed) is PERMERROR
@@ -683,7 +685,7 @@ def test_rfc8301_3_1_rsa_sha1_is_dead():
     [(512, PERMERROR), (1023, PERMERROR), (1024, PASS), (4096, PASS), (8192, PASS), (8193, PERMERROR)],
 )
 def test_rfc8301_3_2_key_sizes(bits, expected):
-    """Below 1024 bits never valid, 1024 to 4096 always accepted; ours has an upper limit of its own."""
+    """RSA keys below 1024 bits are permerror, 1024 to 4096 are always accepted; the upper limit is the policy's."""
     material = der(bits, 65537)
     if expected is PERMERROR:
         (found,) = results(written(MESSAGE), f"p={material}")
@@ -696,7 +698,7 @@ def test_rfc8301_3_2_key_sizes(bits, expected):
 
 @pytest.mark.parametrize("bits", [1024, 3072, 4096])
 def test_rfc8301_3_2_signatures_by_keys_of_many_sizes(bits):
-    """A real signature of each."""
+    """A real signature by a key of each size is verified."""
     key = rsa_key(bits)
     assert result(written(MESSAGE, key=key), key.record) is PASS
 
@@ -706,7 +708,7 @@ def test_rfc8301_3_2_signatures_by_keys_of_many_sizes(bits):
     [(1, False), (2, False), (3, True), (4, False), (65537, True), ((1 << 64) - 1, True), ((1 << 64) + 1, False)],
 )
 def test_rfc8017_3_1_exponents(exponent, usable):
-    """Odd and at least 3; not so long that it costs, as OpenSSL has it for keys over 3072 bits."""
+    """RSA exponents are odd, at least 3, and of at most 64 bits, so that a key cannot cost what it likes."""
     record = f"p={der(2048, exponent)}"
     if usable:
         assert keys.parse(record).bits == 2048
@@ -732,7 +734,7 @@ def test_rfc8017_3_1_exponents(exponent, usable):
     ],
 )
 def test_rfc6376_6_1_2_a_key_of_another_kind(material):
-    """PERMFAIL (inappropriate key algorithm), without a word from the library that reads keys."""
+    """A key that is not of the type named by a= is permerror."""
     assert result(written(MESSAGE), f"v=DKIM1; p={material}") is PERMERROR
 
 
@@ -753,7 +755,7 @@ def der(bits, exponent):
 
 
 def test_rfc8463_3_ed25519():
-    """ed25519-sha256 MUST be verified: Ed25519 over the SHA-256, 32 octets of p=."""
+    """ed25519-sha256 is verified: Ed25519 over the SHA-256, p= of 32 octets."""
     signed = written(MESSAGE, with_tag(b"a", b"ed25519-sha256"), ED)
     assert result(signed, ED.record) is PASS
     assert result(signed.replace(b"hi", b"ho"), ED.record) is FAIL
@@ -764,7 +766,7 @@ def test_rfc8463_3_ed25519():
 
 
 def test_rfc8463_a_1_example():
-    """The message and keys of the RFC's appendix."""
+    """The message and keys of the appendix pass."""
     record = "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
     message = b"\r\n".join(
         b"""\
@@ -810,21 +812,22 @@ def test_rfc6376_6_1_every_signature_is_evaluated():
 
 @pytest.mark.parametrize("change", [(b"Hello", b"Howdy"), (b"bh=", b"bh=!"), (b"v=1", b"v=2"), (b"s=sel", b"s=no")])
 def test_rfc6376_6_1_a_bad_signature_is_no_signature(change):
-    """A message is not treated worse for a bad signature; MUST NOT be 4xx for a failed one (6.3)."""
+    """A bad signature makes no message worse than none does, and is never a 4xx (section 6.3)."""
     unprotected = 'example.com TXT "v=spf1 -all"'
     message = written(MESSAGE).replace(b"alice@example.com", b"alice@other.example").replace(*change)
     assert converse(message, unprotected).verdict.action is Action.ACCEPT
 
 
 def test_rfc6376_6_1_1_a_top_level_domain_aligns_with_nobody():
-    """A signature of a registry's name is ignored."""
+    """A signature of a top-level domain is permerror and aligns with nobody."""
     message = written(MESSAGE, with_tag(b"d", b"com"))
     outcome = converse(message, f'sel._domainkey.com TXT "{RSA.record}"')
     assert outcome.verdict.action is Action.REJECT
 
 
 def test_rfc6376_8_2_what_l_leaves_open():
-    """l= lets anybody append: said, and by default no ground for DMARC; a policy key has it otherwise."""
+    """A body that goes on beyond l= is said in the field, and by default the signature is no ground for DMARC;
+    `dkim.partial` is the policy key."""
     signed = written(MESSAGE, with_tag(b"l", b"5"), length=5)
     (found,) = results(signed)
     assert (found.result, found.partial) == (PASS, True)
@@ -846,7 +849,7 @@ def test_rfc6376_8_2_what_l_leaves_open():
 
 
 def test_rfc8616_5_u_labels_in_d_s_and_i():
-    """A-labels are looked up and compared, the octets are hashed as they are (dkimpy asks for U-labels)."""
+    """d=, s= and i= may hold U-labels: A-labels are looked up and compared, the octets are hashed as they are."""
     zone = f'xn--wei-7ka._domainkey.xn--bcher-kva.example TXT "{RSA.record}; t=s"'
     value = with_tag(b"d", "bücher.example".encode()).replace(b"s=sel", "s=weiß".encode())
     value += "; i=ä@BÜCHER.example".encode()
@@ -855,7 +858,7 @@ def test_rfc8616_5_u_labels_in_d_s_and_i():
 
 
 def test_rfc8616_5_a_labels_and_u_labels_are_one_domain():
-    """d= in A-labels, i= in U-labels, and the other way round."""
+    """d= in A-labels and i= in U-labels, or the other way round, are one domain."""
     zone = f'sel._domainkey.xn--bcher-kva.example TXT "{RSA.record}; t=s"'
     a_label, u_label = "xn--bcher-kva.example", "bücher.example"
     for domain, identity in [(u_label, f"@{a_label}"), (a_label, f"a@{u_label}")]:
@@ -865,7 +868,7 @@ def test_rfc8616_5_a_labels_and_u_labels_are_one_domain():
 
 
 def test_rfc8601_2_7_1_what_is_written():
-    """header.d, header.i, header.s, header.a and header.b, each quoted where it must be."""
+    """header.d, header.i, header.s, header.a and header.b are written, each quoted where it must be."""
     outcome = converse(written(MESSAGE, with_tag(b"i", b"=22a=3Bdmarc=3Dpass=22@example.com")))
     ((_, value),) = outcome.add
     clause = value.replace("\n", "")
@@ -880,14 +883,14 @@ def test_rfc8601_2_7_1_what_is_written():
 
 
 def test_rfc6008_4_header_b_tells_signatures_apart():
-    """Eight characters at least, as many as it takes."""
+    """header.b has eight characters of b= or more, as many as tell the signatures apart."""
     names = [dkim.Dkim(PASS, b_text=text) for text in ("abcdefgh1", "abcdefgh2", "zzzzzzzzzz")]
     shown = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(names)]
     assert shown == ["abcdefgh1", "abcdefgh2", "zzzzzzzz"]
 
 
 def test_rfc6376_3_7_the_octets_as_received():
-    """Simple needs every octet as it was, the blank after the colon and folding included, and so do we keep them."""
+    """Every octet is kept as received, the blank after the colon and the folding included."""
     message = MESSAGE.replace(b"Subject: hi", b"SuBJect:hi\r\n\t there ")
     value = with_tag(b"c", b"simple/simple")
     signed = written(message, value, relaxed=(False, False))
@@ -904,8 +907,8 @@ lines = st.lists(st.text(st.sampled_from("ab  \t.Ä"), max_size=6).map(str.encod
 
 
 @given(subject=subjects, body=lines, relaxed=either, key=st.sampled_from([RSA, ED]), change=st.integers(0, 400))
-def test_the_same_as_dkimpy(subject, body, relaxed, key, change):
-    """Signed by dkimpy, perhaps changed in one octet: both say the same, except where dkimpy is known to be laxer."""
+def test_rfc6376_6_1_3_the_same_as_dkimpy(subject, body, relaxed, key, change):
+    """What dkimpy signs, changed or not, gets dkimpy's answer, except where dkimpy is known to be laxer."""
     message = b"From: alice@example.com\r\nSubject:" + subject + b"\r\n\r\n" + b"".join(line + b"\r\n" for line in body)
     forms = tuple(b"relaxed" if each else b"simple" for each in relaxed)
     signed = key.sign(message, "example.com", headers=[b"from", b"subject"], canonicalize=forms)

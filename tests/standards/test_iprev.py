@@ -33,33 +33,33 @@ def field(zone, client):
 
 @pytest.mark.parametrize("other", ["", "mail.example.com A 203.0.113.1", f"{REVERSE} PTR other.example"])
 def test_rfc8601_3_a_name_that_leads_back_is_pass(other):
-    """One of the names of the address has, among its addresses, that address."""
+    """pass: one of the names of the address has that address."""
     assert check(f"{REVERSE} PTR mail.example.com\nmail.example.com A 192.0.2.1\n{other}").result == "pass"
 
 
 @pytest.mark.parametrize(("client", "word"), [(CLIENT, "fail"), (CLIENT6, "pass")])
 def test_rfc8601_3_the_address_lookup_is_of_the_clients_kind(client, word):
-    """A for an IPv4 client, AAAA for an IPv6 client."""
+    """The names are asked for A for an IPv4 client, AAAA for an IPv6 client."""
     zone = f"{REVERSE} PTR mail.example.com\n{REVERSE6} PTR mail.example.com\nmail.example.com AAAA 2001:db8::1"
     assert check(zone, client).result == word
 
 
 @pytest.mark.parametrize("forward", ["mail.example.com A 203.0.113.1", "mail.example.com -", ""])
 def test_rfc8601_2_7_3_names_that_do_not_lead_back_are_fail(forward):
-    """There are names, and none has the address: other addresses, none, or no such name."""
+    """fail: there are names, and none has the address: other addresses, none, or no such name."""
     assert check(f"{REVERSE} PTR mail.example.com\n{forward}").result == "fail"
 
 
 @pytest.mark.parametrize("reverse", ["", f"{REVERSE} -"])
 def test_rfc8601_2_7_3_no_name_is_permerror(reverse):
-    """An address without PTR records is permerror."""
+    """permerror: the address has no PTR record."""
     assert check(reverse).result == "permerror"
 
 
 @pytest.mark.parametrize("trouble", ["!", "?"])
 @pytest.mark.parametrize("zone", [f"{REVERSE} PTR {{}}", f"{REVERSE} PTR mail.example.com\nmail.example.com A {{}}"])
 def test_rfc8601_2_7_3_a_lookup_that_fails_is_temperror(zone, trouble):
-    """SERVFAIL or silence, for the address or its name."""
+    """temperror: SERVFAIL or silence, for the address or its name."""
     assert check(zone.format(trouble)).result == "temperror"
 
 

@@ -67,7 +67,7 @@ def test_rfc7208_2_3_the_helo_identity_is_checked_for_itself():
 
 @pytest.mark.parametrize("helo", ["[192.0.2.1]", "[IPv6:2001:db8::1]", "localhost", ""])
 def test_rfc7208_2_3_a_helo_that_is_no_domain_name_is_none(helo):
-    """An address literal or a name of one label cannot be checked."""
+    """A HELO name that is an address literal or has one label is none."""
     assert spf.check_helo(ip_address(CLIENT), helo, Listening("")).result == "none"
 
 
@@ -152,12 +152,12 @@ def test_rfc7208_3_3_character_strings_are_joined_without_space():
     ],
 )
 def test_rfc7208_4_5_record_selection(texts, word):
-    """The version stands first, ends with a space or the record, in any case; none is none, two are permerror."""
+    """v=spf1 stands first, ends with a space or the record, in any case; no record is none, two are permerror."""
     assert check("\n".join(f"example.com TXT {text}" for text in texts)).result == word
 
 
 def test_rfc7208_4_5_the_version_does_not_end_with_a_line():
-    """A line feed is no space and no end."""
+    """A line feed after the version is no space and no end: no record."""
     assert check('{"example.com": {"TXT": ["v=spf1\\n", "v=spf1 -all"]}}').result == "fail"
 
 
@@ -402,25 +402,25 @@ def test_rfc7208_8_2_neutral_is_treated_as_none():
     ],
 )
 def test_rfc7208_5_2_include(record, word):
-    """pass matches; fail, softfail and neutral do not; temperror stays; permerror and none are permerror."""
+    """include: pass matches; fail, softfail and neutral do not; temperror stays; permerror and none are permerror."""
     assert result("include:other.example ~all", f"other.example {record}") == word
 
 
 def test_rfc7208_5_2_an_included_pass_has_the_qualifier_of_the_include():
-    """A match counts with the qualifier in front of include."""
+    """include: a match counts with the qualifier in front of it."""
     assert result("-include:other.example +all", 'other.example TXT "v=spf1 +all"') == "fail"
 
 
 @pytest.mark.parametrize("term", ["include:%{d1} +all", "redirect=%{d1}", "include:%{l}..example +all"])
-def test_rfc7208_5_2_6_1_a_malformed_target_has_no_record(term):
-    """check_host() of a malformed domain or one label is none, which here is permerror, without a question."""
+def test_rfc7208_5_2_a_malformed_target_has_no_record(term):
+    """include, redirect: a malformed target or one label is permerror, without a question."""
     listening = Listening(f'example.com TXT "v=spf1 {term}"\ncom TXT "v=spf1 +all"')
     assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening).result == "permerror"
     assert listening.asked == [("example.com", "TXT")]
 
 
 def test_rfc7208_6_1_redirect_gives_the_other_records_result():
-    """After no match the other record's result is the result."""
+    """redirect: after no match the other record's result is the result."""
     assert result("redirect=other.example", 'other.example TXT "v=spf1 ~all"') == "softfail"
 
 
@@ -428,25 +428,25 @@ def test_rfc7208_6_1_redirect_gives_the_other_records_result():
     "terms", ["~all redirect=other.example", "redirect=other.example ~all", "redirect=other.example ~ip4:192.0.2.1"]
 )
 def test_rfc7208_6_1_redirect_comes_last(terms):
-    """Wherever it stands, it is looked at after every mechanism, and never beside all."""
+    """redirect: wherever it stands, it is looked at after every mechanism, and never beside all."""
     assert result(terms, 'other.example TXT "v=spf1 -all"') == "softfail"
 
 
 @pytest.mark.parametrize("target", ["other.example -", 'other.example TXT "v=spf10"', ""])
 def test_rfc7208_6_1_redirect_to_no_record_is_permerror(target):
-    """A target without a record is permerror, not none."""
+    """redirect: a target without a record is permerror, not none."""
     assert result("redirect=other.example", target) == "permerror"
 
 
 @pytest.mark.parametrize("term", ["include:_%{d}", "redirect=_%{d}"])
 def test_rfc7208_6_1_the_sender_stays_and_the_domain_changes(term):
-    """In the other record %{d} is its own name, %{s}, %{l} and %{o} still the sender's."""
+    """redirect: in the other record %{d} is its own name, %{s}, %{l} and %{o} still the sender's."""
     zone = '_example.com TXT "v=spf1 exists:%{l}.%{o}.%{d}.who.example"\n'
     assert result(term, zone + "user.example.com._example.com.who.example A 127.0.0.2") == "pass"
 
 
 def test_rfc7208_5_ipv4_mapped_clients_are_ipv4():
-    """An IPv4 address in IPv6 form is matched as IPv4."""
+    """A client's IPv4 address in IPv6 form is matched as IPv4."""
     assert result("ip4:192.0.2.1 -all", client="::ffff:192.0.2.1") == "pass"
     assert result("ip6:::ffff:192.0.2.1 ip6:::/0 -all", client="::ffff:192.0.2.1") == "fail"
     assert (
@@ -456,7 +456,7 @@ def test_rfc7208_5_ipv4_mapped_clients_are_ipv4():
 
 
 def test_rfc7208_5_a_link_local_client_has_no_zone():
-    """The scope of a link-local address is this host's matter."""
+    """The scope of a link-local address is no part of it."""
     assert result("ip6:fe80::/10 -all", client="fe80::1%eth0") == "pass"
     assert (
         result("exists:%{ir}.example -all", f"{'1' + '.0' * 28 + '.8.e.f'}.example A 127.0.0.2", client="fe80::1%eth0")
@@ -496,22 +496,22 @@ def test_rfc7208_5_a_name_that_does_not_exist_matches_nothing(term):
     ],
 )
 def test_rfc7208_5_3_a(terms, client, word):
-    """The addresses of the client's kind, and the length that belongs to it."""
+    """a: the addresses of the client's kind, and the length that belongs to it."""
     assert result(terms, "example.com A 192.0.2.1\nexample.com AAAA 2001:db8::1", client=client) == word
 
 
 def test_rfc7208_5_4_mx_does_not_fall_back_to_a():
-    """A domain without MX has no mail hosts, not even itself."""
+    """mx: a domain without MX has no mail hosts, not even itself."""
     assert result("mx -all", "example.com A 192.0.2.1") == "fail"
 
 
 def test_rfc7208_5_4_a_null_mx_matches_nothing():
-    """The root as mail host is no host."""
+    """mx: the root as mail host is no host."""
     assert result("mx -all", "example.com MX 0 .") == "fail"
 
 
 def test_rfc7208_5_4_mx_hosts_are_compared_in_order_of_preference():
-    """The hosts are compared one after the other: none behind a match is asked for."""
+    """mx: the hosts are compared one after the other, and none behind a match is asked for."""
     zone = """
         example.com MX 20 broken.example
         example.com MX 9 first.example
@@ -533,7 +533,7 @@ def test_rfc7208_5_4_mx_hosts_are_compared_in_order_of_preference():
     ],
 )
 def test_rfc7208_5_5_ptr_matches_a_validated_name_in_the_domain(terms, word):
-    """A name of the client that leads back to it and is the target or below it; others are not."""
+    """ptr: a name of the client that leads back to it and is the target or below it; others are not."""
     zone = """
         1.2.0.192.in-addr.arpa PTR forged.other.example
         1.2.0.192.in-addr.arpa PTR Mail.Example.COM
@@ -544,12 +544,12 @@ def test_rfc7208_5_5_ptr_matches_a_validated_name_in_the_domain(terms, word):
 
 
 def test_rfc7208_5_5_an_error_in_the_ptr_lookup_is_no_match():
-    """A failing PTR lookup is no match, not temperror."""
+    """ptr: a failing PTR lookup is no match, not temperror."""
     assert result("ptr ~all", "1.2.0.192.in-addr.arpa PTR !") == "softfail"
 
 
 def test_rfc7208_5_5_an_error_in_an_address_lookup_skips_the_name():
-    """A failing address lookup passes that name over."""
+    """ptr: a failing address lookup passes that name over."""
     zone = """
         1.2.0.192.in-addr.arpa PTR broken.example.com
         1.2.0.192.in-addr.arpa PTR mail.example.com
@@ -574,7 +574,7 @@ def test_rfc7208_5_5_an_error_in_an_address_lookup_skips_the_name():
     ],
 )
 def test_rfc7208_5_6_addresses(terms, client, word):
-    """The client's address is compared in as many bits as the length says."""
+    """ip4, ip6: the client's address is compared in as many bits as the length says."""
     assert result(terms, client=client) == word
 
 
@@ -616,12 +616,12 @@ def test_rfc7208_5_6_addresses(terms, client, word):
     ],
 )
 def test_rfc7208_5_6_what_is_no_address_or_length_is_permerror(term):
-    """Four numbers up to 255, eight groups, lengths up to 32 and 128, none with a zero in front."""
+    """ip4, ip6: four numbers up to 255, eight groups, lengths up to 32 and 128, none with a zero in front."""
     assert result(f"+all {term}") == "permerror"
 
 
 def test_rfc7208_5_7_exists_asks_for_type_a():
-    """The lookup is of type A, for an IPv6 client too; any answer matches."""
+    """exists: the lookup is of type A, for an IPv6 client too; any answer matches."""
     assert result("exists:there.example -all", "there.example A 203.0.113.9", client=CLIENT6) == "pass"
     assert result("exists:there.example -all", "there.example AAAA 2001:db8::1", client=CLIENT6) == "fail"
 
@@ -680,7 +680,8 @@ def expansion(spec, mail_from="Strong-Bad@email.example.com", client="192.0.2.3"
     ],
 )
 def test_rfc7208_7_macros(spec, name):
-    """The letters, their parts from the right, the reversal, the delimiters, which give way to dots, the escapes."""
+    """Macros: the letters, their parts from the right, the reversal, the delimiters, which give way to dots, the
+    escapes."""
     assert expansion(spec) == name
 
 
@@ -704,7 +705,7 @@ def test_rfc7208_7_3_an_ipv6_address_is_its_nibbles(spec, name):
     ],
 )
 def test_rfc7208_7_1_delimiters(local_part, delimiters, name):
-    """Any of the delimiters named splits, no other; empty parts are parts."""
+    """Any of the delimiters a macro names splits, no other; empty parts are parts."""
     spec = f"%{{l{delimiters}}}.x.example"
     zone = f"{name}.x.example A 127.0.0.2"
     expected = "fail" if ".." in name else "pass"
@@ -736,7 +737,7 @@ def test_rfc7208_7_3_a_name_too_long_loses_labels_on_the_left(labels, left):
     ],
 )
 def test_rfc7208_7_2_the_macro_p(names, expected):
-    """A validated name: the domain, or one below it, or any; else "unknown"."""
+    """%{p} is a validated name: the domain, or one below it, or any; else "unknown"."""
     zone = "\n".join(f"1.2.0.192.in-addr.arpa PTR {name}\n{name} A 192.0.2.1" for name in names if "forged" not in name)
     forged = (
         "1.2.0.192.in-addr.arpa PTR forged.example\nforged.example A 203.0.113.1" if "forged.example" in names else ""
@@ -756,7 +757,7 @@ def test_rfc7208_7_2_the_macro_p_is_unknown_after_a_dns_error(trouble):
     ["example", "example.1", "example.c-", "example.-c", "example..", "%{d}/x", "x%{d}x", "a.b_c", "%{d}.1", ".", "x."],
 )
 def test_rfc7208_7_1_a_domain_spec_ends_in_a_macro_or_toplabel(spec):
-    """The last label is letters, digits and inner hyphens and not all digits, unless a macro ends the text."""
+    """A domain-spec ends in a macro, or in a label of letters, digits and inner hyphens that is not all digits."""
     assert result(f"+all exists:{spec}") == "permerror"
 
 
@@ -764,7 +765,7 @@ def test_rfc7208_7_1_a_domain_spec_ends_in_a_macro_or_toplabel(spec):
     "spec", ["%{d}", "1%{d}", "a.1-2", "a.c0m.", "a/b.com", "a:b.com", ".com", "%{d}.com", "1.2%-"]
 )
 def test_rfc7208_7_1_a_domain_spec_may_hold_any_visible_octet(spec):
-    """What stands before the end is free."""
+    """What stands before the end of a domain-spec is free."""
     assert result(f"~all exists:{spec}") == "softfail"
 
 
@@ -772,12 +773,12 @@ def test_rfc7208_7_1_a_domain_spec_may_hold_any_visible_octet(spec):
     "macro", ["%{d0}", "%{d00r}", "%{c}", "%{r}", "%{t}", "%{T}", "%{x}", "%{}", "%{dd}", "%{d*}", "%{dr2}", "%d"]
 )
 def test_rfc7208_7_1_a_malformed_macro_is_permerror(macro):
-    """Zero parts, a letter that is for explanations only or for nothing, a wrong order or delimiter."""
+    """A macro of zero parts, with a letter for explanations only, in a wrong order, is permerror."""
     assert result(f"+all exists:{macro}.example") == "permerror"
 
 
 def test_rfc7208_6_2_the_explanation_is_not_fetched():
-    """exp= is checked as syntax; its text could only tell the sender who reads, and nothing here would say it."""
+    """exp= is checked as syntax and never fetched: that would only tell the sender who reads."""
     listening = Listening('example.com TXT "v=spf1 -all exp=why.example"\nwhy.example TXT !')
     found = spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening)
     assert (found.result, listening.asked) == ("fail", [("example.com", "TXT")])
@@ -809,8 +810,8 @@ def test_rfc7372_3_2_the_codes_of_spf(record, actions, reply):
 
 
 @pytest.mark.parametrize(("record", "word"), [("!", "temperror"), ('"v=spf1 x"', "permerror")])
-def test_rfc7208_8_6_8_7_an_error_never_counts_as_pass(record, word):
-    """temperror and permerror authenticate nothing."""
+def test_rfc7208_8_6_an_error_never_counts_as_pass(record, word):
+    """temperror and permerror authenticate nothing (also section 8.7)."""
     zone = f'author.example TXT {record}\n_dmarc.author.example TXT "v=DMARC1; p=reject"'
     evidence = converse(zone, mail_from="<user@author.example>").evidence
     assert evidence.spf.result == word
@@ -818,7 +819,7 @@ def test_rfc7208_8_6_8_7_an_error_never_counts_as_pass(record, word):
 
 
 def test_rfc7208_9_1_received_spf_is_not_written():
-    """The one field that is written is Authentication-Results."""
+    """Received-SPF is not written: the one field is Authentication-Results."""
     assert [name for name, _ in converse('example.com TXT "v=spf1 -all"').add] == ["Authentication-Results"]
 
 
@@ -841,7 +842,7 @@ def test_rfc8616_4_a_local_part_that_is_not_ascii_never_matches(term):
 
 
 def test_rfc8616_4_a_redirect_made_of_such_a_local_part_is_not_followed():
-    """It leads nowhere."""
+    """A redirect made of such a local-part leads nowhere."""
     assert result("redirect=%{l}.x.example", mail_from="bücher@example.com") == "neutral"
 
 

@@ -1,14 +1,18 @@
 """dnspython against a real server on loopback."""
 
+import contextlib
 import socket
+import struct
 import threading
 import time
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rrset
 import pytest
 
+from mailassay.limits import Limits
 from mailassay.network import MAX_TTL, Nameservers, system_nameservers
 from mailassay.resolver import DnsTempError, question
 from mailassay.zone import Zone
@@ -264,14 +268,14 @@ def test_how_long_an_answer_holds(ttl, kept):
 
 
 class Raw:
-    """A server whose UDP answers a function makes from the query; it accepts TCP and says nothing there."""
+    """A server whose UDP answers a function makes from the empty response, and ``stream`` what it says by TCP."""
 
-    def __init__(self, respond):
+    def __init__(self, respond, stream=None):
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", 0))
         self.place = self._udp.getsockname()
         self._tcp = socket.create_server(self.place)
-        self._respond = respond
+        self._respond, self._stream = respond, stream
         self.asked = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -294,15 +298,54 @@ class Raw:
             self.asked.append((query, peer))
             for response in self._respond(dns.message.make_response(query)):
                 self._udp.sendto(response, peer)
+            if self._stream:
+                connection, _ = self._tcp.accept()
+                with connection, connection.makefile("rb") as read:
+                    query = dns.message.from_wire(read.read(int.from_bytes(read.read(2))))
+                    connection.sendall(self._stream(dns.message.make_response(query)))
+
+
+def ask_raw(respond, rdtype="A", limits=Limits(), **more):
+    """What comes of one question, a.example unless said otherwise."""
+    with Raw(respond, **more) as server, contextlib.closing(Nameservers([server.place], 0.3, limits)) as nameservers:
+        return nameservers(question("a.example", rdtype)).result(10)
+
+
+def with_records(*texts, rcode="NOERROR"):
+    """Such a response: ``owner type data`` each, in this order."""
+
+    def respond(response):
+        response.set_rcode(dns.rcode.from_text(rcode))
+        for text in texts:
+            owner, rdtype, data = text.split(" ", 2)
+            response.answer.append(dns.rrset.from_text(f"{owner}.", 60, "IN", rdtype, data))
+        return [response.to_wire(max_size=65535)]
+
+    return respond
+
+
+def octets(count, records):
+    """Such a response, its answer section octet by octet."""
+
+    def respond(response):
+        response.use_edns(False)
+        wire = response.to_wire()
+        return [wire[:6] + struct.pack("!H", count) + wire[8:] + records]
+
+    return respond
+
+
+def truncated(response):
+    response.flags |= dns.flags.TC
+    return [response.to_wire()]
 
 
 def test_a_try_ends_in_time_by_tcp_as_well():
-    def truncated(response):
+    def slowly(response):
         time.sleep(0.2)
-        response.flags |= dns.flags.TC
-        return [response.to_wire()]
+        return truncated(response)
 
-    with Raw(truncated) as server:
+    with Raw(slowly) as server:
         nameservers = Nameservers([server.place], 0.3)
         started = time.monotonic()
         with pytest.raises(DnsTempError, match="time-out"):
@@ -325,7 +368,6 @@ def test_a_no_without_soa_is_not_kept():
     [
         ("PTR", "Host.EXAMPLE.", "host.example"),
         ("PTR", ".", "."),
-        ("PTR", r"\128\192.Example.", "\x80\xc0.example"),  # octets beyond ASCII have no case
         ("MX", "7 Mail.EXAMPLE.", "7 mail.example"),
         ("CNAME", "Other.EXAMPLE.", "other.example"),
         ("AAAA", "2001:DB8:0:0::1", "2001:db8::1"),
@@ -333,24 +375,189 @@ def test_a_no_without_soa_is_not_kept():
     ],
 )
 def test_the_form_of_a_record(rdtype, wire, text):
+    assert ask_raw(with_records(f"a.example {rdtype} {wire}"), rdtype).records == (text,)
+
+
+@pytest.mark.parametrize(
+    "name", [r"\195\188", r"\128", r"a\046b", r"a\032b", r"\009a", r"a\013\010X:", r"\000", r"\127", r"\255"]
+)
+@pytest.mark.parametrize(("rdtype", "before"), [("PTR", ""), ("MX", "5 ")])
+def test_a_name_that_would_be_another_as_text_is_left_out(rdtype, before, name):
+    records = [f"a.example {rdtype} {before}{host}.example." for host in (name, "b")]
+    assert ask_raw(with_records(*records), rdtype).records == (f"{before}b.example",)
+    answer = ask_raw(with_records(records[0]), rdtype)
+    assert (answer.records, answer.exists) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "records", "ttl"),
+    [
+        (["a.example A 192.0.2.1", "a.example A 192.0.2.1"], ("192.0.2.1",), 60),
+        (["b.example A 192.0.2.2"], (), 0),
+        (["b.example A 192.0.2.2", "A.Example A 192.0.2.1"], ("192.0.2.1",), 60),
+        (["a.example TXT x"], (), 0),
+        # data beside a CNAME, which should not be, is data
+        (["a.example CNAME b.example.", "b.example A 192.0.2.2", "a.example A 192.0.2.1"], ("192.0.2.1",), 60),
+        # in any order, and with names that are none of a host
+        (["b.example A 192.0.2.2", "a.example CNAME b.example."], ("192.0.2.2",), 60),
+        ([r"a.example CNAME \200\046.", r"\200\046 A 192.0.2.2"], ("192.0.2.2",), 60),
+        # an alias is no alias of names below it
+        (["x.a.example CNAME b.example.", "b.example A 192.0.2.2"], (), 0),
+        # two of them: the first
+        (["a.example CNAME b.example.", "a.example CNAME c.example.", "c.example A 192.0.2.3"], (), 0),
+        # what a server makes of a DNAME
+        (["example DNAME d.test.", "a.example CNAME a.d.test.", "a.d.test A 192.0.2.4"], ("192.0.2.4",), 60),
+        # circles
+        (["a.example CNAME a.example.", "b.example A 192.0.2.2"], (), 0),
+        (["a.example CNAME b.example.", "b.example CNAME a.example.", "c.example A 192.0.2.3"], (), 0),
+        # as long as may be
+        (
+            ["a.example CNAME n0.example.", *(f"n{at}.example CNAME n{at + 1}.example." for at in range(254)),
+             "n254.example A 192.0.2.5"],
+            ("192.0.2.5",),
+            60,
+        ),
+    ],
+)  # fmt: skip
+def test_what_counts_in_a_response(answers, records, ttl):
+    answer = ask_raw(with_records(*answers))
+    assert (answer.records, answer.exists, answer.ttl) == (records, True, ttl)
+
+
+def test_the_end_of_a_cname_does_not_exist():
+    answer = ask_raw(with_records("a.example CNAME b.example.", rcode="NXDOMAIN"))
+    assert (answer.records, answer.exists) == ((), False)
+
+
+RECORD = b"\xc0\x0c\0\1\0\1\0\0\0\x3c"  # the name asked for, A IN, a minute
+
+
+@pytest.mark.parametrize(
+    ("respond", "trouble"),
+    [
+        (with_records("a.example A 192.0.2.1", rcode="NXDOMAIN"), "NXDOMAIN but"),
+        (octets(1, RECORD + b"\0\5\1\2\3\4\5"), "malformed"),
+        (octets(1, RECORD + b"\0\3\1\2\3"), "malformed"),
+        (octets(1, RECORD + b"\0\4\1\2\3"), "malformed"),
+        (octets(2, RECORD + b"\0\4\1\2\3\4"), "malformed"),
+        (octets(1, b""), "malformed"),
+        # a name that points to itself, and one that points ahead
+        (octets(1, b"\xc0\x1b" + RECORD[2:] + b"\0\4\1\2\3\4"), "compression pointer"),
+        (octets(1, b"\xc0\x30" + RECORD[2:] + b"\0\4\1\2\3\4"), "compression pointer"),
+        (octets(1, b"\x80" + RECORD[2:] + b"\0\4\1\2\3\4"), "label type"),
+        # a name in the data that goes on behind it
+        (octets(1, b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\1x\0"), "malformed"),
+    ],
+)
+def test_a_response_that_contradicts_itself_is_trouble(respond, trouble):
+    with pytest.raises(DnsTempError, match=f"a.example A: .*{trouble}"):
+        ask_raw(respond)
+
+
+def test_of_another_class():
+    assert ask_raw(octets(1, b"\xc0\x0c\0\1\0\3\0\0\0\x3c\0\4\1\2\3\4")).records == ()
+
+
+def test_a_ttl_that_is_negative():
+    answer = ask_raw(octets(1, b"\xc0\x0c\0\1\0\1\x80\0\0\0\0\4\1\2\3\4"))
+    assert (answer.records, answer.ttl) == (("1.2.3.4",), 0)
+
+
+def test_a_text_of_many_strings():
+    strings = b"\1x\0" * 200
+    assert ask_raw(octets(1, RECORD.replace(b"\0\1", b"\0\x10", 1) + b"\2\x58" + strings), "TXT").records == (
+        "x" * 200,
+    )
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(dns_records=50)])
+def test_more_records_than_are_read(limits):
+    """Beyond the limit there is no answer: the record that counts could be among those not read."""
+    most = limits.dns_records
+    addresses = [f"a.example A 10.0.{number >> 8}.{number & 255}" for number in range(most + 1)]
+    assert len(ask_raw(with_records(*addresses[:most]), limits=limits).records) == most
+    with pytest.raises(DnsTempError, match="too big"):
+        ask_raw(with_records(*addresses), limits=limits)
+
+
+def test_what_is_no_response_to_the_question_is_passed_over():
+    """RFC 5452 section 9.1: id, question, addresses and ports; and it is waited on for the right one."""
+    forgers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    forgers[1].bind(("127.0.0.2", 0))
+
+    def forged(response, **change):
+        other = dns.message.from_wire(response.to_wire())
+        other.set_rcode(dns.rcode.NXDOMAIN)
+        for name, value in change.items():
+            setattr(other, name, value)
+        return other.to_wire()
+
     def answers(response):
-        response.answer.append(dns.rrset.from_text("a.example.", 60, "IN", rdtype, wire))
+        for forger in forgers:
+            forger.sendto(forged(response), server.asked[-1][1])
+        asked = response.question[0]
+        name, kind = (dns.rrset.RRset(*of) for of in [(asked.name.parent(), 1, 1), (asked.name, 1, 28)])
+        return [
+            forged(response, id=response.id ^ 1),
+            forged(response, flags=response.flags & ~dns.flags.QR),
+            forged(response, question=[name]),
+            forged(response, question=[kind]),
+            forged(response, question=[]),
+            forged(response, question=[asked, asked]),
+            forged(response, question=[asked] * 500),
+            b"",
+            b"\0",
+            *with_records("a.example A 192.0.2.1")(response),
+        ]
+
+    with Raw(answers) as server, contextlib.closing(Nameservers([server.place], 2)) as nameservers:
+        assert nameservers(question("a.example", "A")).result(10).records == ("192.0.2.1",)
+    for forger in forgers:
+        forger.close()
+
+
+def test_a_forged_response_alone_is_waited_out():
+    with pytest.raises(DnsTempError, match="time-out"):
+        ask_raw(lambda response: [response.to_wire()[:1] + b"x" + response.to_wire()[2:]])
+
+
+def test_a_server_without_edns():
+    """RFC 6891 section 7."""
+
+    def respond(response):
+        if response.edns < 0:
+            return with_records("a.example A 192.0.2.1")(response)
+        response.set_rcode(dns.rcode.FORMERR)
         return [response.to_wire()]
 
-    with Raw(answers) as server:
-        nameservers = Nameservers([server.place], 1)
-        assert nameservers(question("a.example", rdtype)).result(10).records == (text,)
-        nameservers.close()
+    assert ask_raw(respond).records == ("192.0.2.1",)
 
 
-def test_an_answer_to_another_question_is_passed_over():
-    def answers(response):
-        forged = dns.message.from_wire(response.to_wire())
-        forged.id = response.id ^ 1
-        forged.set_rcode(3)
-        return [forged.to_wire(), b"", b"\0", response.to_wire()]
+def by_tcp(respond):
+    """The first response, as a stream has it."""
 
-    with Raw(answers) as server:
-        nameservers = Nameservers([server.place], 1)
-        assert nameservers(question("a.example", "A")).result(10).exists
-        nameservers.close()
+    def stream(response):
+        wire = respond(response)[0]
+        return struct.pack("!H", len(wire)) + wire
+
+    return stream
+
+
+def test_what_udp_cannot_carry_comes_by_tcp():
+    records = by_tcp(with_records("a.example A 192.0.2.1"))
+    assert ask_raw(truncated, stream=records).records == ("192.0.2.1",)
+
+
+@pytest.mark.parametrize(
+    ("stream", "trouble"),
+    [
+        (by_tcp(truncated), "too big"),
+        (by_tcp(lambda response: [b"\0\0" + response.to_wire()[2:]]), "malformed"),
+        (lambda _: b"", "0 bytes read"),
+        (lambda _: b"\0\x64x", "1 bytes read"),
+        (lambda _: b"\0\0", "malformed"),
+    ],
+)
+def test_trouble_by_tcp(stream, trouble):
+    with pytest.raises(DnsTempError, match=trouble):
+        ask_raw(truncated, stream=stream)

@@ -156,7 +156,7 @@ def _source(zone: str | None, settings: Settings) -> Source:
     if zone:
         return Zone.load(zone)
     nameservers = settings.nameservers or system_nameservers()
-    return Cached(Nameservers(nameservers, settings.dns_timeout), settings.cache_size)
+    return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

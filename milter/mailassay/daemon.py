@@ -155,7 +155,7 @@ def _work(settings: Settings, parent: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         nameservers = settings.nameservers or system_nameservers()
-        source = Cached(Nameservers(nameservers, settings.dns_timeout), settings.cache_size)
+        source = Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
         Milter.factory = lambda: Session(settings, source)
         sys.excepthook = untrapped
         milter.main()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 
-import dns.asyncquery
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -16,12 +18,17 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
+import dns.wire
 
+from .limits import Limits
 from .resolver import NXDOMAIN, Answer, DnsTempError, Question
 
 MAX_TRIES = 3
 MAX_TTL = 86400  # seconds
 _EDNS_PAYLOAD = 1232  # octets that no path fragments
+_MAX_PACKET = 65_535  # octets
+_NO_TTL = 2**31  # a TTL from there on, negative as a signed number, is 0 (RFC 2181 section 8)
+_LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: what prints, and no full stop inside
 
 
 def system_nameservers() -> list[tuple[str, int]]:
@@ -37,13 +44,14 @@ class Nameservers:
     """A source that asks name servers, any number of questions at once.
 
     Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
+    A response of more than ``limits.dns_records`` is trouble, like one that cannot be read.
     The thread that talks to them starts with the first question, so that a process may fork before.
     """
 
-    def __init__(self, addresses: Sequence[tuple[str, int]], timeout: float) -> None:
+    def __init__(self, addresses: Sequence[tuple[str, int]], timeout: float, limits: Limits = Limits()) -> None:
         tries = min(MAX_TRIES, max(2, len(addresses)))
         self._tries = [addresses[number % len(addresses)] for number in range(tries)]
-        self._timeout = timeout
+        self._timeout, self._limits = timeout, limits
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -68,26 +76,23 @@ class Nameservers:
             return NXDOMAIN
         rdtype = dns.rdatatype.from_text(question.rdtype)
         trouble = "no try"
-        for address, port in self._tries:
-            query = dns.message.make_query(name, rdtype, use_edns=0, payload=_EDNS_PAYLOAD)
+        for place in self._tries:
+            # RFC 6891 section 7: FORMERR is what a server says that knows no EDNS
+            query = dns.message.make_query(name, rdtype, use_edns=trouble != "FORMERR", payload=_EDNS_PAYLOAD)
             try:
-                # one limit around both: dnspython's own would begin anew for TCP
+                # one limit around UDP and TCP
                 async with asyncio.timeout(self._timeout):
-                    response, _ = await dns.asyncquery.udp_with_fallback(
-                        query, address, port=port, ignore_unexpected=True, ignore_errors=True
-                    )
+                    response = await _exchange(query, place)
+                rcode = _head(response).rcode()
+                if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                    return _answer(response, name, rdtype, self._limits.dns_records)
+                trouble = dns.rcode.to_text(rcode)
             except TimeoutError:
                 trouble = "time-out"
-                continue
             except asyncio.CancelledError as error:
                 raise DnsTempError(f"{question.name} {question.rdtype}: closed") from error
             except (dns.exception.DNSException, OSError, EOFError) as error:
                 trouble = str(error) or type(error).__name__
-                continue
-            rcode = response.rcode()
-            if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                return _answer(response, rcode)
-            trouble = dns.rcode.to_text(rcode)
         raise DnsTempError(f"{question.name} {question.rdtype}: {trouble}")
 
 
@@ -115,35 +120,125 @@ def _name(text: str) -> dns.name.Name | None:
         return None
 
 
-def _answer(response: dns.message.Message, rcode: dns.rcode.Rcode) -> Answer:
+async def _exchange(query: dns.message.Message, place: tuple[str, int]) -> bytes:
+    """The response to a query, by TCP where it is too large for UDP. Raises OSError, EOFError, DNSException."""
+    response = await _by_udp(query, place)
+    if _head(response).flags & dns.flags.TC:
+        response = await _by_tcp(query, place)
+        if not _responds(response, query):
+            raise dns.exception.FormError
+        if _head(response).flags & dns.flags.TC:
+            raise dns.exception.TooBig
+    return response
+
+
+async def _by_udp(query: dns.message.Message, place: tuple[str, int]) -> bytes:
+    """The first response to the query; everything else is passed over (RFC 5452 section 9.1)."""
+    loop = asyncio.get_running_loop()
+    with socket(AF_INET6 if ":" in place[0] else AF_INET, SOCK_DGRAM) as udp:
+        udp.setblocking(False)
+        # from now on the kernel lets nothing in that comes from elsewhere, and the port is one that nobody knows
+        await loop.sock_connect(udp, place)
+        await loop.sock_sendall(udp, query.to_wire())
+        while not _responds(response := await loop.sock_recv(udp, _MAX_PACKET), query):
+            continue
+    return response
+
+
+async def _by_tcp(query: dns.message.Message, place: tuple[str, int]) -> bytes:
+    reader, writer = await asyncio.open_connection(*place)
     try:
-        chain = response.resolve_chaining()  # type: ignore[attr-defined]
+        writer.write(query.to_wire(prepend_length=True))
+        return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+    finally:
+        writer.close()
+
+
+def _head(response: bytes) -> dns.message.Message:
+    """The header and the question of a response. Raises DNSException."""
+    # more than one question would take its time and be no response (RFC 9619)
+    if response[4:6] > b"\0\1":
+        raise dns.exception.FormError
+    return dns.message.from_wire(response, question_only=True)
+
+
+def _responds(response: bytes, query: dns.message.Message) -> bool:
+    try:
+        return query.is_response(_head(response))
     except dns.exception.DNSException:
-        # CNAMEs that go in a circle or too far lead to nothing
-        return Answer()
-    records = tuple(_text(record) for record in chain.answer) if chain.answer is not None else ()
-    return Answer(records, rcode != dns.rcode.NXDOMAIN, min(MAX_TTL, _ttl(response, chain.minimum_ttl, records)))
+        return False
 
 
-def _ttl(response: dns.message.Message, minimum: int, records: tuple[str, ...]) -> int:
-    """How long an answer holds; a "no" holds as long as its SOA says, and not at all without one (RFC 2308)."""
-    has_soa = any(rrset.rdtype == dns.rdatatype.SOA for rrset in response.authority)
-    return minimum if records or has_soa else 0
+def _answer(response: bytes, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, most: int) -> Answer:
+    """What a response says of a name, CNAMEs followed inside it. Raises DNSException.
+
+    dnspython itself puts every record into a set, by a hash of all its names: seconds where thousands are long. And
+    the hash of a name is one that a sender can make equal for all of them; so names are compared in canonical form.
+    """
+    parser = dns.wire.Parser(response)
+    _, flags, questions, answers, authorities, _ = parser.get_struct("!6H")
+    if answers + authorities > most:
+        raise dns.exception.TooBig
+    for _ in range(questions):
+        dns.name.from_wire_parser(parser)
+        parser.get_struct("!2H")
+    found: dict[bytes, list[tuple[dns.rdata.Rdata, int]]] = {}
+    aliases: dict[bytes, tuple[bytes, int]] = {}
+    for owner, record, ttl in _records(parser, answers, {rdtype, dns.rdatatype.CNAME}):
+        if record.rdtype == rdtype:
+            found.setdefault(owner, []).append((record, ttl))
+        else:
+            aliases.setdefault(owner, (record.target.to_digestable(), ttl))  # type: ignore[attr-defined]
+    asked, ttl = name.to_digestable(), MAX_TTL
+    # each alias once: a circle leads to nothing
+    while asked not in found and asked in aliases:
+        asked, of_alias = aliases.pop(asked)
+        ttl = min(ttl, of_alias)
+    exists = dns.rcode.from_flags(flags, 0) != dns.rcode.NXDOMAIN
+    if asked in found:
+        if not exists:
+            raise dns.message.AnswerForNXDOMAIN
+        texts = [_text(record) for record, _ in found[asked]]
+        ttl = min(ttl, *(of_record for _, of_record in found[asked]))
+        return Answer(tuple(dict.fromkeys(text for text in texts if text is not None)), ttl=ttl)
+    # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
+    for _, soa, of_record in _records(parser, authorities, {dns.rdatatype.SOA}):
+        return Answer(exists=exists, ttl=min(ttl, of_record, soa.minimum))  # type: ignore[attr-defined]
+    return Answer(exists=exists)
 
 
-def _text(record: dns.rdata.Rdata) -> str:
-    """A record in the form that ``Answer`` gives it."""
+def _records(
+    parser: dns.wire.Parser, count: int, wanted: set[dns.rdatatype.RdataType]
+) -> Iterator[tuple[bytes, dns.rdata.Rdata, int]]:
+    """The next ``count`` records, those that are wanted: owner in canonical form, data, TTL. Raises DNSException."""
+    for _ in range(count):
+        owner = dns.name.from_wire_parser(parser)
+        rdtype, rdclass, ttl, size = parser.get_struct("!HHIH")
+        if rdclass == dns.rdataclass.IN and rdtype in wanted:
+            with parser.restrict_to(size):
+                record = dns.rdata.from_wire_parser(rdclass, rdtype, parser)
+            yield owner.to_digestable(), record, ttl if ttl < _NO_TTL else 0
+        else:
+            parser.get_bytes(size)
+
+
+def _text(record: dns.rdata.Rdata) -> str | None:
+    """A record in the form that ``Answer`` gives it; None where it has the name of nothing that could be asked for."""
     match record.rdtype:
         case dns.rdatatype.TXT:
             return b"".join(record.strings).decode("latin-1")  # type: ignore[attr-defined]
         case dns.rdatatype.MX:
-            return f"{record.preference} {_host(record.exchange)}"  # type: ignore[attr-defined]
+            host = _host(record.exchange)  # type: ignore[attr-defined]
+            return host and f"{record.preference} {host}"  # type: ignore[attr-defined]
         case dns.rdatatype.PTR | dns.rdatatype.CNAME:
             return _host(record.target)  # type: ignore[attr-defined]
         case _:
             return record.to_text()
 
 
-def _host(name: dns.name.Name) -> str:
-    """A host name as text, lower case; ``.`` for the root."""
-    return b".".join(label for label in name.labels if label).lower().decode("latin-1") or "."
+def _host(name: dns.name.Name) -> str | None:
+    """A host name as text, lower case; ``.`` for the root, None where it would be another name as text."""
+    labels = name.labels[:-1]
+    if not all(map(_LABEL.fullmatch, labels)):
+        return None
+    return b".".join(labels).lower().decode("ascii") or "."

@@ -32,6 +32,8 @@ class Answer:
 
     ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
     the joined character-strings of one TXT record with one character per octet (latin-1). ``ttl`` in seconds.
+    PTR and MX records with names that have octets other than those of printable ASCII, or a full stop in a label, are
+    left out: as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
     """
 
     records: tuple[str, ...] = ()

@@ -13,8 +13,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import authres
 import dns.exception
-import dns.message
-import dns.rcode
 
 from mailassay import arc as arcs
 from mailassay import config as configs
@@ -25,6 +23,7 @@ from mailassay.author import author as read_author
 from mailassay.dkim import key as keys
 from mailassay.domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from mailassay.header import is_ours, render, unwanted
+from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Budget, Shared
 from mailassay.result import Resinfo, Result
@@ -37,6 +36,7 @@ _PIECE = b"\xff"
 _SPF_QUESTIONS = 150  # ten terms, each with ten hosts, and the names of the address
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _AROUND_DOT = re.compile(r"\s*\.\s*")
+_HOST = re.compile(r"\.|[!-~]+")
 _AFTER_AT = re.compile(r"@\s*([^\s<>,;:@]+)")
 
 
@@ -226,21 +226,18 @@ def zone(data: bytes) -> None:
 
 def answer(data: bytes) -> None:
     """DNS responses as they come from the network."""
-    try:
-        response = dns.message.from_wire(data, ignore_trailing=True)
-    except (dns.exception.DNSException, OSError, EOFError):
-        return
-    if len(response.question) != 1 or response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        return
-    asked = response.question[0]
-    query = dns.message.make_query(asked.name, asked.rdtype, use_edns=0, id=response.id)
-    if not query.is_response(response):
-        return
-    found = network._answer(response, response.rcode())
-    for record in found.records:
-        if asked.rdtype in (1, 28):
-            ip_address(record)
-        elif asked.rdtype == 15:
-            assert record.partition(" ")[0].isdecimal()
-        elif asked.rdtype == 16:
-            record.encode("latin-1")
+    with suppress(dns.exception.DNSException):
+        head = network._head(data)
+        if not head.question:
+            return
+        asked = head.question[0]
+        found = network._answer(data, asked.name, asked.rdtype, Limits().dns_records)
+        for record in found.records:
+            if asked.rdtype in (1, 28):
+                ip_address(record)
+            elif asked.rdtype in (5, 12, 15):
+                preference, _, host = record.rpartition(" ")
+                assert preference.isdecimal() == (asked.rdtype == 15)
+                assert _HOST.fullmatch(host)
+            elif asked.rdtype == 16:
+                record.encode("latin-1")

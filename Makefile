@@ -40,7 +40,8 @@ fuzz: $(READY)
 
 bench: $(READY)
 	@$(RUN) -c 'import pytest_benchmark' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,bench]'
-	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name tests/bench/bench_*.py
+	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name --benchmark-columns=median,max,rounds \
+	    --benchmark-time-unit=ms tests/bench/bench_*.py
 
 conformance: $(READY)
 	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')

@@ -1,11 +1,12 @@
 """Who remembers what was asked."""
 
 import threading
+import tracemalloc
 from concurrent.futures import Future
 
 import pytest
 
-from mailassay.resolver import Answer, Budget, Cached, DnsTempError, Question, Shared
+from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsTempError, Question, Shared
 
 A = Question("a.example", "A")
 B = Question("b.example", "A")
@@ -13,17 +14,17 @@ C = Question("c.example", "A")
 
 
 class Source:
-    """Starts questions and keeps them; they are answered when the test says so."""
+    """Starts questions and keeps them; they are answered when the test says so, or at once where it gives a TTL."""
 
-    def __init__(self, ttl=None):
-        self.asked, self.futures, self._ttl = [], [], ttl
+    def __init__(self, ttl=None, records=None):
+        self.asked, self.futures, self._ttl, self._records = [], [], ttl, records
 
     def __call__(self, question):
         self.asked.append(question)
         future = Future()
         self.futures.append(future)
         if self._ttl is not None:
-            future.set_result(Answer((question.name,), ttl=self._ttl))
+            future.set_result(Answer(self._records or (question.name,), ttl=self._ttl))
         return future
 
 
@@ -83,6 +84,46 @@ def test_size_0_keeps_nothing():
     cached = Cached(source, 0, Clock())
     cached(A), cached(A)
     assert source.asked == [A, A]
+
+
+@pytest.mark.parametrize(
+    ("records", "kept"),
+    [
+        (("x" * (MAX_KEPT - 64),), True),
+        (("x" * (MAX_KEPT - 63),), False),
+        (("x" * 64,) * 32, True),
+        (("x" * 64,) * 33, False),
+        (("",) * 65, False),
+        (("x" * 65_000,), False),
+    ],
+)
+def test_a_large_answer_is_not_kept(records, kept):
+    source = Source(10, records)
+    cached = Cached(source, 100, Clock())
+    assert cached(A).result().records == cached(A).result().records == records
+    assert len(source.asked) == (1 if kept else 2)
+
+
+@pytest.mark.parametrize("octet", ["x", "\xff"])
+@pytest.mark.parametrize("length", [0, 1, 30, 200, MAX_KEPT - 64])
+def test_what_an_answer_takes_at_most(length, octet):
+    """Whatever the sender's DNS says, and however long the names are: less than 8 kB."""
+
+    def source(question):
+        future = Future()
+        texts = [
+            f"{place:03}{question.name[:4]}{octet * length}"[:length] for place in range(MAX_KEPT // (64 + length))
+        ]
+        future.set_result(Answer(tuple(texts), ttl=10))
+        return future
+
+    cached = Cached(source, 1000, Clock())
+    tracemalloc.start()
+    for number in range(200):
+        cached(Question(f"{number:04}.{'x' * 248}", "TXT"))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken / 200 < 8192
 
 
 def test_many_threads_ask_once():

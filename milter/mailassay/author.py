@@ -2,36 +2,58 @@
 
 What DMARC protects is what a reader is shown, and readers differ where a field is not what it should be. So the reading
 here is wide in what it collects (every domain that some reader might take for the author's) and narrow in what it calls
-clear.
+clear. A display name is not an address, whatever it says (RFC 9989 section 11.4): it makes no field unclear, unless it
+becomes an address for a reader that decodes before it parses.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from quopri import decodestring
+from typing import NamedTuple
 
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Headers
 
 _WHITE_SPACE = " \t\r\n"
-_SPECIALS = '()<>[]:;@\\,"'
 # with C1 and the line and paragraph separators, which some readers take for line ends
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
 _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
-_NO_WORD = re.compile(r'[()<>\[\]:;@\\," \t\r\n]')
-_ANYTHING_LIKE_AN_ADDRESS = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
-_ANOTHER_MAILBOX = re.compile(r"<[^<>]*>|@[^\s,<>@.]+\.[^\s,<>@]+,")
+_EMPTY_LINE = re.compile(r"\r\n[ \t]*(?=\r\n)")
+_WORD = re.compile(r'[^()<>\[\]:;@\\," \t\r\n]+')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_LITERAL = re.compile(r"\[(?:[^\]\\]|\\.)*+\]", re.DOTALL)
+_PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
+_AROUND_DOT = re.compile(r"(?<![ \t\r\n])[ \t\r\n]*+\.[ \t\r\n]*+")
+_IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
+_AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
+_BRACKETED = re.compile(r"<[^<>]*")
+_ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
-_ENCODED_WORD = re.compile(r"=\?([^?\s]*)\?([bq])\?([^?\s]*)\?=(?:[ \t\r\n]++(?==\?))?", re.IGNORECASE)
-_ISO_2022 = {"iso-2022-jp": "iso2022_jp_ext", "iso-2022-kr": "iso2022_kr"}
+_ENCODED_WORD = re.compile(r"=\?([^?\s]*)\?([bq])\?", re.IGNORECASE)
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+# charsets in which ASCII is not always itself
+_CODECS = {
+    "iso-2022-jp": "iso2022_jp_ext",
+    "csiso2022jp": "iso2022_jp_ext",
+    "iso-2022-kr": "iso2022_kr",
+    "hz-gb-2312": "hz",
+    "utf-7": "utf-7",
+    "unicode-1-1-utf-7": "utf-7",
+    "utf-16be": "utf-16-be",
+    "utf-16le": "utf-16-le",
+    "utf-16": "utf-16",
+    "ibm037": "cp037",
+    "cp037": "cp037",
+    "x-ebcdic": "cp037",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,66 +74,91 @@ class _Unclear(ValueError):
 
 def author(headers: Headers, limits: Limits = Limits()) -> Author:
     """Read the From field or fields; never raises."""
-    fields = [field.value.decode("utf-8", "surrogateescape") for field in headers.named(b"from")]
+    fields = headers.named(b"from")
     if not fields:
         return Author((), "no From field")
+    if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
+        return Author((), "more in From than is looked at", unread=True)
     problem = "several From fields" if len(fields) > 1 else ""
     domains: dict[Domain, None] = {}
-    for field in fields[: limits.from_fields]:
+    for field in fields:
+        text = field.value.decode("utf-8", "surrogateescape")
         try:
-            if len(field) > limits.from_octets:
-                raise _Unclear("From is larger than what is looked at")
-            found = _mailboxes(field)
+            found = _mailboxes(text)
         except _Unclear as error:
             problem = problem or str(error)
-            found = list(_anything(field[: limits.from_octets]))
+            found = list(_anything([text]))
         domains.update(dict.fromkeys(found))
-    if len(domains) > limits.from_domains:
+    unread = len(domains) > limits.from_domains
+    if unread:
         problem = problem or "more author domains than are looked at"
     elif len(domains) > 1:
         problem = problem or "several author domains"
     elif not domains:
         problem = problem or "no address in From"
-    unread = (
-        len(domains) > limits.from_domains
-        or len(fields) > limits.from_fields
-        or any(len(field) > limits.from_octets for field in fields)
-    )
     return Author(tuple(domains)[: limits.from_domains], problem, unread)
 
 
-def _anything(field: str) -> Iterator[Domain]:
-    """Whatever stands behind an ``@``, wherever it is, for a reader that decodes before it parses as well."""
-    for text in (field, _decoded(field)):
-        for match in _ANYTHING_LIKE_AN_ADDRESS.finditer(text.translate(_AT_SIGNS)):
-            try:
-                yield Domain(match[1].replace("\\", "").rstrip("."))
-            except BadDomain:
-                continue
+def _anything(texts: Iterable[str]) -> Iterator[Domain]:
+    """Whatever stands behind an ``@``, wherever it is.
+
+    It is found by readers that know comments and quotes, that know none, that pass over what has no place in a domain,
+    and that decode before they parse.
+    """
+    field = ",".join(texts)
+    names: dict[str, None] = {}
+    for text in dict.fromkeys((field, _decoded(field))):
+        tokens = (token.text for token in _tokens(text) if token.kind != "comment")
+        lexed = _AROUND_DOT.sub(".", " ".join(tokens))
+        for reading in (text, lexed, _IGNORED.sub("", lexed)):
+            names |= dict.fromkeys(_AFTER_AT.findall(reading.translate(_AT_SIGNS)))
+    for name in names:
+        try:
+            yield Domain(name.replace("\\", "").rstrip("."))
+        except BadDomain:
+            continue
 
 
 def _decoded(text: str) -> str:
-    """The text with its encoded-words (RFC 2047) decoded, wherever they stand.
+    """The text with its encoded-words (RFC 2047) decoded, wherever they stand and whatever is in them."""
+    pieces, at = [], 0
+    for word in _ENCODED_WORD.finditer(text):
+        if word.start() < at:
+            continue
+        end = text.find("?=", word.end())
+        if end < 0:
+            break
+        before = text[at : word.start()]
+        # white space between two of them is not shown (section 6.2)
+        if not at or before.strip(_WHITE_SPACE):
+            pieces.append(before)
+        pieces.append(_letters(word[1].lower(), word[2].lower(), text[word.end() : end]))
+        at = end + 2
+    return "".join([*pieces, text[at:]])
 
-    Octets are taken for UTF-8: what matters is ASCII, which is itself in every charset but those of ISO 2022.
-    """
 
-    def letters(word: re.Match[str]) -> str:
-        charset, encoding, content = word.groups()
-        octets = content.encode("ascii", "replace")
-        try:
-            octets = b64decode(octets + b"==") if encoding in "bB" else decodestring(octets, header=True)
-        except NotBase64:
-            return word[0]
-        codec = next((codec for name, codec in _ISO_2022.items() if charset.lower().startswith(name)), "utf-8")
-        return octets.decode(codec, "replace")
+def _letters(charset: str, encoding: str, content: str) -> str:
+    """What an encoded-word shows. Octets are taken for UTF-8 where only ASCII matters and is itself."""
+    octets = content.encode("ascii", "replace")
+    if encoding == "q":
+        octets = decodestring(octets, header=True)
+    else:
+        # where "=" is not at the end, some stop at it, some begin anew, some pass over it
+        parts = [part for part in octets.split(b"=") if part]
+        readings = [parts[:1], parts, [b"".join(parts)]] if len(parts) > 1 else [parts]
+        octets = b" ".join(b"".join(map(_base64, reading)) for reading in readings)
+    codec = next((codec for name, codec in _CODECS.items() if charset.startswith(name)), "utf-8")
+    return octets.decode(codec, "replace")
 
-    return _ENCODED_WORD.sub(letters, text)
+
+def _base64(text: bytes) -> bytes:
+    """Whole octets of base64, whatever else is in it."""
+    letters = _NO_BASE64.sub(b"", text)
+    return b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + b"==")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """``kind`` is ``word``, ``quoted``, ``literal`` or one of the specials."""
+class _Token(NamedTuple):
+    """``kind`` is ``word``, ``quoted``, ``literal``, ``comment``, one of the specials, or ``open``: it never closes."""
 
     kind: str
     text: str
@@ -128,33 +175,49 @@ def _mailboxes(field: str) -> list[Domain]:
     if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
     mailboxes: list[list[_Token]] = [[]]
+    others = []
     inside = False
     for token in _tokens(field):
+        if token.kind == "open":
+            raise _Unclear("an open quote, bracket or comment in From")
         if token.kind in "<>":
             if inside == (token.kind == "<"):
                 raise _Unclear("unbalanced angle brackets in From")
             inside = not inside
-        if token.kind == "," and not inside:
+        if token.kind == "comment":
+            # a reader without comments may look for angle brackets
+            others += _BRACKETED.findall(token.text)
+        elif token.kind == "," and not inside:
             mailboxes.append([])
         else:
             mailboxes[-1].append(token)
     if inside:
         raise _Unclear("unbalanced angle brackets in From")
-    domains = [domain for tokens in mailboxes if tokens for domain in _mailbox(tokens, field)]
-    unfolded = field.replace("\r\n", "")
-    decoded = _decoded(unfolded)
+    found = [_mailbox(tokens, field) for tokens in mailboxes if tokens]
+    # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
+    if line := _EMPTY_LINE.search(field):
+        others.append(field[: line.start()])
+    others += _others_decoded(field.replace("\r\n", ""))
+    return [*(domain for domain, _ in found), *_anything([*(address for _, address in found), *others])]
+
+
+def _others_decoded(field: str) -> list[str]:
+    """What becomes an address, or the end of one, for a reader that decodes encoded-words before it parses."""
+    decoded = _decoded(field)
     if _ENCODED_CONTROL.search(decoded):
         raise _Unclear("an encoded control character in From")
-    # a name is not an address, whatever it says (RFC 9989 section 11.4), but one that is decoded first may become one
-    others = Counter(_ANOTHER_MAILBOX.findall(decoded)) - Counter(_ANOTHER_MAILBOX.findall(unfolded))
-    return [*domains, *(domain for other in others for domain in _anything(other))]
+    found = Counter(_ANOTHER_MAILBOX.findall(decoded))
+    # where quotes or parentheses come or go, a name may become an address without a change of its own
+    if all(decoded.count(mark) == field.count(mark) for mark in '"\\()'):
+        found -= Counter(_ANOTHER_MAILBOX.findall(field))
+    return list(found)
 
 
-def _mailbox(tokens: list[_Token], field: str) -> list[Domain]:
-    """The domain of one mailbox: a name and an address in angle brackets, or an address.
+def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
+    """The domain and the address of one mailbox: a name and an address in angle brackets, or an address.
 
-    Others come with it where a reader that knows no quotes, comments or white space inside an address, or that decodes
-    what is not to be decoded there (RFC 2047 section 5), finds another domain.
+    A reader may find other domains in the address that knows no quotes, comments or white space inside it, or that
+    decodes what is not to be decoded there (RFC 2047 section 5).
     """
     kinds = [token.kind for token in tokens]
     if ";" in kinds:
@@ -189,7 +252,7 @@ def _mailbox(tokens: list[_Token], field: str) -> list[Domain]:
     if _DIRECTION.search(address):
         raise _Unclear("an address in From whose letters change places")
     try:
-        return [Domain("".join(token.text for token in domain)), *_anything(address)]
+        return Domain("".join(token.text for token in domain)), address
     except BadDomain as error:
         raise _Unclear("a domain in From that is none") from error
 
@@ -200,54 +263,39 @@ def _dotted(tokens: list[_Token]) -> bool:
 
 
 def _tokens(field: str) -> Iterator[_Token]:
-    """The lexical tokens of a structured field (RFC 5322 section 3.2), comments and white space dropped."""
+    """The lexical tokens of a structured field (RFC 5322 section 3.2), white space dropped."""
+    ends = _comment_ends(field)
+    closed = {'"': ("quoted", _QUOTED), "[": ("literal", _LITERAL)}
     at = 0
     while at < len(field):
         mark = field[at]
         if mark in _WHITE_SPACE:
             at += 1
-        elif mark == "(":
-            at = _after_comment(field, at)
-        elif mark == '"':
-            end = _after(field, at + 1, '"', "an open quote in From")
-            yield _Token("quoted", field[at:end], at)
-            at = end
-        elif mark == "[":
-            end = _after(field, at + 1, "]", "an open bracket in From")
-            yield _Token("literal", field[at:end], at)
-            at = end
-        elif mark == "\\":
-            raise _Unclear("a backslash outside quotes in From")
-        elif mark in _SPECIALS:
-            yield _Token(mark, mark, at)
-            at += 1
-        else:
-            after = _NO_WORD.search(field, at)
-            end = after.start() if after else len(field)
-            yield _Token("word", field[at:end], at)
-            at = end
+            continue
+        kind, end = mark, at + 1
+        if mark == "(":
+            kind, end = ("comment", ends[at]) if at in ends else ("open", end)
+        elif mark in closed:
+            kind, form = closed[mark]
+            if found := form.match(field, at):
+                end = found.end()
+            else:
+                # none behind it closes either, and to look again would cost the square of the length
+                kind = "open"
+                del closed[mark]
+        elif found := _WORD.match(field, at):
+            kind, end = "word", found.end()
+        yield _Token(kind, field[at:end], at)
+        at = end
 
 
-def _after(field: str, at: int, end: str, problem: str) -> int:
-    while at < len(field):
-        if field[at] == "\\":
-            at += 1
-        elif field[at] == end:
-            return at + 1
-        at += 1
-    raise _Unclear(problem)
-
-
-def _after_comment(field: str, at: int) -> int:
-    depth = 0
-    while at < len(field):
-        if field[at] == "\\":
-            at += 1
-        elif field[at] == "(":
-            depth += 1
-        elif field[at] == ")":
-            depth -= 1
-            if not depth:
-                return at + 1
-        at += 1
-    raise _Unclear("an open comment in From")
+def _comment_ends(field: str) -> dict[int, int]:
+    """Where the comment ends that begins at a parenthesis."""
+    ends = {}
+    opened = []
+    for mark in _PARENTHESIS.finditer(field):
+        if mark[0] == "(":
+            opened.append(mark.start())
+        elif mark[0] == ")" and opened:
+            ends[opened.pop()] = mark.end()
+    return ends

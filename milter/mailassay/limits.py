@@ -10,8 +10,8 @@ class Limits:
     """The ``limits:`` of a policy. Nothing beyond a limit is let through by it: each says what the result is.
 
     Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
-    if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of one From field) and
-    ``from_domains`` (distinct author domains). ``forged_fields`` in our own name are removed; with more of them a
+    if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields together)
+    and ``from_domains`` (distinct author domains). ``forged_fields`` in our own name are removed; with more of them a
     message is rejected in every mode, since what it costs the MTA to remove each grows with their number.
 
     DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
@@ -29,7 +29,7 @@ class Limits:
     header_fields: int = 1000
     header_octets: int = 1_000_000
     from_fields: int = 8
-    from_octets: int = 65_536
+    from_octets: int = 8192
     from_domains: int = 8
     forged_fields: int = 1000
     signatures: int = 10

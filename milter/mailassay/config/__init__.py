@@ -134,7 +134,7 @@ _LIMITS = {
     "header_fields": (50, 100_000),
     "header_octets": (10_000, 100_000_000),
     "from_fields": (1, 100),
-    "from_octets": (1000, 1_000_000),
+    "from_octets": (1000, 100_000),
     "from_domains": (1, 100),
     "forged_fields": (100, 10_000),
     "signatures": (1, 100),

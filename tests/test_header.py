@@ -311,6 +311,15 @@ def test_numbers_count_as_milters_count():
     assert unwanted(Headers(fields), OURS) == [1, 3]
 
 
+def test_what_is_too_much_to_read_is_removed_unread():
+    """From the first one that does not fit, whatever comes after it."""
+    fields = [Field(b"Authentication-Results", b" other.example; " + b"x" * length) for length in (10, 20, 100, 1)]
+    most = sum(len(field.value) for field in fields[:2])
+    assert unwanted(Headers(fields), OURS, most=most) == [3, 4]
+    assert unwanted(Headers(fields), OURS, most=most - 1, trusted=True) == [2, 3, 4]
+    assert unwanted(Headers(fields), OURS) == []
+
+
 @pytest.mark.parametrize(
     ("value", "known"),
     [

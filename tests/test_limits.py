@@ -69,6 +69,13 @@ def authors(*values: bytes) -> Mail:
     return Mail(message=b"".join(b"From:" + value + b"\r\n" for value in values) + rest)
 
 
+def results_octets(number: int) -> Mail:
+    """Somebody else's, on lines that a milter may get."""
+    fields = [b" other.example; spf=pass (%s)" % (b"x" * 900)] * 5
+    fields.append(b" other.example; none (" + b"x" * (number - len(b"".join(fields)) - 23) + b")")
+    return with_fields(*(b"Authentication-Results:" + value for value in fields))
+
+
 def signatures(number: int) -> Mail:
     """The lowest of them is right."""
     signed = ED.sign(MESSAGE, "bank.example", "right")
@@ -210,6 +217,7 @@ CASES = [
         "policy.dmarc=reject; rule=dmarc.reject",
     ),
     ("forged_fields", 100, lambda n: with_fields(*[b"X-Mailassay-Verdict: y"] * n), "remove=100", "rule=forged_fields"),
+    ("results_octets", 10_000, results_octets, "remove=0", "remove=1"),
     ("signatures", 3, signatures, "dkim=pass", "dmarc=fail"),
     ("key_records", 3, key_records, "dkim=pass", "dkim=fail"),
     ("key_bits", 4096, key_bits, "dkim=fail", "dkim=permerror"),

@@ -139,7 +139,8 @@ class Conversation:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
         tag = self._settings.policy.tag.verdict
         because = self._unjudged(mail.transaction.login)
-        forged = unwanted(headers, self.authserv_id, trusted=bool(because))
+        most = self._settings.policy.limits.results_octets
+        forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
         remove = (
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
 from .domain import BadDomain, Domain, a_labels, u_labels
+from .limits import Limits
 from .message import Headers
 from .result import Resinfo
 
@@ -90,15 +92,20 @@ def _clause(resinfo: Resinfo, utf8: bool) -> str:
     return clause if len(clause.encode()) + 2 <= MAX_LINE else "\n ".join(pieces)
 
 
-def unwanted(headers: Headers, authserv_id: str, *, trusted: bool = False) -> list[int]:
+def unwanted(
+    headers: Headers, authserv_id: str, *, trusted: bool = False, most: int = Limits().results_octets
+) -> list[int]:
     """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
 
-    Those that claim to be ours; and those of a version nobody knows yet, unless they come from a ``trusted`` client.
+    Those that claim to be ours; those of a version nobody knows yet, unless they come from a ``trusted`` client; and,
+    unread, those beyond ``most`` octets, for reading one takes time in proportion to its length.
     """
+    fields = headers.named(b"authentication-results")
+    ends = accumulate(len(field.value) for field in fields)
     return [
         number
-        for number, field in enumerate(headers.named(b"authentication-results"), 1)
-        if is_ours(field.value, authserv_id) or not (trusted or is_known_version(field.value))
+        for number, (field, end) in enumerate(zip(fields, ends, strict=True), 1)
+        if end > most or is_ours(field.value, authserv_id) or not (trusted or is_known_version(field.value))
     ]
 
 

@@ -13,6 +13,8 @@ class Limits:
     if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields together)
     and ``from_domains`` (distinct author domains). ``forged_fields`` in our own name are removed; with more of them a
     message is rejected in every mode, since what it costs the MTA to remove each grows with their number.
+    ``results_octets`` of Authentication-Results fields, from the top, are searched for our name; those beyond are
+    removed unread.
 
     DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
     key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.
@@ -32,6 +34,7 @@ class Limits:
     from_octets: int = 8192
     from_domains: int = 8
     forged_fields: int = 1000
+    results_octets: int = 65_536
     signatures: int = 10
     key_records: int = 4
     key_bits: int = 8192

@@ -137,6 +137,7 @@ _LIMITS = {
     "from_octets": (1000, 100_000),
     "from_domains": (1, 100),
     "forged_fields": (100, 10_000),
+    "results_octets": (10_000, 10_000_000),
     "signatures": (1, 100),
     "key_records": (1, 20),
     "key_bits": (4096, 16_384),

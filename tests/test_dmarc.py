@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mailassay.author import Author
 from mailassay.dmarc import Disposition, Identifier, Record, check, questions, resinfo
 from mailassay.dmarc.discovery import walk
+from mailassay.dmarc.suffix import between
 from mailassay.domain import Domain
 from mailassay.limits import Limits
 from mailassay.resolver import Budget
@@ -63,6 +64,14 @@ def by(method, name, result=Result.PASS):
             "v=DMARC1; p=reject; rua=mailto:a@b.example!10m,mailto:c",
             Record(REJECT, rua=("mailto:a@b.example", "mailto:c")),
         ),
+        (
+            "v=DMARC1; p=reject; rua=mailto:a b, mailto:a@b.example!, mailto:%zz, b@b.example, https://b.example/%20 ,",
+            Record(REJECT, rua=("https://b.example/%20",)),
+        ),
+        ("v=DMARC1; p=reject; fo=1", Record(REJECT)),  # section 4.7: nothing without ruf=
+        ("v=DMARC1; p=reject; fo=1:d; ruf=mailto:c@d", Record(REJECT, ruf=("mailto:c@d",), fo="1:d")),
+        ("v=DMARC1; p=reject; fo=x; ruf=mailto:c@d", Record(REJECT, ruf=("mailto:c@d",))),
+        ("v=DMARC1; p=rejct; rua=mailto:ü@b.example", Record(NONE, usable=False)),
         # section 4.10.1: without a policy that makes sense, reports decide whether it counts
         ("v=DMARC1", Record(NONE)),
         ("v=DMARC1; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),
@@ -291,7 +300,9 @@ def test_dns_in_trouble(who, identifiers, lines, result):
         (["open.example", "b.example", "half.example"], Result.FAIL, REJECT, "b.example"),
         (["open.example", "half.example"], Result.FAIL, QUARANTINE, "half.example"),
         (["none.example", "open.example"], Result.FAIL, NONE, "open.example"),
-        (["half.example", "slow.example"], Result.TEMPERROR, None, "slow.example"),
+        (["open.example", "slow.example"], Result.TEMPERROR, None, "slow.example"),
+        # a second author whose DNS is broken on purpose takes nothing off what the first one asks for
+        (["half.example", "slow.example"], Result.FAIL, QUARANTINE, "half.example"),
         (["b.example", "slow.example"], Result.FAIL, REJECT, "b.example"),
     ],
 )
@@ -354,7 +365,6 @@ SHARED = at("co.uk", "p=none", "sp=reject")
         ([SHARED], "a.co.uk", "evil.co.uk", "co.uk"),
         ([SHARED, at("a.co.uk", "p=reject")], "a.co.uk", "evil.co.uk", "co.uk"),
         ([at("uk", "p=reject")], "a.co.uk", "evil.co.uk", "uk"),
-        ([at("co.uk", "p=reject", "psd=n")], "a.co.uk", "evil.co.uk", "co.uk"),
         ([at("github.io", "p=reject")], "a.github.io", "evil.github.io", "github.io"),  # a private one
         ([at("uk", "p=reject", "psd=y")], "a.co.uk", "evil.co.uk", "co.uk"),
         ([SHARED], "a.co.uk", "co.uk", "co.uk"),  # RFC 6376 section 6.1.1
@@ -387,6 +397,54 @@ def test_public_suffixes(lines, who, identifier, kept_apart_by):
     assert walked.public_suffix is None
     assert found.result is (Result.FAIL if kept_apart_by else Result.PASS)
     assert (found.public_suffix or "") == kept_apart_by
+
+
+@pytest.mark.parametrize(
+    ("lines", "who", "identifier", "kept_apart_by"),
+    [
+        # psd=n says that the name is no public suffix
+        ([at("co.uk", "p=reject", "psd=n")], "a.co.uk", "b.co.uk", ""),
+        ([at("github.io", "p=reject", "psd=n")], "github.io", "mail.github.io", ""),
+        ([at("github.io", "p=reject", "psd=n")], "a.github.io", "github.io", ""),
+        ([at("github.io", "p=reject", "psd=u")], "github.io", "mail.github.io", "github.io"),
+        ([at("amazonaws.com", "p=reject", "psd=n")], "amazonaws.com", "x.amazonaws.com", ""),
+        # it says nothing of the suffixes below it
+        ([at("uk", "p=reject", "psd=n")], "a.co.uk", "b.co.uk", "co.uk"),
+        ([at("uk", "p=reject", "psd=n")], "a.uk", "b.co.uk", "co.uk"),
+        ([at("uk", "p=reject", "psd=n")], "uk", "co.uk", "co.uk"),
+        ([at("uk", "p=reject", "psd=n")], "x.a.co.uk", "y.a.co.uk", ""),
+        ([at("amazonaws.com", "p=reject", "psd=n")], "amazonaws.com", "b.s3.amazonaws.com", "s3.amazonaws.com"),
+        ([at("amazonaws.com", "p=reject", "psd=n")], "a.s3.amazonaws.com", "b.s3.amazonaws.com", "s3.amazonaws.com"),
+        # and somebody else's psd=n says nothing of the organization
+        ([SHARED, at("b.a.co.uk", "p=reject", "psd=n")], "a.co.uk", "evil.co.uk", "co.uk"),
+    ],
+)
+def test_a_suffix_that_says_it_is_none(lines, who, identifier, kept_apart_by):
+    found = check(author(who), [by("dkim", identifier)], Asking(*lines))
+    assert found.result is (Result.FAIL if kept_apart_by else Result.PASS)
+    assert (found.public_suffix or "") == kept_apart_by
+
+
+def test_a_neighbour_below_a_public_suffix_cannot_turn_a_fail_into_a_temperror():
+    lines = [SHARED, at("a.co.uk", "p=reject"), "_dmarc.evil.co.uk TXT ?"]
+    for result in (Result.PASS, Result.TEMPERROR):
+        identifiers = [by("spf", "evil.co.uk", result)]
+        assert check(author("a.co.uk"), identifiers, Asking(*lines)).result is Result.FAIL
+        assert check(author("a.co.uk"), identifiers, Asking(*lines), public_suffixes=False).result is Result.TEMPERROR
+
+
+LABEL = st.sampled_from(["uk", "co", "a", "kobe", "jp", "city", "ck", "www", "github", "io", "xn--p1ai", "_x", "s3"])
+
+
+@given(below=st.lists(st.lists(LABEL, max_size=3), min_size=2, max_size=2), org=st.lists(LABEL, min_size=1, max_size=4))
+def test_public_suffixes_between_any_names(below, org):
+    top = Domain(".".join(org))
+    one, other = (Domain(".".join([*labels, *org])) for labels in below)
+    for declared in (True, False):
+        suffix = between(one, other, top, declared=declared)
+        assert suffix == between(other, one, top, declared=declared)
+        assert suffix is None or (one != other and suffix.is_within(top) and (suffix != top or not declared))
+    assert between(one, other, top) or not between(one, other, top, declared=True)
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -40,6 +40,11 @@ class Walk:
         return self.records[-1][0] if self.records else self.start
 
     @property
+    def declared(self) -> bool:
+        """Does the organization itself say that its domain is one, by psd=n?"""
+        return any(record.psd == "n" for _, record in self.records)
+
+    @property
     def policy(self) -> tuple[Domain, Record] | None:
         """The record whose policy applies to ``start`` (section 4.10.1): its own, its organization's, its PSD's."""
         found = dict(self.records)

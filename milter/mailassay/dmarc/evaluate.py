@@ -82,14 +82,15 @@ def check(
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
-    """The reading that fails hardest (RFC 9989 section 11.5); one that cannot be had now only yields to reject."""
+    """The reading that fails hardest (RFC 9989 section 11.5).
 
-    def rank(reading: Dmarc) -> int:
-        if reading.policy is Disposition.REJECT:
-            return 4
-        if reading.result is Result.TEMPERROR:
-            return 3
-        return list(Disposition).index(reading.policy) if reading.policy else -1
+    One that cannot be had now counts as one that asks for nothing but to wait: an author whose DNS is broken on purpose
+    must not take anything off what another asks for.
+    """
+
+    def rank(reading: Dmarc) -> tuple[int, bool, bool]:
+        asked = list(Disposition).index(reading.policy) if reading.policy else 0
+        return asked, reading.result is Result.TEMPERROR, reading.policy is not None
 
     strictest = max(readings, key=rank)
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
@@ -113,7 +114,7 @@ def _evaluate(
     except DnsTempError as error:
         return replace(unknown, reason=str(error))
     # what decides comes first, so that nothing a sender adds can use up the limit
-    deciding = [each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)]
+    deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
     deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
     deciding = deciding[: limits.identifiers]
     alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
@@ -157,6 +158,7 @@ class _Alignment:
     ) -> None:
         self._domain, self._record, self._resolve, self._limits = domain, record, resolve, limits
         self._public_suffixes = public_suffixes
+        self._declared = False
         self.org_domain: Domain | None = None
         self.public_suffix: Domain | None = None
         self.trouble = ""
@@ -169,17 +171,22 @@ class _Alignment:
         # two names below different top-level domains have nothing in common
         if strict or identifier.domain.labels[-1] != self._domain.labels[-1]:
             return False
+        suffix = None
         try:
             if self.org_domain is None:
-                self.org_domain = walk(self._domain, self._resolve, self._limits).org_domain
+                found = walk(self._domain, self._resolve, self._limits)
+                self.org_domain, self._declared = found.org_domain, found.declared
             # strangers are not asked: their broken DNS must not turn a fail into a temperror
             if not identifier.domain.is_within(self.org_domain):
                 return False
+            if self._public_suffixes:
+                suffix = between(self._domain, identifier.domain, self.org_domain, declared=self._declared)
             if walk(identifier.domain, self._resolve, self._limits).org_domain != self.org_domain:
                 return False
         except DnsTempError as error:
-            self.trouble = self.trouble or str(error)
+            # nor must a neighbour's below a public suffix
+            if suffix is None:
+                self.trouble = self.trouble or str(error)
             return False
-        suffix = between(self._domain, identifier.domain, self.org_domain) if self._public_suffixes else None
         self.public_suffix = self.public_suffix or suffix
         return suffix is None

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s,!;]+", re.IGNORECASE)
+# RFC 3986, without the "," and "!" that section 4.8 wants encoded; then a size limit of RFC 7489, which counts no more
+_URI = re.compile(
+    r"([a-z][a-z0-9+.-]*:(?:[a-z0-9._~:/?#\[\]@$&'()*+=-]|%[0-9a-f]{2})+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE
+)
+_FAILURE_OPTIONS = re.compile(r"[01ds](?::[01ds])*", re.IGNORECASE)
 _VERSION = re.compile(r"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 
 
@@ -28,7 +32,8 @@ class Record:
     """One record; tags that are absent or make no sense have their defaults.
 
     ``p``, ``sp`` and ``np`` are None where absent. ``usable`` is False where one of them is not what it may be and no
-    rua= gives the owner a way to learn of it (RFC 9989 section 4.10.1). ``psd`` is ``y``, ``n`` or ``u``.
+    rua= gives the owner a way to learn of it (RFC 9989 section 4.10.1). ``psd`` is ``y``, ``n`` or ``u``. ``fo`` is its
+    default where there is no ``ruf``.
     """
 
     p: Disposition | None = None
@@ -83,6 +88,7 @@ def _read(text: str) -> Record:
     if not valid or asked["p"] is None:
         asked = {"p": Disposition.NONE, "sp": None, "np": None}
     psd = tags.get("psd", "u").lower()
+    fo = tags.get("fo", "").lower()
     return Record(
         asked["p"],
         asked["sp"],
@@ -94,7 +100,7 @@ def _read(text: str) -> Record:
         strict_spf=tags.get("aspf", "").lower() == "s",
         rua=rua,
         ruf=ruf,
-        fo=tags.get("fo", "0"),
+        fo=fo if ruf and _FAILURE_OPTIONS.fullmatch(fo) else "0",
     )
 
 
@@ -103,6 +109,6 @@ def _disposition(value: str | None) -> Disposition | None:
 
 
 def _uris(value: str) -> tuple[str, ...]:
-    """The URIs of rua= or ruf=, a size limit of RFC 7489 ("!10m") cut off."""
-    found = (_URI.match(each.strip(" \t")) for each in value.split(","))
-    return tuple(match[0] for match in found if match)
+    """The URIs of rua= or ruf=; what is none is passed over."""
+    found = (_URI.fullmatch(each.strip(" \t")) for each in value.split(","))
+    return tuple(match[1] for match in found if match)

@@ -13,11 +13,23 @@ from ..domain import Domain
 _LIST = PublicSuffixList()
 
 
-def between(one: Domain, other: Domain, org_domain: Domain) -> Domain | None:
-    """The public suffix that lies between two names of ``org_domain``; None where they share a registrable domain."""
-    registrable = _LIST.privatesuffix(one)
-    if registrable and registrable == _LIST.privatesuffix(other):
+def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = False) -> Domain | None:
+    """The public suffix that lies between two names of ``org_domain``; None where they share a registrable domain.
+
+    ``declared``: the organization's own record has psd=n, by which its name is no public suffix (section 4.7), whatever
+    the list says. Of the suffixes below that name it says nothing.
+    """
+    owners, suffixes = set(), []
+    for name in (one, other):
+        suffix = Domain(_LIST.publicsuffix(name) or name)
+        if declared and org_domain.is_within(suffix):
+            owners.add(org_domain)
+        else:
+            # a public suffix is its own owner
+            owners.add(Domain(_LIST.privatesuffix(name) or name))
+            suffixes.append(suffix)
+    if len(owners) == 1:
         return None
-    if _LIST.is_public(org_domain):
+    if not declared and _LIST.is_public(org_domain):
         return org_domain
-    return max((Domain(_LIST.publicsuffix(name) or name) for name in (one, other)), key=len)
+    return max(suffixes, key=len)

@@ -6,14 +6,17 @@ import struct
 import threading
 import time
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay.limits import Limits
-from mailassay.network import MAX_TTL, Nameservers, system_nameservers
+from mailassay.network import MAX_TTL, Nameservers, _answer, _head, system_nameservers
 from mailassay.resolver import DnsTempError, question
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
@@ -422,6 +425,41 @@ def test_a_name_that_would_be_another_as_text_is_left_out(rdtype, before, name):
 def test_what_counts_in_a_response(answers, records, ttl):
     answer = ask_raw(with_records(*answers))
     assert (answer.records, answer.exists, answer.ttl) == (records, True, ttl)
+
+
+names = st.sampled_from([f"{label}.example." for label in ("a", "A", "b", "c", "x.a")])
+records = st.one_of(
+    st.tuples(names, st.just("CNAME"), names),
+    st.tuples(names, st.just("A"), st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"])),
+    st.tuples(names, st.sampled_from(["TXT", "PTR"]), names),
+)
+
+
+@given(answers=st.lists(records, max_size=8), ttls=st.lists(st.integers(0, 2**31 - 1), min_size=8, max_size=8))
+def test_a_response_says_what_dnspython_reads_in_it(answers, ttls):
+    query = dns.message.make_query("a.example", "A")
+    response = dns.message.make_response(query)
+    for (owner, rdtype, data), ttl in zip(answers, ttls, strict=False):
+        response.answer.append(dns.rrset.from_text(owner, ttl, "IN", rdtype, data))
+    wire = response.to_wire()
+    try:
+        chain = dns.message.from_wire(wire).resolve_chaining()
+        expected = ({each.to_text() for each in chain.answer or ()}, min(chain.minimum_ttl, MAX_TTL))
+    except dns.message.ChainTooLong:
+        expected = (set(), 0)
+    answer = _answer(wire, query.question[0].name, query.question[0].rdtype, 256)
+    assert (set(answer.records), answer.ttl) == (expected[0], expected[1] if expected[0] else 0)
+    assert answer.exists
+
+
+@given(data=st.binary(max_size=200), asked=st.sampled_from([1, 5, 12, 15, 16, 28]))
+def test_any_octets_are_an_answer_or_trouble(data, asked):
+    wire = struct.pack("!6H", 1, 0x8180, 1, 2, 1, 0) + b"\1a\7example\0" + struct.pack("!2H", asked, 1) + data
+    for each in (wire, data):
+        with contextlib.suppress(dns.exception.DNSException):
+            for only in _head(each).question:
+                answer = _answer(each, only.name, only.rdtype, 256)
+                assert all(isinstance(text, str) for text in answer.records)
 
 
 def test_the_end_of_a_cname_does_not_exist():

@@ -406,8 +406,8 @@ def test_a_name_that_would_be_another_as_text_is_left_out(rdtype, before, name):
         ([r"a.example CNAME \200\046.", r"\200\046 A 192.0.2.2"], ("192.0.2.2",), 60),
         # an alias is no alias of names below it
         (["x.a.example CNAME b.example.", "b.example A 192.0.2.2"], (), 0),
-        # two of them: the first
-        (["a.example CNAME b.example.", "a.example CNAME c.example.", "c.example A 192.0.2.3"], (), 0),
+        # two of them, which should not be: the last, as dnspython has it
+        (["a.example CNAME b.example.", "a.example CNAME c.example.", "b.example A 192.0.2.3"], (), 0),
         # what a server makes of a DNAME
         (["example DNAME d.test.", "a.example CNAME a.d.test.", "a.d.test A 192.0.2.4"], ("192.0.2.4",), 60),
         # circles
@@ -435,7 +435,16 @@ records = st.one_of(
 )
 
 
-@given(answers=st.lists(records, max_size=8), ttls=st.lists(st.integers(0, 2**31 - 1), min_size=8, max_size=8))
+def same(record):
+    """One name has one CNAME, and no record twice."""
+    owner, rdtype, data = record
+    return owner.lower(), rdtype, "" if rdtype == "CNAME" else data
+
+
+@given(
+    answers=st.lists(records, max_size=8, unique_by=same),
+    ttls=st.lists(st.integers(0, 2**31 - 1), min_size=8, max_size=8),
+)
 def test_a_response_says_what_dnspython_reads_in_it(answers, ttls):
     query = dns.message.make_query("a.example", "A")
     response = dns.message.make_response(query)

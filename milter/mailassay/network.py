@@ -188,7 +188,7 @@ def _answer(response: bytes, name: dns.name.Name, rdtype: dns.rdatatype.RdataTyp
         if record.rdtype == rdtype:
             found.setdefault(owner, []).append((record, ttl))
         else:
-            aliases.setdefault(owner, (record.target.to_digestable(), ttl))  # type: ignore[attr-defined]
+            aliases[owner] = (record.target.to_digestable(), ttl)  # type: ignore[attr-defined]
     asked, ttl = name.to_digestable(), MAX_TTL
     # each alias once: a circle leads to nothing
     while asked not in found and asked in aliases:

@@ -1,0 +1,317 @@
+"""Attacks through the real Postfix: what it makes of them before the milter is asked, and what is delivered.
+
+Every message of tests/messages comes this way too. Postfix is set up as conf/postfix-main.cf advises.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mailassay.config import Settings
+from mailassay.policy import Policy
+from mailassay.zone import Zone
+from tests.lab import mta
+from tests.lab.cases import NOW, Case, load, mentions
+from tests.lab.dns import DnsServer
+from tests.lab.mta import Mta
+from tests.lab.raw import RawSmtp
+from tests.lab.serve import AUTHSERV_ID, Serve
+from tests.lab.smtp import Reply
+from tests.test_messages import judged, runs
+
+CASES = load()
+COMMON = next(case for case in CASES if case.name == "weak-links/a02-mail-from-is-not-from")
+OURS = AUTHSERV_ID.encode()
+EVE, BANK = b"From: eve@attacker.example\r\n", b"From: admin@bank.example\r\n"
+REFUSED = "550 5.7.1 Email rejected per DMARC policy for bank.example"
+END = b"\r\n.\r\n"
+
+
+class World:
+    """A Postfix in front of the daemon, and a DNS that can be changed for each message."""
+
+    def __init__(self, stack: ExitStack, folder: Path, more: str) -> None:
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        self.dns = stack.enter_context(DnsServer(Zone(json.dumps(COMMON.dns), ttl=0)))
+        self.serve = Serve(folder, self.dns)
+        self.serve.module = "tests.conformance.daemon"
+        (folder / "clock").write_text(str(NOW))
+        self.serve.environment["MAILASSAY_CLOCK"] = str(folder / "clock")
+        stack.enter_context(self.serve)
+        self.postfix = stack.enter_context(Mta([f"unix:{self.serve.socket}"], more))
+
+    def send(
+        self,
+        content: bytes,
+        *,
+        client: str = "198.51.100.66",
+        helo: bytes = b"mail.attacker.example",
+        mail_from: bytes = b"eve@attacker.example",
+        options: str = "",
+    ) -> list[Reply]:
+        """One message, the end of DATA included, and whatever its sender smuggled in; the replies to the content."""
+        with RawSmtp("127.0.0.1", self.postfix.port) as smtp:
+            smtp.hello(client, helo)
+            reply = smtp.envelope(mail_from, options)
+            return smtp.content(content) if reply.code == 354 else [reply]
+
+
+@pytest.fixture(scope="module")
+def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], World]]:
+    """Start one; ``more`` are lines of main.cf."""
+    if why := mta.missing():
+        pytest.skip(reason=why)
+    with ExitStack() as stack:
+        yield lambda more: World(stack, tmp_path_factory.mktemp("world"), more)
+
+
+@pytest.fixture(scope="module")
+def world(make_world: Callable[[str], World]) -> World:
+    """One for all."""
+    return make_world("smtpd_forbid_bare_newline = normalize\n")
+
+
+def fields(header: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a delivered header, line ends LF."""
+    return [(name, value) for name, _, value in (each.partition(b":") for each in re.split(rb"\n(?![ \t])", header))]
+
+
+def results(delivered: bytes) -> str:
+    """Our field's value; it is the first of the message, and no other has our name in it."""
+    (name, value), *rest = fields(delivered.partition(b"\n\n")[0])
+    assert name == b"Authentication-Results"
+    others = [value for name, value in rest if name.lower() == b"authentication-results"]
+    assert not [value for value in others if mentions(value, OURS)]
+    return value.decode().removeprefix(" ")
+
+
+# --- what Postfix makes of a header before it asks
+
+SEEN = {
+    "space before the colon": (EVE + b"From : admin@bank.example\r\n", REFUSED),
+    "tab before the colon": (EVE + b"From\t: admin@bank.example\r\n", REFUSED),
+    "line of LF only": (EVE + b"X: y\nFrom: admin@bank.example\n", REFUSED),
+    "CR before CRLF": (EVE + b"X: y\r\r\nFrom: admin@bank.example\r\r\n", REFUSED),
+    "folded empty line": (b"From: eve@attacker.example\r\n \r\n ,admin@bank.example\r\n", REFUSED),
+    "continuation that begins with CR": (EVE + b"\rFrom: admin@bank.example\r\n", REFUSED),
+    "NUL at the end of a folded line": (b"From: eve@attacker.example\0\r\n ,admin@bank.example\r\n", REFUSED),
+    "mbox line": (b"From eve@attacker.example now\r\n" + BANK, REFUSED),
+    "several From": (EVE + b"Subject: x\r\n" + BANK + EVE, REFUSED),
+    "bare CR": (b"From: eve@attacker.example\rFrom: admin@bank.example\r\n", REFUSED),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_is_repaired_is_judged_repaired(world: World, name: str) -> None:
+    header, reply = SEEN[name]
+    assert [str(each) for each in world.send(header + b"\r\nx" + END)] == [reply]
+
+
+# name: (header, what is delivered of it, what our field says, what is then in the body)
+DELIVERED = {
+    "NUL behind the address": (
+        b"From: eve@attacker.example\0, admin@bank.example\r\n", b"From: eve@attacker.example", "pass", b"",
+    ),
+    "NUL inside the address": (
+        b"From: <eve@attacker.example\0.bank.example>\r\n", b"From: <eve@attacker.example", "fail", b"",
+    ),
+    "NUL inside the name of a field": (EVE + b"Fr\0om: admin@bank.example\r\n", EVE.strip(), "pass", b"Fr\0om: admin"),
+    "NUL before the colon": (EVE + b"From\0: admin@bank.example\r\n", EVE.strip(), "pass", b"From\0: admin"),
+    "8-bit name": (EVE + b"From\xc2\xa0: admin@bank.example\r\n", EVE.strip(), "pass", b"From\xc2\xa0: admin"),
+    "vertical tab in the name": (EVE + b"From\x0b: admin@bank.example\r\n", EVE.strip(), "pass", b"From\x0b: admin"),
+    "fold before the colon": (EVE + b"From\r\n : admin@bank.example\r\n", EVE.strip(), "pass", b"From\n : admin"),
+    "space before the first name": (b" " + EVE + BANK, b"", "permerror", b" From: eve@attacker.example\nFrom: admin"),
+    "long line": (
+        EVE + b"X: " + b"a" * 5000 + b"\r\n", EVE + b"X: " + b"a" * 5000, "pass", b"",
+    ),
+    "line with a From where it is cut": (
+        EVE + b"X: " + b"a" * 2045 + b"From: admin@bank.example\r\n",
+        EVE + b"X: " + b"a" * 2045 + b"From: admin@bank.example", "pass", b"",
+    ),
+    "field beyond header_size_limit": (
+        EVE + b"X: " + b"a" * 102_400 + b"\r\n From: admin@bank.example\r\n", EVE + b"X: " + b"a" * 1000, "pass", b"",
+    ),
+    "forged results after a NUL": (
+        EVE + b"Authentication-Results: \0mx.receiver.example; dmarc=pass\r\n",
+        EVE + b"Authentication-Results: ", "pass", b"",
+    ),
+    "forged results after a bare CR": (
+        EVE + b"X: y\rAuthentication-Results: mx.receiver.example; dmarc=pass\r\n",
+        EVE + b"X: y Authentication-Results: mx.receiver.example; dmarc=pass", "pass", b"",
+    ),
+    "forged results, continued after a NUL": (
+        EVE + b"Authentication-Results: x\0\r\n mx.receiver.example; dmarc=pass\r\n", EVE.strip(), "pass", b"",
+    ),
+    "forged results with a blank before the colon": (
+        b"Authentication-Results : mx.receiver.example; dmarc=pass\r\n" + EVE, EVE.strip(), "pass", b"",
+    ),
+    "forged results below the end of the header": (
+        EVE + b"\r\nAuthentication-Results: mx.receiver.example; dmarc=pass\r\n",
+        EVE.strip(), "pass", b"Authentication-Results: mx.receiver",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DELIVERED)
+def test_what_is_delivered_is_what_was_judged(world: World, name: str) -> None:
+    """What the milter is not shown is not delivered as a header either."""
+    content, header, word, body = DELIVERED[name]
+    (reply,) = world.send(content + b"\r\nx" + END)
+    delivered = world.postfix.delivered(reply.queue_id)
+    value = results(delivered)
+    assert re.findall(r"\sdmarc=(\w+)", value) == [word]
+    assert "bank" not in value
+    above, _, below = delivered.partition(b"\n\n")
+    lines = above.partition(b"Received:")[2].partition(b"2026 ")[2] or above.partition(b"Received:")[2]
+    assert header.replace(b"\r\n", b"\n") in above
+    assert not re.search(rb"^From:.*bank", above, re.MULTILINE), lines
+    assert below.startswith(body)
+
+
+# --- the envelope
+
+SENDERS = {
+    b"@bank.example,@any.example:'any@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b"@bank.example:any@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b"any@bank.example@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b"any@bank.example'@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b'"x; dmarc=pass (y"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
+    b'"a@bank.example"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
+    b"x%bank.example@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b"(any@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b"any@bank.example.": "spf=fail smtp.mailfrom=bank.example;",
+    b"any\r@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b"any@bank.example(.attacker.example": 'spf=none smtp.mailfrom="bank.example(.attacker.example";',
+    b"any@[192.0.2.1]": 'spf=none smtp.mailfrom="[192.0.2.1]";',
+    b"bank.example!any": "spf=none ",
+    b"any@bank..example": "501 5.1.7 Bad sender address syntax",
+    b"any@x;dmarc=pass.attacker.example": "501 5.1.7 Bad sender address syntax",
+    b"any@bank.example\0@attacker.example": "501 5.1.7 Bad sender address syntax",
+    b"any@bank.example\x01.attacker.example": "501 5.1.7 Bad sender address syntax",
+    b"any@b\xe4nk.example": "500 5.5.2 Error: bad UTF-8 syntax",
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_mail_from(world: World, sender: bytes) -> None:
+    (reply,) = world.send(EVE + b"\r\nx" + END, mail_from=sender)
+    expected = SENDERS[sender]
+    if reply.queue_id:
+        value = results(world.postfix.delivered(reply.queue_id))
+        assert f"\n {expected}" in value
+        assert "any@" not in value
+    else:
+        assert str(reply) == expected
+
+
+HELOS = {
+    b"x;dmarc=pass header.from=bank.example": 'spf=none smtp.helo="x',
+    b"mail.bank.example\0.attacker.example": "spf=fail smtp.helo=mail.bank.example;",
+    b"mail.bank.example(": 'spf=none smtp.helo="mail.bank.example(";',
+    b'x"y': 'spf=none smtp.helo="x\\"y";',
+    b"[192.0.2.1]": 'spf=none smtp.helo="[192.0.2.1]";',
+    b"mx.receiver.example": "spf=none smtp.helo=mx.receiver.example;",
+}
+
+
+@pytest.mark.parametrize("name", HELOS)
+def test_helo(world: World, name: bytes) -> None:
+    (reply,) = world.send(EVE + b"\r\nx" + END, helo=name, mail_from=b"")
+    value = results(world.postfix.delivered(reply.queue_id))
+    assert f"\n {HELOS[name]}" in value
+    assert re.findall(r"\n dmarc=(\w+)", value) == ["fail"]
+
+
+# --- smuggling: a provider's outgoing server lets its customer's text pass, and we take part of it for commands
+
+INNER = (
+    b"MAIL FROM:<admin@cloud.example>\r\nRCPT TO:<bob@receiver.example>\r\nDATA\r\n"
+    b"From: admin@cloud.example\r\nSubject: smuggled\r\n\r\nPay.\r\n.\r\n"
+)
+ENDS = {
+    "LF . CRLF": b"\n.\r\n",
+    "LF . LF": b"\n.\n",
+    "LF . CR": b"\n.\r",
+    "CR . CR": b"\r.\r",
+    "CR . LF": b"\r.\n",
+    "CR . CRLF": b"\r.\r\n",
+    "CRLF . CR": b"\r\n.\r",
+    "CRLF . LF": b"\r\n.\n",
+    "CRLF . CR CRLF": b"\r\n.\r\r\n",
+    "CRLF NUL . CRLF": b"\r\n\0.\r\n",
+}
+
+
+def smuggle(world: World, end: bytes) -> list[Reply]:
+    letter = b"From: user@cloud.example\r\nSubject: harmless\r\n\r\nHello" + end + INNER
+    return world.send(letter, client="192.0.2.20", helo=b"out.cloud.example", mail_from=b"user@cloud.example")
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_smuggled_commands_are_text(world: World, name: str) -> None:
+    (reply,) = smuggle(world, ENDS[name])
+    delivered = world.postfix.delivered(reply.queue_id)
+    assert re.findall(r"\sdmarc=(\w+)", results(delivered)) == ["pass"]
+    above, _, below = delivered.partition(b"\n\n")
+    assert b"Subject: harmless" in above
+    assert b"MAIL FROM:<admin@cloud.example>" in below
+    assert b"admin" not in above
+
+
+SMUGGLED = ["LF . CRLF", "LF . LF", "CRLF . LF", "CRLF . CR CRLF"]
+
+
+def test_without_the_line_in_main_cf(make_world: Callable[[str], World]) -> None:
+    """Why it is advised: Postfix 3.7.11 by itself takes these for the end of DATA, and no milter can tell."""
+    world = make_world("")
+    found = {}
+    for name, end in ENDS.items():
+        replies = smuggle(world, end)
+        if len(ids := [reply.queue_id for reply in replies if reply.queue_id]) > 1:
+            delivered = world.postfix.delivered(ids[1])
+            assert b"Subject: smuggled" in delivered
+            found[name] = re.findall(r"\sdmarc=(\w+)", results(delivered))
+    assert found == {name: ["pass"] for name in SMUGGLED}
+
+
+# --- every message of tests/messages
+
+
+def sendable(case: Case) -> bool:
+    """Can an SMTP client say this, and does Postfix not mend it before it asks?"""
+    envelope = case.connection.helo + case.connection.mail_from
+    return (
+        not case.policy and not re.search(r"[\r\n\ud800-\udfff]", envelope) and not case.name.startswith("smuggling/")
+    )
+
+
+@pytest.mark.parametrize("case", runs([case for case in CASES if sendable(case)]))
+def test_messages(world: World, case: Case) -> None:
+    world.dns.zone = Zone(json.dumps(case.dns), ttl=0)
+    connection = case.connection
+    stuffed = re.sub(rb"(\A|\r\n)\.", rb"\1..", case.message)
+    (reply,) = world.send(
+        stuffed.removesuffix(b"\r\n") + END,
+        client=connection.client,
+        helo=connection.helo.encode(),
+        mail_from=connection.mail_from.encode(),
+        options=" SMTPUTF8 BODY=8BITMIME" if connection.smtputf8 else "",
+    )
+    if case.verdict == "reject":
+        assert str(reply).startswith(case.reply)
+        return
+    assert reply.code == 250, reply
+    if case.verdict == "hold":
+        delivered = world.postfix.held(reply.queue_id)
+    else:
+        delivered = world.postfix.delivered(reply.queue_id)
+    value = results(delivered)
+    if not case.differs_on_the_way:
+        assert value == judged(case, Policy()).add[0][1]

@@ -1,13 +1,20 @@
 """Whose message is it? From fields, from plain to hostile."""
 
+import re
 import time
 from base64 import b64encode
+from contextlib import suppress
+from email import policy
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.utils import getaddresses, parseaddr
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.author import Author, author
+from mailassay.domain import BadDomain, Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 
@@ -229,6 +236,56 @@ def test_what_is_looked_at_whole():
 def test_any_field_is_read(value):
     found = read(" " + "".join(value))
     assert found.problem or len(found.domains) == 1
+
+
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+BRACKETS = re.compile(r"<([^<>]*)>")
+
+
+def readers(text):
+    """The addresses of From for programs that know nothing of each other."""
+    yield from (address for _, address in getaddresses([text]))
+    yield parseaddr(text)[1]
+    with suppress(HeaderParseError, IndexError, ValueError, AttributeError):  # what it raises on some broken fields
+        addresses = policy.default.header_factory("From", text).addresses
+        yield from (address.addr_spec for address in addresses if address.domain)
+    names_away = QUOTED.sub("x", text)
+    yield from BRACKETS.findall(names_away)[:1]
+    yield from BRACKETS.findall(names_away)[-1:]
+
+
+def decoding_readers(text):
+    """The address for a program that decodes first, then looks for angle brackets, quoted names apart."""
+    with suppress(HeaderParseError, LookupError, ValueError):
+        decoded = str(make_header(decode_header(QUOTED.sub("x", text))))
+        yield from BRACKETS.findall(QUOTED.sub("x", decoded))[:1]
+
+
+def domains(addresses):
+    for address in addresses:
+        with suppress(BadDomain):
+            if "@" in address:
+                yield Domain(address.rpartition("@")[2].strip())
+
+
+@given(
+    value=st.lists(
+        st.sampled_from(
+            [*'<>@()",;:. \\[]', "\r\n ", "a", "ü", '"Alice"', "eve@evil.example", "<eve@evil.example>", "bank.example",
+             "alice@bank.example", "<alice@bank.example>", "=?utf-8?q?", "?=", "=3C", "=3E", "=40", "=22", "=2C",
+             encoded("<a"), encoded(">"), encoded("<alice@bank.example>")]
+        ),
+        max_size=10,
+    ),
+    last=st.sampled_from(["", " <eve@evil.example>", "eve@evil.example"]),
+)  # fmt: skip
+def test_no_reader_finds_an_author_that_is_not_among_ours(value, last):
+    """Where the author is clear everybody finds that one or none; where it is not, whoever they find is looked at."""
+    text = " " + "".join(value) + last
+    found = read(text)
+    unfolded = text.replace("\r\n", "")
+    assert found.unread or set(domains(readers(unfolded))) <= set(found.domains)
+    assert found.problem or set(domains(decoding_readers(unfolded))) <= set(found.domains)
 
 
 @given(value=st.binary(max_size=60))

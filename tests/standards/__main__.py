@@ -1,0 +1,5 @@
+"""Write the page on standards anew."""
+
+from .page import PAGE, page
+
+PAGE.write_text(page())

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+import sys
 import threading
 import time
 
@@ -19,7 +20,7 @@ from mailassay.limits import Limits
 from mailassay.network import MAX_TTL, Nameservers, _answer, _head, system_nameservers
 from mailassay.resolver import DnsTempError, question
 from mailassay.zone import Zone
-from tests.lab.dns import DnsServer
+from tests.lab.dns import DnsServer, bound
 
 ZONE = f"""
 a.example       A     192.0.2.1
@@ -274,10 +275,8 @@ class Raw:
     """A server whose UDP answers a function makes from the empty response, and ``stream`` what it says by TCP."""
 
     def __init__(self, respond, stream=None):
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = bound(socket.AF_INET, "127.0.0.1", 0)
         self.place = self._udp.getsockname()
-        self._tcp = socket.create_server(self.place)
         self._respond, self._stream = respond, stream
         self.asked = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -308,9 +307,12 @@ class Raw:
                     connection.sendall(self._stream(dns.message.make_response(query)))
 
 
-def ask_raw(respond, rdtype="A", limits=Limits(), **more):
-    """What comes of one question, a.example unless said otherwise."""
-    with Raw(respond, **more) as server, contextlib.closing(Nameservers([server.place], 0.3, limits)) as nameservers:
+def ask_raw(respond, rdtype="A", limits=Limits(), timeout=5, **more):
+    """What comes of one question for a.example."""
+    with (
+        Raw(respond, **more) as server,
+        contextlib.closing(Nameservers([server.place], timeout, limits)) as nameservers,
+    ):
         return nameservers(question("a.example", rdtype)).result(10)
 
 
@@ -341,6 +343,16 @@ def octets(count, records):
 def truncated(response):
     response.flags |= dns.flags.TC
     return [response.to_wire()]
+
+
+def by_tcp(respond):
+    """The first response, as a stream has it."""
+
+    def stream(response):
+        wire = respond(response)[0]
+        return struct.pack("!H", len(wire)) + wire
+
+    return stream
 
 
 def test_a_try_ends_in_time_by_tcp_as_well():
@@ -527,6 +539,32 @@ def test_more_records_than_are_read(limits):
         ask_raw(with_records(*addresses), limits=limits)
 
 
+def long_names(before):
+    """Names as long as may be, in two octets after the first one; a function of their number."""
+    place = 12 + len(b"\1a\7example\0\0\1\0\1") + 12 + len(before) + 4
+    tail = b"\1x" * 124 + b"\0", struct.pack("!H", 0xC000 | place)
+    return lambda number: before + b"\3%03d" % number + tail[number > 0]
+
+
+@pytest.mark.parametrize(
+    ("rdtype", "code", "data"),
+    [
+        ("PTR", 12, long_names(b"")),
+        ("MX", 15, long_names(b"\0\5")),
+        ("TXT", 16, lambda number: b"\xf0%03d" % number + b"\xff" * 237),
+        ("AAAA", 28, lambda number: b"\x20\1" + b"\x11" * 13 + bytes([number])),
+    ],
+)
+def test_how_much_memory_an_answer_takes_at_most(rdtype, code, data):
+    """As many records as there may be, as long as there may be so many."""
+    most = Limits().dns_records
+    written = [data(number) for number in range(most)]
+    records = [struct.pack("!2sHHIH", b"\xc0\x0c", code, 1, 60, len(each)) + each for each in written]
+    answer = ask_raw(truncated, rdtype, stream=by_tcp(octets(most, b"".join(records))))
+    assert len(answer.records) == most
+    assert sum(map(sys.getsizeof, answer.records)) + sys.getsizeof(answer.records) < 100_000
+
+
 def test_what_is_no_response_to_the_question_is_passed_over():
     """RFC 5452 section 9.1: id, question, addresses and ports; and it is waited on for the right one."""
     forgers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
@@ -557,15 +595,19 @@ def test_what_is_no_response_to_the_question_is_passed_over():
             *with_records("a.example A 192.0.2.1")(response),
         ]
 
-    with Raw(answers) as server, contextlib.closing(Nameservers([server.place], 2)) as nameservers:
+    with Raw(answers) as server, contextlib.closing(Nameservers([server.place], 5)) as nameservers:
         assert nameservers(question("a.example", "A")).result(10).records == ("192.0.2.1",)
     for forger in forgers:
         forger.close()
 
 
 def test_a_forged_response_alone_is_waited_out():
+    def forged(response):
+        response.id ^= 1
+        return [response.to_wire()]
+
     with pytest.raises(DnsTempError, match="time-out"):
-        ask_raw(lambda response: [response.to_wire()[:1] + b"x" + response.to_wire()[2:]])
+        ask_raw(forged, timeout=0.1)
 
 
 def test_a_server_without_edns():
@@ -578,16 +620,6 @@ def test_a_server_without_edns():
         return [response.to_wire()]
 
     assert ask_raw(respond).records == ("192.0.2.1",)
-
-
-def by_tcp(respond):
-    """The first response, as a stream has it."""
-
-    def stream(response):
-        wire = respond(response)[0]
-        return struct.pack("!H", len(wire)) + wire
-
-    return stream
 
 
 def test_what_udp_cannot_carry_comes_by_tcp():

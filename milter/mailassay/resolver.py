@@ -112,7 +112,7 @@ class Shared:
     """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL.
 
     ``known`` are the questions of the connection, which its messages need not ask again, unless they failed.
-    At most ``most`` questions are asked; every further one fails.
+    At most ``most`` questions are asked; every further one fails. What the network answers is less than 100 kB each.
     """
 
     def __init__(self, source: Source, known: Shared | None = None, most: int = 300) -> None:

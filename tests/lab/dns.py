@@ -47,7 +47,7 @@ class DnsServer:
         self.zone, self.latency, self.mode, self.ttl = zone, latency, mode, zone.ttl
         self.asked: list[tuple[str, str]] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._udp, self._tcp = _bind(family, address, port)
+        self._udp, self._tcp = bound(family, address, port)
         self.address, self.port = address, self._udp.getsockname()[1]
         self._stop = threading.Event()
         self._held: list[tuple[float, int, bytes, Peer]] = []
@@ -200,7 +200,7 @@ def _uint16(octets: bytes) -> int:
     return int.from_bytes(octets[:2], "big")
 
 
-def _bind(family: int, address: str, port: int) -> tuple[socket.socket, socket.socket]:
+def bound(family: int, address: str, port: int) -> tuple[socket.socket, socket.socket]:
     """UDP and TCP on the same port, which must be free for both."""
     for _ in range(20):
         udp = socket.socket(family, socket.SOCK_DGRAM)

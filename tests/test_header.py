@@ -90,7 +90,7 @@ def test_nothing_found():
         ("alice@example.com", "alice@example.com"),
         ("@example.com", "@example.com"),
         ("a b@example.com", '"a b@example.com"'),
-        ("a@b; dmarc=pass", '"a@b; dmarc=pass"'),
+        ("a@b; dmarc=pass", '"a@b; dmarcpass"'),
         ("a@b", '"a@b"'),
         ("a@b_c.example", '"a@b_c.example"'),
         ("a..b@example.com", '"a..b@example.com"'),
@@ -129,7 +129,7 @@ def test_values(value, written):
         ("ü ü", '"ü ü"', '"\\\\x{FC} \\\\x{FC}"'),
         ("xn--a.example", "xn--a.example", "xn--a.example"),
         ("XN--BCHER-KVA.example", '"bücher.example"', "XN--BCHER-KVA.example"),
-        ("xn--bcher-kva; dmarc=pass", '"xn--bcher-kva; dmarc=pass"', '"xn--bcher-kva; dmarc=pass"'),
+        ("xn--bcher-kva; dmarc=pass", '"xn--bcher-kva; dmarcpass"', '"xn--bcher-kva; dmarcpass"'),
         # nothing is cut in its middle
         ("\U0001f4e7" * 60, '"' + "\U0001f4e7" * 60 + '"', '"' + "\\\\x{1F4E7}" * (MAX_VALUE // 9) + '"'),
     ],
@@ -353,3 +353,18 @@ def test_a_version_nobody_knows_is_left_to_trusted_clients():
     fields = [Field(b"Authentication-Results", b" other.example 2; none")]
     assert unwanted(Headers(fields), OURS) == [1]
     assert unwanted(Headers(fields), OURS, trusted=True) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["dmarc=pass", "DMARC=Pass@x.example", "x;dmarc==pass y", "dmarc=\0pass", "é dmarc=pass"]
+)
+@pytest.mark.parametrize("utf8", [True, False])
+def test_no_value_is_a_result_to_who_looks_for_a_text(value, utf8):
+    """Filters look for ``dmarc=pass`` and know nothing of quotes."""
+    found = [Resinfo("spf", Result.NONE, (("smtp", "helo", value),), reason=value)]
+    assert "dmarc=pass" not in render(OURS, found, utf8=utf8).lower()
+
+
+def test_an_equals_sign_that_makes_no_result_stays():
+    found = [Resinfo("dkim", Result.PASS, (("header", "i", "prvs=1a=bob@x.example"),), reason="x= is not after t=")]
+    assert 'reason="x= is not after t=" header.i=prvs=1a=bob@x.example' in render(OURS, found)

@@ -20,6 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?:{_DOT_ATOM})?@{_LABEL}(?:\.{_LABEL})+")  # domain-name: RFC 6376 section 3.5
+_EQUALS_PASS = re.compile(r"=+(?=pass)", re.IGNORECASE)
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 # a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
@@ -48,11 +49,12 @@ def _value(text: str, utf8: bool) -> _Value:
 
     Control characters, lone surrogates and what exceeds ``MAX_VALUE`` octets are dropped. Domains stand as U-labels
     where the message may hold UTF-8, else as A-labels, and what is left beyond ASCII as RFC 6533 section 3 writes it.
+    Filters look for ``dmarc=pass`` and know nothing of quotes, so that no value keeps the ``=`` of a pass.
     """
     local_part, at, domain = text[: 2 * MAX_VALUE].rpartition("@")
     text = f"{local_part}{at}{u_labels(domain) if utf8 else a_labels(domain)}"
     if text.isascii() and text.isprintable():
-        return _Value(text[:MAX_VALUE])
+        return _Value(_EQUALS_PASS.sub("", text[:MAX_VALUE]))
     kept, octets = [], 0
     for mark in text:
         if mark.isprintable():  # surrogates are not
@@ -61,7 +63,7 @@ def _value(text: str, utf8: bool) -> _Value:
             if octets > MAX_VALUE:
                 break
             kept.append(written)
-    return _Value("".join(kept))
+    return _Value(_EQUALS_PASS.sub("", "".join(kept)))
 
 
 def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False) -> str:

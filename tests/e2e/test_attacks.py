@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from mailassay.config import Settings
 from mailassay.policy import Policy
 from mailassay.zone import Zone
 from tests.lab import mta

@@ -129,6 +129,7 @@ def test_one_clear_author(value):
         (' <alice@bank."example> <eve@evil.example>', ("bank.example", "evil.example")),
         (" <alice@bank.exam\0ple> <eve@evil.example>", ("bank.example", "evil.example")),
         (" <alice@bank.exam\r\n ple> <eve@evil.example>", ("bank.example", "evil.example")),
+        (' <alice@bank.exam ple"x"> <eve@evil.example>', ("bank.example", "evil.example")),
         # what a reader shows that looks for angle brackets first
         (" eve@evil.example (<alice@bank.example>)", ("evil.example", "bank.example")),
         (" (Alice <alice@bank.example>) <eve@evil.example>", ("bank.example", "evil.example")),
@@ -246,7 +247,7 @@ def readers(text):
     """The addresses of From for programs that know nothing of each other."""
     yield from (address for _, address in getaddresses([text]))
     yield parseaddr(text)[1]
-    with suppress(HeaderParseError, IndexError, ValueError, AttributeError):  # what it raises on some broken fields
+    with suppress(HeaderParseError, IndexError, ValueError, AttributeError, TypeError):  # what it raises on some broken fields
         addresses = policy.default.header_factory("From", text).addresses
         yield from (address.addr_spec for address in addresses if address.domain)
     names_away = QUOTED.sub("x", text)

@@ -32,6 +32,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _LITERAL = re.compile(r"\[(?:[^\]\\]|\\.)*+\]", re.DOTALL)
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _AROUND_DOT = re.compile(r"(?<![ \t\r\n])[ \t\r\n]*+\.[ \t\r\n]*+")
+_SPACE = re.compile(r"\s")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
 _BRACKETED = re.compile(r"<[^<>]*")
@@ -110,7 +111,7 @@ def _anything(texts: Iterable[str]) -> Iterator[Domain]:
     for text in dict.fromkeys((field, _decoded(field))):
         tokens = (token.text for token in _tokens(text) if token.kind != "comment")
         lexed = _AROUND_DOT.sub(".", " ".join(tokens))
-        for reading in (text, lexed, _IGNORED.sub("", lexed)):
+        for reading in (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed)):
             names |= dict.fromkeys(_AFTER_AT.findall(reading.translate(_AT_SIGNS)))
     for name in names:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from ..domain import Domain
 from ..limits import Limits
 from ..resolver import Resolver
-from .record import Record
+from .record import Record, is_record
 
 
 def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
@@ -57,16 +58,19 @@ class Walk:
 def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
     """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError."""
     texts = resolve(f"_dmarc.{name}", "TXT").records
-    parsed = [record for text in texts if len(text) <= limits.record_octets and (record := Record.parse(text))]
-    return parsed[0] if len(parsed) == 1 else None
+    found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
+    return Record.parse(found[0]) if len(found) == 1 else None
 
 
-def walk(domain: Domain, resolve: Resolver, limits: Limits) -> Walk:
-    """Collect the records upwards to the first that says where the organization ends. Raises DnsTempError."""
+def walk(domain: Domain, resolve: Resolver, limits: Limits, *, for_policy: bool = False) -> Walk:
+    """Collect the records upwards to the first that says where the organization ends. Raises DnsTempError.
+
+    ``for_policy``: a record of the domain's own is enough, whatever stands above it (section 4.10.1).
+    """
     records = []
     for name in names(domain, limits):
         if record := record_at(name, resolve, limits):
             records.append((name, record))
-            if record.psd in ("y", "n"):
+            if record.psd in ("y", "n") or (for_policy and name == domain):
                 break
     return Walk(domain, tuple(records))

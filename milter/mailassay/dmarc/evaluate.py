@@ -11,7 +11,7 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from ..result import Resinfo, Result
-from .discovery import Walk, record_at, walk
+from .discovery import walk
 from .record import Disposition, Record
 from .suffix import between
 
@@ -101,10 +101,7 @@ def _evaluate(
 ) -> Dmarc:
     unknown = Dmarc(Result.TEMPERROR, domain)
     try:
-        # a record of the author domain's own is the policy, whatever stands above it
-        own = record_at(domain, resolve, limits)
-        found = walk(domain, resolve, limits) if own is None else Walk(domain, ((domain, own),))
-        policy = found.policy
+        policy = walk(domain, resolve, limits, for_policy=True).policy
         if policy is None:
             return Dmarc(Result.NONE, domain)
         name, record = policy

@@ -9,10 +9,17 @@ from functools import lru_cache
 
 # RFC 3986, without the "," and "!" that section 4.8 wants encoded; then a size limit of RFC 7489, which counts no more
 _URI = re.compile(
-    r"([a-z][a-z0-9+.-]*:(?:[a-z0-9._~:/?#\[\]@$&'()*+=-]|%[0-9a-f]{2})+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE
+    r"(?:\A|,)[ \t]*+([a-z][a-z0-9+.-]*+:(?:[a-z0-9._~:/?#\[\]@$&'()*+=-]|%[0-9a-f]{2})++)(?:![0-9]++[kmgt]?)?"
+    r"[ \t]*+(?=,|\Z)",
+    re.IGNORECASE,
 )
+_TAG = re.compile(r"(?:\A|;)[ \t]*+([a-z]++)[ \t]*+=([^;]*+)", re.IGNORECASE)
 _FAILURE_OPTIONS = re.compile(r"[01ds](?::[01ds])*", re.IGNORECASE)
-_VERSION = re.compile(r"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
+
+
+# Is the text of a TXT record a DMARC record, whatever else it holds (section 4.7, v=)?
+# "v" is an ABNF literal, which matches in either case; "DMARC1" must be as it is
+is_record = re.compile(r"[vV][ \t]*+=[ \t]*+DMARC1[ \t]*+(?:;|\Z)").match
 
 
 class Disposition(StrEnum):
@@ -62,20 +69,12 @@ class Record:
     @staticmethod
     def parse(text: str) -> Record | None:
         """Read the text of a TXT record; None where it is no DMARC record. Never raises."""
-        # "v" is an ABNF literal, which matches in either case; "DMARC1" must be as it is
-        if not _VERSION.match(text[:1].lower() + text[1:]):
-            return None
-        return _read(text)
+        return _read(text) if is_record(text) else None
 
 
 def _tags(text: str) -> dict[str, str]:
     """The tags, names in lower case; the first of a name counts, and what is no tag is passed over (section 4.8)."""
-    tags: dict[str, str] = {}
-    for part in text.split(";"):
-        name, equals, value = part.partition("=")
-        if equals:
-            tags.setdefault(name.strip(" \t").lower(), value.strip(" \t"))
-    return tags
+    return {name.lower(): value.strip(" \t") for name, value in reversed(_TAG.findall(text))}
 
 
 @lru_cache(maxsize=1024)
@@ -110,5 +109,4 @@ def _disposition(value: str | None) -> Disposition | None:
 
 def _uris(value: str) -> tuple[str, ...]:
     """The URIs of rua= or ruf=; what is none is passed over."""
-    found = (_URI.fullmatch(each.strip(" \t")) for each in value.split(","))
-    return tuple(match[1] for match in found if match)
+    return tuple(_URI.findall(value))

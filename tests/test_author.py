@@ -244,10 +244,10 @@ BRACKETS = re.compile(r"<([^<>]*)>")
 
 
 def readers(text):
-    """The addresses of From for programs that know nothing of each other."""
+    """The addresses of From for programs that know nothing of each other, and raise what they like."""
     yield from (address for _, address in getaddresses([text]))
     yield parseaddr(text)[1]
-    with suppress(HeaderParseError, IndexError, ValueError, AttributeError, TypeError):  # what it raises on some broken fields
+    with suppress(HeaderParseError, IndexError, ValueError, AttributeError, TypeError):
         addresses = policy.default.header_factory("From", text).addresses
         yield from (address.addr_spec for address in addresses if address.domain)
     names_away = QUOTED.sub("x", text)

@@ -54,19 +54,24 @@ def authenticate(
     now: float,
     policy: Policy = Policy(),
 ) -> Evidence:
-    """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body."""
+    """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body.
+
+    What DMARC depends on comes first. Time and questions are limited, and the sender, whose own DNS answers for the
+    HELO name and the client's address, must not be able to leave none for the author domain's.
+    """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
-    found_iprev = iprev.check(client_ip, resolve, limits)
-    spf_helo = spf.check_helo(client_ip, helo, resolve, limits)
     spf_mail_from = None
     if transaction.mail_from:
         spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve, limits)
+    found_spf = spf_mail_from or spf.check_helo(client_ip, helo, resolve, limits)
     found_dkim = tuple(dkim.check(each, header, bodies, resolve, now, limits) for each in content.signatures)
-    found_arc = arc.check(content.chain, header, bodies, resolve, limits)
-    identifiers = list(_identifiers(spf_mail_from or spf_helo, found_dkim, policy.dkim.partial))
+    identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
     public_suffixes = policy.dmarc.public_suffixes
     found_dmarc = dmarc.check(content.author, identifiers, resolve, limits, public_suffixes=public_suffixes)
+    found_iprev = iprev.check(client_ip, resolve, limits)
+    spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
+    found_arc = arc.check(content.chain, header, bodies, resolve, limits)
     return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)
 
 

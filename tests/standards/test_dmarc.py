@@ -1,5 +1,6 @@
 """RFC 9989 section by section, with what changed since RFC 7489, and RFC 7372 and 8601 for what is said about it."""
 
+from concurrent.futures import Future
 from ipaddress import ip_address
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 from mailassay.author import Author
 from mailassay.author import author as author_of
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.conversation import Clocks, Conversation
 from mailassay.dmarc import Disposition, Identifier, Record, check, questions
 from mailassay.dmarc.discovery import walk
 from mailassay.domain import Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.policy import DmarcActions, Policy
-from mailassay.resolver import Budget
+from mailassay.resolver import Budget, DnsTempError
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -567,6 +568,67 @@ def test_rfc9989_5_3_6_strangers_with_broken_dns_excuse_nothing():
     """Whether somebody else's name can be resolved has no influence on the result."""
     zone = [at("example.com"), "_dmarc.evil.com TXT !", "_dmarc.evil.example TXT ?"]
     assert judge("example.com", "evil.com", "evil.example", zone=zone).result is FAIL
+
+
+BANK = [
+    at("bank.example", "p=reject; np=reject"),
+    'bank.example TXT "v=spf1 include:_spf.bank.example -all"',
+    '_spf.bank.example TXT "v=spf1 -all"',
+]
+EVIL = [
+    f'{name}.evil.test TXT "v=spf1 {" ".join(f"mx:{name}{at}.evil.test" for at in range(10))} -all"' for name in "hm"
+]
+EVIL += [
+    f"{name}{at}.evil.test MX 10 x{host}.{name}{at}.evil.test"
+    for name in "hm"
+    for at in range(10)
+    for host in range(10)
+]
+EVIL += [f"{line.split()[3]} A 203.0.113.9" for line in EVIL if " MX " in line]
+
+
+class Slow:
+    """A zone in which some names take two seconds each, and where ``end`` comes there are no answers any more."""
+
+    def __init__(self, lines, slow):
+        self._zone, self._slow, self.time, self.end = Zone("\n".join(lines)), slow, 0.0, float("inf")
+
+    def __call__(self, question):
+        if question.name.endswith(self._slow):
+            self.time += 2.0
+        if self.time < self.end:
+            return self._zone(question)
+        late = Future()
+        late.set_exception(DnsTempError("late"))
+        return late
+
+
+@pytest.mark.parametrize("client_names", [0, 10])
+@pytest.mark.parametrize(
+    ("who", "mail_from", "slow"),
+    [("bank.example", "<x@bank.example>", "evil.test"), ("x.bank.example", "<x@x.bank.example>", "evil.test"),
+     ("x.bank.example", "<x@m.evil.test>", "nowhere.test")],
+)  # fmt: skip
+def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, mail_from, slow, client_names):
+    """What decides on the author domain is asked before what its sender can make slow, or long beyond the limits: the
+    HELO name, the name of the client's address, and keys. No temperror for those who want one."""
+    names = [f"1.2.0.192.in-addr.arpa PTR p{number}.evil.test" for number in range(client_names)]
+    source = Slow([*BANK, *EVIL, *names], slow)
+    settings = Settings(authserv_id="mx.example.org", message_timeout=20)
+    conversation = Conversation(settings, source, "", Clocks(lambda: 0.0, lambda: source.time))
+    conversation.connect(ip_address(CLIENT))
+    conversation.helo("h.evil.test")
+    conversation.mail_from(mail_from)
+    conversation.header(b"From", f" ceo@{who}".encode())
+    for number in range(1, 51):
+        tags = f" i={number}; a=rsa-sha256; c=relaxed/relaxed; s=a; h=from; bh=eA==; b=eA==; d="
+        conversation.header(b"ARC-Message-Signature", f"{tags}m{number}.evil.test".encode())
+        seal = f" i={number}; a=rsa-sha256; cv={'pass' if number > 1 else 'none'}; s=a; b=eA==; d=s{number}.evil.test"
+        conversation.header(b"ARC-Seal", seal.encode())
+        conversation.header(b"ARC-Authentication-Results", f" i={number}; mx.evil.test; none".encode())
+    conversation.end_of_headers()
+    source.end = source.time + settings.message_timeout
+    assert clause(conversation.end_of_message()) == f"dmarc=fail header.from={who} policy.dmarc=reject"
 
 
 @pytest.mark.parametrize(("line", "action"), [(Action.ACCEPT, Action.ACCEPT), (Action.DEFER, Action.DEFER)])

@@ -134,6 +134,14 @@ def test_one_clear_author(value):
         (" eve@evil.example (<alice@bank.example>)", ("evil.example", "bank.example")),
         (" (Alice <alice@bank.example>) <eve@evil.example>", ("bank.example", "evil.example")),
         (" <eve@evil.example> (<alice@bank.example)", ("evil.example", "bank.example")),
+        # or for which comments do not nest
+        (" (a (b) alice@bank.example, ) eve@evil.example", ("bank.example", "evil.example")),
+        (" eve@evil.example (a \\) alice@bank.example)", ("evil.example", "bank.example")),
+        # or marks that no domain has are nothing
+        (" <alice@bank.example\u2800\u2800@evil.example>", ("bank.example", "evil.example")),
+        (" <alice@\u2800bank.example@evil.example>", ("bank.example", "evil.example")),
+        (" <eve@evil.example\u2066@bank.example\u2069>", ("bank.example", "evil.example")),
+        (" <alice@bank.example\U000e0001@evil.example>", ("bank.example", "evil.example")),
         # or for which the header section ends at a line of white space
         (' "alice@bank.example\r\n \r\n " <eve@evil.example>', ("bank.example", "evil.example")),
         (' "alice@bank.example\r\n\t\r\n" <eve@evil.example>', ("bank.example", "evil.example")),
@@ -198,6 +206,19 @@ def test_u_labels_become_a_labels():
 
 def test_no_from():
     assert author(Headers([])).problem == "no From field"
+
+
+@pytest.mark.parametrize("name", [b"Sender", b"Resent-From"])
+@pytest.mark.parametrize("froms", [[], [b""], [b" Alice"]])
+def test_whom_other_fields_name_where_from_names_nobody(froms, name):
+    found = author(Headers([*(Field(b"From", value) for value in froms), Field(name, b" Alice <alice@bank.example>")]))
+    assert found.domains == ("bank.example",)
+    assert found.problem == ("no address in From" if froms else "no From field")
+
+
+def test_other_fields_beside_an_author_are_not_looked_at():
+    fields = [(b"From", b" eve@evil.example"), (b"Sender", b" alice@bank.example"), (b"Resent-From", b" a@b.example")]
+    assert author(Headers(Field(*field) for field in fields)) == Author(("evil.example",))
 
 
 def test_several_from_fields():

@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from quopri import decodestring
 from typing import NamedTuple
 
 from .domain import BadDomain, Domain
 from .limits import Limits
-from .message import Headers
+from .message import Field, Headers
 
 _WHITE_SPACE = " \t\r\n"
 # with C1 and the line and paragraph separators, which some readers take for line ends
@@ -35,6 +36,7 @@ _AROUND_DOT = re.compile(r"(?<![ \t\r\n])[ \t\r\n]*+\.[ \t\r\n]*+")
 _SPACE = re.compile(r"\s")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
+_LETTERS = re.compile(r"[\w.-]+")
 _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
@@ -74,13 +76,20 @@ class _Unclear(ValueError):
 
 
 def author(headers: Headers, limits: Limits = Limits()) -> Author:
-    """Read the From field or fields; never raises."""
+    """Read the From field or fields; never raises.
+
+    Where they name nobody, some readers show whom Sender or Resent-From names.
+    """
     fields = headers.named(b"from")
-    if not fields:
-        return Author((), "no From field")
+    found = _read(fields, limits, "several From fields" if len(fields) > 1 else "" if fields else "no From field")
+    if found.domains or found.unread:
+        return found
+    return _read([*headers.named(b"sender"), *headers.named(b"resent-from")], limits, found.problem)
+
+
+def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
-        return Author((), "more in From than is looked at", unread=True)
-    problem = "several From fields" if len(fields) > 1 else ""
+        return Author((), problem or "From is larger than what is looked at", unread=True)
     domains: dict[Domain, None] = {}
     for field in fields:
         text = field.value.decode("utf-8", "surrogateescape")
@@ -88,8 +97,11 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
             found = _mailboxes(text)
         except _Unclear as error:
             problem = problem or str(error)
-            found = list(_anything([text]))
-        domains.update(dict.fromkeys(found))
+            found = _anything([text])
+        for domain in found:
+            domains[domain] = None
+            if len(domains) > limits.from_domains:
+                break
     unread = len(domains) > limits.from_domains
     if unread:
         problem = problem or "more author domains than are looked at"
@@ -117,7 +129,11 @@ def _anything(texts: Iterable[str]) -> Iterator[Domain]:
         try:
             yield Domain(name.replace("\\", "").rstrip("."))
         except BadDomain:
-            continue
+            # marks that no domain has may be shown as nothing, and what is beside them as the whole
+            parts = _LETTERS.findall(name)
+            for part in {parts[0], parts[-1]} - {name} if parts else ():
+                with suppress(BadDomain):
+                    yield Domain(part.rstrip("."))
 
 
 def _decoded(text: str) -> str:
@@ -171,7 +187,7 @@ class _Token(NamedTuple):
         return self.start + len(self.text)
 
 
-def _mailboxes(field: str) -> list[Domain]:
+def _mailboxes(field: str) -> Iterator[Domain]:
     """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
     if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
@@ -186,8 +202,8 @@ def _mailboxes(field: str) -> list[Domain]:
                 raise _Unclear("unbalanced angle brackets in From")
             inside = not inside
         if token.kind == "comment":
-            # a reader without comments may look for angle brackets
-            others += _BRACKETED.findall(token.text)
+            # a reader without comments may look for angle brackets, and one for which they do not nest goes on inside
+            others += [*_BRACKETED.findall(token.text), token.text.partition(")")[2]]
         elif token.kind == "," and not inside:
             mailboxes.append([])
         else:
@@ -199,7 +215,7 @@ def _mailboxes(field: str) -> list[Domain]:
     if line := _EMPTY_LINE.search(field):
         others.append(field[: line.start()])
     others += _others_decoded(field.replace("\r\n", ""))
-    return [*(domain for domain, _ in found), *_anything([*(address for _, address in found), *others])]
+    return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others]))
 
 
 def _others_decoded(field: str) -> list[str]:

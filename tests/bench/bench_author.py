@@ -54,6 +54,7 @@ CASES = {
     "domains of their own": distinct("a@{0}{1}"),
     "domains of their own, broken": distinct("(@{0}\u0301{1}"),
     "domains that are none": distinct("(@\u0301{0}{1}"),
+    "domains that are none, with blanks": distinct("(@{0}-\u2800"),
     "long domains": "(" + "".join("@" + f"{chr(0x0E01 + number)}\u0e33" * 30 for number in range(40)),
     "combining marks": "a@" + "\u0301\u0323" * 2000,
 }

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from quopri import decodestring
 from typing import NamedTuple
+from unicodedata import normalize
 
 from .domain import BadDomain, Domain
 from .limits import Limits
@@ -37,6 +38,7 @@ _SPACE = re.compile(r"\s")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
 _LETTERS = re.compile(r"[\w.-]+")
+_DOTS = re.compile(r"\.+")
 _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
@@ -130,10 +132,10 @@ def _anything(texts: Iterable[str]) -> Iterator[Domain]:
             yield Domain(name.replace("\\", "").rstrip("."))
         except BadDomain:
             # marks that no domain has may be shown as nothing, and what is beside them as the whole
-            parts = _LETTERS.findall(name)
-            for part in {parts[0], parts[-1]} - {name} if parts else ():
+            parts = _LETTERS.findall(normalize("NFKC", name))
+            for part in dict.fromkeys((*parts[:1], *parts[-1:], "".join(parts))):
                 with suppress(BadDomain):
-                    yield Domain(part.rstrip("."))
+                    yield Domain(_DOTS.sub(".", part).strip("."))
 
 
 def _decoded(text: str) -> str:

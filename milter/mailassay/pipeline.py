@@ -36,12 +36,15 @@ class Content:
         self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
 
     def prefetch(self, shared: Shared) -> None:
-        """Start every question that the header section raises: keys, and the walk for each author domain."""
+        """Start the questions that the header section raises: keys, and the walk for each author domain.
+
+        Of ARC as many as of DKIM: a chain could ask more of them than all other checks together, and decides nothing.
+        """
         # the author's policy first, so that nothing a sender adds can use up the questions it needs
         for domain in self.author.domains:
             for name in dmarc.questions(domain, self._limits):
                 shared.prefetch(name, "TXT")
-        for signature in (*self.signatures, *arc.signatures(self.chain)):
+        for signature in (*self.signatures, *arc.signatures(self.chain)[: self._limits.signatures]):
             if not signature.problem:
                 shared.prefetch(signature.key_name, "TXT")
 
@@ -60,6 +63,8 @@ def authenticate(
     HELO name and the client's address, must not be able to leave none for the author domain's.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
+    # the author's policy before all else: what was asked once is remembered
+    dmarc.check(content.author, (), resolve, limits)
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
     spf_mail_from = None
     if transaction.mail_from:

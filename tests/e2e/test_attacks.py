@@ -168,9 +168,8 @@ def test_what_is_delivered_is_what_was_judged(world: World, name: str) -> None:
     assert re.findall(r"\sdmarc=(\w+)", value) == [word]
     assert "bank" not in value
     above, _, below = delivered.partition(b"\n\n")
-    lines = above.partition(b"Received:")[2].partition(b"2026 ")[2] or above.partition(b"Received:")[2]
     assert header.replace(b"\r\n", b"\n") in above
-    assert not re.search(rb"^From:.*bank", above, re.MULTILINE), lines
+    assert not re.search(rb"^From:.*bank", above, re.MULTILINE)
     assert below.startswith(body)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -106,6 +107,12 @@ def test_a_good_message(client):
         "header.a=ed25519-sha256 header.b=".encode()
     )
     assert answer.changes[0][1] == 0
+
+
+def test_as_many_descriptors_as_may_be(served):
+    """One for each connection and each question under way."""
+    soft, hard = resource.prlimit(served.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
 
 
 def test_the_log_line(client, served):

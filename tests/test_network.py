@@ -427,8 +427,8 @@ def test_a_name_that_would_be_another_as_text_is_left_out(rdtype, before, name):
         (["a.example CNAME b.example.", "b.example CNAME a.example.", "c.example A 192.0.2.3"], (), 0),
         # as long as may be
         (
-            ["a.example CNAME n0.example.", *(f"n{at}.example CNAME n{at + 1}.example." for at in range(254)),
-             "n254.example A 192.0.2.5"],
+            ["a.example CNAME n0.example.", *(f"n{at}.example CNAME n{at + 1}.example." for at in range(126)),
+             "n126.example A 192.0.2.5"],
             ("192.0.2.5",),
             60,
         ),
@@ -468,7 +468,7 @@ def test_a_response_says_what_dnspython_reads_in_it(answers, ttls):
         expected = ({each.to_text() for each in chain.answer or ()}, min(chain.minimum_ttl, MAX_TTL))
     except dns.message.ChainTooLong:
         expected = (set(), 0)
-    answer = _answer(wire, query.question[0].name, query.question[0].rdtype, 256)
+    answer = _answer(wire, query.question[0].name, query.question[0].rdtype, LARGE)
     assert (set(answer.records), answer.ttl) == (expected[0], expected[1] if expected[0] else 0)
     assert answer.exists
 
@@ -479,7 +479,7 @@ def test_any_octets_are_an_answer_or_trouble(data, asked):
     for each in (wire, data):
         with contextlib.suppress(dns.exception.DNSException):
             for only in _head(each).question:
-                answer = _answer(each, only.name, only.rdtype, 256)
+                answer = _answer(each, only.name, only.rdtype, LARGE)
                 assert all(isinstance(text, str) for text in answer.records)
 
 
@@ -488,6 +488,7 @@ def test_the_end_of_a_cname_does_not_exist():
     assert (answer.records, answer.exists) == ((), False)
 
 
+LARGE = Limits(dns_octets=65_535)
 RECORD = b"\xc0\x0c\0\1\0\1\0\0\0\x3c"  # the name asked for, A IN, a minute
 
 
@@ -539,6 +540,25 @@ def test_more_records_than_are_read(limits):
         ask_raw(with_records(*addresses), limits=limits)
 
 
+def response_of(size):
+    """A response of so many octets, with one text."""
+
+    def respond(response):
+        size_of_data = size - len(octets(0, b"")(response)[0]) - len(RECORD) - 2
+        strings = b"\xff" + b"x" * 255
+        data = strings * (size_of_data // 256) + b"\0" * (size_of_data % 256)
+        return octets(1, RECORD.replace(b"\0\1", b"\0\x10", 1) + struct.pack("!H", len(data)) + data)(response)
+
+    return by_tcp(respond)
+
+
+def test_more_octets_than_are_read():
+    most = Limits().dns_octets
+    assert ask_raw(truncated, "TXT", stream=response_of(most)).records
+    with pytest.raises(DnsTempError, match="too big"):
+        ask_raw(truncated, "TXT", stream=response_of(most + 1))
+
+
 def long_names(before):
     """Names as long as may be, in two octets after the first one; a function of their number."""
     place = 12 + len(b"\1a\7example\0\0\1\0\1") + 12 + len(before) + 4
@@ -557,10 +577,10 @@ def long_names(before):
 )
 def test_how_much_memory_an_answer_takes_at_most(rdtype, code, data):
     """As many records as there may be, as long as there may be so many."""
-    most = Limits().dns_records
+    most = LARGE.dns_records
     written = [data(number) for number in range(most)]
     records = [struct.pack("!2sHHIH", b"\xc0\x0c", code, 1, 60, len(each)) + each for each in written]
-    answer = ask_raw(truncated, rdtype, stream=by_tcp(octets(most, b"".join(records))))
+    answer = ask_raw(truncated, rdtype, LARGE, stream=by_tcp(octets(most, b"".join(records))))
     assert len(answer.records) == most
     assert sum(map(sys.getsizeof, answer.records)) + sys.getsizeof(answer.records) < 100_000
 

@@ -11,6 +11,7 @@ import ctypes
 import grp
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -47,6 +48,9 @@ class CannotListen(Exception):
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`."""
     _set_up_logging(settings)
+    # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     # whoever started us may ignore it, and then nobody hears of workers that end
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -24,8 +24,8 @@ class Limits:
     SPF and iprev: ``ptr_names`` of one address, the rest is not there.
     DMARC: ``dmarc_queries`` of one tree walk (RFC 9989 section 4.10), ``identifiers`` that may align.
     ``record_octets`` of an SPF or key record, beyond which it is permerror, or of a DMARC record, which is then none.
-    ``dns_questions`` of one message: further ones are not asked, which is temperror; ``dns_records`` of one answer,
-    CNAMEs included: beyond, it counts as none, which is temperror.
+    ``dns_questions`` of one message: further ones are not asked, which is temperror; ``dns_octets`` and ``dns_records``
+    of one response, CNAMEs included: beyond, it is not read, which is temperror.
     """
 
     header_fields: int = 1000
@@ -47,5 +47,6 @@ class Limits:
     dmarc_queries: int = 8
     identifiers: int = 20
     record_octets: int = 16_384
-    dns_questions: int = 300
-    dns_records: int = 256
+    dns_questions: int = 100
+    dns_octets: int = 20_480
+    dns_records: int = 128

@@ -44,8 +44,8 @@ class Nameservers:
     """A source that asks name servers, any number of questions at once.
 
     Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
-    A response of more than ``limits.dns_records`` is trouble, like one that cannot be read. With 256, the default,
-    reading takes less than 0.1 s (``tests/bench/bench_dns.py``), and an answer less than 100 kB.
+    A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is trouble, like one that cannot be read.
+    What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
     The thread that talks to them starts with the first question, so that a process may fork before.
     """
 
@@ -86,7 +86,7 @@ class Nameservers:
                     response = await _exchange(query, place)
                 rcode = _head(response).rcode()
                 if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                    return _answer(response, name, rdtype, self._limits.dns_records)
+                    return _answer(response, name, rdtype, self._limits)
                 trouble = dns.rcode.to_text(rcode)
             except TimeoutError:
                 trouble = "time-out"
@@ -170,7 +170,7 @@ def _responds(response: bytes, query: dns.message.Message) -> bool:
         return False
 
 
-def _answer(response: bytes, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, most: int) -> Answer:
+def _answer(response: bytes, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, limits: Limits) -> Answer:
     """What a response says of a name, CNAMEs followed inside it. Raises DNSException.
 
     dnspython itself puts every record into a set, by a hash of all its names: seconds where thousands are long. And
@@ -178,7 +178,7 @@ def _answer(response: bytes, name: dns.name.Name, rdtype: dns.rdatatype.RdataTyp
     """
     parser = dns.wire.Parser(response)
     _, flags, questions, answers, authorities, _ = parser.get_struct("!6H")
-    if answers + authorities > most:
+    if len(response) > limits.dns_octets or answers + authorities > limits.dns_records:
         raise dns.exception.TooBig
     for _ in range(questions):
         dns.name.from_wire_parser(parser)

@@ -231,7 +231,7 @@ def answer(data: bytes) -> None:
         if not head.question:
             return
         asked = head.question[0]
-        found = network._answer(data, asked.name, asked.rdtype, Limits().dns_records)
+        found = network._answer(data, asked.name, asked.rdtype, Limits())
         for record in found.records:
             if asked.rdtype in (1, 28):
                 ip_address(record)

@@ -151,6 +151,7 @@ _LIMITS = {
     "identifiers": (2, 200),
     "record_octets": (1000, 65_536),
     "dns_questions": (50, 10_000),
+    "dns_octets": (4096, 65_535),
     "dns_records": (50, 5000),
 }
 

@@ -77,7 +77,7 @@ def _tags(text: str) -> dict[str, str]:
     return {name.lower(): value.strip(" \t") for name, value in reversed(_TAG.findall(text))}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _read(text: str) -> Record:
     tags = _tags(text)
     rua, ruf = (_uris(tags.get(name, "")) for name in ("rua", "ruf"))

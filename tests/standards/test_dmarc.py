@@ -565,9 +565,12 @@ def test_rfc9989_5_3_6_what_spf_or_dkim_cannot_say_now_is_no_fail():
 
 
 def test_rfc9989_5_3_6_strangers_with_broken_dns_excuse_nothing():
-    """Whether somebody else's name can be resolved has no influence on the result."""
+    """Whether somebody else's name can be resolved has no influence, be it a neighbour below a registry."""
     zone = [at("example.com"), "_dmarc.evil.com TXT !", "_dmarc.evil.example TXT ?"]
-    assert judge("example.com", "evil.com", "evil.example", zone=zone).result is FAIL
+    for listed in (True, False):
+        assert judge("example.com", "evil.com", "evil.example", zone=zone, public_suffixes=listed).result is FAIL
+    zone = [at("co.uk"), at("a.co.uk"), "_dmarc.evil.co.uk TXT ?"]
+    assert judge("a.co.uk", "evil.co.uk", zone=zone).result is FAIL
 
 
 BANK = [

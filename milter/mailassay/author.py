@@ -43,6 +43,7 @@ _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
 _ENCODED_WORD = re.compile(r"=\?([^?\s]*)\?([bq])\?", re.IGNORECASE)
+_WORD_END = re.compile(r"\?=(?![ \t\r\n])")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # charsets in which ASCII is not always itself
 _CODECS = {
@@ -77,6 +78,10 @@ class _Unclear(ValueError):
     """The field is not what RFC 5322 section 3.6.2 asks for, or may be read in several ways."""
 
 
+class _Sloppy(_Unclear):
+    """Programs write such fields, and readers agree on them as long as there is one domain only to find."""
+
+
 def author(headers: Headers, limits: Limits = Limits()) -> Author:
     """Read the From field or fields; never raises.
 
@@ -93,13 +98,15 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
         return Author((), problem or "From is larger than what is looked at", unread=True)
     domains: dict[Domain, None] = {}
+    found: Iterable[Domain]
     for field in fields:
         text = field.value.decode("utf-8", "surrogateescape")
         try:
             found = _mailboxes(text)
         except _Unclear as error:
-            problem = problem or str(error)
-            found = _anything([text])
+            found = dict.fromkeys(_anything([text]))
+            if not isinstance(error, _Sloppy) or len(found) != 1:
+                problem = problem or str(error)
         for domain in found:
             domains[domain] = None
             if len(domains) > limits.from_domains:
@@ -122,7 +129,8 @@ def _anything(texts: Iterable[str]) -> Iterator[Domain]:
     """
     field = ",".join(texts)
     names: dict[str, None] = {}
-    for text in dict.fromkeys((field, _decoded(field))):
+    # some put the blank behind an encoded-word that should be there (RFC 2047 section 5)
+    for text in dict.fromkeys((field, _decoded(field), _decoded(_WORD_END.sub("?= ", field)))):
         tokens = (token.text for token in _tokens(text) if token.kind != "comment")
         lexed = _AROUND_DOT.sub(".", " ".join(tokens))
         for reading in (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed)):
@@ -249,14 +257,16 @@ def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
         if ":" in kinds[:opens]:
             raise _Unclear("a group in From")
         if "@" in kinds[:opens]:
-            raise _Unclear("an address in the display name of From")
+            raise _Sloppy("an address in the display name of From")
         if any(token.kind not in ("word", "quoted") for token in name):
             raise _Unclear("a display name in From that is none")
         tokens, kinds = tokens[opens + 1 : closes], kinds[opens + 1 : closes]
         if kinds[:1] == ["@"] or ":" in kinds or "," in kinds:
             raise _Unclear("a route in From")
-    if kinds.count("@") != 1:
-        raise _Unclear("no address in From" if "@" not in kinds else "an address in From that is none")
+    if "@" not in kinds:
+        raise _Sloppy("no address in From")
+    if kinds.count("@") > 1:
+        raise _Unclear("an address in From that is none")
     at = kinds.index("@")
     local_part, domain = tokens[:at], tokens[at + 1 :]
     if [token.kind for token in domain] == ["literal"]:

@@ -47,6 +47,6 @@ class Limits:
     dmarc_queries: int = 8
     identifiers: int = 20
     record_octets: int = 16_384
-    dns_questions: int = 100
+    dns_questions: int = 150
     dns_octets: int = 20_480
     dns_records: int = 128

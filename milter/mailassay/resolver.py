@@ -115,7 +115,7 @@ class Shared:
     At most ``most`` questions are asked; every further one fails. What the network answers is less than 100 kB each.
     """
 
-    def __init__(self, source: Source, known: Shared | None = None, most: int = 100) -> None:
+    def __init__(self, source: Source, known: Shared | None = None, most: int = 150) -> None:
         self._source, self._most = source, most
         self._known = known._asked if known else {}
         self._asked: dict[Question, Future[Answer]] = {}

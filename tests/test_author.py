@@ -88,6 +88,13 @@ def charset(text, codec, name):
         " alice@bank.example <noreply@bank.example>",
         " Liddell, Alice <alice@bank.example>",
         " Liddell, Alice <alice@bank.example>, Bob <bob@bank.example>",
+        " Jira [Prod] <alice@bank.example>",
+        " Support: Alice <alice@bank.example>",
+        " Alice; Bob <alice@bank.example>",
+        " Team@Home <alice@bank.example>",
+        " Alice @ Bank <alice@bank.example>",
+        " Alice <alice@bank.example>;",
+        " Alice <alice@bank.example>.",
     ],
 )
 def test_one_clear_author(value):
@@ -188,6 +195,26 @@ def test_one_clear_author(value):
         (" =?utf-8?b?QQ==PGFsaWNlQGJhbmsuZXhhbXBsZT4=?= <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-8?b?PGFs=aWNlQGJhbmsuZXhhbXBsZT4?= <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-8?b?PGFsaWNl QGJhbmsuZXhhbXBsZT4?= <eve@evil.example>", ("bank.example", "evil.example")),
+        # names that are none, below one that is
+        (" ceo@-x.bank.example", ("bank.example",)),
+        (" ceo@x-.bank.example", ("bank.example",)),
+        (" ceo@_-.bank.example", ("bank.example",)),
+        (" ceo@bank.example-", ("bank.example",)),
+        (" ceo@-bank.example", ("bank.example",)),
+        (" ceo@bank.example.-", ("bank.example",)),
+        (" ceo@xn--.bank.example", ("bank.example",)),
+        (" ceo@" + "a" * 64 + ".bank.example", ("bank.example",)),
+        (" ceo@" + ("a" * 50 + ".") * 6 + "bank.example", (("a" * 50 + ".") * 4 + "bank.example",)),
+        (" ceo@a\u05d0.bank.example", ("bank.example",)),
+        (" ceo@mail_\u00e9.bank.example", ("bank.example",)),
+        (" b@x-.bank.example, a@evil.example", ("bank.example", "evil.example")),
+        # charsets by other names
+        (" =?UTF7?q?+ADw-alice+AEA-bank.example+AD4-?= <eve@evil.example>", ("bank.example", "evil.example")),
+        (" =?csUTF7*en?q?+ADw-alice+AEA-bank.example+AD4-?= <eve@evil.example>", ("bank.example", "evil.example")),
+        (charset("<alice@bank.example>", "cp500", "ibm500") + " <eve@evil.example>", ("bank.example",)),
+        (charset("<alice@bank.example>", "cp1140", "CP1140") + " <eve@evil.example>", ("bank.example",)),
+        (charset("<alice@bank.example>", "utf-32", "utf_32") + " <eve@evil.example>", ("bank.example",)),
+        (" =?unicode_escape?q?=5Cx3calice=5Cx40bank.example=5Cx3e?= <eve@evil.example>", ("bank.example",)),
         # words without a blank behind
         (encoded("alice@bank.example") + "x, <eve@evil.example>", ("bank.example", "evil.example")),
         # names that leave their quotes when they are decoded
@@ -301,7 +328,10 @@ def domains(addresses):
     for address in addresses:
         with suppress(BadDomain):
             if "@" in address:
-                yield Domain(address.rpartition("@")[2].strip())
+                domain = Domain(address.rpartition("@")[2].strip())
+                # a top-level domain is nobody's
+                if len(domain.labels) > 1:
+                    yield domain
 
 
 @given(
@@ -322,6 +352,14 @@ def test_no_reader_finds_an_author_that_is_not_among_ours(value, last):
     unfolded = text.replace("\r\n", "")
     assert found.unread or set(domains(readers(unfolded))) <= set(found.domains)
     assert found.problem or set(domains(decoding_readers(unfolded))) <= set(found.domains)
+
+
+@pytest.mark.parametrize("text", [b" x\rFrom: ceo@bank.example", b" x\r\tFROM :ceo@bank.example\r y"])
+def test_a_field_inside_another(text):
+    """A CR alone ends a line for some readers; Postfix makes it a blank, if it is not told otherwise."""
+    found = author(Headers([Field(b"Subject", text), Field(b"From", b" eve@evil.example")]))
+    assert found.problem
+    assert set(found.domains) == {"bank.example", "evil.example"}
 
 
 @given(value=st.binary(max_size=60))

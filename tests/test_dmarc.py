@@ -278,7 +278,7 @@ SLOW_S = "_dmarc.s.b.example TXT !"
         ("b.example", [by("spf", "evil.example")], [ORG, "_dmarc.evil.example TXT !"], Result.FAIL),
         ("a.b.example", [by("dkim", "evil.example")], [ORG, "_dmarc.evil.example TXT ?"], Result.FAIL),
         ("b.example", [by("spf", "evil.example", Result.TEMPERROR)], [ORG, "_dmarc.evil.example TXT !"], Result.FAIL),
-        ("b.example", [by("spf", "c.example")], [ORG, "_dmarc.example TXT !"], Result.TEMPERROR),
+        ("b.example", [by("spf", "c.example")], [ORG, "_dmarc.example TXT !"], Result.FAIL),
     ],
 )  # fmt: skip
 def test_dns_in_trouble(who, identifiers, lines, result):
@@ -431,6 +431,18 @@ def test_a_neighbour_below_a_public_suffix_cannot_turn_a_fail_into_a_temperror()
         identifiers = [by("spf", "evil.co.uk", result)]
         assert check(author("a.co.uk"), identifiers, Asking(*lines)).result is Result.FAIL
         assert check(author("a.co.uk"), identifiers, Asking(*lines), public_suffixes=False).result is Result.TEMPERROR
+
+
+@pytest.mark.parametrize("broken", ["_dmarc.com TXT ?", "_dmarc.mail.bank.com TXT ?\n_dmarc.bank.com TXT none"])
+def test_a_neighbours_pass_cannot_make_the_authors_walk_matter(broken):
+    """It is walked for alignment only, which the suffix list rules out."""
+    lines = [at("www.mail.bank.com", "p=reject"), *broken.split("\n")]
+    for identifiers in ([], [by("spf", "evil.com")]):
+        assert check(author("www.mail.bank.com"), identifiers, Asking(*lines)).result is Result.FAIL
+    near = [by("spf", "bank.com")]
+    assert check(author("www.mail.bank.com"), near, Asking(*lines)).result is Result.TEMPERROR
+    far = [by("spf", "evil.com")]
+    assert check(author("www.mail.bank.com"), far, Asking(*lines), public_suffixes=False).result is Result.TEMPERROR
 
 
 LABEL = st.sampled_from(["uk", "co", "a", "kobe", "jp", "city", "ck", "www", "github", "io", "xn--p1ai", "_x", "s3"])

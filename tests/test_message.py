@@ -42,7 +42,3 @@ def test_instances_count_from_the_bottom():
     headers = Headers([Field(b"To", b"1"), Field(b"X", b"2"), Field(b"TO", b"3")])
     assert [field.value for field in headers.named(b"to")] == [b"1", b"3"]
     assert [headers.place(b"to", instance) for instance in range(3)] == [2, 0, None]
-
-
-def test_unfolded():
-    assert Field(b"A", b" b\r\n c ").unfolded == b"b c"

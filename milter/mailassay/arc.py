@@ -30,12 +30,11 @@ _RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFW
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """One ARC set: the three fields of an instance, its two signatures read, and what the seal says of the chain."""
+    """One ARC set: the three fields of an instance, its two signatures read."""
 
     results: Field
     message: Signature
     seal: Signature
-    chain_status: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def _collect(headers: Headers, most: int) -> Chain:
         status = seal_tags.get(b"cv", b"").lower()
         if status != (b"none" if instance == 1 else b"pass"):
             raise BadSignature(f"the seal of set {instance} says that the chain failed, or says nothing that fits")
-        sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags), status))
+        sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags)))
     return Chain(tuple(sets))
 
 

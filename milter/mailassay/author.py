@@ -12,14 +12,15 @@ import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from itertools import chain, pairwise
 from quopri import decodestring
 from typing import NamedTuple
 from unicodedata import normalize
 
-from .domain import BadDomain, Domain
+from .domain import MAX_OCTETS, BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
 
@@ -38,7 +39,8 @@ _SPACE = re.compile(r"\s")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*+([^()<>\[\]:;@,"\s\0]+)')
 _LETTERS = re.compile(r"[\w.-]+")
-_DOTS = re.compile(r"\.+")
+_ASCII_PUNYCODE = re.compile(r"^xn--(.+)-$", re.IGNORECASE)
+_AFTER_CR = re.compile(rb"\r[ \t]*from[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
@@ -47,19 +49,11 @@ _WORD_END = re.compile(r"\?=(?![ \t\r\n])")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # charsets in which ASCII is not always itself
 _CODECS = {
-    "iso-2022-jp": "iso2022_jp_ext",
-    "csiso2022jp": "iso2022_jp_ext",
-    "iso-2022-kr": "iso2022_kr",
-    "hz-gb-2312": "hz",
-    "utf-7": "utf-7",
-    "unicode-1-1-utf-7": "utf-7",
-    "utf-16be": "utf-16-be",
-    "utf-16le": "utf-16-le",
-    "utf-16": "utf-16",
-    "ibm037": "cp037",
-    "cp037": "cp037",
-    "x-ebcdic": "cp037",
+    *("utf_7", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
+    *("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3", "iso2022_jp_ext", "iso2022_kr"),
+    *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "hz", "unicode_escape", "raw_unicode_escape"),
 }
+_MAX_NAMES = 500  # tried as a domain, of one field
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +76,28 @@ class _Sloppy(_Unclear):
     """Programs write such fields, and readers agree on them as long as there is one domain only to find."""
 
 
+class _TooMuch(_Unclear):
+    """More than is looked at."""
+
+
 def author(headers: Headers, limits: Limits = Limits()) -> Author:
     """Read the From field or fields; never raises.
 
     Where they name nobody, some readers show whom Sender or Resent-From names.
     """
-    fields = headers.named(b"from")
+    fields = [*headers.named(b"from"), *_fields_inside(headers)]
     found = _read(fields, limits, "several From fields" if len(fields) > 1 else "" if fields else "no From field")
     if found.domains or found.unread:
         return found
     return _read([*headers.named(b"sender"), *headers.named(b"resent-from")], limits, found.problem)
+
+
+def _fields_inside(headers: Headers) -> Iterator[Field]:
+    """From fields in the values of others: a CR alone ends a line for some readers, where the MTA lets it through."""
+    for field in headers:
+        if b"\r" in field.value:
+            for value in _AFTER_CR.findall(field.value):
+                yield Field(b"From", value)
 
 
 def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
@@ -104,7 +110,13 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
         try:
             found = _mailboxes(text)
         except _Unclear as error:
-            found = dict.fromkeys(_anything([text]))
+            try:
+                found = _anything([text])
+            except _TooMuch as more:
+                return Author((), problem or str(more), unread=True)
+            if isinstance(error, _Sloppy):
+                # a single label in a name, as in "Team@Home", is nobody's domain
+                found = [domain for domain in found if len(domain.labels) > 1] or found
             if not isinstance(error, _Sloppy) or len(found) != 1:
                 problem = problem or str(error)
         for domain in found:
@@ -121,8 +133,8 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     return Author(tuple(domains)[: limits.from_domains], problem, unread)
 
 
-def _anything(texts: Iterable[str]) -> Iterator[Domain]:
-    """Whatever stands behind an ``@``, wherever it is.
+def _anything(texts: Iterable[str]) -> list[Domain]:
+    """Whatever stands behind an ``@``, wherever it is. Raises :class:`_TooMuch`.
 
     It is found by readers that know comments and quotes, that know none, that pass over what has no place in a domain,
     and that decode before they parse.
@@ -135,15 +147,41 @@ def _anything(texts: Iterable[str]) -> Iterator[Domain]:
         lexed = _AROUND_DOT.sub(".", " ".join(tokens))
         for reading in (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed)):
             names |= dict.fromkeys(_AFTER_AT.findall(reading.translate(_AT_SIGNS)))
-    for name in names:
+    if len(names) > _MAX_NAMES:
+        raise _TooMuch("more addresses in From than are looked at")
+    return list(dict.fromkeys(chain.from_iterable(map(_domains, names))))
+
+
+def _domains(name: str) -> Iterator[Domain]:
+    """The domain of that name; where it is none, those that a reader may show in its place."""
+    try:
+        yield Domain(name.replace("\\", "").rstrip("."))
+    except BadDomain:
+        # marks that no domain has may be shown as nothing, and what is beside them as the whole
+        parts = _LETTERS.findall(normalize("NFKC", name))
+        for part in dict.fromkeys((*parts[:1], *parts[-1:], "".join(parts))):
+            labels = part.split(".")
+            yield from _end(labels)
+            # xn--bank- is Punycode for bank
+            yield from _end([_ASCII_PUNYCODE.sub(r"\1", label).strip("-_") for label in labels])
+
+
+def _end(labels: list[str]) -> Iterator[Domain]:
+    """The longest end of a name that is a domain: whose name it is stands at the end."""
+    good: list[str] = []
+    octets = -1
+    for label in filter(None, reversed(labels)):
         try:
-            yield Domain(name.replace("\\", "").rstrip("."))
+            good.append(Domain(label))
         except BadDomain:
-            # marks that no domain has may be shown as nothing, and what is beside them as the whole
-            parts = _LETTERS.findall(normalize("NFKC", name))
-            for part in dict.fromkeys((*parts[:1], *parts[-1:], "".join(parts))):
-                with suppress(BadDomain):
-                    yield Domain(_DOTS.sub(".", part).strip("."))
+            break
+        octets += 1 + len(good[-1])
+        if octets > MAX_OCTETS:
+            del good[-1]
+            break
+    # a top-level domain is nobody's
+    if len(good) > 1:
+        yield Domain(".".join(reversed(good)))
 
 
 def _decoded(text: str) -> str:
@@ -174,8 +212,18 @@ def _letters(charset: str, encoding: str, content: str) -> str:
         parts = [part for part in octets.split(b"=") if part]
         readings = [parts[:1], parts, [b"".join(parts)]] if len(parts) > 1 else [parts]
         octets = b" ".join(b"".join(map(_base64, reading)) for reading in readings)
-    codec = next((codec for name, codec in _CODECS.items() if charset.startswith(name)), "utf-8")
-    return octets.decode(codec, "replace")
+    return octets.decode(_codec(charset), "replace")
+
+
+def _codec(charset: str) -> str:
+    """Python's name of a charset, with or without a language (RFC 2231); UTF-8 where ASCII is itself."""
+    name = normalize_encoding(charset.partition("*")[0])
+    if name.startswith(("iso_2022_jp", "csiso2022jp")):
+        return "iso2022_jp_ext"
+    if "ebcdic" in name:
+        return "cp037"
+    codec = next((aliases[each] for each in (name, name.removeprefix("cs")) if each in aliases), name)
+    return codec if codec in _CODECS else "utf-8"
 
 
 def _base64(text: bytes) -> bytes:
@@ -202,11 +250,15 @@ def _mailboxes(field: str) -> Iterator[Domain]:
     if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
     mailboxes: list[list[_Token]] = [[]]
+    colon = False
     others = []
     inside = False
     for token in _tokens(field):
         if token.kind == "open":
             raise _Unclear("an open quote, bracket or comment in From")
+        if token.kind == ";" and colon and not inside:
+            raise _Unclear("a group in From")
+        colon = colon or (token.kind == ":" and not inside)
         if token.kind in "<>":
             if inside == (token.kind == "<"):
                 raise _Unclear("unbalanced angle brackets in From")
@@ -247,19 +299,14 @@ def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
     decodes what is not to be decoded there (RFC 2047 section 5).
     """
     kinds = [token.kind for token in tokens]
-    if ";" in kinds:
-        raise _Unclear("a group in From")
     if "<" in kinds:
         opens, closes = kinds.index("<"), kinds.index(">")
-        if kinds.count("<") > 1 or closes != len(kinds) - 1:
-            raise _Unclear("something after the address in From")
-        name = tokens[:opens]
-        if ":" in kinds[:opens]:
-            raise _Unclear("a group in From")
+        if closes != len(kinds) - 1:
+            raise _Sloppy("something after the address in From")
         if "@" in kinds[:opens]:
             raise _Sloppy("an address in the display name of From")
-        if any(token.kind not in ("word", "quoted") for token in name):
-            raise _Unclear("a display name in From that is none")
+        if any(kind not in ("word", "quoted") for kind in kinds[:opens]):
+            raise _Sloppy("a display name in From that is none")
         tokens, kinds = tokens[opens + 1 : closes], kinds[opens + 1 : closes]
         if kinds[:1] == ["@"] or ":" in kinds or "," in kinds:
             raise _Unclear("a route in From")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import takewhile
 
 import idna
 
@@ -41,6 +42,13 @@ class Domain(str):
     def rightmost(self, count: int) -> Domain:
         """The name made of the ``count`` right-most labels."""
         return str.__new__(Domain, ".".join(self.labels[-count:]))
+
+    def common(self, other: Domain) -> Domain:
+        """The name above both, or one of them; they have at least the top-level domain in common."""
+        alike = takewhile(
+            lambda pair: pair[0] == pair[1], zip(reversed(self.labels), reversed(other.labels), strict=False)
+        )
+        return self.rightmost(sum(1 for _ in alike))
 
     def is_within(self, other: Domain) -> bool:
         """Is this ``other`` itself or a name below it?"""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
+from unicodedata import normalize
 
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
@@ -207,7 +208,8 @@ def _mentions(text: str, ours: str) -> bool:
     unquoted = text.replace('"', "")
     plain = unquoted.replace("\\", "")
     readings = {text, _bare_flat(plain), *map(_bare, {unquoted, plain})}
-    # some readers drop what is not ASCII
+    # some readers drop what is not ASCII, and some take it for the ASCII that it looks like
+    readings |= {normalize("NFKC", each) for each in readings if not each.isascii()}
     readings |= {each.encode("ascii", "ignore").decode() for each in readings}
     return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in readings)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The ``limits:`` of a policy. Nothing beyond a limit is let through by it: each says what the result is.
+    """The ``limits:`` of a policy. Nothing beyond a limit passes: each says what the result is.
 
     Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
     if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields together)

@@ -15,11 +15,6 @@ class Field(NamedTuple):
     name: bytes
     value: bytes
 
-    @property
-    def unfolded(self) -> bytes:
-        """The value on one line, outer white space gone (RFC 5322 section 2.2.3)."""
-        return self.value.replace(b"\r\n", b"").replace(b"\n", b"").strip()
-
 
 class Headers:
     """The header fields of one message, top to bottom."""

@@ -56,6 +56,9 @@ CASES = {
     "domains that are none": distinct("(@\u0301{0}{1}"),
     "domains that are none, with blanks": distinct("(@{0}-\u2800"),
     "long domains": "(" + "".join("@" + f"{chr(0x0E01 + number)}\u0e33" * 30 for number in range(40)),
+    "what becomes longer": "".join(f"@\ufdfa{number}" for number in range(490)),
+    "ends of names": "@" + "a." * 4000 + "-,",
+    "labels that are none": "".join(f"@{chr(0x0E01 + number % 40)}\u0e33\u0301.-x.a" for number in range(490)),
     "combining marks": "a@" + "\u0301\u0323" * 2000,
 }
 

@@ -181,7 +181,9 @@ class _Alignment:
             if walk(identifier.domain, self._resolve, self._limits).org_domain != self.org_domain:
                 return False
         except DnsTempError as error:
-            # nor must a neighbour's below a public suffix
+            # nor must a neighbour's below a public suffix, nor what only he makes matter
+            if self.org_domain is None and self._public_suffixes:
+                suffix = between(self._domain, identifier.domain, self._domain.common(identifier.domain))
             if suffix is None:
                 self.trouble = self.trouble or str(error)
             return False

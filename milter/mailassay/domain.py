@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import takewhile
+from os.path import commonprefix
 
 import idna
 
@@ -45,10 +45,7 @@ class Domain(str):
 
     def common(self, other: Domain) -> Domain:
         """The name above both, or one of them; they have at least the top-level domain in common."""
-        alike = takewhile(
-            lambda pair: pair[0] == pair[1], zip(reversed(self.labels), reversed(other.labels), strict=False)
-        )
-        return self.rightmost(sum(1 for _ in alike))
+        return self.rightmost(len(commonprefix([self.labels[::-1], other.labels[::-1]])))
 
     def is_within(self, other: Domain) -> bool:
         """Is this ``other`` itself or a name below it?"""

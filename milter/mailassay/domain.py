@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from os.path import commonprefix
 
 import idna
 
@@ -45,7 +44,7 @@ class Domain(str):
 
     def common(self, other: Domain) -> Domain:
         """The name above both, or one of them; they have at least the top-level domain in common."""
-        return self.rightmost(len(commonprefix([self.labels[::-1], other.labels[::-1]])))
+        return next(above for above in (self, *self.parents()) if other.is_within(above))
 
     def is_within(self, other: Domain) -> bool:
         """Is this ``other`` itself or a name below it?"""

@@ -1,6 +1,8 @@
 """One direction: nothing imports what stands to its right, and only the edge touches the outside."""
 
 import ast
+import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,30 @@ def test_imports_go_one_way(path):
 
 def test_every_room_has_its_floor():
     assert {room(path) for path in FILES} == set(FLOOR)
+
+
+def patterns():
+    for path in sorted(ROOT.rglob("*.py")):
+        module = ".".join(["mailassay", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        if not module.endswith("__main__"):
+            for name, value in vars(importlib.import_module(module)).items():
+                if isinstance(value, re.Pattern):
+                    yield pytest.param(value, id=f"{module}.{name}")
+
+
+def possessive(parsed):
+    """What repeats possessively in a pattern, all the way down."""
+    for operation, argument in parsed:
+        if str(operation) == "POSSESSIVE_REPEAT":
+            yield argument[2]
+        for inner in argument if isinstance(argument, (tuple, list)) else [argument]:
+            for each in inner if isinstance(inner, list) else [inner]:
+                if isinstance(each, re._parser.SubPattern):
+                    yield from possessive(each)
+
+
+@pytest.mark.parametrize("pattern", [*patterns()])
+def test_no_group_is_possessive(pattern):
+    """Python before 3.11.5, Debian 12's among them, goes on behind what such a group did not match (gh-106052)."""
+    for repeated in possessive(re._parser.parse(pattern.pattern, pattern.flags)):
+        assert [str(operation) for operation, _ in repeated] in (["IN"], ["LITERAL"], ["NOT_LITERAL"], ["ANY"])

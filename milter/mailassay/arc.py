@@ -24,7 +24,7 @@ from .result import Resinfo, Result
 
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
 _INSTANCE = re.compile(rb"[0-9]{1,2}")
-_CFWS = rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*+\))*+"  # comments in comments are not looked for
+_CFWS = rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*"  # comments in comments are not looked for
 _RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS), re.DOTALL)
 
 

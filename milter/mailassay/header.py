@@ -27,10 +27,10 @@ _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
 _VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
-_QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*+"')
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*"')
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
-_OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*+"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
+_OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
 
 
 class _Value(QuotableValue):  # type: ignore[misc]

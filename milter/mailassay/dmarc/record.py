@@ -9,7 +9,7 @@ from functools import lru_cache
 
 # RFC 3986, without the "," and "!" that section 4.8 wants encoded; then a size limit of RFC 7489, which counts no more
 _URI = re.compile(
-    r"(?:\A|,)[ \t]*+([a-z][a-z0-9+.-]*+:(?:[a-z0-9._~:/?#\[\]@$&'()*+=-]|%[0-9a-f]{2})++)(?:![0-9]++[kmgt]?)?"
+    r"(?:\A|,)[ \t]*+([a-z][a-z0-9+.-]*+:(?:[a-z0-9._~:/?#\[\]@$&'()*+=-]|%[0-9a-f]{2})+)(?:![0-9]++[kmgt]?)?"
     r"[ \t]*+(?=,|\Z)",
     re.IGNORECASE,
 )

@@ -53,6 +53,7 @@ _CODECS = {
     *("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3", "iso2022_jp_ext", "iso2022_kr"),
     *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "hz", "unicode_escape", "raw_unicode_escape"),
 }
+_NO_ADDRESS = "no address in From"
 _MAX_NAMES = 500  # tried as a domain, of one field
 
 
@@ -129,7 +130,7 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     elif len(domains) > 1:
         problem = problem or "several author domains"
     elif not domains:
-        problem = problem or "no address in From"
+        problem = problem or _NO_ADDRESS
     return Author(tuple(domains)[: limits.from_domains], problem, unread)
 
 
@@ -272,11 +273,18 @@ def _mailboxes(field: str) -> Iterator[Domain]:
             mailboxes[-1].append(token)
     if inside:
         raise _Unclear("unbalanced angle brackets in From")
-    found = [_mailbox(tokens, field) for tokens in mailboxes if tokens]
+    found, sloppy = [], ""
+    for tokens in filter(None, mailboxes):
+        fault = _sloppiness(tokens)
+        if fault != _NO_ADDRESS:
+            found.append(_mailbox(tokens, field))
+        sloppy = sloppy or fault
     # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
     if line := _EMPTY_LINE.search(field):
         others.append(field[: line.start()])
     others += _others_decoded(field.replace("\r\n", ""))
+    if sloppy:
+        raise _Sloppy(sloppy)
     return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others]))
 
 
@@ -292,6 +300,24 @@ def _others_decoded(field: str) -> list[str]:
     return list(found)
 
 
+def _sloppiness(tokens: list[_Token]) -> str:
+    """What is wrong with a mailbox beside its address. Raises :class:`_Unclear`."""
+    kinds = [token.kind for token in tokens]
+    if "@" not in kinds:
+        return _NO_ADDRESS
+    if "<" in kinds:
+        opens, closes = kinds.index("<"), kinds.index(">")
+        if after := {token.text for token in tokens[closes + 1 :]}:
+            if after - {".", ";"}:
+                raise _Unclear("something after the address in From")
+            return "something after the address in From"
+        if "@" in kinds[:opens]:
+            return "an address in the display name of From"
+        if any(kind not in ("word", "quoted") for kind in kinds[:opens]):
+            return "a display name in From that is none"
+    return ""
+
+
 def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
     """The domain and the address of one mailbox: a name and an address in angle brackets, or an address.
 
@@ -301,18 +327,10 @@ def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
     kinds = [token.kind for token in tokens]
     if "<" in kinds:
         opens, closes = kinds.index("<"), kinds.index(">")
-        if closes != len(kinds) - 1:
-            raise _Sloppy("something after the address in From")
-        if "@" in kinds[:opens]:
-            raise _Sloppy("an address in the display name of From")
-        if any(kind not in ("word", "quoted") for kind in kinds[:opens]):
-            raise _Sloppy("a display name in From that is none")
         tokens, kinds = tokens[opens + 1 : closes], kinds[opens + 1 : closes]
         if kinds[:1] == ["@"] or ":" in kinds or "," in kinds:
             raise _Unclear("a route in From")
-    if "@" not in kinds:
-        raise _Sloppy("no address in From")
-    if kinds.count("@") > 1:
+    if kinds.count("@") != 1:
         raise _Unclear("an address in From that is none")
     at = kinds.index("@")
     local_part, domain = tokens[:at], tokens[at + 1 :]

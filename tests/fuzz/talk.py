@@ -203,7 +203,7 @@ def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: boo
     # no two organizations under different names of a registry, whatever DNS says
     assert any(each.lower().split(".")[-2:] == author.split(".")[-2:] for each in good), (author, good)
     if author == BANK or author.endswith("." + BANK):
-        sender = seen.sender.strip(" <>") or helo
+        sender = seen.sender.strip(" <>\r\n\t") or helo
         body = b"".join(seen.body)
         assert can_be_from_the_bank(client, sender, headers, body, longer=longer), "a pass in the bank's name"
 

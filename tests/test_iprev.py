@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailassay import iprev
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Budget
+from mailassay.resolver import Answer, Budget, question
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -119,8 +119,21 @@ def test_a_name_that_is_not_confirmed_is_not_written():
     assert iprev.check(ip_address("192.0.2.2"), resolve).resinfo().comment == ""
 
 
-def test_what_is_asked_first():
-    assert iprev.question(ip_address("::ffff:192.0.2.1")) == ("1.2.0.192.in-addr.arpa", "PTR")
+@pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
+def test_what_is_asked_ahead_is_what_the_check_asks(address):
+    ahead, asked = [], []
+
+    def prefetch(name, rdtype):
+        ahead.append((name, rdtype))
+        return Zone(ZONE)(question(name, rdtype))
+
+    def listening(name, rdtype):
+        asked.append((name, rdtype))
+        return resolve(name, rdtype)
+
+    iprev.ahead(ip_address(address), prefetch)
+    iprev.check(ip_address(address), listening)
+    assert set(asked) <= set(ahead)
 
 
 @given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())

@@ -1,5 +1,6 @@
 """SPF against a zone. The sections are RFC 7208's."""
 
+from concurrent.futures import Future
 from ipaddress import ip_address
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from mailassay import spf
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Budget, DnsTempError
+from mailassay.resolver import Answer, Budget, DnsTempError, question
 from mailassay.result import Result
 from mailassay.spf import macro, record
 from mailassay.zone import Zone
@@ -66,56 +67,56 @@ def resolve(name, rdtype):
     return Budget(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
 
-@pytest.mark.parametrize(
-    ("mail_from", "client", "result"),
-    [
-        ("a@pass.example", "192.0.2.1", Result.PASS),
-        ("a@pass.example", "203.0.113.9", Result.FAIL),
-        ("a@pass.example", "2001:db8::5", Result.PASS),
-        ("a@PASS.example.", "192.0.2.1", Result.PASS),
-        ("a@two.pass.example", "192.0.2.1", Result.PASS),
-        ("a@two.pass.example", "2001:db8::1", Result.PASS),
-        ("a@soft.example", "192.0.2.1", Result.SOFTFAIL),
-        ("a@neutral.example", "192.0.2.1", Result.NEUTRAL),
-        ("a@none.example", "192.0.2.1", Result.NONE),
-        ("a@nowhere.example", "192.0.2.1", Result.NONE),
-        ("a@like.example", "192.0.2.1", Result.NONE),
-        ("a@twice.example", "192.0.2.1", Result.PERMERROR),
-        ("a@syntax.example", "192.0.2.1", Result.PERMERROR),
-        ("a@late.example", "192.0.2.1", Result.PERMERROR),
-        ("a@servfail.example", "192.0.2.1", Result.TEMPERROR),
-        ("a@slow.example", "192.0.2.1", Result.TEMPERROR),
-        ("a@bymx.example", "192.0.2.1", Result.PASS),
-        ("a@bymx.example", "192.0.2.2", Result.FAIL),
-        ("a@nullmx.example", "192.0.2.1", Result.FAIL),
-        ("a@inc.example", "192.0.2.1", Result.PASS),
-        ("a@inc.example", "203.0.113.9", Result.FAIL),
-        ("a@incnone.example", "192.0.2.1", Result.PERMERROR),
-        ("a@inctemp.example", "192.0.2.1", Result.TEMPERROR),
-        ("a@redirect.example", "192.0.2.1", Result.PASS),
-        ("a@loop.example", "192.0.2.1", Result.PERMERROR),
-        ("a@void.example", "192.0.2.1", Result.PERMERROR),
-        ("a@void2.example", "192.0.2.1", Result.FAIL),
-        ("a@exp.example", "192.0.2.1", Result.FAIL),
-        ("a@byptr.example", "192.0.2.1", Result.PASS),
-        ("a@ptrfail.example", "203.0.113.1", Result.PASS),
-        ("alice@exists.example", "192.0.2.1", Result.PASS),
-        ("bob@exists.example", "192.0.2.1", Result.FAIL),
-        ("a@wild.example", "192.0.2.1", Result.FAIL),
-        ("a@big.example", "192.0.2.1", Result.PERMERROR),
-        ("a@bücher.example", "192.0.2.1", Result.PASS),
-        ("a@dots.example", "192.0.2.1", Result.PERMERROR),
-        ("a@huge.example", "192.0.2.1", Result.PERMERROR),
-        ("a@single", "192.0.2.1", Result.NONE),
-        ("a@[192.0.2.1]", "192.0.2.1", Result.NONE),
-        ("a@" + "a" * 64 + ".example", "192.0.2.1", Result.NONE),
-        ("a@" + ".".join(["abcdefg"] * 40), "192.0.2.1", Result.NONE),
-        ("a@no..example", "192.0.2.1", Result.NONE),
-        ("nonsense", "192.0.2.1", Result.NONE),
-        ('"a@b"@pass.example', "192.0.2.1", Result.PASS),
-        ("@pass.example", "192.0.2.1", Result.PASS),
-    ],
-)
+MAIL_FROM = [
+    ("a@pass.example", "192.0.2.1", Result.PASS),
+    ("a@pass.example", "203.0.113.9", Result.FAIL),
+    ("a@pass.example", "2001:db8::5", Result.PASS),
+    ("a@PASS.example.", "192.0.2.1", Result.PASS),
+    ("a@two.pass.example", "192.0.2.1", Result.PASS),
+    ("a@two.pass.example", "2001:db8::1", Result.PASS),
+    ("a@soft.example", "192.0.2.1", Result.SOFTFAIL),
+    ("a@neutral.example", "192.0.2.1", Result.NEUTRAL),
+    ("a@none.example", "192.0.2.1", Result.NONE),
+    ("a@nowhere.example", "192.0.2.1", Result.NONE),
+    ("a@like.example", "192.0.2.1", Result.NONE),
+    ("a@twice.example", "192.0.2.1", Result.PERMERROR),
+    ("a@syntax.example", "192.0.2.1", Result.PERMERROR),
+    ("a@late.example", "192.0.2.1", Result.PERMERROR),
+    ("a@servfail.example", "192.0.2.1", Result.TEMPERROR),
+    ("a@slow.example", "192.0.2.1", Result.TEMPERROR),
+    ("a@bymx.example", "192.0.2.1", Result.PASS),
+    ("a@bymx.example", "192.0.2.2", Result.FAIL),
+    ("a@nullmx.example", "192.0.2.1", Result.FAIL),
+    ("a@inc.example", "192.0.2.1", Result.PASS),
+    ("a@inc.example", "203.0.113.9", Result.FAIL),
+    ("a@incnone.example", "192.0.2.1", Result.PERMERROR),
+    ("a@inctemp.example", "192.0.2.1", Result.TEMPERROR),
+    ("a@redirect.example", "192.0.2.1", Result.PASS),
+    ("a@loop.example", "192.0.2.1", Result.PERMERROR),
+    ("a@void.example", "192.0.2.1", Result.PERMERROR),
+    ("a@void2.example", "192.0.2.1", Result.FAIL),
+    ("a@exp.example", "192.0.2.1", Result.FAIL),
+    ("a@byptr.example", "192.0.2.1", Result.PASS),
+    ("a@ptrfail.example", "203.0.113.1", Result.PASS),
+    ("alice@exists.example", "192.0.2.1", Result.PASS),
+    ("bob@exists.example", "192.0.2.1", Result.FAIL),
+    ("a@wild.example", "192.0.2.1", Result.FAIL),
+    ("a@big.example", "192.0.2.1", Result.PERMERROR),
+    ("a@bücher.example", "192.0.2.1", Result.PASS),
+    ("a@dots.example", "192.0.2.1", Result.PERMERROR),
+    ("a@huge.example", "192.0.2.1", Result.PERMERROR),
+    ("a@single", "192.0.2.1", Result.NONE),
+    ("a@[192.0.2.1]", "192.0.2.1", Result.NONE),
+    ("a@" + "a" * 64 + ".example", "192.0.2.1", Result.NONE),
+    ("a@" + ".".join(["abcdefg"] * 40), "192.0.2.1", Result.NONE),
+    ("a@no..example", "192.0.2.1", Result.NONE),
+    ("nonsense", "192.0.2.1", Result.NONE),
+    ('"a@b"@pass.example', "192.0.2.1", Result.PASS),
+    ("@pass.example", "192.0.2.1", Result.PASS),
+]
+
+
+@pytest.mark.parametrize(("mail_from", "client", "result"), MAIL_FROM)
 def test_mail_from(mail_from, client, result):
     assert spf.check_mail_from(ip_address(client), mail_from, "mx.example", resolve).result is result
 
@@ -312,3 +313,97 @@ def test_any_sender_gives_a_result_word(mail_from, helo):
     found = spf.check_mail_from(ip_address("192.0.2.1"), mail_from, helo, resolve)
     assert found.result is not Result.PASS
     assert spf.check_helo(ip_address("192.0.2.1"), helo, resolve).result is not Result.PASS
+
+
+class Delayed:
+    """Answers come when they are let, in any order."""
+
+    def __init__(self):
+        self.futures = {}
+
+    def __call__(self, name, rdtype):
+        return self.futures.setdefault(question(name, rdtype), Future())
+
+    def waiting(self):
+        return {asked for asked, future in self.futures.items() if not future.done()}
+
+    def let(self, *names):
+        for asked in [asked for asked in self.waiting() if asked.name in names]:
+            self.futures[asked].set_result(AHEAD(asked).result())
+
+
+AHEAD = Zone(
+    """
+    deep.example    TXT  "v=spf1 ip4:203.0.113.1 include:a.example a:h.example mx exists:%{l}.x.example ptr -all"
+    a.example       TXT  "v=spf1 include:b.example ip4:192.0.2.1 a:never.example -all"
+    b.example       TXT  "v=spf1 a:c.example include:nobody.example redirect=d.example"
+    deep.example    MX   10 mx1.example
+    deep.example    MX   20 mx2.example
+    d.example       TXT  "v=spf1 -all a:never.example"
+    p.example       TXT  "v=spf1 exists:%{p}.example a:%{i}.example -all"
+    many.example    TXT  "v=spf1 a:h1.e a:h2.e a:h3.e a:h4.e a:h5.e a:h6.e a:h7.e a:h8.e a:h9.e a:h10.e a:h11.e -all"
+    loop.example    TXT  "v=spf1 include:loop.example include:loop.example -all"
+    """
+)
+
+
+def test_what_a_record_asks_for_is_asked_together():
+    delayed = Delayed()
+    spf.ahead(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed)
+    assert delayed.waiting() == {("deep.example", "TXT")}
+    delayed.let("deep.example")
+    delayed.let("deep.example")
+    assert delayed.waiting() == {
+        ("a.example", "TXT"),
+        ("h.example", "A"),
+        ("mx1.example", "A"),
+        ("mx2.example", "A"),
+        ("joe.x.example", "A"),
+    }
+    delayed.let("a.example", "h.example", "mx1.example", "mx2.example", "joe.x.example")
+    # what stands behind a match is not asked for
+    assert delayed.waiting() == {("b.example", "TXT")}
+    delayed.let("b.example")
+    assert delayed.waiting() == {("c.example", "A"), ("nobody.example", "TXT"), ("d.example", "TXT")}
+    delayed.let("c.example", "nobody.example", "d.example")
+    assert delayed.waiting() == set()
+
+
+@pytest.mark.parametrize(
+    ("domain", "asked"),
+    [
+        ("many.example", {"many.example", *(f"h{number}.e" for number in range(1, 11))}),
+        ("loop.example", {"loop.example"}),
+        ("p.example", {"p.example", "192.0.2.1.example"}),
+        ("b.example", {"b.example", "c.example", "nobody.example", "d.example"}),
+        ("localhost", set()),
+    ],
+)
+def test_no_more_is_asked_ahead_than_the_limits_allow(domain, asked):
+    names = set()
+
+    def prefetch(name, rdtype):
+        names.add(name)
+        return AHEAD(question(name, rdtype))
+
+    spf.ahead(ip_address("192.0.2.1"), "", domain, prefetch)
+    assert names == asked
+
+
+@pytest.mark.parametrize(("mail_from", "client"), [each[:2] for each in MAIL_FROM])
+def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
+    """But for the names of the client, which are iprev's to ask for."""
+    ahead, asked = set(), set()
+
+    def prefetch(name, rdtype):
+        ahead.add(question(name, rdtype))
+        return ZONE(question(name, rdtype))
+
+    def resolve(name, rdtype):
+        asked.add(question(name, rdtype))
+        return Budget(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
+
+    spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)
+    spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
+    names_of_client = {"mail.byptr.example", "broken.example"}
+    assert {each for each in asked - ahead if each.rdtype != "PTR" and each.name not in names_of_client} == set()

@@ -81,22 +81,24 @@ class Conversation:
         mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
         self._client_ip, self._local = mapped or client_ip, local
         if self._client_ip and not self._unjudged(""):
-            self._shared.prefetch(*iprev.question(self._client_ip))
+            iprev.ahead(self._client_ip, self._shared.prefetch, self._settings.policy.limits)
 
     def helo(self, name: str) -> None:
         """HELO or EHLO; a second one replaces the first."""
         self._helo = name
-        if not self._unjudged(""):
-            self._prefetch_spf(self._shared, name)
+        if self._client_ip and not self._unjudged(""):
+            spf.ahead(self._client_ip, "", name, self._shared.prefetch, self._settings.policy.limits)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
         transaction = Transaction(_reverse_path(address), login, smtputf8)
         shared = Shared(self._source, self._shared, most=self._settings.policy.limits.dns_questions)
         self._mail = _Mail(transaction, shared)
-        if not self._unjudged(login) and (domain := transaction.mail_from_domain):
-            self._prefetch_spf(shared, domain)
-            shared.prefetch(f"_dmarc.{domain}", "TXT")
+        if self._client_ip and transaction.mail_from and not self._unjudged(login):
+            limits = self._settings.policy.limits
+            spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
+            if domain := spf.checkable(transaction.mail_from_domain):
+                shared.prefetch(f"_dmarc.{domain}", "TXT")
 
     def recipient(self, address: str) -> None:
         """RCPT."""
@@ -192,11 +194,6 @@ class Conversation:
         if self._client_ip and any(self._client_ip in network for network in self._settings.trusted_networks):
             return "trusted_network"
         return "authenticated" if login else ""
-
-    @staticmethod
-    def _prefetch_spf(shared: Shared, name: str) -> None:
-        if domain := spf.checkable(name):
-            shared.prefetch(*spf.question(domain))
 
 
 def _reverse_path(address: str) -> str:

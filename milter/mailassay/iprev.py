@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from .domain import BadDomain, Domain
 from .limits import Limits
-from .resolver import DnsTempError, Resolver
+from .resolver import Answer, DnsTempError, Prefetch, Resolver, when
 from .result import Resinfo, Result
 
 
@@ -29,16 +29,23 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def question(client_ip: IPv4Address | IPv6Address) -> tuple[str, str]:
-    """What is asked first."""
-    return _unmapped(client_ip).reverse_pointer, "PTR"
+def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limits = Limits()) -> None:
+    """Start the questions of the check: the names of the address, and as soon as these are there, their addresses."""
+    client_ip = _unmapped(client_ip)
+    rdtype = "A" if client_ip.version == 4 else "AAAA"
+
+    def forward(names: Answer) -> None:
+        for name in filter(_is_host, names.records[: limits.ptr_names]):
+            prefetch(name, rdtype)
+
+    when(prefetch(client_ip.reverse_pointer, "PTR"), forward)
 
 
 def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
     """Does the client's address have a name that leads back to it?"""
     client_ip = _unmapped(client_ip)
     try:
-        names = resolve(*question(client_ip)).records[: limits.ptr_names]
+        names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
     except DnsTempError as error:
         return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
     if not names:

@@ -119,20 +119,23 @@ class Shared:
         self._source, self._most = source, most
         self._known = known._asked if known else {}
         self._asked: dict[Question, Future[Answer]] = {}
+        # an answer that arrives asks on, in the thread that brings it
+        self._lock = threading.Lock()
 
     def __call__(self, question: Question) -> Future[Answer]:
-        future = self._asked.get(question)
-        if future is None:
-            known = self._known.get(question)
-            future = None if known is None or _failed(known) else known
-        if future is not None:
+        with self._lock:
+            future = self._asked.get(question)
+            if future is None:
+                known = self._known.get(question)
+                future = None if known is None or _failed(known) else known
+            if future is not None:
+                return future
+            if len(self._asked) >= self._most:
+                future = Future()
+                future.set_exception(DnsTempError(f"more than {self._most} questions for one message"))
+                return future
+            future = self._asked[question] = self._source(question)
             return future
-        if len(self._asked) >= self._most:
-            future = Future()
-            future.set_exception(DnsTempError(f"more than {self._most} questions for one message"))
-            return future
-        future = self._asked[question] = self._source(question)
-        return future
 
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
         """Start a question that a check will ask later."""
@@ -141,6 +144,20 @@ class Shared:
 
 def _failed(future: Future[Answer]) -> bool:
     return future.done() and (future.cancelled() or future.exception() is not None)
+
+
+Prefetch = Callable[[str, str], "Future[Answer]"]
+"""Starts a question that a check will ask later: a name and a record type."""
+
+
+def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
+    """Do something with an answer as soon as it is there, and nothing if it never is; ``use`` must not block."""
+
+    def arrived(done: Future[Answer]) -> None:
+        if not _failed(done):
+            use(done.result())
+
+    future.add_done_callback(arrived)
 
 
 class Budget:

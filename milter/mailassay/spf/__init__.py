@@ -7,11 +7,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ..limits import Limits
-from ..resolver import Resolver
+from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
+from .ahead import Ahead, unasked
 from .query import Query, checkable
 
-__all__ = ["Scope", "Spf", "check_helo", "check_mail_from", "checkable", "question"]
+__all__ = ["Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -36,9 +37,14 @@ class Spf:
         return Resinfo("spf", self.result, properties, self.reason)
 
 
-def question(domain: str) -> tuple[str, str]:
-    """What a prefetch asks for a HELO name or the domain of a MAIL FROM."""
-    return domain, "TXT"
+def ahead(
+    client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch, limits: Limits = Limits()
+) -> None:
+    """Start what :func:`check_mail_from` will ask, or :func:`check_helo` where ``mail_from`` is empty."""
+    local_part, _, name = mail_from.rpartition("@") if mail_from else ("", "", helo)
+    if domain := checkable(name):
+        query = Query(client_ip, local_part or "postmaster", domain, helo, unasked, limits)
+        Ahead(query, prefetch, limits).record(domain)
 
 
 def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:

@@ -71,13 +71,13 @@ class Query(pyspf.query):  # type: ignore[misc]
         except BadRecord as error:
             raise pyspf.PermError(str(error)) from error
         for directive in parsed.directives():
-            if self._matches(directive):
+            if self.matches(directive):
                 if not recursion:
                     self.mechanism = directive.text
                 return directive.result, 250, ""
         if parsed.redirect:
             self.check_lookups()
-            if (domain := self._target(parsed.redirect)) is not None:
+            if (domain := self.target(parsed.redirect)) is not None:
                 return self._check_host("redirect", domain, recursion)
         return "neutral", 250, ""
 
@@ -88,14 +88,14 @@ class Query(pyspf.query):  # type: ignore[misc]
         result: tuple[str, int, str] = self.check1(text, domain, recursion)
         return result
 
-    def _matches(self, term: Directive) -> bool:
+    def matches(self, term: Directive) -> bool:
         """Section 5."""
         if term.mechanism == "all":
             return True
         if term.mechanism in ("ip4", "ip6"):
             return (term.mechanism == "ip4") == (self.A == "A") and self._within([term.argument], *term.prefixes)
         self.check_lookups()
-        target = self._target(term.argument)
+        target = self.target(term.argument)
         if target is None:
             return False
         match term.mechanism:
@@ -118,7 +118,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         if self.lookups > self._limits.spf_terms:
             raise pyspf.PermError(f"more than {self._limits.spf_terms} terms that ask DNS")
 
-    def _target(self, domain_spec: str) -> str | None:
+    def target(self, domain_spec: str) -> str | None:
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")

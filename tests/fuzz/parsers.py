@@ -13,18 +13,21 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import authres
 import dns.exception
+import dns.name
+import dns.rdatatype
 
 from mailassay import arc as arcs
 from mailassay import config as configs
 from mailassay import dkim as dkims
 from mailassay import dmarc as dmarcs
-from mailassay import iprev, network, spf
+from mailassay import iprev, spf
 from mailassay.author import author as read_author
 from mailassay.dkim import key as keys
 from mailassay.domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
+from mailassay.network import wire
 from mailassay.resolver import Budget, Shared
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone, ZoneError
@@ -228,11 +231,13 @@ def zone(data: bytes) -> None:
 def answer(data: bytes) -> None:
     """DNS responses as they come from the network."""
     with suppress(dns.exception.DNSException):
-        head = network._head(data)
-        if not head.question:
+        name, octets = dns.name.from_wire(data, 12)
+        question = data[12 : 16 + octets]
+        rdtype = dns.rdatatype.RdataType(int.from_bytes(question[-4:-2]))
+        asked = wire.Query(data[:2], question, name.to_digestable(), rdtype)
+        if not asked.is_answered_by(data):
             return
-        asked = head.question[0]
-        found = network._answer(data, asked.name, asked.rdtype, Limits())
+        found = wire.answer(data, asked, Limits())
         for record in found.records:
             if asked.rdtype in (1, 28):
                 ip_address(record)

@@ -1,0 +1,230 @@
+"""DNS over the network: the only place that knows dnspython."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from errno import EINPROGRESS
+from socket import AF_INET, AF_INET6, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, SocketKind, socket, socketpair
+
+import dns.exception
+import dns.rcode
+import dns.resolver
+
+from ..limits import Limits
+from ..resolver import NXDOMAIN, Answer, DnsTempError, Question
+from . import wire
+
+MAX_TRIES = 3
+_MAX_PACKET = 65_535  # octets
+
+Place = tuple[str, int]
+
+
+def system_nameservers() -> list[Place]:
+    """The name servers of /etc/resolv.conf, or the one on this host where there are none."""
+    try:
+        system = dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return [("127.0.0.1", 53)]
+    return [(str(address), system.port) for address in system.nameservers]
+
+
+class Nameservers:
+    """A source that asks name servers, any number of questions at once.
+
+    Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
+    A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is trouble, like one that cannot be read.
+    What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
+    The thread that listens to them starts with the first question, so that a process may fork before.
+    """
+
+    def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits = Limits()) -> None:
+        tries = min(MAX_TRIES, max(2, len(addresses)))
+        self._tries = [addresses[number % len(addresses)] for number in range(tries)]
+        self._timeout, self._limits = timeout, limits
+        self._lock = threading.Lock()
+        self._listener: _Listener | None = None
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        exchange = _Exchange(question, iter(self._tries))
+        # under the lock, so that whatever is handed in comes before the end and is ended by it
+        with self._lock:
+            if self._listener is None:
+                self._listener = _Listener(self._timeout, self._limits)
+            self._listener.ask(exchange)
+        return exchange.future
+
+    def close(self) -> None:
+        """Stop the thread; questions under way end with a DnsTempError."""
+        with self._lock:
+            if self._listener:
+                self._listener.stop()
+                self._listener = None
+
+
+class _Exchange:
+    """One question on its way. ``turn`` counts its tries, ``channel`` is the socket of the one under way."""
+
+    def __init__(self, question: Question, places: Iterator[Place]) -> None:
+        self.question, self.places = question, places
+        self.future: Future[Answer] = Future()
+        self.trouble = "no try"
+        self.turn = 0
+        self.place: Place
+        self.query: wire.Query
+        self.channel: socket
+        self.stream: bytearray | None = None  # what has come by TCP
+        self.sent = False  # by TCP
+
+    def fail(self, trouble: str) -> None:
+        """Nobody will answer."""
+        self.future.set_exception(DnsTempError(f"{self.question.name} {self.question.rdtype}: {trouble}"))
+
+
+class _Listener:
+    """Sockets that wait for responses, one for each question under way, and the thread that listens to them.
+
+    A socket is connected, so that the kernel lets nothing in that comes from elsewhere, and its port is one that nobody
+    knows (RFC 5452 section 9). asyncio would take twice the time of all the rest.
+    """
+
+    def __init__(self, timeout: float, limits: Limits) -> None:
+        self._timeout, self._limits = timeout, limits
+        self._epoll = select.epoll()
+        self._open: dict[int, _Exchange] = {}
+        # all last equally long, so the first to begin is the first to end
+        self._deadlines: deque[tuple[float, int, _Exchange]] = deque()
+        self._stop, self._stopped = socketpair()
+        self._epoll.register(self._stopped, select.EPOLLIN)
+        threading.Thread(target=self._run, name="dns", daemon=True).start()
+
+    def ask(self, exchange: _Exchange) -> None:
+        """Send the question to the next server: in the thread of who asks it, or after trouble in ours."""
+        for place in exchange.places:
+            # RFC 6891 section 7: FORMERR is what a server says that knows no EDNS
+            query = wire.query(exchange.question, edns=exchange.trouble != "FORMERR")
+            if query is None:
+                exchange.future.set_result(NXDOMAIN)
+                return
+            exchange.place, exchange.query = place, query
+            exchange.stream, exchange.sent = None, False
+            exchange.turn += 1
+            self._deadlines.append((time.monotonic() + self._timeout, exchange.turn, exchange))
+            try:
+                self._connect(exchange, SOCK_DGRAM)
+                return
+            except OSError as error:
+                exchange.trouble = str(error)
+        exchange.fail(exchange.trouble)
+
+    def stop(self) -> None:
+        """End the thread; what is under way fails."""
+        self._stop.send(b".")
+
+    def _connect(self, exchange: _Exchange, kind: SocketKind) -> None:
+        channel = socket(AF_INET6 if ":" in exchange.place[0] else AF_INET, kind)
+        try:
+            channel.setblocking(False)
+            if kind == SOCK_DGRAM:
+                channel.connect(exchange.place)
+                channel.send(exchange.query.octets)
+            elif (error := channel.connect_ex(exchange.place)) not in (0, EINPROGRESS):
+                raise OSError(error, os.strerror(error))
+        except OSError:
+            channel.close()
+            raise
+        exchange.channel = channel
+        self._open[channel.fileno()] = exchange
+        self._epoll.register(channel, select.EPOLLIN if kind == SOCK_DGRAM else select.EPOLLOUT)
+
+    def _run(self) -> None:
+        with self._epoll, self._stop, self._stopped:
+            while True:
+                now = time.monotonic()
+                while self._deadlines and self._deadlines[0][0] <= now:
+                    _, turn, exchange = self._deadlines.popleft()
+                    if exchange.turn == turn and not exchange.future.done():
+                        self._again(exchange, "time-out")
+                # a question that begins meanwhile does not end before that
+                ready = self._epoll.poll(self._deadlines[0][0] - now if self._deadlines else self._timeout)
+                for descriptor, _ in ready:
+                    if descriptor == self._stopped.fileno():
+                        for exchange in [*self._open.values()]:
+                            self._close(exchange)
+                            exchange.fail("closed")
+                        return
+                    # one that was closed since then, by what came before it
+                    if descriptor in self._open:
+                        self._hear(self._open[descriptor])
+
+    def _hear(self, exchange: _Exchange) -> None:
+        """Something has come for a question, or its connection is there."""
+        try:
+            response = self._by_udp(exchange) if exchange.stream is None else self._by_tcp(exchange, exchange.stream)
+            if response is None:
+                return
+            code = wire.rcode(response)
+            known = code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+            answer = wire.answer(response, exchange.query, self._limits) if known else None
+        except (dns.exception.DNSException, OSError, EOFError) as error:
+            self._again(exchange, str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - for whoever asked; everybody else's questions go on
+            self._close(exchange)
+            exchange.future.set_exception(error)
+        else:
+            if answer is None:
+                self._again(exchange, dns.rcode.to_text(code))
+            else:
+                self._close(exchange)
+                exchange.future.set_result(answer)
+
+    def _by_udp(self, exchange: _Exchange) -> bytes | None:
+        """The response; None where it is none, which is passed over, or where it is too large and TCP has begun."""
+        response = exchange.channel.recv(_MAX_PACKET)
+        if not exchange.query.is_answered_by(response):
+            return None
+        if not wire.is_truncated(response):
+            return response
+        self._close(exchange)
+        exchange.stream = bytearray()
+        self._connect(exchange, SOCK_STREAM)
+        return None
+
+    def _by_tcp(self, exchange: _Exchange, stream: bytearray) -> bytes | None:
+        """The response; None until all of it is there."""
+        channel, query = exchange.channel, exchange.query.octets
+        if not exchange.sent:
+            if error := channel.getsockopt(SOL_SOCKET, SO_ERROR):
+                raise OSError(error, os.strerror(error))
+            channel.sendall(len(query).to_bytes(2) + query)
+            exchange.sent = True
+            self._epoll.modify(channel, select.EPOLLIN)
+            return None
+        if not (piece := channel.recv(_MAX_PACKET)):
+            raise EOFError("the connection was closed")
+        stream += piece
+        end = 2 + int.from_bytes(stream[:2])
+        if len(stream) < max(2, end):
+            return None
+        response = bytes(stream[2:end])
+        if not exchange.query.is_answered_by(response):
+            raise dns.exception.FormError
+        if wire.is_truncated(response):
+            raise dns.exception.TooBig
+        return response
+
+    def _again(self, exchange: _Exchange, trouble: str) -> None:
+        self._close(exchange)
+        exchange.trouble = trouble
+        self.ask(exchange)
+
+    def _close(self, exchange: _Exchange) -> None:
+        # first out of sight, since another thread may get the same number
+        self._open.pop(exchange.channel.fileno(), None)
+        exchange.channel.close()

@@ -6,7 +6,9 @@ decide is not known yet, so that a question may turn out to be needless; there a
 
 from __future__ import annotations
 
-from copy import copy
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Never
 
 import spf as pyspf
@@ -15,7 +17,7 @@ from ..limits import Limits
 from ..resolver import Answer, Prefetch, when
 from . import macro
 from .query import Query, checkable
-from .record import BadRecord, Directive, is_record, parse
+from .record import BadRecord, Record, is_record, parse
 
 
 def unasked(name: str, rdtype: str) -> Never:
@@ -28,8 +30,9 @@ class Ahead:
 
     def __init__(self, query: Query, prefetch: Prefetch, limits: Limits) -> None:
         self._query, self._prefetch, self._limits = query, prefetch, limits
-        # answers arrive in several threads; an iterator gives each number once
-        self._terms = iter(range(limits.spf_terms))
+        self._terms = limits.spf_terms
+        # answers arrive in several threads
+        self._lock = threading.Lock()
 
     def record(self, domain: str) -> None:
         """Ask for a domain's record, and then for what it asks for."""
@@ -39,47 +42,49 @@ class Ahead:
         texts = [text for text in answer.records if is_record(text)]
         if len(texts) != 1 or len(texts[0]) > self._limits.record_octets:
             return
-        query = copy(self._query)
-        query.d = domain
+        wanted: list[tuple[str, str]] = []
         # what is wrong the check will say
-        try:
-            record = parse(texts[0])
-            for directive in record.directives():
-                if directive.mechanism in ("all", "ip4", "ip6"):
-                    if query.matches(directive):
-                        return
-                elif not self._ask(directive, query):
-                    return
-            if record.redirect and next(self._terms, None) is not None and (target := _target(record.redirect, query)):
-                self.record(target)
-        except (BadRecord, pyspf.PermError):
-            return
+        with self._lock, suppress(BadRecord, pyspf.PermError):
+            self._query.d = domain
+            wanted.extend(self._wanted(parse(texts[0])))
+        # not under the lock: an answer that is there already is read at once
+        for mechanism, target in wanted:
+            self._ask(mechanism, target)
 
-    def _ask(self, directive: Directive, query: Query) -> bool:
-        """Start the questions of a term; False where no more terms are allowed."""
-        if next(self._terms, None) is None:
-            return False
-        target = _target(directive.argument, query)
-        if target is None:
-            return True
-        match directive.mechanism:
-            case "include":
+    def _wanted(self, record: Record) -> Iterator[tuple[str, str]]:
+        """The terms that ask, and the name they ask for, up to the one that ends the evaluation."""
+        for directive in record.directives():
+            if directive.mechanism in ("all", "ip4", "ip6"):
+                if self._query.matches(directive):
+                    return
+            elif not self._terms:
+                return
+            else:
+                yield from self._target(directive.mechanism, directive.argument)
+        if record.redirect and self._terms:
+            yield from self._target("redirect", record.redirect)
+
+    def _target(self, term: str, domain_spec: str) -> Iterator[tuple[str, str]]:
+        self._terms -= 1
+        # the name of a client has to be asked for first
+        if "%" not in domain_spec or "p" not in macro.letters(domain_spec):
+            target = self._query.target(domain_spec)
+            if target is not None:
+                yield term, target
+
+    def _ask(self, term: str, target: str) -> None:
+        match term:
+            case "include" | "redirect":
                 if checkable(target):
                     self.record(target)
             case "a":
-                self._prefetch(target, query.A)
+                self._prefetch(target, self._query.A)
             case "mx":
                 when(self._prefetch(target, "MX"), self._hosts)
             case "exists":
                 self._prefetch(target, "A")
-        return True
 
     def _hosts(self, answer: Answer) -> None:
         if len(answer.records) <= self._limits.spf_mx_hosts:
             for record in answer.records:
                 self._prefetch(record.partition(" ")[2], self._query.A)
-
-
-def _target(domain_spec: str, query: Query) -> str | None:
-    """The name, where no question stands before it."""
-    return None if "p" in macro.letters(domain_spec) else query.target(domain_spec)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any
 
 import spf as pyspf
 
@@ -23,8 +24,20 @@ from .record import BadRecord, Directive, is_record, parse
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
 
 
+@lru_cache(maxsize=256)
+def _of_client(address: str) -> dict[str, Any]:
+    """What pyspf makes of a client's address, which takes longer than all the rest of a new query."""
+    query = pyspf.query(address, "", "")
+    return {name: getattr(query, name) for name in ("ipaddr", "iplist", "c", "i", "v", "A", "cidrmax")}
+
+
 def checkable(name: str) -> str | None:
     """The name as SPF asks for it, or None where check_host() starts with "none" (RFC 7208 section 4.3)."""
+    return _checkable(name) if len(name) <= MAX_OCTETS + 1 else None
+
+
+@lru_cache(maxsize=4096)
+def _checkable(name: str) -> str | None:
     if not name.isascii():
         try:
             name = Domain(name)
@@ -52,7 +65,8 @@ class Query(pyspf.query):  # type: ignore[misc]
     ) -> None:
         # a link-local address has its zone here, in DNS it has none
         address, _, _ = str(client_ip).partition("%")
-        super().__init__(address, f"{local_part}@{domain}", checkable(helo) or helo)
+        super().__init__(None, f"{local_part}@{domain}", checkable(helo) or helo)
+        self.__dict__.update(_of_client(address))
         # pyspf splits at the first "@", which a quoted local-part may hold
         self.l, self.o, self.d = local_part, domain, domain
         self.prob = ""
@@ -124,9 +138,11 @@ class Query(pyspf.query):  # type: ignore[misc]
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         with suppress(BadDomain):
             self._spelled_out.add(Domain(domain_spec))
+        if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
+            return domain_spec.removesuffix(".") or str(self.d)
         if not self.l.isascii() and macro.letters(domain_spec) & {"s", "l"}:
             return None
-        return macro.expand(domain_spec, self._value) if domain_spec else str(self.d)
+        return macro.expand(domain_spec, self._value)
 
     def _value(self, letter: str) -> str:
         """What a macro letter stands for (section 7.2)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from socket import AF_INET6, inet_pton
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ _IP6 = re.compile(r" [+?~-]?ip6:([^ /]++)", _FLAGS)
 _ONCE = re.compile(r" (redirect|exp)=([^ ]++)", _FLAGS)
 _PARTS = re.compile(r"([+?~-]?)([a-z0-9]++)(?::([^/]*+.*?))?(?:/([0-9]+))?(?://([0-9]+))?", _FLAGS)
 
+_SHORT = 512  # octets of what is kept, since a hostile record takes a hundred times as much
 _QUALIFIERS = {"": Result.PASS, "+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
 
 
@@ -76,13 +78,23 @@ class Record:
     def directives(self) -> Iterator[Directive]:
         """The mechanisms in order, each taken apart when its turn comes."""
         for term in self.terms:
-            if found := _PARTS.fullmatch(term):
-                qualifier, mechanism, argument, first, second = found.groups()
-                mechanism = mechanism.lower()
-                # the one length of ip6 is written like that of ip4
-                prefix6 = first if mechanism == "ip6" else second
-                prefixes = int(first or 32), int(prefix6 or 128)
-                yield Directive(term, _QUALIFIERS[qualifier], mechanism, argument or "", prefixes)
+            if found := (_kept_directive if len(term) <= _SHORT else _directive)(term):
+                yield found
+
+
+def _directive(term: str) -> Directive | None:
+    found = _PARTS.fullmatch(term)
+    if not found:
+        return None
+    qualifier, mechanism, argument, first, second = found.groups()
+    mechanism = mechanism.lower()
+    # the one length of ip6 is written like that of ip4
+    prefix6 = first if mechanism == "ip6" else second
+    prefixes = int(first or 32), int(prefix6 or 128)
+    return Directive(term, _QUALIFIERS[qualifier], mechanism, argument or "", prefixes)
+
+
+_kept_directive = lru_cache(maxsize=4096)(_directive)
 
 
 def is_record(text: str) -> bool:
@@ -92,6 +104,10 @@ def is_record(text: str) -> bool:
 
 def parse(text: str) -> Record:
     """Read a record. Raises :class:`BadRecord`."""
+    return (_kept_record if len(text) <= _SHORT else _record)(text)
+
+
+def _record(text: str) -> Record:
     terms = tuple(filter(None, text.split(" ")))[1:]
     for number, term in enumerate(terms, 1):
         if not _TERM.fullmatch(term):
@@ -106,3 +122,6 @@ def parse(text: str) -> Record:
     if len(modifiers) < len(once):
         raise BadRecord("redirect= or exp= more than once")
     return Record(terms, modifiers.get("redirect", ""))
+
+
+_kept_record = lru_cache(maxsize=1024)(_record)

@@ -12,6 +12,7 @@ import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from encodings import normalize_encoding
 from encodings.aliases import aliases
@@ -26,6 +27,8 @@ from .message import Field, Headers
 
 _WHITE_SPACE = " \t\r\n"
 # with C1 and the line and paragraph separators, which some readers take for line ends
+_PLAIN_ADDRESS = r"[\w.+-]++@([\w-]++(?:\.[\w-]++)+)"
+_PLAIN = re.compile(rf""" *+(?:(?:[\w.' -]*+|"[\w.,&' -]*+" *+)<{_PLAIN_ADDRESS}>|{_PLAIN_ADDRESS}) *+""", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
 _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
@@ -248,6 +251,10 @@ class _Token(NamedTuple):
 
 def _mailboxes(field: str) -> Iterator[Domain]:
     """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
+    # nothing in it that any reader could take for something else; so are most
+    if plain := _PLAIN.fullmatch(field):
+        with suppress(BadDomain):
+            return iter((Domain(plain[1] or plain[2]),))
     if _CONTROL.search(field.replace("\r\n", "")):
         raise _Unclear("a control character in From")
     mailboxes: list[list[_Token]] = [[]]

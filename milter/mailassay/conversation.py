@@ -11,7 +11,7 @@ from . import iprev, spf
 from .config import Settings
 from .evidence import Connection, Evidence, Transaction
 from .header import render, unwanted
-from .message import Field, Headers
+from .message import Field, Headers, crlf
 from .pipeline import Content, authenticate, resinfos
 from .policy import Mode
 from .resolver import Budget, Shared, Source
@@ -117,8 +117,7 @@ class Conversation:
                 return
             # what is not read is removed
             value = self.authserv_id.encode()
-        value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        mail.fields.append(Field(name, value))
+        mail.fields.append(Field(name, crlf(value) if b"\n" in value else value))
 
     def end_of_headers(self) -> None:
         """The header section is complete."""

@@ -63,8 +63,7 @@ def authenticate(
     HELO name and the client's address, must not be able to leave none for the author domain's.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
-    # the author's policy before all else: what was asked once is remembered
-    dmarc.check(content.author, (), resolve, limits)
+    policies = dmarc.policies(content.author, resolve, limits)
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
     spf_mail_from = None
     if transaction.mail_from:
@@ -72,8 +71,9 @@ def authenticate(
     found_spf = spf_mail_from or spf.check_helo(client_ip, helo, resolve, limits)
     found_dkim = tuple(dkim.check(each, header, bodies, resolve, now, limits) for each in content.signatures)
     identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
-    public_suffixes = policy.dmarc.public_suffixes
-    found_dmarc = dmarc.check(content.author, identifiers, resolve, limits, public_suffixes=public_suffixes)
+    found_dmarc = dmarc.check(
+        content.author, identifiers, resolve, limits, public_suffixes=policy.dmarc.public_suffixes, known=policies
+    )
     found_iprev = iprev.check(client_ip, resolve, limits)
     spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolve, limits)

@@ -1,7 +1,7 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
 from .discovery import questions
-from .evaluate import Dmarc, Identifier, check, resinfo
+from .evaluate import Dmarc, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
 
-__all__ = ["Disposition", "Dmarc", "Identifier", "Record", "check", "questions", "resinfo"]
+__all__ = ["Disposition", "Dmarc", "Identifier", "Policy", "Record", "check", "policies", "questions", "resinfo"]

@@ -58,6 +58,21 @@ def resinfo(found: Dmarc) -> Resinfo:
     return Resinfo("dmarc", found.result, tuple(properties), "" if found.result is Result.PASS else found.reason)
 
 
+class Policy(NamedTuple):
+    """What is known of an author domain before its identifiers: the result if none aligns, and the record to align by.
+
+    Without a record the result is final.
+    """
+
+    otherwise: Dmarc
+    record: Record | None = None
+
+
+def policies(author: Author, resolve: Resolver, limits: Limits = Limits()) -> tuple[Policy, ...]:
+    """The policy of each author domain; none where there are more than are looked at."""
+    return () if author.unread else tuple(_policy(domain, resolve, limits) for domain in author.domains)
+
+
 def check(
     author: Author,
     identifiers: Sequence[Identifier],
@@ -65,20 +80,22 @@ def check(
     limits: Limits = Limits(),
     *,
     public_suffixes: bool = True,
+    known: Sequence[Policy] | None = None,
 ) -> Dmarc:
     """Evaluate DMARC. An author that is not one clear domain never passes.
 
     ``public_suffixes``: whether names below different registrable domains may never align (RFC 9989 section 11.8).
+    ``known`` are the :func:`policies` of the author, where they have been asked for before.
     """
+    found = policies(author, resolve, limits) if known is None else known
     if not author.problem:
-        return _evaluate(author.domains[0], identifiers, resolve, limits, public_suffixes)
+        return _align(found[0], identifiers, resolve, limits, public_suffixes)
     if author.unread:
         # one of the domains that were not looked at may ask to reject, and no honest message has so many
         return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=author.problem)
-    readings = [_evaluate(domain, (), resolve, limits, public_suffixes) for domain in author.domains]
-    if not readings:
+    if not found:
         return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem)
-    return replace(_strictest(readings), ambiguous=True, reason=author.problem)
+    return replace(_strictest([each.otherwise for each in found]), ambiguous=True, reason=author.problem)
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
@@ -96,44 +113,47 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
 
 
-def _evaluate(
-    domain: Domain, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
-) -> Dmarc:
-    unknown = Dmarc(Result.TEMPERROR, domain)
+def _policy(domain: Domain, resolve: Resolver, limits: Limits) -> Policy:
     try:
         policy = walk(domain, resolve, limits, for_policy=True).policy
         if policy is None:
-            return Dmarc(Result.NONE, domain)
+            return Policy(Dmarc(Result.NONE, domain))
         name, record = policy
         if not record.usable:
-            return Dmarc(Result.PERMERROR, domain, found_at=name, reason="the policy record is improper")
+            reason = "the policy record is improper"
+            return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason))
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
-        return replace(unknown, reason=str(error))
+        return Policy(Dmarc(Result.TEMPERROR, domain, reason=str(error)))
+    lowered = disposition.lowered() if record.testing else disposition
+    return Policy(Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing), record)
+
+
+def _align(
+    policy: Policy, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
+) -> Dmarc:
+    judged, record = policy
+    domain = judged.header_from
+    if record is None or domain is None:
+        return judged
     # what decides comes first, so that nothing a sender adds can use up the limit
     deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
     deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
     deciding = deciding[: limits.identifiers]
     alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
     aligned = [each for each in deciding if each.result is Result.PASS and alignment.holds(each)]
-    judged = Dmarc(
-        Result.PASS if aligned else Result.FAIL,
-        domain,
-        disposition.lowered() if record.testing else disposition,
-        tag,
-        name,
-        aligned=tuple(aligned),
-        testing=record.testing,
-    )
     if aligned:
-        judged = replace(judged, reason="aligned: " + ", ".join(f"{each.method} {each.domain}" for each in aligned))
+        reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in aligned)
+        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=reason)
     else:
         undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
         if alignment.trouble or undecided:
             reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-            judged = replace(unknown, reason=reason)
+            judged = Dmarc(Result.TEMPERROR, domain, reason=reason)
         elif alignment.public_suffix:
             judged = replace(judged, reason=f"{alignment.public_suffix} is a public suffix")
+    if alignment.org_domain is None:
+        return judged
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsTempError, Question, Shared
+from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsTempError, Question, Shared, Use
 
 A = Question("a.example", "A")
 B = Question("b.example", "A")
@@ -38,10 +38,42 @@ class Clock:
 def test_an_answer_is_kept_as_long_as_its_ttl():
     source, clock = Source(ttl=10), Clock()
     cached = Cached(source, 100, clock)
-    for now, questions in ((0, 1), (9.9, 1), (10, 2), (19, 2), (21, 3)):
+    for now, questions in ((0, 1), (8.9, 1), (10, 2), (18.9, 2), (21, 3)):
         clock.now = now
         assert cached(A).result().records == ("a.example",)
         assert len(source.asked) == questions
+
+
+def test_what_is_asked_for_is_asked_again_before_its_time_is_over():
+    """Whoever asks in the last tenth gets the answer that is there, and the next one a new one."""
+    source, clock = Source(ttl=100), Clock()
+    cached = Cached(source, 100, clock)
+    for now, questions in ((0, 1), (89, 1), (91, 2), (92, 2), (110, 2), (180, 2), (195, 3), (500, 4)):
+        clock.now = now
+        assert cached(A).result().records == ("a.example",)
+        assert len(source.asked) == questions
+
+
+def test_a_failing_refresh_leaves_the_answer_there():
+    source, clock = Source(), Clock()
+    cached = Cached(source, 100, clock)
+    first = cached(A)
+    source.futures[0].set_result(Answer(("192.0.2.1",), ttl=100))
+    clock.now = 95
+    assert cached(A) is first
+    source.futures[1].set_exception(DnsTempError("SERVFAIL"))
+    clock.now = 99
+    assert cached(A) is first
+    clock.now = 101
+    assert cached(A) is not first
+
+
+def test_what_is_counted():
+    source, clock = Source(ttl=100), Clock()
+    cached = Cached(source, 100, clock)
+    for question in (A, A, B, A, B):
+        cached(question)
+    assert cached.use() == Use(asked=5, sent=2, kept=2)
 
 
 def test_ttl_0_is_not_kept():

@@ -164,6 +164,8 @@ def _work(settings: Settings, parent: int) -> None:
         sys.excepthook = untrapped
         milter.main()
         _finish()
+        use = source.use()
+        _log.info("worker %d ends; DNS: %d questions, %d of them sent, %d answers kept", os.getpid(), *use)
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 MAX_KEPT = 4096  # octets, of one answer in the cache
+_REFRESH = 0.9  # of its time, after which an answer that is wanted is asked for again
 _RECORD = 64  # octets of a record beside its text
 
 Clock = Callable[[], float]
@@ -68,33 +69,61 @@ def question(name: str, rdtype: str) -> Question:
     return Question(name.lower().removesuffix("."), rdtype)
 
 
+class Use(NamedTuple):
+    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now."""
+
+    asked: int
+    sent: int
+    kept: int
+
+
+class _Kept(NamedTuple):
+    """An answer: until when it holds, and from when on whoever wants it has it asked for anew."""
+
+    until: float
+    refresh: float
+    future: Future[Answer]
+
+
 class Cached:
     """The answers of one process: kept as long as their TTL says, at most ``size``, the least used leaving first.
 
     Questions in flight are shared, so a thousand messages at once ask once. Failures are not kept, nor are answers of
     more than ``MAX_KEPT`` octets: with its question and what keeps it, each takes less than 8 kB at worst, and about
     2 kB as answers usually are. 50,000 are at most 400 MB, and usually 100.
+    What is wanted in the last tenth of its time is asked for again, so that nobody waits for what everybody wants.
     """
 
     def __init__(self, source: Source, size: int, clock: Clock = time.monotonic) -> None:
         self._source, self._size, self._clock = source, size, clock
         self._lock = threading.Lock()
-        self._fresh: OrderedDict[Question, tuple[float, Future[Answer]]] = OrderedDict()
+        self._fresh: OrderedDict[Question, _Kept] = OrderedDict()
         self._in_flight: dict[Question, Future[Answer]] = {}
+        self._asked = self._sent = 0
 
     def __call__(self, question: Question) -> Future[Answer]:
         with self._lock:
-            if kept := self._fresh.get(question):
-                if self._clock() < kept[0]:
-                    self._fresh.move_to_end(question)
-                    return kept[1]
+            self._asked += 1
+            kept, now = self._fresh.get(question), self._clock()
+            if kept and now >= kept.until:
                 del self._fresh[question]
-            if asked := self._in_flight.get(question):
+                kept = None
+            if kept:
+                self._fresh.move_to_end(question)
+                if now < kept.refresh or question in self._in_flight:
+                    return kept.future
+            elif asked := self._in_flight.get(question):
                 return asked
+            self._sent += 1
             future = self._in_flight[question] = self._source(question)
         # outside the lock: a future that is done already calls back at once
         future.add_done_callback(lambda done: self._keep(question, done))
-        return future
+        return kept.future if kept else future
+
+    def use(self) -> Use:
+        """Since the process began."""
+        with self._lock:
+            return Use(self._asked, self._sent, len(self._fresh))
 
     def _keep(self, question: Question, done: Future[Answer]) -> None:
         with self._lock:
@@ -103,7 +132,9 @@ class Cached:
                 return
             answer = done.result()
             if answer.ttl and sum(_RECORD + len(record) for record in answer.records) <= MAX_KEPT:
-                self._fresh[question] = (self._clock() + answer.ttl, done)
+                now = self._clock()
+                self._fresh[question] = _Kept(now + answer.ttl, now + answer.ttl * _REFRESH, done)
+                self._fresh.move_to_end(question)
                 while len(self._fresh) > self._size:
                     self._fresh.popitem(last=False)
 

@@ -1,0 +1,75 @@
+"""The load: so many SMTP connections at a time, a message each, every one from its own client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.lab.mta import Mta
+from tests.lab.smtp import Reply, SmtpClient
+
+from .corpus import RECIPIENT, Message
+
+_SECONDS = 120.0  # for one reply
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message, its last reply, and the seconds from the connection to it."""
+
+    message: Message
+    reply: Reply
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Refused for good where it should be, else accepted."""
+        return self.reply.code // 100 == (5 if self.message.refused else 2)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What was sent, and the seconds from the first connection to the last reply."""
+
+    sent: list[Sent]
+    seconds: float
+
+
+def send(postfix: Mta, messages: Sequence[Message], connections: int) -> Load:
+    """Send them all. Raises the first error of any connection."""
+    waiting, sent, errors = iter(messages), list[Sent](), list[BaseException]()
+    lock = threading.Lock()
+
+    def work() -> None:
+        try:
+            while not errors:
+                with lock:
+                    message = next(waiting, None)
+                if message is None:
+                    return
+                sent.append(_session(postfix.port, message))
+        except BaseException as error:  # noqa: BLE001
+            # it is raised below, in the thread that waits
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return Load(sent, time.perf_counter() - begun)
+
+
+def _session(port: int, message: Message) -> Sent:
+    begun = time.perf_counter()
+    with SmtpClient("127.0.0.1", port, _SECONDS) as client:
+        client.command(f"EHLO {message.helo}")
+        client.become(message.client, message.reverse)
+        client.command(f"EHLO {message.helo}")
+        reply = client.send(message.mail_from, [RECIPIENT], message.content)
+        return Sent(message, reply, time.perf_counter() - begun)

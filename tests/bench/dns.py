@@ -39,7 +39,8 @@ def main() -> None:
     """Serve until the end of standard input."""
     path, place = sys.argv[1:]
     address, _, port = place.rpartition(":")
-    with Remembering(Zone.load(path), address, int(port)) as server:
+    server = Remembering(Zone.load(path), address, int(port))
+    with server:
         print("ready", flush=True)
         for line in sys.stdin:
             server.latency = float(line) / 1000

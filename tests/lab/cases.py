@@ -49,7 +49,6 @@ class Case:
     removed: int = 0
     never: tuple[str, ...] = ()
     policy: Mapping[str, Any] = field(default_factory=dict)
-    xfail: str = ""
     connection: Connection = Connection()
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ MESSAGE = b"From: alice@bank.example\r\nSubject: x\r\n\r\nHello\r\n"
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # the settings of the machine that runs the tests are not ours
-    monkeypatch.setattr("mailassay.cli.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
+    monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
     (tmp_path / "zone").write_text(ZONE)
     (tmp_path / "mail").write_bytes(MESSAGE)
     return tmp_path

@@ -159,8 +159,8 @@ SERVER = "dns.nameservers: expected an IP address such as 127.0.0.1, 127.0.0.1:5
 TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60, found"
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
-    "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, trusted_networks, dns, "
-    "message_timeout, log"
+    "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
+    "trusted_networks, dns, message_timeout, log"
 )
 
 

@@ -58,18 +58,25 @@ class _Mail:
 
 
 class Conversation:
-    """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``."""
+    """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``.
+
+    Between messages ``settings`` may be replaced.
+    """
 
     def __init__(self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none."""
-        self._settings, self._source, self._clocks = settings, source, clocks
-        self.authserv_id = settings.authserv_id or authserv_id
+        self.settings, self._source, self._clocks = settings, source, clocks
+        self._name = authserv_id
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False
         self._helo = ""
         self._shared = Shared(source, most=settings.policy.limits.dns_questions)
         self._mail: _Mail | None = None
-        self._ours = {AUTHENTICATION_RESULTS.lower().encode(), settings.policy.tag.verdict.lower().encode()}
+
+    @property
+    def authserv_id(self) -> str:
+        """Our name in Authentication-Results."""
+        return self.settings.authserv_id or self._name
 
     @property
     def client(self) -> str:
@@ -81,21 +88,21 @@ class Conversation:
         mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
         self._client_ip, self._local = mapped or client_ip, local
         if self._client_ip and not self._unjudged(""):
-            iprev.ahead(self._client_ip, self._shared.prefetch, self._settings.policy.limits)
+            iprev.ahead(self._client_ip, self._shared.prefetch, self.settings.policy.limits)
 
     def helo(self, name: str) -> None:
         """HELO or EHLO; a second one replaces the first."""
         self._helo = name
         if self._client_ip and not self._unjudged(""):
-            spf.ahead(self._client_ip, "", name, self._shared.prefetch, self._settings.policy.limits)
+            spf.ahead(self._client_ip, "", name, self._shared.prefetch, self.settings.policy.limits)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
         transaction = Transaction(_reverse_path(address), login, smtputf8)
-        shared = Shared(self._source, self._shared, most=self._settings.policy.limits.dns_questions)
+        shared = Shared(self._source, self._shared, most=self.settings.policy.limits.dns_questions)
         self._mail = _Mail(transaction, shared)
         if self._client_ip and transaction.mail_from and not self._unjudged(login):
-            limits = self._settings.policy.limits
+            limits = self.settings.policy.limits
             spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
             if domain := spf.checkable(transaction.mail_from_domain):
                 shared.prefetch(f"_dmarc.{domain}", "TXT")
@@ -109,11 +116,11 @@ class Conversation:
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header field, the value as received but for its line ends, which may be LF."""
-        mail, limits = self._current(), self._settings.policy.limits
+        mail, limits = self._current(), self.settings.policy.limits
         mail.octets += len(name) + len(value)
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
-            if name.lower() not in self._ours or len(mail.fields) > limits.header_fields + limits.forged_fields:
+            if not self._is_ours(name) or len(mail.fields) > limits.header_fields + limits.forged_fields:
                 return
             # what is not read is removed
             value = self.authserv_id.encode()
@@ -123,7 +130,7 @@ class Conversation:
         """The header section is complete."""
         mail = self._current()
         if not self._unjudged(mail.transaction.login):
-            mail.content = Content(Headers(mail.fields), self._settings.policy.limits, cut=mail.cut)
+            mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
             mail.content.prefetch(mail.shared)
 
     def body(self, chunk: bytes) -> bool:
@@ -138,15 +145,15 @@ class Conversation:
         """Judge the message."""
         mail, self._mail = self._current(), None
         headers = mail.content.headers if mail.content else Headers(mail.fields)
-        tag = self._settings.policy.tag.verdict
+        tag = self.settings.policy.tag.verdict
         because = self._unjudged(mail.transaction.login)
-        most = self._settings.policy.limits.results_octets
+        most = self.settings.policy.limits.results_octets
         forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
         remove = (
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
         )
-        if len(remove) > self._settings.policy.limits.forged_fields:
+        if len(remove) > self.settings.policy.limits.forged_fields:
             # in every mode and from every client: delivered, it would bring forged results in
             reply = Reply(550, "5.7.1", "Too many forged header fields")
             return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))
@@ -157,15 +164,15 @@ class Conversation:
             return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked)
         if self._client_ip is None:
             reply = Reply(451, "4.7.1", "The client's address is not known")
-            action = Action.ACCEPT if self._settings.policy.mode is Mode.MONITOR else Action.DEFER
+            action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
         return self._judge(mail, Connection(self._client_ip, self._helo), remove)
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
-        content = mail.content or Content(Headers(mail.fields), self._settings.policy.limits, cut=mail.cut)
-        resolve = Budget(mail.shared, started + self._settings.message_timeout, self._clocks.monotonic)
-        policy = self._settings.policy
+        content = mail.content or Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
+        resolve = Budget(mail.shared, started + self.settings.message_timeout, self._clocks.monotonic)
+        policy = self.settings.policy
         evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now(), policy)
         verdict = policy.decide(evidence)
         found = render(self.authserv_id, resinfos(connection, evidence), utf8=mail.transaction.smtputf8)
@@ -181,6 +188,13 @@ class Conversation:
         """RSET, or a transaction that came to nothing."""
         self._mail = None
 
+    def _is_ours(self, name: bytes) -> bool:
+        """Would a field of this name be taken for one that we write?"""
+        return name.lower().decode("latin-1") in (
+            AUTHENTICATION_RESULTS.lower(),
+            self.settings.policy.tag.verdict.lower(),
+        )
+
     def _current(self) -> _Mail:
         if self._mail is None:
             raise RuntimeError("a message event without MAIL")
@@ -190,7 +204,7 @@ class Conversation:
         """Why messages of this client are not judged; empty where they are."""
         if self._local:
             return "local"
-        if self._client_ip and any(self._client_ip in network for network in self._settings.trusted_networks):
+        if self._client_ip and any(self._client_ip in network for network in self.settings.trusted_networks):
             return "trusted_network"
         return "authenticated" if login else ""
 

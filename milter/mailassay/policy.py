@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -91,6 +92,11 @@ class Policy:
     tag: TagHeaders = TagHeaders()
     limits: Limits = Limits()
     rules: tuple[()] = ()
+
+    @property
+    def digest(self) -> str:
+        """Names what the policy says, whatever the words and comments of its file: 12 hexadecimal digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def decide(self, evidence: Evidence) -> Verdict:
         """The severest of what the policy's lines ask for; silence is acceptance.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import sys
 from typing import Any, ClassVar
 
 from .conversation import Outcome
@@ -96,3 +98,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+
+def set_up(level: str, log_format: str) -> None:
+    """Log to stderr from now on: ``text`` or ``json``, nothing below ``level``."""
+    handler = logging.StreamHandler(sys.stderr)
+    journal = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(journal))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import socket
 from collections.abc import Callable
@@ -55,8 +56,6 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
     return guarded
 
 
-# the sessions whose message is being judged
-judging: set[Session] = set()
 # pymilter gives each connection a Python thread state of its own, and so a context
 _current: ContextVar[Session] = ContextVar("session")
 
@@ -75,12 +74,31 @@ def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackT
     _log.error("failed in pymilter", exc_info=(kind, error, trace))
 
 
+class Work:
+    """What a worker has in hand, and what it judges the next message by.
+
+    ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``tired`` is
+    called once, when as many messages were judged as the settings give a worker.
+    """
+
+    def __init__(self, settings: Settings, source: Source, tired: Callable[[], None]) -> None:
+        self.settings, self.source, self._tired = settings, source, tired
+        self.sessions: set[Session] = set()
+        self.judging: set[Session] = set()
+        self._judged = itertools.count(1)
+
+    def judged(self) -> None:
+        """One message more has its answer."""
+        if next(self._judged) == self.settings.retire_after:
+            self._tired()
+
+
 @Milter.header_leading_space
 class Session(Milter.Base):  # type: ignore[misc]
     """One SMTP connection, as pymilter sees it."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
-        self._settings, self._source = settings, source
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self._conversation: Conversation | None = None
         self.failed = False
 
@@ -96,6 +114,7 @@ class Session(Milter.Base):  # type: ignore[misc]
         pymilter's own way with macros (``symlist``) fails on Python 3, and then silently takes whatever is offered.
         """
         _current.set(self)
+        self._work.sessions.add(self)
         offered, steps = opts[:2]
         if missing := [name for name, action in _NEEDED.items() if not offered & action]:
             _log.error("the MTA does not offer %s; its messages are not judged", ", ".join(missing))
@@ -115,7 +134,7 @@ class Session(Milter.Base):  # type: ignore[misc]
         del hostname  # Postfix's opinion of the name; ours comes from DNS
         authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = None
-        conversation = Conversation(self._settings, self._source, authserv_id)
+        conversation = Conversation(self._work.settings, self._work.source, authserv_id)
         # without the zone of a link-local address, which means nothing to SPF and policy
         client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
@@ -135,6 +154,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     def envfrom(self, f: str, *args: str) -> int:
         """MAIL. What went wrong with an earlier message is over."""
         self.failed = False
+        self._talk.settings = self._work.settings
         smtputf8 = any(argument.upper() == "SMTPUTF8" for argument in args)
         self._talk.mail_from(f, self._macro("{auth_authen}"), smtputf8=smtputf8)
         return int(Milter.CONTINUE)
@@ -170,7 +190,7 @@ class Session(Milter.Base):  # type: ignore[misc]
 
     def eom(self) -> int:
         """End of the message: judge it and say so."""
-        judging.add(self)
+        self._work.judging.add(self)
         try:
             if self.failed:
                 return self._defer()
@@ -181,7 +201,8 @@ class Session(Milter.Base):  # type: ignore[misc]
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
         finally:
-            judging.discard(self)
+            self._work.judging.discard(self)
+            self._work.judged()
         return answer
 
     @_guarded
@@ -189,6 +210,11 @@ class Session(Milter.Base):  # type: ignore[misc]
         """The transaction is over without a message."""
         if self._conversation:
             self._conversation.abort()
+        return int(Milter.CONTINUE)
+
+    def close(self) -> int:
+        """The connection is over."""
+        self._work.sessions.discard(self)
         return int(Milter.CONTINUE)
 
     @property

@@ -31,11 +31,6 @@ GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
 MESSAGE = b"From: alice@bank.example\r\nSubject: hi\r\n\r\nHello\r\n"
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(word) for word in file.read().split()]
-
-
 class Killer(threading.Thread):
     """Kills one worker after the other until it is told to stop. One that lives for a second is replaced at once."""
 
@@ -46,7 +41,7 @@ class Killer(threading.Thread):
 
     def run(self):
         while not self._stop_it.wait(random.uniform(1.0, 1.6)):
-            for worker in children(self._serve.pid)[:1]:
+            for worker in self._serve.workers()[:1]:
                 os.kill(worker, signal.SIGKILL)
                 self.killed += 1
 

@@ -26,7 +26,7 @@ from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions
 from mailassay.resolver import Question, Source
-from mailassay.session import Session
+from mailassay.session import Session, Work
 from mailassay.verdict import Action
 
 from . import reader
@@ -271,7 +271,7 @@ def session(data: bytes) -> None:
     if _FAILING not in log.handlers:
         log.addHandler(_FAILING)
     told = script(data)
-    talk = Session(replace(_SETTINGS, policy=told.policy), told.dns)
+    talk = Session(Work(replace(_SETTINGS, policy=told.policy), told.dns, tired=lambda: None))
     mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])

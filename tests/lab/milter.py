@@ -6,6 +6,7 @@ Commands that the milter asked not to get are not sent; answers that it announce
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,15 @@ class Answer:
         """The values inserted under a name and not deleted again, unfolded."""
         values = [value for kind, _, each, value in self.changes if kind == "insert" and each.lower() == name.lower()]
         return [value.replace(b"\n", b"").strip() for value in values]
+
+    def results(self) -> dict[str, str | list[str]]:
+        """The result words of our one Authentication-Results field by method; a method that occurs twice has a list."""
+        (value,) = self.inserted(b"Authentication-Results")
+        words: dict[str, list[str]] = {}
+        for clause in re.sub(r'"(\\.|[^"\\])*"', '""', value.decode()).split("; ")[1:]:
+            method, _, rest = clause.partition("=")
+            words.setdefault(method, []).append(rest.split(" ")[0])
+        return {method: found[0] if len(found) == 1 else found for method, found in words.items()}
 
     def apply(self, fields: Sequence[tuple[bytes, bytes]], uncounted: int = 0) -> list[tuple[bytes, bytes]]:
         """The header fields after the changes, made as an MTA makes them.

@@ -31,6 +31,7 @@ class Serve:
         self.socket = str(folder / "mailassay.sock")
         self.config = folder / "mailassay.yaml"
         self.log = folder / "mailassay.log"
+        self.policy = folder / "policy.yaml"
         settings = {
             "listen": f"unix:{self.socket}",
             "socket_mode": "0666",
@@ -43,8 +44,8 @@ class Serve:
             **config,
         }
         if policy is not None:
-            (folder / "policy.yaml").write_text(json.dumps(policy))
-            settings["policy"] = str(folder / "policy.yaml")
+            self.policy.write_text(json.dumps(policy))
+            settings["policy"] = str(self.policy)
         self.config.write_text(json.dumps(settings))
         self.environment = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
         self.descriptors: tuple[int, ...] = ()
@@ -90,6 +91,18 @@ class Serve:
         """Of the parent process."""
         assert self._process
         return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The ids of the worker processes."""
+        return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def wait_for_workers(self, count: int, seconds: float = 10.0) -> list[int]:
+        """Them, once there are as many."""
+        end = time.monotonic() + seconds
+        while len(self.workers()) != count:
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.02)
+        return self.workers()
 
     def wait_for(self, text: str, seconds: float = 10.0) -> str:
         """The log, once it holds a text."""

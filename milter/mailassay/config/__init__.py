@@ -54,7 +54,8 @@ class Settings:
     """What the daemon runs with. Times are in seconds.
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
-    CPU (``workers``), the group the socket is born with (``socket_group``). No ``nameservers`` means the system's.
+    CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
+    (``socket_group``). No ``nameservers`` means the system's.
     ``cache_size`` counts answers per worker.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     policy_path: str | None = None
     workers: int | None = None
+    retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     nameservers: tuple[Nameserver, ...] = ()
     dns_timeout: float = 2.0
@@ -199,6 +201,7 @@ _SETTINGS: Map[dict[str, Any]] = Map(
         "authserv_id": values.or_nothing(values.authserv_id),
         "policy": values.or_nothing(values.path),
         "workers": values.whole(1, 1024, unless="auto"),
+        "retire_after": values.whole(1, 999_999_999, unless="never"),
         "trusted_networks": List(values.network),
         "dns": Map(
             _dns,

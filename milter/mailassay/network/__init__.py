@@ -45,16 +45,25 @@ class Nameservers:
     """
 
     def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits = Limits()) -> None:
-        tries = min(MAX_TRIES, max(2, len(addresses)))
-        self._tries = [addresses[number % len(addresses)] for number in range(tries)]
-        self._timeout, self._limits = timeout, limits
         self._lock = threading.Lock()
         self._listener: _Listener | None = None
+        self._timeout, self._limits = timeout, limits
+        self.configure(addresses, timeout, limits)
+
+    def configure(self, addresses: Sequence[Place], timeout: float, limits: Limits) -> None:
+        """Ask others, or in another way, from now on; questions under way end as they began."""
+        tries = min(MAX_TRIES, max(2, len(addresses)))
+        with self._lock:
+            self._tries = [addresses[number % len(addresses)] for number in range(tries)]
+            if self._listener and (timeout, limits) != (self._timeout, self._limits):
+                self._listener.last = True
+                self._listener = None
+            self._timeout, self._limits = timeout, limits
 
     def __call__(self, question: Question) -> Future[Answer]:
-        exchange = _Exchange(question, iter(self._tries))
         # under the lock, so that whatever is handed in comes before the end and is ended by it
         with self._lock:
+            exchange = _Exchange(question, iter(self._tries))
             if self._listener is None:
                 self._listener = _Listener(self._timeout, self._limits)
             self._listener.ask(exchange)
@@ -91,8 +100,10 @@ class _Listener:
     """Sockets that wait for responses, one for each question under way, and the thread that listens to them.
 
     A socket is connected, so that the kernel lets nothing in that comes from elsewhere, and its port is one that nobody
-    knows (RFC 5452 section 9). asyncio would take twice the time of all the rest.
+    knows (RFC 5452 section 9). asyncio would take twice the time of all the rest. ``last``: it is asked nothing more.
     """
+
+    last = False
 
     def __init__(self, timeout: float, limits: Limits) -> None:
         self._timeout, self._limits = timeout, limits
@@ -145,7 +156,7 @@ class _Listener:
 
     def _run(self) -> None:
         with self._epoll, self._stop, self._stopped:
-            while True:
+            while self._open or not self.last:
                 now = time.monotonic()
                 while self._deadlines and self._deadlines[0][0] <= now:
                     _, turn, exchange = self._deadlines.popleft()

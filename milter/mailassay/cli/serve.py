@@ -1,0 +1,32 @@
+"""``mailassay serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from .options import Commands, settings, takes_config
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "serve",
+        help="run the milter in the foreground",
+        description="Run the milter in the foreground and log to stderr. SIGHUP reads the configuration again, "
+        "SIGTERM ends it.",
+    )
+    takes_config(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # only here: pymilter needs libmilter, which a machine that merely runs `check` may not have
+    from ..daemon import CannotListen, serve
+
+    try:
+        return serve(settings(arguments), lambda: settings(arguments))
+    except CannotListen as error:
+        print(f"mailassay: {error}", file=sys.stderr)
+        return os.EX_OSERR

@@ -1,0 +1,29 @@
+"""The service: one socket, worker processes that share it, signals, and what systemd wants to know."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Callable
+
+from .. import report
+from ..config import Settings
+from . import worker
+from .listening import CannotListen, listening
+from .parent import Parent
+
+__all__ = ["CannotListen", "serve"]
+
+
+def serve(settings: Settings, again: Callable[[], Settings]) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`.
+
+    On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
+    """
+    report.set_up(settings.log_level, settings.log_format)
+    # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    worker.register()
+    with listening(settings) as descriptor:
+        return Parent(settings, again, descriptor).run()

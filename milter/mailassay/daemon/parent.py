@@ -1,0 +1,244 @@
+"""The parent process: it keeps the socket and the workers, starts another where one dies, and hears the signals."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from .. import report
+from ..config import ConfigError, Settings
+from . import systemd, worker
+from .listening import knock
+from .worker import HANDLED, TIRED, Order
+
+_MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
+_MAX_PAUSE = 30.0
+_KNOCK_EVERY = 0.2  # seconds
+_PING_EVERY = 10.0
+_MAX_SILENCE = 60.0  # seconds after which a worker that has not answered hangs for good
+_MAX_SENDING = 5.0  # seconds for an order, which a worker reads at once
+# what a running service does not change: the socket is open, and its file has its mode
+_FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """``channel`` leads to it; ``started`` and ``heard`` (of it last) by the monotonic clock."""
+
+    channel: socket.socket
+    started: float
+    heard: float
+    leaving: bool = False
+
+
+class Parent:
+    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows."""
+
+    def __init__(self, settings: Settings, again: Callable[[], Settings], descriptor: int) -> None:
+        self._settings, self._again, self._descriptor = settings, again, descriptor
+        self._workers: dict[int, _Worker] = {}  # by process id
+        self._pause = 0.0
+        self._start_at = 0.0
+        self._ping_at = 0.0
+
+    def run(self) -> int:
+        """Until SIGTERM or SIGINT; the exit status."""
+        with _signals() as signals:
+            while self._missing() > 0:
+                self._start()
+            policy = self._settings.policy.digest
+            _log.info("listening on %s, %s", self._settings.listen.libmilter, self._status)
+            _log.info("policy %s, digest %s", self._settings.policy_path or "standard", policy)
+            systemd.ready(self._status)
+            while True:
+                self._look_after()
+                ready, _, _ = select.select([signals, *self._channels()], [], [], self._patience())
+                self._listen_to(ready)
+                received = set(signals.recv(4096)) if signals in ready else set()
+                if received & {signal.SIGTERM, signal.SIGINT}:
+                    return self._stop(signals)
+                if signal.SIGHUP in received:
+                    self._reload()
+
+    @property
+    def _status(self) -> str:
+        return f"{self._count} workers, policy {self._settings.policy.digest}"
+
+    @property
+    def _count(self) -> int:
+        return self._settings.workers or len(os.sched_getaffinity(0))
+
+    def _staying(self) -> list[int]:
+        return [pid for pid, each in self._workers.items() if not each.leaving]
+
+    def _missing(self) -> int:
+        return self._count - len(self._staying())
+
+    def _channels(self) -> list[socket.socket]:
+        return [each.channel for each in self._workers.values()]
+
+    def _patience(self) -> float:
+        """Seconds until there is something to do without being called."""
+        times = [self._ping_at]
+        if self._missing() > 0:
+            times.append(self._start_at)
+        return max(0.0, min(times) - time.monotonic())
+
+    def _look_after(self) -> None:
+        """Workers that ended, are missing, are too many, or do not answer."""
+        self._reap()
+        while self._missing() > 0 and time.monotonic() >= self._start_at:
+            self._start()
+        for pid in self._staying()[self._count :]:
+            self._dismiss(pid)
+        now = time.monotonic()
+        if now < self._ping_at:
+            return
+        self._ping_at = now + min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
+        systemd.alive()
+        for pid, each in self._workers.items():
+            if now - each.heard > _MAX_SILENCE:
+                _log.error("worker %d does not answer; killed", pid)
+                os.kill(pid, signal.SIGKILL)
+            else:
+                self._order(pid, Order.PING)
+
+    def _start(self) -> None:
+        sys.stderr.flush()
+        parent = os.getpid()
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_MAX_SENDING)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become_worker(parent, theirs, ours)
+        except OSError as error:
+            ours.close()
+            self._delay(0.0)
+            _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
+        else:
+            now = time.monotonic()
+            self._workers[pid] = _Worker(ours, now, now)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+            theirs.close()
+
+    def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket) -> None:
+        signal.set_wakeup_fd(-1)
+        # a channel ends for a worker when the parent does, so nobody else may hold its other end
+        for channel in (ours, *self._channels()):
+            channel.close()
+        worker.work(self._settings, parent, theirs, self._descriptor)
+
+    def _delay(self, life: float) -> None:
+        """Wait before the next worker, longer each time, where one lived for that many seconds only."""
+        self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
+        self._start_at = time.monotonic() + self._pause
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            ended = self._workers.pop(pid)
+            ended.channel.close()
+            if ended.leaving and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
+                _log.info("worker %d has made room", pid)
+                continue
+            self._delay(time.monotonic() - ended.started)
+            _log.error("worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause)
+
+    def _listen_to(self, ready: list[socket.socket]) -> None:
+        for pid, each in self._workers.items():
+            if each.channel not in ready:
+                continue
+            try:
+                words = each.channel.recv(4096)
+            except ConnectionResetError:
+                continue  # it died with an order unread
+            each.heard = time.monotonic()
+            if TIRED in words and not each.leaving:
+                self._dismiss(pid)
+
+    def _dismiss(self, pid: int) -> None:
+        """Let a worker end when its connections do; it is no longer counted."""
+        _log.info("worker %d makes room", pid)
+        self._workers[pid].leaving = True
+        self._order(pid, Order.LEAVE)
+
+    def _order(self, pid: int, order: Order | Settings) -> None:
+        try:
+            worker.send(self._workers[pid].channel, order)
+        except OSError as error:
+            # half an order is none: one that is alive, and does not read, must not stay with the settings of before
+            _log.error("worker %d takes no order (%s); killed", pid, error)
+            os.kill(pid, signal.SIGKILL)
+
+    def _reload(self) -> None:
+        """Read the configuration; a bad one changes nothing."""
+        systemd.reloading()
+        try:
+            found = self._again()
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("%s", problem)
+            _log.error("the configuration is not reloaded; policy %s stays", self._settings.policy.digest)
+            systemd.ready(f"{self._status}; the last reload failed: {error.problems[0]}")
+            return
+        for name in _FIXED:
+            if getattr(found, name) != getattr(self._settings, name):
+                _log.warning("%s: takes a restart; not changed", name)
+        self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
+        report.set_up(found.log_level, found.log_format)
+        for pid in self._workers:
+            self._order(pid, self._settings)
+        _log.info("reloaded: policy %s, digest %s", found.policy_path or "standard", found.policy.digest)
+        systemd.ready(self._status)
+
+    def _stop(self, signals: socket.socket) -> int:
+        systemd.stopping()
+        _log.info("stopping")
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+        while self._workers:
+            knock(self._descriptor)
+            if select.select([signals], [], [], _KNOCK_EVERY)[0]:
+                signals.recv(4096)
+            for pid in list(self._workers):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._workers[pid]
+        return 0
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket from which signals are read, one octet each."""
+    reader, writer = socket.socketpair()
+    for channel in (reader, writer):
+        channel.setblocking(False)
+    with reader, writer:
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, lambda *_: None) for number in HANDLED}
+        try:
+            yield reader
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _describe(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"

@@ -1,0 +1,170 @@
+"""A worker: a process in which libmilter's main runs, and a thread that hears what the parent says.
+
+libmilter has threads and signal handling of its own, and wakes for nothing but its socket: so orders come by a channel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from enum import Enum
+from typing import NoReturn
+
+import Milter
+import milter
+
+from .. import report
+from ..config import Settings
+from ..limits import Limits
+from ..network import Nameservers, system_nameservers
+from ..resolver import Cached
+from ..session import ACTIONS, Session, Work, untrapped
+from . import listening
+
+# what a worker says to its parent: that it answers, that it has judged as many messages as it is to
+ALIVE, TIRED = b"a", b"t"
+HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+_LOOK_EVERY = 0.05  # seconds
+_KNOCK_EVERY = 0.2
+_MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
+_LENGTH = struct.Struct("!I")
+
+_log = logging.getLogger(__name__)
+
+
+class Order(Enum):
+    """What the parent wants of a worker: an answer; that it takes no more connections and ends with those it has."""
+
+    PING = "ping"
+    LEAVE = "leave"
+
+
+def send(channel: socket.socket, order: Order | Settings) -> None:
+    """Give an order; ``Settings`` are those of every message from now on. Raises OSError, a time-out among them."""
+    octets = pickle.dumps(order)
+    channel.sendall(_LENGTH.pack(len(octets)) + octets)
+
+
+def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int) -> NoReturn:
+    """A worker process, from fork to exit. It begins with all ``HANDLED`` signals blocked."""
+    status = os.EX_SOFTWARE
+    try:
+        _die_with(parent)
+        nameservers = Nameservers(*_dns(settings))
+        source = Cached(nameservers, settings.cache_size)
+        now = Work(settings, source, tired=lambda: channel.sendall(TIRED))
+        Milter.factory = lambda: Session(now)
+        sys.excepthook = untrapped
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
+        threading.Thread(target=_obey, args=(channel, now, nameservers, descriptor), daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        milter.main()
+        _finish(now)
+        use = source.use()
+        _log.info("worker %d ends; DNS: %d questions, %d of them sent, %d answers kept", os.getpid(), *use)
+        status = os.EX_OK
+    except Exception:  # noqa: BLE001 - the end of the process
+        _log.exception("worker failed")
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits]:
+    return settings.nameservers or tuple(system_nameservers()), settings.dns_timeout, settings.policy.limits
+
+
+def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descriptor: int) -> None:
+    """Hear the parent until it is gone."""
+    with channel.makefile("rb") as orders:
+        while length := orders.read(_LENGTH.size):
+            order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
+            if order is Order.PING:
+                channel.sendall(ALIVE)
+            elif order is Order.LEAVE:
+                threading.Thread(target=_leave, args=(now, descriptor), daemon=True).start()
+            else:
+                report.set_up(order.log_level, order.log_format)
+                nameservers.configure(*_dns(order))
+                now.settings = order
+                _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
+
+
+def _leave(now: Work, descriptor: int) -> None:
+    """End when the last connection does. A worker that hangs in accept(2) gets one more, or a knock."""
+    with socket.socket(fileno=os.dup(descriptor)) as shared:
+        listening.turn_away(descriptor)
+        while now.sessions:
+            time.sleep(_KNOCK_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            listening.knock(shared.fileno())
+            time.sleep(_KNOCK_EVERY)
+
+
+def _finish(now: Work) -> None:
+    """Wait for the messages that are being judged; libmilter has stopped listening and goes on answering."""
+    while now.judging:
+        time.sleep(_LOOK_EVERY)
+    # the answer itself is written after our callback has returned
+    time.sleep(_LOOK_EVERY)
+
+
+def _die_with(parent: int) -> None:
+    """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2).
+
+    Nor would anybody wake it for SIGTERM; what it has in hand the sender tries again.
+    """
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise RuntimeError("the parent is gone")
+
+
+def register() -> None:
+    """What ``Milter.runmilter`` does, but for opening the socket and running, which a fork must come between."""
+    milter.set_connect_callback(Milter.connect_callback)
+    milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
+    milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
+    milter.set_envrcpt_callback(lambda context, *args: context.getpriv().envrcpt_bytes(*args))
+    milter.set_header_callback(lambda context, name, value: context.getpriv().header_bytes(name, value))
+    milter.set_eoh_callback(lambda context: context.getpriv().eoh())
+    milter.set_body_callback(lambda context, chunk: context.getpriv().body(chunk))
+    milter.set_eom_callback(lambda context: context.getpriv().eom())
+    milter.set_abort_callback(lambda context: context.getpriv().abort())
+    milter.set_close_callback(Milter.close_callback)
+    milter.set_flags(ACTIONS)
+    _allow_large_packets()
+    # where there is no session to answer for its exceptions itself
+    milter.set_exception_policy(Milter.TEMPFAIL)
+    milter.register(
+        "mailassay",
+        data=lambda context: context.getpriv().data(),
+        unknown=lambda context, command: context.getpriv().unknown(command),
+        negotiate=Milter.negotiate_callback,
+    )
+
+
+def _allow_large_packets() -> None:
+    """libmilter breaks off at 64 KiB unless told otherwise, and pymilter has no call for that.
+
+    A field larger than that is bad manners, not a reason to defer the message for ever.
+    """
+    library = ctypes.CDLL(milter.__file__)
+    try:
+        set_size = library.smfi_setmaxdatasize
+    except AttributeError:
+        _log.warning("this libmilter takes no header field above 64 KiB; Postfix will defer such messages")
+        return
+    set_size.argtypes, set_size.restype = [ctypes.c_size_t], ctypes.c_size_t
+    set_size(_MAX_PACKET)

@@ -1,0 +1,447 @@
+"""The service: its socket, its workers, signals and systemd, seen from outside; a real second process and real DNS."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
+from tests.lab.milter import MilterClient
+from tests.lab.serve import Serve
+
+ZONE = """
+    1.2.0.192.in-addr.arpa  PTR  mail.bank.example
+    mail.bank.example       A    192.0.2.1
+    bank.example            TXT  "v=spf1 ip4:192.0.2.1 -all"
+    _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
+    slow.example            TXT  ?
+    *.slow.example          TXT  ?
+"""
+FROM_BANK = (b"From", b" Alice <alice@bank.example>")
+
+
+@pytest.fixture(scope="module")
+def dns():
+    with DnsServer(Zone(ZONE)) as server:
+        yield server
+
+
+def attacker(served):
+    client = MilterClient(served.socket)
+    client.connect("198.51.100.66")
+    client.helo(b"mail.evil.example")
+    return client
+
+
+def is_running(pid):
+    """Also a process that has ended is there until somebody asks how."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def spoof(client, **more):
+    return client.message(b"<alice@bank.example>", [FROM_BANK], **more)
+
+
+# --- socket and systemd
+
+
+@pytest.mark.parametrize("listen", ["inet:{port}@127.0.0.1", "inet:127.0.0.1:{port}", "inet6:{port}@::1"])
+def test_sockets(tmp_path, dns, listen, free_port):
+    address = ("::1" if "::1" in listen else "127.0.0.1", free_port)
+    with Serve(tmp_path, dns, listen=listen.format(port=free_port)), MilterClient(address) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+
+
+def test_a_socket_from_systemd_wins(tmp_path, dns):
+    """sd_listen_fds(3): the descriptor is 3, and the socket's file is not ours to remove."""
+    path = str(tmp_path / "inherited.sock")
+    with socket.socket(socket.AF_UNIX) as inherited:
+        inherited.bind(path)
+        inherited.listen()
+        saved = os.dup(3) if os.path.exists("/proc/self/fd/3") else None
+        os.dup2(inherited.fileno(), 3)
+        serve = Serve(tmp_path, dns)
+        serve.descriptors, serve.environment["LISTEN_FDS"] = (3,), "1"
+        with serve:
+            if saved is not None:
+                os.dup2(saved, 3)
+                os.close(saved)
+            with MilterClient(path) as client:
+                client.connect("192.0.2.1")
+                client.helo(b"mail.bank.example")
+                assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+            assert not os.path.exists(serve.socket)
+    assert os.path.exists(path)
+
+
+def test_systemd_is_told(tmp_path, dns):
+    """sd_notify(3)."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(5)
+        serve = Serve(tmp_path, dns)
+        serve.environment["NOTIFY_SOCKET"] = path
+        with serve:
+            assert channel.recv(1000).splitlines()[0] == b"READY=1"
+        assert channel.recv(1000) == b"STOPPING=1"
+
+
+def test_the_socket_file(tmp_path, dns):
+    with Serve(tmp_path, dns, socket_mode="0640") as served:
+        assert stat.S_IMODE(os.stat(served.socket).st_mode) == 0o640
+        (tmp_path / "second").mkdir()
+        second = Serve(tmp_path / "second", dns, listen=f"unix:{served.socket}")
+        with pytest.raises(AssertionError, match="another process does"), second:
+            pass
+        with MilterClient(served.socket):
+            pass
+
+
+def let_workers_hang(address):
+    """A connection wakes several, and who comes too late for it waits in accept(2) for the next: a race, not a rule."""
+    for _ in range(3):
+        # until all wait in poll(2) again, or hang
+        time.sleep(0.1)
+        MilterClient(address).close()
+
+
+@pytest.mark.parametrize("listen", ["unix:{path}", "inet:{port}@127.0.0.1", "inet6:{port}@::1"])
+def test_all_workers_stop(tmp_path, dns, listen, free_port):
+    """Even those that hang in accept(2); idle connections do not matter."""
+    path = str(tmp_path / "milter.sock")
+    address = path if "unix" in listen else ("::1" if "::1" in listen else "127.0.0.1", free_port)
+    with Serve(tmp_path, dns, workers=8, listen=listen.format(path=path, port=free_port)) as served:
+        let_workers_hang(address)
+        with MilterClient(address) as client:
+            client.connect("192.0.2.1")
+            assert served.stop() == 0
+    assert not os.path.exists(path)
+
+
+def test_a_message_in_hand_is_finished(tmp_path, dns):
+    policy = {"mode": "monitor"}
+    with (
+        Serve(tmp_path, dns, policy, message_timeout=2) as served,
+        ThreadPoolExecutor(1) as pool,
+        attacker(served) as client,
+    ):
+        answer = pool.submit(client.message, b"<a@slow.example>", [FROM_BANK])
+        # until it waits for DNS
+        time.sleep(0.5)
+        assert served.stop() == 0
+        assert answer.result().results()["spf"] == "temperror"
+
+
+def test_a_worker_that_ends_of_an_odd_signal_is_replaced(tmp_path, dns):
+    with Serve(tmp_path, dns) as served:
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGRTMIN + 3)
+        served.wait_for(f"ended (signal {signal.SIGRTMIN + 3})")
+        served.wait_for_workers(1)
+
+
+def test_systemd_that_does_not_listen(tmp_path, dns):
+    served = Serve(tmp_path, dns)
+    served.environment["NOTIFY_SOCKET"] = str(tmp_path / "nobody")
+    with served:
+        served.wait_for("cannot tell systemd")
+        assert served.stop() == 0
+
+
+def test_workers_end_with_their_parent(tmp_path, dns):
+    """Those that hang in accept(2) as well; the socket's file that is left does not keep the next one from starting."""
+    with Serve(tmp_path, dns, workers=8) as served:
+        let_workers_hang(served.socket)
+        workers = served.workers()
+        os.kill(served.pid, signal.SIGKILL)
+        end = time.monotonic() + 15
+        while any(is_running(worker) for worker in workers) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(map(is_running, workers))
+    assert os.path.exists(served.socket)
+    again = Serve(tmp_path, dns)
+    again.log = tmp_path / "again.log"
+    with again, MilterClient(again.socket):
+        pass
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path, dns):
+    with Serve(tmp_path, dns) as served:
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("ended (signal 9)")
+        served.wait_for_workers(1)
+        with MilterClient(served.socket) as client:
+            client.connect("192.0.2.1")
+            client.helo(b"mail.bank.example")
+            assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+
+
+def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
+    """Also where SIGCHLD was ignored by whoever started the service, which it inherits."""
+    served = Serve(tmp_path, dns)
+    served.module = "tests.lab.faulty"
+    with served:
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("cannot start a worker (Resource temporarily unavailable)")
+        served.wait_for_workers(1)
+        assert served.stop() == 0
+
+
+# --- workers that make room
+
+
+def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
+    """Another takes its place at once; who is connected to it stays, and is served until he leaves."""
+    with Serve(tmp_path, dns, retire_after=5) as served, attacker(served) as client:
+        (first,) = served.workers()
+        for _ in range(5):
+            assert spoof(client).verdict == "reject"
+        served.wait_for(f"worker {first} makes room")
+        (second,) = set(served.wait_for_workers(2)) - {first}
+        with attacker(served) as other:
+            for _ in range(4):
+                assert spoof(other).verdict == "reject"
+        for _ in range(10):
+            assert spoof(client).verdict == "reject"
+        assert set(served.workers()) == {first, second}
+        client.close()
+        served.wait_for(f"worker {first} has made room")
+        assert served.wait_for_workers(1) == [second]
+        assert "starting another" not in served.log.read_text()
+
+
+def test_workers_that_make_room_lose_nothing(tmp_path, dns):
+    """Many messages, a connection each, and a new worker every ten."""
+
+    def talk(_):
+        verdicts = []
+        for _ in range(60):
+            with attacker(served) as client:
+                verdicts.append(spoof(client).verdict)
+        return verdicts
+
+    with Serve(tmp_path, dns, workers=2, retire_after=10) as served, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(talk, range(4))) == [["reject"] * 60] * 4
+        served.wait_for_workers(2)
+        assert served.log.read_text().count("has made room") > 5
+
+
+def test_a_worker_that_makes_room_stops_with_the_service(tmp_path, dns):
+    """However long its clients stay."""
+    with Serve(tmp_path, dns, retire_after=1) as served, attacker(served) as client:
+        spoof(client)
+        served.wait_for("makes room")
+        served.wait_for_workers(2)
+        assert served.stop() == 0
+
+
+def test_a_worker_that_hangs_is_killed(tmp_path, dns):
+    served = Serve(tmp_path, dns)
+    served.module = "tests.lab.impatient"
+    with served:
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGSTOP)
+        served.wait_for(f"worker {worker} does not answer; killed")
+        served.wait_for(f"worker {worker} ended (signal 9)")
+        served.wait_for_workers(1)
+        with attacker(served) as client:
+            assert spoof(client).verdict == "reject"
+
+
+# --- reload
+
+
+def rewrite(served, policy=None, /, **changes):
+    """Change the policy, and keys of the configuration."""
+    if policy is not None:
+        served.policy.write_text(policy if isinstance(policy, str) else json.dumps(policy))
+    settings = json.loads(served.config.read_text()) | changes
+    served.config.write_text(json.dumps(settings))
+
+
+def reload(served, expected, count=1):
+    """SIGHUP; waits until the log has it, for as many times as it was there and one more."""
+    before = served.log.read_text().count(expected)
+    os.kill(served.pid, signal.SIGHUP)
+    end = time.monotonic() + 10
+    while served.log.read_text().count(expected) < before + count:
+        assert time.monotonic() < end, served.log.read_text()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def lenient(tmp_path, dns):
+    """A service whose policy lets spoofs in."""
+    with Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, workers=2) as served:
+        yield served
+
+
+def test_reload(lenient):
+    """The next message is judged by the new policy, on connections that are open too, and in every worker."""
+    clients = [attacker(lenient) for _ in range(6)]
+    assert {spoof(client).verdict for client in clients} == {"continue"}
+    rewrite(lenient, {"dmarc": {"reject": "reject"}})
+    reload(lenient, "judges by policy", count=2)
+    assert {spoof(client).verdict for client in clients} == {"reject"}
+    for client in clients:
+        client.close()
+    lenient.wait_for("reloaded: policy")
+
+
+def test_the_message_in_hand_keeps_its_policy(lenient):
+    def chunks():
+        yield b"x\r\n"
+        rewrite(lenient, {"dmarc": {"reject": "reject"}})
+        reload(lenient, "judges by policy", count=2)
+        yield b"x\r\n"
+
+    with attacker(lenient) as client:
+        signature = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA")
+        answer = client.message(b"<alice@bank.example>", [signature, FROM_BANK], chunks())
+        assert (answer.verdict, answer.body_packets) == ("continue", 2)
+        assert spoof(client).verdict == "reject"
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ("dmarc:\n  reject: perhaps\n", "policy.yaml:2:11: dmarc.reject: expected reject"),
+        ("dmarc: [", "policy.yaml:1:9: while parsing a flow node"),
+    ],
+)
+def test_a_bad_configuration_changes_nothing(lenient, policy, problem):
+    with attacker(lenient) as client:
+        rewrite(lenient, policy)
+        reload(lenient, "the configuration is not reloaded")
+        assert problem in lenient.log.read_text()
+        assert spoof(client).verdict == "continue"
+        lenient.policy.unlink()
+        reload(lenient, "the configuration is not reloaded")
+        assert spoof(client).verdict == "continue"
+        rewrite(lenient, {"dmarc": {"reject": "reject"}})
+        reload(lenient, "judges by policy", count=2)
+        assert spoof(client).verdict == "reject"
+
+
+def test_reloads_under_load(lenient):
+    """Fifty, good and bad by turns: every message has its answer by one of the two good policies, on one connection."""
+    over = threading.Event()
+
+    def talk(_):
+        verdicts = []
+        with attacker(lenient) as client:
+            while not over.is_set():
+                verdicts.append(spoof(client).verdict)
+        return verdicts
+
+    with ThreadPoolExecutor(4) as pool:
+        talks = [pool.submit(talk, number) for number in range(4)]
+        try:
+            for number in range(50):
+                if number % 2:
+                    rewrite(lenient, random.choice(["dmarc: [", "mode: perhaps", "\x00", "rules: 1"]))
+                    reload(lenient, "the configuration is not reloaded")
+                else:
+                    rewrite(lenient, {"dmarc": {"reject": random.choice(["reject", "accept"])}})
+                    reload(lenient, "judges by policy", count=2)
+        finally:
+            over.set()
+        for each in talks:
+            verdicts = each.result()
+            assert len(verdicts) > 10
+            assert set(verdicts) <= {"reject", "continue"}
+    assert "ended" not in lenient.log.read_text()
+
+
+def test_a_reload_changes_what_can_be_changed(lenient):
+    """DNS, log and the number of workers; what takes a restart is named."""
+    rewrite(
+        lenient,
+        workers=3,
+        listen="unix:/elsewhere.sock",
+        log={"level": "debug", "format": "text"},
+        dns={"nameservers": ["127.0.0.1:1"], "timeout": 0.1},
+    )
+    reload(lenient, "judges by policy", count=2)
+    assert "listen: takes a restart" in lenient.log.read_text()
+    lenient.wait_for_workers(3)
+    assert not lenient.log.read_text().splitlines()[-1].startswith("{")
+    clients = [attacker(lenient) for _ in range(6)]
+    for client in clients:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+        assert answer.results()["dmarc"] == "temperror"
+        client.close()
+    rewrite(lenient, workers=1)
+    os.kill(lenient.pid, signal.SIGHUP)
+    lenient.wait_for_workers(1)
+    assert "starting another" not in lenient.log.read_text()
+
+
+def test_a_worker_that_takes_no_settings_is_killed(tmp_path, dns):
+    """It must not go on with those of before."""
+    served = Serve(tmp_path, dns)
+    served.module = "tests.lab.impatient"
+    with served:
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGSTOP)
+        networks = [f"10.{high}.{low}.0/24" for high, low in itertools.product(range(30), range(256))]
+        rewrite(served, trusted_networks=networks)
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for(f"worker {worker} ended (signal 9)")
+        served.wait_for_workers(1)
+        with MilterClient(served.socket) as client:
+            client.connect("10.29.255.1")
+            client.helo(b"x.example")
+            spoof(client, queue_id="4NEW")
+        assert served.entry("4NEW")["rule"] == "trusted_network"
+
+
+def test_systemd_hears_of_a_reload(tmp_path, dns):
+    """Type=notify-reload of systemd.service(5): RELOADING with the time, then READY, whether it went well or not."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(5)
+        served = Serve(tmp_path, dns, {})
+        served.environment["NOTIFY_SOCKET"] = path
+        with served:
+            assert channel.recv(1000).startswith(b"READY=1\nSTATUS=1 workers, policy ")
+            for policy, status in ({}, b"STATUS=1 workers, policy "), ("mode: [", b"; the last reload failed: "):
+                rewrite(served, policy)
+                os.kill(served.pid, signal.SIGHUP)
+                reloading, microseconds = channel.recv(1000).splitlines()
+                assert reloading == b"RELOADING=1"
+                assert microseconds.startswith(b"MONOTONIC_USEC=")
+                ready, found = channel.recv(1000).splitlines()
+                assert ready == b"READY=1"
+                assert status in found
+
+
+def test_the_watchdog_is_fed(tmp_path, dns):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(5)
+        served = Serve(tmp_path, dns)
+        served.environment |= {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}
+        with served:
+            assert channel.recv(1000).startswith(b"READY=1")
+            assert [channel.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3

@@ -17,6 +17,8 @@ from . import systemd
 
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
+_QUIT = b"\0\0\0\1Q"  # of the milter protocol: the other side closes
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,26 +51,42 @@ def listening(settings: Settings) -> Iterator[int]:
                 os.unlink(listen.path)
 
 
-def knock(descriptor: int) -> None:
-    """Connect to the socket, since only that wakes a worker that hangs in accept(2).
+def knock(listener: socket.socket) -> None:
+    """Connect to a socket of ours, since only that wakes a worker that hangs in accept(2).
 
     Of the workers that see a connection come, one gets it, and the others wait there for the next.
     """
-    with socket.socket(fileno=os.dup(descriptor)) as own, socket.socket(own.family) as knocking:
+    with socket.socket(listener.family) as knocking:
         knocking.setblocking(False)
         with contextlib.suppress(OSError):
-            knocking.connect(own.getsockname())
+            knocking.connect(listener.getsockname())
 
 
-def turn_away(descriptor: int) -> None:
+def turn_away(descriptor: int) -> socket.socket:
     """Let nobody come to this process by the socket any more; those that are here stay, other processes go on.
 
-    libmilter can only stop listening and end its connections in one. So it is left a socket that nobody knows of.
+    libmilter can only stop listening and end its connections in one. So it is left a socket that nobody knows of, the
+    one returned. Until :func:`is_heard` there, it may still wait for one connection to the old one.
     """
-    with socket.socket(socket.AF_UNIX) as quiet:
-        quiet.bind("")
-        quiet.listen()
-        os.dup2(quiet.fileno(), descriptor, inheritable=False)
+    quiet = socket.socket(socket.AF_UNIX)
+    quiet.bind("")
+    quiet.listen()
+    os.dup2(quiet.fileno(), descriptor, inheritable=False)
+    return quiet
+
+
+def is_heard(listener: socket.socket, seconds: float) -> bool:
+    """Does libmilter take a connection to a Unix socket of ours, within some seconds?"""
+    with socket.socket(listener.family) as client:
+        client.settimeout(seconds)
+        try:
+            client.connect(listener.getsockname())
+            client.sendall(_QUIT)
+            return client.recv(1) == b""
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
 
 
 def _try(listen: Listen) -> None:

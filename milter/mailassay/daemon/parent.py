@@ -211,13 +211,14 @@ class Parent:
         _log.info("stopping")
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
-        while self._workers:
-            knock(self._descriptor)
-            if select.select([signals], [], [], _KNOCK_EVERY)[0]:
-                signals.recv(4096)
-            for pid in list(self._workers):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    del self._workers[pid]
+        with socket.socket(fileno=os.dup(self._descriptor)) as listener:
+            while self._workers:
+                knock(listener)
+                if select.select([signals], [], [], _KNOCK_EVERY)[0]:
+                    signals.recv(4096)
+                for pid in list(self._workers):
+                    if os.waitpid(pid, os.WNOHANG)[0]:
+                        del self._workers[pid]
         return 0
 
 

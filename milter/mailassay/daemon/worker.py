@@ -34,6 +34,7 @@ ALIVE, TIRED = b"a", b"t"
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.05  # seconds
 _KNOCK_EVERY = 0.2
+_GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
 
@@ -101,15 +102,19 @@ def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descripto
 
 
 def _leave(now: Work, descriptor: int) -> None:
-    """End when the last connection does. A worker that hangs in accept(2) gets one more, or a knock."""
+    """End when the last connection does."""
     with socket.socket(fileno=os.dup(descriptor)) as shared:
-        listening.turn_away(descriptor)
-        while now.sessions:
-            time.sleep(_KNOCK_EVERY)
-        os.kill(os.getpid(), signal.SIGTERM)
-        while True:
-            listening.knock(shared.fileno())
-            time.sleep(_KNOCK_EVERY)
+        quiet = listening.turn_away(descriptor)
+        while not listening.is_heard(quiet, _KNOCK_EVERY):
+            listening.knock(shared)
+    # whoever came last may not have said anything yet
+    time.sleep(_GREETING)
+    while now.sessions:
+        time.sleep(_KNOCK_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        listening.knock(quiet)
+        time.sleep(_KNOCK_EVERY)
 
 
 def _finish(now: Work) -> None:

@@ -1,5 +1,6 @@
 """FCrDNS against a zone: RFC 8601 section 3."""
 
+from concurrent.futures import Future
 from ipaddress import ip_address
 
 import pytest
@@ -121,19 +122,30 @@ def test_a_name_that_is_not_confirmed_is_not_written():
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
 def test_what_is_asked_ahead_is_what_the_check_asks(address):
-    ahead, asked = [], []
+    ahead, asked, futures = [], [], []
 
-    def prefetch(name, rdtype):
+    def later(name, rdtype):
         ahead.append((name, rdtype))
-        return Zone(ZONE)(question(name, rdtype))
+        futures.append(Future())
+        return futures[-1]
 
     def listening(name, rdtype):
         asked.append((name, rdtype))
         return resolve(name, rdtype)
 
-    iprev.ahead(ip_address(address), prefetch)
+    assert iprev.ahead(ip_address(address), later) is None
+    for each, future in zip(ahead, futures, strict=False):
+        future.set_result(Zone(ZONE)(question(*each)).result())
     iprev.check(ip_address(address), listening)
     assert set(asked) <= set(ahead)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
+def test_what_needs_no_waiting_is_known_ahead(address):
+    def prefetch(name, rdtype):
+        return Zone(ZONE)(question(name, rdtype))
+
+    assert iprev.ahead(ip_address(address), prefetch) == iprev.check(ip_address(address), resolve)
 
 
 @given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())

@@ -318,8 +318,8 @@ def test_any_sender_gives_a_result_word(mail_from, helo):
 class Delayed:
     """Answers come when they are let, in any order."""
 
-    def __init__(self):
-        self.futures = {}
+    def __init__(self, zone):
+        self.zone, self.futures = zone, {}
 
     def __call__(self, name, rdtype):
         return self.futures.setdefault(question(name, rdtype), Future())
@@ -329,7 +329,17 @@ class Delayed:
 
     def let(self, *names):
         for asked in [asked for asked in self.waiting() if asked.name in names]:
-            self.futures[asked].set_result(AHEAD(asked).result())
+            answer = self.zone(asked)
+            if error := answer.exception():
+                self.futures[asked].set_exception(error)
+            else:
+                self.futures[asked].set_result(answer.result())
+
+    def let_all(self):
+        """Everything that is asked, and what is asked because of that; the names and types asked for."""
+        while waiting := self.waiting():
+            self.let(*(asked.name for asked in waiting))
+        return set(self.futures)
 
 
 AHEAD = Zone(
@@ -348,7 +358,7 @@ AHEAD = Zone(
 
 
 def test_what_a_record_asks_for_is_asked_together():
-    delayed = Delayed()
+    delayed = Delayed(AHEAD)
     spf.ahead(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed)
     assert delayed.waiting() == {("deep.example", "TXT")}
     delayed.let("deep.example")
@@ -380,30 +390,41 @@ def test_what_a_record_asks_for_is_asked_together():
     ],
 )
 def test_no_more_is_asked_ahead_than_the_limits_allow(domain, asked):
-    names = set()
-
-    def prefetch(name, rdtype):
-        names.add(name)
-        return AHEAD(question(name, rdtype))
-
-    spf.ahead(ip_address("192.0.2.1"), "", domain, prefetch)
-    assert names == asked
+    delayed = Delayed(AHEAD)
+    assert spf.ahead(ip_address("192.0.2.1"), "", domain, delayed) is None or not asked
+    assert {each.name for each in delayed.let_all()} == asked
 
 
 @pytest.mark.parametrize(("mail_from", "client"), [each[:2] for each in MAIL_FROM])
 def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
     """But for the names of the client, which are iprev's to ask for."""
-    ahead, asked = set(), set()
-
-    def prefetch(name, rdtype):
-        ahead.add(question(name, rdtype))
-        return ZONE(question(name, rdtype))
+    delayed, asked = Delayed(ZONE), set()
 
     def resolve(name, rdtype):
         asked.add(question(name, rdtype))
         return Budget(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
-    spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)
+    spf.ahead(ip_address(client), mail_from, "mail.example", delayed)
     spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
     names_of_client = {"mail.byptr.example", "broken.example"}
-    assert {each for each in asked - ahead if each.rdtype != "PTR" and each.name not in names_of_client} == set()
+    unasked = asked - delayed.let_all()
+    assert {each for each in unasked if each.rdtype != "PTR" and each.name not in names_of_client} == set()
+
+
+@pytest.mark.parametrize(("mail_from", "client", "result"), MAIL_FROM)
+def test_what_needs_no_waiting_is_known_ahead(mail_from, client, result):
+    """The very result of the check; a failure of DNS is left for later, when DNS may have an answer."""
+    answers = []
+
+    def prefetch(name, rdtype):
+        answers.append(ZONE(question(name, rdtype)))
+        return answers[-1]
+
+    found = spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)
+    if any(answer.exception() for answer in answers):
+        assert found is None
+    else:
+        assert found is not None
+        resolve = Budget(ZONE, float("inf"), lambda: 0.0)
+        assert found == spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
+        assert found.result is result

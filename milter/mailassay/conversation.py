@@ -12,7 +12,7 @@ from .config import Settings
 from .evidence import Connection, Evidence, Transaction
 from .header import render, unwanted
 from .message import Field, Headers, crlf
-from .pipeline import Content, authenticate, resinfos
+from .pipeline import Content, Known, authenticate, resinfos
 from .policy import Mode
 from .resolver import Budget, Shared, Source
 from .verdict import Action, Reply, Verdict
@@ -51,6 +51,8 @@ class _Mail:
 
     transaction: Transaction
     shared: Shared
+    spf_mail_from: spf.Spf | None = None
+    recipients: list[str] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
     octets: int = 0
     cut: bool = False
@@ -71,6 +73,7 @@ class Conversation:
         self._local = False
         self._helo = ""
         self._shared = Shared(source, most=settings.policy.limits.dns_questions)
+        self._known = Known()
         self._mail: _Mail | None = None
 
     @property
@@ -87,14 +90,18 @@ class Conversation:
         """The client's address; None where the MTA knows none. ``local``: there is no network between."""
         mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
         self._client_ip, self._local = mapped or client_ip, local
+        self._known = Known()
         if self._client_ip and not self._unjudged(""):
-            iprev.ahead(self._client_ip, self._shared.prefetch, self.settings.policy.limits)
+            found = iprev.ahead(self._client_ip, self._shared.prefetch, self.settings.policy.limits)
+            self._known = Known(iprev=found)
 
     def helo(self, name: str) -> None:
         """HELO or EHLO; a second one replaces the first."""
         self._helo = name
+        self._known = self._known._replace(spf_helo=None)
         if self._client_ip and not self._unjudged(""):
-            spf.ahead(self._client_ip, "", name, self._shared.prefetch, self.settings.policy.limits)
+            found = spf.ahead(self._client_ip, "", name, self._shared.prefetch, self.settings.policy.limits)
+            self._known = self._known._replace(spf_helo=found)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
@@ -103,16 +110,16 @@ class Conversation:
         self._mail = _Mail(transaction, shared)
         if self._client_ip and transaction.mail_from and not self._unjudged(login):
             limits = self.settings.policy.limits
-            spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
+            found = spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
+            self._mail.spf_mail_from = found
             if domain := spf.checkable(transaction.mail_from_domain):
                 shared.prefetch(f"_dmarc.{domain}", "TXT")
 
     def recipient(self, address: str) -> None:
         """RCPT."""
         mail = self._current()
-        if len(mail.transaction.recipients) < MAX_RECIPIENTS:
-            recipients = (*mail.transaction.recipients, address.strip("<>"))
-            mail.transaction = replace(mail.transaction, recipients=recipients)
+        if len(mail.recipients) < MAX_RECIPIENTS:
+            mail.recipients.append(address.strip("<>"))
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header field, the value as received but for its line ends, which may be LF."""
@@ -173,7 +180,9 @@ class Conversation:
         content = mail.content or Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
         resolve = Budget(mail.shared, started + self.settings.message_timeout, self._clocks.monotonic)
         policy = self.settings.policy
-        evidence = authenticate(connection, mail.transaction, content, resolve, self._clocks.now(), policy)
+        known = self._known._replace(spf_mail_from=mail.spf_mail_from)
+        transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
+        evidence = authenticate(connection, transaction, content, resolve, self._clocks.now(), policy, known)
         verdict = policy.decide(evidence)
         found = render(self.authserv_id, resinfos(connection, evidence), utf8=mail.transaction.smtputf8)
         add = [(AUTHENTICATION_RESULTS, found)]

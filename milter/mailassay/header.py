@@ -79,6 +79,7 @@ def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False)
     return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
 
 
+@lru_cache(maxsize=2048)
 def _clause(resinfo: Resinfo, utf8: bool) -> str:
     methodspec = AuthenticationResult(resinfo.method, result=resinfo.result)
     if resinfo.reason:

@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from .domain import BadDomain, Domain
 from .limits import Limits
-from .resolver import Answer, DnsTempError, Prefetch, Resolver, when
+from .resolver import Answer, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
 from .result import Resinfo, Result
 
 
@@ -29,8 +29,13 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limits = Limits()) -> None:
-    """Start the questions of the check: the names of the address, and as soon as these are there, their addresses."""
+def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
+    """What :func:`check` gives, if it need not wait.
+
+    Else None, and its questions are started: the names of the address, and as soon as these are there, their addresses.
+    """
+    with suppress(Unanswered):
+        return check(client_ip, at_once(prefetch), limits)
     client_ip = _unmapped(client_ip)
     rdtype = "A" if client_ip.version == 4 else "AAAA"
 
@@ -39,6 +44,7 @@ def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limi
             prefetch(name, rdtype)
 
     when(prefetch(client_ip.reverse_pointer, "PTR"), forward)
+    return None
 
 
 def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:

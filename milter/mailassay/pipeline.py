@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 from . import arc, dkim, dmarc, iprev, spf
 from .author import author
@@ -49,6 +50,17 @@ class Content:
                 shared.prefetch(signature.key_name, "TXT")
 
 
+class Known(NamedTuple):
+    """Results that were there before the end of the message, since all their answers were."""
+
+    iprev: iprev.Iprev | None = None
+    spf_helo: spf.Spf | None = None
+    spf_mail_from: spf.Spf | None = None
+
+
+_NOTHING = Known()
+
+
 def authenticate(
     connection: Connection,
     transaction: Transaction,
@@ -56,8 +68,9 @@ def authenticate(
     resolve: Resolver,
     now: float,
     policy: Policy = Policy(),
+    known: Known = _NOTHING,
 ) -> Evidence:
-    """Run the five checks. ``now`` in seconds since 1970; ``content.body`` has seen the whole body.
+    """Run the five checks, but for what is ``known``. ``now`` in seconds since 1970; the whole body has been seen.
 
     What DMARC depends on comes first. Time and questions are limited, and the sender, whose own DNS answers for the
     HELO name and the client's address, must not be able to leave none for the author domain's.
@@ -65,17 +78,18 @@ def authenticate(
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     policies = dmarc.policies(content.author, resolve, limits)
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
-    spf_mail_from = None
-    if transaction.mail_from:
+    spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
+    if transaction.mail_from and not spf_mail_from:
         spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve, limits)
-    found_spf = spf_mail_from or spf.check_helo(client_ip, helo, resolve, limits)
+    found_spf = spf_mail_from or spf_helo or spf.check_helo(client_ip, helo, resolve, limits)
     found_dkim = tuple(dkim.check(each, header, bodies, resolve, now, limits) for each in content.signatures)
     identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
     found_dmarc = dmarc.check(
         content.author, identifiers, resolve, limits, public_suffixes=policy.dmarc.public_suffixes, known=policies
     )
-    found_iprev = iprev.check(client_ip, resolve, limits)
-    spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
+    found_iprev = known.iprev or iprev.check(client_ip, resolve, limits)
+    if not spf_helo:
+        spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolve, limits)
     return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)
 

@@ -38,11 +38,13 @@ class Answer:
     the joined character-strings of one TXT record with one character per octet (latin-1). ``ttl`` in seconds.
     PTR and MX records with names that have octets other than those of printable ASCII, or a full stop in a label, are
     left out: as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
+    ``authentic``: the name server says that DNSSEC proves it (AD, RFC 4035 section 3.2.3). No check depends on it.
     """
 
     records: tuple[str, ...] = ()
     exists: bool = True
     ttl: int = 0
+    authentic: bool = False
 
 
 NXDOMAIN = Answer(exists=False)
@@ -179,6 +181,22 @@ def _failed(future: Future[Answer]) -> bool:
 
 Prefetch = Callable[[str, str], "Future[Answer]"]
 """Starts a question that a check will ask later: a name and a record type."""
+
+
+class Unanswered(Exception):
+    """The answer to a question is not there yet, or could not be had."""
+
+
+def at_once(prefetch: Prefetch) -> Resolver:
+    """A resolver that never waits: it starts a question whose answer is not there, and raises Unanswered."""
+
+    def resolve(name: str, rdtype: str) -> Answer:
+        future = prefetch(name, rdtype)
+        if not future.done() or _failed(future):
+            raise Unanswered
+        return future.result()
+
+    return resolve
 
 
 def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:

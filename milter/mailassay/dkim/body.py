@@ -10,6 +10,11 @@ Canonicalization = Literal["simple", "relaxed"]
 
 _LINE_ENDS = b"\r\n" * 16_384
 
+# Relaxed: each octet's class, in bits so far apart that the shifts of _relaxed bring no others together.
+_CLASS = bytes({0x20: 0b11, 0x09: 0b11, 0x0D: 0b1000, 0x0A: 0b100000}.get(octet, 0) for octet in range(256))
+# TAB becomes SP and leaves its place to "!", so that SP with its lowest bit set is an octet that nothing else is.
+_ASIDE, _BACK = bytes.maketrans(b"\t!", b" \t"), bytes.maketrans(b"\t", b"!")
+
 
 class BodyRequest(NamedTuple):
     """What a signature wants hashed by SHA-256: the canonicalization, and how many canonical octets (l=; None: all)."""
@@ -45,10 +50,7 @@ class _Canonical:
     def update(self, chunk: bytes) -> None:
         data = self._carry + chunk
         if self._relaxed:
-            data = data.replace(b"\t", b" ")
-            while b"  " in data:
-                data = data.replace(b"  ", b" ")
-            data = data.replace(b" \r\n", b"\r\n")
+            data = _relaxed(data)
         keep = len(data)
         if keep and data[keep - 1] == 0x0D:
             keep -= 1
@@ -87,6 +89,22 @@ class _Canonical:
             self.digests[length] = BodyDigest(self._hash.digest(), length, True)
         self._hash.update(data)
         self._hashed += len(data)
+
+
+def _relaxed(data: bytes) -> bytes:
+    """White space reduced to one SP, and to none before a CRLF; what ``data`` ends in is taken to go on.
+
+    All octets at once, as one integer, the first octet lowest: searching costs a branch for every blank there is.
+    """
+    if b" " not in data and b"\t" not in data:
+        return data
+    classes = int.from_bytes(data.translate(_CLASS), "little")
+    # the lowest bit of each blank that a blank follows, or CR and LF
+    dropped = classes & (classes >> 8 + 1 | classes >> 8 + 3 & classes >> 16 + 5)
+    if not dropped:
+        return data.replace(b"\t", b" ")
+    octets = int.from_bytes(data.translate(_ASIDE), "little") | dropped
+    return octets.to_bytes(len(data), "little").translate(_BACK, b"!")
 
 
 def _without_line_ends(data: bytes, end: int) -> int:

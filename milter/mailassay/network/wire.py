@@ -31,7 +31,8 @@ _EDNS_PAYLOAD = 1232  # octets that no path fragments
 _NO_TTL = 2**31  # a TTL from there on, negative as a signed number, is 0 (RFC 2181 section 8)
 _TO_THE_QUESTION = b"\xc0\x0c"  # a compressed name: the one at octet 12
 _LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: what prints, and no full stop inside
-_QR, _OPCODE, _TC, _RCODE = 0x80, 0x78, 0x02, 0x0F
+_QR, _OPCODE, _TC = 0x80, 0x78, 0x02  # in octet 2 of a header
+_AD, _RCODE = 0x20, 0x0F  # in octet 3
 _WITHOUT_QUESTION = {dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED}
 
 
@@ -70,7 +71,9 @@ def query(question: Question, *, edns: bool = True) -> Query | None:
 @cache
 def _template(rdtype: str, edns: bool) -> tuple[bytes, bytes, dns.rdatatype.RdataType]:
     """What stands between id and name, and behind the name."""
-    made = dns.message.make_query(dns.name.root, rdtype, use_edns=edns, payload=_EDNS_PAYLOAD).to_wire()
+    # AD in a query asks for AD in the response (RFC 6840 section 5.7)
+    flags = dns.flags.RD | dns.flags.AD
+    made = dns.message.make_query(dns.name.root, rdtype, use_edns=edns, payload=_EDNS_PAYLOAD, flags=flags).to_wire()
     return made[2:12], made[13:], dns.rdatatype.from_text(rdtype)
 
 
@@ -106,17 +109,18 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
     while asked not in found and asked in aliases:
         asked, of_alias = aliases.pop(asked)
         ttl = min(ttl, of_alias)
-    exists = rcode(response) != dns.rcode.NXDOMAIN
+    exists, authentic = rcode(response) != dns.rcode.NXDOMAIN, bool(response[3] & _AD)
     if asked in found:
         if not exists:
             raise dns.message.AnswerForNXDOMAIN
         texts = [_text(record) for record, _ in found[asked]]
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
-        return Answer(tuple(dict.fromkeys(text for text in texts if text is not None)), ttl=ttl)
+        return Answer(tuple(dict.fromkeys(text for text in texts if text is not None)), ttl=ttl, authentic=authentic)
     # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
     for _, soa, of_record in _records(parser, query, authorities, {dns.rdatatype.SOA}):
-        return Answer(exists=exists, ttl=min(ttl, of_record, soa.minimum))  # type: ignore[attr-defined]
-    return Answer(exists=exists)
+        ttl = min(ttl, of_record, soa.minimum)  # type: ignore[attr-defined]
+        return Answer(exists=exists, ttl=ttl, authentic=authentic)
+    return Answer(exists=exists, authentic=authentic)
 
 
 def _records(

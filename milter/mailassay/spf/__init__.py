@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ..limits import Limits
-from ..resolver import Prefetch, Resolver
+from ..resolver import Prefetch, Resolver, Unanswered, at_once
 from ..result import Resinfo, Result
 from .ahead import Ahead, unasked
 from .query import Query, checkable
@@ -39,12 +40,21 @@ class Spf:
 
 def ahead(
     client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch, limits: Limits = Limits()
-) -> None:
-    """Start what :func:`check_mail_from` will ask, or :func:`check_helo` where ``mail_from`` is empty."""
+) -> Spf | None:
+    """What :func:`check_mail_from` gives, or :func:`check_helo` where ``mail_from`` is empty, if it need not wait.
+
+    Else None, and all that it asks is started.
+    """
+    resolve = at_once(prefetch)
+    with suppress(Unanswered):
+        if mail_from:
+            return check_mail_from(client_ip, mail_from, helo, resolve, limits)
+        return check_helo(client_ip, helo, resolve, limits)
     local_part, _, name = mail_from.rpartition("@") if mail_from else ("", "", helo)
     if domain := checkable(name):
         query = Query(client_ip, local_part or "postmaster", domain, helo, unasked, limits)
         Ahead(query, prefetch, limits).record(domain)
+    return None
 
 
 def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:

@@ -492,12 +492,24 @@ def test_a_query_is_what_dnspython_would_send(name, rdtype, edns):
         labels = [label.encode("utf-8", "surrogatepass") for label in name.split(".")]
         if not all(labels):
             raise dns.name.EmptyLabel
-        same = dns.message.make_query(dns.name.Name([*labels, b""]), rdtype, use_edns=edns, payload=1232)
+        flags = dns.flags.RD | dns.flags.AD
+        same = dns.message.make_query(dns.name.Name([*labels, b""]), rdtype, use_edns=edns, payload=1232, flags=flags)
     except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel):
         assert query is None
     else:
         assert query.octets[2:] == same.to_wire()[2:]
         assert query.name == same.question[0].name.to_digestable()
+
+
+@pytest.mark.parametrize("name", ["a.example", "c.example", "there.example", "lost.example", "nowhere.example"])
+@pytest.mark.parametrize("authentic", [True, False])
+def test_the_server_says_what_dnssec_proves(server, ask, name, authentic):
+    """Also of an answer that is none."""
+    server.authentic = authentic
+    try:
+        assert ask(name, "A").authentic is authentic
+    finally:
+        server.authentic = False
 
 
 def test_the_end_of_a_cname_does_not_exist():

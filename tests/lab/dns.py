@@ -37,14 +37,15 @@ Peer = socket.socket | tuple[Any, ...]  # a TCP stream, or where to send by UDP
 class DnsServer:
     """UDP and TCP on one port of ``address`` (port 0: a free one). ``latency`` in seconds holds every answer back.
 
-    ``asked`` are the (name, type) pairs in the order they came. ``zone``, ``latency``, ``mode`` and ``ttl`` may be
-    changed while it runs; each answer takes them as they are.
+    ``asked`` are the (name, type) pairs in the order they came. ``zone``, ``latency``, ``mode``, ``ttl`` and
+    ``authentic`` (AD, for those who ask for it) may be changed while it runs; each answer takes them as they are.
     """
 
     def __init__(
         self, zone: Zone, address: str = "127.0.0.1", port: int = 0, *, latency: float = 0.0, mode: Mode = "ok"
     ) -> None:
         self.zone, self.latency, self.mode, self.ttl = zone, latency, mode, zone.ttl
+        self.authentic = False
         self.asked: list[tuple[str, str]] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._udp, self._tcp = bound(family, address, port)
@@ -134,6 +135,8 @@ class DnsServer:
         if found.trouble == "TIMEOUT":
             return b""
         response = dns.message.make_response(query, recursion_available=True)
+        if self.authentic:
+            response.flags |= query.flags & dns.flags.AD
         if self.mode == "servfail" or found.trouble:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response.to_wire()

@@ -12,7 +12,7 @@ import mailassay
 ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
-    ["result", "verdict", "domain", "message", "limits"],
+    ["result", "verdict", "domain", "message", "limits", "terminal"],
     ["resolver"],
     ["author", "iprev", "spf", "dkim"],
     ["arc", "dmarc"],
@@ -22,7 +22,7 @@ FLOORS = [
     ["pipeline"],
     ["conversation"],
     ["report"],
-    ["explain", "session", "network", "zone"],
+    ["explain", "lookup", "session", "network", "zone"],
     ["daemon"],
     ["cli"],
     ["__main__"],

@@ -9,6 +9,7 @@ from .conversation import Outcome
 from .evidence import Evidence
 from .report import facts
 from .result import Result
+from .terminal import printable
 
 
 def as_text(outcome: Outcome, client: str) -> str:
@@ -19,8 +20,8 @@ def as_text(outcome: Outcome, client: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """A sender's words, without what could move a terminal's cursor or look like another line; our own folds stay."""
-    return "\n ".join("".join(mark if mark.isprintable() else "?" for mark in line) for line in text.split("\n "))
+    """A sender's words fit for a terminal; our own folds stay."""
+    return "\n ".join(map(printable, text.split("\n ")))
 
 
 def _lines(outcome: Outcome, client: str) -> Iterator[tuple[str, str]]:

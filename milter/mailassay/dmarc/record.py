@@ -72,31 +72,31 @@ class Record:
         return _read(text) if is_record(text) else None
 
 
-def _tags(text: str) -> dict[str, str]:
+def tags(text: str) -> dict[str, str]:
     """The tags, names in lower case; the first of a name counts, and what is no tag is passed over (section 4.8)."""
     return {name.lower(): value.strip(" \t") for name, value in reversed(_TAG.findall(text))}
 
 
 @lru_cache(maxsize=256)
 def _read(text: str) -> Record:
-    tags = _tags(text)
-    rua, ruf = (_uris(tags.get(name, "")) for name in ("rua", "ruf"))
-    asked = {name: _disposition(tags.get(name)) for name in ("p", "sp", "np")}
+    found = tags(text)
+    rua, ruf = (_uris(found.get(name, "")) for name in ("rua", "ruf"))
+    asked = {name: _disposition(found.get(name)) for name in ("p", "sp", "np")}
     # a policy that cannot be read, or a record without one, asks for nothing, and only counts if reports are wanted
-    valid = all(asked[name] for name in asked if name in tags)
+    valid = all(asked[name] for name in asked if name in found)
     if not valid or asked["p"] is None:
         asked = {"p": Disposition.NONE, "sp": None, "np": None}
-    psd = tags.get("psd", "u").lower()
-    fo = tags.get("fo", "").lower()
+    psd = found.get("psd", "u").lower()
+    fo = found.get("fo", "").lower()
     return Record(
         asked["p"],
         asked["sp"],
         asked["np"],
         usable=valid or bool(rua),
         psd=psd if psd in ("y", "n") else "u",
-        testing=tags.get("t", "").lower() == "y",
-        strict_dkim=tags.get("adkim", "").lower() == "s",
-        strict_spf=tags.get("aspf", "").lower() == "s",
+        testing=found.get("t", "").lower() == "y",
+        strict_dkim=found.get("adkim", "").lower() == "s",
+        strict_spf=found.get("aspf", "").lower() == "s",
         rua=rua,
         ruf=ruf,
         fo=fo if ruf and _FAILURE_OPTIONS.fullmatch(fo) else "0",

@@ -1,0 +1,1 @@
+"""What DNS says of a mail domain, and what is wrong with it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
@@ -121,7 +121,7 @@ def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
         if _SEAL in signature.header_names:
             raise BadSignature("an ARC-Message-Signature covers an ARC-Seal")
     except BadSignature as error:
-        return replace(signature, problem=str(error))
+        return signature._replace(problem=str(error))
     return signature
 
 
@@ -134,7 +134,7 @@ def _seal(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
             raise BadSignature("an ARC-Seal has an h=")
         return proven(signature, tags)
     except BadSignature as error:
-        return replace(signature, problem=str(error))
+        return signature._replace(problem=str(error))
 
 
 def signatures(chain: Chain) -> list[Signature]:

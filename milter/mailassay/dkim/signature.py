@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 from dkim.util import DuplicateTag, InvalidTagValueList, parse_tag_value
@@ -33,8 +33,7 @@ class BadSignature(ValueError):
     """The field is no usable signature; the text says why in words of our own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One signature field. Where ``problem`` is set it cannot be verified, and the rest is as far as it could be read.
 
     ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= as written, ``header_names`` are
@@ -92,9 +91,9 @@ def parse(field: Field) -> Signature:
     signature = named(field, tags)
     if b"i" in tags:
         identity, identity_domain = _identity(tags[b"i"])
-        signature = replace(signature, identity=identity, identity_domain=identity_domain)
+        signature = signature._replace(identity=identity, identity_domain=identity_domain)
     elif signature.domain:
-        signature = replace(signature, identity=f"@{signature.domain}", identity_domain=signature.domain)
+        signature = signature._replace(identity=f"@{signature.domain}", identity_domain=signature.domain)
     try:
         demand(tags, b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
         if tags[b"v"] != b"1":
@@ -110,7 +109,7 @@ def parse(field: Field) -> Signature:
         if b"q" in tags and b"dns/txt" not in [way.strip() for way in tags[b"q"].split(b":")]:
             raise BadSignature("q= offers no way to the key that is known")
     except BadSignature as error:
-        return replace(signature, problem=str(error))
+        return signature._replace(problem=str(error))
     return signature
 
 
@@ -143,7 +142,7 @@ def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
     except BadDomain as error:
         raise BadSignature("s= and d= make no name for a key") from error
     signed_at = number(tags[b"t"], "t=") if b"t" in tags else None
-    return replace(signature, signature=base64_value(tags[b"b"], "b="), signed_at=signed_at)
+    return signature._replace(signature=base64_value(tags[b"b"], "b="), signed_at=signed_at)
 
 
 def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
@@ -155,8 +154,7 @@ def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes =
     expires = number(tags[b"x"], "x=") if b"x" in tags else None
     if signature.signed_at is not None and expires is not None and expires <= signature.signed_at:
         raise BadSignature("x= is not after t=")
-    return replace(
-        signature,
+    return signature._replace(
         expires=expires,
         canonicalization=policy,
         body=BodyRequest(policy.body_algorithm.name.decode(), number(tags[b"l"], "l=") if b"l" in tags else None),

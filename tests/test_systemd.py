@@ -1,0 +1,136 @@
+"""The units and what goes with them, as systemd's own tools read them."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "systemd"
+UNITS = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
+MAX_EXPOSURE = 15  # tenths, as systemd-analyze takes it
+_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+
+
+def run(*command):
+    """What a program of systemd said."""
+    if not shutil.which(command[0]):
+        pytest.skip(reason=f"{command[0]} is not installed (Debian package systemd)")
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+
+
+def value(unit, key):
+    """The values of a key, in their order."""
+    return re.findall(rf"^{key}=(.*)$", (FOLDER / unit).read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory):
+    """The units with a program that exists."""
+    folder = tmp_path_factory.mktemp("units")
+    for name in UNITS:
+        (folder / name).write_text((FOLDER / name).read_text().replace("/usr/bin/mailassay ", "/bin/true "))
+    return folder
+
+
+def test_all_units_are_there():
+    names = ["mailassay-held.service", "mailassay-held.timer", "mailassay.service", "mailassay.socket"]
+    assert names == UNITS
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_verify(units, name):
+    # --man=no: the manual is not installed
+    done = run("systemd-analyze", "verify", "--man=no", str(units / name))
+    ours = [line for line in done.stderr.splitlines() if "mailassay" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_verify_sees_a_mistake(units, tmp_path):
+    unit = tmp_path / "mailassay.service"
+    unit.write_text((units / "mailassay.service").read_text().replace("KillMode=mixed", "KillMood=mixed"))
+    assert "KillMood" in run("systemd-analyze", "verify", "--man=no", str(unit)).stderr
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_exposure(units, name):
+    command = ("systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={MAX_EXPOSURE}")
+    done = run(*command, str(units / name))
+    assert "Overall exposure level" in done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+def test_service_tells_systemd():
+    # notify-reload is of systemd 253; Debian 12 has 252
+    assert value("mailassay.service", "Type") == ["notify"]
+    check, hang_up = value("mailassay.service", "ExecReload")
+    assert "config check" in check
+    assert hang_up == "/bin/kill -HUP $MAINPID"
+    assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
+
+
+def test_one_path_for_the_socket():
+    (path,) = value("mailassay.socket", "ListenStream")
+    assert value("mailassay.service", "ReadWritePaths") == ["-" + os.path.dirname(path)]
+    assert os.path.dirname(path) in (FOLDER / "tmpfiles.d" / "mailassay.conf").read_text()
+    settings = yaml.safe_load((ROOT / "conf" / "mailassay.yaml").read_text())
+    assert value("mailassay.socket", "SocketMode") == [settings["socket_mode"]]
+    assert value("mailassay.socket", "SocketGroup") == [settings["socket_group"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to users")
+def test_user_and_folder(tmp_path):
+    for kind in ("sysusers.d", "tmpfiles.d"):
+        shutil.copytree(FOLDER / kind, tmp_path / "usr" / "lib" / kind)
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", f"--root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    user = (tmp_path / "etc/passwd").read_text().strip().split(":")
+    assert (user[0], user[-1]) == ("mailassay", "/usr/sbin/nologin")
+    groups = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
+    assert groups["postfix"].endswith(":mailassay")
+    done = run("systemd-tmpfiles", f"--root={tmp_path}", "--create")
+    assert done.returncode == 0, done.stderr
+    found = (tmp_path / "var/spool/postfix/mailassay").stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (
+        int(user[2]),
+        int(groups["postfix"].split(":")[1]),
+        0o750,
+    )
+
+
+def test_needs_no_writable_executable_memory():
+    """MemoryDenyWriteExecute=: pymilter, ctypes, cffi and OpenSSL as the daemon uses them, under prctl(2)."""
+
+    def deny():
+        if ctypes.CDLL(None).prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+            os._exit(os.EX_UNAVAILABLE)
+
+    program = """
+import mmap
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from mailassay.daemon import worker
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    pass
+else:
+    raise SystemExit("memory may be writable and executable")
+worker.register()
+key = rsa.generate_private_key(65537, 1024)
+signature = key.sign(b"x", padding.PKCS1v15(), hashes.SHA256())
+key.public_key().verify(signature, b"x", padding.PKCS1v15(), hashes.SHA256())
+key = ed25519.Ed25519PrivateKey.generate()
+key.public_key().verify(key.sign(b"x"), b"x")
+"""
+    done = subprocess.run([sys.executable, "-c", program], preexec_fn=deny, capture_output=True, text=True)
+    if done.returncode == os.EX_UNAVAILABLE:
+        pytest.skip(reason="this kernel cannot deny it by prctl (Linux 6.3)")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,181 @@
+"""The keys of a domain: RFC 6376 section 3.6, RFC 8301, RFC 8463. DNS does not list selectors, so some are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..dkim.key import BadKey, parse
+from ..dkim.signature import BadSignature, tag_list
+from ..domain import Domain, a_labels
+from ..limits import Limits
+from ..resolver import DnsTempError, Resolver
+from .problem import Problem, Severity, error, note, warning
+
+WELL_KNOWN = (
+    "default", "dkim", "mail", "email", "smtp", "key1", "key2", "dkim1", "s1", "s2", "sig1", "k1", "k2", "k3",
+    "selector1", "selector2", "google", "20230601", "fm1", "fm2", "fm3", "protonmail", "protonmail2", "protonmail3",
+    "zoho", "zmail", "mxvault", "mandrill", "mailjet", "pm", "cm", "ed25519",
+)  # fmt: skip
+"""What is tried where no selector is given: programs' defaults, and what large providers have their customers publish."""
+
+EVERY = "*"
+_GOOD_BITS = 2048  # RFC 8301 section 3.2: signers SHOULD use at least
+_SURE_BITS = 4096  # and verifiers need not know more
+_TAGS = ("k", "h", "s", "t", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What stands at one selector (``*``: at each that was tried); ``name`` is where.
+
+    ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty where the key cannot be used, for which
+    ``error`` says why. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and n= as they stand there.
+    """
+
+    selector: str
+    name: str
+    records: tuple[str, ...] = ()
+    kind: str = ""
+    bits: int = 0
+    testing: bool = False
+    strict: bool = False
+    revoked: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    authentic: bool = False
+    error: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dkim:
+    """The keys of the selectors ``tried`` that are there, or, where selectors were ``given``, of each.
+
+    ``some``: there may be keys at other selectors, since something is below ``_domainkey``; None where that is unknown.
+    """
+
+    tried: tuple[str, ...]
+    given: bool
+    keys: tuple[Key, ...] = ()
+    some: bool | None = None
+
+
+def key_name(selector: str, domain: Domain) -> Domain:
+    """Where the key of a selector is. Raises BadDomain."""
+    return Domain(f"{a_labels(selector)}._domainkey.{domain}")
+
+
+def look(domain: Domain, selectors: Sequence[str], resolve: Resolver, limits: Limits) -> Dkim:
+    """The keys of these selectors, or where there are none of the well-known ones."""
+    tried = tuple(selectors) or WELL_KNOWN
+    keys = [_key(selector, domain, resolve, limits) for selector in tried]
+    some = None
+    try:
+        some = resolve(f"_domainkey.{domain}", "TXT").exists
+    except DnsTempError:
+        # it is known from another name below, if at all
+        some = True if any(key.records for key in keys) else None
+    if not selectors:
+        if keys[0].records and len({key.records for key in keys}) == 1:
+            # a wildcard
+            keys = [replace(keys[0], selector=EVERY, name=f"*._domainkey.{domain}")]
+        # with a wildcard above, whatever is there
+        keys = [key for key in keys if key.trouble or any(name == "p" for name, _ in _tags(key.records))]
+    return Dkim(tried, bool(selectors), tuple(keys), some)
+
+
+def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Key:
+    key = Key(selector, key_name(selector, domain))
+    try:
+        answer = resolve(key.name, "TXT")
+    except DnsTempError as trouble:
+        return replace(key, trouble=str(trouble))
+    records = answer.records[: limits.key_records]
+    if not records:
+        return replace(key, authentic=answer.authentic, error="no key record")
+    tags = _tags(records)
+    key = replace(
+        key,
+        records=records,
+        authentic=answer.authentic,
+        revoked=("p", "") in tags,
+        tags=tuple((name, value) for name, value in tags if name in _TAGS),
+    )
+    if len(records[0]) > limits.record_octets:
+        return replace(key, records=(), error=f"the key record has more than {limits.record_octets} octets")
+    try:
+        found = parse(records[0])
+    except BadKey as bad:
+        return replace(key, error=str(bad))
+    return replace(key, kind=found.kind, bits=found.bits, testing=found.testing, strict=found.strict)
+
+
+def _tags(records: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The tags of the first record, without white space around their values."""
+    try:
+        found = tag_list(records[0].encode("latin-1", "replace")) if records else {}
+    except BadSignature:
+        return ()
+    return tuple((name.decode("latin-1"), value.decode("latin-1").strip()) for name, value in found.items())
+
+
+def problems(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
+    """What is wrong with them."""
+    if not found.keys and not found.given and not sends_nothing:
+        if found.some is False:
+            yield warning(
+                "dkim-none",
+                "There is no DKIM key at any selector.",
+                "Sign with DKIM: DMARC needs it where mail is forwarded.",
+                "6376",
+            )
+        else:
+            yield note(
+                "dkim-unknown",
+                f"No DKIM key at any of {len(found.tried)} well-known selectors; there may be others.",
+                "Give the s= of a DKIM-Signature of the domain with --selector.",
+            )
+    for key in found.keys:
+        yield from _of_key(key, given=found.given)
+
+
+def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
+    # of a selector that was only guessed nobody says that it is in use
+    severity = Severity.ERROR if given else Severity.WARNING
+    whose = f"DKIM key {key.selector}"
+    if key.trouble:
+        yield warning("dkim-unanswered", f"{whose} could not be looked up: {key.trouble}.")
+    elif key.revoked:
+        severity = Severity.ERROR if given else Severity.NOTE
+        what = f"{whose} is revoked: no signature made with it counts."
+        yield Problem(severity, "dkim-revoked", what, "", "6376 3.6.1")
+    elif not key.records and key.error == "no key record":
+        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", "", "6376 3.6.2")
+    elif key.error:
+        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", "", _section(key.error))
+    if len(key.records) > 1:
+        yield warning("dkim-several", f"{whose}: several records, of which receivers may try any.", "", "6376 3.6.2.2")
+    if key.testing:
+        yield warning(
+            "dkim-testing",
+            f"{whose} says t=y (testing): mail signed with it is treated as unsigned.",
+            "Remove t=y when signing works.",
+            "6376 3.6.1",
+        )
+    if key.kind == "rsa" and key.bits < _GOOD_BITS:
+        do = f"Make a key of {_GOOD_BITS} bits, with a new selector."
+        yield warning("dkim-short", f"{whose} has only {key.bits} bits.", do, "8301 3.2")
+    if key.kind == "rsa" and key.bits > _SURE_BITS:
+        what = f"{whose} has {key.bits} bits, more than every receiver verifies."
+        yield warning("dkim-long", what, f"Use {_GOOD_BITS} bits.", "8301 3.2")
+    if key.kind == "ed25519":
+        yield note(
+            "dkim-ed25519",
+            f"{whose} is Ed25519, which some receivers do not know.",
+            "Sign with an RSA key as well.",
+            "8463",
+        )
+
+
+def _section(reason: str) -> str:
+    return "8301 3.2" if "bits" in reason else "6376 3.6.1"

@@ -1,0 +1,188 @@
+"""Where a domain receives mail: RFC 5321 section 5.1, RFC 7505; and the names of these addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from .. import iprev
+from ..domain import BadDomain, Domain
+from ..limits import Limits
+from ..resolver import DnsTempError, Resolver
+from ..result import Result
+from .problem import Problem, error, note, warning
+
+MAX_HOSTS = 20
+MAX_ADDRESSES = 8  # of one host
+NULL_MX = "."
+_LISTED = 5  # of a kind, in one sentence
+_UNREACHABLE = [
+    ip_network(each)
+    for each in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "224.0.0.0/3", "::/127", "fc00::/7", "fe80::/10", "ff00::/8",
+    )
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address and whether its name leads back to it, as iprev would find (RFC 8601 section 3)."""
+
+    address: str
+    result: Result
+    name: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One that receives; ``preference`` is None where no MX record names it. ``alias`` is what its CNAME points to.
+
+    ``trouble`` is why its addresses are not known, or not all of them.
+    """
+
+    name: str
+    preference: int | None = None
+    addresses: tuple[Address, ...] = ()
+    alias: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mx:
+    """``kind``: ``mx``, ``null`` (it accepts no mail), ``implicit`` (its own address, without MX), ``none``, or
+    ``unknown``, for which ``trouble`` says why. Of more than ``MAX_HOSTS`` hosts (``count``) the rest is not looked at.
+    """
+
+    kind: str
+    hosts: tuple[Host, ...] = ()
+    count: int = 0
+    authentic: bool = False
+    trouble: str = ""
+
+
+def look(domain: Domain, resolve: Resolver, limits: Limits) -> Mx:
+    """The hosts of a domain in order of preference, and all their addresses."""
+    # where there is no MX they are wanted, and then they should be there
+    itself = _host(domain, None, resolve, limits)
+    try:
+        answer = resolve(domain, "MX")
+    except DnsTempError as trouble:
+        return Mx("unknown", trouble=str(trouble))
+    records = sorted(
+        (int(preference), name) for preference, _, name in (each.partition(" ") for each in answer.records)
+    )
+    if not records:
+        kind = "implicit" if itself.addresses else "unknown" if itself.trouble else "none"
+        hosts = (itself,) if itself.addresses else ()
+        return Mx(kind, hosts, len(hosts), answer.authentic, itself.trouble)
+    if [name for _, name in records] == [NULL_MX]:
+        return Mx("null", authentic=answer.authentic)
+    hosts = tuple(_host(name, preference, resolve, limits) for preference, name in records[:MAX_HOSTS])
+    return Mx("mx", hosts, len(records), answer.authentic)
+
+
+def _host(name: str, preference: int | None, resolve: Resolver, limits: Limits) -> Host:
+    if name == NULL_MX:
+        return Host(name, preference)
+    addresses, alias, trouble = [], "", ""
+    for rdtype in ("A", "AAAA"):
+        try:
+            found = resolve(name, rdtype).records[:MAX_ADDRESSES]
+        except DnsTempError as error:
+            trouble = trouble or str(error)
+            continue
+        addresses += [_address(text, resolve, limits) for text in found]
+    if preference is not None:
+        with suppress(DnsTempError):
+            alias = next(iter(resolve(name, "CNAME").records), "")
+    return Host(name, preference, tuple(addresses), alias, trouble)
+
+
+def _address(text: str, resolve: Resolver, limits: Limits) -> Address:
+    found = iprev.check(ip_address(text), resolve, limits)
+    return Address(text, found.result, found.name, found.reason)
+
+
+def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
+    """What is wrong with it. ``sends_nothing``: SPF says that no mail comes from the domain."""
+    names = [host.name for host in found.hosts]
+    if found.kind == "unknown":
+        yield warning("mx-unknown", f"Where the domain receives mail could not be looked up: {found.trouble}.")
+    elif found.kind == "none" and sends_nothing:
+        yield note("mx-none", "The domain receives no mail, and does not say so.", 'Publish the MX "0 .".', "7505")
+    elif found.kind == "none":
+        yield error(
+            "mx-none",
+            "The domain has no MX and no address: no reply and no bounce reaches it, and many refuse its mail.",
+            'Publish an MX record; for a domain without mail, "0 .".',
+            "5321 5.1",
+        )
+    elif found.kind == "implicit":
+        yield note("mx-implicit", "There is no MX record: mail goes to the address of the domain.", "", "5321 5.1")
+    elif found.kind == "null" and not sends_nothing:
+        yield warning(
+            "mx-null-sender",
+            "The domain accepts no mail (null MX), but its SPF does not say that it sends none.",
+            'Publish "v=spf1 -all" if it sends none; many refuse mail that nobody can answer.',
+            "7505 4.2",
+        )
+    if NULL_MX in names:
+        yield error(
+            "mx-null-and-others",
+            "There is a null MX beside other MX records, where it means nothing.",
+            'Remove "0 .", or all others.',
+            "7505 3",
+        )
+    if found.count > MAX_HOSTS:
+        yield note("mx-many", f"Of {found.count} MX records only the first {MAX_HOSTS} were looked at.")
+    for host in found.hosts:
+        yield from _of_host(host)
+    yield from _of_names(found)
+
+
+def _of_host(host: Host) -> Iterator[Problem]:
+    if host.trouble:
+        yield warning("mx-host-unknown", f"Addresses of {host.name} could not be looked up: {host.trouble}.")
+    elif not host.addresses and host.name != NULL_MX:
+        if _is_address(host.name):
+            do = "An MX record names a host, which has the address."
+            yield error("mx-address", f"The MX record names an address, {host.name}, and no host.", do, "5321 5.1")
+        else:
+            yield error("mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", "", "5321 5.1")
+    if host.alias:
+        do = "Name the host itself."
+        yield warning("mx-alias", f"The MX host {host.name} is an alias (CNAME) of {host.alias}.", do, "2181 10.3")
+    if unreachable := [each.address for each in host.addresses if _is_unreachable(each.address)]:
+        what = f"{host.name} has an address that nobody can reach: {', '.join(unreachable[:_LISTED])}."
+        yield error("mx-unreachable", what, "", "5321 5.1")
+
+
+def _of_names(found: Mx) -> Iterator[Problem]:
+    addresses = {each.address: each for host in found.hosts for each in host.addresses}
+    nameless = [each.address for each in addresses.values() if each.result is Result.PERMERROR]
+    astray = [f"{each.address} ({each.name})" for each in addresses.values() if each.result is Result.FAIL]
+    do = "It matters if these hosts send mail too: many refuse clients whose name does not lead back."
+    if nameless:
+        yield note("ptr-none", f"Without a name (PTR): {_listed(nameless)}.", do, "8601 3")
+    if astray:
+        yield note("ptr-astray", f"With a name that does not lead back: {_listed(astray)}.", do, "8601 3")
+
+
+def _listed(texts: list[str]) -> str:
+    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
+    return ", ".join(texts[:_LISTED]) + more
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return Domain(name).labels[-1].isdigit() or ":" in name
+    except BadDomain:
+        return ":" in name
+
+
+def _is_unreachable(address: str) -> bool:
+    return any(ip_address(address) in network for network in _UNREACHABLE)

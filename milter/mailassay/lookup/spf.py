@@ -1,0 +1,421 @@
+"""SPF as a tree: what each term of a record asks DNS, and what it costs. RFC 7208."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from ..domain import Domain
+from ..limits import Limits
+from ..resolver import DnsTempError, Resolver
+from ..result import Result
+from ..spf import checkable, macro
+from ..spf.record import BadRecord, Directive, is_record, parse
+from ..spf.record import Record as Parsed
+from .problem import Problem, error, note, warning
+
+MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
+MAX_TERMS = 200  # of one record that are looked at
+_LONG = 450  # octets; a whole response should fit into 512 (section 3.4)
+_WIDE = (8, 16)  # bits of an IPv4 and an IPv6 network, below which it is most of somebody else's
+_NEARLY = re.compile(r"\W*v\s*=\s*spf", re.IGNORECASE | re.ASCII)
+_MECHANISMS = ("all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists", "redirect", "exp")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a record, ``text`` as it stands there.
+
+    ``mechanism`` is lower case, or the name of a modifier; ``result`` what it gives where it matches. ``target`` is the
+    name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
+    ``asks`` are the terms that ask DNS, it and all below it; ``void_ipv4`` and ``void_ipv6`` those of them without an
+    answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``.
+    ``error`` makes the whole result permerror; ``trouble`` is why something is not known.
+    """
+
+    text: str
+    mechanism: str = ""
+    result: str = ""
+    target: str = ""
+    found: tuple[str, ...] = ()
+    asks: int = 0
+    void_ipv4: int = 0
+    void_ipv6: int = 0
+    reached: bool = True
+    error: str = ""
+    trouble: str = ""
+    record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of a domain, or those that it has too many of (``texts``), its terms and the sums over them."""
+
+    domain: str
+    texts: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
+    asks: int = 0
+    void_ipv4: int = 0
+    void_ipv6: int = 0
+    error: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    """``otherwise`` is the result for a client that nothing in the record speaks of, empty where it is not known.
+
+    ``malformed`` are TXT records that look like SPF and are not. ``authentic``: DNSSEC proves the domain's record.
+    """
+
+    record: Record
+    otherwise: str = ""
+    malformed: tuple[str, ...] = ()
+    authentic: bool = False
+
+    @property
+    def sends_nothing(self) -> bool:
+        """Does the domain say that it sends no mail at all?"""
+        first = next(iter(self.record.terms), None)
+        return bool(first and first.mechanism == "all" and first.result == Result.FAIL)
+
+
+def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
+    """The record of a domain, and all that it asks for."""
+    malformed: tuple[str, ...] = ()
+    authentic = False
+    with suppress(DnsTempError):
+        answer = resolve(domain, "TXT")
+        malformed = tuple(text for text in answer.records if _NEARLY.match(text) and not is_record(text))
+        authentic = answer.authentic
+    record = _Tree(domain, resolve, limits).record(domain)
+    return Spf(record, _otherwise(record), malformed, authentic)
+
+
+class _Tree:
+    """Records and terms below one domain; not more than ``MAX_FOLLOWED`` terms of it are asked."""
+
+    def __init__(self, sender: Domain, resolve: Resolver, limits: Limits) -> None:
+        self._sender, self._resolve, self._limits = sender, resolve, limits
+        self._left = MAX_FOLLOWED
+
+    def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
+        """``above`` are the domains on the way to it."""
+        if checkable(domain) is None:
+            return Record(domain, error="no domain name that can have a record")
+        try:
+            texts = tuple(filter(is_record, self._resolve(domain, "TXT").records))
+        except DnsTempError as error:
+            return Record(domain, trouble=str(error))
+        if not texts:
+            return Record(domain, error="no SPF record")
+        if len(texts) > 1:
+            return Record(domain, texts, error="more than one SPF record")
+        if len(texts[0]) > self._limits.record_octets:
+            # nobody wants to see it
+            return Record(domain, error=f"a record of more than {self._limits.record_octets} octets")
+        try:
+            parsed = parse(texts[0])
+        except BadRecord as bad:
+            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad))
+        terms = tuple(self._terms(domain, parsed, (*above, domain)))
+        asks, void_ipv4, void_ipv6 = (
+            sum(getattr(term, name) for term in terms) for name in ("asks", "void_ipv4", "void_ipv6")
+        )
+        return Record(domain, texts, terms, asks, void_ipv4, void_ipv6)
+
+    def _terms(self, domain: str, parsed: Parsed, above: tuple[str, ...]) -> Iterator[Term]:
+        directives = {directive.text: directive for directive in parsed.directives()}
+        has_all = any(directive.mechanism == "all" for directive in directives.values())
+        ended = False
+        for text in parsed.terms[:MAX_TERMS]:
+            if directive := directives.get(text):
+                term = Term(text, directive.mechanism, str(directive.result), reached=not ended)
+                ended = ended or directive.mechanism == "all"
+                spec = directive.argument
+            else:
+                name, _, spec = text.partition("=")
+                term = Term(text, name.lower(), reached=name.lower() != "redirect" or not has_all)
+            asking = term.mechanism in ("include", "a", "mx", "ptr", "exists", "redirect") and term.reached
+            yield self._follow(term, spec, domain, above) if asking else term
+
+    def _follow(self, term: Term, spec: str, domain: str, above: tuple[str, ...]) -> Term:
+        term = replace(term, asks=1, target=self._target(spec, domain) or "")
+        self._left -= 1
+        if self._left < 0:
+            return replace(term, trouble=f"not asked: there are more than {MAX_FOLLOWED} such terms")
+        if term.mechanism == "ptr" or not term.target:
+            return term
+        if term.mechanism in ("include", "redirect"):
+            if (checkable(term.target) or term.target) in above:
+                return replace(term, error="leads back to where it stands, without end")
+            record = self.record(checkable(term.target) or term.target, above)
+            return replace(
+                term,
+                asks=1 + record.asks,
+                void_ipv4=record.void_ipv4,
+                void_ipv6=record.void_ipv6,
+                record=record,
+                error=record.error,
+                trouble=record.trouble,
+            )
+        try:
+            return self._ask(term)
+        except DnsTempError as error:
+            return replace(term, trouble=str(error))
+
+    def _ask(self, term: Term) -> Term:
+        """a, mx and exists. Raises DnsTempError."""
+        hosts = [term.target]
+        if term.mechanism == "mx":
+            records = self._resolve(term.target, "MX").records
+            hosts = [record.partition(" ")[2] for record in records]
+            if len(hosts) > self._limits.spf_mx_hosts:
+                return replace(term, error=f"more than {self._limits.spf_mx_hosts} MX hosts")
+        kinds = ("A",) if term.mechanism == "exists" else ("A", "AAAA")
+        addresses = [[self._resolve(host, kind).records for host in hosts] for kind in kinds]
+        # a term is void once, however many of its questions are
+        void = [int(not each or not all(each)) for each in addresses]
+        found = tuple(hosts) if term.mechanism == "mx" else tuple(one for each in addresses for one in (*each[0],))
+        return replace(term, found=found, void_ipv4=void[0], void_ipv6=void[-1])
+
+    def _target(self, spec: str, domain: str) -> str | None:
+        """The name a domain-spec stands for; None where that depends on the message."""
+        values = {"d": domain, "o": str(self._sender)}
+        if not spec:
+            return domain
+        if not macro.letters(spec) <= values.keys():
+            return None
+        return macro.expand(spec, values.__getitem__)
+
+
+def _unread(text: str) -> Iterator[Term]:
+    """The terms of a record that cannot be read, each with whether it is to blame."""
+    for term in text.split(" ")[1 : MAX_TERMS + 1]:
+        if term:
+            try:
+                parse(f"v=spf1 {term}")
+                yield Term(term)
+            except BadRecord:
+                yield Term(term, error=_meant(term))
+
+
+def _meant(term: str) -> str:
+    """What is wrong with a term, as far as that can be guessed."""
+    found = re.match(r"[+?~-]?([^:=/]*)([:=]?)(.*)", term, re.DOTALL)
+    name, mark, rest = found.groups() if found else ("", "", "")
+    name = name.lower()
+    if name in _MECHANISMS:
+        is_modifier = name in ("redirect", "exp")
+        if mark and rest and (mark == "=") is not is_modifier:
+            return f"{name} is written with {'=' if is_modifier else ':'}"
+        if not rest and name != "all":
+            return f"{name} of nothing"
+        return f"not what may follow {name}"
+    nearest = get_close_matches(name, _MECHANISMS, 1)
+    if not term.isascii():
+        return "has a mark in it that is not ASCII"
+    return f"no mechanism; {nearest[0]} may be meant" if nearest else "no mechanism and no modifier"
+
+
+def _otherwise(record: Record) -> str:
+    if record.error or record.trouble:
+        return ""
+    for term in record.terms:
+        if term.mechanism == "all":
+            return term.result
+    for term in record.terms:
+        if term.mechanism == "redirect":
+            return _otherwise(term.record) if term.record else ""
+    return str(Result.NEUTRAL)
+
+
+def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
+    """All terms of a tree, each with the terms that lead to it."""
+    for term in record.terms:
+        yield way, term
+        if term.record:
+            yield from terms(term.record, (*way, term.text))
+
+
+def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
+    """What is wrong with it."""
+    record = found.record
+    for text in found.malformed:
+        yield error(
+            "spf-malformed",
+            f'"{text[:60]}" looks like an SPF record, and is none.',
+            'An SPF record begins with "v=spf1" and a space, and nothing before it.',
+            "7208 4.5",
+        )
+    if record.trouble:
+        yield warning("spf-unknown", f"SPF could not be looked up: {record.trouble}.")
+    elif not record.texts and record.error == "no SPF record":
+        yield warning(
+            "spf-none",
+            "There is no SPF record: nothing says which servers may send for the domain.",
+            'Publish one, such as "v=spf1 mx -all"; for a domain that sends no mail, "v=spf1 -all".',
+        )
+    elif len(record.texts) > 1:
+        yield error(
+            "spf-several",
+            f"There are {len(record.texts)} SPF records: the result is permerror for everybody.",
+            "Make one record of them.",
+            "7208 4.5",
+        )
+    elif record.error and not record.terms:
+        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "7208 3.4")
+    else:
+        yield from _faults(record, domain)
+        yield from _costs(record, limits)
+        yield from _openness(found)
+        yield from _oddities(record)
+
+
+def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
+    """What makes the result permerror or unknown, wherever it stands."""
+    if record.error:
+        yield from _syntax(record, f"The SPF record of {domain}")
+    for way, term in terms(record):
+        place = f"SPF: {' > '.join([*way, term.text])}"
+        if term.record and term.record.error and term.record.terms:
+            yield from _syntax(term.record, f"{place}: the record there")
+        elif term.error and (term.mechanism or term.record):
+            do = "Remove the term, or let the owner of that domain mend it." if term.record else ""
+            yield error("spf-permerror", f"{place}: {term.error}. The result is permerror.", do, _section(term))
+        elif term.trouble:
+            yield warning("spf-unknown", f"{place}: {term.trouble}.")
+
+
+def _section(term: Term) -> str:
+    if term.record:
+        return "7208 5.2" if term.mechanism == "include" else "7208 6.1"
+    return "7208 4.6.4"
+
+
+def _syntax(record: Record, whose: str) -> Iterator[Problem]:
+    wrong = [term for term in record.terms if term.error]
+    for term in wrong:
+        what = f'{whose} has "{term.text[:80]}": {term.error}. The result is permerror for everybody.'
+        yield error("spf-syntax", what, "", "7208 4.6")
+    if not wrong:
+        yield error("spf-syntax", f"{whose}: {record.error}. The result is permerror for everybody.", "", "7208 4.6")
+
+
+def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
+    most = limits.spf_terms
+    if record.asks > most:
+        dearest = sorted((term for term in record.terms if term.asks), key=lambda term: -term.asks)[:3]
+        costs = ", ".join(f"{term.text} costs {term.asks}" for term in dearest)
+        yield error(
+            "spf-terms",
+            f"SPF has {record.asks} terms that ask DNS, and receivers stop at {most}: permerror for whom no earlier"
+            f" term names. {costs}.",
+            "Drop what no longer sends for the domain, or move it to a subdomain with an SPF record of its own.",
+            "7208 4.6.4",
+        )
+    elif record.asks >= most - 1:
+        yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
+    void = sorted({term.target for _, term in terms(record) if term.void_ipv4 and term.void_ipv6 and not term.record})
+    if record.void_ipv4 > limits.spf_void_lookups:
+        yield error(
+            "spf-void",
+            f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
+            f" {limits.spf_void_lookups}: permerror. {_listed(void)}",
+            "Remove them.",
+            "7208 4.6.4",
+        )
+    elif record.void_ipv6 > limits.spf_void_lookups:
+        yield warning(
+            "spf-void-ipv6",
+            f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
+            f" more than {limits.spf_void_lookups}: permerror.",
+            "Use ip4 for hosts that have no IPv6 address.",
+            "7208 4.6.4",
+        )
+    elif void:
+        yield warning("spf-void-term", f"SPF names what is not in DNS. {_listed(void)}", "Remove it.", "7208 4.6.4")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"Nothing at: {', '.join(names[:5])}{more}." if names else ""
+
+
+def _openness(found: Spf) -> Iterator[Problem]:
+    """Whom the record lets in that it should not."""
+    if way := _lets_everybody(found.record):
+        yield error(
+            "spf-open",
+            f"SPF lets the whole world send for the domain: {' > '.join(way)}.",
+            "End with -all or ~all, and name the servers that send.",
+        )
+    elif found.otherwise == Result.NEUTRAL:
+        ended = any(term.mechanism == "all" for _, term in terms(found.record))
+        yield warning(
+            "spf-neutral",
+            f"SPF {'ends with ?all' if ended else 'has no all'}: of any other server it says nothing.",
+            "End with ~all, or with -all.",
+            "7208 5.1",
+        )
+    for way, term in terms(found.record):
+        if (directive := _directive(term)) and term.result == Result.PASS and term.reached and not way:
+            place = 0 if term.mechanism == "ip4" else 1
+            bits = directive.prefixes[place]
+            if term.mechanism in ("ip4", "ip6") and 0 < bits < _WIDE[place]:
+                yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", "Name the servers.")
+
+
+def _lets_everybody(record: Record) -> tuple[str, ...]:
+    """The way to the term by which any client passes."""
+    for term in record.terms:
+        if not term.reached or term.result not in (Result.PASS, ""):
+            continue
+        if term.mechanism == "all":
+            return (term.text,)
+        directive = _directive(term)
+        if directive and directive.prefixes[0 if term.mechanism == "ip4" else 1] == 0:
+            return (term.text,)
+        if term.record and (way := _lets_everybody(term.record)):
+            return (term.text, *way)
+    return ()
+
+
+def _directive(term: Term) -> Directive | None:
+    """The network of an ip4 or ip6."""
+    if term.mechanism not in ("ip4", "ip6"):
+        return None
+    return next(parse(f"v=spf1 {term.text}").directives())
+
+
+def _oddities(record: Record) -> Iterator[Problem]:
+    every = [term for _, term in terms(record)]
+    for term in record.terms:
+        if not term.reached:
+            yield warning(
+                "spf-unreached", f"SPF: {term.text} is never looked at, since all decides before.", "", "7208 5.1"
+            )
+        if term.mechanism and not term.result and term.mechanism not in ("redirect", "exp"):
+            yield note("spf-modifier", f"SPF: {term.text} is a modifier that nobody knows.", "", "7208 6")
+    if pointers := [term.text for term in every if term.mechanism == "ptr"]:
+        yield warning(
+            "spf-ptr",
+            f"SPF uses {pointers[0]}, which is slow, unreliable, and should not be used.",
+            "Name the servers by ip4, ip6, a or mx.",
+            "7208 5.5",
+        )
+    twice = dict.fromkeys(
+        term.text for term in record.terms if [each.text for each in record.terms].count(term.text) > 1
+    )
+    for text in twice:
+        yield note("spf-twice", f"SPF has {text} more than once.")
+    if record.texts and len(record.texts[0]) > _LONG:
+        yield note(
+            "spf-long",
+            f"The SPF record has {len(record.texts[0])} octets: its response may not fit into one small packet.",
+            "",
+            "7208 3.4",
+        )

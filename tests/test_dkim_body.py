@@ -2,7 +2,8 @@
 
 import hashlib
 import tracemalloc
-from itertools import pairwise
+from itertools import pairwise, product
+from operator import mul
 
 import pytest
 from dkim.canonicalization import Relaxed, Simple
@@ -13,8 +14,15 @@ from mailassay.dkim import Body, BodyRequest
 from tests.lab.sign import canonical_body
 
 # what canonicalization looks at, so that chance finds its corners
-PIECES = [b"a", b"bc", b" ", b"\t", b"  \t", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\0", "ä".encode()]
-bodies = st.lists(st.sampled_from(PIECES), max_size=30).map(lambda pieces: b"".join(pieces))
+PIECES = [b"a", b"bc", b" ", b"\t", b"  \t", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\0", b"!", "ä".encode()]
+BLANKS = [b" ", b"\t", b"  ", b" \t", b"\t\t  ", b" \r\n", b"\t \r\n", b" \r", b" \n", b"a ", b"!\t", b" \r\r\n"]
+RUNS = [b" ", b"\t", b" \t", b"\r\n", b" \r\n"]
+runs = st.builds(mul, st.sampled_from(RUNS), st.integers(2, 40))
+bodies = st.one_of(
+    st.lists(st.sampled_from(PIECES), max_size=30),
+    st.lists(st.one_of(st.sampled_from(BLANKS), runs, st.binary(max_size=3)), max_size=20),
+).map(b"".join)
+places_of_cuts = st.lists(st.integers(0, 1000), max_size=6)
 CANONICAL = {"simple": Simple.canonicalize_body, "relaxed": Relaxed.canonicalize_body}
 
 
@@ -30,7 +38,7 @@ def cut(body, places):
     return [body[start:end] for start, end in pairwise(edges)]
 
 
-@given(body=bodies, places=st.lists(st.integers(0, 100), max_size=6), kind=st.sampled_from(sorted(CANONICAL)))
+@given(body=bodies, places=places_of_cuts, kind=st.sampled_from(sorted(CANONICAL)))
 def test_same_as_dkimpy_at_every_cut(body, places, kind):
     # SMTP ends every line; dkimpy keeps white space before an end that is missing
     body = body + b"\r\n" if body else body
@@ -40,7 +48,55 @@ def test_same_as_dkimpy_at_every_cut(body, places, kind):
     assert canonical == canonical_body(body, relaxed=kind == "relaxed")
 
 
-@given(body=bodies, places=st.lists(st.integers(0, 100), max_size=6), length=st.integers(0, 40))
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"a  b \t\t c\t\r\n \t\r\n\r\nd\te" + b" " * 9 + b"\r\n",
+        b"\t  <p>!\t! \t !\r\n" * 3 + b" \r\n" * 3 + b"\r\n",
+        b"a \r b\t\n c \r\r\n \n\r \r \n \r\n\n\n  \r\r\n",
+        b"\t" * 20 + b" \r\n" + b" " * 20 + b"x" + b" \t" * 20 + b"\r\n",
+    ],
+)
+def test_blanks_cut_at_every_place(body):
+    """In two at every place, in three at every two places next to each other, and in pieces of every length."""
+    canonical = Relaxed.canonicalize_body(body)
+    request, size = BodyRequest("relaxed", None), len(body)
+    cuts = [
+        *([body[:at], body[at:]] for at in range(size + 1)),
+        *([body[:at], body[at : at + 1], body[at + 1 :]] for at in range(size)),
+        *([body[at : at + step] for at in range(0, size, step)] for step in range(1, size)),
+    ]
+    for chunks in cuts:
+        assert digests([request], chunks)[request].digest == hashlib.sha256(canonical).digest(), chunks
+
+
+def test_every_short_line():
+    """Whatever stands next to whatever: blanks, halves of a line end, another octet, and "!"."""
+    request = BodyRequest("relaxed", None)
+    for octets in product(b" \t\r\n!a", repeat=5):
+        body = bytes(octets) + b"\r\n"
+        assert digests([request], [body])[request].digest == hashlib.sha256(canonical_body(body, relaxed=True)).digest()
+
+
+def test_every_octet_among_blanks():
+    request = BodyRequest("relaxed", None)
+    octets = (bytes([number]) for number in range(256))
+    body = b"".join(b"%b %b  %b\t \r\n" % (octet, octet * 2, octet) for octet in octets)
+    canonical = Relaxed.canonicalize_body(body)
+    assert digests([request], [body])[request].digest == hashlib.sha256(canonical).digest()
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_over_chunk_borders_as_postfix_cuts_them(run):
+    request = BodyRequest("relaxed", None)
+    for end in (b"\r\n", b"x\r\n"):
+        body = b"a\r\nb" + run * 70_000 + end
+        chunks = [body[at : at + 65_535] for at in range(0, len(body), 65_535)]
+        canonical = canonical_body(body, relaxed=True)
+        assert digests([request], chunks)[request] == (hashlib.sha256(canonical).digest(), len(canonical), False)
+
+
+@given(body=bodies, places=places_of_cuts, length=st.integers(0, 40))
 def test_length_takes_the_first_canonical_octets(body, places, length):
     body += b"\r\n"
     request = BodyRequest("relaxed", length)

@@ -95,6 +95,11 @@ def test_signature_fields(benchmark, case):
 
 BODIES = {
     "text": b"The quick brown fox jumps over the lazy dog.\r\n" * 1400,
+    "base64": (b"VGhlIHF1aWNrIGJyb3du" * 4 + b"\r\n") * 790,
+    "HTML, indented": b"\t\t<p>The quick brown  fox\r\n\t\t    jumps over the lazy dog. </p>\r\n" * 1000,
+    "columns": (b"".join(word.ljust(14) for word in b"The quick brown fox jumps".split()) + b"\r\n") * 900,
+    "double spaces": b"The  quick  brown  fox  jumps  over  the  lazy  dog.\r\n" * 1200,
+    "blanks at line ends": b"The quick brown fox jumps over the lazy dog. \t\r\n" * 1300,
     "words of one letter": b"a " * 32_767,
     "spaces": b" " * 65_535,
     "tabs and spaces": b" \t" * 32_767,

@@ -22,7 +22,7 @@ FLOORS = [
     ["pipeline"],
     ["conversation"],
     ["report"],
-    ["explain", "lookup", "session", "network", "zone"],
+    ["explain", "held", "lookup", "session", "network", "zone"],
     ["daemon"],
     ["cli"],
     ["__main__"],

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from .. import __version__
 from ..config import ConfigError
 from ..zone import ZoneError
-from . import check, config, serve
+from . import check, config, held, serve
 
-_COMMANDS = (serve, check, config)
+_COMMANDS = (serve, check, config, held)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,278 @@
+"""``mailassay held``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+
+from .. import report
+from ..domain import BadDomain, Domain
+from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
+from ..result import Resinfo
+from ..terminal import printable
+from .options import Commands, settings, takes_config, takes_json
+
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_RECIPIENTS = 3  # that the list shows of a message
+
+_log = logging.getLogger(__name__)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "held",
+        help="what Postfix holds on our word",
+        description="List the messages that Postfix holds on our word, oldest first; show, release or delete them. "
+        "What an operator or another filter holds is neither shown nor touched.",
+    )
+    _takes_place(parser)
+    _takes_filters(parser)
+    takes_json(parser)
+    parser.add_argument(
+        "--remind",
+        type=_duration,
+        metavar="AGE",
+        help="list nothing; log a warning where a message waits longer than that (3d); for a timer",
+    )
+    parser.set_defaults(run=_run, act=None)
+    actions = parser.add_subparsers(metavar="ACTION")
+    show = _action(actions, "show", "all that is known of a message, with its header section", "+")
+    show.add_argument("--body", action="store_true", default=False, help="and with its body")
+    show.set_defaults(act=_show)
+    for name, help_text in (
+        ("release", "let messages go on to their recipients, without judging them again"),
+        ("delete", "remove messages for good"),
+    ):
+        action = _action(actions, name, help_text, "*")
+        _takes_filters(action)
+        action.add_argument("--all", action="store_true", default=False, help="all that is held on our word")
+        action.add_argument("--dry-run", action="store_true", default=False, help="only say which")
+        action.set_defaults(act=_change, release=name == "release")
+
+
+def _action(actions: Commands, name: str, help_text: str, count: str) -> argparse.ArgumentParser:
+    # SUPPRESS: what is said before the action stands where nothing is said after it
+    parser = actions.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("ids", nargs=count, default=[], metavar="ID", help="a queue id")
+    _takes_place(parser)
+    parser.set_defaults(usage=parser.error)
+    return parser
+
+
+def _takes_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", dest="postfix", metavar="DIR", help="the configuration directory of Postfix")
+    takes_config(parser)
+
+
+def _takes_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--older", type=_duration, metavar="AGE", help="only what has waited that long: 90m, 12h, 7d")
+    parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and those below it")
+
+
+def _duration(text: str) -> int:
+    """In seconds."""
+    found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number and one of w, d, h, m, s")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _domain(text: str) -> Domain:
+    try:
+        return Domain(text)
+    except BadDomain as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: {error}") from error
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    queue, found = Queue(arguments.postfix), settings(arguments)
+    verdict = found.policy.tag.verdict
+    if arguments.act and (arguments.json or arguments.remind):
+        arguments.usage("--json and --remind go with the list")
+    try:
+        if arguments.act:
+            status: int = arguments.act(arguments, queue, verdict)
+            return status
+        if arguments.remind:
+            report.set_up(found.log_level, found.log_format)
+            return _remind(queue, verdict, arguments.remind)
+        return _list(arguments, queue, verdict)
+    except Unavailable as error:
+        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        return error.status
+
+
+def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
+    now = time.time()
+    found = list(_selected(arguments, queue, verdict, now))
+    if arguments.json:
+        print(json.dumps([_as_json(each, now) for each in found], indent=2))
+        return 0
+    for each in found:
+        print(_line(each, now))
+        print("    from     ", printable(each.queued.sender) or "<>")
+        print("    to       ", printable(", ".join(each.queued.recipients[:_RECIPIENTS])), end="")
+        more = len(each.queued.recipients) - _RECIPIENTS
+        print(f" and {more} more" if more > 0 else "")
+        print("    results  ", "  ".join(printable(f"{one.method}={one.result}") for one in each.results))
+    if found:
+        count = f"{len(found)} messages" if len(found) > 1 else "1 message"
+        print(f"{count} held, the oldest for {_age(found[0], now)}")
+    else:
+        print(_nothing(arguments))
+    return 0
+
+
+def _remind(queue: Queue, verdict: str, limit: int) -> int:
+    backlog, now = oldest(queue, verdict), time.time()
+    if backlog.oldest and now - backlog.oldest.queued.arrived > limit:
+        message = "%d held, the oldest for %s: queue_id=%s, author domain %s; mailassay held shows them"
+        author = printable(backlog.oldest.author_domain) or "unknown"
+        _log.warning(message, backlog.count, _age(backlog.oldest, now), backlog.oldest.queued.queue_id, author)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
+    found, why = named(queue, arguments.ids, verdict)
+    for each in found:
+        content = queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace").expandtabs()
+        for label, text in _details(each):
+            print(f"{label:<15}{printable(text)}")
+        print("", *map(printable, content.split("\n")), sep="\n")
+    return _complain(why)
+
+
+def _change(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
+    if bool(arguments.ids) + _filtered(arguments) + arguments.all != 1:
+        arguments.usage("name queue ids, or give --older or --domain or both, or say --all")
+    if os.geteuid() and not arguments.dry_run:
+        raise Unavailable("this needs root: Postfix lets nobody else change its queue", os.EX_NOPERM)
+    now = time.time()
+    why: dict[str, str] = {}
+    if arguments.ids:
+        found, why = named(queue, arguments.ids, verdict)
+    else:
+        found = list(_selected(arguments, queue, verdict, now))
+        if not found:
+            print(_nothing(arguments))
+    queue_ids = [each.queued.queue_id for each in found]
+    change, past = (queue.release, "released") if arguments.release else (queue.delete, "deleted")
+    done = change(queue_ids) if queue_ids and not arguments.dry_run else set(queue_ids)
+    still = {each.queue_id for each in queue.hold()} if len(done) < len(queue_ids) else set()
+    for each in found:
+        if each.queued.queue_id in done:
+            print(f"would be {past}:" if arguments.dry_run else f"{past}:", _line(each, now))
+        elif each.queued.queue_id in still:
+            why[each.queued.queue_id] = f"could not be {past}"
+        else:
+            print("gone meanwhile:", _line(each, now))
+    return _complain(why)
+
+
+def _filtered(arguments: argparse.Namespace) -> bool:
+    return arguments.older is not None or arguments.domain is not None
+
+
+def _selected(arguments: argparse.Namespace, queue: Queue, verdict: str, now: float) -> Iterator[Held]:
+    """What is held on our word and fits the filters, oldest first."""
+    waiting = [each for each in queue.hold() if now - each.arrived >= (arguments.older or 0)]
+    for each in ours(queue, _progress(waiting), verdict):
+        if arguments.domain is None or _is_within(each.author_domain, arguments.domain):
+            yield each
+
+
+def _is_within(name: str, domain: Domain) -> bool:
+    try:
+        return Domain(name).is_within(domain)
+    except BadDomain:
+        return False
+
+
+def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
+    """The same, saying on a terminal how far it is where that takes a while."""
+    shown = len(waiting) > BATCH and sys.stderr.isatty()
+    for count, each in enumerate(waiting):
+        if shown and count % BATCH == 0:
+            print(f"\rreading the hold queue: {count} of {len(waiting)}", end="", file=sys.stderr, flush=True)
+        yield each
+    if shown:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _complain(why: dict[str, str]) -> int:
+    """Exit status 1 where there is something that could not be done."""
+    for queue_id, reason in why.items():
+        print(f"mailassay: {printable(queue_id)} {reason}", file=sys.stderr)
+    return 1 if why else 0
+
+
+def _nothing(arguments: argparse.Namespace) -> str:
+    return "nothing that fits is held by mailassay" if _filtered(arguments) else "nothing is held by mailassay"
+
+
+def _age(held: Held, now: float) -> str:
+    """In the two units that say most."""
+    seconds = max(0, int(now - held.queued.arrived))
+    words: list[str] = []
+    for unit, size in _UNITS.items():
+        if seconds >= size or words:
+            words.append(f"{seconds // size}{unit}")
+            seconds %= size
+    return " ".join(words[:2]) or "0s"
+
+
+def _line(held: Held, now: float) -> str:
+    return printable(f"{held.queued.queue_id}  {_age(held, now)}  {held.author_domain or '-'}  {held.rule}")
+
+
+def _details(held: Held) -> Iterator[tuple[str, str]]:
+    yield "queue id", held.queued.queue_id
+    arrived = datetime.fromtimestamp(held.queued.arrived).astimezone()
+    yield "held since", f"{arrived:%Y-%m-%d %H:%M:%S %z} ({_age(held, time.time())})"
+    yield "size", f"{held.queued.size} octets"
+    yield "sender", held.queued.sender or "<>"
+    for label, recipient in zip_longest(["recipients"], held.queued.recipients, fillvalue=""):
+        yield label, recipient
+    yield "author domain", held.author_domain or "-"
+    yield "rule", held.rule
+    for label, text in zip_longest(["results"], map(_clause, held.results), fillvalue=""):
+        yield label, text
+
+
+def _clause(resinfo: Resinfo) -> str:
+    words = [f"{resinfo.method}={resinfo.result}"]
+    words += [f"{ptype}.{name}={value}" for ptype, name, value in resinfo.properties]
+    words += [f"({text})" for text in (resinfo.comment, resinfo.reason) if text]
+    return " ".join(words)
+
+
+def _as_json(held: Held, now: float) -> dict[str, Any]:
+    """The keys stay."""
+    return {
+        **held.queued._asdict(),
+        "age": max(0, int(now - held.queued.arrived)),
+        "author_domain": held.author_domain,
+        "rule": held.rule,
+        "results": [
+            {
+                "method": each.method,
+                "result": each.result,
+                "reason": each.reason,
+                "comment": each.comment,
+                "properties": {f"{ptype}.{name}": value for ptype, name, value in each.properties},
+            }
+            for each in held.results
+        ],
+    }

@@ -1,0 +1,271 @@
+"""What Postfix holds on our word: its hold queue, read and changed by Postfix's own tools.
+
+A message is held on our word where our verdict says so above the topmost Received field. That one Postfix writes when a
+message comes in, so only milters can have put there what stands above it; what a sender wrote under the name of our
+field has been removed, besides. What an operator or another filter holds has no such field. One that was released and
+is held again by an operator still has it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
+
+from .message import split
+from .result import Resinfo, Result
+
+BATCH = 500  # queue files that one postcat reads
+# the two forms of mail_queue.h: microseconds and inode in hexadecimal; seconds and microseconds in base 52, "z", inode
+QUEUE_ID = re.compile(
+    r"[0-9A-F]{6,40}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{1,20}"
+)
+_SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
+# a line of a header section never begins so: Postfix takes it for the first of the body
+_QUEUE_FILE = re.compile(
+    rb"^\*\*\* ENVELOPE RECORDS (\S+) \*\*\*\n.*?"
+    rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n(.*?)"
+    rb"^\*\*\* HEADER EXTRACTED \1 \*\*\*\n.*?"
+    rb"^\*\*\* MESSAGE FILE END \1 \*\*\*\n",
+    re.DOTALL | re.MULTILINE,
+)
+_DONE = re.compile(r"^postsuper: (\S+): (?:released from hold|removed)$", re.MULTILINE)
+_RULE = re.compile(r"\s*hold;\s*rule=([^;]+)")
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_PART = re.compile(rf'(;)|([A-Za-z0-9.-]+)=(?:{_QUOTED}|([^\s;()"]*))|\(([A-Za-z0-9.-]+)\)|{_QUOTED}', re.DOTALL)
+
+_log = logging.getLogger(__name__)
+
+
+class Unavailable(Exception):
+    """Postfix's queue cannot be read or changed; ``status`` is the exit status that says why (sysexits.h)."""
+
+    def __init__(self, message: str, status: int = os.EX_UNAVAILABLE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Queued(NamedTuple):
+    """A message in the hold queue, whoever holds it. ``arrived`` in seconds since 1970, ``size`` in octets."""
+
+    queue_id: str
+    arrived: int
+    size: int
+    sender: str  # empty: the null reverse-path
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message that is held on our word: by which line of the policy, and what we had found."""
+
+    queued: Queued
+    rule: str
+    results: tuple[Resinfo, ...]
+
+    @property
+    def author_domain(self) -> str:
+        """As DMARC took it; empty where there was none."""
+        properties = (each for resinfo in self.results if resinfo.method == "dmarc" for each in resinfo.properties)
+        return next((value for ptype, name, value in properties if (ptype, name) == ("header", "from")), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many messages are held on our word, and the one that has waited longest."""
+
+    count: int
+    oldest: Held | None
+
+
+class Queue:
+    """The queue of one Postfix: that of ``config_directory``, or the one that its tools take by themselves."""
+
+    def __init__(self, config_directory: str | None = None) -> None:
+        self._config = ("-c", config_directory) if config_directory else ()
+
+    def hold(self) -> list[Queued]:
+        """The hold queue, oldest first. Raises Unavailable."""
+        done = self._run("postqueue", "-j")
+        if done.returncode:
+            raise _refused("postqueue", done)
+        return sorted(queued(done.stdout), key=lambda each: each.arrived)
+
+    def header_sections(self, queue_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Queue id and header section of each that is in the hold queue now. Raises Unavailable."""
+        left = list(queue_ids)
+        while left:
+            # postcat ends at the first file that it cannot read
+            done = self._run("postcat", "-qeh", *left)
+            files = list(queue_files(done.stdout))
+            yield from ((path.rpartition("/")[2], header) for path, header in files if path.startswith("hold/"))
+            if not done.returncode:
+                return
+            failed, left = left[len(files) :][:1], left[len(files) + 1 :]
+            if b": Permission denied" in done.stderr or not any(each.encode() in done.stderr for each in failed):
+                raise _refused("postcat", done)
+            if b": No such file" not in done.stderr:
+                _log.warning("%s is left out: %s", failed[0], _words(done))
+
+    def content(self, queue_id: str, *, body: bool) -> bytes:
+        """A message's header section, with its body too if asked for. Raises Unavailable."""
+        done = self._run("postcat", "-qbh" if body else "-qh", queue_id)
+        if done.returncode:
+            raise _refused("postcat", done)
+        return done.stdout
+
+    def release(self, queue_ids: Sequence[str]) -> set[str]:
+        """Let these go on to their recipients, now; those that did. Raises Unavailable."""
+        released = self._change("-H", queue_ids)
+        for queue_id in released:
+            # they are in the deferred queue, where they would wait for up to queue_run_delay
+            done = self._run("postqueue", "-i", queue_id)
+            if done.returncode:
+                _log.warning("what is released waits for the next queue run: %s", _words(done))
+                break
+        return released
+
+    def delete(self, queue_ids: Sequence[str]) -> set[str]:
+        """Remove these for good; those that are. Raises Unavailable."""
+        return self._change("-d", queue_ids)
+
+    def _change(self, option: str, queue_ids: Sequence[str]) -> set[str]:
+        # only where they are held: one that was released by somebody else just now must not be deleted
+        done = self._run("postsuper", option, "-", "hold", given="\n".join(queue_ids))
+        changed = set(_DONE.findall(done.stderr.decode(errors="replace")))
+        if done.returncode and not changed:
+            raise _refused("postsuper", done)
+        return changed & set(queue_ids)
+
+    def _run(self, program: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
+        path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
+        if path is None:
+            raise Unavailable(f"there is no {program} here: Postfix is not installed")
+        return subprocess.run([path, *self._config, *arguments], input=given.encode(), capture_output=True, check=False)
+
+
+def _words(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What a tool says last, without its name."""
+    lines = done.stderr.decode(errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line), f"exit status {done.returncode}")
+    return re.sub(r"^\S+: (?:fatal|error|warning): ", "", last)
+
+
+def _refused(program: str, done: subprocess.CompletedProcess[bytes]) -> Unavailable:
+    words = f"{program}: {_words(done)}"
+    if os.geteuid():
+        return Unavailable(f"{words} (needs root; the user postfix may list and show)", os.EX_NOPERM)
+    return Unavailable(words)
+
+
+def queued(printed: bytes) -> Iterator[Queued]:
+    """The messages of the hold queue in what ``postqueue -j`` prints, a JSON object a line. Raises Unavailable."""
+    seen = set()
+    for line in printed.splitlines():
+        try:
+            entry = json.loads(line.decode(errors="replace"))
+            if entry["queue_name"] != "hold" or entry["queue_id"] in seen:
+                continue
+            found = _queued(entry)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Unavailable("postqueue -j prints what is not known", os.EX_PROTOCOL) from error
+        seen.add(found.queue_id)
+        yield found
+
+
+def _queued(entry: dict[str, Any]) -> Queued:
+    sender = str(entry["sender"])
+    return Queued(
+        str(entry["queue_id"]),
+        int(entry["arrival_time"]),
+        int(entry["message_size"]),
+        "" if sender == "MAILER-DAEMON" else sender,
+        tuple(str(each["address"]) for each in entry["recipients"]),
+    )
+
+
+def queue_files(printed: bytes) -> Iterator[tuple[str, bytes]]:
+    """Path below the queue directory and header section of each complete file that ``postcat -eh`` prints."""
+    for found in _QUEUE_FILE.finditer(printed):
+        yield found[1].decode(errors="replace"), found[2]
+
+
+def ours(queue: Queue, waiting: Iterable[Queued], verdict: str) -> Iterator[Held]:
+    """Those of the hold queue that are held on our word; one that is gone meanwhile is passed over.
+
+    ``verdict`` is the name of our field, the policy's ``tag.verdict``. Raises Unavailable.
+    """
+    each = iter(waiting)
+    while batch := {one.queue_id: one for one in islice(each, BATCH)}:
+        for queue_id, header in queue.header_sections(list(batch)):
+            if found := judged(header, verdict):
+                yield Held(batch[queue_id], *found)
+
+
+def judged(header: bytes, verdict: str) -> tuple[str, tuple[Resinfo, ...]] | None:
+    """The rule by which we held a message with this header section, and our results; None where we did not."""
+    name = verdict.lower().encode()
+    top = list(takewhile(lambda field: field.name.lower() != b"received", split(header)[0]))
+    names = [field.name.lower() for field in top]
+    if name not in names:
+        return None
+    place = names.index(name)
+    rule = _RULE.match(top[place].value.decode(errors="replace"))
+    # the nearest: a milter behind us puts its own on top
+    results = [field.value for field in top[:place] if field.name.lower() == b"authentication-results"]
+    return (rule[1].strip(), resinfos(results[-1].decode(errors="replace"))) if rule and results else None
+
+
+def resinfos(value: str) -> tuple[Resinfo, ...]:
+    """The clauses of an Authentication-Results value of ours: what ``header.render`` was given.
+
+    A result word that is not known, as another version may have written it, makes no clause.
+    """
+    clauses: list[list[re.Match[str]]] = []
+    for part in _PART.finditer(value):
+        if part[1]:
+            clauses.append([])
+        elif clauses:
+            clauses[-1].append(part)
+    found = []
+    for clause in clauses:
+        pairs = [(part[2], _value(part)) for part in clause if part[2]]
+        comment = next((part[5] for part in clause if part[5]), "")
+        properties = tuple((*key.split(".", 1), value) for key, value in pairs[1:] if "." in key)
+        reason = next((value for key, value in pairs[1:] if key == "reason"), "")
+        with suppress(ValueError, IndexError):
+            found.append(Resinfo(pairs[0][0], Result(pairs[0][1]), properties, reason, comment))
+    return tuple(found)
+
+
+def _value(part: re.Match[str]) -> str:
+    return str(part[4]) if part[3] is None else re.sub(r"\\(.)", r"\1", part[3], flags=re.DOTALL)
+
+
+def named(queue: Queue, queue_ids: Sequence[str], verdict: str) -> tuple[list[Held], dict[str, str]]:
+    """Of these ids, the messages that are held on our word, and of every other one why it is none. Raises Unavailable.
+
+    What is no queue id never reaches Postfix's tools, to which some words mean the whole queue.
+    """
+    why = {each: "is no queue id" for each in queue_ids if not QUEUE_ID.fullmatch(each)}
+    waiting = {each.queue_id: each for each in queue.hold()}
+    why |= {each: "is not in the hold queue" for each in queue_ids if each not in waiting and each not in why}
+    asked = dict.fromkeys(each for each in queue_ids if each not in why)
+    found = {each.queued.queue_id: each for each in ours(queue, (waiting[each] for each in asked), verdict)}
+    why |= {each: "is not held on our word" for each in asked if each not in found}
+    return list(found.values()), why
+
+
+def oldest(queue: Queue, verdict: str) -> Backlog:
+    """How much is held on our word, and since when; for whoever is to be reminded. Raises Unavailable."""
+    found = ours(queue, queue.hold(), verdict)
+    first = next(found, None)
+    return Backlog((first is not None) + sum(1 for _ in found), first)

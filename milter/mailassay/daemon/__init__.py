@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import resource
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from .listening import CannotListen, listening
 from .parent import Parent
 
 __all__ = ["CannotListen", "serve"]
+
+# objects made, and not let go, before garbage is collected: a message makes some hundred, and almost no cycles
+_ALLOCATIONS = 20_000
 
 
 def serve(settings: Settings, again: Callable[[], Settings]) -> int:
@@ -25,5 +29,9 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     worker.register()
+    # what is there before the fork stays: no worker looks through it for garbage, nor gets a copy of its own by that
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
     with listening(settings) as descriptor:
         return Parent(settings, again, descriptor).run()

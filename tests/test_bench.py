@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.conversation import Conversation, Outcome
 from mailassay.message import split
+from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone
-from tests.bench.corpus import KINDS, RECIPIENT, Corpus, corpus
-from tests.bench.processes import Process, cpu, pss, read
-from tests.bench.report import Cell, percentile, table
-from tests.bench.stacks import ALONE, OURS, STACKS, missing
+from tests.bench.__main__ import main
+from tests.bench.corpus import KINDS, RECIPIENT, Corpus, Message, corpus
+from tests.bench.load import Sent, wrong
+from tests.bench.processes import Process, begin, cpu, growth, pss, read
+from tests.bench.report import Cell, Setting, percentile, rows, settings, table
+from tests.bench.stacks import ALONE, OURS, ROOT, STACKS, missing
+from tests.lab import mta
+from tests.lab.smtp import Reply
+
+BIG = 300_000
 
 
 @pytest.fixture(scope="module")
 def made() -> Corpus:
-    return corpus(120)
+    return corpus(120, big=BIG)
 
 
 def test_corpus_holds_every_kind_and_its_messages_differ(made: Corpus) -> None:
@@ -31,15 +42,15 @@ def test_corpus_holds_every_kind_and_its_messages_differ(made: Corpus) -> None:
 
 
 def test_corpus_is_the_same_each_time(made: Corpus) -> None:
-    again = corpus(120)
+    again = corpus(120, big=BIG)
     assert [each.mail_from for each in again.messages] == [each.mail_from for each in made.messages]
 
 
-def test_verdicts_are_the_expected_ones(made: Corpus) -> None:
-    settings, zone = Settings(authserv_id="mx.receiver.example"), Zone(json.dumps(made.zone))
-    found = Counter[str]()
-    for message in (*made.messages, *made.warm):
-        talk = Conversation(settings, zone)
+def conversed(made: Corpus, messages: Iterable[Message], policy: Policy = Policy()) -> Iterator[tuple[Sent, Outcome]]:
+    """What a load of these messages is answered."""
+    ours, zone = Settings(authserv_id="mx.receiver.example", policy=policy), Zone(json.dumps(made.zone))
+    for message in messages:
+        talk = Conversation(ours, zone)
         talk.connect(ip_address(message.client))
         talk.helo(message.helo)
         talk.mail_from(f"<{message.mail_from}>")
@@ -50,12 +61,54 @@ def test_verdicts_are_the_expected_ones(made: Corpus) -> None:
         talk.end_of_headers()
         talk.body(body)
         outcome = talk.end_of_message()
+        yield Sent(message, Reply(550 if outcome.verdict.action == "reject" else 250, ""), 0.01), outcome
+
+
+def entry(sent: Sent, outcome: Outcome) -> dict[str, object]:
+    assert outcome.evidence
+    dmarc = outcome.evidence.dmarc
+    return {"client": sent.message.client, "header_from": dmarc.header_from, "dmarc": dmarc.result}
+
+
+def test_verdicts_are_the_expected_ones(made: Corpus) -> None:
+    found = Counter[str]()
+    for sent, outcome in conversed(made, [*made.messages, *made.warm, made.big]):
         assert outcome.evidence
+        message = sent.message
         assert (message.kind, outcome.evidence.dmarc.result) == (message.kind, message.dmarc)
         assert (outcome.verdict.action == "reject") == message.refused
         assert (outcome.evidence.arc.result == "pass") == (message.kind == "sealed")
         found[message.dmarc] += 1
     assert len(found) == 3
+    assert 0.9 * BIG < len(made.big.content) < 1.1 * BIG
+
+
+def test_no_verdict_is_wrong(made: Corpus) -> None:
+    done = [*conversed(made, made.messages)]
+    log = [entry(*each) for each in done]
+    sent = [each for each, _ in done]
+    assert wrong(sent, [{"level": "info", "message": "listening"}, *log]) == wrong(sent) == 0
+
+
+def test_verdicts_of_a_policy_that_accepts_everything_are_wrong(made: Corpus) -> None:
+    done = [*conversed(made, made.messages, Policy(mode=Mode.MONITOR))]
+    refused = sum(each.refused for each in made.messages)
+    assert refused
+    assert wrong([each for each, _ in done], [entry(*each) for each in done]) == refused
+
+
+def test_wrong_verdicts_are_counted(made: Corpus) -> None:
+    done = [*conversed(made, made.messages)]
+    log = [entry(*each) for each in done]
+    sent = [each for each, _ in done]
+    # a message accepted, as it should be, for a reason that is not the right one
+    at = next(at for at, each in enumerate(sent) if each.message.kind == "plain")
+    other = replace(sent[at], message=replace(sent[at].message, dmarc="pass"))
+    assert wrong([*sent[:at], other, *sent[at + 1 :]], log) == 1
+    # one that was let through unjudged
+    assert wrong(sent, log[1:]) == 1
+    # one put off
+    assert wrong([replace(sent[0], reply=Reply(451, "")), *sent[1:]], log) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,8 +131,11 @@ def test_percentile_of_nothing() -> None:
         percentile([], 0.5)
 
 
-def cell(latency: int, throughput: float, session: float, wrong: int = 0) -> Cell:
-    return Cell(latency, throughput, (session,) * 3, 0.002, 4.0, 50.0, wrong)
+FAST, SLOW, WARM, LARGE = Setting(0), Setting(20), Setting(20, is_warm=True), Setting(0, is_big=True)
+
+
+def cell(setting: Setting, throughput: float, session: float, wrong: int = 0) -> Cell:
+    return Cell(setting, throughput, (session,) * 3, 0.002, 4.0, 50.0, 0.0, wrong)
 
 
 def line(text: str, title: str) -> list[str]:
@@ -87,26 +143,55 @@ def line(text: str, title: str) -> list[str]:
     return [each.strip() for each in found.strip("|").split("|")[1:]]
 
 
+@pytest.mark.parametrize(
+    ("latencies", "expected"),
+    [
+        ([0, 20], [FAST, SLOW, WARM, LARGE]),
+        ([20], [SLOW, WARM, Setting(20, is_big=True)]),
+        ([80, 0, 20], [FAST, SLOW, Setting(80), WARM, LARGE]),
+    ],
+)
+def test_settings(latencies: list[int], expected: list[Setting]) -> None:
+    assert settings(latencies) == expected
+
+
+def test_titles_are_different() -> None:
+    titles = [row.title for row in rows(settings([0, 20, 80]))]
+    assert len(set(titles)) == len(titles)
+
+
 def test_table() -> None:
     cells = {
-        ALONE: [cell(0, 1000, 0.004), cell(20, 900, 0.004)],
+        ALONE: [cell(FAST, 1000, 0.004), cell(FAST, 2000, 0.004), cell(FAST, 1000, 0.004), cell(SLOW, 900, 0.004)],
         # the median of three turns
-        OURS: [cell(0, 400, 0.01, 1), cell(0, 500, 0.02), cell(0, 900, 0.03, 1), cell(20, 200, 0.03)],
-        "chain": [cell(0, 250, 0.02), cell(20, 100, 0.1)],
+        OURS: [cell(FAST, 400, 0.01, 1), cell(FAST, 500, 0.02), cell(FAST, 900, 0.03, 1), cell(SLOW, 200, 0.03)],
+        # turn by turn it is a half, 0.2 and 0.1 of ours: that of the medians would be 0.2
+        "chain": [cell(FAST, 200, 0.02), cell(FAST, 100, 0.02), cell(FAST, 90, 0.02), cell(SLOW, 100, 0.1)],
+        "other": [cell(FAST, 800, 0.02), cell(FAST, 1500, 0.02), cell(FAST, 900, 0.02), cell(SLOW, 100, 0.1)],
     }
-    text = table(cells, [0, 20], "chain")
-    assert line(text, "messages/s, DNS 0 ms") == ["1000 (4.00)", "500 (2.00)", "250"]
-    assert line(text, f"messages/s, DNS 0 ms (× {ALONE})") == ["1000", "500 (0.50)", "250 (0.25)"]
-    assert line(text, "session p95 ms, DNS 20 ms") == ["4 (0.04)", "30 (0.30)", "100"]
-    assert line(text, "CPU ms per message") == ["–", "2.00 (1.00)", "2.00"]
-    assert line(text, "wrong verdicts") == ["–", "2", "0"]
+    text = table(cells, [FAST, SLOW])
+    title = "messages/s, DNS 0 ms"
+    assert line(text, title) == ["1000 (2.50)", "500", "100 (0.20)", "900 (2.00)"]
+    assert line(text, f"{title} (× {ALONE})") == ["1000", "500 (0.40)", "100 (0.09)", "900 (0.80)"]
+    assert line(text, "session p95 ms, DNS 20 ms") == ["4 (0.13)", "30", "100 (3.33)", "100 (3.33)"]
+    assert line(text, "CPU ms per message, DNS 0 ms") == ["–", "2.00", "2.00 (1.00)", "2.00 (1.00)"]
+    assert line(text, "wrong verdicts") == ["–", "2", "0", "0"]
 
 
-def test_table_without_a_chain() -> None:
-    text = table({ALONE: [cell(0, 1000, 0.004)], OURS: [cell(0, 500, 0.01)]}, [0], "")
-    assert line(text, "messages/s, DNS 0 ms") == ["1000", "500"]
-    assert line(text, "CPU ms per message") == ["–", "2.00"]
-    assert "brackets" not in text
+def test_table_of_warm_caches_and_a_big_message() -> None:
+    free = replace(cell(LARGE, 1, 0.4), cpu=0.0)
+    cells = {
+        ALONE: [cell(each, 1, 0.3) for each in (FAST, WARM, LARGE)],
+        OURS: [cell(FAST, 1, 0.4), replace(cell(WARM, 1, 0.01), questions=1.25), free],
+        "chain": [cell(each, 1, 0.5) for each in (FAST, WARM, LARGE)],
+    }
+    text = table(cells, [FAST, WARM, LARGE])
+    assert line(text, "session p50 ms, DNS 20 ms, warm") == ["300 (30.00)", "10", "500 (50.00)"]
+    assert line(text, "DNS questions per message, DNS 20 ms, warm") == ["–", "1.2", "4.0 (3.20)"]
+    assert line(text, "a message of 20 MB: session ms") == ["300 (0.75)", "400", "500 (1.25)"]
+    assert line(text, "a message of 20 MB: MB more") == ["–", "0.0", "0.0"]
+    # of nothing there is no multiple
+    assert line(text, "a message of 20 MB: CPU ms") == ["–", "0", "2 (nan)"]
 
 
 def test_stat_is_read_whatever_the_name_is() -> None:
@@ -121,7 +206,94 @@ def test_this_process_has_cpu_time_and_memory() -> None:
     assert cpu([]) == pss([]) == 0
 
 
+def test_memory_that_is_taken_is_seen_even_when_it_is_free_again() -> None:
+    here = os.getpid()
+    before = begin([here])
+    calm = growth(before)
+    taken = b"x" * 40_000_000
+    del taken
+    assert calm < 20 < growth(before) < 60
+    assert growth({}) == growth(begin([])) == 0
+
+
+def test_a_process_that_is_gone_is_no_traceback() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    with pytest.raises(ProcessLookupError):
+        cpu([process.pid])
+
+
 def test_postfix_alone_and_ours_lack_no_package() -> None:
     assert not missing(ALONE)
     assert not missing(OURS)
     assert [*STACKS][:2] == [ALONE, OURS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ([], 2, "impossible here"),
+        (["--if-possible"], 0, "skipped"),
+    ],
+)
+def test_without_root_it_says_so(
+    arguments: list[str],
+    status: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(arguments) == status
+    output = capsys.readouterr()
+    assert not output.out
+    assert words in output.err
+    assert "root" in output.err
+
+
+@pytest.mark.parametrize("arguments", [["--turns", "0"], ["--messages", "-1"], ["--latency", "0,x"], ["--latency", ""]])
+def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert arguments[0] in capsys.readouterr().err
+
+
+_LOAD = """
+import sys
+from tests.bench import namespace, stacks
+from tests.bench.__main__ import dns_server, measure
+from tests.bench.corpus import corpus
+from tests.bench.report import Setting
+
+def load(folder):
+    stacks.POLICY["mode"] = "monitor"
+    made = corpus(40, big=100)
+    with dns_server(folder, made) as dns:
+        cell = measure(stacks.OURS, folder / "stack", made, dns, Setting(0), 40, 4)
+    print(cell.wrong, sum(each.refused for each in made.messages))
+    return 0
+
+try:
+    sys.exit(namespace.run(load, stacks.NAMESERVER))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.postfix
+def test_a_load_finds_out_a_policy_that_accepts_everything() -> None:
+    if why := mta.missing():
+        pytest.skip(reason=why)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.stdout.startswith(("the kernel", "the mounts")):
+        pytest.skip(reason=done.stdout)
+    assert not done.returncode, done.stderr
+    wrong_ones, refused = done.stdout.split()
+    assert wrong_ones == refused != "0"

@@ -5,6 +5,7 @@ The seed fixes everything but the keys. The zone is JSON as ``mailassay.zone`` r
 
 from __future__ import annotations
 
+import base64
 import random
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from tests.lab.mta import DOMAIN
 from tests.lab.sign import Key, arc_set, ed25519_key, rsa_key, written
 
 DOMAINS = 20
+BIG = 20_000_000
 RECIPIENT = f"bob@{DOMAIN}"
 _WORDS = ["river", "stone", "letter", "harbour", "winter", "garden", "copper", "paper", "morning", "signal", "window"]
 KINDS = {
@@ -47,10 +49,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Corpus:
-    """``warm`` are messages of a domain that is none of the others'."""
+    """``warm`` are messages of a domain that is none of the others', and ``big`` is another one of it."""
 
     messages: list[Message]
     warm: list[Message]
+    big: Message
     zone: dict[str, dict[str, list[Any]]]
 
 
@@ -130,8 +133,8 @@ class _World:
         return _Sender(domain, via, policy, selectors)
 
 
-def corpus(messages: int = 200, seed: int = 1) -> Corpus:
-    """That many messages, in an order that mixes domains and kinds."""
+def corpus(messages: int = 200, seed: int = 1, big: int = BIG) -> Corpus:
+    """That many messages, in an order that mixes domains and kinds; ``big`` is how many octets the big one has."""
     rng = random.Random(seed)
     world = _World()
     services = [world.service(number) for number in range(4)]
@@ -148,8 +151,8 @@ def corpus(messages: int = 200, seed: int = 1) -> Corpus:
     make = partial(_message, rng, services=services, forwarders=forwarders, attackers=attackers, plain=plain)
     kinds = rng.choices([*KINDS], [*KINDS.values()], k=messages)
     chosen = [make(kind, rng.choice(senders)) for kind in kinds]
-    warm = [make("both", world.sender(DOMAINS, services)) for _ in range(8)]
-    return Corpus(chosen, warm, world.zone)
+    other = world.sender(DOMAINS, services)
+    return Corpus(chosen, [make("both", other) for _ in range(8)], make("both", other, attachment=big), world.zone)
 
 
 def _message(
@@ -157,6 +160,7 @@ def _message(
     kind: str,
     sender: _Sender,
     *,
+    attachment: int = 0,
     services: list[_Host],
     forwarders: list[_Host],
     attackers: list[_Host],
@@ -182,7 +186,7 @@ def _message(
         case "plain":
             host, selectors, dmarc = rng.choice(plain), {}, "none"
             author = envelope = host.domain
-    content = _content(rng, author)
+    content = _content(rng, author, attachment)
     relaxed = rng.choice([(True, True), (True, True), (True, False)])
     for selector, key in selectors.items():
         content = _signed(content, envelope if kind == "own spoof" else sender.domain, selector, key, relaxed)
@@ -212,9 +216,8 @@ def _signed(content: bytes, domain: str, selector: str, key: Key, relaxed: tuple
     )
 
 
-def _content(rng: random.Random, author: str) -> bytes:
-    """What a mail looks like on the wire: 2 to 60 kB, most of them small."""
-    octets = min(60_000, round(rng.lognormvariate(9, 1)) + 2000)
+def _content(rng: random.Random, author: str, attachment: int) -> bytes:
+    """What a mail looks like on the wire: 2 to 60 kB, most of them small; or one attachment of about so many octets."""
     lines = [
         f"Received: from desk.{author} (desk.{author} [10.0.0.{rng.randint(1, 250)}])\r\n\tby relay.{author} (Postfix)"
         f" with ESMTPS id {rng.getrandbits(40):X};\r\n\tMon, 1 Sep 2025 10:00:00 +0000",
@@ -226,10 +229,15 @@ def _content(rng: random.Random, author: str) -> bytes:
         "Date: Mon, 1 Sep 2025 10:00:00 +0000",
         f"Message-ID: <{rng.getrandbits(64):016x}@{author}>",
         "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
+        "Content-Type: application/octet-stream" if attachment else "Content-Type: text/plain; charset=utf-8",
+        f"Content-Transfer-Encoding: {'base64' if attachment else '7bit'}",
         *(f"X-{rng.choice(_WORDS).title()}: {rng.getrandbits(80):020x}" for _ in range(rng.randint(3, 12))),
         "",
     ]
+    if attachment:
+        lines += base64.encodebytes(rng.randbytes(attachment // 79 * 57)).decode().splitlines()
+        return "\r\n".join([*lines, ""]).encode()
+    octets = min(60_000, round(rng.lognormvariate(9, 1)) + 2000)
     while octets > 0:
         line = " ".join(rng.choices(_WORDS, k=rng.randint(6, 11)))
         octets -= len(line) + 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.lab.mta import Mta
@@ -63,6 +64,24 @@ def send(postfix: Mta, messages: Sequence[Message], connections: int) -> Load:
     if errors:
         raise errors[0]
     return Load(sent, time.perf_counter() - begun)
+
+
+def wrong(sent: Iterable[Sent], log: Iterable[Mapping[str, object]] | None = None) -> int:
+    """Messages with another reply than expected or, if that is more, with another DMARC result in a log of mailassay's.
+
+    ``log`` holds its entries about these messages, and any others.
+    """
+    sent = [*sent]
+    replies = sum(not each.is_right for each in sent)
+    if log is None:
+        return replies
+    expected = Counter[tuple[object, ...]](
+        (each.message.client, each.message.header_from, each.message.dmarc) for each in sent
+    )
+    found = Counter[tuple[object, ...]](
+        (entry["client"], entry["header_from"], entry["dmarc"]) for entry in log if "dmarc" in entry
+    )
+    return max(replies, (expected - found).total())
 
 
 def _session(port: int, message: Message) -> Sent:

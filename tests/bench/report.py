@@ -5,31 +5,50 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from .stacks import ALONE
+from .corpus import BIG
+from .stacks import ALONE, OURS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a load is sent under: DNS latency in ms, all of it sent once before or not; or one big message instead."""
+
+    latency: int
+    is_warm: bool = False
+    is_big: bool = False
+
+    def __str__(self) -> str:
+        return f"DNS {self.latency} ms{', warm' * self.is_warm}{', a big message' * self.is_big}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One load on one stack: DNS latency in ms, messages a second, session times in s, CPU s of a message and MB.
+    """One load on one stack: messages a second, session times in s, CPU s and DNS questions of a message, MB (PSS).
 
-    ``wrong`` counts the messages whose verdict was not the expected one; of Postfix alone, which has none, it is 0.
+    ``growth`` is by how many MB the load took the processes above what they were. ``wrong`` counts the messages whose
+    verdict was not the expected one; of Postfix alone, which has none, it is 0.
     """
 
-    latency: int
+    setting: Setting
     throughput: float
     sessions: tuple[float, ...]
     cpu: float
     questions: float
     memory: float
+    growth: float
     wrong: int
+
+    def session(self, share: float) -> float:
+        """Milliseconds that this share of the sessions does not exceed."""
+        return 1000 * percentile(self.sessions, share)
 
 
 Cells = dict[str, list[Cell]]
-"""By stack."""
+"""By stack; the cells of a setting in the order of the turns."""
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -40,122 +59,146 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def throughput(cells: list[Cell], latency: int) -> float:
-    """Messages a second."""
-    return median(cell.throughput for cell in _at(cells, latency))
-
-
-def cpu(cells: list[Cell], latency: int) -> float:
-    """Milliseconds of a message."""
-    return 1000 * median(cell.cpu for cell in _at(cells, latency))
-
-
-def questions(cells: list[Cell], latency: int) -> float:
-    """DNS questions of a message."""
-    return median(cell.questions for cell in _at(cells, latency))
-
-
-def session(cells: list[Cell], latency: int, share: float) -> float:
-    """Milliseconds that this share of the sessions does not exceed."""
-    return 1000 * median(percentile(cell.sessions, share) for cell in _at(cells, latency))
-
-
-def memory(cells: list[Cell]) -> float:
-    """Megabytes after a load."""
-    return median(cell.memory for cell in cells)
-
-
-def _at(cells: list[Cell], latency: int) -> list[Cell]:
-    return [cell for cell in cells if cell.latency == latency]
+def settings(latencies: Sequence[int]) -> list[Setting]:
+    """One for each latency; caches warm at the middle one; one big message."""
+    ordered = sorted({*latencies})
+    return [
+        *(Setting(latency) for latency in ordered),
+        Setting(ordered[len(ordered) // 2], is_warm=True),
+        Setting(ordered[0], is_big=True),
+    ]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. ``of_postfix``: Postfix alone has it too; ``reference``: whose figure is 1.00, or empty."""
+    """A line of the table. ``of_postfix``: Postfix alone has it too; ``reference``: whose figure is 1, or empty."""
 
     title: str
-    figure: Callable[[list[Cell]], float]
+    setting: Setting
+    figure: Callable[[Cell], float]
     digits: int = 0
-    reference: str = ""
+    reference: str = OURS
     of_postfix: bool = False
 
+    def value(self, cells: list[Cell]) -> float:
+        """The median of the turns."""
+        return median(self.figure(cell) for cell in self._turns(cells))
 
-def rows(latencies: Sequence[int], chain: str) -> list[Row]:
-    """The lines for these latencies; ``chain`` is the stack that the others are held against, empty for none."""
-    least = min(latencies)
-    sessions = [
-        Row(
-            f"session p{share * 100:.0f} ms, DNS {latency} ms",
-            partial(session, latency=latency, share=share),
-            reference=chain,
-            of_postfix=True,
-        )
-        for latency in latencies
-        for share in (0.5, 0.95)
+    def ratio(self, cells: list[Cell], reference: list[Cell]) -> float:
+        """The median of the turns' ratios: within a turn, a slow moment of the machine's is everyone's."""
+        pairs = zip(self._turns(cells), self._turns(reference), strict=True)
+        figures = [(self.figure(cell), self.figure(other)) for cell, other in pairs]
+        return median(one / other if other else math.nan for one, other in figures)
+
+    def _turns(self, cells: list[Cell]) -> list[Cell]:
+        return [cell for cell in cells if cell.setting == self.setting]
+
+
+def rows(chosen: Sequence[Setting]) -> list[Row]:
+    """The lines for these settings, the first of which is the one for what does not depend on DNS."""
+    first = chosen[0]
+    loads = [each for each in chosen if not each.is_big]
+    found = [
+        Row(f"messages/s, {first}", first, lambda cell: cell.throughput, of_postfix=True),
+        Row(f"messages/s, {first} (× {ALONE})", first, lambda cell: cell.throughput, reference=ALONE, of_postfix=True),
     ]
-    return [
-        Row(f"messages/s, DNS {least} ms", partial(throughput, latency=least), 0, chain, of_postfix=True),
-        Row(f"messages/s, DNS {least} ms", partial(throughput, latency=least), 0, ALONE, of_postfix=True),
-        *sessions,
-        Row("CPU ms per message", partial(cpu, latency=least), 2, chain),
-        Row("DNS questions per message", partial(questions, latency=least), 1, chain),
-        Row("memory MB (PSS)", memory, 0, chain),
-        Row("wrong verdicts", lambda cells: sum(cell.wrong for cell in cells)),
-    ]
+    for each in loads:
+        found.append(Row(f"session p50 ms, {each}", each, lambda cell: cell.session(0.5), of_postfix=True))
+        found.append(Row(f"session p95 ms, {each}", each, lambda cell: cell.session(0.95), of_postfix=True))
+    for each in loads:
+        if each == first or each.is_warm:
+            found.append(Row(f"CPU ms per message, {each}", each, lambda cell: 1000 * cell.cpu, 2))
+            found.append(Row(f"DNS questions per message, {each}", each, lambda cell: cell.questions, 1))
+    found.append(Row("memory MB (PSS)", first, lambda cell: cell.memory))
+    for each in chosen:
+        if each.is_big:
+            found.append(
+                Row(f"a message of {BIG // 10**6} MB: session ms", each, lambda cell: cell.session(1), of_postfix=True)
+            )
+            found.append(Row(f"a message of {BIG // 10**6} MB: CPU ms", each, lambda cell: 1000 * cell.cpu))
+            found.append(
+                Row(f"a message of {BIG // 10**6} MB: MB more", each, lambda cell: cell.growth, 1, reference="")
+            )
+    return found
 
 
-def table(cells: Cells, latencies: Sequence[int], chain: str) -> str:
-    """In Markdown; behind a figure, in brackets, how many times that of ``chain``, or of whom the line names."""
+def table(cells: Cells, chosen: Sequence[Setting]) -> str:
+    """In Markdown; behind a figure, in brackets, how many times mailassay's it is, or that of whom the line names."""
     lines = [["", *cells], [":--", *("--:" for _ in cells)]]
-    for row in rows(latencies, chain):
-        title = f"{row.title} (× {row.reference})" if row.reference == ALONE else row.title
-        reference = row.figure(cells[row.reference]) if row.reference else 0.0
-        lines.append([title, *(_shown(row, name, found, reference) for name, found in cells.items())])
+    for row in rows(chosen):
+        lines.append([row.title, *(_shown(row, name, cells) for name in cells)])
+    wrong = (str(sum(cell.wrong for cell in found)) if name != ALONE else "–" for name, found in cells.items())
+    lines.append(["wrong verdicts", *wrong])
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     text = "".join(
         "| " + " | ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) + " |\n"
         for line in lines
     )
-    return text + (f"\nIn brackets: how many times the figure of {chain}.\n" if chain else "")
+    return f"{text}\nMedians of the turns. In brackets: how many times the figure of {OURS}, turn by turn.\n"
 
 
-def _shown(row: Row, name: str, cells: list[Cell], reference: float) -> str:
+def _shown(row: Row, name: str, cells: Cells) -> str:
     if name == ALONE and not row.of_postfix:
         return "–"
-    figure = row.figure(cells)
-    text = f"{figure:.{row.digits}f}"
-    return f"{text} ({figure / reference:.2f})" if reference and name != row.reference else text
+    text = f"{row.value(cells[name]):.{row.digits}f}"
+    if row.reference in ("", name):
+        return text
+    return f"{text} ({row.ratio(cells[name], cells[row.reference]):.2f})"
 
 
-def plot(cells: Cells, latencies: Sequence[int], path: Path) -> None:
+def plot(cells: Cells, chosen: Sequence[Setting], path: Path) -> None:
     """As a PNG. Raises ImportError where matplotlib is not installed."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names, least = [*cells], min(latencies)
-    labels = [name.replace(", ", ",\n") for name in names]
-    colours = [f"C{at}" for at in range(len(names))]
-    figure, ((messages, cpus), (sessions, memories)) = pyplot.subplots(2, 2, figsize=(13, 8), layout="constrained")
-    for place, title, heights in (
-        (messages, f"messages/s, DNS {least} ms", [throughput(cells[name], least) for name in names]),
-        (cpus, "CPU ms per message", [cpu(cells[name], least) for name in names]),
-        (memories, "memory MB (PSS)", [memory(cells[name]) for name in names]),
-    ):
-        place.bar(labels, heights, color=colours)
-        place.set_title(title)
-    width = 0.8 / len(names)
-    for at, name in enumerate(names):
-        places = [index + at * width for index in range(len(latencies))]
-        for share, alpha in ((0.95, 0.4), (0.5, 1.0)):
-            heights = [session(cells[name], latency, share) for latency in latencies]
-            label = name if share == 0.5 else None
-            sessions.bar(places, heights, width * 0.9, color=colours[at], alpha=alpha, label=label)
-    middles = [index + 0.4 - width / 2 for index in range(len(latencies))]
-    sessions.set_xticks(middles, [f"DNS {latency} ms" for latency in latencies])
-    sessions.set_title("session ms: p50, and p95 pale above it")
-    sessions.legend(fontsize="small")
+    figure, places = pyplot.subplot_mosaic(
+        [["messages/s", "CPU ms", "memory"], ["session", "session", "DNS questions"]],
+        figsize=(15, 8.5),
+        layout="constrained",
+    )
+    lines = rows(chosen)
+    for start in ("messages/s", "CPU ms", "memory"):
+        row = next(row for row in lines if row.title.startswith(start))
+        _bars(places[start], row, cells)
+    for start in ("session p95", "session p50", "DNS questions"):
+        found = [row for row in lines if row.title.startswith(start) and not row.setting.is_big]
+        _groups(places[start.partition(" p")[0]], found, cells, pale=start == "session p95")
+    places["session"].set_title("session ms: p50, and p95 pale behind it")
+    places["session"].legend(fontsize="small")
+    places["DNS questions"].set_title("DNS questions per message")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _bars(place: Any, row: Row, cells: Cells) -> None:
+    """A bar for each stack, with its name and its figure."""
+    shown = {name: f"C{at}" for at, name in enumerate(cells) if row.of_postfix or name != ALONE}
+    bars = place.barh(
+        [name.replace(", ", ",\n") for name in shown],
+        [row.value(cells[name]) for name in shown],
+        color=[*shown.values()],
+    )
+    place.bar_label(bars, fmt=f"%.{row.digits}f", padding=3)
+    place.margins(x=0.15)
+    place.invert_yaxis()
+    place.set_title(row.title)
+
+
+def _groups(place: Any, found: list[Row], cells: Cells, *, pale: bool = False) -> None:
+    """A group of bars for each row, in it one for each stack."""
+    shown = {name: f"C{at}" for at, name in enumerate(cells) if found[0].of_postfix or name != ALONE}
+    width = 0.8 / len(shown)
+    for at, (name, colour) in enumerate(shown.items()):
+        bars = place.bar(
+            [group + (at + 0.5) * width for group in range(len(found))],
+            [row.value(cells[name]) for row in found],
+            width * 0.9,
+            color=colour,
+            alpha=0.35 if pale else 1.0,
+            label="" if pale else name,
+        )
+        place.bar_label(bars, fmt=f"%.{found[0].digits}f", padding=1, fontsize="x-small")
+    place.set_xticks([group + 0.4 for group in range(len(found))], [str(row.setting) for row in found])

@@ -1,1 +1,137 @@
-"""What DNS says of a mail domain, and what is wrong with it."""
+"""What DNS says of a mail domain, and what is wrong with it: MX, SPF, DKIM keys, DMARC.
+
+``look`` of each protocol is plain sequential code with a resolver, and has no patience: it is run with one that never
+waits, again whenever answers have come, until it has all that it asks for. So everything that can be asked is under way
+at any time, and nothing is written twice, once to ask and once to read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..domain import Domain
+from ..limits import Limits
+from ..resolver import Answer, Clock, DnsTempError, Question, Resolver, Shared, Source, question
+from . import dkim, dmarc, mx, spf
+from .dkim import key_name
+from .problem import Problem, Severity, error
+
+__all__ = ["Problem", "Report", "Severity", "key_name", "look_up"]
+
+MAX_QUESTIONS = 1000
+_TOGETHER = 0.01  # seconds, in which answers that come are looked at together
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found. ``exists`` is None where DNS does not say whether there is such a domain.
+
+    ``problems`` begin with the worst. ``questions`` were asked; ``unanswered`` are those that got no answer, each with
+    the reason.
+    """
+
+    domain: Domain
+    exists: bool | None
+    problems: tuple[Problem, ...]
+    mx: mx.Mx
+    spf: spf.Spf
+    dkim: dkim.Dkim
+    dmarc: dmarc.Dmarc
+    questions: int
+    unanswered: tuple[str, ...]
+
+    @property
+    def bad(self) -> bool:
+        """Is anything wrong that is an error?"""
+        return any(each.severity is Severity.ERROR for each in self.problems)
+
+    @property
+    def is_known(self) -> bool:
+        """Did DNS answer anything?"""
+        return len(self.unanswered) < self.questions
+
+
+def look_up(
+    domain: Domain,
+    selectors: Sequence[str],
+    source: Source,
+    timeout: float,
+    limits: Limits = Limits(),
+    clock: Clock = time.monotonic,
+) -> Report:
+    """Ask for everything, for at most ``timeout`` seconds. ``selectors``: DKIM's; without any, well-known ones."""
+    shared, deadline = Shared(source, most=MAX_QUESTIONS), clock() + timeout
+    while True:
+        asking = _Asking(shared, timeout)
+        report = _report(domain, selectors, asking, limits)
+        if not asking.waiting or (left := deadline - clock()) <= 0:
+            return report
+        wait(asking.waiting, left, FIRST_COMPLETED)
+        wait(asking.waiting, min(left, _TOGETHER))
+
+
+class _Asking:
+    """A resolver that never waits: an answer that is not there (``waiting``) is trouble, for now or for good."""
+
+    def __init__(self, source: Source, timeout: float) -> None:
+        self._source, self._timeout = source, timeout
+        self.waiting: set[Future[Answer]] = set()
+        self.asked: set[Question] = set()
+        self.unanswered: dict[Question, str] = {}
+
+    def __call__(self, name: str, rdtype: str) -> Answer:
+        asked = question(name, rdtype)
+        future = self._source(asked)
+        self.asked.add(asked)
+        try:
+            if future.done():
+                return future.result()
+            self.waiting.add(future)
+            raise DnsTempError(f"{asked.name} {asked.rdtype}: no answer within {self._timeout:g} seconds")
+        except DnsTempError as trouble:
+            self.unanswered[asked] = str(trouble)
+            raise
+
+
+def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: Limits) -> Report:
+    found_mx = mx.look(domain, asking, limits)
+    found_spf = spf.look(domain, asking, limits)
+    found_dkim = dkim.look(domain, selectors, asking, limits)
+    found_dmarc = dmarc.look(domain, asking, limits)
+    exists = _exists(domain, asking)
+    if exists is False:
+        problems = [
+            error("domain-missing", f"The domain {domain} does not exist.", "Look for a slip of the pen.", "8020"),
+        ]
+    else:
+        problems = [
+            *mx.problems(found_mx, sends_nothing=found_spf.sends_nothing),
+            *spf.problems(found_spf, domain, limits),
+            *dkim.problems(found_dkim, sends_nothing=found_spf.sends_nothing),
+            *dmarc.problems(found_dmarc, domain),
+        ]
+    severities = list(Severity)
+    problems.sort(key=lambda problem: severities.index(problem.severity))
+    return Report(
+        domain,
+        exists,
+        tuple(dict.fromkeys(problems)),
+        found_mx,
+        found_spf,
+        found_dkim,
+        found_dmarc,
+        len(asking.asked),
+        tuple(asking.unanswered.values()),
+    )
+
+
+def _exists(domain: Domain, resolve: Resolver) -> bool | None:
+    """Any answer tells."""
+    for rdtype in ("A", "MX", "TXT"):
+        with suppress(DnsTempError):
+            return resolve(domain, rdtype).exists
+    return None

@@ -17,7 +17,7 @@ WELL_KNOWN = (
     "selector1", "selector2", "google", "20230601", "fm1", "fm2", "fm3", "protonmail", "protonmail2", "protonmail3",
     "zoho", "zmail", "mxvault", "mandrill", "mailjet", "pm", "cm", "ed25519",
 )  # fmt: skip
-"""What is tried where no selector is given: programs' defaults, and what large providers have their customers publish."""
+"""What is tried where no selector is given: programs' defaults, and what large providers ask their customers for."""
 
 EVERY = "*"
 _GOOD_BITS = 2048  # RFC 8301 section 3.2: signers SHOULD use at least

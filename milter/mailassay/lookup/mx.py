@@ -54,7 +54,7 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Mx:
     """``kind``: ``mx``, ``null`` (it accepts no mail), ``implicit`` (its own address, without MX), ``none``, or
-    ``unknown``, for which ``trouble`` says why. Of more than ``MAX_HOSTS`` hosts (``count``) the rest is not looked at.
+    ``unknown``, for which ``trouble`` says why. Of ``count`` MX records no more than ``MAX_HOSTS`` are looked at.
     """
 
     kind: str
@@ -66,8 +66,6 @@ class Mx:
 
 def look(domain: Domain, resolve: Resolver, limits: Limits) -> Mx:
     """The hosts of a domain in order of preference, and all their addresses."""
-    # where there is no MX they are wanted, and then they should be there
-    itself = _host(domain, None, resolve, limits)
     try:
         answer = resolve(domain, "MX")
     except DnsTempError as trouble:
@@ -76,9 +74,9 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Mx:
         (int(preference), name) for preference, _, name in (each.partition(" ") for each in answer.records)
     )
     if not records:
+        itself = _host(domain, None, resolve, limits)
         kind = "implicit" if itself.addresses else "unknown" if itself.trouble else "none"
-        hosts = (itself,) if itself.addresses else ()
-        return Mx(kind, hosts, len(hosts), answer.authentic, itself.trouble)
+        return Mx(kind, (itself,) if itself.addresses else (), 0, answer.authentic, itself.trouble)
     if [name for _, name in records] == [NULL_MX]:
         return Mx("null", authentic=answer.authentic)
     hosts = tuple(_host(name, preference, resolve, limits) for preference, name in records[:MAX_HOSTS])

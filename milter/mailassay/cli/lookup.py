@@ -1,0 +1,296 @@
+"""``mailassay lookup``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from ipaddress import ip_address
+
+from ..domain import BadDomain, Domain, u_labels
+from ..limits import Limits
+from ..lookup import Problem, Report, key_name, look_up
+from ..lookup.dkim import EVERY, Dkim, Key
+from ..lookup.dmarc import Asked, Dmarc, Reports, Step
+from ..lookup.mx import Mx
+from ..lookup.spf import Record, Spf, Term
+from ..result import Result
+from ..terminal import printable
+from .options import Commands, settings, source, takes_config, takes_json, takes_zone
+
+WIDTH = 100  # columns
+_MAX_SHOWN = 400  # characters of a record
+_KEYS = 20  # columns of what stands on the left
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "lookup",
+        help="show what DNS says of a mail domain, and what is wrong with it",
+        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first. Exit status 1 where there is an"
+        " error, 75 where DNS does not answer.",
+    )
+    parser.add_argument("domain", metavar="DOMAIN", type=_domain, help="the domain, or an address in it")
+    parser.add_argument(
+        "--selector",
+        action="append",
+        default=[],
+        metavar="S",
+        help="a DKIM selector, s= in a signature; may be repeated (default: well-known ones are tried)",
+    )
+    takes_zone(parser)
+    takes_json(parser)
+    takes_config(parser)
+    parser.set_defaults(run=_run, refuse=parser.error)
+
+
+def _domain(text: str) -> tuple[str, Domain]:
+    """What was given, and the domain in it."""
+    _, _, name = text.strip().rpartition("@")
+    try:
+        ip_address(name.strip("[]").removeprefix("IPv6:"))
+    except ValueError:
+        pass
+    else:
+        raise argparse.ArgumentTypeError(f"{text!r} is an IP address; the domain of a mail address is wanted")
+    try:
+        domain = Domain(name)
+    except BadDomain as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: {error}") from error
+    if domain.labels[-1].isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: it ends in a number")
+    return text.strip(), domain
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    given, domain = arguments.domain
+    for selector in arguments.selector:
+        try:
+            key_name(selector, domain)
+        except BadDomain:
+            arguments.refuse(f"argument --selector: {selector!r} is no selector")
+    found = settings(arguments)
+    limits = found.policy.limits
+    report = look_up(domain, arguments.selector, source(arguments, found), found.message_timeout, limits)
+    if arguments.json:
+        print(json.dumps({"given": given, **asdict(report)}, indent=2))
+    elif report.is_known:
+        print("\n".join(printable(line).rstrip() for line in _lines(report, given, limits)))
+    if not report.is_known:
+        print(f"mailassay: DNS does not answer: {printable(report.unanswered[0])}", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    return 1 if report.bad else 0
+
+
+def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
+    domain = report.domain
+    unicode = u_labels(domain)
+    yield f"{domain}  ({unicode})" if unicode != domain else domain
+    if "@" in given:
+        yield f"  the domain of {given}"
+    yield ""
+    for problem in report.problems:
+        yield from _problem(problem)
+    if not report.problems:
+        yield "  No problems found."
+    yield ""
+    if report.exists is not False:
+        for lines in (_mx(report.mx), _spf(report.spf, limits), _dkim(report.dkim)):
+            yield from lines
+            yield ""
+    yield from _dmarc(report.dmarc)
+    yield ""
+    yield from _dnssec(report)
+    if report.unanswered:
+        yield ""
+        yield f"No answer to {len(report.unanswered)} of {report.questions} questions"
+        for text in report.unanswered[:10]:
+            yield from _wrapped("  ", text)
+        if len(report.unanswered) > 10:
+            yield f"  and {len(report.unanswered) - 10} more"
+
+
+def _problem(problem: Problem) -> Iterator[str]:
+    where = f" (RFC {problem.rfc})" if problem.rfc else ""
+    yield from _wrapped(f"  {problem.severity:<9}", problem.what + where)
+    if problem.do:
+        yield from _wrapped(" " * 11, problem.do)
+
+
+def _wrapped(label: str, text: str) -> Iterator[str]:
+    """A label, and beside it a text that goes on below itself."""
+    if len(text) > _MAX_SHOWN:
+        text = f"{text[:_MAX_SHOWN]} ..."
+    # what others wrote must not be folded where they please
+    lines = textwrap.wrap(printable(text), WIDTH - len(label), break_on_hyphens=False) or [""]
+    yield label + lines[0]
+    for line in lines[1:]:
+        yield " " * len(label) + line
+
+
+def _quoted(text: str) -> str:
+    """A TXT record, what is not ASCII as in a zone file (RFC 1035 section 5.1)."""
+    return "".join(mark if " " <= mark <= "~" else f"\\{ord(mark):03}" for mark in text)
+
+
+def _row(depth: int, key: str, text: str) -> Iterator[str]:
+    label = "  " * depth + key
+    yield from _wrapped(f"{label:<{_KEYS + 2}}  ", text)
+
+
+def _mx(mx: Mx) -> Iterator[str]:
+    said = {
+        "mx": f"{mx.count} MX record{'s' if mx.count > 1 else ''}",
+        "null": "accepts no mail (null MX)",
+        "implicit": "no MX record; the domain's own address takes its place",
+        "none": "neither MX record nor address",
+        "unknown": "not known",
+    }
+    yield f"Mail    {said[mx.kind]}"
+    for host in mx.hosts:
+        yield f"  {'' if host.preference is None else f'{host.preference:>5} '}{host.name}"
+        for each in host.addresses:
+            said_of = {
+                Result.PASS: each.name,
+                Result.FAIL: f"{each.name}, which does not lead back",
+                Result.PERMERROR: "no name",
+            }
+            yield f"        {each.address:<25} {said_of.get(each.result, each.reason)}"
+
+
+def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
+    record = spf.record
+    if not record.texts:
+        yield f"SPF     {'not known' if record.trouble else record.error}"
+        return
+    costs = f"{record.asks} of {limits.spf_terms} terms that ask DNS, {_void(record)} without an answer"
+    yield f"SPF     {record.error or costs}"
+    for text in record.texts:
+        yield from _wrapped("  ", _quoted(text))
+    if record.terms and not record.error:
+        yield ""
+        yield from _terms(record, 1)
+        if spf.otherwise:
+            yield ""
+            yield f"  any other client: {spf.otherwise}"
+
+
+def _void(record: Record) -> str:
+    if record.void_ipv4 == record.void_ipv6:
+        return str(record.void_ipv4)
+    return f"{record.void_ipv4} (IPv6: {record.void_ipv6})"
+
+
+def _terms(record: Record, depth: int) -> Iterator[str]:
+    for term in record.terms:
+        label = f"{'  ' * depth}{_quoted(term.text)}"
+        label = label if len(label) <= 60 else f"{label[:57]}..."
+        cost = f"{term.asks:>2}  " if term.asks else "    "
+        yield from _wrapped(f"{label:<44}  {cost}", _said_of(term))
+        if term.record and not term.error:
+            yield from _terms(term.record, depth + 1)
+
+
+def _said_of(term: Term) -> str:
+    if term.error or term.trouble:
+        return term.error or term.trouble
+    if not term.reached:
+        return "never looked at"
+    if term.mechanism in ("a", "mx", "exists"):
+        if not term.target:
+            return "depends on the message"
+        shown = ", ".join(term.found[:4]) + (f" and {len(term.found) - 4} more" if len(term.found) > 4 else "")
+        return shown or "nothing there"
+    return "depends on the client" if term.mechanism == "ptr" or (term.asks and not term.target) else ""
+
+
+def _dkim(dkim: Dkim) -> Iterator[str]:
+    count = len(dkim.keys)
+    if dkim.given:
+        yield "DKIM    the selectors you named"
+    elif not count:
+        yield f"DKIM    no key at {len(dkim.tried)} well-known selectors"
+    else:
+        yield f"DKIM    {count} key{'s' if count > 1 else ''}, found at well-known selectors"
+    for key in dkim.keys:
+        yield from _row(1, key.selector if key.selector != EVERY else "* (every selector)", _said_of_key(key))
+    if not dkim.given:
+        yield from _wrapped("  tried: ", " ".join(dkim.tried))
+
+
+def _said_of_key(key: Key) -> str:
+    if key.error or key.trouble:
+        return key.error or key.trouble
+    said = [f"RSA, {key.bits} bits" if key.kind == "rsa" else "Ed25519"]
+    if key.testing:
+        said.append("testing (t=y)")
+    if key.strict:
+        said.append("no subdomains in i= (t=s)")
+    said += [f"{name}={_quoted(value)}" for name, value in key.tags if name in ("h", "s", "n")]
+    return ", ".join(said)
+
+
+def _dmarc(dmarc: Dmarc) -> Iterator[str]:
+    if asks := dmarc.domain_asks:
+        yield f"DMARC   {_asks(asks)}"
+    else:
+        yield f"DMARC   {'not known' if dmarc.trouble else 'no policy'}"
+    for step in dmarc.steps:
+        yield from _step(step)
+    yield ""
+    if dmarc.org_domain:
+        yield from _row(1, "organization", dmarc.org_domain)
+    if dmarc.missing_asks:
+        yield from _row(1, "missing subdomains", _asks(dmarc.missing_asks))
+    if asks:
+        kinds = ("relaxed", "strict")
+        yield from _row(1, "alignment", f"SPF {kinds[dmarc.strict_spf]}, DKIM {kinds[dmarc.strict_dkim]}")
+    for report in dmarc.reports:
+        yield from _row(1, "reports" if report.tag == "rua" else "failure reports", _said_of_report(report))
+
+
+def _asks(asks: Asked) -> str:
+    lowered = ", lowered by t=y" if asks.lowered else ""
+    return f"{asks.policy}  ({asks.tag}= at {asks.at}{lowered})"
+
+
+def _step(step: Step) -> Iterator[str]:
+    if not step.needed:
+        said = ["not needed"]
+    elif step.trouble:
+        said = [step.trouble]
+    else:
+        said = [_quoted(text) for text in (*step.records, *step.malformed)] or ["no record"]
+    for text in said:
+        yield from _wrapped(f"  {step.name:<28}  ", text)
+
+
+def _said_of_report(report: Reports) -> str:
+    if report.trouble:
+        return f"{report.uri}, whose consent is not known"
+    if not report.host:
+        return f"{report.uri}, which nobody uses"
+    if not report.external:
+        return report.uri
+    return f"{report.uri}, {'with' if report.authorized else 'without'} the consent of {report.host}"
+
+
+def _dnssec(report: Report) -> Iterator[str]:
+    own = {
+        "MX": report.mx.authentic,
+        "SPF": report.spf.authentic,
+        "DMARC": report.dmarc.steps[0].authentic,
+        **{f"DKIM {key.selector}": key.authentic for key in report.dkim.keys},
+    }
+    proven = [name for name, authentic in own.items() if authentic]
+    if len(proven) == len(own):
+        yield "DNSSEC  proves all of it, as the name server says (AD)"
+    elif proven:
+        yield from _wrapped("DNSSEC  ", f"proves {', '.join(proven)}, as the name server says (AD), and not the rest")
+    else:
+        yield "DNSSEC  proves nothing: the domain is not signed, or the name server does not validate"

@@ -1,0 +1,358 @@
+"""The DMARC tree walk, the policies that follow from it, and where reports go. RFC 9989, RFC 9990."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from urllib.parse import unquote
+
+from ..dmarc import Disposition, questions
+from ..dmarc.discovery import Walk, names, walk
+from ..dmarc.record import Record, is_record, tags
+from ..domain import BadDomain, Domain
+from ..limits import Limits
+from ..resolver import DnsTempError, Resolver
+from .problem import Problem, error, note, warning
+
+MAX_REPORTS = 10  # addresses that are looked at
+_NOBODY = "nonexistent"  # the label of a subdomain that is not there
+_HISTORIC = ("pct", "rf", "ri")
+_KNOWN = {
+    "v": None,
+    "p": ("none", "quarantine", "reject"),
+    "sp": ("none", "quarantine", "reject"),
+    "np": ("none", "quarantine", "reject"),
+    "adkim": ("r", "s"),
+    "aspf": ("r", "s"),
+    "psd": ("y", "n", "u"),
+    "t": ("y", "n"),
+    "fo": None,
+    "rua": None,
+    "ruf": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question of the walk: the DMARC records at a ``name``, and what looks like one and is none (``malformed``).
+
+    ``exists`` is None where there was no answer. ``needed`` is False where the walk had ended below.
+    """
+
+    name: str
+    records: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
+    exists: bool | None = None
+    needed: bool = True
+    authentic: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What receivers are asked to do with mail that fails: by which ``tag`` of the record ``at`` which domain.
+
+    ``lowered`` by t=y.
+    """
+
+    policy: Disposition
+    tag: str
+    at: Domain
+    lowered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """An address of ``rua`` or ``ruf`` (``tag``); ``host`` is its domain, empty where it has none.
+
+    ``external``: in another organization, which then has to agree by a record at ``consent`` (RFC 9990 section 4);
+    ``authorized`` is whether it does, None where that is not known.
+    """
+
+    tag: str
+    uri: str
+    host: str = ""
+    external: bool = False
+    consent: str = ""
+    authorized: bool | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dmarc:
+    """``domain_asks`` is what applies to the domain, ``missing_asks`` to a subdomain of it that does not exist.
+
+    Both are None where there is no policy, or ``trouble`` keeps it from being known. ``strict_dkim``, ``strict_spf``
+    and ``psd`` are those of the record that applies. ``misplaced`` are such records at the domain itself.
+    """
+
+    steps: tuple[Step, ...]
+    org_domain: Domain | None = None
+    domain_asks: Asked | None = None
+    missing_asks: Asked | None = None
+    strict_dkim: bool = False
+    strict_spf: bool = False
+    psd: str = "u"
+    reports: tuple[Reports, ...] = ()
+    misplaced: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
+    """Walk the tree, for the domain and for a subdomain of it that does not exist."""
+    steps = tuple(_step(name, resolve) for name in questions(domain, limits))
+    misplaced: tuple[str, ...] = ()
+    with suppress(DnsTempError):
+        misplaced = tuple(filter(_is_nearly, resolve(domain, "TXT").records))
+    whole = None
+    with suppress(DnsTempError):
+        whole = walk(domain, resolve, limits)
+    try:
+        # trouble above a record of the domain's own keeps nobody from its policy
+        found = whole or walk(domain, resolve, limits, for_policy=True)
+        exists = resolve(domain, "A").exists
+    except DnsTempError as trouble:
+        return Dmarc(steps, misplaced=misplaced, trouble=str(trouble))
+    if found.records and found.records[-1][1].psd != "u":
+        last = len(found.records[-1][0])
+        steps = tuple(replace(step, needed=len(step.name) >= len("_dmarc.") + last) for step in steps)
+    dmarc = Dmarc(steps, domain_asks=_asked(found, exists=exists), misplaced=misplaced)
+    if whole:
+        dmarc = replace(dmarc, org_domain=whole.org_domain, missing_asks=_for_missing(whole, limits))
+    if found.policy:
+        at, record = found.policy
+        dmarc = replace(
+            dmarc,
+            strict_dkim=record.strict_dkim,
+            strict_spf=record.strict_spf,
+            psd=record.psd,
+            reports=tuple(_reports(at, record, resolve, limits)),
+        )
+    return dmarc
+
+
+def _step(name: str, resolve: Resolver) -> Step:
+    try:
+        answer = resolve(name, "TXT")
+    except DnsTempError as trouble:
+        return Step(name, trouble=str(trouble))
+    records = tuple(text for text in answer.records if is_record(text))
+    malformed = tuple(text for text in answer.records if _is_nearly(text) and not is_record(text))
+    return Step(name, records, malformed, answer.exists, authentic=answer.authentic)
+
+
+def _is_nearly(text: str) -> bool:
+    return "".join(text.lower().split()).strip("\"'").startswith("v=dmarc")
+
+
+def _asked(found: Walk, *, exists: bool) -> Asked | None:
+    if found.policy is None or not found.policy[1].usable:
+        return None
+    at, record = found.policy
+    tag, policy = ("p", record.for_author()) if at == found.start else record.below(exists)
+    return Asked(policy.lowered() if record.testing else policy, tag, at, record.testing)
+
+
+def _for_missing(found: Walk, limits: Limits) -> Asked | None:
+    """By the same records, which its own walk would find; it has none itself."""
+    try:
+        start = Domain(f"{_NOBODY}.{found.start}")
+    except BadDomain:
+        return None
+    on_its_way = names(start, limits)
+    below = Walk(start, tuple(each for each in found.records if each[0] in on_its_way))
+    return _asked(below, exists=False)
+
+
+def _reports(domain: Domain, record: Record, resolve: Resolver, limits: Limits) -> Iterator[Reports]:
+    wanted = [("rua", uri) for uri in record.rua]
+    if record.psd != "y":
+        # RFC 9991 section 5
+        wanted += [("ruf", uri) for uri in record.ruf]
+    for tag, uri in wanted[:MAX_REPORTS]:
+        yield _report(Reports(tag, uri), domain, resolve, limits)
+
+
+def _report(report: Reports, domain: Domain, resolve: Resolver, limits: Limits) -> Reports:
+    host = _mail_host(report.uri)
+    if host is None or host == domain:
+        return replace(report, host=host or "")
+    report = replace(report, host=host)
+    try:
+        consent = Domain(f"{domain}._report._dmarc.{host}")
+    except BadDomain:
+        return replace(report, external=True, trouble="the name where it would agree is too long")
+    _start((consent, *questions(host, limits)), resolve)
+    try:
+        if walk(domain, resolve, limits).org_domain == walk(host, resolve, limits).org_domain:
+            return report
+        report = replace(report, external=True, consent=consent)
+        return replace(report, authorized=any(map(is_record, resolve(consent, "TXT").records)))
+    except DnsTempError as error:
+        return replace(report, trouble=str(error))
+
+
+def _start(names: Sequence[str], resolve: Resolver) -> None:
+    """Ask now what is needed one after the other."""
+    for name in names:
+        with suppress(DnsTempError):
+            resolve(name, "TXT")
+
+
+def _mail_host(uri: str) -> Domain | None:
+    scheme, _, address = uri.partition(":")
+    try:
+        return Domain(unquote(address.partition("?")[0]).rpartition("@")[2]) if scheme.lower() == "mailto" else None
+    except BadDomain:
+        return None
+
+
+def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    """What is wrong with it."""
+    for text in found.misplaced:
+        yield warning(
+            "dmarc-misplaced",
+            f'"{text[:60]}" stands at {domain}, where nobody looks for it.',
+            f"Move it to _dmarc.{domain}.",
+            "9989 4.7",
+        )
+    for step in found.steps:
+        yield from _of_step(step)
+    if found.trouble:
+        yield warning("dmarc-unknown", f"The DMARC policy could not be looked up: {found.trouble}.")
+    elif not found.domain_asks and not any(step.records for step in found.steps):
+        yield warning(
+            "dmarc-none",
+            "There is no DMARC policy: receivers are told nothing about mail that only claims to be from the domain.",
+            f'Publish one at _dmarc.{domain}, at first "v=DMARC1; p=none; rua=mailto:..." to see who sends.',
+            "9989 4.7",
+        )
+    own = found.steps[0]
+    idle = sorted({"sp", "np"} & tags(own.records[0]).keys()) if len(own.records) == 1 else []
+    if idle and found.org_domain not in (domain, None):
+        yield warning(
+            "dmarc-idle",
+            f"{' and '.join(f'{tag}=' for tag in idle)} at {own.name} without effect, since {found.org_domain} is the"
+            " organizational domain.",
+            f"Put it into the record of {found.org_domain}, or say psd=n in this one.",
+            "9989 4.7",
+        )
+    yield from _of_policy(found)
+    for report in found.reports:
+        yield from _of_report(report)
+
+
+def _of_step(step: Step) -> Iterator[Problem]:
+    if not step.needed:
+        return
+    for text in step.malformed:
+        yield error(
+            "dmarc-malformed",
+            f'"{text[:60]}" at {step.name} looks like a DMARC record, and is none.',
+            'A DMARC record begins with "v=DMARC1;", in these letters.',
+            "9989 4.8",
+        )
+    if len(step.records) > 1:
+        yield error(
+            "dmarc-several",
+            f"There are {len(step.records)} DMARC records at {step.name}: none of them counts.",
+            "Make one record of them.",
+            "9989 4.10",
+        )
+    elif step.records:
+        yield from _of_tags(step.name, tags(step.records[0]))
+
+
+def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
+    for tag, value in found.items():
+        allowed = _KNOWN.get(tag)
+        if tag in ("p", "sp", "np") and allowed and value.lower() not in allowed:
+            yield error(
+                "dmarc-policy",
+                f"{tag}={value[:30]} at {name} is no policy: the record asks for nothing.",
+                "It is none, quarantine or reject.",
+                "9989 4.10.1",
+            )
+        elif allowed and value.lower() not in allowed:
+            do = f"It is {' or '.join(allowed)}."
+            yield warning("dmarc-tag", f"{tag}={value[:30]} at {name} is not understood.", do, "9989 4.7")
+        elif tag in _HISTORIC:
+            yield note(
+                "dmarc-historic",
+                f"{tag}= at {name} is historic: receivers pass over it"
+                + (
+                    ", and older ones apply the policy to a part of the mail."
+                    if tag == "pct" and value != "100"
+                    else "."
+                ),
+                "Use t=y to try a policy out." if tag == "pct" and value != "100" else "Remove it.",
+                "9989 A.6" if tag == "pct" else "9989 4.7",
+            )
+        elif tag not in _KNOWN:
+            meant = get_close_matches(tag, _KNOWN, 1)
+            do = f"{meant[0]}= may be meant." if meant else ""
+            yield note("dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "9989 4.7")
+    if "p" not in found:
+        what = f"The record at {name} has no p=, and asks for nothing."
+        yield warning("dmarc-no-p", what, "Add p=none, p=quarantine or p=reject.", "9989 4.7")
+
+
+def _of_policy(found: Dmarc) -> Iterator[Problem]:
+    asks, missing = found.domain_asks, found.missing_asks
+    has_rua = any(report.tag == "rua" for report in found.reports)
+    if not asks:
+        return
+    if asks.policy is Disposition.NONE:
+        so = "t=y lowers the policy to" if asks.lowered else f"{asks.tag}=none asks for"
+        if has_rua:
+            do = "When the reports show that all mail of your own passes, ask for quarantine or reject."
+            yield note("dmarc-monitor", f"DMARC only watches: {so} nothing to be done with mail that fails.", do)
+        else:
+            yield warning(
+                "dmarc-idle-none",
+                f"DMARC has no effect: {so} nothing, and no reports are asked for.",
+                "Add rua=mailto:... to learn who sends as the domain.",
+                "9989 4.7",
+            )
+    elif asks.lowered:
+        yield note(
+            "dmarc-testing", f"t=y lowers the policy to {asks.policy}.", "Remove it when all is well.", "9989 4.7"
+        )
+    if missing and _weight(missing.policy) < _weight(asks.policy):
+        yield warning(
+            "dmarc-missing",
+            f"A subdomain that does not exist is less protected: {missing.tag}= at {missing.at} asks for"
+            f" {missing.policy}.",
+            "Say np=reject there: no honest mail comes from such a name.",
+            "9989 4.7",
+        )
+    if asks.policy is not Disposition.NONE and not has_rua:
+        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", "", "9989 4.7")
+    if found.psd == "y":
+        what = f"psd=y at {asks.at}: the names below it are organizations of their own."
+        yield note("dmarc-psd", what, "It is for registries only.", "9989 4.7")
+
+
+def _weight(policy: Disposition) -> int:
+    return list(Disposition).index(policy)
+
+
+def _of_report(report: Reports) -> Iterator[Problem]:
+    if report.trouble:
+        yield warning(
+            "dmarc-reports-unknown", f"Whether {report.host} wants the reports is not known: {report.trouble}."
+        )
+    elif not report.host:
+        do = "Use mailto: with an address."
+        yield warning(
+            "dmarc-reports-address", f"{report.tag}: nobody sends reports to {report.uri[:60]}.", do, "9990 3"
+        )
+    elif report.authorized is False:
+        yield error(
+            "dmarc-reports-refused",
+            f"{report.tag}: {report.host} does not agree to get the reports, so nobody sends them there.",
+            f'Have "v=DMARC1" published as TXT at {report.consent}.',
+            "9990 4",
+        )

@@ -16,8 +16,8 @@ help:
 	@echo 'make unit          the tests that need neither root nor Postfix'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
-	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (needs root)'
-	@echo 'make bench QUICK=1 the same, in a minute or two; PNG=FILE for a plot'
+	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
+	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -43,7 +43,7 @@ bench: $(READY)
 	@$(RUN) -c 'import pytest_benchmark, matplotlib' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,bench]'
 	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name --benchmark-columns=median,max,rounds \
 	    --benchmark-time-unit=ms $(if $(QUICK),--benchmark-max-time=0.1 )tests/bench/bench_*.py
-	@$(RUN) -m tests.bench $(if $(QUICK),--quick )--png $(or $(PNG),build/bench.png)
+	@$(RUN) -m tests.bench --if-possible $(if $(QUICK),--quick )--png $(or $(PNG),build/bench.png)
 
 conformance: $(READY)
 	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')

@@ -23,7 +23,7 @@ FLOORS = [
     ["conversation"],
     ["report"],
     ["explain", "held", "lookup", "session", "network", "zone"],
-    ["daemon"],
+    ["daemon", "doctor"],
     ["cli"],
     ["__main__"],
 ]

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from .. import __version__
 from ..config import ConfigError
 from ..zone import ZoneError
-from . import check, config, held, serve
+from . import check, config, doctor, held, lookup, serve
 
-_COMMANDS = (serve, check, config, held)
+_COMMANDS = (serve, check, lookup, config, doctor, held)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,12 +33,17 @@ def takes_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
+def config_file(arguments: argparse.Namespace) -> str | None:
+    """The named configuration, or the default one; None where there is none."""
+    if arguments.config is None and Path(DEFAULT_CONFIG).exists():
+        return DEFAULT_CONFIG
+    path: str | None = arguments.config
+    return path
+
+
 def settings(arguments: argparse.Namespace) -> Settings:
     """Those of the named configuration, or of the default one. Raises ConfigError."""
-    path: str | None = arguments.config
-    if path is None and Path(DEFAULT_CONFIG).exists():
-        path = DEFAULT_CONFIG
-    return load(path)
+    return load(config_file(arguments))
 
 
 def source(arguments: argparse.Namespace, settings: Settings) -> Source:

@@ -1,0 +1,85 @@
+"""``mailassay doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from .. import __version__
+from ..doctor import Facts, Finding, NoPostfix, Severity, around, examine
+from ..terminal import printable
+from .options import Commands, config_file, settings, takes_config, takes_json
+
+_WIDTH = 110  # characters of a line; commands are not broken
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="examine the Postfix of this machine",
+        description="Examine the Postfix of this machine and all that mailassay needs there; say what is wrong, worst "
+        "first, and the commands that mend it. Changes nothing. Exit status 1 if there are errors, 69 without Postfix.",
+    )
+    takes_config(parser)
+    parser.add_argument(
+        "--postfix-config", metavar="DIR", help="Postfix's configuration directory (default: its own default)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="say also what is fine")
+    takes_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    found = settings(arguments)
+    folder = arguments.postfix_config and os.path.abspath(arguments.postfix_config)
+    try:
+        facts = around(found, config_file(arguments), folder)
+    except NoPostfix as error:
+        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        return os.EX_UNAVAILABLE
+    findings = examine(facts)
+    if arguments.json:
+        print(json.dumps(_as_json(facts, findings), indent=2))
+    else:
+        print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
+    return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
+
+
+def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:
+    for finding in findings:
+        if finding.severity is not Severity.FINE or verbose:
+            yield from textwrap.wrap(
+                f"{finding.severity:<9}{finding.code}: {finding.reason}",
+                _WIDTH,
+                subsequent_indent=" " * 9,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            yield from (f"{'':9}  {command}" for command in finding.mend)
+    if any(command.startswith("postconf") for finding in findings for command in finding.mend):
+        yield f"after postconf: {facts.postfix.command('postfix', 'reload')}"
+    counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
+    yield ", ".join(
+        f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts
+    )
+
+
+def _counted(count: int, severity: Severity) -> str:
+    return f"{count} {severity}{'' if count == 1 else 's'}"
+
+
+def _as_json(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
+    """The same for programs; the keys and the codes stay."""
+    return {
+        "mailassay": __version__,
+        "postfix": facts.postfix.value("mail_version"),
+        "findings": [
+            {"severity": each.severity, "code": each.code, "reason": each.reason, "mend": list(each.mend)}
+            for each in findings
+        ],
+    }

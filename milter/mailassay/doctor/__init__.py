@@ -1,0 +1,49 @@
+"""Examines the Postfix of this machine and all that mailassay needs there. Changes nothing.
+
+Facts are gathered first (``look``); a check is a function from them to findings. Codes of findings stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from . import content, host, wiring
+from .facts import Facts
+from .finding import Finding, Severity
+from .look import around
+from .postfix import NoPostfix
+
+__all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "examine"]
+
+CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
+    host.answering,
+    wiring.called,
+    wiring.found_in_chroot,
+    wiring.reachable,
+    wiring.not_called,
+    wiring.bypassed,
+    wiring.default_action,
+    wiring.protocol,
+    wiring.timeouts,
+    wiring.neighbours,
+    content.version,
+    content.smuggling,
+    content.header_checks,
+    content.policy_service,
+    content.networks,
+    content.authserv_id,
+    host.socket_group,
+    host.files,
+    host.nameservers,
+    host.clock,
+    host.installed,
+    host.limits,
+    host.unseen,
+]
+"""Every check, in the order in which findings of one severity are told."""
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """What all checks find, worst first, nothing twice; of a check that finds something wrong also what is fine."""
+    found = dict.fromkeys(finding for check in CHECKS for finding in check(facts))
+    return sorted(found, key=lambda finding: list(Severity).index(finding.severity))

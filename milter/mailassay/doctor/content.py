@@ -1,0 +1,221 @@
+"""What else in Postfix's configuration decides what becomes of a judged message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+
+from ..config import Network
+from .facts import Facts
+from .finding import Finding, error, fine, note, warning
+from .postfix import RESTRICTIONS, Service, tokens
+from .wiring import incoming, listeners
+
+_COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9, 0))  # HISTORY 20231213, by release
+_WRITES = re.compile(r"\b(PREPEND|REPLACE)\s+Authentication-Results", re.IGNORECASE)
+_REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
+_SPF_SERVICE = re.compile("spf", re.IGNORECASE)
+_NUMBERS = re.compile(r"\[?([0-9a-f:.]+)\]?(/[0-9]+)?", re.IGNORECASE)
+_MOST_SHOWN = 5  # networks in one reason
+
+
+def version(facts: Facts) -> Iterator[Finding]:
+    """Does this Postfix count header fields as a milter must be able to rely on?"""
+    found = facts.postfix.version
+    shown = facts.postfix.value("mail_version")
+    if not found or found >= (3, 9) or any(found[:2] == fixed[:2] and found >= fixed for fixed in _COUNTS_RIGHT):
+        yield fine("old-postfix", f"Postfix {shown or 'of an unknown version'}")
+        return
+    yield note(
+        "old-postfix",
+        f"Postfix {shown} may count header fields wrongly when a milter removes one (mended in 3.9.0, 3.8.6 "
+        "and 3.7.11). mailassay writes a marker field first, so that forged fields go all the same",
+    )
+
+
+def smuggling(facts: Facts) -> Iterator[Finding]:
+    """Does smtpd take a bare LF for the end of a line (SMTP smuggling)?"""
+    name, postfix = "smtpd_forbid_bare_newline", facts.postfix
+    reason = "one message can carry in another one, as its own sender (SMTP smuggling); no milter sees that"
+    for service in incoming(facts):
+        value = postfix.value(name, service)
+        if not value:
+            yield error(
+                "bare-newline",
+                f"Postfix {postfix.value('mail_version')} has no {name}: {reason}. Where no newer one is to be "
+                "had, these two help against most of it",
+                postfix.command("postconf", "-e", "smtpd_data_restrictions=reject_unauth_pipelining"),
+                postfix.command("postconf", "-e", "smtpd_discard_ehlo_keywords=chunking"),
+            )
+        elif value.lower() in ("no", "note"):
+            better = "yes" if postfix.version < (3, 7, 10) else "normalize"
+            yield error(
+                "bare-newline",
+                f"{postfix.where(name, service)} is {value}: {reason}",
+                postfix.set(name, better, service),
+            )
+        else:
+            yield fine("bare-newline", f"{postfix.where(name, service)} is {value}")
+
+
+def header_checks(facts: Facts) -> Iterator[Finding]:
+    """Do Postfix's own tables take our header away, or write one?"""
+    for name, tables in facts.tables.items():
+        ours = name == "milter_header_checks"
+        for table in tables:
+            action = table.answer.split()[0].upper() if table.answer else ""
+            if ours and action in _REMOVES:
+                yield error(
+                    "header-stripped",
+                    f"{name} has {table.name}, which says {action} of the header that we write: it is lost",
+                    _without_table(facts, name, table.name),
+                )
+            elif action in _REMOVES:
+                yield note(
+                    "header-checks",
+                    f"{name} has {table.name}, which says {action} of Authentication-Results. Forged ones are removed "
+                    "by us; signatures that cover those of others fail without them",
+                    _without_table(facts, name, table.name),
+                )
+            if _WRITES.search(table.text):
+                yield warning(
+                    "header-written",
+                    f"{name} has {table.name}, which writes Authentication-Results: who reads it cannot tell it "
+                    "from ours",
+                    _without_table(facts, name, table.name),
+                )
+    if not facts.tables.get("milter_header_checks"):
+        yield fine("header-stripped", "no milter_header_checks touch our header")
+
+
+def _without_table(facts: Facts, name: str, table: str) -> str:
+    postfix = facts.postfix
+    left = [each for each in tokens(postfix.written.get(name, "")) if each != table]
+    if table not in tokens(postfix.written.get(name, "")):
+        left = [each for each in tokens(postfix.value(name)) if each != table]
+    return postfix.command("postconf", "-e", f"{name}={', '.join(left)}")
+
+
+def policy_service(facts: Facts) -> Iterator[Finding]:
+    """Is there a policy service that judges SPF before we do?"""
+    postfix = facts.postfix
+    for service in incoming(facts):
+        for name in RESTRICTIONS:
+            written, value = postfix.as_written(name, service), postfix.value(name, service)
+            named = [step for step in _steps(value) if _asks_for_spf(step)]
+            if not named:
+                continue
+            # what is written may have it by another parameter's name
+            steps = _steps(written if any(map(_asks_for_spf, _steps(written))) else value)
+            left = [word for step in steps if not _asks_for_spf(step) for word in step]
+            yield warning(
+                "spf-policy-service",
+                f"{postfix.where(name, service)} has {' '.join(named[0])}: mail that fails SPF is refused there before "
+                "DKIM can speak for it (RFC 9989 section 7.1), and what it prepends is a header that we did not check",
+                postfix.set(name, ", ".join(left), service),
+            )
+
+
+def _steps(restrictions: str) -> list[tuple[str, ...]]:
+    """The elements of a list of restrictions, a policy service with its address."""
+    words = iter(tokens(restrictions))
+    return [(word, next(words, "")) if word == "check_policy_service" else (word,) for word in words]
+
+
+def _asks_for_spf(step: tuple[str, ...]) -> bool:
+    return step[0] == "check_policy_service" and bool(_SPF_SERVICE.search(step[1]))
+
+
+def networks(facts: Facts) -> Iterator[Finding]:
+    """Do we trust those whom Postfix trusts?"""
+    place = facts.config or "the configuration"
+    theirs, unknown = _networks(facts.postfix.value("mynetworks"))
+    trusted = facts.settings.trusted_networks
+    ours_only, theirs_only = _beyond(trusted, theirs), _beyond(theirs, trusted)
+    if ours_only:
+        yield warning(
+            "trusted-networks",
+            f"trusted_networks has {_listed(ours_only)}, which mynetworks has not: mail from there is not judged, and "
+            f"Postfix holds it for that of strangers. Take it out of trusted_networks in {place}, or into mynetworks",
+        )
+    if theirs_only:
+        wanted = ", ".join(f'"{each}"' for each in [*trusted, *theirs_only])
+        yield note(
+            "mynetworks",
+            f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
+            f"judged. To spare it, in {place}: trusted_networks: [{wanted}]",
+        )
+    if unknown:
+        yield note(
+            "mynetworks-unknown", f"mynetworks has {', '.join(unknown)}, which was not compared to trusted_networks"
+        )
+    if not ours_only and not theirs_only:
+        yield fine("trusted-networks", "trusted_networks and mynetworks agree")
+
+
+def _listed(found: Sequence[Network]) -> str:
+    rest = len(found) - _MOST_SHOWN
+    return ", ".join(map(str, found[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _networks(mynetworks: str) -> tuple[list[Network], list[str]]:
+    """The networks of a list, and what in it is none: tables, files, exceptions."""
+    found, others = list[Network](), list[str]()
+    for token in tokens(mynetworks):
+        try:
+            match = _NUMBERS.fullmatch(token)
+            network = ip_network(match[1] + (match[2] or ""), strict=False) if match else None
+        except ValueError:
+            network = None
+        if network is None:
+            others.append(token)
+        elif isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped) and network.prefixlen >= 96:
+            found.append(ip_network(f"{inner}/{network.prefixlen - 96}"))
+        else:
+            found.append(network)
+    return found, others
+
+
+def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]:
+    """Those of some networks that are not wholly within others."""
+    four = list(collapse_addresses(each for each in others if isinstance(each, IPv4Network)))
+    six = list(collapse_addresses(each for each in others if isinstance(each, IPv6Network)))
+    return [
+        each
+        for each in dict.fromkeys(some)
+        if not (
+            any(each.subnet_of(other) for other in four)
+            if isinstance(each, IPv4Network)
+            else any(each.subnet_of(other) for other in six)
+        )
+    ]
+
+
+def authserv_id(facts: Facts) -> Iterator[Finding]:
+    """Is the name in our header a name of this host, or of the domain it is in?"""
+    postfix = facts.postfix
+    for host in dict.fromkeys(postfix.value("myhostname", each).lower() for each in _first(listeners(facts))):
+        ours = (facts.settings.authserv_id or host).lower()
+        if "." not in ours:
+            yield warning(
+                "authserv-id",
+                f"{ours} is our name in Authentication-Results, and no full domain name: others may have it too "
+                f"(RFC 8601 section 5). Give authserv_id in {facts.config or 'the configuration'}, or Postfix its myhostname",
+            )
+        elif not _is_within(host, ours) and not any(_is_within(name, ours) for name in facts.names):
+            yield warning(
+                "authserv-id",
+                f"authserv_id is {ours}, and this host is {host} (myhostname): programs that look for the header of "
+                f"this host pass over ours. In {facts.config or 'the configuration'}: authserv_id: {host}",
+            )
+        else:
+            yield fine("authserv-id", f"our name in Authentication-Results is {ours}")
+
+
+def _first(services: list[Service]) -> list[Service | None]:
+    return [*services] or [None]
+
+
+def _is_within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")

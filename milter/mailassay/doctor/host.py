@@ -1,0 +1,161 @@
+"""The daemon and the machine it runs on: who answers, what it may read, DNS and clock."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from .facts import Facts, Node, ancestry
+from .finding import Finding, error, fine, note, warning
+
+_LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
+_START = "systemctl start mailassay"
+_RESTART = "systemctl restart mailassay"
+
+
+def answering(facts: Facts) -> Iterator[Finding]:
+    """Does somebody speak milter at our socket, and is it us?"""
+    where, process = facts.settings.listen.libmilter, facts.process
+    if facts.silence:
+        yield error("not-answering", f"nobody speaks milter at {where}: {facts.silence}", _START)
+    elif facts.silence is None:
+        return
+    elif process and not any("mailassay" in word for word in process.words):
+        program = " ".join(process.words[:2]).strip()
+        yield error("stranger", f"at {where} another program answers, process {process.pid}: {program}")
+    else:
+        yield fine("not-answering", f"a milter answers at {where}")
+
+
+def installed(facts: Facts) -> Iterator[Finding]:
+    """Does the daemon run what is installed?"""
+    process = facts.process
+    if not process or not any("mailassay" in word for word in process.words):
+        return
+    if os.path.dirname(process.words[0]) != os.path.dirname(facts.interpreter):
+        yield note(
+            "other-installation",
+            f"the daemon is run by {process.words[0]}, and this command by {facts.interpreter}: they may differ "
+            "in version",
+        )
+    elif process.started < facts.installed:
+        since, then = (
+            f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
+        )
+        yield warning(
+            "restart-needed", f"the daemon runs since {since}, and mailassay was installed anew at {then}", _RESTART
+        )
+    else:
+        yield fine("restart-needed", "the daemon was started after mailassay was installed")
+
+
+def limits(facts: Facts) -> Iterator[Finding]:
+    """Has the daemon descriptors enough?"""
+    if facts.process and facts.process.files is not None:
+        if facts.process.files < _LEAST_FILES:
+            reason = "a connection and a DNS question take one each. LimitNOFILE=65536 in mailassay.service"
+            yield warning("open-files", f"the daemon may open {facts.process.files} files: {reason}", _RESTART)
+        else:
+            yield fine("open-files", f"the daemon may open {facts.process.files} files")
+
+
+def socket_group(facts: Facts) -> Iterator[Finding]:
+    """Will the group of the socket let Postfix in?"""
+    settings, name = facts.settings, facts.settings.socket_group
+    if settings.listen.kind != "unix" or not name:
+        return
+    if name not in facts.groups:
+        yield error("socket-group", f"socket_group is {name}, and there is no such group")
+    elif not settings.socket_mode & 0o022:
+        yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
+    else:
+        yield fine("socket-group", f"the socket gets group {name} and mode {settings.socket_mode:04o}")
+
+
+def files(facts: Facts) -> Iterator[Finding]:
+    """Can the daemon read its configuration, and nobody else write to it?"""
+    paths = [facts.canonical(path) for path in (facts.config, facts.settings.policy_path) if path]
+    for path in paths:
+        user = facts.daemon
+        node = facts.nodes.get(path)
+        if user and node and (facts.blocked(user, path) or not user.may(node, 4)):
+            wrong = facts.blocked(user, path) or node
+            yield error(
+                "unreadable",
+                f"{user.name}, as whom the daemon runs, may not read {path}: mode {wrong.mode:04o} of {wrong.path}",
+                shlex.join(["chgrp", user.group, wrong.path]),
+                shlex.join(["chmod", "g+r" if wrong is node else "g+x", wrong.path]),
+            )
+        elif user and node and user.uid and node.uid == user.uid:
+            yield warning(
+                "own-configuration",
+                f"{path} belongs to {user.name}, as whom the daemon runs: who breaks into it changes the policy",
+                shlex.join(["chown", "root", path]),
+            )
+    if facts.settings.listen.kind == "unix":
+        paths.append(os.path.dirname(facts.canonical(facts.settings.listen.path)))
+    writable = [node for node in _nodes(facts, paths) if _by_all(node)]
+    for node in writable:
+        yield error(
+            "writable",
+            f"everybody may write to {node.path} (mode {node.mode:04o}), and so decide what mail comes in",
+            shlex.join(["chmod", "o-w", node.path]),
+        )
+    if not writable:
+        yield fine("writable", "configuration, policy and the folder of the socket cannot be written by everybody")
+
+
+def _nodes(facts: Facts, paths: list[str]) -> list[Node]:
+    every = dict.fromkeys(folder for path in paths for folder in ancestry(path))
+    return [node for path in every if (node := facts.nodes.get(path))]
+
+
+def _by_all(node: Node) -> bool:
+    """May everybody write to it, or put another file in the place of one in it?"""
+    return bool(node.mode & stat.S_IWOTH) and not node.mode & stat.S_ISVTX
+
+
+def nameservers(facts: Facts) -> Iterator[Finding]:
+    """Is there a name server on this host that answers, and checks DNSSEC?"""
+    found = facts.nameservers
+    silent = all(each.trouble for each in found)
+    for each in found:
+        place = each.address if each.port == 53 else f"{each.address} port {each.port}"
+        if each.trouble:
+            reason = f"name server {place} gives no answer: {each.trouble}"
+            if silent:
+                yield error("nameserver-silent", f"{reason}; without DNS nothing can be judged")
+            else:
+                yield warning("nameserver-silent", f"{reason}; each question that it is asked first waits for nothing")
+        else:
+            yield fine("nameserver-silent", f"name server {place} answers")
+        if not ip_address(each.address).is_loopback:
+            yield warning(
+                "nameserver-remote",
+                f"name server {place} is not on this host: whoever is between can forge its answers, and with them "
+                "SPF, DKIM and DMARC; and each question waits for the network. Install one here, and name it in "
+                "dns.nameservers",
+                "apt-get install unbound",
+            )
+        if not each.trouble and not each.validates:
+            reason = "does not check DNSSEC (no AD for a signed name)"
+            yield note("nameserver-dnssec", f"name server {place} {reason}: forged records of signed domains pass")
+
+
+def clock(facts: Facts) -> Iterator[Finding]:
+    """Is it right? DKIM signatures expire (x=), and ARC's and DKIM's have a time at which they were made (t=)."""
+    if facts.synchronized is False:
+        reason = "signatures may count as expired, or as made in the future"
+        yield warning("clock", f"nothing keeps the clock of this host right: {reason}", "timedatectl set-ntp true")
+    elif facts.synchronized:
+        yield fine("clock", "the clock is synchronized")
+
+
+def unseen(facts: Facts) -> Iterator[Finding]:
+    """What this examination is silent about."""
+    if facts.unseen:
+        yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}. As root, more can be said")

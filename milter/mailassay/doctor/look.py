@@ -1,0 +1,251 @@
+"""Looks at this machine. Nothing is changed; what cannot be looked at is said."""
+
+from __future__ import annotations
+
+import ctypes
+import grp
+import os
+import pwd
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from ..config import Listen, Settings
+from ..network import Nameservers, system_nameservers
+from ..resolver import Answer, DnsTempError, Question
+from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
+from .milters import parsed
+from .postfix import Postfix, examined, looked_up, tokens
+
+_PATIENCE = 5.0  # seconds for each step of a conversation with ourselves
+_SIGNED = Question("arpa", "SOA")  # as old as DNS, and signed
+_TIME_ERROR = 5  # adjtimex(2)
+_UNIT = "mailassay.service"
+_SIGNERS = ("/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf")
+_MAX_TEXT = 1_000_000  # octets of a table
+_MAX_PACKET = 65_536  # octets
+# what an MTA offers at protocol 6: every action and every step
+_OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
+_QUIT = struct.pack("!Ic", 1, b"Q")
+
+
+def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
+    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix."""
+    postfix, unseen = examined(folder), list[str]()
+    real = {path: os.path.realpath(path) for path in _paths(settings, config, postfix)}
+    silence, pid = _greeted(settings.listen, unseen)
+    process = _process(pid or _main_pid(), unseen)
+    return Facts(
+        settings=settings,
+        postfix=postfix,
+        config=config,
+        real=real,
+        nodes=dict(_nodes(real.values(), unseen)),
+        smtpd=_user(postfix.value("mail_owner")),
+        daemon=_owner(process),
+        groups=frozenset(group.gr_name for group in grp.getgrall()),
+        silence=silence,
+        process=process,
+        interpreter=sys.executable,
+        installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
+        signers=dict(_signers(unseen)),
+        tables={name: tuple(_tables(name, settings, postfix)) for name in ("header_checks", "milter_header_checks")},
+        nameservers=tuple(_asked(settings)),
+        synchronized=_synchronized(),
+        names=frozenset({socket.gethostname().lower()}),
+        unseen=tuple(dict.fromkeys(unseen)),
+    )
+
+
+def _paths(settings: Settings, config: str | None, postfix: Postfix) -> Iterator[str]:
+    queue = postfix.value("queue_directory")
+    yield queue
+    yield from (path for path in (config, settings.policy_path, settings.listen.path) if path)
+    for service in postfix.services:
+        for milter in parsed(postfix.value("smtpd_milters", service)):
+            if milter.path:
+                yield from {seen_by(service, milter.path, queue), os.path.join(queue, milter.path)}
+
+
+def _nodes(paths: Iterable[str], unseen: list[str]) -> Iterator[tuple[str, Node | None]]:
+    for path in dict.fromkeys(folder for each in paths for folder in ancestry(each)):
+        try:
+            state = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            yield path, None
+        except OSError as error:
+            unseen.append(f"{path}: {error.strerror}")
+        else:
+            yield path, Node(path, state.st_mode & 0o7777, state.st_uid, state.st_gid, _group(state.st_gid))
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _user(name: str) -> User | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return User(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)), _group(entry.pw_gid))
+
+
+def _owner(process: Process | None) -> User | None:
+    """In whose name the daemon runs, or would."""
+    name = "mailassay"
+    if process:
+        try:
+            name = pwd.getpwuid(os.stat(f"/proc/{process.pid}").st_uid).pw_name
+        except (OSError, KeyError):
+            return None
+    return _user(name)
+
+
+def _greeted(listen: Listen, unseen: list[str]) -> tuple[str | None, int | None]:
+    """Why nobody speaks milter at our socket: empty where somebody does, None if it is not known; and who listens."""
+    pid = None
+    try:
+        with _connected(listen) as channel:
+            if listen.kind == "unix":
+                credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                # 1 is systemd, which listens in the name of others
+                pid = struct.unpack("3i", credentials)[0] if struct.unpack("3i", credentials)[0] > 1 else None
+            return _negotiated(channel), pid
+    except PermissionError as error:
+        unseen.append(f"who answers at {listen.libmilter}: {error.strerror}")
+        return None, pid
+    except OSError as error:
+        return f"{error.strerror or error}".lower(), pid
+
+
+def _connected(listen: Listen) -> socket.socket:
+    if listen.kind != "unix":
+        return socket.create_connection((listen.host, listen.port), _PATIENCE)
+    channel = socket.socket(socket.AF_UNIX)
+    try:
+        channel.settimeout(_PATIENCE)
+        channel.connect(listen.path)
+    except OSError:
+        channel.close()
+        raise
+    return channel
+
+
+def _negotiated(channel: socket.socket) -> str:
+    channel.sendall(_OFFER)
+    with channel.makefile("rb") as answers:
+        head = answers.read(4)
+        length = int.from_bytes(head)
+        if len(head) < 4:
+            return "who answers hangs up on the first word of the milter protocol"
+        if not 13 <= length <= _MAX_PACKET or (answer := answers.read(length))[:1] != b"O" or len(answer) < length:
+            return "what answers does not speak the milter protocol"
+    channel.sendall(_QUIT)
+    return ""
+
+
+def _main_pid() -> int | None:
+    """Of the service, by systemd."""
+    if not (program := shutil.which("systemctl")):
+        return None
+    command = [program, "show", "--property=MainPID", "--value", _UNIT]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    text = done.stdout.strip()
+    return int(text) if text.isdigit() and text != "0" else None
+
+
+def _process(pid: int | None, unseen: list[str]) -> Process | None:
+    if pid is None:
+        return None
+    folder = Path(f"/proc/{pid}")
+    try:
+        words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        # proc(5): field 22, in ticks since the machine started; the second field may have blanks and brackets
+        ticks = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+        booted = re.search("^btime ([0-9]+)", Path("/proc/stat").read_text(), re.MULTILINE)
+    except OSError as error:
+        unseen.append(f"process {pid}: {error.strerror}")
+        return None
+    began = int(booted[1]) if booted else 0
+    return Process(pid, tuple(words), began + ticks / os.sysconf("SC_CLK_TCK"), _files(folder))
+
+
+def _files(folder: Path) -> int | None:
+    try:
+        limit = re.search("^Max open files +([0-9]+)", (folder / "limits").read_text(), re.MULTILINE)
+    except OSError:
+        # only root may read that of others
+        return None
+    return int(limit[1]) if limit else None
+
+
+def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
+    """The Mode of opendkim and dkimpy-milter: s signs, v verifies."""
+    for path in _SIGNERS:
+        try:
+            text = Path(path).read_text(errors="replace")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unseen.append(f"{path}: {error.strerror}")
+            continue
+        mode = re.search(r"^\s*Mode\s+([sv]+)", text, re.MULTILINE | re.IGNORECASE)
+        yield path, mode[1].lower() if mode else "sv"
+
+
+def _tables(name: str, settings: Settings, postfix: Postfix) -> Iterator[Table]:
+    ours = settings.authserv_id or postfix.value("myhostname")
+    field = f"Authentication-Results: {ours}; dmarc=none header.from=example.com"
+    for table in tokens(postfix.value(name)):
+        kind, _, place = table.partition(":")
+        # others ask a server, or have no patterns
+        if kind in ("regexp", "pcre"):
+            yield Table(
+                table, place if place.startswith("{") else _text(place), looked_up(postfix.folder, table, field)
+            )
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MAX_TEXT).decode(errors="replace")
+    except OSError:
+        # Postfix says so itself, loudly
+        return ""
+
+
+def _asked(settings: Settings) -> Iterator[Nameserver]:
+    """Each name server, all at once."""
+    places = settings.nameservers or system_nameservers()
+    sources = [Nameservers([place], settings.dns_timeout) for place in places]
+    answers: list[Future[Answer]] = [source(_SIGNED) for source in sources]
+    for (address, port), answer in zip(places, answers, strict=True):
+        try:
+            yield Nameserver(address, port, validates=answer.result().authentic)
+        except DnsTempError as error:
+            yield Nameserver(address, port, trouble=str(error).rpartition(": ")[2])
+    for source in sources:
+        source.close()
+
+
+def _synchronized() -> bool | None:
+    """Does the kernel take its clock for right: adjtimex(2), which whoever keeps it tells that."""
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None:
+        return None
+    # zeros change nothing; a struct timex is smaller
+    state: int = adjtimex(ctypes.create_string_buffer(1024))
+    return None if state < 0 else state != _TIME_ERROR

@@ -1,0 +1,99 @@
+"""The lists of milters: what their elements name, and which of them is us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..config import Listen
+from .postfix import Postfix, Service, tokens
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost", "ip6-localhost")
+_ANY = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Milter:
+    """An element of ``smtpd_milters``: ``endpoint`` is ``unix:path`` or ``inet:host:port``."""
+
+    endpoint: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str | None:
+        """Of a Unix socket."""
+        kind, _, rest = self.endpoint.partition(":")
+        return rest if kind.lower() in ("unix", "local") else None
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        """Host and port of a TCP socket; also as Sendmail writes it, ``inet:port@host``."""
+        kind, _, rest = self.endpoint.partition(":")
+        if kind.lower() not in ("inet", "inet6"):
+            return None
+        port, at, host = rest.partition("@")
+        if not at:
+            host, _, port = rest.rpartition(":")
+        return host.strip("[]").lower(), port
+
+    def __str__(self) -> str:
+        options = [f"{name}={value}" for name, value in self.options.items()]
+        return "{ " + ", ".join([self.endpoint, *options]) + " }" if options else self.endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Our place in the milters of a service. ``reached``: what smtpd finds there is our socket."""
+
+    service: Service
+    milters: tuple[Milter, ...]
+    index: int
+    reached: bool
+
+    @property
+    def ours(self) -> Milter:
+        """The element that names us."""
+        return self.milters[self.index]
+
+
+def parsed(text: str) -> tuple[Milter, ...]:
+    """The milters of a list."""
+    return tuple(milter for token in tokens(text) if (milter := _milter(token)))
+
+
+def _milter(token: str) -> Milter | None:
+    if not token.startswith("{"):
+        return Milter(token)
+    words = tokens(token[1:].removesuffix("}"))
+    pairs = (re.sub(r"^\{\s*|\s*\}$", "", word).partition("=") for word in words[1:])
+    return Milter(words[0], {name.strip(): value.strip() for name, _, value in pairs}) if words else None
+
+
+def edited(postfix: Postfix, name: str, service: Service, edit: Callable[[Milter], Milter | None]) -> str:
+    """A list with its milters edited, or taken out; what is written as ``$name`` stays where nothing in it changes."""
+    for text in (postfix.as_written(name, service), postfix.value(name, service)):
+        before = [(token, _milter(token)) for token in tokens(text)]
+        after = [(token, milter and edit(milter)) for token, milter in before]
+        if before != after:
+            # what did not change stays as it was written
+            old = dict(before)
+            return ", ".join(token if milter == old[token] else str(milter) for token, milter in after if milter)
+    return postfix.value(name, service)
+
+
+def endpoint(listen: Listen, queue: str) -> str:
+    """Our socket as Postfix writes it; below the queue directory as smtpd sees it from there, chrooted or not."""
+    if listen.kind != "unix":
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        return f"inet:{host}:{listen.port}"
+    return f"unix:{listen.path.removeprefix(queue + '/')}"
+
+
+def is_there(milter: Milter, listen: Listen) -> bool:
+    """Is it our TCP socket?"""
+    if listen.kind == "unix" or not milter.place:
+        return False
+    host, port = milter.place
+    same = host == listen.host.lower() or listen.host in _ANY or (host in _LOOPBACK and listen.host in _LOOPBACK)
+    return same and port == str(listen.port)

@@ -1,0 +1,235 @@
+"""The Postfix of this machine, as postconf(1) tells of it, and the commands that change it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+RESTRICTIONS = tuple(
+    f"smtpd_{stage}_restrictions" for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
+)
+PARAMETERS = (
+    "compatibility_level",
+    "content_filter",
+    "header_checks",
+    "mail_owner",
+    "mail_version",
+    "milter_command_timeout",
+    "milter_content_timeout",
+    "milter_default_action",
+    "milter_header_checks",
+    "milter_protocol",
+    "mydomain",
+    "myhostname",
+    "mynetworks",
+    "non_smtpd_milters",
+    "queue_directory",
+    "receive_override_options",
+    "smtpd_forbid_bare_newline",
+    "smtpd_milter_maps",
+    "smtpd_milters",
+    "smtpd_proxy_filter",
+    "smtpd_tls_wrappermode",
+    *RESTRICTIONS,
+)
+_PATH = os.pathsep.join(["/usr/sbin", "/sbin", "/usr/local/sbin"])
+_PATIENCE = 30  # seconds for one of Postfix's commands
+_SUBMISSION = ("submission", "587", "submissions", "smtps", "465")
+_LOOPBACK = re.compile(r"127\.[0-9.]+|\[?::1\]?|localhost", re.IGNORECASE)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class NoPostfix(Exception):
+    """There is none, or its configuration cannot be read; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A line of master.cf. ``overrides`` are its -o options as written, ``values`` what counts for it, expanded."""
+
+    name: str
+    kind: str
+    program: str
+    chrooted: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.kind}"
+
+    @property
+    def port(self) -> str:
+        """The name without the address in front of it."""
+        return self.name.rpartition(":")[2]
+
+    @property
+    def is_local(self) -> bool:
+        """Does it listen on loopback only?"""
+        return self.kind == "inet" and bool(_LOOPBACK.fullmatch(self.name.rpartition(":")[0]))
+
+    @property
+    def is_submission(self) -> bool:
+        """Is it for the mail of one's own users (RFC 6409, RFC 8314)?"""
+        wrapped = self.overrides.get("smtpd_tls_wrappermode", "no").strip().lower() == "yes"
+        return self.kind == "inet" and (self.port in _SUBMISSION or wrapped)
+
+
+@dataclass(frozen=True, slots=True)
+class Postfix:
+    """``written`` and ``values`` are main.cf's, as written and expanded; ``folder`` is where that was asked for."""
+
+    written: Mapping[str, str]
+    values: Mapping[str, str]
+    services: tuple[Service, ...] = ()
+    folder: str | None = None
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """(3, 7, 11); the date of a snapshot is no part of it."""
+        return tuple(int(number) for number in re.findall("[0-9]+", self.values.get("mail_version", ""))[:3])
+
+    def value(self, name: str, service: Service | None = None) -> str:
+        """Expanded; empty where this Postfix has no such parameter."""
+        if service and name in service.values:
+            return service.values[name]
+        return self.values.get(name, "")
+
+    def as_written(self, name: str, service: Service) -> str:
+        """Not expanded, where it is written that counts for the service."""
+        return service.overrides.get(name, self.written.get(name, ""))
+
+    def where(self, name: str, service: Service) -> str:
+        """The parameter as people are told of it: with the service, where that has its own."""
+        return f"{name} of {service} (master.cf)" if name in service.overrides else name
+
+    def set(self, name: str, value: str, service: Service) -> str:
+        """The command that sets a parameter where it counts for a service."""
+        if name in service.overrides:
+            return self.override(name, value, service)
+        return self.command("postconf", "-e", f"{name}={value}")
+
+    def override(self, name: str, value: str, service: Service) -> str:
+        """The command that sets a parameter for one service."""
+        return self.command("postconf", "-P", f"{service}/{name}={unspaced(value)}")
+
+    def unchroot(self, service: Service) -> str:
+        """The command that lets a service see the whole file system."""
+        return self.command("postconf", "-F", f"{service}/chroot=n")
+
+    def command(self, program: str, *arguments: str) -> str:
+        """A command of Postfix's, for a shell."""
+        return shlex.join([program, *(["-c", self.folder] if self.folder else []), *arguments])
+
+
+def seconds(text: str) -> float:
+    """A time as postconf(5) writes it; without end where it is none."""
+    number = re.fullmatch(r"\s*([0-9]+)\s*([smhdw]?)\s*", text)
+    return float(number[1]) * _UNITS[number[2] or "s"] if number else float("inf")
+
+
+def tokens(text: str) -> list[str]:
+    """The elements of a list: between commas and white space, what is in braces kept together (mystrtokq(3))."""
+    found, begin, depth = [], 0, 0
+    for at, character in enumerate(text):
+        if character == "{":
+            depth += 1
+        elif character == "}" and depth:
+            depth -= 1
+        elif not depth and character in ", \t\r\n":
+            found.append(text[begin:at])
+            begin = at + 1
+    return [token for token in [*found, text[begin:]] if token]
+
+
+def unspaced(text: str) -> str:
+    """A list without white space, since ``postconf -P`` takes none (Postfix 3.7)."""
+    return ",".join(
+        "{" + unspaced(token[1:-1]) + "}" if token[0] == "{" and token[-1] == "}" else token for token in tokens(text)
+    )
+
+
+def parameters(output: str) -> dict[str, str]:
+    """What ``postconf`` prints: ``name = value`` a line."""
+    pairs = (line.partition("=") for line in output.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def overrides(output: str) -> dict[str, dict[str, str]]:
+    """What ``postconf -P`` prints, by service: ``smtp/inet/name = value`` a line."""
+    found: dict[str, dict[str, str]] = {}
+    for place, value in parameters(output).items():
+        service, slash, name = place.rpartition("/")
+        if slash:
+            found.setdefault(service, {})[name] = value
+    return found
+
+
+def services(output: str, chrooted: bool) -> Iterator[Service]:
+    """What ``postconf -M`` prints; ``chrooted``: what ``-`` means in the fifth column (master(5))."""
+    for line in output.splitlines():
+        columns = line.split(None, 7)
+        if len(columns) == 8 and not line.startswith(("#", " ", "\t")):
+            name, kind, _, _, chroot, _, _, command = columns
+            jailed = chrooted if chroot == "-" else chroot == "y"
+            yield Service(name, kind, command.split()[0], jailed)
+
+
+def examined(folder: str | None) -> Postfix:
+    """The Postfix of a configuration directory, None: the default one. Raises NoPostfix."""
+    written = parameters(run("postconf", folder, *PARAMETERS))
+    bare = Postfix(written, parameters(run("postconf", folder, "-x", *PARAMETERS)), folder=folder)
+    level = re.match("[0-9]+", bare.value("compatibility_level"))
+    listed = services(run("postconf", folder, "-M"), chrooted=not level or int(level[0]) < 1)
+    options = overrides(run("postconf", folder, "-P"))
+    return Postfix(
+        bare.written,
+        bare.values,
+        tuple(_with(each, options.get(str(each), {}), folder) for each in listed),
+        folder,
+    )
+
+
+def _with(service: Service, options: Mapping[str, str], folder: str | None) -> Service:
+    """A service with its options. They may also change what main.cf's parameters are made of."""
+    values: Mapping[str, str] = {}
+    if options and service.program in ("smtpd", "cleanup"):
+        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        values = parameters(run("postconf", folder, "-x", *given, *PARAMETERS))
+    return Service(service.name, service.kind, service.program, service.chrooted, options, values)
+
+
+def run(program: str, folder: str | None, *arguments: str) -> str:
+    """What one of Postfix's commands prints. Raises NoPostfix."""
+    if not (path := found(program)):
+        raise NoPostfix(f"there is no {program} command: no Postfix is installed here")
+    command = [path, *(["-c", folder] if folder else []), *arguments]
+    done = _done(command)
+    if done.returncode:
+        raise NoPostfix(f"{program} fails: {done.stderr.strip() or f'exit status {done.returncode}'}")
+    return done.stdout
+
+
+def found(program: str) -> str | None:
+    """Where a command is; those of Postfix are not in everybody's path."""
+    return shutil.which(program) or shutil.which(program, path=_PATH)
+
+
+def looked_up(folder: str | None, table: str, key: str) -> str:
+    """What a table says of a key, as Postfix reads it; empty where nothing."""
+    if not (path := found("postmap")):
+        return ""
+    return _done([path, *(["-c", folder] if folder else []), "-q", key, table]).stdout.strip()
+
+
+def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoPostfix(f"{os.path.basename(command[0])} cannot be run: {error}") from error

@@ -1,0 +1,289 @@
+"""Does Postfix hand us the mail it should, and no other; and what does it do while we are away?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from .facts import Facts, ancestry, seen_by
+from .finding import Finding, error, fine, note, warning
+from .milters import Milter, Seat, edited, endpoint, is_there, parsed
+from .postfix import Service, seconds, tokens
+
+_LEAST_COMMAND = 10  # seconds; all that we do before the end of a message takes no time, but a machine may be busy
+_SPARE = 5  # seconds that Postfix should wait longer than we judge
+_SIGNER = re.compile("opendkim|dkimpy|:889[12]$", re.IGNORECASE)
+_JUDGE = re.compile("opendmarc|rspamd|spf|:8893$|:11332$", re.IGNORECASE)
+_BETTER = (
+    "better than a service without chroot is listen: unix:{}/mailassay/mailassay.sock in our configuration and "
+    "smtpd_milters = unix:mailassay/mailassay.sock"
+)
+_SAFE = ("tempfail", "shutdown")
+
+
+def listeners(facts: Facts) -> list[Service]:
+    """The services of smtpd that take mail from outside, or from users."""
+    return [each for each in facts.postfix.services if each.program == "smtpd" and each.kind in ("inet", "pass")]
+
+
+def incoming(facts: Facts) -> list[Service]:
+    """Those where mail of strangers comes in: not where users submit it, or a content filter gives it back."""
+    return [each for each in listeners(facts) if not each.is_submission and not _is_return(facts, each)]
+
+
+def _is_return(facts: Facts, service: Service) -> bool:
+    filters = (
+        facts.postfix.value(name, each)
+        for each in facts.postfix.services
+        for name in ("content_filter", "smtpd_proxy_filter")
+    )
+    return service.is_local and any(filters)
+
+
+def seats(facts: Facts) -> list[Seat]:
+    """Ours, wherever mail of strangers comes in."""
+    return [found for each in incoming(facts) if (found := _seat(facts, each))]
+
+
+def _seat(facts: Facts, service: Service, name: str = "smtpd_milters") -> Seat | None:
+    """Where a list of milters has us, also if smtpd finds nothing there."""
+    listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
+    milters = parsed(facts.postfix.value(name, service))
+    for index, milter in enumerate(milters):
+        if is_there(milter, listen):
+            return Seat(service, milters, index, reached=True)
+        if milter.path is None or listen.kind != "unix":
+            continue
+        socket = facts.canonical(listen.path)
+        if facts.canonical(seen_by(service, milter.path, queue)) == socket:
+            # a link out of the chroot leads nowhere inside it
+            return Seat(service, milters, index, reached=not service.chrooted or facts.queue in ancestry(socket))
+        if milter.path.startswith("/") and facts.canonical(milter.path) == socket:
+            return Seat(service, milters, index, reached=False)
+    return None
+
+
+def _instead(facts: Facts, service: Service, old: Milter, new: Milter | None, name: str = "smtpd_milters") -> str:
+    """The list as it is written, with another milter in the place of one, or with none."""
+    return edited(facts.postfix, name, service, lambda milter: new if milter == old else milter)
+
+
+def called(facts: Facts) -> Iterator[Finding]:
+    """Is our socket in smtpd_milters wherever mail comes in?"""
+    postfix, listen = facts.postfix, facts.settings.listen
+    services, nowhere = incoming(facts), not seats(facts)
+    if not services:
+        yield error("no-smtpd", "master.cf has no smtpd service for incoming mail")
+    for service in services:
+        if found := _seat(facts, service):
+            yield fine("milter-missing", f"{service} hands its mail to {found.ours.endpoint}")
+            continue
+        others = postfix.as_written("smtpd_milters", service)
+        value = ", ".join(each for each in (endpoint(listen, facts.queue), others) if each)
+        public = service.kind == "pass" or service.port in ("smtp", "25")
+        reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
+        mend = [postfix.set("smtpd_milters", value, service)]
+        if service.chrooted and listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path)):
+            reason += f". It is not below {facts.queue}, where {service} is chrooted; {_BETTER.format(facts.queue)}"
+            mend.append(postfix.unchroot(service))
+        yield (error if public or nowhere else warning)(
+            "milter-missing", f"mail that comes in by {service} is not judged: {reason}", *mend
+        )
+
+
+def found_in_chroot(facts: Facts) -> Iterator[Finding]:
+    """Is our socket where smtpd looks for it?"""
+    postfix, path = facts.postfix, facts.settings.listen.path
+    for found in seats(facts):
+        if found.reached:
+            yield fine("socket-outside-chroot", f"{found.service} looks for our socket where it is")
+            continue
+        looks = seen_by(found.service, found.ours.path or "", facts.queue)
+        reason = f"{found.service} is chrooted in {facts.queue}: it looks for our socket at {looks}"
+        if facts.queue in ancestry(facts.canonical(path)):
+            right = endpoint(facts.settings.listen, facts.queue)
+            value = _instead(facts, found.service, found.ours, Milter(right, found.ours.options))
+            yield error("socket-outside-chroot", reason, postfix.set("smtpd_milters", value, found.service))
+            continue
+        advice = _BETTER.format(facts.queue)
+        yield error("socket-outside-chroot", f"{reason}, and it is {path}; {advice}", postfix.unchroot(found.service))
+
+
+def reachable(facts: Facts) -> Iterator[Finding]:
+    """May smtpd go all the way to our socket, and write to it?"""
+    user, path = facts.smtpd, facts.canonical(facts.settings.listen.path)
+    if facts.settings.listen.kind != "unix" or user is None:
+        return
+    for found in seats(facts):
+        relative = not (found.ours.path or "").startswith("/")
+        # smtpd works in the queue directory: what is above it does not matter to a path from there
+        below = facts.queue if found.service.chrooted or relative else "/"
+        node = facts.nodes.get(path)
+        if folder := facts.blocked(user, path, below):
+            yield error(
+                "socket-unreachable",
+                f"{user.name}, as whom smtpd runs, may not go through {folder.path} (mode {folder.mode:04o}, group "
+                f"{folder.group}) to our socket",
+                shlex.join(["chgrp", user.group, folder.path]),
+                shlex.join(["chmod", "g+x", folder.path]),
+            )
+        elif node and not user.may(node, 2):
+            yield error(
+                "socket-unreachable",
+                f"{user.name}, as whom smtpd runs, may not write to our socket {path} (mode {node.mode:04o}, group "
+                f'{node.group}). To have it so after a restart: socket_group: {user.group} and socket_mode: "0660"',
+                shlex.join(["chgrp", user.group, path]),
+                shlex.join(["chmod", "g+rw", path]),
+            )
+        elif node:
+            yield fine("socket-unreachable", f"{user.name}, as whom smtpd runs, may use our socket")
+
+
+def not_called(facts: Facts) -> Iterator[Finding]:
+    """Are we where no mail of strangers comes in?"""
+    postfix = facts.postfix
+    for service in listeners(facts):
+        if service in incoming(facts) or not (found := _seat(facts, service)):
+            continue
+        mend = postfix.override("smtpd_milters", _instead(facts, service, found.ours, None), service)
+        if service.is_submission:
+            reason = f"{service} is for your own users; their mail is not incoming mail, and needs no judging"
+            yield warning("submission-judged", reason, mend)
+        else:
+            reason = f"{service} takes mail back from a content filter; we take our own header for a forged one there"
+            yield error("judged-twice", reason, mend)
+    for service in postfix.services:
+        if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
+            reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
+            yield warning(
+                "non-smtpd-milters",
+                f"{postfix.where('non_smtpd_milters', service)} {reason}",
+                postfix.set(
+                    "non_smtpd_milters", _instead(facts, service, found.ours, None, "non_smtpd_milters"), service
+                ),
+            )
+
+
+def bypassed(facts: Facts) -> Iterator[Finding]:
+    """Is there something by which Postfix does not call the milters that it has, or not for all of a message?"""
+    postfix = facts.postfix
+    for found in seats(facts):
+        options = tokens(postfix.value("receive_override_options", found.service))
+        if "no_milters" in options:
+            value = ",".join(each for each in options if each != "no_milters")
+            yield error(
+                "no-milters",
+                f"{postfix.where('receive_override_options', found.service)} has no_milters: nothing is judged",
+                postfix.set("receive_override_options", value, found.service),
+            )
+        if proxy := postfix.value("smtpd_proxy_filter", found.service):
+            yield error(
+                "proxy-filter",
+                f"{found.service} has smtpd_proxy_filter = {proxy}: with it milters see no header and no body "
+                "(MILTER_README, Limitations). A content_filter, which comes after the queue, goes with milters",
+            )
+        if maps := postfix.value("smtpd_milter_maps", found.service):
+            yield note("milter-maps", f"smtpd_milter_maps = {maps}: the clients in there may come in unjudged")
+
+
+def default_action(facts: Facts) -> Iterator[Finding]:
+    """What happens to mail while we do not answer?"""
+    meaning = {
+        "accept": (error, "all mail comes in unjudged, with whatever header it forges"),
+        "reject": (warning, "all mail is refused for good"),
+        "quarantine": (warning, "all mail is put into the hold queue unjudged"),
+    }
+    for found, action, name, mend in _setting(facts, "default_action", "tempfail"):
+        if action.lower() in meaning:
+            severe, consequence = meaning[action.lower()]
+            yield severe("default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", mend)
+        elif action.lower() in _SAFE:
+            yield fine("default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
+        else:
+            yield warning("default-action", f"{name} of {found.service} is {action}, which is not known here", mend)
+
+
+def protocol(facts: Facts) -> Iterator[Finding]:
+    """Can Postfix tell us all that we need?"""
+    for _, value, name, mend in _setting(facts, "protocol", "6"):
+        number = re.match("[0-9]+", value)
+        if number and int(number[0]) < 6:
+            reason = "blanks that a signature covers are lost, and good DKIM signatures fail"
+            yield error("milter-protocol", f"{name} is {value}, not 6: {reason}", mend)
+        else:
+            yield fine("milter-protocol", f"{name} is {value}")
+
+
+def timeouts(facts: Facts) -> Iterator[Finding]:
+    """Does Postfix wait as long as we may take?"""
+    least = facts.settings.message_timeout + _SPARE
+    for found, value, name, mend in _setting(facts, "content_timeout", f"{max(300, round(least))}s"):
+        if seconds(value) < least:
+            ours = f"message_timeout is {facts.settings.message_timeout:g} s"
+            yield error("milter-timeout", f"{name} is {value}, and our {ours}: Postfix gives up while we judge", mend)
+        else:
+            yield fine("milter-timeout", f"{name} is {value}, longer than we take ({found.service})")
+    for _, value, name, mend in _setting(facts, "command_timeout", "30s"):
+        if seconds(value) < _LEAST_COMMAND:
+            reason = "on a busy machine Postfix gives up too soon"
+            yield warning("milter-timeout", f"{name} is {value}: {reason}", mend)
+
+
+def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, str, str]]:
+    """What counts for us at each service: its value, its name for people, and the command that makes it good."""
+    for found in seats(facts):
+        name, postfix = f"milter_{option}", facts.postfix
+        if option in found.ours.options:
+            better = Milter(found.ours.endpoint, {**found.ours.options, option: good})
+            mend = postfix.set("smtpd_milters", _instead(facts, found.service, found.ours, better), found.service)
+            name = f"{option} of {found.ours.endpoint} in {postfix.where('smtpd_milters', found.service)}"
+            yield found, found.ours.options[option], name, mend
+        elif value := postfix.value(name, found.service):
+            yield found, value, postfix.where(name, found.service), postfix.set(name, good, found.service)
+
+
+def neighbours(facts: Facts) -> Iterator[Finding]:
+    """Other milters: those that judge as we do, and those that sign."""
+    postfix = facts.postfix
+    for found in seats(facts):
+        for index, milter in enumerate(found.milters):
+            if index == found.index:
+                continue
+            without = _instead(facts, found.service, milter, None)
+            mend = postfix.set("smtpd_milters", without, found.service)
+            if "rspamd" in milter.endpoint or milter.endpoint.endswith(":11332"):
+                yield warning(
+                    "competing-milter",
+                    f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
+                    "our header and writes one of its own. Take that out of `use` in local.d/milter_headers.conf",
+                )
+            elif _JUDGE.search(milter.endpoint):
+                reason = "judges what we judge; it believes headers, or writes an Authentication-Results of its own"
+                yield warning("competing-milter", f"{milter.endpoint} ({found.service}) {reason}", mend)
+            elif _SIGNER.search(milter.endpoint):
+                yield from _signer(facts, found, index, mend)
+
+
+def _signer(facts: Facts, found: Seat, index: int, without: str) -> Iterator[Finding]:
+    milter, postfix = found.milters[index], facts.postfix
+    program = "dkimpy" if "dkimpy" in milter.endpoint or milter.endpoint.endswith(":8892") else "opendkim"
+    configured = [(path, mode) for path, mode in facts.signers.items() if program in path]
+    verifies = [path for path, mode in configured if "v" in mode]
+    if verifies:
+        yield warning(
+            "competing-milter",
+            f"{milter.endpoint} is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second "
+            "Authentication-Results. If it is to sign, give it Mode s; else take it out",
+            without,
+        )
+    elif index < found.index:
+        order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
+        value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
+        yield note(
+            "signer-first",
+            f"{milter.endpoint}, a signer, comes before us: what signs should see the message as it goes on",
+            postfix.set("smtpd_milters", value, found.service),
+        )
+    else:
+        yield fine("signer-first", f"{milter.endpoint}, a signer, comes after us")

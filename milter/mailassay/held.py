@@ -42,6 +42,8 @@ _RULE = re.compile(r"\s*hold;\s*rule=([^;]+)")
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _PART = re.compile(rf'(;)|([A-Za-z0-9.-]+)=(?:{_QUOTED}|([^\s;()"]*))|\(([A-Za-z0-9.-]+)\)|{_QUOTED}', re.DOTALL)
 
+_GONE = b": No such file or directory\n"
+
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,12 @@ class Queue:
 
     def hold(self) -> list[Queued]:
         """The hold queue, oldest first. Raises Unavailable."""
+        done = self._run("postconf", "-h", "queue_directory")
+        if done.returncode:
+            raise _refused("postconf", done)
+        folder = os.path.join(os.fsdecode(done.stdout.strip()), "hold")
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise Unavailable(f"{folder} cannot be read: this needs root, or Postfix's own user", os.EX_NOPERM)
         done = self._run("postqueue", "-j")
         if done.returncode:
             raise _refused("postqueue", done)
@@ -112,13 +120,13 @@ class Queue:
             failed, left = left[len(files) :][:1], left[len(files) + 1 :]
             if b": Permission denied" in done.stderr or not any(each.encode() in done.stderr for each in failed):
                 raise _refused("postcat", done)
-            if b": No such file" not in done.stderr:
+            if _GONE not in done.stderr:
                 _log.warning("%s is left out: %s", failed[0], _words(done))
 
     def content(self, queue_id: str, *, body: bool) -> bytes:
-        """A message's header section, with its body too if asked for. Raises Unavailable."""
+        """A message's header section, with its body too if asked for; nothing where it is gone. Raises Unavailable."""
         done = self._run("postcat", "-qbh" if body else "-qh", queue_id)
-        if done.returncode:
+        if done.returncode and _GONE not in done.stderr:
             raise _refused("postcat", done)
         return done.stdout
 
@@ -160,10 +168,7 @@ def _words(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _refused(program: str, done: subprocess.CompletedProcess[bytes]) -> Unavailable:
-    words = f"{program}: {_words(done)}"
-    if os.geteuid():
-        return Unavailable(f"{words} (needs root; the user postfix may list and show)", os.EX_NOPERM)
-    return Unavailable(words)
+    return Unavailable(f"{program}: {_words(done)}")
 
 
 def queued(printed: bytes) -> Iterator[Queued]:
@@ -175,7 +180,7 @@ def queued(printed: bytes) -> Iterator[Queued]:
             if entry["queue_name"] != "hold" or entry["queue_id"] in seen:
                 continue
             found = _queued(entry)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise Unavailable("postqueue -j prints what is not known", os.EX_PROTOCOL) from error
         seen.add(found.queue_id)
         yield found
@@ -219,7 +224,7 @@ def judged(header: bytes, verdict: str) -> tuple[str, tuple[Resinfo, ...]] | Non
         return None
     place = names.index(name)
     rule = _RULE.match(top[place].value.decode(errors="replace"))
-    # the nearest: a milter behind us puts its own on top
+    # Postfix asks no milter behind the one that holds a message, so nothing stands between
     results = [field.value for field in top[:place] if field.name.lower() == b"authentication-results"]
     return (rule[1].strip(), resinfos(results[-1].decode(errors="replace"))) if rule and results else None
 

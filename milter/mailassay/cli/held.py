@@ -158,7 +158,7 @@ def _change(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     if bool(arguments.ids) + _filtered(arguments) + arguments.all != 1:
         arguments.usage("name queue ids, or give --older or --domain or both, or say --all")
     if os.geteuid() and not arguments.dry_run:
-        raise Unavailable("this needs root: Postfix lets nobody else change its queue", os.EX_NOPERM)
+        raise Unavailable("Postfix lets nobody but root change its queue", os.EX_NOPERM)
     now = time.time()
     why: dict[str, str] = {}
     if arguments.ids:

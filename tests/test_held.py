@@ -1,0 +1,282 @@
+"""What Postfix's tools print, and which of it is ours; the captured output is Postfix 3.7.11's."""
+
+import os
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay import held
+from mailassay.cli import main
+from mailassay.header import render
+from mailassay.held import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued, resinfos
+from mailassay.result import Resinfo, Result
+
+POSTQUEUE = b"""\
+{"queue_name": "hold", "queue_id": "4jWpw36fNkzL4ql", "arrival_time": 1795258404, "message_size": 395, \
+"forced_expire": false, "sender": "eve@attacker.example", "recipients": [{"address": "bob@receiver.example"}, \
+{"address": "zoe@receiver.example"}]}
+{"queue_name": "deferred", "queue_id": "C19B222254E", "arrival_time": 1795258300, "message_size": 331, \
+"forced_expire": false, "sender": "ann@news.example", "recipients": [{"address": "bob@receiver.example", \
+"delay_reason": "connect to receiver.example[192.0.2.9]:25: Connection refused"}]}
+{"queue_name": "hold", "queue_id": "BD6582483ED", "arrival_time": 1795258314, "message_size": 302, \
+"forced_expire": false, "sender": "MAILER-DAEMON", "recipients": [{"address": "bob@receiver.example"}]}
+"""
+
+RESULTS = b"""\
+Authentication-Results: mx.receiver.example;
+ iprev=fail policy.iprev=198.51.100.66;
+ spf=pass smtp.mailfrom=attacker.example;
+ dkim=none;
+ arc=none smtp.remote-ip=198.51.100.66;
+ dmarc=fail header.from=shop.example policy.dmarc=quarantine
+"""
+VERDICT = b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n"
+RECEIVED = b"""\
+Received: from attacker.example (unknown [198.51.100.66])
+\tby mx.receiver.example (Postfix) with ESMTP id C08FE2483EE
+\tfor <bob@receiver.example>; Sat, 21 Nov 2026 10:51:54 +0000 (UTC)
+"""
+LETTER = b"From: info@shop.example\nTo: bob@receiver.example\nSubject: Hello\n"
+
+
+def printed_by_postcat(path, header):
+    return b"""\
+*** ENVELOPE RECORDS %b ***
+message_size:             302             795               1               0             302               0
+message_arrival_time: Sat Nov 21 10:51:54 2026
+create_time: Sat Nov 21 10:51:54 2026
+named_attribute: log_ident=C08FE2483EE
+sender:\x20
+named_attribute: helo_name=attacker.example
+original_recipient: bob@receiver.example
+recipient: bob@receiver.example
+*** MESSAGE CONTENTS %b ***
+%b*** HEADER EXTRACTED %b ***
+named_attribute: encoding=8bit
+*** MESSAGE FILE END %b ***
+""" % (path, path, header, path, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["BD6582483ED", "C08FE2483EE", "4jWpw36fNkzL4ql", "4jWpw40HZczL4rR", "3Pt2mN2VXxznjll", "0A1B2C"],
+)
+def test_queue_ids(text):
+    assert QUEUE_ID.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "-", "ALL", "all", "hold", "deferred", "../hold/BD6582483ED", "hold/BD6582483ED", "BD6582483ED\n",
+        "BD6582483ED ", "bd6582483ed", "4jWpw36fNkzL4qz", "4jWpw36fNkL4ql", "BD658*", "-d", "A" * 60, "４BD6582483",
+    ],
+)  # fmt: skip
+def test_what_is_no_queue_id(text):
+    assert not QUEUE_ID.fullmatch(text)
+
+
+def test_the_hold_queue():
+    assert list(queued(POSTQUEUE)) == [
+        Queued(
+            "4jWpw36fNkzL4ql", 1795258404, 395, "eve@attacker.example", ("bob@receiver.example", "zoe@receiver.example")
+        ),
+        Queued("BD6582483ED", 1795258314, 302, "", ("bob@receiver.example",)),
+    ]
+
+
+def test_a_message_that_is_seen_twice_is_one():
+    """Postfix lists queues while messages move."""
+    assert list(queued(POSTQUEUE + POSTQUEUE)) == list(queued(POSTQUEUE))
+
+
+def test_an_empty_queue():
+    assert list(queued(b"")) == []
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"Mail queue is empty\n", b"{}\n", b"[]\n", b"3\n", b'"x"\n', b"\n", b"[" * 100_000, b'{"queue_name": "hold"}',
+        POSTQUEUE.replace(b"395", b"1e999"), POSTQUEUE.replace(b'"4jWpw36fNkzL4ql"', b"[]"), POSTQUEUE[:50],
+    ],
+)  # fmt: skip
+def test_a_postqueue_that_is_not_known(printed):
+    with pytest.raises(Unavailable, match="prints what is not known"):
+        list(queued(printed))
+
+
+@given(st.binary() | st.lists(st.sampled_from(list(POSTQUEUE.split(b'"'))), max_size=30).map(b'"'.join))
+def test_whatever_postqueue_prints(printed):
+    try:
+        found = list(queued(printed))
+    except Unavailable:
+        return
+    assert all(isinstance(each, Queued) for each in found)
+
+
+def test_queue_files():
+    header = RESULTS + VERDICT + RECEIVED + LETTER
+    printed = printed_by_postcat(b"hold/C08FE2483EE", header) + printed_by_postcat(b"deferred/BD6582483ED", LETTER)
+    assert list(queue_files(printed)) == [("hold/C08FE2483EE", header), ("deferred/BD6582483ED", LETTER)]
+
+
+def test_a_queue_file_that_breaks_off():
+    whole = printed_by_postcat(b"hold/C08FE2483EE", LETTER)
+    for size in range(len(whole)):
+        assert list(queue_files(whole[:size])) == []
+
+
+@given(st.lists(st.sampled_from(printed_by_postcat(b"hold/A", VERDICT).splitlines(keepends=True)), max_size=40))
+def test_whatever_postcat_prints(lines):
+    for path, header in queue_files(b"".join(lines)):
+        assert path == "hold/A"
+        assert b"MESSAGE FILE END" not in header
+
+
+HELD = ("dmarc.quarantine", resinfos(RESULTS.partition(b": ")[2].decode()))
+FORGED = VERDICT.replace(b"dmarc.quarantine", b"forged")
+CASES = {
+    "ours": (RESULTS + VERDICT + RECEIVED + LETTER, HELD),
+    "ours, with a forged one below": (RESULTS + VERDICT + RECEIVED + FORGED + LETTER, HELD),
+    "ours, with another milter's results below": (
+        RESULTS + VERDICT + b"Authentication-Results: earlier.example; none\n" + RECEIVED + LETTER,
+        HELD,
+    ),
+    "ours, in other letters": (RESULTS + VERDICT.lower() + RECEIVED, HELD),
+    "ours, where header_checks removes Received": (RESULTS + VERDICT + LETTER, HELD),
+    "ours, by a rule with blanks": (
+        RESULTS + VERDICT.replace(b"dmarc.quarantine", b"no lists; expires=never") + RECEIVED,
+        ("no lists", HELD[1]),
+    ),
+    "an operator's": (b"Authentication-Results: mx.receiver.example; none\n" + RECEIVED + LETTER, None),
+    "forged by a sender": (RECEIVED + RESULTS + VERDICT + LETTER, None),
+    "forged below our results": (RESULTS + RECEIVED + VERDICT + LETTER, None),
+    "forged in the body": (RESULTS + RECEIVED + LETTER + b"\n" + RESULTS + VERDICT, None),
+    "no results": (VERDICT + RECEIVED + LETTER, None),
+    "results below": (VERDICT + RESULTS + RECEIVED + LETTER, None),
+    "tagged, not held": (RESULTS + VERDICT.replace(b"hold", b"tag") + RECEIVED + LETTER, None),
+    "tagged, and a hold below": (RESULTS + VERDICT.replace(b"hold", b"tag") + VERDICT + RECEIVED + LETTER, None),
+    "nothing": (b"", None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_ours(name):
+    header, expected = CASES[name]
+    assert judged(header, "X-Mailassay-Verdict") == expected
+
+
+def test_the_name_is_the_policys():
+    header = RESULTS + VERDICT.replace(b"X-Mailassay-Verdict", b"X-Our-Verdict") + RECEIVED
+    assert judged(header, "X-Our-Verdict") == HELD
+    assert judged(header, "X-Mailassay-Verdict") is None
+
+
+PARTS = [RESULTS, VERDICT, RECEIVED, LETTER, b"\n", b" folded\n", b"Authentication-Results: x; y\n", b"\xff:\n"]
+
+
+@given(st.binary() | st.lists(st.sampled_from(PARTS)).map(b"".join))
+def test_whatever_header_section(header):
+    found = judged(header, "X-Mailassay-Verdict")
+    assert found is None or VERDICT in header
+
+
+def test_the_author_domain():
+    one = next(queued(POSTQUEUE))
+    assert Held(one, *HELD).author_domain == "shop.example"
+    assert Held(one, "spf.fail", HELD[1][:-1]).author_domain == ""
+
+
+def test_results_read_back():
+    value = (
+        '"a;b=c \\" ; spf=pass";\n iprev=pass policy.iprev=192.0.2.1 (mail.example.com);\n'
+        ' spf=permerror reason="two records; \\"v=spf1\\"" smtp.mailfrom="a b;\\\\c@x=y";\n'
+        " dkim=pass header.i=@example.com;\n later=unheard header.x=y;\n dmarc=none"
+    )
+    assert resinfos(value) == (
+        Resinfo("iprev", Result.PASS, (("policy", "iprev", "192.0.2.1"),), comment="mail.example.com"),
+        Resinfo("spf", Result.PERMERROR, (("smtp", "mailfrom", "a b;\\c@x=y"),), 'two records; "v=spf1"'),
+        Resinfo("dkim", Result.PASS, (("header", "i", "@example.com"),)),
+        Resinfo("dmarc", Result.NONE),
+    )
+    assert resinfos("mx.example.org; none") == ()
+
+
+# what a value keeps when it is rendered: not the = of a pass
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=200).filter(
+    lambda text: not re.search("=pass", text, re.IGNORECASE)
+)
+RESINFOS = st.builds(
+    Resinfo,
+    method=st.sampled_from(["iprev", "spf", "dkim", "arc", "dmarc"]),
+    result=st.sampled_from(list(Result)),
+    properties=st.lists(
+        st.tuples(st.sampled_from(["smtp", "header", "policy"]), st.sampled_from(["from", "d", "remote-ip"]), VALUES),
+        max_size=4,
+    ).map(tuple),
+    reason=st.just("") | VALUES,
+    comment=st.sampled_from(["", "mail.example.com"]),
+)
+
+
+@given(VALUES, st.lists(RESINFOS, min_size=1, max_size=6))
+def test_what_we_write_reads_back(authserv_id, clauses):
+    assert resinfos(render(authserv_id, clauses)) == tuple(clauses)
+
+
+@given(st.text(), st.text())
+def test_whatever_results(before, after):
+    for text in (before, f"mx.example.org; {before}", f"mx.example.org; dmarc=fail {before}; spf=pass {after}"):
+        assert all(isinstance(each.result, Result) for each in resinfos(text))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["release"], ["delete"], ["show"], ["nonsense"], ["release", "--all", "BD6582483ED"], ["delete", "--dry-run"],
+        ["delete", "--older", "7d", "BD6582483ED"], ["delete", "--all", "--domain", "shop.example"],
+        ["--older", "7"], ["--older", "d"], ["--older", "-1d"], ["--older", "1y"], ["--domain", "a b"],
+        ["--remind", "soon"], ["--json", "show", "BD6582483ED"], ["--remind", "3d", "delete", "--all"],
+    ],
+)  # fmt: skip
+def test_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["held", *arguments])
+    assert stopped.value.code == 2
+    assert "usage: mailassay held" in capsys.readouterr().err
+
+
+def program(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """A folder that is the only one with programs of Postfix."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(held, "_SBIN", str(tmp_path))
+    program(tmp_path, "postconf", f"echo {tmp_path}")
+    return tmp_path
+
+
+def test_without_postfix(tools, capsys):
+    (tools / "postconf").unlink()
+    assert main(["held"]) == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == "mailassay: there is no postconf here: Postfix is not installed\n"
+
+
+def test_a_tool_that_fails(tools, capsys):
+    program(tools, "postqueue", "echo 'postqueue: fatal: invalid option -- j' >&2; exit 69")
+    assert main(["held"]) == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == "mailassay: postqueue: invalid option -- j\n"
+
+
+def test_a_tool_that_prints_something_else(tools, capsys):
+    program(tools, "postqueue", "echo 'Mail queue is empty'")
+    assert main(["held", "--json"]) == os.EX_PROTOCOL
+    assert capsys.readouterr().err == "mailassay: postqueue -j prints what is not known\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -19,11 +19,13 @@ from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
 from ..result import Result
-from ..terminal import printable
+from ..terminal import printable, quoted
 from .options import Commands, settings, source, takes_config, takes_json, takes_zone
 
 WIDTH = 100  # columns
 _MAX_SHOWN = 400  # characters of a record
+_PIECES = re.compile(r"\(RFC [^)]*\)|[^ ,;]*[ ,;]+|[^ ,;]+")  # between which lines are folded
+_MAX_DEPTH = 12  # of the tree, by which lines are moved to the right
 _KEYS = 20  # columns of what stands on the left
 
 
@@ -80,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"given": given, **asdict(report)}, indent=2))
     elif report.is_known:
-        print("\n".join(printable(line).rstrip() for line in _lines(report, given, limits)))
+        print("\n".join(printable(line) for line in _lines(report, given, limits)))
     if not report.is_known:
         print(f"mailassay: DNS does not answer: {printable(report.unanswered[0])}", file=sys.stderr)
         return os.EX_TEMPFAIL
@@ -116,7 +118,7 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
 
 
 def _problem(problem: Problem) -> Iterator[str]:
-    where = f" (RFC {problem.rfc})" if problem.rfc else ""
+    where = f" ({problem.rfc})" if problem.rfc else ""
     yield from _wrapped(f"  {problem.severity:<9}", problem.what + where)
     if problem.do:
         yield from _wrapped(" " * 11, problem.do)
@@ -124,18 +126,18 @@ def _problem(problem: Problem) -> Iterator[str]:
 
 def _wrapped(label: str, text: str) -> Iterator[str]:
     """A label, and beside it a text that goes on below itself."""
+    text = quoted(text)
     if len(text) > _MAX_SHOWN:
         text = f"{text[:_MAX_SHOWN]} ..."
-    # what others wrote must not be folded where they please
-    lines = textwrap.wrap(printable(text), WIDTH - len(label), break_on_hyphens=False) or [""]
-    yield label + lines[0]
-    for line in lines[1:]:
-        yield " " * len(label) + line
-
-
-def _quoted(text: str) -> str:
-    """A TXT record, what is not ASCII as in a zone file (RFC 1035 section 5.1)."""
-    return "".join(mark if " " <= mark <= "~" else f"\\{ord(mark):03}" for mark in text)
+    width, line = WIDTH - len(label), ""
+    for piece in _PIECES.findall(text):
+        while len((line + piece).rstrip()) > width:
+            # one that is longer than a line is cut
+            cut = 0 if line else width
+            yield label + (line + piece[:cut]).rstrip()
+            label, line, piece = " " * len(label), "", piece[cut:]
+        line += piece
+    yield (label + line).rstrip()
 
 
 def _row(depth: int, key: str, text: str) -> Iterator[str]:
@@ -153,14 +155,14 @@ def _mx(mx: Mx) -> Iterator[str]:
     }
     yield f"Mail    {said[mx.kind]}"
     for host in mx.hosts:
-        yield f"  {'' if host.preference is None else f'{host.preference:>5} '}{host.name}"
+        yield f"  {'' if host.preference is None else f'{host.preference:>5} '}{quoted(host.name)}"
         for each in host.addresses:
             said_of = {
                 Result.PASS: each.name,
                 Result.FAIL: f"{each.name}, which does not lead back",
                 Result.PERMERROR: "no name",
             }
-            yield f"        {each.address:<25} {said_of.get(each.result, each.reason)}"
+            yield from _wrapped(f"        {each.address:<25} ", said_of.get(each.result, each.reason))
 
 
 def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
@@ -168,10 +170,10 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
     if not record.texts:
         yield f"SPF     {'not known' if record.trouble else record.error}"
         return
-    costs = f"{record.asks} of {limits.spf_terms} terms that ask DNS, {_void(record)} without an answer"
-    yield f"SPF     {record.error or costs}"
+    costs = f"{record.asks} of {limits.spf_terms} terms that ask DNS, {_void(record)} of them without an answer"
+    yield f"SPF     {f'permerror: {record.error}' if record.error else costs}"
     for text in record.texts:
-        yield from _wrapped("  ", _quoted(text))
+        yield from _wrapped("  ", quoted(text))
     if record.terms and not record.error:
         yield ""
         yield from _terms(record, 1)
@@ -183,12 +185,12 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
 def _void(record: Record) -> str:
     if record.void_ipv4 == record.void_ipv6:
         return str(record.void_ipv4)
-    return f"{record.void_ipv4} (IPv6: {record.void_ipv6})"
+    return f"{record.void_ipv4} (for an IPv6 client {record.void_ipv6})"
 
 
 def _terms(record: Record, depth: int) -> Iterator[str]:
     for term in record.terms:
-        label = f"{'  ' * depth}{_quoted(term.text)}"
+        label = f"{'  ' * min(depth, _MAX_DEPTH)}{quoted(term.text)}"
         label = label if len(label) <= 60 else f"{label[:57]}..."
         cost = f"{term.asks:>2}  " if term.asks else "    "
         yield from _wrapped(f"{label:<44}  {cost}", _said_of(term))
@@ -231,7 +233,7 @@ def _said_of_key(key: Key) -> str:
         said.append("testing (t=y)")
     if key.strict:
         said.append("no subdomains in i= (t=s)")
-    said += [f"{name}={_quoted(value)}" for name, value in key.tags if name in ("h", "s", "n")]
+    said += [f"{name}={quoted(value)}" for name, value in key.tags if name in ("h", "s", "n")]
     return ", ".join(said)
 
 
@@ -245,7 +247,9 @@ def _dmarc(dmarc: Dmarc) -> Iterator[str]:
     yield ""
     if dmarc.org_domain:
         yield from _row(1, "organization", dmarc.org_domain)
-    if dmarc.missing_asks:
+    if dmarc.below_asks:
+        yield from _row(1, "subdomains", _asks(dmarc.below_asks))
+    if dmarc.missing_asks and dmarc.missing_asks != dmarc.below_asks:
         yield from _row(1, "missing subdomains", _asks(dmarc.missing_asks))
     if asks:
         kinds = ("relaxed", "strict")
@@ -265,7 +269,7 @@ def _step(step: Step) -> Iterator[str]:
     elif step.trouble:
         said = [step.trouble]
     else:
-        said = [_quoted(text) for text in (*step.records, *step.malformed)] or ["no record"]
+        said = [quoted(text) for text in (*step.records, *step.malformed)] or ["no record"]
     for text in said:
         yield from _wrapped(f"  {step.name:<28}  ", text)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
-from ..domain import Domain, a_labels
+from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from .problem import Problem, Severity, error, note, warning
@@ -67,7 +67,7 @@ def key_name(selector: str, domain: Domain) -> Domain:
 
 def look(domain: Domain, selectors: Sequence[str], resolve: Resolver, limits: Limits) -> Dkim:
     """The keys of these selectors, or where there are none of the well-known ones."""
-    tried = tuple(selectors) or WELL_KNOWN
+    tried = tuple(selectors) or tuple(each for each in WELL_KNOWN if _fits(each, domain))
     keys = [_key(selector, domain, resolve, limits) for selector in tried]
     some = None
     try:
@@ -76,12 +76,20 @@ def look(domain: Domain, selectors: Sequence[str], resolve: Resolver, limits: Li
         # it is known from another name below, if at all
         some = True if any(key.records for key in keys) else None
     if not selectors:
-        if keys[0].records and len({key.records for key in keys}) == 1:
+        if keys and keys[0].records and len({key.records for key in keys}) == 1:
             # a wildcard
             keys = [replace(keys[0], selector=EVERY, name=f"*._domainkey.{domain}")]
         # with a wildcard above, whatever is there
         keys = [key for key in keys if key.trouble or any(name == "p" for name, _ in _tags(key.records))]
     return Dkim(tried, bool(selectors), tuple(keys), some)
+
+
+def _fits(selector: str, domain: Domain) -> bool:
+    """Below a very long domain there is no place for a key."""
+    try:
+        return bool(key_name(selector, domain))
+    except BadDomain:
+        return False
 
 
 def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Key:
@@ -127,7 +135,7 @@ def problems(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
                 "dkim-none",
                 "There is no DKIM key at any selector.",
                 "Sign with DKIM: DMARC needs it where mail is forwarded.",
-                "6376",
+                "RFC 6376",
             )
         else:
             yield note(
@@ -148,34 +156,36 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
     elif key.revoked:
         severity = Severity.ERROR if given else Severity.NOTE
         what = f"{whose} is revoked: no signature made with it counts."
-        yield Problem(severity, "dkim-revoked", what, "", "6376 3.6.1")
+        yield Problem(severity, "dkim-revoked", what, "", "RFC 6376 section 3.6.1")
     elif not key.records and key.error == "no key record":
-        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", "", "6376 3.6.2")
+        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", "", "RFC 6376 section 3.6.2")
     elif key.error:
         yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", "", _section(key.error))
     if len(key.records) > 1:
-        yield warning("dkim-several", f"{whose}: several records, of which receivers may try any.", "", "6376 3.6.2.2")
+        yield warning(
+            "dkim-several", f"{whose}: several records, of which receivers may try any.", "", "RFC 6376 section 3.6.2.2"
+        )
     if key.testing:
         yield warning(
             "dkim-testing",
             f"{whose} says t=y (testing): mail signed with it is treated as unsigned.",
             "Remove t=y when signing works.",
-            "6376 3.6.1",
+            "RFC 6376 section 3.6.1",
         )
     if key.kind == "rsa" and key.bits < _GOOD_BITS:
         do = f"Make a key of {_GOOD_BITS} bits, with a new selector."
-        yield warning("dkim-short", f"{whose} has only {key.bits} bits.", do, "8301 3.2")
+        yield warning("dkim-short", f"{whose} has only {key.bits} bits.", do, "RFC 8301 section 3.2")
     if key.kind == "rsa" and key.bits > _SURE_BITS:
         what = f"{whose} has {key.bits} bits, more than every receiver verifies."
-        yield warning("dkim-long", what, f"Use {_GOOD_BITS} bits.", "8301 3.2")
+        yield warning("dkim-long", what, f"Use {_GOOD_BITS} bits.", "RFC 8301 section 3.2")
     if key.kind == "ed25519":
         yield note(
             "dkim-ed25519",
             f"{whose} is Ed25519, which some receivers do not know.",
             "Sign with an RSA key as well.",
-            "8463",
+            "RFC 8463",
         )
 
 
 def _section(reason: str) -> str:
-    return "8301 3.2" if "bits" in reason else "6376 3.6.1"
+    return "RFC 8301 section 3.2" if "bits" in reason else "RFC 6376 section 3.6.1"

@@ -17,7 +17,7 @@ from ..resolver import DnsTempError, Resolver
 from .problem import Problem, error, note, warning
 
 MAX_REPORTS = 10  # addresses that are looked at
-_NOBODY = "nonexistent"  # the label of a subdomain that is not there
+_SOME = "x"  # any label
 _HISTORIC = ("pct", "rf", "ri")
 _KNOWN = {
     "v": None,
@@ -82,15 +82,16 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Dmarc:
-    """``domain_asks`` is what applies to the domain, ``missing_asks`` to a subdomain of it that does not exist.
+    """What receivers are asked to do about the domain, a subdomain without a record, and one that does not exist.
 
-    Both are None where there is no policy, or ``trouble`` keeps it from being known. ``strict_dkim``, ``strict_spf``
+    They are None where there is no policy, or ``trouble`` keeps it from being known. ``strict_dkim``, ``strict_spf``
     and ``psd`` are those of the record that applies. ``misplaced`` are such records at the domain itself.
     """
 
     steps: tuple[Step, ...]
     org_domain: Domain | None = None
     domain_asks: Asked | None = None
+    below_asks: Asked | None = None
     missing_asks: Asked | None = None
     strict_dkim: bool = False
     strict_spf: bool = False
@@ -120,7 +121,13 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
         steps = tuple(replace(step, needed=len(step.name) >= len("_dmarc.") + last) for step in steps)
     dmarc = Dmarc(steps, domain_asks=_asked(found, exists=exists), misplaced=misplaced)
     if whole:
-        dmarc = replace(dmarc, org_domain=whole.org_domain, missing_asks=_for_missing(whole, limits))
+        below = _below(whole, limits)
+        dmarc = replace(
+            dmarc,
+            org_domain=whole.org_domain,
+            below_asks=_asked(below, exists=True) if below else None,
+            missing_asks=_asked(below, exists=False) if below else None,
+        )
     if found.policy:
         at, record = found.policy
         dmarc = replace(
@@ -155,15 +162,14 @@ def _asked(found: Walk, *, exists: bool) -> Asked | None:
     return Asked(policy.lowered() if record.testing else policy, tag, at, record.testing)
 
 
-def _for_missing(found: Walk, limits: Limits) -> Asked | None:
-    """By the same records, which its own walk would find; it has none itself."""
+def _below(found: Walk, limits: Limits) -> Walk | None:
+    """The walk of a name below; it has no record itself. None where no name can be below."""
     try:
-        start = Domain(f"{_NOBODY}.{found.start}")
+        start = Domain(f"{_SOME}.{found.start}")
     except BadDomain:
         return None
     on_its_way = names(start, limits)
-    below = Walk(start, tuple(each for each in found.records if each[0] in on_its_way))
-    return _asked(below, exists=False)
+    return Walk(start, tuple(each for each in found.records if each[0] in on_its_way))
 
 
 def _reports(domain: Domain, record: Record, resolve: Resolver, limits: Limits) -> Iterator[Reports]:
@@ -216,10 +222,13 @@ def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
             "dmarc-misplaced",
             f'"{text[:60]}" stands at {domain}, where nobody looks for it.',
             f"Move it to _dmarc.{domain}.",
-            "9989 4.7",
+            "RFC 9989 section 4.7",
         )
+    owned = found.org_domain or domain
     for step in found.steps:
-        yield from _of_step(step)
+        # what a registry publishes is not the owner's to mend
+        if step.needed and Domain(step.name.removeprefix("_dmarc.")).is_within(owned):
+            yield from _of_step(step)
     if found.trouble:
         yield warning("dmarc-unknown", f"The DMARC policy could not be looked up: {found.trouble}.")
     elif not found.domain_asks and not any(step.records for step in found.steps):
@@ -227,7 +236,7 @@ def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
             "dmarc-none",
             "There is no DMARC policy: receivers are told nothing about mail that only claims to be from the domain.",
             f'Publish one at _dmarc.{domain}, at first "v=DMARC1; p=none; rua=mailto:..." to see who sends.',
-            "9989 4.7",
+            "RFC 9989 section 4.7",
         )
     own = found.steps[0]
     idle = sorted({"sp", "np"} & tags(own.records[0]).keys()) if len(own.records) == 1 else []
@@ -237,29 +246,35 @@ def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
             f"{' and '.join(f'{tag}=' for tag in idle)} at {own.name} without effect, since {found.org_domain} is the"
             " organizational domain.",
             f"Put it into the record of {found.org_domain}, or say psd=n in this one.",
-            "9989 4.7",
+            "RFC 9989 section 4.7",
         )
+    if found.domain_asks and not found.domain_asks.at.is_within(owned):
+        yield warning(
+            "dmarc-registry",
+            f"There is no DMARC policy but that of {found.domain_asks.at}, which is for all domains below it.",
+            f"Publish one at _dmarc.{owned}.",
+            "RFC 9989 section 4.10.1",
+        )
+        return
     yield from _of_policy(found)
     for report in found.reports:
         yield from _of_report(report)
 
 
 def _of_step(step: Step) -> Iterator[Problem]:
-    if not step.needed:
-        return
     for text in step.malformed:
         yield error(
             "dmarc-malformed",
             f'"{text[:60]}" at {step.name} looks like a DMARC record, and is none.',
             'A DMARC record begins with "v=DMARC1;", in these letters.',
-            "9989 4.8",
+            "RFC 9989 section 4.8",
         )
     if len(step.records) > 1:
         yield error(
             "dmarc-several",
             f"There are {len(step.records)} DMARC records at {step.name}: none of them counts.",
             "Make one record of them.",
-            "9989 4.10",
+            "RFC 9989 section 4.10",
         )
     elif step.records:
         yield from _of_tags(step.name, tags(step.records[0]))
@@ -273,11 +288,11 @@ def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
                 "dmarc-policy",
                 f"{tag}={value[:30]} at {name} is no policy: the record asks for nothing.",
                 "It is none, quarantine or reject.",
-                "9989 4.10.1",
+                "RFC 9989 section 4.10.1",
             )
         elif allowed and value.lower() not in allowed:
             do = f"It is {' or '.join(allowed)}."
-            yield warning("dmarc-tag", f"{tag}={value[:30]} at {name} is not understood.", do, "9989 4.7")
+            yield warning("dmarc-tag", f"{tag}={value[:30]} at {name} is not understood.", do, "RFC 9989 section 4.7")
         elif tag in _HISTORIC:
             yield note(
                 "dmarc-historic",
@@ -288,19 +303,31 @@ def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
                     else "."
                 ),
                 "Use t=y to try a policy out." if tag == "pct" and value != "100" else "Remove it.",
-                "9989 A.6" if tag == "pct" else "9989 4.7",
+                "RFC 9989 section A.6" if tag == "pct" else "RFC 9989 section 4.7",
             )
         elif tag not in _KNOWN:
             meant = get_close_matches(tag, _KNOWN, 1)
             do = f"{meant[0]}= may be meant." if meant else ""
-            yield note("dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "9989 4.7")
+            yield note(
+                "dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "RFC 9989 section 4.7"
+            )
+    for tag in ("rua", "ruf"):
+        for part in found.get(tag, "").split(",") if tag in found else []:
+            if not (alone := Record.parse(f"v=DMARC1; {tag}={part}")) or not (alone.rua or alone.ruf):
+                do = f"Write mailto:{part.strip()}." if "@" in part and ":" not in part else ""
+                what = f'{tag}= at {name} has "{part.strip()[:60]}", which is no URI: no reports go there.'
+                yield error("dmarc-uri", what, do, "RFC 9989 section 4.7")
+    options = found.get("fo", "0").lower()
+    alone = Record.parse(f"v=DMARC1; ruf=mailto:x@example.org; fo={options}")
+    if alone and alone.fo != options:
+        yield warning("dmarc-tag", f"fo={options[:30]} at {name} is not understood.", "", "RFC 9989 section 4.7")
     if "p" not in found:
         what = f"The record at {name} has no p=, and asks for nothing."
-        yield warning("dmarc-no-p", what, "Add p=none, p=quarantine or p=reject.", "9989 4.7")
+        yield warning("dmarc-no-p", what, "Add p=none, p=quarantine or p=reject.", "RFC 9989 section 4.7")
 
 
 def _of_policy(found: Dmarc) -> Iterator[Problem]:
-    asks, missing = found.domain_asks, found.missing_asks
+    asks, below, missing = found.domain_asks, found.below_asks, found.missing_asks
     has_rua = any(report.tag == "rua" for report in found.reports)
     if not asks:
         return
@@ -314,25 +341,29 @@ def _of_policy(found: Dmarc) -> Iterator[Problem]:
                 "dmarc-idle-none",
                 f"DMARC has no effect: {so} nothing, and no reports are asked for.",
                 "Add rua=mailto:... to learn who sends as the domain.",
-                "9989 4.7",
+                "RFC 9989 section 4.7",
             )
     elif asks.lowered:
         yield note(
-            "dmarc-testing", f"t=y lowers the policy to {asks.policy}.", "Remove it when all is well.", "9989 4.7"
+            "dmarc-testing",
+            f"t=y lowers the policy to {asks.policy}.",
+            "Remove it when all is well.",
+            "RFC 9989 section 4.7",
         )
     if missing and _weight(missing.policy) < _weight(asks.policy):
+        all_of_them = below and _weight(below.policy) < _weight(asks.policy)
+        what = "Subdomains are" if all_of_them else "A subdomain that does not exist is"
         yield warning(
-            "dmarc-missing",
-            f"A subdomain that does not exist is less protected: {missing.tag}= at {missing.at} asks for"
-            f" {missing.policy}.",
-            "Say np=reject there: no honest mail comes from such a name.",
-            "9989 4.7",
+            "dmarc-subdomains",
+            f"{what} less protected than the domain: {missing.tag}= at {missing.at} asks for {missing.policy}.",
+            "Say np=reject there at least: no honest mail comes from names that do not exist.",
+            "RFC 9989 section 4.7",
         )
     if asks.policy is not Disposition.NONE and not has_rua:
-        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", "", "9989 4.7")
+        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", "", "RFC 9989 section 4.7")
     if found.psd == "y":
         what = f"psd=y at {asks.at}: the names below it are organizations of their own."
-        yield note("dmarc-psd", what, "It is for registries only.", "9989 4.7")
+        yield note("dmarc-psd", what, "It is for registries only.", "RFC 9989 section 4.7")
 
 
 def _weight(policy: Disposition) -> int:
@@ -347,12 +378,15 @@ def _of_report(report: Reports) -> Iterator[Problem]:
     elif not report.host:
         do = "Use mailto: with an address."
         yield warning(
-            "dmarc-reports-address", f"{report.tag}: nobody sends reports to {report.uri[:60]}.", do, "9990 3"
+            "dmarc-reports-address",
+            f"{report.tag}: nobody sends reports to {report.uri[:60]}.",
+            do,
+            "RFC 9990 section 3",
         )
     elif report.authorized is False:
         yield error(
             "dmarc-reports-refused",
             f"{report.tag}: {report.host} does not agree to get the reports, so nobody sends them there.",
             f'Have "v=DMARC1" published as TXT at {report.consent}.',
-            "9990 4",
+            "RFC 9990 section 4",
         )

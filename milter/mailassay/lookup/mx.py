@@ -111,29 +111,31 @@ def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
     if found.kind == "unknown":
         yield warning("mx-unknown", f"Where the domain receives mail could not be looked up: {found.trouble}.")
     elif found.kind == "none" and sends_nothing:
-        yield note("mx-none", "The domain receives no mail, and does not say so.", 'Publish the MX "0 .".', "7505")
+        yield note("mx-none", "The domain receives no mail, and does not say so.", 'Publish the MX "0 .".', "RFC 7505")
     elif found.kind == "none":
         yield error(
             "mx-none",
             "The domain has no MX and no address: no reply and no bounce reaches it, and many refuse its mail.",
             'Publish an MX record; for a domain without mail, "0 .".',
-            "5321 5.1",
+            "RFC 5321 section 5.1",
         )
     elif found.kind == "implicit":
-        yield note("mx-implicit", "There is no MX record: mail goes to the address of the domain.", "", "5321 5.1")
+        yield note(
+            "mx-implicit", "There is no MX record: mail goes to the address of the domain.", "", "RFC 5321 section 5.1"
+        )
     elif found.kind == "null" and not sends_nothing:
         yield warning(
             "mx-null-sender",
             "The domain accepts no mail (null MX), but its SPF does not say that it sends none.",
             'Publish "v=spf1 -all" if it sends none; many refuse mail that nobody can answer.',
-            "7505 4.2",
+            "RFC 7505 section 4.2",
         )
     if NULL_MX in names:
         yield error(
             "mx-null-and-others",
             "There is a null MX beside other MX records, where it means nothing.",
             'Remove "0 .", or all others.',
-            "7505 3",
+            "RFC 7505 section 3",
         )
     if found.count > MAX_HOSTS:
         yield note("mx-many", f"Of {found.count} MX records only the first {MAX_HOSTS} were looked at.")
@@ -148,26 +150,37 @@ def _of_host(host: Host) -> Iterator[Problem]:
     elif not host.addresses and host.name != NULL_MX:
         if _is_address(host.name):
             do = "An MX record names a host, which has the address."
-            yield error("mx-address", f"The MX record names an address, {host.name}, and no host.", do, "5321 5.1")
+            yield error(
+                "mx-address", f"The MX record names an address, {host.name}, and no host.", do, "RFC 5321 section 5.1"
+            )
         else:
-            yield error("mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", "", "5321 5.1")
+            yield error(
+                "mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", "", "RFC 5321 section 5.1"
+            )
     if host.alias:
         do = "Name the host itself."
-        yield warning("mx-alias", f"The MX host {host.name} is an alias (CNAME) of {host.alias}.", do, "2181 10.3")
+        yield warning(
+            "mx-alias", f"The MX host {host.name} is an alias (CNAME) of {host.alias}.", do, "RFC 2181 section 10.3"
+        )
     if unreachable := [each.address for each in host.addresses if _is_unreachable(each.address)]:
         what = f"{host.name} has an address that nobody can reach: {', '.join(unreachable[:_LISTED])}."
-        yield error("mx-unreachable", what, "", "5321 5.1")
+        yield error("mx-unreachable", what, "", "RFC 5321 section 5.1")
 
 
 def _of_names(found: Mx) -> Iterator[Problem]:
     addresses = {each.address: each for host in found.hosts for each in host.addresses}
-    nameless = [each.address for each in addresses.values() if each.result is Result.PERMERROR]
-    astray = [f"{each.address} ({each.name})" for each in addresses.values() if each.result is Result.FAIL]
-    do = "It matters if these hosts send mail too: many refuse clients whose name does not lead back."
+    nameless = [
+        f"{each.address} ({each.name or 'none'})"
+        for each in addresses.values()
+        if each.result in (Result.PERMERROR, Result.FAIL) and not _is_unreachable(each.address)
+    ]
     if nameless:
-        yield note("ptr-none", f"Without a name (PTR): {_listed(nameless)}.", do, "8601 3")
-    if astray:
-        yield note("ptr-astray", f"With a name that does not lead back: {_listed(astray)}.", do, "8601 3")
+        yield note(
+            "mx-name",
+            f"No name (PTR) leads back to {_listed(nameless)}.",
+            "It matters if these hosts send mail too: many refuse such clients.",
+            "RFC 8601 section 3",
+        )
 
 
 def _listed(texts: list[str]) -> str:

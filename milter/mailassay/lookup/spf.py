@@ -249,7 +249,7 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
             "spf-malformed",
             f'"{text[:60]}" looks like an SPF record, and is none.',
             'An SPF record begins with "v=spf1" and a space, and nothing before it.',
-            "7208 4.5",
+            "RFC 7208 section 4.5",
         )
     if record.trouble:
         yield warning("spf-unknown", f"SPF could not be looked up: {record.trouble}.")
@@ -264,10 +264,10 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
             "spf-several",
             f"There are {len(record.texts)} SPF records: the result is permerror for everybody.",
             "Make one record of them.",
-            "7208 4.5",
+            "RFC 7208 section 4.5",
         )
     elif record.error and not record.terms:
-        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "7208 3.4")
+        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "RFC 7208 section 3.4")
     else:
         yield from _faults(record, domain)
         yield from _costs(record, limits)
@@ -292,17 +292,19 @@ def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
 
 def _section(term: Term) -> str:
     if term.record:
-        return "7208 5.2" if term.mechanism == "include" else "7208 6.1"
-    return "7208 4.6.4"
+        return "RFC 7208 section 5.2" if term.mechanism == "include" else "RFC 7208 section 6.1"
+    return "RFC 7208 section 4.6.4"
 
 
 def _syntax(record: Record, whose: str) -> Iterator[Problem]:
     wrong = [term for term in record.terms if term.error]
     for term in wrong:
         what = f'{whose} has "{term.text[:80]}": {term.error}. The result is permerror for everybody.'
-        yield error("spf-syntax", what, "", "7208 4.6")
+        yield error("spf-syntax", what, "", "RFC 7208 section 4.6")
     if not wrong:
-        yield error("spf-syntax", f"{whose}: {record.error}. The result is permerror for everybody.", "", "7208 4.6")
+        yield error(
+            "spf-syntax", f"{whose}: {record.error}. The result is permerror for everybody.", "", "RFC 7208 section 4.6"
+        )
 
 
 def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
@@ -315,7 +317,7 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             f"SPF has {record.asks} terms that ask DNS, and receivers stop at {most}: permerror for whom no earlier"
             f" term names. {costs}.",
             "Drop what no longer sends for the domain, or move it to a subdomain with an SPF record of its own.",
-            "7208 4.6.4",
+            "RFC 7208 section 4.6.4",
         )
     elif record.asks >= most - 1:
         yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
@@ -326,7 +328,7 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
             f" {limits.spf_void_lookups}: permerror. {_listed(void)}",
             "Remove them.",
-            "7208 4.6.4",
+            "RFC 7208 section 4.6.4",
         )
     elif record.void_ipv6 > limits.spf_void_lookups:
         yield warning(
@@ -334,10 +336,12 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
             f" more than {limits.spf_void_lookups}: permerror.",
             "Use ip4 for hosts that have no IPv6 address.",
-            "7208 4.6.4",
+            "RFC 7208 section 4.6.4",
         )
     elif void:
-        yield warning("spf-void-term", f"SPF names what is not in DNS. {_listed(void)}", "Remove it.", "7208 4.6.4")
+        yield warning(
+            "spf-void-term", f"SPF names what is not in DNS. {_listed(void)}", "Remove it.", "RFC 7208 section 4.6.4"
+        )
 
 
 def _listed(names: list[str]) -> str:
@@ -359,7 +363,7 @@ def _openness(found: Spf) -> Iterator[Problem]:
             "spf-neutral",
             f"SPF {'ends with ?all' if ended else 'has no all'}: of any other server it says nothing.",
             "End with ~all, or with -all.",
-            "7208 5.1",
+            "RFC 7208 section 5.1",
         )
     for way, term in terms(found.record):
         if (directive := _directive(term)) and term.result == Result.PASS and term.reached and not way:
@@ -396,16 +400,23 @@ def _oddities(record: Record) -> Iterator[Problem]:
     for term in record.terms:
         if not term.reached:
             yield warning(
-                "spf-unreached", f"SPF: {term.text} is never looked at, since all decides before.", "", "7208 5.1"
+                "spf-unreached",
+                f"SPF: {term.text} is never looked at, since all decides before.",
+                "",
+                "RFC 7208 section 5.1",
             )
         if term.mechanism and not term.result and term.mechanism not in ("redirect", "exp"):
-            yield note("spf-modifier", f"SPF: {term.text} is a modifier that nobody knows.", "", "7208 6")
+            what = f"SPF: {term.text} is a modifier that nobody knows, and does nothing."
+            if term.mechanism in _MECHANISMS:
+                yield warning("spf-modifier", what, f"{term.mechanism} is written with a colon.", "RFC 7208 section 6")
+            else:
+                yield note("spf-modifier", what, "", "RFC 7208 section 6")
     if pointers := [term.text for term in every if term.mechanism == "ptr"]:
         yield warning(
             "spf-ptr",
             f"SPF uses {pointers[0]}, which is slow, unreliable, and should not be used.",
             "Name the servers by ip4, ip6, a or mx.",
-            "7208 5.5",
+            "RFC 7208 section 5.5",
         )
     twice = dict.fromkeys(
         term.text for term in record.terms if [each.text for each in record.terms].count(term.text) > 1
@@ -417,5 +428,5 @@ def _oddities(record: Record) -> Iterator[Problem]:
             "spf-long",
             f"The SPF record has {len(record.texts[0])} octets: its response may not fit into one small packet.",
             "",
-            "7208 3.4",
+            "RFC 7208 section 3.4",
         )

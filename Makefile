@@ -5,7 +5,19 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint unit conformance fuzz bench clean
+# where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
+DESTDIR :=
+PREFIX := /usr/local
+SYSCONFDIR := /etc
+BINDIR := $(PREFIX)/bin
+LIBDIR := $(PREFIX)/lib
+DATADIR := $(PREFIX)/share
+MANDIR := $(DATADIR)/man
+UNITDIR := $(LIBDIR)/systemd/system
+# the system's, which the user of the service can reach too
+SYSTEM_PYTHON := /usr/bin/python3
+
+.PHONY: help demo test test-deb lint unit conformance fuzz bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +30,10 @@ help:
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
+	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'
+	@echo 'make uninstall     the reverse; configuration and user stay'
+	@echo 'make deb           a Debian package in build/'
+	@echo 'make test-deb      its life in clean Debian trees: installed, used, upgraded, purged (needs root; minutes)'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -25,6 +41,10 @@ demo: $(READY)
 
 test: lint
 	@$(RUN) -m pytest
+
+test-deb: $(READY) deb
+	@tools/packages '$(PYTHON)' debootstrap=debootstrap
+	@$(RUN) -m pytest -m package
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
@@ -52,6 +72,40 @@ conformance: $(READY)
 $(READY): setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(VENV)"
 	@touch $@
+
+UNITS := mailassay.service mailassay.socket mailassay-held.service mailassay-held.timer
+MANUAL := $(notdir $(wildcard man/*.[58]))
+CONFIGURATION := $(DESTDIR)$(SYSCONFDIR)/mailassay
+FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,'
+
+install:
+	tools/private-venv '$(SYSTEM_PYTHON)' '$(DESTDIR)' '$(LIBDIR)/mailassay'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(LIBDIR)/sysusers.d' \
+	    '$(DESTDIR)$(LIBDIR)/tmpfiles.d' '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
+	ln -sf '$(LIBDIR)/mailassay/bin/mailassay' '$(DESTDIR)$(BINDIR)/mailassay'
+	install -m 644 $(wildcard policies/*) '$(DESTDIR)$(DATADIR)/mailassay/policies'
+	install -m 644 conf/mailassay.yaml conf/postfix-main.cf '$(DESTDIR)$(DATADIR)/mailassay'
+	for unit in $(UNITS); do \
+	    $(FOR_HERE) "systemd/$$unit" >'$(DESTDIR)$(UNITDIR)/'"$$unit" || exit 1; done
+	for kind in sysusers.d tmpfiles.d; do \
+	    install -m 644 "systemd/$$kind/mailassay.conf" '$(DESTDIR)$(LIBDIR)/'"$$kind" || exit 1; done
+	for page in $(MANUAL); do \
+	    install -D -m 644 "man/$$page" '$(DESTDIR)$(MANDIR)/'"man$${page##*.}/$$page" || exit 1; done
+	[ -e '$(CONFIGURATION)/mailassay.yaml' ] || install -m 644 conf/start.yaml '$(CONFIGURATION)/mailassay.yaml'
+	[ -e '$(CONFIGURATION)/policy.yaml' ] || install -m 644 policies/standard.yaml '$(CONFIGURATION)/policy.yaml'
+	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
+	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-held.timer' \
+	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
+
+uninstall:
+	rm -rf '$(DESTDIR)$(LIBDIR)/mailassay' '$(DESTDIR)$(DATADIR)/mailassay'
+	rm -f '$(DESTDIR)$(BINDIR)/mailassay' $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
+	    '$(DESTDIR)$(LIBDIR)/sysusers.d/mailassay.conf' '$(DESTDIR)$(LIBDIR)/tmpfiles.d/mailassay.conf' \
+	    $(foreach page,$(MANUAL),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)')
+	@echo 'Left as they are: $(SYSCONFDIR)/mailassay and the user mailassay.'
+
+deb:
+	@tools/deb '$(SYSTEM_PYTHON)'
 
 clean:
 	rm -rf $(VENV) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

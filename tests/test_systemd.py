@@ -79,6 +79,7 @@ def test_one_path_for_the_socket():
     (path,) = value("mailassay.socket", "ListenStream")
     assert value("mailassay.service", "ReadWritePaths") == ["-" + os.path.dirname(path)]
     assert os.path.dirname(path) in (FOLDER / "tmpfiles.d" / "mailassay.conf").read_text()
+    assert yaml.safe_load((ROOT / "conf" / "start.yaml").read_text())["listen"] == f"unix:{path}"
     settings = yaml.safe_load((ROOT / "conf" / "mailassay.yaml").read_text())
     assert value("mailassay.socket", "SocketMode") == [settings["socket_mode"]]
     assert value("mailassay.socket", "SocketGroup") == [settings["socket_group"]]

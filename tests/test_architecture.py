@@ -14,7 +14,7 @@ ROOT = Path(mailassay.__file__).parent
 FLOORS = [
     ["result", "verdict", "domain", "message", "limits", "terminal"],
     ["resolver"],
-    ["author", "iprev", "spf", "dkim"],
+    ["author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],
     ["evidence"],
     ["policy", "header"],

@@ -194,20 +194,20 @@ def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]
 
 def authserv_id(facts: Facts) -> Iterator[Finding]:
     """Is the name in our header a name of this host, or of the domain it is in?"""
-    postfix = facts.postfix
+    postfix, place = facts.postfix, facts.config or "the configuration"
     for host in dict.fromkeys(postfix.value("myhostname", each).lower() for each in _first(listeners(facts))):
         ours = (facts.settings.authserv_id or host).lower()
         if "." not in ours:
             yield warning(
                 "authserv-id",
                 f"{ours} is our name in Authentication-Results, and no full domain name: others may have it too "
-                f"(RFC 8601 section 5). Give authserv_id in {facts.config or 'the configuration'}, or Postfix its myhostname",
+                f"(RFC 8601 section 5). Give authserv_id in {place}, or myhostname in Postfix",
             )
         elif not _is_within(host, ours) and not any(_is_within(name, ours) for name in facts.names):
             yield warning(
                 "authserv-id",
                 f"authserv_id is {ours}, and this host is {host} (myhostname): programs that look for the header of "
-                f"this host pass over ours. In {facts.config or 'the configuration'}: authserv_id: {host}",
+                f"this host pass over ours. In {place}: authserv_id: {host}",
             )
         else:
             yield fine("authserv-id", f"our name in Authentication-Results is {ours}")

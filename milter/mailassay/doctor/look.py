@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import grp
 import os
@@ -150,7 +151,9 @@ def _negotiated(channel: socket.socket) -> str:
             return "who answers hangs up on the first word of the milter protocol"
         if not 13 <= length <= _MAX_PACKET or (answer := answers.read(length))[:1] != b"O" or len(answer) < length:
             return "what answers does not speak the milter protocol"
-    channel.sendall(_QUIT)
+    with contextlib.suppress(OSError):
+        # it has said what it had to
+        channel.sendall(_QUIT)
     return ""
 
 

@@ -1,0 +1,944 @@
+"""The doctor: facts as data, and what is said of them. tests/e2e/test_doctor.py has the real Postfix."""
+
+import ast
+import json
+import os
+import shlex
+import socket
+import stat
+import struct
+import threading
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mailassay.doctor
+from mailassay.cli import main
+from mailassay.config import Listen, Settings
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
+from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
+from mailassay.doctor.postfix import Postfix, Service
+from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
+
+QUEUE = "/var/spool/postfix"
+SOCKET = f"{QUEUE}/mailassay/mailassay.sock"
+OURS = "unix:mailassay/mailassay.sock"
+MAIN = {
+    "mail_version": "3.9.1",
+    "myhostname": "mx.example.org",
+    "mydomain": "example.org",
+    "mynetworks": "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128",
+    "queue_directory": QUEUE,
+    "smtpd_milters": OURS,
+    "non_smtpd_milters": "",
+    "milter_default_action": "tempfail",
+    "milter_protocol": "6",
+    "milter_command_timeout": "30s",
+    "milter_content_timeout": "300s",
+    "smtpd_forbid_bare_newline": "normalize",
+    "smtpd_recipient_restrictions": "reject_unauth_destination",
+}
+CONFIG, POLICY = "/etc/mailassay/mailassay.yaml", "/etc/mailassay/policy.yaml"
+SMTPD = User("postfix", 102, frozenset({105}), "postfix")
+DAEMON = User("mailassay", 110, frozenset({115, 105}), "mailassay")
+PROCESS = Process(4242, ("/opt/mailassay/bin/python", "/opt/mailassay/bin/mailassay", "serve"), 2e9, 65536)
+NODES = {
+    path: Node(path, mode, uid, gid, {0: "root", 105: "postfix", 115: "mailassay"}[gid])
+    for path, mode, uid, gid in [
+        ("/", 0o755, 0, 0),
+        ("/etc", 0o755, 0, 0),
+        ("/etc/mailassay", 0o755, 0, 0),
+        (CONFIG, 0o644, 0, 0),
+        (POLICY, 0o644, 0, 0),
+        ("/run", 0o755, 0, 0),
+        ("/run/mailassay", 0o755, 110, 115),
+        ("/run/mailassay/mailassay.sock", 0o660, 110, 105),
+        ("/var", 0o755, 0, 0),
+        ("/var/spool", 0o755, 0, 0),
+        (QUEUE, 0o755, 0, 0),
+        (f"{QUEUE}/mailassay", 0o750, 110, 105),
+        (SOCKET, 0o660, 110, 105),
+    ]
+}
+
+
+def service(name="smtp", kind="inet", program="smtpd", chrooted=True, **overrides):
+    """A line of master.cf; ``expanded`` gives what its options come to where they have ``$``."""
+    expanded = overrides.pop("expanded", {})
+    return Service(name, kind, program, chrooted, overrides, {**MAIN, **overrides, **expanded} if overrides else {})
+
+
+def configured(*services, written=None, **values):
+    """A Postfix. ``written`` where main.cf's parameters have ``$``."""
+    every = {**MAIN, **values}
+    lines = services or (service(),)
+    return Postfix({**every, **(written or {})}, every, (*lines, service("cleanup", "unix", "cleanup")))
+
+
+GOOD = Facts(
+    settings=Settings(listen=Listen("unix", path=SOCKET), policy_path=POLICY),
+    postfix=configured(),
+    config=CONFIG,
+    nodes=NODES,
+    smtpd=SMTPD,
+    daemon=DAEMON,
+    groups=frozenset({"root", "postfix", "mailassay"}),
+    silence="",
+    process=PROCESS,
+    interpreter="/opt/mailassay/bin/python3",
+    installed=1e9,
+    nameservers=(Nameserver("127.0.0.1", 53, validates=True),),
+    synchronized=True,
+    names=frozenset({"mx"}),
+)
+
+
+def told(facts):
+    """What is wrong, by severity and code."""
+    return {(str(each.severity), each.code) for each in examine(facts) if each.severity is not Severity.FINE}
+
+
+def mends(facts, code):
+    """The commands of the findings with a code."""
+    return [command for each in examine(facts) if each.code == code for command in each.mend]
+
+
+def listening(kind="unix", path="", host="", port=0, **others):
+    """Settings with another socket."""
+    return replace(GOOD.settings, listen=Listen(kind, path=path, host=host, port=port), **others)
+
+
+def with_nodes(**changed):
+    """Facts with other permissions: path (``/`` as ``__``) to changes."""
+    nodes = {path: replace(NODES[path], **change) for path, change in changed.items()}
+    return replace(GOOD, nodes={**NODES, **nodes})
+
+
+def test_nothing_is_wrong_with_a_good_configuration():
+    assert told(GOOD) == set()
+    assert {each.code for each in examine(GOOD)} >= {"milter-missing", "bare-newline", "default-action", "writable"}
+
+
+RUN = listening(path="/run/mailassay/mailassay.sock")
+TCP = listening("inet", host="127.0.0.1", port=8899)
+SUBMISSION = service("submission", smtpd_milters="unix:opendkim/opendkim.sock")
+
+FINE = {
+    "a service that is not chrooted": replace(
+        GOOD,
+        settings=RUN,
+        postfix=configured(service(chrooted=False), smtpd_milters="unix:/run/mailassay/mailassay.sock"),
+    ),
+    "the old name of /run": replace(
+        GOOD,
+        settings=RUN,
+        real={"/var/run/mailassay/mailassay.sock": "/run/mailassay/mailassay.sock"},
+        postfix=configured(service(chrooted=False), smtpd_milters="local:/var/run/mailassay/mailassay.sock"),
+    ),
+    "the whole path as the chroot has it": replace(
+        GOOD, postfix=configured(smtpd_milters="unix:/mailassay/mailassay.sock")
+    ),
+    "TCP": replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:localhost:8899")),
+    "TCP as Sendmail has it": replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:8899@127.0.0.1")),
+    "TCP on every address": replace(
+        GOOD,
+        settings=listening("inet6", host="::", port=8899),
+        postfix=configured(smtpd_milters="inet:[::1]:8899"),
+    ),
+    "options of our own": replace(
+        GOOD,
+        postfix=configured(
+            smtpd_milters=f"{{ {OURS}, default_action=tempfail, protocol=6, content_timeout=60 }}",
+            milter_default_action="accept",
+            milter_content_timeout="1s",
+            milter_protocol="2",
+        ),
+    ),
+    "shutdown": replace(GOOD, postfix=configured(milter_default_action="shutdown")),
+    "by an option of the service": replace(
+        GOOD, postfix=configured(service(smtpd_milters=OURS), SUBMISSION, smtpd_milters="")
+    ),
+    "postscreen in front": replace(
+        GOOD, postfix=configured(service("smtp", program="postscreen"), service("smtpd", "pass"))
+    ),
+    "a submission service without milters": replace(
+        GOOD, postfix=configured(service(), service("submission", smtpd_milters=""), service("smtps", smtpd_milters=""))
+    ),
+    "what comes back from a content filter": replace(
+        GOOD,
+        postfix=configured(
+            service(), service("127.0.0.1:10025", smtpd_milters=""), content_filter="smtp:[127.0.0.1]:10024"
+        ),
+    ),
+    "a signer behind us": replace(
+        GOOD,
+        postfix=configured(smtpd_milters=f"{OURS}, unix:opendkim/opendkim.sock"),
+        signers={"/etc/opendkim.conf": "s"},
+    ),
+    "an unknown milter": replace(GOOD, postfix=configured(smtpd_milters=f"unix:clamav/clamav-milter.ctl {OURS}")),
+    "a policy service that is not for SPF": replace(
+        GOOD, postfix=configured(smtpd_recipient_restrictions="check_policy_service inet:127.0.0.1:10023")
+    ),
+    "3.7.11": replace(GOOD, postfix=configured(mail_version="3.7.11")),
+    "a snapshot": replace(GOOD, postfix=configured(mail_version="3.10-20240901")),
+    "smuggling answered by a refusal": replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="reject")),
+    "tables about other fields": replace(
+        GOOD, tables={"header_checks": (Table("regexp:/x", "/^Subject: x/ IGNORE", ""),), "milter_header_checks": ()}
+    ),
+    "a warning about our field": replace(
+        GOOD, tables={"milter_header_checks": (Table("regexp:/x", "/^Auth/ WARN", "WARN"),)}
+    ),
+    "the domain of the host as authserv-id": replace(GOOD, settings=replace(GOOD.settings, authserv_id="example.org")),
+    "the host's own name as authserv-id": replace(
+        GOOD, settings=replace(GOOD.settings, authserv_id="a.example.net"), names=frozenset({"a.example.net"})
+    ),
+    "networks written otherwise": replace(
+        GOOD,
+        settings=replace(GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))),
+        postfix=configured(mynetworks="127.0.0.0/8, [::1]/128, 192.0.2.0/25 192.0.2.128/25"),
+    ),
+    "a file in a folder where everybody has a place of his own": with_nodes(**{"/etc": {"mode": 0o1777}}),
+    "a daemon of which nothing is known": replace(GOOD, process=None, daemon=None, synchronized=None),
+    "no group asked for": replace(GOOD, settings=replace(GOOD.settings, socket_group=None)),
+    "root reads everything": replace(
+        with_nodes(**{CONFIG: {"mode": 0o600}}), daemon=User("root", 0, frozenset({0}), "root")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_is_fine(name):
+    assert told(FINE[name]) == set()
+
+
+BROKEN = {
+    # reachable, and called
+    "nobody answers": (
+        replace(GOOD, silence="connection refused"),
+        ("error", "not-answering"),
+        "systemctl start mailassay",
+    ),
+    "somebody else answers": (
+        replace(GOOD, process=replace(PROCESS, words=("/usr/sbin/opendkim", "-f"))),
+        ("error", "stranger"),
+        None,
+    ),
+    "no smtpd": (replace(GOOD, postfix=configured(SUBMISSION)), ("error", "no-smtpd"), None),
+    "no milters": (
+        replace(GOOD, postfix=configured(smtpd_milters="")),
+        ("error", "milter-missing"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "other milters": (
+        replace(GOOD, postfix=configured(smtpd_milters="inet:10.0.0.1:1", written={"smtpd_milters": "$filters"})),
+        ("error", "milter-missing"),
+        f"postconf -e 'smtpd_milters={OURS}, $filters'",
+    ),
+    "another port": (
+        replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
+        ("error", "milter-missing"),
+        "postconf -e 'smtpd_milters=inet:127.0.0.1:8899, inet:127.0.0.1:8898'",
+    ),
+    "other milters by an option": (
+        replace(GOOD, postfix=configured(service(smtpd_milters="{ unix:a, protocol=6 }"))),
+        ("error", "milter-missing"),
+        f"postconf -P 'smtp/inet/smtpd_milters={OURS},{{unix:a,protocol=6}}'",
+    ),
+    "another service without us": (
+        replace(GOOD, postfix=configured(service(), service("2525", smtpd_milters=""))),
+        ("warning", "milter-missing"),
+        f"postconf -P 2525/inet/smtpd_milters={OURS}",
+    ),
+    "port 25 of one address without us": (
+        replace(GOOD, postfix=configured(service(), service("192.0.2.1:25", smtpd_milters=""))),
+        ("error", "milter-missing"),
+        f"postconf -P 192.0.2.1:25/inet/smtpd_milters={OURS}",
+    ),
+    "missing, and outside the chroot": (
+        replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="")),
+        ("error", "milter-missing"),
+        "postconf -F smtp/inet/chroot=n",
+    ),
+    "a path that begins outside the chroot": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"{{ unix:{SOCKET}, default_action=tempfail }}")),
+        ("error", "socket-outside-chroot"),
+        f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail }}'",
+    ),
+    "a socket outside the chroot": (
+        replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="unix:/run/mailassay/mailassay.sock")),
+        ("error", "socket-outside-chroot"),
+        "postconf -F smtp/inet/chroot=n",
+    ),
+    "a link out of the chroot": (
+        replace(
+            GOOD,
+            settings=RUN,
+            real={SOCKET: "/run/mailassay/mailassay.sock"},
+            postfix=configured(smtpd_milters=OURS),
+        ),
+        ("error", "socket-outside-chroot"),
+        "postconf -F smtp/inet/chroot=n",
+    ),
+    "a folder that is closed to Postfix": (
+        with_nodes(**{f"{QUEUE}/mailassay": {"gid": 115, "group": "mailassay"}}),
+        ("error", "socket-unreachable"),
+        f"chgrp postfix {QUEUE}/mailassay",
+    ),
+    "a socket that is closed to Postfix": (
+        with_nodes(**{SOCKET: {"mode": 0o600}}),
+        ("error", "socket-unreachable"),
+        f"chmod g+rw {SOCKET}",
+    ),
+    "a group that does not exist": (
+        replace(GOOD, settings=replace(GOOD.settings, socket_group="postfixx")),
+        ("error", "socket-group"),
+        None,
+    ),
+    "a mode that lets nobody in": (
+        replace(GOOD, settings=replace(GOOD.settings, socket_mode=0o600)),
+        ("error", "socket-group"),
+        None,
+    ),
+    # not called where we should not be
+    "submission, by main.cf": (
+        replace(GOOD, postfix=configured(service(), service("submission"))),
+        ("warning", "submission-judged"),
+        "postconf -P submission/inet/smtpd_milters=",
+    ),
+    "submissions, and a signer": (
+        replace(GOOD, postfix=configured(service(), service("465", smtpd_milters=f"{OURS}, {{ unix:s, protocol=6 }}"))),
+        ("warning", "submission-judged"),
+        "postconf -P '465/inet/smtpd_milters={unix:s,protocol=6}'",
+    ),
+    "submission by TLS at once": (
+        replace(GOOD, postfix=configured(service(), service("10465", smtpd_tls_wrappermode="yes"))),
+        ("warning", "submission-judged"),
+        "postconf -P 10465/inet/smtpd_milters=",
+    ),
+    "judged twice": (
+        replace(
+            GOOD, postfix=configured(service(), service("127.0.0.1:10025"), content_filter="smtp:[127.0.0.1]:10024")
+        ),
+        ("error", "judged-twice"),
+        "postconf -P 127.0.0.1:10025/inet/smtpd_milters=",
+    ),
+    "sendmail": (
+        replace(GOOD, postfix=configured(non_smtpd_milters=OURS, written={"non_smtpd_milters": "$smtpd_milters"})),
+        ("warning", "non-smtpd-milters"),
+        "postconf -e non_smtpd_milters=",
+    ),
+    "sendmail, and a signer": (
+        replace(GOOD, postfix=configured(non_smtpd_milters=f"{OURS} inet:127.0.0.1:8891")),
+        ("warning", "non-smtpd-milters"),
+        "postconf -e non_smtpd_milters=inet:127.0.0.1:8891",
+    ),
+    "no_milters": (
+        replace(GOOD, postfix=configured(receive_override_options="no_address_mappings, no_milters")),
+        ("error", "no-milters"),
+        "postconf -e receive_override_options=no_address_mappings",
+    ),
+    "a proxy filter": (
+        replace(GOOD, postfix=configured(smtpd_proxy_filter="inet:127.0.0.1:10024")),
+        ("error", "proxy-filter"),
+        None,
+    ),
+    "milters by client": (
+        replace(GOOD, postfix=configured(smtpd_milter_maps="cidr:/etc/postfix/milters")),
+        ("note", "milter-maps"),
+        None,
+    ),
+    # while we are away, and in time
+    "accept": (
+        replace(GOOD, postfix=configured(milter_default_action="Accept")),
+        ("error", "default-action"),
+        "postconf -e milter_default_action=tempfail",
+    ),
+    "accept for us alone": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"{{{OURS} default_action=accept protocol=6}}, inet:a:1")),
+        ("error", "default-action"),
+        f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail, protocol=6 }}, inet:a:1'",
+    ),
+    "accept at one service": (
+        replace(GOOD, postfix=configured(service(milter_default_action="accept"))),
+        ("error", "default-action"),
+        "postconf -P smtp/inet/milter_default_action=tempfail",
+    ),
+    "reject": (
+        replace(GOOD, postfix=configured(milter_default_action="reject")),
+        ("warning", "default-action"),
+        "postconf -e milter_default_action=tempfail",
+    ),
+    "quarantine": (
+        replace(GOOD, postfix=configured(milter_default_action="quarantine")),
+        ("warning", "default-action"),
+        "postconf -e milter_default_action=tempfail",
+    ),
+    "an action that nobody knows": (
+        replace(GOOD, postfix=configured(milter_default_action="acept")),
+        ("warning", "default-action"),
+        "postconf -e milter_default_action=tempfail",
+    ),
+    "an old protocol": (
+        replace(GOOD, postfix=configured(milter_protocol="2")),
+        ("error", "milter-protocol"),
+        "postconf -e milter_protocol=6",
+    ),
+    "a short content timeout": (
+        replace(GOOD, postfix=configured(milter_content_timeout="20")),
+        ("error", "milter-timeout"),
+        "postconf -e milter_content_timeout=300s",
+    ),
+    "a long message timeout": (
+        replace(GOOD, settings=replace(GOOD.settings, message_timeout=300.0)),
+        ("error", "milter-timeout"),
+        "postconf -e milter_content_timeout=305s",
+    ),
+    "a short command timeout": (
+        replace(GOOD, postfix=configured(milter_command_timeout="3s")),
+        ("warning", "milter-timeout"),
+        "postconf -e milter_command_timeout=30s",
+    ),
+    # others
+    "opendmarc": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"unix:opendmarc/opendmarc.sock {OURS}")),
+        ("warning", "competing-milter"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "pyspf-milter": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, unix:pyspf-milter/pyspf-milter.sock")),
+        ("warning", "competing-milter"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "rspamd": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:11332")),
+        ("warning", "competing-milter"),
+        None,
+    ),
+    "opendkim that verifies": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"),
+            signers={"/etc/opendkim.conf": "sv"},
+        ),
+        ("warning", "competing-milter"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "dkimpy-milter that verifies": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8892"),
+            signers={"/etc/opendkim.conf": "s", "/etc/dkimpy-milter/dkimpy-milter.conf": "v"},
+        ),
+        ("warning", "competing-milter"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "a signer in front of us": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters=f"inet:a:1 unix:opendkim/opendkim.sock {OURS} inet:b:2"),
+            signers={"/etc/opendkim.conf": "s"},
+        ),
+        ("note", "signer-first"),
+        f"postconf -e 'smtpd_milters=inet:a:1, {OURS}, unix:opendkim/opendkim.sock, inet:b:2'",
+    ),
+    "an SPF policy service": (
+        replace(
+            GOOD,
+            postfix=configured(
+                smtpd_recipient_restrictions="permit_mynetworks, reject_unauth_destination,"
+                " check_policy_service unix:private/policyd-spf, permit"
+            ),
+        ),
+        ("warning", "spf-policy-service"),
+        "postconf -e 'smtpd_recipient_restrictions=permit_mynetworks, reject_unauth_destination, permit'",
+    ),
+    "an SPF policy service with options, by another name": (
+        replace(
+            GOOD,
+            postfix=configured(
+                smtpd_sender_restrictions="check_policy_service { unix:private/spf, timeout=10s } permit",
+                written={"smtpd_sender_restrictions": "$mine"},
+            ),
+        ),
+        ("warning", "spf-policy-service"),
+        "postconf -e smtpd_sender_restrictions=permit",
+    ),
+    # content
+    "an old Postfix": (replace(GOOD, postfix=configured(mail_version="3.7.10")), ("note", "old-postfix"), None),
+    "a very old Postfix": (replace(GOOD, postfix=configured(mail_version="3.6.13")), ("note", "old-postfix"), None),
+    "smuggling": (
+        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="no")),
+        ("error", "bare-newline"),
+        "postconf -e smtpd_forbid_bare_newline=normalize",
+    ),
+    "smuggling at one service": (
+        replace(GOOD, postfix=configured(service(smtpd_forbid_bare_newline="note"))),
+        ("error", "bare-newline"),
+        "postconf -P smtp/inet/smtpd_forbid_bare_newline=normalize",
+    ),
+    "smuggling that this Postfix cannot forbid": (
+        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="")),
+        ("error", "bare-newline"),
+        "postconf -e smtpd_discard_ehlo_keywords=chunking",
+    ),
+    "our header is stripped": (
+        replace(
+            GOOD,
+            postfix=configured(milter_header_checks="regexp:/x, pcre:/y"),
+            tables={"milter_header_checks": (Table("regexp:/x", "/^Auth/ IGNORE", "IGNORE"),)},
+        ),
+        ("error", "header-stripped"),
+        "postconf -e milter_header_checks=pcre:/y",
+    ),
+    "the header of others is stripped": (
+        replace(
+            GOOD,
+            postfix=configured(header_checks="pcre:{{/^Authentication-Results:/ STRIP}}", written={}),
+            tables={"header_checks": (Table("pcre:{{/^Authentication-Results:/ STRIP}}", "", "strip x"),)},
+        ),
+        ("note", "header-checks"),
+        "postconf -e header_checks=",
+    ),
+    "our header is written by others": (
+        replace(
+            GOOD,
+            postfix=configured(header_checks="regexp:/x", written={"header_checks": "$tables"}),
+            tables={"header_checks": (Table("regexp:/x", "/^Received:/ PREPEND authentication-results: x", ""),)},
+        ),
+        ("warning", "header-written"),
+        "postconf -e header_checks=",
+    ),
+    "ours are wider": (
+        replace(
+            GOOD,
+            settings=replace(
+                GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))
+            ),
+            postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.0/25"),
+        ),
+        ("warning", "trusted-networks"),
+        None,
+    ),
+    "theirs are wider": (
+        replace(GOOD, postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.1 [2001:db8::]/32")),
+        ("note", "mynetworks"),
+        None,
+    ),
+    "theirs are in a table": (
+        replace(
+            GOOD, postfix=configured(mynetworks="127.0.0.0/8 [::1] cidr:/etc/postfix/networks !192.0.2.1 10.0.0.256")
+        ),
+        ("note", "mynetworks-unknown"),
+        None,
+    ),
+    "the name of another host": (
+        replace(GOOD, settings=replace(GOOD.settings, authserv_id="mx.example.net")),
+        ("warning", "authserv-id"),
+        None,
+    ),
+    "a name that many have": (replace(GOOD, postfix=configured(myhostname="mail")), ("warning", "authserv-id"), None),
+    # the host
+    "a configuration that everybody writes": (
+        with_nodes(**{CONFIG: {"mode": 0o666}}),
+        ("error", "writable"),
+        f"chmod o-w {CONFIG}",
+    ),
+    "a folder where everybody puts a policy": (
+        with_nodes(**{"/etc/mailassay": {"mode": 0o777}}),
+        ("error", "writable"),
+        "chmod o-w /etc/mailassay",
+    ),
+    "a folder where everybody puts a socket": (
+        with_nodes(**{f"{QUEUE}/mailassay": {"mode": 0o777}}),
+        ("error", "writable"),
+        f"chmod o-w {QUEUE}/mailassay",
+    ),
+    "a policy that the daemon cannot read": (
+        with_nodes(**{POLICY: {"mode": 0o640}}),
+        ("error", "unreadable"),
+        f"chgrp mailassay {POLICY}",
+    ),
+    "a folder that the daemon cannot enter": (
+        with_nodes(**{"/etc/mailassay": {"mode": 0o700}}),
+        ("error", "unreadable"),
+        "chmod g+x /etc/mailassay",
+    ),
+    "a policy that is the daemon's own": (
+        with_nodes(**{POLICY: {"uid": 110}}),
+        ("warning", "own-configuration"),
+        f"chown root {POLICY}",
+    ),
+    "DNS elsewhere": (
+        replace(GOOD, nameservers=(Nameserver("192.0.2.53", 53, validates=True),)),
+        ("warning", "nameserver-remote"),
+        "apt-get install unbound",
+    ),
+    "DNS that does not answer": (
+        replace(GOOD, nameservers=(Nameserver("127.0.0.1", 5353, trouble="time-out"),)),
+        ("error", "nameserver-silent"),
+        None,
+    ),
+    "DNS that does not always answer": (
+        replace(GOOD, nameservers=(*GOOD.nameservers, Nameserver("::1", 53, trouble="REFUSED"))),
+        ("warning", "nameserver-silent"),
+        None,
+    ),
+    "DNS without DNSSEC": (
+        replace(GOOD, nameservers=(Nameserver("127.0.0.1", 53),)),
+        ("note", "nameserver-dnssec"),
+        None,
+    ),
+    "a clock that nobody keeps": (
+        replace(GOOD, synchronized=False),
+        ("warning", "clock"),
+        "timedatectl set-ntp true",
+    ),
+    "a daemon of yesterday": (
+        replace(GOOD, installed=3e9),
+        ("warning", "restart-needed"),
+        "systemctl restart mailassay",
+    ),
+    "two installations": (
+        replace(GOOD, interpreter="/usr/bin/python3"),
+        ("note", "other-installation"),
+        None,
+    ),
+    "few descriptors": (
+        replace(GOOD, process=replace(PROCESS, files=256)),
+        ("warning", "open-files"),
+        "systemctl restart mailassay",
+    ),
+    "not root": (replace(GOOD, silence=None, unseen=("/x: denied",)), ("note", "not-looked-at"), None),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong(name):
+    """That one thing is said and nothing else, with the command that mends it."""
+    facts, finding, command = BROKEN[name]
+    assert told(facts) == {finding}
+    found = mends(facts, finding[1])
+    assert command in found if command else found == []
+
+
+def codes():
+    """Those of all findings that the package can make, but for what is fine."""
+    for path in Path(mailassay.doctor.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.args[0] if node.args else None, ast.Constant):
+                names = {each.id for each in ast.walk(node.func) if isinstance(each, ast.Name)}
+                if names & {"error", "warning", "note", "severe"}:
+                    yield node.args[0].value
+
+
+def test_every_finding_is_tested():
+    assert {code for _, (_, code), _ in BROKEN.values()} == set(codes())
+
+
+def test_worst_first():
+    facts = replace(GOOD, synchronized=False, silence="x", postfix=configured(mail_version="3.1"))
+    severities = [each.severity for each in examine(facts)]
+    assert severities == sorted(severities, key=list(Severity).index)
+    assert severities[0] is Severity.ERROR
+
+
+def test_nothing_is_said_twice():
+    """Two services, one parameter of main.cf."""
+    facts = replace(GOOD, postfix=configured(service(), service("smtpd", "pass"), milter_default_action="accept"))
+    assert mends(facts, "default-action") == ["postconf -e milter_default_action=tempfail"]
+
+
+def another_check(facts):
+    yield mailassay.doctor.Finding(Severity.NOTE, "x", facts.postfix.value("myhostname"))
+
+
+def test_another_check_can_be_added(monkeypatch):
+    monkeypatch.setattr(mailassay.doctor, "CHECKS", [*CHECKS, another_check])
+    assert ("note", "x") in told(GOOD)
+
+
+# what postconf prints
+
+MASTER = """\
+smtp       inet  n       -       y       -       -       smtpd -v -o smtpd_milters=$x
+127.0.0.1:10025 inet n   -       -       -       -       smtpd
+pickup     unix  n       -       n       60      1       pickup
+maildrop   unix  -       n       n       -       -       pipe flags=DRXhu user=vmail argv=/usr/bin/maildrop ${recipient}
+smtpd      pass  -       -       n       -       -       smtpd
+"""
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_services(default):
+    found = list(postfix.services(MASTER, default))
+    assert [(str(each), each.program, each.chrooted) for each in found] == [
+        ("smtp/inet", "smtpd", True),
+        ("127.0.0.1:10025/inet", "smtpd", default),
+        ("pickup/unix", "pickup", False),
+        ("maildrop/unix", "pipe", False),
+        ("smtpd/pass", "smtpd", False),
+    ]
+
+
+def test_parameters():
+    assert postfix.parameters("a = b = c\nd =\n\npostconf: warning\n") == {"a": "b = c", "d": ""}
+
+
+def test_overrides():
+    output = "submission/inet/smtpd_milters = { unix:a/b, protocol=6 }\n[::1]:25/inet/x =\n127.0.0.1:465/inet/y = $z\n"
+    assert postfix.overrides(output) == {
+        "submission/inet": {"smtpd_milters": "{ unix:a/b, protocol=6 }"},
+        "[::1]:25/inet": {"x": ""},
+        "127.0.0.1:465/inet": {"y": "$z"},
+    }
+
+
+WORDS = st.text(st.characters(exclude_characters=" ,{}\t\r\n", categories=["L", "N", "P", "S"]), min_size=1)
+BRACED = st.lists(WORDS).map(lambda words: "{ " + ", ".join(words) + " }")
+
+
+@given(st.lists(WORDS | BRACED), st.sampled_from([" ", ",", ", ", "\t,"]))
+def test_tokens(words, between):
+    assert postfix.tokens(between.join(words)) == words
+
+
+@given(st.text())
+def test_tokens_of_anything(text):
+    """Nothing is lost but what stands between."""
+    found = postfix.tokens(text)
+    assert [mark for mark in "".join(found) if mark not in ", \t\r\n"] == [
+        mark for mark in text if mark not in ", \t\r\n"
+    ]
+    milters.parsed(text)
+
+
+@given(st.text())
+def test_any_output_is_read(text):
+    for each in postfix.services(text, chrooted=True):
+        assert each.name
+        assert each.program
+    for name, given_here in postfix.overrides(text).items():
+        assert all(option for option in given_here) or name is not None
+    postfix.parameters(text)
+
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz_-.0123456789", min_size=1)
+COLUMNS = st.tuples(NAMES, st.sampled_from(["inet", "unix", "pass", "fifo"]), st.sampled_from("yn-"), NAMES)
+
+
+@given(st.lists(COLUMNS))
+def test_every_service_is_read(lines):
+    output = "".join(f"{name} {kind} - - {chroot}  - - {program} -o a=b\n" for name, kind, chroot, program in lines)
+    assert [
+        (each.name, each.kind, each.chrooted, each.program) for each in postfix.services(output, chrooted=False)
+    ] == [(name, kind, chroot == "y", program) for name, kind, chroot, program in lines]
+
+
+OPTIONS = st.dictionaries(st.sampled_from(["default_action", "protocol", "content_timeout"]), NAMES)
+MILTERS = st.builds(milters.Milter, NAMES.map("unix:{}".format) | NAMES.map("inet:{}:1".format), OPTIONS)
+
+
+@given(st.lists(MILTERS))
+def test_milters_are_read_as_they_are_written(lists):
+    for text in (", ".join(map(str, lists)), postfix.unspaced(" ".join(map(str, lists)))):
+        assert list(milters.parsed(text)) == lists
+
+
+@given(st.lists(MILTERS, min_size=1, unique_by=str), st.data())
+def test_one_is_taken_out(lists, data):
+    out = data.draw(st.sampled_from(lists))
+    written = configured(smtpd_milters=" ".join(map(str, lists)))
+    value = milters.edited(written, "smtpd_milters", written.services[0], lambda each: None if each == out else each)
+    assert list(milters.parsed(value)) == [each for each in lists if each != out]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("300", 300), ("5m", 300), ("1h", 3600), ("1d", 86400), ("1w", 604800), ("x", float("inf"))],
+)
+def test_seconds(text, seconds):
+    assert postfix.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, command) in BROKEN.items() if command])
+def test_commands_are_safe_for_a_shell(name):
+    facts, (_, code), _ = BROKEN[name]
+    for command in mends(facts, code):
+        assert shlex.join(shlex.split(command)) == command
+        assert shlex.split(command)[0] in {"postconf", "chmod", "chown", "chgrp", "systemctl", "timedatectl", "apt-get"}
+
+
+def test_values_cannot_leave_their_quotes():
+    evil = "unix:$(touch${IFS}/tmp/x) `id` 'x' \";reboot"
+    facts = replace(GOOD, postfix=configured(smtpd_milters=evil))
+    (command,) = mends(facts, "milter-missing")
+    assert shlex.split(command) == ["postconf", "-e", f"smtpd_milters={OURS}, {evil}"]
+
+
+# what is looked at
+
+
+@pytest.fixture
+def answering(tmp_path):
+    """Somebody at a Unix socket: what is sent to whoever comes there."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer(octets):
+            def talk():
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(octets)
+
+            threading.Thread(target=talk, daemon=True).start()
+            return look._greeted(Listen("unix", path=path), [])
+
+        yield answer
+
+
+OPTION = struct.pack("!IcIII", 13, b"O", 6, 0x11, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "silence"),
+    [
+        (OPTION, ""),
+        (b"", "hangs up"),
+        (b"220 mx.example.org ESMTP\r\n", "does not speak"),
+        (OPTION[:-1], "does not speak"),
+        (struct.pack("!Ic", 13, b"t") + bytes(12), "does not speak"),
+    ],
+)
+def test_greeting(answering, answer, silence):
+    found, pid = answering(answer)
+    assert silence in found
+    assert bool(silence) == bool(found)
+    assert pid == os.getpid()
+
+
+def test_nobody_is_there(tmp_path, free_port):
+    assert look._greeted(Listen("unix", path=str(tmp_path / "s")), []) == ("no such file or directory", None)
+    assert look._greeted(Listen("inet", host="127.0.0.1", port=free_port), []) == ("connection refused", None)
+
+
+def test_this_process():
+    found = look._process(os.getpid(), [])
+    assert found.pid == os.getpid()
+    assert any("python" in word or "pytest" in word for word in found.words)
+    assert found.started < os.stat(__file__).st_atime + 1e9
+    assert found.files >= 64
+    gone = []
+    assert look._process(2**22 + 1, gone) is None
+    assert len(gone) == 1
+
+
+def test_nodes_on_the_way(tmp_path):
+    (tmp_path / "f").write_text("x")
+    found = dict(look._nodes([str(tmp_path / "f"), str(tmp_path / "no" / "g"), str(tmp_path / "f" / "h")], []))
+    assert found[str(tmp_path / "no")] is found[str(tmp_path / "f" / "h")] is None
+    assert found["/"].path == "/"
+    assert found[str(tmp_path / "f")].mode == stat.S_IMODE((tmp_path / "f").stat().st_mode)
+
+
+@pytest.mark.parametrize("authentic", [True, False])
+def test_name_servers(free_port, authentic):
+    with DnsServer(Zone('arpa TXT "x"')) as server:
+        server.authentic = authentic
+        settings = Settings(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), dns_timeout=1.0)
+        asked, silent = look._asked(settings)
+    assert (asked.trouble, asked.validates) == ("", authentic)
+    assert silent.trouble
+
+
+def test_the_clock():
+    assert look._synchronized() in (True, False, None)
+
+
+# the command
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Run the command on facts; exit status, output, errors."""
+    monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
+
+    def run(facts, *arguments):
+        monkeypatch.setattr("mailassay.cli.doctor.around", lambda *_: facts)
+        status = main(["doctor", *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_no_errors(command):
+    status, output, _ = command(replace(GOOD, synchronized=False))
+    assert status == 0
+    assert output.startswith("warning  clock: nothing keeps the clock of this host right")
+    assert "           timedatectl set-ntp true\n" in output
+    assert "fine     " not in output
+    assert "0 errors, 1 warning, 0 notes" in output
+
+
+def test_what_is_fine_too(command):
+    status, output, _ = command(GOOD, "--verbose")
+    assert status == 0
+    assert "fine     bare-newline: smtpd_forbid_bare_newline is normalize\n" in output
+
+
+def test_errors(command):
+    facts, _, _ = BROKEN["accept"]
+    status, output, _ = command(facts)
+    assert status == 1
+    assert output.startswith("error    default-action: ")
+    assert "after postconf: postfix reload\n" in output
+
+
+def test_for_programs(command):
+    facts, _, _ = BROKEN["accept"]
+    status, output, _ = command(facts, "--json")
+    said = json.loads(output)
+    assert status == 1
+    assert set(said) == {"mailassay", "postfix", "findings"}
+    assert said["findings"][0] == {
+        "severity": "error",
+        "code": "default-action",
+        "reason": "milter_default_action is Accept: while mailassay does not answer, all mail comes in unjudged, with "
+        "whatever header it forges",
+        "mend": ["postconf -e milter_default_action=tempfail"],
+    }
+
+
+def test_a_terminal_is_not_moved(command):
+    facts = replace(GOOD, postfix=configured(smtpd_milters="unix:\x1b[2Jx"))
+    assert "\x1b" not in command(facts)[1]
+
+
+@pytest.mark.usefixtures("command")
+def test_no_postfix(monkeypatch, capsys):
+    monkeypatch.setattr("mailassay.doctor.postfix.found", lambda _: None)
+    assert main(["doctor"]) == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == "mailassay: there is no postconf command: no Postfix is installed here\n"
+
+
+def test_a_postfix_that_cannot_be_read(tmp_path):
+    program = tmp_path / "postconf"
+    program.write_text("#!/bin/sh\necho 'fatal: open main.cf' >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        with pytest.raises(NoPostfix, match="postconf fails: fatal: open main"):
+            postfix.examined(None)
+
+
+def test_a_configuration_that_is_broken(tmp_path, capsys):
+    (tmp_path / "c").write_text("listen: 5\n")
+    assert main(["doctor", "--config", str(tmp_path / "c")]) == os.EX_CONFIG
+    assert f"{tmp_path / 'c'}:1:9: listen:" in capsys.readouterr().err

@@ -111,17 +111,25 @@ class Queue:
         """Queue id and header section of each that is in the hold queue now. Raises Unavailable."""
         left = list(queue_ids)
         while left:
-            # postcat ends at the first file that it cannot read
             done = self._run("postcat", "-qeh", *left)
-            files = list(queue_files(done.stdout))
-            yield from ((path.rpartition("/")[2], header) for path, header in files if path.startswith("hold/"))
+            files = {path.rpartition("/")[2]: (path, header) for path, header in queue_files(done.stdout)}
+            yield from ((name, header) for name, (path, header) in files.items() if path.startswith("hold/"))
+            left = [each for each in left if each not in files]
             if not done.returncode:
+                for each in left:
+                    _log.warning("%s is left out: its queue file is damaged", each)
                 return
-            failed, left = left[len(files) :][:1], left[len(files) + 1 :]
-            if b": Permission denied" in done.stderr or not any(each.encode() in done.stderr for each in failed):
+            # postcat ends, after a second, at the first file that it cannot read
+            failed = next((each for each in left if each.encode() in done.stderr), None)
+            if failed is None or b": Permission denied" in done.stderr:
                 raise _refused("postcat", done)
-            if _GONE not in done.stderr:
-                _log.warning("%s is left out: %s", failed[0], _words(done))
+            left.remove(failed)
+            if _GONE in done.stderr:
+                # what took it may have taken others
+                here = {each.queue_id for each in self.hold()}
+                left = [each for each in left if each in here]
+            else:
+                _log.warning("%s is left out: %s", failed, _words(done))
 
     def content(self, queue_id: str, *, body: bool) -> bytes:
         """A message's header section, with its body too if asked for; nothing where it is gone. Raises Unavailable."""

@@ -8,7 +8,7 @@ from mailassay.arc import Arc
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
-from mailassay.evidence import Evidence
+from mailassay.evidence import Case, Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.policy import DmarcActions, IprevActions, Mode, Policy, SpfActions
 from mailassay.result import Result
@@ -41,6 +41,13 @@ def evidence(dmarc_result=Result.NONE, disposition=None, spf="none", iprev="pass
         arc=Arc(Result.NONE),
         dmarc=dmarc(dmarc_result, disposition),
     )
+
+
+def decide(
+    policy, found, client="192.0.2.1", helo="mx.example", recipients=(), sample=0, now=0.0, mail_from="a@sender.example"
+):
+    connection = Connection(ip_address(client), helo)
+    return policy.decide(Case(connection, Transaction(mail_from, recipients=tuple(recipients)), found, now, sample))
 
 
 REJECT, QUARANTINE, NONE = Disposition.REJECT, Disposition.QUARANTINE, Disposition.NONE
@@ -82,23 +89,23 @@ STRICT_IPREV = Policy(iprev=IprevActions(fail=Action.DEFER, permerror=Action.REJ
     ],
 )
 def test_decide(policy, found, action, rule, code):
-    verdict = policy.decide(found)
+    verdict = decide(policy, found)
     assert (verdict.action, verdict.rule, verdict.would) == (action, rule, action)
     assert str(verdict.reply).startswith(code + " ") if code else verdict.reply is None, verdict.reply
 
 
 def test_monitor_records_and_accepts():
-    verdict = Policy(mode=Mode.MONITOR).decide(evidence(Result.FAIL, REJECT))
+    verdict = decide(Policy(mode=Mode.MONITOR), evidence(Result.FAIL, REJECT))
     assert (verdict.action, verdict.would, verdict.rule) == ("accept", "reject", "dmarc.reject")
 
 
 def test_the_reply_names_the_author_domain():
-    reply = STANDARD.decide(evidence(Result.FAIL, REJECT)).reply
+    reply = decide(STANDARD, evidence(Result.FAIL, REJECT)).reply
     assert str(reply) == "550 5.7.1 Email rejected per DMARC policy for bank.example"
 
 
 def test_the_reply_repeats_nothing_else_of_the_sender():
-    reply = STRICT_SPF.decide(evidence(spf="fail", domain="evil\r\n250 ok")).reply
+    reply = decide(STRICT_SPF, evidence(spf="fail", domain="evil\r\n250 ok")).reply
     assert str(reply) == "550 5.7.23 SPF fail"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from . import iprev, spf
+from . import iprev, sender_domain, spf
 from .config import Settings
-from .evidence import Connection, Evidence, Transaction
+from .evidence import Case, Connection, Evidence, Transaction
 from .header import render, unwanted
 from .message import Field, Headers, crlf
 from .pipeline import Content, Known, authenticate, resinfos
@@ -52,6 +53,7 @@ class _Mail:
     transaction: Transaction
     shared: Shared
     spf_mail_from: spf.Spf | None = None
+    sender_domain: sender_domain.SenderDomain | None = None
     recipients: list[str] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
     octets: int = 0
@@ -112,6 +114,8 @@ class Conversation:
             limits = self.settings.policy.limits
             found = spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
             self._mail.spf_mail_from = found
+            if self.settings.policy.asks_sender_domain:
+                self._mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, shared.prefetch)
             if domain := spf.checkable(transaction.mail_from_domain):
                 shared.prefetch(f"_dmarc.{domain}", "TXT")
 
@@ -120,6 +124,9 @@ class Conversation:
         mail = self._current()
         if len(mail.recipients) < MAX_RECIPIENTS:
             mail.recipients.append(address.strip("<>"))
+        elif len(mail.recipients) == MAX_RECIPIENTS:
+            # stands for all the others, of which no rule may say that it knows them
+            mail.recipients.append("")
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header field, the value as received but for its line ends, which may be LF."""
@@ -152,13 +159,13 @@ class Conversation:
         """Judge the message."""
         mail, self._mail = self._current(), None
         headers = mail.content.headers if mail.content else Headers(mail.fields)
-        tag = self.settings.policy.tag.verdict
+        written = self.settings.policy.fields
         because = self._unjudged(mail.transaction.login)
         most = self.settings.policy.limits.results_octets
         forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
         remove = (
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
-            *((tag, 1 + place) for place in range(len(headers.named(tag.encode())))),
+            *((name, 1 + place) for name in written for place in range(len(headers.named(name.encode())))),
         )
         if len(remove) > self.settings.policy.limits.forged_fields:
             # in every mode and from every client: delivered, it would bring forged results in
@@ -180,12 +187,14 @@ class Conversation:
         content = mail.content or Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
         resolve = Budget(mail.shared, started + self.settings.message_timeout, self._clocks.monotonic)
         policy = self.settings.policy
-        known = self._known._replace(spf_mail_from=mail.spf_mail_from)
+        known = self._known._replace(spf_mail_from=mail.spf_mail_from, sender_domain=mail.sender_domain)
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
         evidence = authenticate(connection, transaction, content, resolve, self._clocks.now(), policy, known)
-        verdict = policy.decide(evidence)
-        found = render(self.authserv_id, resinfos(connection, evidence), utf8=mail.transaction.smtputf8)
-        add = [(AUTHENTICATION_RESULTS, found)]
+        sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
+        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample))
+        infos = resinfos(connection, evidence, verdict.override)
+        found = render(self.authserv_id, infos, utf8=mail.transaction.smtputf8)
+        add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]
         if verdict.action is Action.TAG:
             add.append((policy.tag.flag, "YES"))
         if verdict.action in (Action.TAG, Action.HOLD):
@@ -199,10 +208,8 @@ class Conversation:
 
     def _is_ours(self, name: bytes) -> bool:
         """Would a field of this name be taken for one that we write?"""
-        return name.lower().decode("latin-1") in (
-            AUTHENTICATION_RESULTS.lower(),
-            self.settings.policy.tag.verdict.lower(),
-        )
+        names = (AUTHENTICATION_RESULTS, *self.settings.policy.fields)
+        return name.lower().decode("latin-1") in {each.lower() for each in names}
 
     def _current(self) -> _Mail:
         if self._mail is None:
@@ -226,3 +233,9 @@ def _reverse_path(address: str) -> str:
     if address.startswith("@") and ":" in address:
         address = address.partition(":")[2]
     return address
+
+
+def _sample(headers: Headers) -> int:
+    """A number from 0 to 99, the same at each attempt of a sender to send a message."""
+    identity = [field.value for name in (b"message-id", b"from", b"date") for field in headers.named(name)]
+    return int.from_bytes(hashlib.sha256(b"\0".join(identity)).digest()[:8]) % 100

@@ -8,7 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 from .arc import Arc
 from .dkim import Dkim
 from .dmarc import Dmarc
+from .domain import Domain
 from .iprev import Iprev
+from .sender_domain import SenderDomain
 from .spf import Spf
 
 
@@ -40,10 +42,14 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The results of the five checks on one message.
+    """The results of the checks on one message.
 
     SPF has two identities that are never merged: ``spf_helo``, and ``spf_mail_from``, which is None for a null
     reverse-path, whose MAIL FROM identity is the HELO one (RFC 7208 section 2.4).
+
+    ``authors`` are all domains that a reader may take for the author's; none where there are more than are looked at.
+    ``sender_domain`` is None where the policy does not ask for it. ``vouched`` says in words how a trusted ARC sealer
+    has seen the message authentic for its author. ``mailing_list``: it has a field of one (RFC 2919, RFC 2369).
     """
 
     iprev: Iprev
@@ -52,8 +58,24 @@ class Evidence:
     dkim: tuple[Dkim, ...]
     arc: Arc
     dmarc: Dmarc
+    authors: tuple[Domain, ...] = ()
+    sender_domain: SenderDomain | None = None
+    vouched: str = ""
+    mailing_list: bool = False
 
     @property
     def spf(self) -> Spf:
         """The result that counts for MAIL FROM, and so for DMARC (RFC 9989 section 3.2.4)."""
         return self.spf_mail_from or self.spf_helo
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a policy decides by. ``now`` is in seconds since 1970; ``sample`` is from 0 to 99, of one message always
+    the same, and evenly spread."""
+
+    connection: Connection
+    transaction: Transaction
+    evidence: Evidence
+    now: float = 0.0
+    sample: int = 0

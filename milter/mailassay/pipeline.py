@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from . import arc, dkim, dmarc, iprev, spf
+from . import arc, dkim, dmarc, iprev, sender_domain, spf
 from .author import author
 from .dmarc import Identifier
 from .domain import BadDomain, Domain
@@ -16,7 +16,7 @@ from .limits import Limits
 from .message import Headers
 from .policy import Partial, Policy
 from .resolver import Resolver, Shared
-from .result import Resinfo
+from .result import Resinfo, Result
 
 
 class Content:
@@ -56,9 +56,11 @@ class Known(NamedTuple):
     iprev: iprev.Iprev | None = None
     spf_helo: spf.Spf | None = None
     spf_mail_from: spf.Spf | None = None
+    sender_domain: sender_domain.SenderDomain | None = None
 
 
 _NOTHING = Known()
+_OF_LISTS = (b"list-id", b"list-post")
 
 
 def authenticate(
@@ -91,7 +93,26 @@ def authenticate(
     if not spf_helo:
         spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolve, limits)
-    return Evidence(found_iprev, spf_helo, spf_mail_from, found_dkim, found_arc, found_dmarc)
+    authors = () if content.author.unread else tuple(content.author.domains)
+    vouched = ""
+    if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and len(authors) == 1:
+        vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__)
+    found_sender = known.sender_domain
+    if policy.asks_sender_domain and not found_sender:
+        found_sender = sender_domain.check(transaction.mail_from_domain, resolve)
+    mailing_list = any(content.headers.named(name) for name in _OF_LISTS)
+    return Evidence(
+        found_iprev,
+        spf_helo,
+        spf_mail_from,
+        found_dkim,
+        found_arc,
+        found_dmarc,
+        authors,
+        found_sender if policy.asks_sender_domain else None,
+        vouched,
+        mailing_list,
+    )
 
 
 def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...], partial: Partial) -> Iterator[Identifier]:
@@ -105,16 +126,17 @@ def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...], partial:
             yield Identifier("dkim", each.domain, each.result)
 
 
-def resinfos(connection: Connection, evidence: Evidence) -> list[Resinfo]:
-    """Every method that ran, in the order of our header field.
+def resinfos(connection: Connection, evidence: Evidence, override: str = "") -> list[Resinfo]:
+    """Every method that ran, in the order of our header field; ``override`` says why a DMARC failure is accepted.
 
     SPF speaks of MAIL FROM, or of HELO for a null reverse-path. The HELO result beside a MAIL FROM is in the log only:
     any client can have a HELO name that passes, and a reader that looks for ``spf=pass`` must not find that one.
     """
+    of_dmarc = dmarc.resinfo(evidence.dmarc)
     return [
         evidence.iprev.resinfo(),
         evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),
         evidence.arc.resinfo(connection.client_ip),
-        dmarc.resinfo(evidence.dmarc),
+        replace(of_dmarc, reason=override) if override else of_dmarc,
     ]

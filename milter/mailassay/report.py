@@ -53,11 +53,15 @@ def facts(outcome: Outcome) -> dict[str, Any]:
             "policy_at": dmarc.found_at,
             "public_suffix": dmarc.public_suffix,
         }
+        if evidence.sender_domain:
+            found["sender_domain"] = evidence.sender_domain.result
     found["verdict"] = verdict.action
     found["rule"] = verdict.rule
     if verdict.would is not verdict.action:
         found["would"] = verdict.would
-    if verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT:
+    if verdict.monitored:
+        found["monitored"] = ",".join(verdict.monitored)
+    if verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT or verdict.override:
         found["reason"] = verdict.reason
     found["ms"] = round(outcome.seconds * 1000, 1)
     return found

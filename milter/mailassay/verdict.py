@@ -38,8 +38,10 @@ class Verdict:
     """The decision on one message.
 
     ``rule`` names the line of the policy that spoke (``dmarc.reject``, ``default``), ``reason`` says why in words.
-    ``reply`` is there for defer and reject. In monitor mode ``action`` is accept and ``would`` is what enforcing
-    would have done; else both are the same.
+    ``reply`` is there for defer and reject, ``headers`` are written where the message is delivered or held.
+    ``would`` is what would have been done, were nothing only recorded; where the action then is accept, ``rule`` and
+    ``reason`` are those of what would have been done. ``monitored`` are the lines whose action was only recorded.
+    ``override`` says why a message that fails DMARC is accepted all the same, for the header field.
     """
 
     action: Action
@@ -47,3 +49,6 @@ class Verdict:
     reason: str = ""
     reply: Reply | None = None
     would: Action = Action.ACCEPT
+    headers: tuple[tuple[str, str], ...] = ()
+    monitored: tuple[str, ...] = ()
+    override: str = ""

@@ -7,16 +7,16 @@ mistake is not used at all.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from ..limits import Limits
-from ..policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
-from ..verdict import Action
+from ..policy import Policy
 from . import values
-from .document import ConfigError, List, Map, Problem, Unfit, problem, read, shown
+from .document import ConfigError, List, Map, Problem, compose, fit, problem, shown
+from .policy import read_policy
 from .values import Listen, Nameserver, Network
 
 __all__ = [
@@ -56,7 +56,8 @@ class Settings:
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
     (``socket_group``). No ``nameservers`` means the system's.
-    ``cache_size`` counts answers per worker.
+    ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
+    and of its rules (``rules.NAME``).
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -65,6 +66,7 @@ class Settings:
     authserv_id: str | None = None
     policy: Policy = field(default_factory=Policy)
     policy_path: str | None = None
+    policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False)
     workers: int | None = None
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -83,20 +85,26 @@ def load(path: str | None) -> Settings:
     """
     if path is None:
         return Settings()
+    given: dict[str, Any] = {}
+    problems: list[Problem] = []
     try:
-        given, problems = read(path, _SETTINGS)
+        given, problems, _ = fit(compose(path), SETTINGS)
     except OSError as error:
         raise _unreadable(path, error) from error
+    except ConfigError as error:
+        problems += error.problems
     if node := given.pop("policy", None):
         policy_path = os.path.join(os.path.dirname(path), node.value)
         try:
-            policy, more = read(policy_path, _POLICY)
+            found = read_policy(policy_path)
         except OSError as error:
             message = f"policy: {shown(policy_path)} cannot be read: {error.strerror}"
-            problems.append(problem(path, node, message))
+            problems.append(problem(node, message))
+        except ConfigError as error:
+            problems += error.problems
         else:
-            given |= {"policy": policy, "policy_path": policy_path}
-            problems += more
+            given |= {"policy": found.policy, "policy_path": policy_path, "policy_lines": found.lines}
+            problems += found.problems
     if problems:
         raise ConfigError(problems)
     dns, log = given.pop("dns", {}), given.pop("log", {})
@@ -106,82 +114,16 @@ def load(path: str | None) -> Settings:
 def load_policy(path: str) -> Policy:
     """The policy of a file. Raises ConfigError."""
     try:
-        policy, problems = read(path, _POLICY)
+        found = read_policy(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if problems:
-        raise ConfigError(problems)
-    return policy
+    if found.problems:
+        raise ConfigError(found.problems)
+    return found.policy
 
 
 def _unreadable(path: str, error: OSError) -> ConfigError:
     return ConfigError([Problem(path, 1, 1, f"cannot be read: {error.strerror}")])
-
-
-def _tag(**given: str) -> TagHeaders:
-    tag = TagHeaders(**given)
-    if tag.flag.lower() == tag.verdict.lower():
-        raise Unfit(f"flag and verdict are both {shown(tag.flag)}")
-    return tag
-
-
-_DMARC = values.one_of(Action.REJECT, Action.HOLD, Action.TAG, Action.ACCEPT)
-_AMBIGUOUS = values.one_of(Action.REJECT, Action.HOLD, Action.TAG)
-_WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
-_FAILED = values.one_of(*Action)
-_UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
-
-# the least and the most that makes sense; where an RFC demands a limit, what it demands is allowed
-_LIMITS = {
-    "header_fields": (50, 100_000),
-    "header_octets": (10_000, 100_000_000),
-    "from_fields": (1, 100),
-    "from_octets": (1000, 100_000),
-    "from_domains": (1, 100),
-    "forged_fields": (100, 10_000),
-    "results_octets": (10_000, 10_000_000),
-    "signatures": (1, 100),
-    "key_records": (1, 20),
-    "key_bits": (4096, 16_384),
-    "clock_tolerance": (0, 86_400),
-    "arc_sets": (1, 50),
-    "spf_terms": (10, 100),
-    "spf_void_lookups": (2, 100),
-    "spf_mx_hosts": (10, 100),
-    "ptr_names": (1, 100),
-    "dmarc_queries": (8, 100),
-    "identifiers": (2, 200),
-    "record_octets": (1000, 65_536),
-    "dns_questions": (50, 10_000),
-    "dns_octets": (4096, 65_535),
-    "dns_records": (50, 5000),
-}
-
-_POLICY = Map(
-    Policy,
-    {
-        "mode": values.one_of(*Mode),
-        "dmarc": Map(
-            DmarcActions,
-            {
-                "reject": _DMARC,
-                "quarantine": _DMARC,
-                "temperror": _WAIT,
-                "ambiguous_author": values.or_word("readings", _AMBIGUOUS),
-                "public_suffixes": values.boolean,
-            },
-        ),
-        "dkim": Map(DkimRules, {"partial": values.one_of(*Partial)}),
-        "spf": Map(
-            SpfActions,
-            {"fail": _FAILED, "softfail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED},
-        ),
-        "iprev": Map(IprevActions, {"fail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED}),
-        "tag": Map(_tag, {"flag": values.header_name, "verdict": values.header_name}),
-        "limits": Map(Limits, {name: values.whole(*bounds) for name, bounds in _LIMITS.items()}),
-        "rules": values.no_rules,
-    },
-)
 
 
 def _dns(**given: Any) -> dict[str, Any]:
@@ -192,7 +134,7 @@ def _log(**given: Any) -> dict[str, Any]:
     return {f"log_{key}": value for key, value in given.items()}
 
 
-_SETTINGS: Map[dict[str, Any]] = Map(
+SETTINGS: Map[dict[str, Any]] = Map(
     dict,
     {
         "listen": values.listen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
 
@@ -20,16 +20,17 @@ T = TypeVar("T")
 class Problem:
     """One mistake: the file, where the text that is wrong begins, and what is wrong with it.
 
-    Lines and columns count from 1, columns in characters.
+    Lines and columns count from 1, columns in characters. A ``warning`` is odd, and can be used.
     """
 
     path: str
     line: int
     column: int
     message: str
+    warning: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+        return f"{self.path}:{self.line}:{self.column}: {'warning: ' if self.warning else ''}{self.message}"
 
 
 class ConfigError(Exception):
@@ -44,51 +45,92 @@ class Unfit(Exception):
     """A value that its key cannot have; the text says why."""
 
 
-Value: TypeAlias = Callable[[yaml.Node], Any]
-"""Reads one value. Raises Unfit."""
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Reads one value, and raises Unfit; ``schema`` says the same in JSON Schema, as far as that can say it."""
+
+    read: Callable[[yaml.Node], Any]
+    schema: Mapping[str, Any]
+
+    def __call__(self, node: yaml.Node) -> Any:
+        return self.read(node)
+
+
+def value(**schema: Any) -> Callable[[Callable[[yaml.Node], Any]], Value]:
+    """Makes a function that reads a node a :class:`Value`."""
+    return lambda read: Value(read, schema)
 
 
 @dataclass(frozen=True, slots=True)
 class List:
     """A list of values of one kind."""
 
+    element: Value | Map[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """One value, or a list of them, of which a set is made; ``expand`` gives the nodes that one stands for."""
+
     element: Value
+    make: Callable[[tuple[Any, ...]], Any]
+    expand: Callable[[yaml.Node], Iterable[yaml.Node]]
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Map(Generic[T]):
-    """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit."""
+    """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit.
+
+    ``node_as`` is the argument by which ``make`` is told the node itself. ``definition`` names a map that may be part
+    of itself.
+    """
 
     make: Callable[..., T]
     keys: Mapping[str, Shape]
+    node_as: str = ""
+    definition: str = ""
 
 
-Shape: TypeAlias = "Map[Any] | List | Value"
+Shape: TypeAlias = "Map[Any] | List | Members | Value"
 
 
-def read(path: str, shape: Map[T]) -> tuple[T, list[Problem]]:
-    """What a file says, wrong values left out, and every problem in it. Raises OSError where it cannot be read."""
+class Read(NamedTuple, Generic[T]):
+    """What a file says, wrong values left out; every problem in it; and the line of each key, by its dotted name."""
+
+    made: T
+    problems: list[Problem]
+    lines: dict[str, int]
+
+
+def octets_of(path: str, most: int = MAX_OCTETS) -> bytes:
+    """A file's octets, one more than ``most`` where it is longer. Raises OSError."""
     try:
         with open(path, "rb") as file:
-            octets = file.read(MAX_OCTETS + 1)
+            return file.read(most + 1)
     except ValueError as error:
         # a NUL or a lone surrogate, which no path can have
         raise OSError(0, str(error)) from error
-    try:
-        root = _compose(path, octets)
-    except ConfigError as error:
-        return shape.make(), list(error.problems)
-    document = _Document(path, [])
+
+
+def compose(path: str) -> yaml.Node | None:
+    """The one document of a file, None if it is empty. Raises OSError where it cannot be read, ConfigError."""
+    return _compose(path, octets_of(path))
+
+
+def fit(root: yaml.Node | None, shape: Map[T]) -> Read[T]:
+    """What a document says."""
+    document = _Document([], {})
     made = list(document.fit(root, shape, "")) if root else []
-    return made[0] if made else shape.make(), document.problems
+    return Read(made[0] if made else shape.make(), document.problems, document.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
     """A file while it is read. ``name`` is the dotted path of keys that led to a node, empty for the root."""
 
-    path: str
     problems: list[Problem]
+    lines: dict[str, int]
 
     def fit(self, node: yaml.Node, shape: Shape, name: str) -> Iterator[Any]:
         """The one value of a node; or none, and a problem more."""
@@ -98,16 +140,31 @@ class _Document:
             self._wrong(node, f"{name}: {error}" if name else str(error))
 
     def _wrong(self, node: yaml.Node, message: str) -> None:
-        self.problems.append(problem(self.path, node, message))
+        # what a list says that is used in several places is wrong once
+        if (found := problem(node, message)) not in self.problems:
+            self.problems.append(found)
 
     def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
         if isinstance(shape, Map):
-            return shape.make(**dict(self._pairs(node, shape.keys, name)))
+            told = {shape.node_as: node} if shape.node_as else {}
+            return shape.make(**dict(self._pairs(node, shape.keys, name)), **told)
         if isinstance(shape, List):
             if not isinstance(node, yaml.SequenceNode):
                 raise unexpected("a list", node)
             return tuple(value for element in node.value for value in self.fit(element, shape.element, name))
+        if isinstance(shape, Members):
+            return shape.make(tuple(self._members(node, shape, name)))
         return shape(node)
+
+    def _members(self, node: yaml.Node, shape: Members, name: str) -> Iterator[Any]:
+        if isinstance(node, yaml.SequenceNode) and not (node.value or shape.may_be_empty):
+            raise Unfit("expected at least one")
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            try:
+                for member in shape.expand(each):
+                    yield from self.fit(member, shape.element, name)
+            except Unfit as error:
+                self._wrong(each, f"{name}: {error}")
 
     def _pairs(self, node: yaml.Node, keys: Mapping[str, Shape], name: str) -> Iterator[tuple[str, Any]]:
         if is_nothing(node):
@@ -124,14 +181,14 @@ class _Document:
             elif key.value in lines:
                 self._wrong(key, f"duplicate key `{prefix}{key.value}`, first on line {lines[key.value]}")
             else:
-                lines[key.value] = key.start_mark.line + 1
+                lines[key.value] = self.lines[prefix + key.value] = key.start_mark.line + 1
                 for made in self.fit(value, keys[key.value], prefix + key.value):
                     yield key.value, made
 
 
-def problem(path: str, node: yaml.Node, message: str) -> Problem:
+def problem(node: yaml.Node, message: str) -> Problem:
     """A problem that begins where the node begins."""
-    return Problem(path, node.start_mark.line + 1, node.start_mark.column + 1, message)
+    return Problem(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1, message)
 
 
 def kind(node: yaml.Node) -> str:
@@ -202,6 +259,7 @@ def _compose(path: str, octets: bytes) -> yaml.Node | None:
         raise _ends_at(path, octets[: error.start].decode(), "not UTF-8 text") from error
     try:
         loader = _Loader(text)
+        loader.name = path
     except yaml.reader.ReaderError as error:
         message = f"the character U+{error.character:04X} is not allowed"
         raise _ends_at(path, text[: error.position], message) from error

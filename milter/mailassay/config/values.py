@@ -6,8 +6,10 @@ A plain scalar is read by its text, so that YAML 1.1 does not turn ``no`` into a
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
@@ -15,7 +17,9 @@ from typing import Literal, TypeAlias
 import yaml
 
 from ..domain import BadDomain, Domain
-from .document import Unfit, Value, is_nothing, kind, shown, unexpected
+from ..policy.rule import trouble
+from ..policy.sets import NULL_SENDER
+from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 
 MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
 
@@ -46,24 +50,26 @@ def _scalar(node: yaml.Node, expected: str, kinds: str = "str") -> str:
     return text
 
 
-def or_nothing(value: Value) -> Value:
-    return lambda node: None if is_nothing(node) else value(node)
+def or_nothing(inner: Value) -> Value:
+    """A value, or null."""
+    return Value(lambda node: None if is_nothing(node) else inner(node), {"anyOf": [inner.schema, {"type": "null"}]})
 
 
-def or_word(word: str, value: Value) -> Value:
+def or_word(word: str, inner: Value) -> Value:
     """A value, or a word that stands for None."""
 
     def read(node: yaml.Node) -> object:
         if isinstance(node, yaml.ScalarNode) and node.value == word:
             return None
         try:
-            return value(node)
+            return inner(node)
         except Unfit as error:
             raise Unfit(str(error).replace("expected ", f"expected {word} | ", 1)) from error
 
-    return read
+    return Value(read, {"anyOf": [{"const": word}, inner.schema]})
 
 
+@value(type="boolean")
 def boolean(node: yaml.Node) -> bool:
     text = _scalar(node, "true | false", kinds="bool")
     if text not in ("true", "false"):
@@ -72,15 +78,19 @@ def boolean(node: yaml.Node) -> bool:
 
 
 def one_of(*words: StrEnum) -> Value:
+    """One of some words."""
+
     def read(node: yaml.Node) -> StrEnum:
         expected = " | ".join(words)
         text = _scalar(node, expected, kinds="")
         for word in words:
             if word == text:
                 return word
-        raise unexpected(expected, node)
+        near = difflib.get_close_matches(text.lower(), words, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise Unfit(f"{unexpected(expected, node)}{hint}")
 
-    return read
+    return Value(read, {"enum": [str(word) for word in words]})
 
 
 def whole(low: int, high: int, unless: str | None = None) -> Value:
@@ -95,10 +105,12 @@ def whole(low: int, high: int, unless: str | None = None) -> Value:
             raise unexpected(expected, node)
         return int(text)
 
-    return read
+    number = {"type": "integer", "minimum": low, "maximum": high}
+    return Value(read, {"anyOf": [number, {"const": unless}]} if unless else number)
 
 
 def seconds(most: int) -> Value:
+    """A time."""
     expected = f"a number of seconds, more than 0 and at most {most}"
 
     def read(node: yaml.Node) -> float:
@@ -107,9 +119,10 @@ def seconds(most: int) -> Value:
             raise unexpected(expected, node)
         return float(text)
 
-    return read
+    return Value(read, {"type": "number", "exclusiveMinimum": 0, "maximum": most})
 
 
+@value(type="string", pattern="^0[0-7]{3}$")
 def mode(node: yaml.Node) -> int:
     expected = 'four octal digits such as "0660"'
     text = _scalar(node, expected, kinds="str int")
@@ -118,6 +131,7 @@ def mode(node: yaml.Node) -> int:
     return int(text, 8)
 
 
+@value(type="string", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")
 def group(node: yaml.Node) -> str:
     text = _scalar(node, "the name of a group")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", text):
@@ -125,6 +139,7 @@ def group(node: yaml.Node) -> str:
     return text
 
 
+@value(type="string", minLength=1)
 def path(node: yaml.Node) -> yaml.Node:
     """The node itself: whether the file can be read is known later, and then its place is asked for."""
     if not _scalar(node, "the path of a file"):
@@ -132,6 +147,7 @@ def path(node: yaml.Node) -> yaml.Node:
     return node
 
 
+@value(type="string", minLength=1, maxLength=253)
 def authserv_id(node: yaml.Node) -> str:
     """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); a domain name with U-labels becomes A-labels."""
     expected = "a domain name or another token of RFC 8601"
@@ -167,6 +183,7 @@ def _address(text: str) -> str | None:
         return None
 
 
+@value(type="string", minLength=1)
 def nameserver(node: yaml.Node) -> Nameserver:
     host, port = _split_port(_scalar(node, "an IP address", kinds=""))
     address = _address(host)
@@ -175,6 +192,7 @@ def nameserver(node: yaml.Node) -> Nameserver:
     return address, _port(port) if port else 53
 
 
+@value(type="string", minLength=1)
 def network(node: yaml.Node) -> Network:
     expected = "a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
     text = _scalar(node, expected, kinds="")
@@ -193,6 +211,7 @@ def network(node: yaml.Node) -> Network:
     return network
 
 
+@value(type="string", pattern="^(unix|local|inet6?):.+$")
 def listen(node: yaml.Node) -> Listen:
     expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"
     scheme, _, rest = _scalar(node, expected).partition(":")
@@ -237,6 +256,7 @@ _STRUCTURAL = re.compile(
 )
 
 
+@value(type="string", pattern="^[!-9;-~]{1,76}$")
 def header_name(node: yaml.Node) -> str:
     """RFC 5322 section 3.6.8, but none that means something to mail software already."""
     text = _scalar(node, "the name of a header field")
@@ -247,9 +267,90 @@ def header_name(node: yaml.Node) -> str:
     return text
 
 
-def no_rules(node: yaml.Node) -> tuple[()]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise unexpected("a list", node)
-    if node.value:
-        raise Unfit("rules are not supported yet")
-    return ()
+@value(type="string", minLength=1)
+def domain_pattern(node: yaml.Node) -> str:
+    """A domain name, or one with a full stop in front, which stands for it and every name below it."""
+    text = _scalar(node, _DOMAIN, kinds="")
+    if text.startswith("*."):
+        raise Unfit(f"{unexpected(_DOMAIN, node)}; write {shown(text[1:])}")
+    try:
+        name = Domain(text.removeprefix("."))
+    except BadDomain as error:
+        raise unexpected(_DOMAIN, node) from error
+    return "." + name if text.startswith(".") else str(name)
+
+
+@value(type="string", minLength=1)
+def sender_pattern(node: yaml.Node) -> str:
+    """A domain pattern, or ``<>`` for the null reverse-path."""
+    return NULL_SENDER if getattr(node, "value", None) == NULL_SENDER else str(domain_pattern(node))
+
+
+@value(type="string", minLength=1)
+def address_pattern(node: yaml.Node) -> str:
+    """``user@example.com``, ``user@`` at any domain, or a domain pattern."""
+    text = _scalar(node, _ADDRESS, kinds="")
+    local_part, at, domain = text.rpartition("@")
+    if not at:
+        return str(domain_pattern(node))
+    if not local_part or not re.fullmatch(r"[^\s<>@]+", local_part):
+        raise unexpected(_ADDRESS, node)
+    try:
+        return f"{local_part.lower()}@{Domain(domain) if domain else ''}"
+    except BadDomain as error:
+        raise unexpected(_ADDRESS, node) from error
+
+
+_DOMAIN = "a domain such as example.com, or .example.com for it and every name below it"
+_ADDRESS = "an address such as user@example.com, user@ for every domain, or a domain"
+
+
+@value(type="string", pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$")
+def rule_name(node: yaml.Node) -> str:
+    """A word that can stand in the log and in a header field."""
+    expected = "a name of at most 60 letters, digits, _, . and -"
+    text = _scalar(node, expected, kinds="")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", text):
+        raise unexpected(expected, node)
+    return text
+
+
+@value(type="string", minLength=1)
+def comment(node: yaml.Node) -> str:
+    """Words for people."""
+    return _scalar(node, "some words", kinds="")
+
+
+@value(type="string", format="date")
+def day(node: yaml.Node) -> date:
+    """A day of the calendar, by ISO 8601."""
+    expected = "a day such as 2030-12-31"
+    text = _scalar(node, expected, kinds="")
+    try:
+        if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError as error:
+        raise unexpected(expected, node) from error
+    raise unexpected(expected, node)
+
+
+@value(type="string", minLength=1, maxLength=300, pattern="^[ -~]+$")
+def template(node: yaml.Node) -> str:
+    """One line of text with placeholders in braces, for an SMTP reply, a field or the log."""
+    expected = "one line of ASCII text, at most 300 characters"
+    text = _scalar(node, expected, kinds="")
+    if not re.fullmatch("[ -~]{1,300}", text) or not text.strip():
+        raise unexpected(expected, node)
+    if problem := trouble(text):
+        raise Unfit(problem)
+    return text
+
+
+@value(type="string", pattern=r"^[45]\.[0-9]{1,3}\.[0-9]{1,3}$")
+def enhanced(node: yaml.Node) -> str:
+    """RFC 3463 section 2."""
+    expected = "a status code such as 5.7.1"
+    text = _scalar(node, expected, kinds="")
+    if not re.fullmatch(r"[45](\.(0|[1-9][0-9]{0,2})){2}", text):
+        raise unexpected(expected, node)
+    return text

@@ -1,0 +1,90 @@
+"""The named lists of a policy: in the policy file itself, or in files of their own, one member a line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import yaml
+
+from .document import Problem, Unfit, Value, octets_of, problem, shown, unexpected
+
+MAX_LIST_OCTETS = 32 << 20
+_IN_POLICY, _IN_FILE = "list:", "file:"
+
+
+class Lists:
+    """``list:NAME`` in a condition stands for the members of a list. What they have to be says who uses them."""
+
+    def __init__(self, root: yaml.Node | None, folder: str) -> None:
+        """Reads ``lists`` of a policy; file names start at ``folder``."""
+        self.problems: list[Problem] = []
+        self.unused: dict[str, yaml.Node] = {}
+        self._lists: dict[str, list[yaml.Node]] = {}
+        pairs = root.value if isinstance(root, yaml.MappingNode) else []
+        for key, node in pairs:
+            if key.value == "lists" and isinstance(node, yaml.MappingNode):
+                for name, members in node.value:
+                    self._add(name, members, folder)
+
+    def _add(self, name: yaml.Node, node: yaml.Node, folder: str) -> None:
+        self.unused[str(name.value)] = name
+        members: list[yaml.Node] = []
+        self._lists[str(name.value)] = members
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(each, yaml.ScalarNode) or each.value.startswith(_IN_POLICY):
+                self.problems.append(problem(each, f"lists.{name.value}: {unexpected('a member or file:PATH', each)}"))
+            elif each.value.startswith(_IN_FILE):
+                path = os.path.join(folder, each.value.removeprefix(_IN_FILE))
+                try:
+                    members += _members(path)
+                except (OSError, Unfit) as error:
+                    why = error.strerror if isinstance(error, OSError) else error
+                    self.problems.append(problem(each, f"lists.{name.value}: {shown(path)} cannot be read: {why}"))
+            else:
+                members.append(each)
+
+    def expand(self, node: yaml.Node) -> list[yaml.Node]:
+        """The nodes that a node stands for: itself, or the members of the list it names. Raises Unfit."""
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        if not text.startswith(_IN_POLICY):
+            return [node]
+        name = text.removeprefix(_IN_POLICY)
+        if name not in self._lists:
+            known = ", ".join(self._lists) or "none"
+            raise Unfit(f"no list {shown(name)}; there are: {known}")
+        self.unused.pop(name, None)
+        return self._lists[name]
+
+
+def _members(path: str) -> Iterator[yaml.Node]:
+    """The lines of a file, without comments, each with its place."""
+    octets = octets_of(path, MAX_LIST_OCTETS)
+    if len(octets) > MAX_LIST_OCTETS:
+        raise Unfit(f"longer than {MAX_LIST_OCTETS} octets")
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        row = octets.count(b"\n", 0, error.start) + 1
+        raise Unfit(f"line {row} is not UTF-8 text") from error
+    for number, line in enumerate(text.splitlines()):
+        member = line.partition("#")[0]
+        if stripped := member.strip():
+            mark = yaml.Mark(path, 0, number, len(member) - len(member.lstrip()), None, 0)
+            yield yaml.ScalarNode("tag:yaml.org,2002:str", stripped, mark, mark)
+
+
+def read_nothing(node: yaml.Node) -> None:
+    """``lists`` has been read before all else."""
+    if not isinstance(node, yaml.MappingNode):
+        raise unexpected("a map of lists", node)
+
+
+_MEMBER = {"type": "string"}
+SHAPE = Value(
+    read_nothing,
+    {
+        "type": "object",
+        "additionalProperties": {"oneOf": [_MEMBER, {"type": "array", "items": _MEMBER}]},
+    },
+)

@@ -1,0 +1,338 @@
+"""A policy file: its shape, and what is made of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..dmarc import Disposition
+from ..limits import Limits
+from ..policy import (
+    AuthorActions,
+    DkimRules,
+    DmarcActions,
+    Forwarders,
+    IprevActions,
+    Mode,
+    Partial,
+    Place,
+    Policy,
+    Rule,
+    SenderDomainActions,
+    SpfActions,
+    TagHeaders,
+)
+from ..policy.condition import All, AnyOf, Condition, Match, Not, is_bound
+from ..policy.rule import lets_in
+from ..policy.sets import Addresses, Domains, Networks
+from ..result import Result
+from ..sender_domain import Receives
+from ..verdict import Action
+from . import lists, values
+from .document import List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
+
+_DMARC = values.one_of(Action.REJECT, Action.HOLD, Action.TAG, Action.ACCEPT)
+_AMBIGUOUS = values.one_of(Action.REJECT, Action.HOLD, Action.TAG)
+_WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
+_FAILED = values.one_of(*Action)
+_UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
+
+# the least and the most that makes sense; where an RFC demands a limit, what it demands is allowed
+_LIMITS = {
+    "header_fields": (50, 100_000),
+    "header_octets": (10_000, 100_000_000),
+    "from_fields": (1, 100),
+    "from_octets": (1000, 100_000),
+    "from_domains": (1, 100),
+    "forged_fields": (100, 10_000),
+    "results_octets": (10_000, 10_000_000),
+    "signatures": (1, 100),
+    "key_records": (1, 20),
+    "key_bits": (4096, 16_384),
+    "clock_tolerance": (0, 86_400),
+    "arc_sets": (1, 50),
+    "spf_terms": (10, 100),
+    "spf_void_lookups": (2, 100),
+    "spf_mx_hosts": (10, 100),
+    "ptr_names": (1, 100),
+    "dmarc_queries": (8, 100),
+    "identifiers": (2, 200),
+    "record_octets": (1000, 65_536),
+    "dns_questions": (50, 10_000),
+    "dns_octets": (4096, 65_535),
+    "dns_records": (50, 5000),
+}
+
+
+class PolicyFile(NamedTuple):
+    """What a file says; what is wrong with it, and what is odd; the line of each key, and of each rule."""
+
+    policy: Policy
+    problems: list[Problem]
+    lines: dict[str, int]
+    unused_lists: list[Problem]
+
+
+def read_policy(path: str) -> PolicyFile:
+    """Read a policy file. Raises OSError where it cannot be read, ConfigError where it is no YAML."""
+    root = compose(path)
+    named = lists.Lists(root, os.path.dirname(path))
+    made, problems, lines = fit(root, shape(named))
+    lines |= {f"rules.{rule.name}": rule.place.line for rule in made.rules}
+    odd = [
+        Problem(*_place(node), f"list {shown(name)} is used nowhere", warning=True)
+        for name, node in named.unused.items()
+    ]
+    return PolicyFile(made, [*named.problems, *problems], lines, odd)
+
+
+def shape(named: lists.Lists) -> Map[Policy]:
+    """The keys of a policy file; conditions may name these lists."""
+
+    def some(element: Value, make: Callable[[tuple[Any, ...]], Any]) -> Members:
+        return Members(element, lambda members: make(_any(members)), named.expand)
+
+    def words(*allowed: StrEnum) -> Members:
+        return Members(values.one_of(*allowed), _any, lambda node: [node])
+
+    domains = some(values.domain_pattern, _domains)
+    keys: dict[str, Shape] = {
+        "author": domains,
+        "mail_from": some(values.sender_pattern, _domains),
+        "recipient": some(values.address_pattern, lambda patterns: Addresses(tuple(sorted(set(patterns))))),
+        "client": some(values.network, _networks),
+        "client_name": domains,
+        "helo": domains,
+        "spf_pass": domains,
+        "dkim_pass": domains,
+        "sealer": domains,
+        "iprev": words(Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR),
+        "spf": words(*_SPF),
+        "spf_helo": words(*_SPF),
+        "dkim": words(*(word for word in Result if word is not Result.SOFTFAIL)),
+        "arc": words(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR),
+        "dmarc": words(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR, Result.PERMERROR),
+        "policy": words(*Disposition),
+        "policy_tag": words(*_Tag),
+        "sender_domain": words(*Receives),
+    }
+    condition: Map[Condition] = Map(_condition, keys, definition="condition")
+    keys |= {"all": List(condition), "any": List(condition), "not": condition}
+    rule = Map(
+        _rule,
+        {
+            "name": values.rule_name,
+            "comment": values.comment,
+            "expires": values.day,
+            "monitor": values.boolean,
+            "unsafe": values.boolean,
+            "if": condition,
+            "then": _FAILED,
+            "reply": values.template,
+            "enhanced": values.enhanced,
+            "headers": Map(_headers, _AnyName(values.template)),
+            "reason": values.template,
+        },
+        node_as="node",
+    )
+    authors = Map(
+        _authors,
+        {
+            "for": domains,
+            "reject": _DMARC,
+            "quarantine": _DMARC,
+            "none": _DMARC,
+            "monitor": values.boolean,
+            "comment": values.comment,
+            "unsafe": values.boolean,
+        },
+    )
+    return Map(
+        _policy,
+        {
+            "mode": values.one_of(*Mode),
+            "lists": lists.SHAPE,
+            "dmarc": Map(
+                DmarcActions,
+                {
+                    "reject": _DMARC,
+                    "quarantine": _DMARC,
+                    "temperror": _WAIT,
+                    "ambiguous_author": values.or_word("readings", _AMBIGUOUS),
+                    "public_suffixes": values.boolean,
+                    "reject_needs": condition,
+                    "authors": List(authors),
+                    "trusted_sealers": Members(values.domain_pattern, _domains, named.expand, may_be_empty=True),
+                    "trusted_forwarders": Members(_FORWARDER, _forwarders, named.expand, may_be_empty=True),
+                    "mailing_lists": Members(values.domain_pattern, _domains, named.expand, may_be_empty=True),
+                    "enforce_percent": values.whole(0, 100),
+                },
+            ),
+            "dkim": Map(DkimRules, {"partial": values.one_of(*Partial)}),
+            "spf": Map(
+                SpfActions,
+                {"fail": _FAILED, "softfail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED},
+            ),
+            "iprev": Map(IprevActions, {"fail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED}),
+            "sender_domain": Map(
+                SenderDomainActions, {"null_mx": _FAILED, "no_mail": _FAILED, "temperror": _UNDECIDED}
+            ),
+            "tag": Map(_tag, {"flag": values.header_name, "verdict": values.header_name}),
+            "limits": Map(Limits, {name: values.whole(*bounds) for name, bounds in _LIMITS.items()}),
+            "rules": List(rule),
+        },
+    )
+
+
+class _Tag(StrEnum):
+    """The tag of a DMARC record that a policy came from."""
+
+    P = "p"
+    SP = "sp"
+    NP = "np"
+
+
+_SPF = (
+    Result.NONE,
+    Result.PASS,
+    Result.FAIL,
+    Result.SOFTFAIL,
+    Result.NEUTRAL,
+    Result.TEMPERROR,
+    Result.PERMERROR,
+)
+
+
+class _AnyName(dict[str, Value]):
+    """Keys that are names of header fields, whatever they are."""
+
+    def __init__(self, value: Value) -> None:
+        super().__init__()
+        self.value = value
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __getitem__(self, key: str) -> Value:
+        return self.value
+
+
+def _policy(rules: tuple[Rule, ...] = (), lists: None = None, **given: Any) -> Policy:
+    del lists
+    names = [rule.name for rule in rules]
+    for place, rule in enumerate(rules):
+        if rule.name in names[:place]:
+            raise Unfit(
+                f"rules: two are called {shown(rule.name)}, on lines {rules[names.index(rule.name)].place.line}"
+                f" and {rule.place.line}"
+            )
+    return Policy(rules=rules, **given)
+
+
+def _any(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Members, in their order, each once."""
+    return tuple(dict.fromkeys(members))
+
+
+def _domains(patterns: tuple[str, ...]) -> Domains:
+    return Domains(tuple(sorted(set(patterns))))
+
+
+def _networks(networks: tuple[Any, ...]) -> Networks:
+    return Networks(tuple(sorted(set(networks), key=lambda each: (each.version, each))))
+
+
+def _read_forwarder(node: yaml.Node) -> Any:
+    try:
+        return values.network(node)
+    except Unfit:
+        return values.domain_pattern(node)
+
+
+_FORWARDER = Value(_read_forwarder, {"type": "string", "minLength": 1})
+
+
+def _forwarders(members: tuple[Any, ...]) -> Forwarders:
+    names = tuple(each for each in members if isinstance(each, str))
+    return Forwarders(_networks(tuple(each for each in members if not isinstance(each, str))), _domains(names))
+
+
+def _condition(**given: Any) -> Condition:
+    conditions: list[Condition] = []
+    for key, value in given.items():
+        match key:
+            case "all":
+                conditions.append(All(value))
+            case "any":
+                conditions.append(AnyOf(value))
+            case "not":
+                conditions.append(Not(value))
+            case _:
+                conditions.append(Match(key, value))
+    if not conditions:
+        raise Unfit("a condition needs at least one key")
+    return conditions[0] if len(conditions) == 1 else All(tuple(conditions))
+
+
+def _headers(**given: str) -> tuple[tuple[str, str], ...]:
+    for name in given:
+        values.header_name(yaml.ScalarNode("tag:yaml.org,2002:str", name))
+    return tuple(given.items())
+
+
+def _rule(node: yaml.Node, **given: Any) -> Rule:
+    action: Action | None = given.pop("then", None)
+    condition: Condition | None = given.pop("if", None)
+    name = given.get("name", "")
+    if missing := [key for key, value in (("name", name), ("if", condition), ("then", action)) if not value]:
+        raise Unfit(f"a rule needs {' and '.join(f'`{key}`' for key in missing)}")
+    assert action is not None
+    assert condition is not None
+    rule = Rule(condition=condition, action=action, place=Place(*_place(node)), **given)
+    if rule.enhanced and rule.enhanced[0] != ("4" if action is Action.DEFER else "5"):
+        raise Unfit(f"rule {name}: {rule.enhanced} is no code for {action}")
+    if (rule.reply or rule.enhanced) and action not in (Action.DEFER, Action.REJECT):
+        raise Unfit(f"rule {name}: {action} has no reply")
+    if rule.headers and action in (Action.DEFER, Action.REJECT):
+        raise Unfit(f"rule {name}: what is not delivered has no headers")
+    if lets_in(action) and not rule.monitor and not is_bound(condition):
+        _must_be_safe(f"rule {name}", rule.unsafe, rule.comment)
+    return rule
+
+
+def _authors(comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
+    authors = given.pop("for", None)
+    if not authors:
+        raise Unfit("needs `for`, the author domains it is about")
+    made = AuthorActions(authors, **given)
+    for policy in ("reject", "quarantine"):
+        if (action := getattr(made, policy)) and lets_in(action):
+            _must_be_safe(f"{policy}: {action}", unsafe, comment)
+    return made
+
+
+def _must_be_safe(what: str, unsafe: bool, comment: str) -> None:
+    """What lets in mail that fails, and that anybody can claim to be, the operator has to want, and say why."""
+    if not unsafe:
+        raise Unfit(
+            f"{what} would let in mail that fails DMARC, from anybody; bind it to something authenticated (client, "
+            "client_name, spf_pass, dkim_pass, sealer, or dmarc: [pass, none]), or add `unsafe: true` and a `comment`"
+        )
+    if not comment:
+        raise Unfit(f"{what} is unsafe; say in `comment` why it has to be")
+
+
+def _tag(**given: str) -> TagHeaders:
+    tag = TagHeaders(**given)
+    if tag.flag.lower() == tag.verdict.lower():
+        raise Unfit(f"flag and verdict are both {shown(tag.flag)}")
+    return tag
+
+
+def _place(node: yaml.Node) -> tuple[str, int, int]:
+    mark = node.start_mark
+    return mark.name, mark.line + 1, mark.column + 1

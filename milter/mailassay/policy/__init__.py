@@ -1,0 +1,32 @@
+"""The operator's policy: which verdict follows from which evidence. Pure: no clock, no lookups, no logging."""
+
+from .policy import Policy
+from .rule import Place, Rule
+from .sections import (
+    AuthorActions,
+    DkimRules,
+    DmarcActions,
+    Forwarders,
+    IprevActions,
+    Mode,
+    Partial,
+    SenderDomainActions,
+    SpfActions,
+    TagHeaders,
+)
+
+__all__ = [
+    "AuthorActions",
+    "DkimRules",
+    "DmarcActions",
+    "Forwarders",
+    "IprevActions",
+    "Mode",
+    "Partial",
+    "Place",
+    "Policy",
+    "Rule",
+    "SenderDomainActions",
+    "SpfActions",
+    "TagHeaders",
+]

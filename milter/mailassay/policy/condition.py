@@ -1,0 +1,182 @@
+"""When a rule applies: conditions on the facts and the evidence of one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..evidence import Case, Evidence
+from ..result import Result
+from .sets import Addresses, Domains, Networks
+
+Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One key of a condition: it holds where what the message has is among the values."""
+
+    key: str
+    values: Values
+
+    def holds(self, case: Case, every: bool) -> bool:
+        """Of what a message can have several of, recipients and readings of its author: every one, or any."""
+        return _HOLDS[self.key](case, self.values, every)
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Holds where each of its conditions does."""
+
+    conditions: tuple[Condition, ...]
+
+    def holds(self, case: Case, every: bool) -> bool:
+        """See :meth:`Match.holds`."""
+        return all(each.holds(case, every) for each in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds where one of its conditions does."""
+
+    conditions: tuple[Condition, ...]
+
+    def holds(self, case: Case, every: bool) -> bool:
+        """See :meth:`Match.holds`."""
+        return any(each.holds(case, every) for each in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Holds where its condition does not; and then every one and any change places."""
+
+    condition: Condition
+
+    def holds(self, case: Case, every: bool) -> bool:
+        """See :meth:`Match.holds`."""
+        return not self.condition.holds(case, not every)
+
+
+Condition: TypeAlias = Match | All | AnyOf | Not
+
+
+def matches(condition: Condition) -> Iterator[Match]:
+    """Every key of a condition, wherever it stands."""
+    match condition:
+        case Match():
+            yield condition
+        case Not():
+            yield from matches(condition.condition)
+        case _:
+            for each in condition.conditions:
+                yield from matches(each)
+
+
+def is_bound(condition: Condition) -> bool:
+    """Does it hold only for what is authenticated, so that nobody can claim it?
+
+    A client's network, its confirmed name, a domain that SPF or DKIM authenticated, a sealer; or a message that does
+    not fail DMARC. What an author, a sender or a client merely says is no such thing, nor is a network of everybody.
+    """
+    match condition:
+        case All(conditions):
+            return any(map(is_bound, conditions))
+        case AnyOf(conditions):
+            return bool(conditions) and all(map(is_bound, conditions))
+        case Match("client", Networks(networks)):
+            return all(network.prefixlen for network in networks)
+        case Match("dmarc", values):
+            return set(values) <= {Result.PASS, Result.NONE}  # type: ignore[arg-type]
+        case Match(key, _):
+            return key in ("client_name", "spf_pass", "dkim_pass", "sealer")
+        case _:
+            return False
+
+
+def never_holds(condition: Condition) -> bool:
+    """Does it contradict itself? Results that exclude each other, asked for together; not every contradiction."""
+    match condition:
+        case AnyOf(conditions):
+            return all(map(never_holds, conditions))
+        case All(conditions):
+            if any(map(never_holds, conditions)):
+                return True
+            words: dict[str, set[str]] = {}
+            for each in conditions:
+                if isinstance(each, Match) and isinstance(each.values, tuple):
+                    words[each.key] = words.get(each.key, set(each.values)) & set(each.values)
+            failed = words.get("dmarc", {Result.FAIL}) & {Result.FAIL, Result.PASS, Result.TEMPERROR}
+            return not all(words.values()) or ("policy" in words and not failed)
+        case _:
+            return False
+
+
+def dkim_result(case: Case) -> Result:
+    """One word for all signatures of a message: the best of them, ``none`` where there is none."""
+    found = {each.result for each in case.evidence.dkim}
+    return next((word for word in _BEST_FIRST if word in found), Result.NONE)
+
+
+_BEST_FIRST = (Result.PASS, Result.TEMPERROR, Result.FAIL, Result.NEUTRAL, Result.POLICY, Result.PERMERROR)
+
+
+def spf_passes(evidence: Evidence) -> list[str]:
+    """The domain that SPF authenticated, if it did."""
+    return [evidence.spf.domain] if evidence.spf.result is Result.PASS else []
+
+
+def dkim_passes(evidence: Evidence) -> list[str]:
+    """The domains that DKIM authenticated.
+
+    A key in testing proves nothing (RFC 6376 section 3.6.1), nor does what l= leaves open (section 8.2).
+    """
+    good = [each for each in evidence.dkim if each.result is Result.PASS and not (each.testing or each.partial)]
+    return [each.domain for each in good if each.domain]
+
+
+def _author(case: Case, values: Any, every: bool) -> bool:
+    authors = case.evidence.authors
+    return bool(authors) and (all if every else any)(each in values for each in authors)
+
+
+def _recipient(case: Case, values: Any, every: bool) -> bool:
+    recipients = case.transaction.recipients
+    return bool(recipients) and (all if every else any)(each in values for each in recipients)
+
+
+def _client_name(case: Case, values: Any, _: bool) -> bool:
+    iprev = case.evidence.iprev
+    return iprev.result is Result.PASS and iprev.name in values
+
+
+def _sealer(case: Case, values: Any, _: bool) -> bool:
+    arc = case.evidence.arc
+    return arc.result is Result.PASS and bool(arc.sealers) and arc.sealers[-1] in values
+
+
+def _sender_domain(case: Case, values: Any, _: bool) -> bool:
+    found = case.evidence.sender_domain
+    return found is not None and found.result in values
+
+
+_HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
+    "author": _author,
+    "mail_from": lambda case, values, _: case.transaction.mail_from_domain in values,
+    "recipient": _recipient,
+    "client": lambda case, values, _: case.connection.client_ip in values,
+    "client_name": _client_name,
+    "helo": lambda case, values, _: bool(case.connection.helo) and case.connection.helo in values,
+    "spf_pass": lambda case, values, _: any(each in values for each in spf_passes(case.evidence)),
+    "dkim_pass": lambda case, values, _: any(each in values for each in dkim_passes(case.evidence)),
+    "sealer": _sealer,
+    "iprev": lambda case, values, _: case.evidence.iprev.result in values,
+    "spf": lambda case, values, _: case.evidence.spf.result in values,
+    "spf_helo": lambda case, values, _: case.evidence.spf_helo.result in values,
+    "dkim": lambda case, values, _: dkim_result(case) in values,
+    "arc": lambda case, values, _: case.evidence.arc.result in values,
+    "dmarc": lambda case, values, _: case.evidence.dmarc.result in values,
+    "policy": lambda case, values, _: case.evidence.dmarc.policy in values,
+    "policy_tag": lambda case, values, _: case.evidence.dmarc.tag in values,
+    "sender_domain": _sender_domain,
+}

@@ -1,0 +1,250 @@
+"""The operator's policy: which verdict follows from which evidence. Pure: no clock, no lookups, no logging."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..dmarc import Disposition
+from ..domain import BadDomain, Domain
+from ..evidence import Case, Evidence
+from ..limits import Limits
+from ..result import Result
+from ..sender_domain import Receives
+from ..verdict import Action, Reply, Verdict
+from .condition import dkim_passes, matches, spf_passes
+from .rule import Rule, fill, lets_in
+from .sections import (
+    AuthorActions,
+    DkimRules,
+    DmarcActions,
+    IprevActions,
+    Mode,
+    SenderDomainActions,
+    SpfActions,
+    TagHeaders,
+)
+from .sets import Domains
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy file; the defaults are the shipped standard policy."""
+
+    mode: Mode = Mode.ENFORCE
+    dmarc: DmarcActions = DmarcActions()
+    dkim: DkimRules = DkimRules()
+    spf: SpfActions = SpfActions()
+    iprev: IprevActions = IprevActions()
+    tag: TagHeaders = TagHeaders()
+    limits: Limits = Limits()
+    rules: tuple[Rule, ...] = ()
+    sender_domain: SenderDomainActions = SenderDomainActions()
+    asks_sender_domain: bool = field(init=False, repr=False, compare=False)
+    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        asks = any(each.key == "sender_domain" for rule in self.rules for each in matches(rule.condition))
+        object.__setattr__(self, "asks_sender_domain", asks or self.sender_domain != SenderDomainActions())
+        # what we write nobody else may have written
+        names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
+        object.__setattr__(self, "fields", tuple({name.lower(): name for name in names}.values()))
+
+    @property
+    def digest(self) -> str:
+        """Names what the policy says, whatever the words and comments of its file: 12 hexadecimal digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    def decide(self, case: Case) -> Verdict:
+        """The first rule that applies, or else the severest of what the policy's lines ask for; silence is acceptance.
+
+        What is only recorded counts in ``would``: all of it in monitor mode; rules, author domains and messages outside
+        the sample that are monitored else.
+        """
+        by_rules = list(self._of_rules(case))
+        decided = bool(by_rules) and not by_rules[-1].recorded
+        findings = by_rules[-1:] if decided else list(self._findings(case))
+        enforced = _severest([each for each in findings if not each.recorded])
+        # the first rule that applies would have decided; only without one do the lines
+        wanted = by_rules[0] if by_rules else _severest(findings)
+        recorded = [each for each in dict.fromkeys((*by_rules, *findings)) if each.recorded]
+        override = next((each.override for each in findings if each.override and not each.recorded), "")
+        if self.mode is Mode.MONITOR:
+            enforced = enforced._replace(action=Action.ACCEPT, headers=())
+        speaks = wanted if enforced.action is Action.ACCEPT and wanted.action is not Action.ACCEPT else enforced
+        return Verdict(
+            enforced.action,
+            speaks.rule,
+            speaks.reason,
+            _reply(speaks, case),
+            wanted.action,
+            enforced.headers,
+            tuple(f"{each.rule}:{each.action}" for each in recorded),
+            override,
+        )
+
+    def _of_rules(self, case: Case) -> Iterator[_Finding]:
+        """The rules that apply, up to the first that is enforced."""
+        for rule in self.rules:
+            if rule.applies(case):
+                yield _of_rule(rule, case)
+                if not rule.monitor:
+                    return
+
+    def _findings(self, case: Case) -> Iterator[_Finding]:
+        """What each check's result asks for, by the lines of the policy."""
+        yield from self._of_dmarc(case)
+        evidence = case.evidence
+        spf, iprev, sender = evidence.spf, evidence.iprev, evidence.sender_domain
+        if line := _of(self.spf, spf.result):
+            enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
+            reason = f"SPF {spf.result}{_for(spf.domain)}"
+            yield _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
+        if line := _of(self.iprev, iprev.result):
+            reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
+            yield _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
+        if sender and (line := _of(self.sender_domain, sender.result)):
+            enhanced = {Receives.NULL_MX: "7.27", Receives.NO_MAIL: "1.8"}.get(sender.result, "4.3")
+            reason = f"{_SENDER_DOMAIN[sender.result]}{_for(sender.domain)}"
+            yield _Finding(line, f"sender_domain.{sender.result}", enhanced, reason, reason)
+
+    def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
+        dmarc, lines = case.evidence.dmarc, self.dmarc
+        author = dmarc.header_from or "the author domain"
+        special = self._special(case.evidence)
+        sampled_out = case.sample >= lines.enforce_percent
+        if dmarc.result is Result.FAIL and dmarc.policy:
+            rule, action = self._line(case, dmarc.policy, special)
+            reason = f"DMARC fail for {author}, whose policy is {dmarc.policy}"
+            refusal = f"Email rejected per DMARC policy for {author}"
+            finding = _Finding(action, rule, "7.1", reason, refusal)
+            if action is not Action.ACCEPT and (override := self._override(case)):
+                finding = override
+            yield finding._replace(recorded=special.monitor or sampled_out)
+        if dmarc.ambiguous and lines.ambiguous_author:
+            reason = "The author of the message is not one clear domain"
+            yield _Finding(
+                lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
+            )
+        if dmarc.result is Result.TEMPERROR:
+            reason = f"DMARC for {author} cannot be decided now"
+            yield _Finding(lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=sampled_out)
+
+    def _special(self, evidence: Evidence) -> AuthorActions:
+        """The lines for an author domain of its own, where the author is one domain."""
+        if len(evidence.authors) != 1:
+            return _GENERAL
+        return next((each for each in self.dmarc.authors if evidence.authors[0] in each.authors), _GENERAL)
+
+    def _line(self, case: Case, policy: Disposition, special: AuthorActions) -> tuple[str, Action]:
+        """The line that speaks of a failure under a policy, and what it says."""
+        own: Action | None = getattr(special, policy)
+        if own is not None:
+            return f"dmarc.authors.{policy}", own
+        match policy:
+            case Disposition.REJECT:
+                needs = self.dmarc.reject_needs
+                if needs and not needs.holds(case, every=False):
+                    return "dmarc.reject_needs", min(self.dmarc.quarantine, self.dmarc.reject, key=_severity)
+                return "dmarc.reject", self.dmarc.reject
+            case Disposition.QUARANTINE:
+                return "dmarc.quarantine", self.dmarc.quarantine
+            case _:
+                return "default", Action.ACCEPT
+
+    def _override(self, case: Case) -> _Finding | None:
+        """Why a message that fails is accepted all the same; the words that begin it are RFC 9990's for reports."""
+        evidence, lines = case.evidence, self.dmarc
+        iprev, arriving = evidence.iprev, lines.trusted_forwarders
+        proven = [*spf_passes(evidence), *dkim_passes(evidence)]
+        if evidence.vouched:
+            rule, why = "dmarc.trusted_sealers", f"local_policy: {evidence.vouched}"
+        elif case.connection.client_ip in arriving.networks or (
+            iprev.result is Result.PASS and iprev.name in arriving.names
+        ):
+            rule, why = "dmarc.trusted_forwarders", f"trusted_forwarder: {case.connection.client_ip}"
+        elif evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
+            rule, why = "dmarc.mailing_lists", f"mailing_list: {known[0]}"
+        else:
+            return None
+        return _Finding(Action.ACCEPT, rule, "", why, "", override=why)
+
+
+class _Finding(NamedTuple):
+    action: Action
+    rule: str
+    enhanced: str  # status code of RFC 7372 or RFC 3463, without its class unless the operator gave it
+    reason: str
+    refusal: str  # text of the reply, where it comes to one
+    recorded: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    override: str = ""
+
+
+_ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
+_GENERAL = AuthorActions(Domains())
+_SENDER_DOMAIN = {
+    Receives.NULL_MX: "The sender accepts no mail (null MX)",
+    Receives.NO_MAIL: "The sender cannot receive mail: no MX and no address",
+    Receives.TEMPERROR: "Whether the sender can receive mail cannot be found out now",
+}
+
+
+def _severity(action: Action) -> int:
+    return action.severity
+
+
+def _severest(findings: list[_Finding]) -> _Finding:
+    """Of those that accept only an override is worth a word."""
+    found = max(findings, key=lambda each: (each.action.severity, bool(each.override)), default=_ACCEPTED)
+    return found if found.action is not Action.ACCEPT or found.override else _ACCEPTED
+
+
+def _of_rule(rule: Rule, case: Case) -> _Finding:
+    reason = fill(rule.reason, case, rule.name) or f"rule {rule.name}"
+    refusal = fill(rule.reply, case, rule.name) or f"Refused by local policy ({rule.name})"
+    headers = tuple((name, fill(value, case, rule.name)) for name, value in rule.headers)
+    fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.policy is not Disposition.NONE
+    override = f"local_policy: rule {rule.name}" if fails and lets_in(rule.action) else ""
+    enhanced = rule.enhanced or "7.1"
+    return _Finding(rule.action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override)
+
+
+def _reply(finding: _Finding, case: Case) -> Reply | None:
+    if finding.action not in (Action.DEFER, Action.REJECT):
+        return None
+    code, first = (550, 5) if finding.action is Action.REJECT else (451, 4)
+    enhanced = finding.enhanced
+    if enhanced.count(".") == 1:
+        # RFC 7372 section 3.3
+        several = finding.action is Action.REJECT and len(_failed(case.evidence)) > 1
+        enhanced = f"{first}.7.26" if several and not finding.rule.startswith("rules.") else f"{first}.{enhanced}"
+    return Reply(code, enhanced, finding.refusal)
+
+
+def _of(actions: SpfActions | IprevActions | SenderDomainActions, result: str) -> Action | None:
+    """The line for a result word, where there is one."""
+    action: Action | None = getattr(actions, result, None)
+    return action
+
+
+def _for(name: str) -> str:
+    """The name in a reply, where it is a domain name: nothing else a client wrote is sent back."""
+    try:
+        return f" for {Domain(name)}"
+    except BadDomain:
+        return ""
+
+
+def _failed(evidence: Evidence) -> list[str]:
+    """The checks that failed, as RFC 7372 section 3.3 counts them."""
+    dkim = {each.result for each in evidence.dkim}
+    failed = {
+        "iprev": evidence.iprev.result is Result.FAIL,
+        "spf": evidence.spf.result is Result.FAIL,
+        "dkim": Result.FAIL in dkim and Result.PASS not in dkim,
+        "dmarc": evidence.dmarc.result is Result.FAIL,
+    }
+    return [name for name, is_failed in failed.items() if is_failed]

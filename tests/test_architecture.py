@@ -22,8 +22,11 @@ FLOORS = [
     ["pipeline"],
     ["conversation"],
     ["report"],
-    ["explain", "held", "lookup", "session", "network", "zone"],
-    ["daemon", "doctor"],
+    ["held", "lookup", "session", "network", "zone"],
+    ["daemon", "doctor", "envelope"],
+    ["trace"],
+    ["explain"],
+    ["trial"],
     ["cli"],
     ["__main__"],
 ]

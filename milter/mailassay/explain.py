@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
+from .config import Settings
 from .conversation import Outcome
 from .evidence import Evidence
 from .report import facts
-from .result import Result
-from .terminal import printable
+from .resolver import Answer
+from .result import Resinfo, Result
+from .terminal import printable, quoted
+from .trace import Lookup, Trace
+
+_MAX_RECORD = 200  # characters of a record that are shown
+_MAX_RECORDS = 8
+_DIM, _GREEN, _YELLOW, _RED = 2, 32, 33, 31
+_COLOURS = {
+    **dict.fromkeys(("pass", "accept"), _GREEN),
+    **dict.fromkeys(("fail", "reject"), _RED),
+    **dict.fromkeys(("softfail", "permerror", "temperror", "tag", "hold", "defer", "null_mx", "no_mail"), _YELLOW),
+}
+_FIRST_WORD = re.compile(r"[a-z_]+")
 
 
-def as_text(outcome: Outcome, client: str) -> str:
-    """Each result with its reason, the header field that would be written, and the line of the policy that decided."""
-    lines = list(_lines(outcome, client))
+def as_text(
+    outcome: Outcome, client: str, trace: Trace | None = None, *, verbose: bool = False, colour: bool = False
+) -> str:
+    """The verdict and what decided; then each result with its reason; then the header field that would be written.
+
+    With a ``trace`` also where the facts come from, and the alignments; ``verbose``: the terms of SPF, the walk of
+    DMARC and all answers of DNS.
+    """
+    lines = [*_decision(outcome, trace), ("", ""), *_facts(client, trace)]
+    if outcome.evidence:
+        lines += _results(outcome.evidence, trace)
+    else:
+        lines.append(("results", f"not judged ({outcome.verdict.rule})"))
+    if trace and verbose:
+        lines += [("", ""), *_details(trace)]
+    if changes := [*_changes(outcome)]:
+        lines += [("", ""), *changes]
     width = max(len(label) for label, _ in lines) + 2
-    return "\n".join(f"{label:<{width}}{_printable(text)}".rstrip() for label, text in lines)
+    return "\n".join(_line(label, text, width, colour=colour) for label, text in lines)
+
+
+def _line(label: str, text: str, width: int, *, colour: bool) -> str:
+    label, text = f"{label:<{width}}", _printable(text)
+    if not colour:
+        return f"{label}{text}".rstrip()
+    word = _FIRST_WORD.match(text)
+    if word and word[0] in _COLOURS and label.strip() not in ("reason", "add", "client"):
+        text = _painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
+    return f"{_painted(label, _DIM)}{text}".rstrip()
+
+
+def _painted(text: str, colour: int) -> str:
+    """In a colour of every terminal (ECMA-48, SGR)."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if text.strip() else text
 
 
 def _printable(text: str) -> str:
@@ -24,36 +68,109 @@ def _printable(text: str) -> str:
     return "\n ".join(map(printable, text.split("\n ")))
 
 
-def _lines(outcome: Outcome, client: str) -> Iterator[tuple[str, str]]:
+def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]]:
     verdict, evidence = outcome.verdict, outcome.evidence
-    yield "client", client
-    if evidence:
-        yield from _results(evidence)
-    else:
-        yield "results", f"not judged ({verdict.rule})"
-    for name, instance in outcome.remove:
-        yield "remove", f"{name} field {instance} from the top: it claims to be ours"
-    for name, value in outcome.add:
-        yield "add", f"{name}: {value}"
-    if verdict.would is not verdict.action:
-        yield "monitor", f"enforced, it would be {verdict.would}"
-    yield "verdict", f"{verdict.action}  (policy line {verdict.rule})"
+    line = place(verdict.rule, trace.settings if trace else None)
+    yield "verdict", f"{verdict.action}  ({'policy line ' if evidence else ''}{line})"
     if verdict.reason:
         yield "reason", verdict.reason
+    if verdict.would is not verdict.action:
+        yield "monitor", f"enforced, it would be {verdict.would}"
+    for line in verdict.monitored:
+        yield "monitor", f"recorded only: {line}"
     if verdict.reply and verdict.action is verdict.would:
         yield "reply", str(verdict.reply)
+    if trace and evidence:
+        alignments = list(trace.alignments(evidence))
+        for each in alignments:
+            yield "alignment", each.words
+        if not evidence.dkim and evidence.dmarc.result is Result.FAIL:
+            yield "alignment", "there is no DKIM signature"
 
 
-def _results(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    def line(result: Result, *rest: object) -> str:
+def place(rule: str, settings: Settings | None) -> str:
+    """A line of the policy, and where it stands."""
+    if rule == "default" or not settings:
+        return rule
+    line = line_of(rule, settings)
+    if line:
+        return f"{rule}, line {line} of {settings.policy_path}"
+    if "." not in rule:
+        return rule
+    left = f"which {settings.policy_path} leaves at its default" if settings.policy_path else "a default"
+    return f"{rule}, {left}"
+
+
+def line_of(rule: str, settings: Settings) -> int | None:
+    """The line of the policy file that says it; None where it is a default."""
+    return settings.policy_lines.get(rule)
+
+
+def _facts(client: str, trace: Trace | None) -> Iterator[tuple[str, str]]:
+    if not trace:
+        yield "client", client
+        return
+    message = trace.message
+
+    def said(fact: str, value: str) -> tuple[str, str]:
+        source = message.sources.get(fact, "")
+        return fact, value if source.startswith("--") or not source else f"{value}  ({source})"
+
+    yield said("client", "none: it was submitted on the host" if message.local else client)
+    yield said("helo", message.helo or "none")
+    yield said("mail from", f"<{message.mail_from}>")
+    if message.recipients:
+        yield said("recipients", ", ".join(message.recipients))
+    if message.login:
+        yield said("login", message.login)
+    if message.at is not None:
+        yield said("time", f"{_utc(message.at)}")
+    if message.at != trace.now and (message.at is not None or message.stripped):
+        yield "judged at", _utc(trace.now)
+    if message.stripped:
+        yield "left out", f"{', '.join(message.stripped)}: put on top after the milter had seen the message"
+    if message.then:
+        differs = differences(trace)
+        now = f"; now {', '.join(differs)}" if differs else ""
+        yield "then", f"{', '.join(f'{each.method}={each.result}' for each in message.then)}{now}"
+
+
+def differences(trace: Trace) -> list[str]:
+    """What is found now and is not what our own field recorded when the message came, as ``method=result``."""
+    evidence = trace.outcome.evidence
+    if not evidence or not trace.message.then:
+        return []
+    now = {
+        "iprev": [evidence.iprev.result],
+        "spf": [evidence.spf.result],
+        "dkim": [each.result for each in evidence.dkim] or [Result.NONE],
+        "arc": [evidence.arc.result],
+        "dmarc": [evidence.dmarc.result],
+    }
+    found = []
+    for method, results in now.items():
+        then = [each.result for each in trace.message.then if each.method == method]
+        if then and then != results:
+            found.append(f"{method}={','.join(results)}")
+    return found
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str]]:
+    def line(result: str, *rest: object) -> str:
         return "  ".join(str(part) for part in (f"{result:<9}", *rest) if part)
 
     iprev, dmarc = evidence.iprev, evidence.dmarc
     yield "iprev", line(iprev.result, iprev.name, iprev.reason)
     for spf in (evidence.spf_mail_from, evidence.spf_helo):
         if spf:
-            matched = f"matched {spf.mechanism}" if spf.mechanism else ""
-            yield f"spf {spf.scope}", line(spf.result, spf.domain, matched, spf.reason)
+            matched = spf.mechanism
+            if trace and spf is evidence.spf:
+                matched = " > ".join(_decisive(trace, evidence)) or matched
+            yield f"spf {spf.scope}", line(spf.result, spf.domain, f"matched {matched}" if matched else "", spf.reason)
     for dkim in evidence.dkim:
         size = f"{dkim.bits} bits" if dkim.bits else ""
         yield "dkim", line(dkim.result, dkim.domain, f"s={dkim.selector}", dkim.algorithm, size, dkim.reason)
@@ -61,16 +178,64 @@ def _results(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield "dkim", line(Result.NONE, "no signature")
     sealed = f"sealed by {', '.join(evidence.arc.sealers)}" if evidence.arc.sealers else ""
     yield "arc", line(evidence.arc.result, sealed, evidence.arc.reason)
+    if evidence.vouched:
+        yield "vouched", evidence.vouched
+    if sender := evidence.sender_domain:
+        yield "sender domain", line(sender.result, sender.domain, sender.reason)
     yield "dmarc", line(dmarc.result, dmarc.header_from, dmarc.reason)
     if dmarc.policy:
         testing = ", lowered by t=y" if dmarc.testing else ""
         yield "disposition", f"{dmarc.policy}  ({dmarc.tag}= at {dmarc.found_at}{testing})"
+    if dmarc.org_domain:
+        yield "organization", str(dmarc.org_domain)
 
 
-def as_json(outcome: Outcome, client: str) -> dict[str, Any]:
+def _decisive(trace: Trace, evidence: Evidence) -> list[str]:
+    """The terms that matched, each within the one before it; none where no term did."""
+    if not evidence.spf.mechanism:
+        return []
+    found: list[str] = []
+    for term in trace.spf_terms(evidence):
+        # what matched within an include that did not match decided nothing
+        if term.matched and term.depth == len(found):
+            found.append(term.text)
+    return found
+
+
+def _details(trace: Trace) -> Iterator[tuple[str, str]]:
+    evidence = trace.outcome.evidence
+    if evidence:
+        for term in trace.spf_terms(evidence):
+            yield "spf term", f"{'  ' * term.depth}{term.text}  {'matched' if term.matched else 'did not match'}"
+        for _, steps in trace.walks():
+            for step in steps:
+                yield "walk", f"{step.name}  {quoted(step.found)}"
+    for each in trace.lookups():
+        yield f"dns {each.method}", f"{each.question.name} {each.question.rdtype}  {_answered(each)}"
+
+
+def _answered(lookup: Lookup) -> str:
+    answer = lookup.answer
+    if not isinstance(answer, Answer):
+        return f"! {answer}"
+    if not answer.records:
+        return "nothing" if answer.exists else "no such name"
+    shown = [quoted(each if len(each) <= _MAX_RECORD else f"{each[:_MAX_RECORD]}...") for each in answer.records]
+    more = f", and {len(shown) - _MAX_RECORDS} more" if len(shown) > _MAX_RECORDS else ""
+    return ", ".join(shown[:_MAX_RECORDS]) + more + (" (DNSSEC)" if answer.authentic else "")
+
+
+def _changes(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    for name, instance in outcome.remove:
+        yield "remove", f"{name} field {instance} from the top: it claims to be ours"
+    for name, value in outcome.add:
+        yield "add", f"{name}: {value}"
+
+
+def as_json(outcome: Outcome, client: str, trace: Trace | None = None) -> dict[str, Any]:
     """The same for programs; the keys stay."""
     verdict = outcome.verdict
-    return {
+    found = {
         "client": client,
         "results": facts(outcome),
         "evidence": _plain(outcome.evidence),
@@ -83,6 +248,75 @@ def as_json(outcome: Outcome, client: str) -> dict[str, Any]:
             "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
             "would": verdict.would,
         },
+    }
+    return found | _traced(trace) if trace else found
+
+
+def _traced(trace: Trace) -> dict[str, Any]:
+    message, evidence, rule = trace.message, trace.outcome.evidence, trace.outcome.verdict.rule
+    return {
+        "message": {
+            "client": str(message.client_ip or ""),
+            "helo": message.helo,
+            "mail_from": message.mail_from,
+            "recipients": list(message.recipients),
+            "login": message.login,
+            "local": message.local,
+            "smtputf8": message.smtputf8,
+            "time": message.at,
+            "judged_at": trace.now,
+            "sources": {name.replace(" ", "_"): source for name, source in message.sources.items()},
+            "left_out": list(message.stripped),
+            "then": [_resinfo(each) for each in message.then],
+            "differs": differences(trace),
+        },
+        "policy": {
+            "file": trace.settings.policy_path,
+            "digest": trace.settings.policy.digest,
+            "rule": rule,
+            "line": line_of(rule, trace.settings),
+            "monitored": list(trace.outcome.verdict.monitored),
+            "override": trace.outcome.verdict.override,
+        },
+        "spf_terms": [term._asdict() for term in trace.spf_terms(evidence)] if evidence else [],
+        "dmarc_walks": [
+            {"author": str(author), "steps": [step._asdict() for step in steps]} for author, steps in trace.walks()
+        ]
+        if evidence
+        else [],
+        "alignment": [
+            {
+                "method": each.identifier.method,
+                "domain": str(each.identifier.domain),
+                "result": each.identifier.result,
+                "aligned": each.aligned,
+                "mode": each.mode,
+                "words": each.words,
+            }
+            for each in trace.alignments(evidence)
+        ]
+        if evidence
+        else [],
+        "dns": [_lookup(each) for each in trace.lookups()],
+    }
+
+
+def _resinfo(found: Resinfo) -> dict[str, Any]:
+    properties = {f"{ptype}.{name}": value for ptype, name, value in found.properties}
+    return {"method": found.method, "result": found.result, "reason": found.reason, "properties": properties}
+
+
+def _lookup(lookup: Lookup) -> dict[str, Any]:
+    answer = lookup.answer
+    asked = {"method": lookup.method, "name": lookup.question.name, "type": lookup.question.rdtype}
+    if not isinstance(answer, Answer):
+        return asked | {"records": [], "exists": None, "ttl": None, "authentic": False, "trouble": str(answer)}
+    return asked | {
+        "records": list(answer.records),
+        "exists": answer.exists,
+        "ttl": answer.ttl,
+        "authentic": answer.authentic,
+        "trouble": "",
     }
 
 

@@ -4,34 +4,71 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from .. import explain
-from ..conversation import Conversation
-from ..message import split
+from ..config import ConfigError, Settings
+from ..config.policy import read_policy
+from ..envelope import Given, Unknown, read
+from ..resolver import Source
+from ..terminal import printable
+from ..trace import Trace, judge
 from ..verdict import Action
 from .options import Commands, settings, source, takes_config, takes_json, takes_zone
-
-_BODY_CHUNK = 65536
+from .summary import summarize
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "check",
-        help="judge a message file as the milter would",
-        description="Judge a message as the milter would, and say why. Exit status 1 where it would be refused.",
+        help="judge a message file as the milter would, and say why; or many, with a summary",
+        description="Judge a message as the milter would, and say why. The facts are those that the message carries "
+        "as this host delivered it, or as `postcat -q ID` prints it; or with --ip those that are given, and then the "
+        "file is taken as the client sent it.",
+        epilog="Exit status 1 where the message would be refused, 65 where it does not tell its facts; with --summary "
+        "0 whatever the verdicts, 65 where no message could be judged, 66 where files could not be read.",
     )
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="the message (default: - for stdin)")
-    parser.add_argument("--ip", required=True, type=_address, metavar="IP", help="the address of the SMTP client")
-    parser.add_argument("--helo", default="", metavar="NAME", help="what the client said in HELO or EHLO")
-    parser.add_argument("--mail-from", default="", metavar="ADDR", help="the reverse-path (default: the null one)")
-    parser.add_argument("--rcpt", default=[], action="append", metavar="ADDR", help="a recipient; may be repeated")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="the message (default: - for stdin); with --summary messages, mbox files, Maildirs and folders",
+    )
+    parser.add_argument("--ip", type=_address, metavar="IP", help="the address of the SMTP client")
+    parser.add_argument("--helo", metavar="NAME", help="what the client said in HELO or EHLO")
+    parser.add_argument("--mail-from", metavar="ADDR", help="the reverse-path (with --ip by default the null one)")
+    parser.add_argument("--rcpt", action="append", metavar="ADDR", help="a recipient; may be repeated")
+    parser.add_argument(
+        "--host",
+        metavar="NAME",
+        help="the host that received the message, as its Received field says (default: authserv_id, and this host)",
+    )
+    parser.add_argument(
+        "--at",
+        type=_time,
+        metavar="TIME",
+        help="judge at this time: now, or ISO 8601 (default: when the message came in, where that is known)",
+    )
+    parser.add_argument("--policy", metavar="FILE", help="try this policy in the place of the configured one")
+    parser.add_argument("--summary", action="store_true", help="judge many messages, and count")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="with the terms of SPF, the DMARC walk and all answers of DNS; "
+        "with --summary every message that would not be accepted",
+    )
     takes_zone(parser)
     takes_json(parser)
     takes_config(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, refuse=parser.error)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
@@ -41,26 +78,62 @@ def _address(text: str) -> IPv4Address | IPv6Address:
         raise argparse.ArgumentTypeError(f"{text!r} is no IP address") from error
 
 
+def _time(text: str) -> float:
+    try:
+        return time.time() if text == "now" else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-05-04T10:00Z, nor now") from error
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    paths: list[str] = arguments.files
+    if arguments.summary and not paths:
+        arguments.refuse("--summary wants files or folders")
+    if not arguments.summary and len(paths) > 1:
+        arguments.refuse("several files want --summary")
+    if not paths and sys.stdin is not None and sys.stdin.isatty():
+        arguments.refuse("name a FILE, or give a message on standard input")
+    found = _settings(arguments)
+    asked = source(arguments, found)
+    if arguments.summary:
+        return summarize(arguments, found, lambda raw: _judge(raw, arguments, found, asked))
+    return _one(arguments, found, asked)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """With the policy that is to be tried. Raises ConfigError, OSError."""
     found = settings(arguments)
-    with open(0 if arguments.file == "-" else arguments.file, "rb") as file:
+    if not arguments.policy:
+        return found
+    policy = read_policy(arguments.policy)
+    if policy.problems:
+        raise ConfigError(policy.problems)
+    return replace(found, policy=policy.policy, policy_path=arguments.policy, policy_lines=policy.lines)
+
+
+def _judge(raw: bytes, arguments: argparse.Namespace, found: Settings, asked: Source) -> Trace:
+    """Raises Unknown."""
+    here = socket.gethostname()
+    hosts = [arguments.host] if arguments.host else [name for name in (found.authserv_id, here) if name]
+    written = (found.policy.tag.flag, *found.policy.fields)
+    recipients = None if arguments.rcpt is None else tuple(arguments.rcpt)
+    given = Given(arguments.ip, arguments.helo, arguments.mail_from, recipients, written)
+    return judge(read(raw, given, hosts), found, asked, here, arguments.at)
+
+
+def _one(arguments: argparse.Namespace, found: Settings, asked: Source) -> int:
+    path = arguments.files[0] if arguments.files else "-"
+    with open(0 if path == "-" else path, "rb") as file:
         raw = file.read()
-    conversation = Conversation(found, source(arguments, found), socket.gethostname())
-    conversation.connect(arguments.ip)
-    conversation.helo(arguments.helo)
-    conversation.mail_from(arguments.mail_from)
-    for recipient in arguments.rcpt:
-        conversation.recipient(recipient)
-    headers, body = split(raw)
-    for field in headers:
-        conversation.header(*field)
-    conversation.end_of_headers()
-    for at in range(0, len(body), _BODY_CHUNK):
-        if not conversation.body(body[at : at + _BODY_CHUNK]):
-            break
-    outcome = conversation.end_of_message()
+    try:
+        trace = _judge(raw, arguments, found, asked)
+    except Unknown as error:
+        name = "standard input" if path == "-" else path
+        print(f"mailassay: {printable(f'{name}: {error}')}", file=sys.stderr)
+        return os.EX_DATAERR
     if arguments.json:
-        print(json.dumps(explain.as_json(outcome, conversation.client), indent=2))
+        print(json.dumps(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
-        print(explain.as_text(outcome, conversation.client))
-    return 1 if outcome.verdict.action is Action.REJECT else 0
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        print(explain.as_text(trace.outcome, trace.client, trace, verbose=arguments.verbose, colour=colour))
+    return 1 if trace.outcome.verdict.action is Action.REJECT else 0

@@ -1,0 +1,172 @@
+"""``mailassay check --summary``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .. import explain, trial
+from ..config import Settings
+from ..terminal import printable
+from ..trace import Trace
+from ..verdict import Action
+
+_FIRST = 5  # of what could not be judged
+_ROWS = 20  # of a table
+_BAR = 30  # columns
+_WORDS = {
+    Action.ACCEPT: "accepted",
+    Action.TAG: "tagged",
+    Action.HOLD: "held",
+    Action.DEFER: "deferred",
+    Action.REJECT: "refused",
+}
+
+
+def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace]) -> int:
+    """Judge all that the arguments name; the exit status. ``judge`` raises Unknown."""
+    tally, interrupted = trial.Tally(), False
+    bar = _Bar(arguments)
+    try:
+        for judged in trial.run(bar.passing(trial.files(arguments.files)), judge):
+            tally.add(judged)
+            if arguments.json:
+                print(json.dumps(_entry(judged)))
+    except KeyboardInterrupt:
+        interrupted = True
+    bar.end()
+    if arguments.json:
+        print(json.dumps({"summary": _as_json(tally, found, interrupted=interrupted)}))
+    else:
+        print("\n".join(map(printable, _as_text(tally, found, arguments, interrupted=interrupted))))
+    if interrupted:
+        return 128 + signal.SIGINT
+    if tally.unreadable:
+        return os.EX_NOINPUT
+    return os.EX_OK if tally.count else os.EX_DATAERR
+
+
+class _Bar:
+    """How far it is, on a terminal's stderr; nothing elsewhere."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._shown = sys.stderr.isatty() and not (arguments.json and sys.stdout.isatty())
+        self._total = trial.sizes(arguments.files) if self._shown else 0
+        self._octets = self._count = 0
+        self._at = 0.0
+
+    def passing(self, files: Iterator[trial.File]) -> Iterator[trial.File]:
+        """The files, counted as they pass."""
+        for file in files:
+            yield file
+            self._octets, self._count = self._octets + len(file.raw), self._count + 1
+            if self._shown and time.monotonic() > self._at + 0.1:
+                self._at = time.monotonic()
+                share = min(1.0, self._octets / self._total) if self._total else 0.0
+                full = "#" * int(share * _BAR)
+                print(
+                    f"\r[{full:.<{_BAR}}] {share:4.0%}  {self._count:,} messages", end="", file=sys.stderr, flush=True
+                )
+
+    def end(self) -> None:
+        """Leave the line as it was."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _entry(judged: trial.Judged) -> dict[str, Any]:
+    """The line of one message."""
+    if judged.trace is None:
+        return {"file": judged.name, "error": judged.error, "unreadable": judged.unreadable}
+    return {"file": judged.name, **explain.as_json(judged.trace.outcome, judged.trace.client, judged.trace)}
+
+
+def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[str, Any]:
+    return {
+        "messages": tally.count,
+        "interrupted": interrupted,
+        "policy": {"file": found.policy_path, "digest": found.policy.digest, "mode": found.policy.mode},
+        "actions": dict(tally.actions),
+        "would": dict(tally.would),
+        "authors": {name: dict(counts) for name, counts in trial.most(tally.authors)},
+        "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in trial.most(tally.rules)},
+        "unknown": len(tally.unknown),
+        "unreadable": len(tally.unreadable),
+        "expired_signatures": tally.expired,
+        "missing_keys": tally.keyless,
+        "differs": {"messages": tally.different, **tally.differs},
+    }
+
+
+def _as_text(tally: trial.Tally, found: Settings, arguments: argparse.Namespace, *, interrupted: bool) -> Iterator[str]:
+    if interrupted:
+        yield "Interrupted; so far:"
+    yield f"Of {_messages(tally.count)} {_counts(tally.actions)}."
+    if tally.would != tally.actions:
+        yield f"Were nothing only recorded (monitor): {_counts(tally.would)}."
+    for failed, what in ((tally.unreadable, "could not be read"), (tally.unknown, "could not be judged")):
+        if failed:
+            yield f"{len(failed):,} {what}:"
+            shown = failed if arguments.verbose else failed[:_FIRST]
+            yield from (f"  {name}: {error}" for name, error in shown)
+            if len(failed) > len(shown):
+                yield f"  and {len(failed) - len(shown):,} more"
+    if tally.authors:
+        named = {name or "(no author domain)": counts for name, counts in tally.authors.items()}
+        yield ""
+        yield from _table("author domain", named, verbose=arguments.verbose)
+    if tally.rules:
+        named = {explain.place(rule, found): counts for rule, counts in tally.rules.items()}
+        yield ""
+        yield from _table("line of the policy", named, verbose=arguments.verbose)
+    if notes := list(_notes(tally)):
+        yield ""
+        yield from notes
+    if arguments.verbose and tally.stopped:
+        yield ""
+        yield from (
+            f"{_WORDS[action]:<9} {name}  {author or '(no author domain)'}  {rule}"
+            for name, author, rule, action in tally.stopped
+        )
+
+
+def _messages(count: int) -> str:
+    return f"{count:,} message{'' if count == 1 else 's'}"
+
+
+def _counts(actions: Counter[Action]) -> str:
+    """All that occurs; what is accepted in any case."""
+    told = [each for each in Action if actions[each] or each is Action.ACCEPT]
+    return ", ".join(f"{actions[each]:,} {_WORDS[each]}" for each in told)
+
+
+def _table(title: str, table: dict[str, Counter[Action]], *, verbose: bool) -> Iterator[str]:
+    """Rows of counts, one column for each action that occurs."""
+    columns = [each for each in Action if any(counts[each] for counts in table.values())]
+    rows = trial.most(table)
+    shown = rows if verbose else rows[:_ROWS]
+    width = max(len(title), *(len(name) for name, _ in shown)) + 2
+    yield f"{title:<{width}}{'messages':>10}" + "".join(f"{_WORDS[each]:>10}" for each in columns)
+    for name, counts in shown:
+        yield f"{name:<{width}}{counts.total():>10,}" + "".join(f"{counts[each] or '':>10}" for each in columns)
+    if len(rows) > len(shown):
+        yield f"and {len(rows) - len(shown):,} more"
+
+
+def _notes(tally: trial.Tally) -> Iterator[str]:
+    """What DNS and time have done to old mail."""
+    if tally.expired:
+        yield f"In {_messages(tally.expired)} a signature had expired (x=)."
+    if tally.keyless:
+        withdrawn = "keys are withdrawn some time after their use"
+        yield f"In {_messages(tally.keyless)} a signature has no key in DNS any more: {withdrawn}."
+    if tally.different:
+        methods = ", ".join(f"{method} {count:,}" for method, count in tally.differs.most_common())
+        yield f"{_messages(tally.different)} found otherwise than when they came: {methods}."

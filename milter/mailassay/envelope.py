@@ -1,0 +1,406 @@
+"""Where the facts of a message file come from: what the client said, and the message as the milter saw it.
+
+A message that Postfix has received carries its facts, in three forms: the envelope records that ``postcat -q`` prints,
+our own Authentication-Results field, and what Postfix and its delivery agents wrote on top. Nothing below the Received
+field of this host is believed, for that is where the sender's part begins.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate, parsedate_to_datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import takewhile
+from typing import NamedTuple
+
+from .domain import BadDomain, Domain
+from .header import is_ours
+from .held import resinfos
+from .message import Field, Headers, split
+from .result import Resinfo
+
+_MAX_RECEIVED = 8192  # octets of a Received field that is read
+_POSTCAT = re.compile(rb"\A\*\*\* ENVELOPE RECORDS ([^\n]*) \*\*\*\n")
+_QUEUE_FILE = re.compile(rb"\AC[\x00-\xff](?: +[0-9]+){4,6}")
+_FROM = re.compile(r"\s*from\s+(\S+)\s+\((?:(\S+)\s+)?\[(?:IPv6:)?([^\s\[\]]+)\](?::[0-9]+)?\)", re.IGNORECASE)
+_LOGIN = re.compile(r"\(Authenticated sender: ([^()]*)\)")
+_ENVELOPE_FROM = re.compile(r"\(envelope-from <([^<>]*)>\)")
+_COMMENT = re.compile(r"\([^()]*\)")
+_BY = re.compile(r"\bby\s+(\S+)", re.IGNORECASE)
+_WITH = re.compile(r"\bwith\s+(\S+)", re.IGNORECASE)
+_FOR = re.compile(r"\bfor\s+<([^<>\s]*)>", re.IGNORECASE)
+_DELIVERY = (b"return-path", b"x-original-to", b"delivered-to", b"envelope-to", b"received")
+
+IPAddress = IPv4Address | IPv6Address
+
+
+class Unknown(Exception):
+    """A fact that the file does not tell. The text says which, why, and what would supply it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the operator says himself; None where he says nothing. ``tags`` are our fields beside the results."""
+
+    client_ip: IPAddress | None = None
+    helo: str | None = None
+    mail_from: str | None = None
+    recipients: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ("X-Spam-Flag", "X-Mailassay-Verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as the milter saw it, with its facts.
+
+    ``at`` is when it came in, in seconds since 1970, None where that is not known. ``local``: no client sent it by
+    SMTP. ``host`` is the name of the host that received it, empty where the file does not tell. ``sources`` says of
+    each fact where it comes from. ``stripped`` are the names of the fields that were put on top after the milter saw
+    the message, top to bottom; ``then`` is what our own field among them says.
+    """
+
+    headers: Headers
+    body: bytes
+    client_ip: IPAddress | None = None
+    helo: str = ""
+    mail_from: str = ""
+    recipients: tuple[str, ...] = ()
+    login: str = ""
+    smtputf8: bool = False
+    local: bool = False
+    at: float | None = None
+    host: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    stripped: tuple[str, ...] = ()
+    then: tuple[Resinfo, ...] = ()
+
+
+class Received(NamedTuple):
+    """A Received field in the form of Postfix and its kin; empty what it does not tell."""
+
+    helo: str = ""
+    client_ip: IPAddress | None = None
+    by: str = ""
+    protocol: str = ""
+    login: str = ""
+    envelope_from: str | None = None
+    recipient: str = ""
+    at: float | None = None
+
+    @property
+    def inside(self) -> bool:
+        """From one program of this host to another?"""
+        return self.protocol.startswith("LMTP") or (self.client_ip is not None and self.client_ip.is_loopback)
+
+
+def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
+    """A message file, or what ``postcat -q`` prints of a queue file, with its facts. Raises Unknown.
+
+    ``hosts`` are the names of the host that received the message; one without a dot stands for any domain. Where a
+    client's address is given, a message file is taken as the milter would see it, and nothing is read out of it.
+    """
+    if found := _POSTCAT.match(raw):
+        message = _queue_file(raw[found.end() :], found[1].decode(errors="replace"), given.tags)
+    elif _QUEUE_FILE.match(raw):
+        raise Unknown("this is a queue file of Postfix as it is stored; give what `postcat -q ID` prints of it")
+    elif given.client_ip:
+        return Message(
+            *split(raw),
+            given.client_ip,
+            given.helo or "",
+            given.mail_from or "",
+            given.recipients or (),
+            sources={
+                "client": "--ip",
+                "helo": _said("--helo", given.helo),
+                "mail from": _said("--mail-from", given.mail_from),
+                "recipients": _said("--rcpt", given.recipients),
+            },
+        )
+    else:
+        message = _delivered(raw, given, hosts)
+    return _as_given(message, given)
+
+
+def _said(option: str, value: object) -> str:
+    return option if value is not None else f"no {option}"
+
+
+def _as_given(message: Message, given: Given) -> Message:
+    """With what the operator said in place of what was found."""
+    sources = dict(message.sources)
+    if given.client_ip:
+        message = replace(message, client_ip=given.client_ip, local=False)
+        sources["client"] = "--ip"
+    if given.helo is not None:
+        message = replace(message, helo=given.helo)
+        sources["helo"] = "--helo"
+    if given.mail_from is not None:
+        message = replace(message, mail_from=given.mail_from)
+        sources["mail from"] = "--mail-from"
+    if given.recipients is not None:
+        message = replace(message, recipients=given.recipients)
+        sources["recipients"] = "--rcpt"
+    return replace(message, sources=sources)
+
+
+def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
+    envelope, begins, rest = printed.partition(b"*** MESSAGE CONTENTS %b ***\n" % path.encode(errors="replace"))
+    content, ends, _ = rest.rpartition(b"*** HEADER EXTRACTED ")
+    if not begins or not ends or not content:
+        raise Unknown("the output of postcat is not complete; give all that `postcat -q ID` prints")
+    if content.startswith((b"pointer_record:", b"regular_text:")):
+        raise Unknown("postcat printed records (-v); give what `postcat -q ID` prints")
+    attributes: dict[str, str] = {}
+    values: dict[str, str] = {}
+    recipients: list[str] = []
+    original = ""
+    for line in envelope.decode("utf-8", "surrogateescape").split("\n"):
+        name, _, value = line.partition(": ")
+        if name == "named_attribute":
+            key, _, value = value.partition("=")
+            attributes[key] = value
+        elif name == "original_recipient":
+            original = value
+        elif name in ("recipient", "done_recipient"):
+            recipients.append(original or value)
+            original = ""
+        else:
+            values.setdefault(name.removesuffix(":"), value)
+    if "sender" not in values:
+        raise Unknown("the output of postcat names no sender; give all that `postcat -q ID` prints")
+    # what an inner hop (a content filter) passed on of the client that it has the message from
+    address = _address(attributes.get("client_address", ""))
+    inner = "log_" if address is not None and address.is_loopback else ""
+    outer = _address(attributes.get(f"{inner}client_address", ""))
+    local = attributes.get("log_message_origin") == "local"
+    if outer is None and address is None and not local:
+        raise Unknown("the output of postcat names no client_address; give it by --ip")
+    headers, body = split(content)
+    place = _run(headers.fields, ())
+    stripped, then, host = _strip(headers.fields, place, tags, ())
+    record = "the envelope of the queue file"
+    sizes = values.get("message_size", "").split()
+    arrived = parsedate(values.get("message_arrival_time", ""))
+    return Message(
+        Headers(each for number, each in enumerate(headers.fields) if number not in stripped),
+        body,
+        outer or address,
+        attributes.get(f"{inner}helo_name" if outer else "helo_name", ""),
+        values["sender"],
+        tuple(recipients),
+        attributes.get("sasl_username", ""),
+        len(sizes) > 5 and sizes[5].isdigit() and bool(int(sizes[5]) & 1),  # SMTPUTF8_FLAG_REQUESTED
+        local,
+        _local_time(arrived) if arrived else None,
+        host,
+        {
+            "client": f"{record} ({inner if outer else ''}client_address)",
+            "helo": f"{record} ({inner if outer else ''}helo_name)",
+            "mail from": f"{record} (sender)",
+            "recipients": f"{record} (original_recipient)",
+            "login": f"{record} (sasl_username)",
+            "time": f"{record} (message_arrival_time)",
+        },
+        tuple(headers.fields[number].name.decode() for number in sorted(stripped)),
+        then,
+    )
+
+
+def _local_time(arrived: tuple[int, int, int, int, int, int, int, int, int]) -> float | None:
+    with suppress(OverflowError, ValueError):
+        return time.mktime((*arrived[:8], -1))
+    return None
+
+
+def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
+    headers, body = split(raw)
+    fields = headers.fields
+    place = _run(fields, hosts)
+    stripped, then, host = _strip(fields, place, given.tags, hosts)
+    came = received(fields[place].value)
+    top = [fields[number] for number in sorted(stripped)]
+    recorded = {f"{ptype}.{name}": value for each in then for ptype, name, value in each.properties}
+    sources = {"client": "our Authentication-Results (policy.iprev)", "helo": "Received", "time": "Received"}
+    client_ip = _address(recorded.get("policy.iprev", ""))
+    if client_ip is None:
+        client_ip, sources["client"] = came.client_ip, "Received"
+    local = client_ip is None and "userid" in fields[place].value.decode(errors="replace")
+    if client_ip is None and not local:
+        raise Unknown("the Received field of this host has no client address; give it by --ip")
+    mail_from, sources["mail from"] = _mail_from(raw, top, recorded, given, local=local)
+    recipients, sources["recipients"] = _recipients(top, came)
+    if came.login:
+        sources["login"] = "Received"
+    return Message(
+        Headers(each for number, each in enumerate(fields) if number not in stripped),
+        body,
+        client_ip,
+        came.helo or recorded.get("smtp.helo", ""),
+        mail_from,
+        recipients,
+        came.login,
+        came.protocol.startswith("UTF8") or any(not each.value.isascii() for each in top),
+        local,
+        came.at,
+        host,
+        sources,
+        tuple(each.name.decode() for each in top),
+        then,
+    )
+
+
+def _run(fields: Sequence[Field], hosts: Sequence[str]) -> int:
+    """The place of the Received field that this host wrote when the message came in. Raises Unknown.
+
+    Programs of one host hand a message on (LMTP, a content filter on a loopback address): the first field of a client
+    from outside counts, or else the last that this host wrote. Without ``hosts`` the topmost one is of this host.
+    """
+    last = None
+    for place, each in enumerate(fields):
+        if each.name.lower() != b"received":
+            continue
+        found = received(each.value)
+        if not hosts and last is None and found.by:
+            hosts = (found.by,)
+        if found.protocol.startswith("LMTP"):
+            continue
+        if not any(_same(found.by, host) for host in (*hosts, "localhost")):
+            if last is None:
+                writer = f"was written by {found.by}" if found.by else "does not say who wrote it"
+                raise Unknown(
+                    f"the topmost Received field {writer}, and this host is {' or '.join(hosts)}; "
+                    "name the host that received the message by --host, or give the client's address by --ip"
+                )
+            break
+        last = place
+        if not found.inside:
+            break
+    if last is None:
+        raise Unknown("no Received field tells the client's address; give it by --ip")
+    return last
+
+
+def _same(name: str, host: str) -> bool:
+    name, host = name.lower().rstrip("."), host.lower().rstrip(".")
+    return bool(name) and (name == host or ("." not in host and name.partition(".")[0] == host))
+
+
+def _strip(
+    fields: Sequence[Field], place: int, tags: Sequence[str], hosts: Sequence[str]
+) -> tuple[set[int], tuple[Resinfo, ...], str]:
+    """What this host put on top after the milter saw the message, down to ``place``; our results; the host's name.
+
+    What stands below our own field, and is neither of a delivery nor ours, an earlier milter put there; ours saw it.
+    """
+    host = received(fields[place].value).by
+    ours = next((number for number in range(place) if _results(fields[number], (host, *hosts))), None)
+    if ours is None:
+        return set(range(place + 1)), (), host
+    names = {name.lower().encode() for name in tags}
+    own = len(list(takewhile(lambda each: each.name.lower() in names, fields[ours + 1 : place])))
+    stripped = set(range(ours + 1 + own))
+    stripped |= {number for number in range(ours, place + 1) if fields[number].name.lower() in _DELIVERY}
+    return stripped, _results(fields[ours], (host, *hosts)), host
+
+
+def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
+    """What a field says, if it has our results of a message that was judged.
+
+    Above the Received field of this host only programs of its own write; none but ours writes iprev under its name.
+    """
+    if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
+        return ()
+    found = resinfos(each.value.decode("utf-8", "replace"))
+    return found if any(one.method == "iprev" for one in found) else ()
+
+
+def _mail_from(
+    raw: bytes, top: Sequence[Field], recorded: dict[str, str], given: Given, *, local: bool
+) -> tuple[str, str]:
+    """The reverse-path and where it comes from. Raises Unknown."""
+    domain = recorded.get("smtp.mailfrom", "").rpartition("@")[2]
+    for path, source in _paths(raw, top):
+        # one that was rewritten since (SRS) is not what the client said
+        if not domain or _is_of(path, domain):
+            return path, source
+    if domain:
+        return f"postmaster@{domain}", "our Authentication-Results (smtp.mailfrom; the local-part is not known)"
+    if "smtp.helo" in recorded:
+        return "", "our Authentication-Results (smtp.helo: a null reverse-path)"
+    if given.mail_from is None and not local:
+        raise Unknown("no Return-Path field of this host tells the reverse-path; give it by --mail-from")
+    return "", "not known"
+
+
+def _paths(raw: bytes, top: Sequence[Field]) -> Iterator[tuple[str, str]]:
+    for each in top:
+        text = each.value.decode("utf-8", "surrogateescape")
+        if each.name.lower() == b"return-path":
+            yield text.strip().removeprefix("<").removesuffix(">"), "Return-Path"
+        elif each.name.lower() == b"received" and (path := received(each.value).envelope_from) is not None:
+            yield path, "Received (envelope-from)"
+    if raw.startswith(b"From ") and (words := raw[:2000].partition(b"\n")[0].split()[1:]):
+        path = words[0].decode("utf-8", "surrogateescape")
+        yield "" if path == "MAILER-DAEMON" else path, "the line `From ` of the mbox"
+
+
+def _is_of(path: str, domain: str) -> bool:
+    name = path.rpartition("@")[2]
+    with suppress(BadDomain):
+        return Domain(name) == Domain(domain)
+    return name.lower() == domain.lower()
+
+
+def _recipients(top: Sequence[Field], came: Received) -> tuple[tuple[str, ...], str]:
+    """The recipients as the client named them, as far as they are known; a file has those of one delivery."""
+    for name in (b"x-original-to", b"", b"delivered-to", b"envelope-to"):
+        if not name and came.recipient:
+            return (came.recipient,), "Received (for)"
+        found = [each for each in top if name and each.name.lower() == name]
+        if found:
+            texts = [each.value.decode("utf-8", "surrogateescape").strip().strip("<>") for each in found]
+            return tuple(dict.fromkeys(texts)), found[0].name.decode()
+    return (), "not known"
+
+
+def received(value: bytes) -> Received:
+    """A Received field, RFC 5321 section 4.4, as Postfix, Dovecot and content filters write it. Never raises."""
+    text = value[:_MAX_RECEIVED].decode("utf-8", "surrogateescape").replace("\r\n", " ")
+    text, _, date = text.rpartition(";") if ";" in text else (text, "", "")
+    sender = _FROM.match(text)
+    login, path = _LOGIN.search(text), _ENVELOPE_FROM.search(text)
+    plain = text[sender.end() :] if sender else text
+    while (shorter := _COMMENT.sub(" ", plain)) != plain:
+        plain = shorter
+    by, protocol, recipient = (found[1] if (found := each.search(plain)) else "" for each in (_BY, _WITH, _FOR))
+    # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
+    authenticated = protocol.upper() in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
+    return Received(
+        sender[1] if sender else "",
+        _address(sender[3]) if sender else None,
+        by.rstrip(","),
+        protocol.upper(),
+        login[1] if login else "?" if authenticated else "",
+        path[1] if path else None,
+        recipient,
+        _time(date),
+    )
+
+
+def _time(date: str) -> float | None:
+    with suppress(ValueError, OverflowError, TypeError):
+        return parsedate_to_datetime(date.strip()).timestamp()
+    return None
+
+
+def _address(text: str) -> IPAddress | None:
+    try:
+        address = ip_address(text.removeprefix("IPv6:").partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

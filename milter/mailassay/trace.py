@@ -1,0 +1,284 @@
+"""A message judged once more, with all that was asked on the way: what ``mailassay check`` explains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .author import author
+from .config import Settings
+from .conversation import Clocks, Conversation, Outcome
+from .dmarc import Identifier
+from .dmarc.discovery import Walk, walk
+from .dmarc.record import is_record
+from .domain import BadDomain, Domain
+from .envelope import Message
+from .evidence import Evidence
+from .limits import Limits
+from .policy import Partial
+from .resolver import Answer, DnsTempError, Question, Source, question
+from .result import Result
+from .spf.query import Query, checkable
+from .spf.record import Directive
+
+_BODY_CHUNK = 65536
+
+
+class Recording:
+    """A source that remembers every question with its answer, in the order in which they were asked."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._asked: dict[Question, Future[Answer]] = {}
+
+    def __call__(self, asked: Question) -> Future[Answer]:
+        future = self._asked[asked] = self._source(asked)
+        return future
+
+    def answers(self) -> dict[Question, Answer | DnsTempError]:
+        """What there is by now."""
+        return {asked: _outcome(asked, future) for asked, future in list(self._asked.items())}
+
+
+def _outcome(asked: Question, future: Future[Answer]) -> Answer | DnsTempError:
+    if not future.done():
+        return DnsTempError(f"no answer for {asked.name} {asked.rdtype} within the time of the message")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return error if isinstance(error, DnsTempError) else DnsTempError(str(error))
+
+
+class Lookup(NamedTuple):
+    """A question and what came of it, and the method that wanted it first (``iprev``, ``spf``, ``dkim``, ...)."""
+
+    method: str
+    question: Question
+    answer: Answer | DnsTempError
+
+
+class Term(NamedTuple):
+    """A term of an SPF record that was looked at; ``depth`` counts the include and redirect terms above it."""
+
+    depth: int
+    text: str
+    matched: bool
+
+
+class Step(NamedTuple):
+    """One name of a DMARC tree walk, and what stands there in words."""
+
+    name: str
+    found: str
+
+
+class Alignment(NamedTuple):
+    """What an identifier has to do with the author domain. ``mode`` is relaxed or strict."""
+
+    identifier: Identifier
+    aligned: bool
+    mode: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A message, what became of it, and what was asked for that. ``client`` is empty where there was none."""
+
+    message: Message
+    outcome: Outcome
+    client: str
+    settings: Settings
+    answers: Mapping[Question, Answer | DnsTempError]
+    now: float
+
+    def resolve(self, name: str, rdtype: str) -> Answer:
+        """An answer that was there. Raises DnsTempError where there was none."""
+        asked = question(name, rdtype)
+        answer = self.answers.get(asked) or DnsTempError(f"{asked.name} {asked.rdtype} was not asked for")
+        if isinstance(answer, DnsTempError):
+            raise answer
+        return answer
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the policy."""
+        return self.settings.policy.limits
+
+    def lookups(self) -> Iterator[Lookup]:
+        """Everything that was asked, by method."""
+        names = {asked.name for asked, _ in self.answers.items() if asked.rdtype == "PTR"}
+        for name in list(names):
+            with suppress(DnsTempError):
+                names |= {each.lower() for each in self.resolve(name, "PTR").records}
+        sealers = self.outcome.evidence.arc.sealers if self.outcome.evidence else ()
+        signers = {each.domain for each in self.outcome.evidence.dkim} if self.outcome.evidence else set()
+        for asked, answer in self.answers.items():
+            if asked.name.startswith("_dmarc."):
+                method = "dmarc"
+            elif asked.rdtype == "MX" and self.settings.policy.asks_sender_domain:
+                method = "sender_domain"
+            elif "._domainkey." in asked.name:
+                domain = asked.name.partition("._domainkey.")[2]
+                method = "arc" if domain in sealers and domain not in signers else "dkim"
+            else:
+                method = "iprev" if asked.name in names and asked.rdtype in ("PTR", "A", "AAAA") else "spf"
+            yield Lookup(method, asked, answer)
+
+    def spf_terms(self, evidence: Evidence) -> list[Term]:
+        """The terms of the SPF records that were looked at, those of an include below it, up to what decided."""
+        found, client_ip = evidence.spf, self.message.client_ip
+        domain = checkable(found.domain)
+        if domain is None or client_ip is None:
+            return []
+        local_part = self.message.mail_from.strip("<>").rpartition("@")[0] if evidence.spf_mail_from else ""
+        query = _Spoken(client_ip, local_part or "postmaster", domain, self.message.helo, self.resolve, self.limits)
+        query.check()
+        return query.terms
+
+    def walks(self) -> list[tuple[Domain, list[Step]]]:
+        """The DMARC tree walk of each author domain, as far as its policy needs it."""
+        found = author(self.message.headers, self.limits)
+        return [] if found.unread else [(each, self.walk(each, for_policy=True)[1]) for each in found.domains]
+
+    def walk(self, domain: Domain, *, for_policy: bool = False) -> tuple[Walk | None, list[Step]]:
+        """A tree walk once more; no Walk where an answer is missing."""
+        steps = []
+
+        def resolve(name: str, rdtype: str) -> Answer:
+            try:
+                answer = self.resolve(name, rdtype)
+            except DnsTempError as error:
+                steps.append(Step(name, str(error)))
+                raise
+            steps.append(Step(name, _of_dmarc(answer)))
+            return answer
+
+        with suppress(DnsTempError):
+            return walk(domain, resolve, self.limits, for_policy=for_policy), steps
+        return None, steps
+
+    def alignments(self, evidence: Evidence) -> Iterator[Alignment]:
+        """Each identifier beside the author domain, in words (RFC 9989 section 4.4)."""
+        dmarc = evidence.dmarc
+        if dmarc.header_from is None or dmarc.policy is None or dmarc.ambiguous:
+            return
+        found, _ = self.walk(dmarc.header_from, for_policy=True)
+        if found is None or found.policy is None:
+            return
+        record = found.policy[1]
+        whole, _ = self.walk(dmarc.header_from)
+        org_domain = dmarc.org_domain or (whole.org_domain if whole else None)
+        for identifier, subject, useless in self._identifiers(evidence):
+            strict = record.strict_spf if identifier.method == "spf" else record.strict_dkim
+            mode = "strict" if strict else "relaxed"
+            aligned = identifier in dmarc.aligned
+            tag = "aspf" if identifier.method == "spf" else "adkim"
+            if useless:
+                words = f"{subject}: {useless}"
+            elif identifier.domain == dmarc.header_from:
+                words = f"{subject}, which is the author domain: aligned"
+            elif strict:
+                words = f"{subject}, which is not {dmarc.header_from} itself: not aligned (strict, {tag}=s)"
+            elif aligned:
+                words = f"{subject}, which is in the organization of {org_domain}: aligned (relaxed)"
+            elif dmarc.public_suffix and org_domain and identifier.domain.is_within(org_domain):
+                kept = f"which the public suffix {dmarc.public_suffix} keeps apart from {dmarc.header_from}"
+                words = f"{subject}, {kept}: not aligned"
+            else:
+                place = f"the organization of {org_domain or dmarc.header_from}"
+                words = f"{subject}, which is not in {place}: not aligned (relaxed)"
+            yield Alignment(identifier, aligned, mode, words)
+
+    def _identifiers(self, evidence: Evidence) -> Iterator[tuple[Identifier, str, str]]:
+        """Each identifier, what it is in words, and why it is of no use to DMARC; empty where it is."""
+        spf = evidence.spf
+        with suppress(BadDomain):
+            identifier = Identifier("spf", Domain(spf.domain), spf.result)
+            yield identifier, f"SPF {_word(spf.result)} for {spf.domain}", _useless(spf.result)
+        for each in evidence.dkim:
+            if each.domain is None:
+                continue
+            useless = _useless(each.result)
+            if not useless and each.testing:
+                useless = "its key is being tested (t=y), so it is as good as unsigned"
+            elif not useless and each.partial and self.settings.policy.dkim.partial is Partial.IGNORE:
+                useless = "it leaves a part of the body unsigned (l=), so it does not count (dkim.partial)"
+            yield Identifier("dkim", each.domain, each.result), f"DKIM {_word(each.result)} for {each.domain}", useless
+
+
+def _word(result: Result) -> str:
+    return "passed" if result is Result.PASS else "failed" if result is Result.FAIL else f"is {result}"
+
+
+def _useless(result: Result) -> str:
+    return "" if result is Result.PASS else "nothing to align"
+
+
+def _of_dmarc(answer: Answer) -> str:
+    """What a walk finds at a name."""
+    records = [text for text in answer.records if is_record(text)]
+    if len(records) == 1:
+        return records[0]
+    if records:
+        return f"{len(records)} DMARC records, so none counts"
+    if answer.records:
+        return "no DMARC record"
+    return "nothing" if answer.exists else "no such name"
+
+
+class _Spoken(Query):
+    """A check that says which terms it looked at."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)  # type: ignore[arg-type]
+        self.terms: list[Term] = []
+        self._depth = 0
+
+    def matches(self, term: Directive) -> bool:
+        place, self._depth = len(self.terms), self._depth + 1
+        self.terms.append(Term(self._depth - 1, term.text, False))
+        try:
+            matched = super().matches(term)
+        finally:
+            self._depth -= 1
+        self.terms[place] = self.terms[place]._replace(matched=matched)
+        return matched
+
+    def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
+        if term != "redirect":
+            return super()._check_host(term, domain, recursion)
+        self.terms.append(Term(self._depth, f"redirect={domain}", True))
+        self._depth += 1
+        try:
+            return super()._check_host(term, domain, recursion)
+        finally:
+            self._depth -= 1
+
+
+def judge(message: Message, settings: Settings, source: Source, host: str, now: float | None = None) -> Trace:
+    """Judge a message as the milter would. ``host`` is our name where neither settings nor message have one.
+
+    ``now`` is the time it is judged at, in seconds since 1970: that of its arrival, or else the present one.
+    """
+    now = now if now is not None else message.at if message.at is not None else time.time()
+    at = now
+    recording = Recording(source)
+    conversation = Conversation(settings, recording, message.host or host, Clocks(now=lambda: at))
+    conversation.connect(message.client_ip, local=message.local)
+    conversation.helo(message.helo)
+    conversation.mail_from(message.mail_from, message.login, smtputf8=message.smtputf8)
+    for recipient in message.recipients:
+        conversation.recipient(recipient)
+    for each in message.headers:
+        conversation.header(*each)
+    conversation.end_of_headers()
+    for start in range(0, len(message.body), _BODY_CHUNK):
+        if not conversation.body(message.body[start : start + _BODY_CHUNK]):
+            break
+    outcome = conversation.end_of_message()
+    return Trace(message, outcome, conversation.client, settings, recording.answers(), now)

@@ -1,0 +1,177 @@
+"""Many messages judged once more: what a policy would do to yesterday's mail."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .envelope import Unknown
+from .explain import differences
+from .result import Result
+from .trace import Trace
+from .verdict import Action
+
+WORKERS = 16  # messages judged at a time: nearly all of that is waiting for DNS
+_FROM = b"From "
+
+
+class File(NamedTuple):
+    """A message, or why it cannot be read. ``name`` is a path, in an mbox with the number of the message."""
+
+    name: str
+    raw: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of one file: a ``trace``, or why there is none; ``unreadable`` where the file itself is to blame."""
+
+    name: str
+    trace: Trace | None = None
+    error: str = ""
+    unreadable: bool = False
+
+    @property
+    def author(self) -> str:
+        """The author domain; empty where there is none, or the message was not judged."""
+        evidence = self.trace.outcome.evidence if self.trace else None
+        return str(evidence.dmarc.header_from or "") if evidence else ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the messages so far."""
+
+    actions: Counter[Action] = field(default_factory=Counter)
+    would: Counter[Action] = field(default_factory=Counter)
+    authors: dict[str, Counter[Action]] = field(default_factory=dict)
+    rules: dict[str, Counter[Action]] = field(default_factory=dict)
+    stopped: list[tuple[str, str, str, Action]] = field(default_factory=list)  # file, author domain, rule, action
+    unknown: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    expired: int = 0
+    keyless: int = 0
+    differs: Counter[str] = field(default_factory=Counter)
+    different: int = 0
+
+    @property
+    def count(self) -> int:
+        """The messages that were judged."""
+        return self.actions.total()
+
+    def add(self, judged: Judged) -> None:
+        """Count one file."""
+        if judged.trace is None:
+            (self.unreadable if judged.unreadable else self.unknown).append((judged.name, judged.error))
+            return
+        verdict, evidence = judged.trace.outcome.verdict, judged.trace.outcome.evidence
+        self.actions[verdict.action] += 1
+        self.would[verdict.would] += 1
+        self.rules.setdefault(verdict.rule, Counter())[verdict.action] += 1
+        if evidence:
+            self.authors.setdefault(judged.author, Counter())[verdict.action] += 1
+            reasons = {each.reason for each in evidence.dkim if each.result is Result.PERMERROR}
+            self.expired += "the signature has expired (x=)" in reasons
+            self.keyless += bool(reasons & {"no key record", "the key is revoked (p= is empty)"})
+        if verdict.action is not Action.ACCEPT:
+            self.stopped.append((judged.name, judged.author, verdict.rule, verdict.action))
+        if found := differences(judged.trace):
+            self.different += 1
+            self.differs.update(each.partition("=")[0] for each in found)
+
+
+def sizes(paths: Iterable[str]) -> int:
+    """All octets that :func:`files` will read, as far as they can be known."""
+    total = 0
+    for path in _paths(paths):
+        try:
+            total += os.path.getsize(path)
+        except OSError:
+            continue
+    return total
+
+
+def files(paths: Iterable[str]) -> Iterator[File]:
+    """The messages of files, mbox files, Maildirs (``cur`` and ``new``) and folders with any of these."""
+    for path in _paths(paths):
+        try:
+            with open(path, "rb") as file:
+                if file.read(len(_FROM)) != _FROM:
+                    file.seek(0)
+                    yield File(path, file.read())
+                    continue
+                file.seek(0)
+                for number, raw in enumerate(mbox(file), 1):
+                    yield File(f"{path}#{number}", raw)
+        except OSError as error:
+            yield File(path, error=error.strerror or str(error))
+
+
+def _paths(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        try:
+            names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+        except OSError:
+            # opened as a file, it says why it cannot be read
+            yield path
+            continue
+        if {"cur", "new"} <= set(names):
+            # the folders of a Maildir++ begin with a dot, and have to be named to be read
+            names = ["cur", "new"]
+        yield from _paths(os.path.join(path, name) for name in names)
+
+
+def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The messages of an mbox file, each with its ``From `` line; what was quoted by ``>`` is so no longer."""
+    message: list[bytes] = []
+    empty = True
+    for line in lines:
+        if line.startswith(_FROM) and empty and message:
+            yield b"".join(message)
+            message = []
+        empty = line in (b"\n", b"\r\n")
+        message.append(line[1:] if line.startswith(b">From ") and len(message) > 1 else line)
+    if message:
+        yield b"".join(message)
+
+
+def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int = WORKERS) -> Iterator[Judged]:
+    """Judge messages, several at a time; in their order. ``judge`` raises Unknown where facts are missing."""
+
+    def one(file: File) -> Judged:
+        if file.error:
+            return Judged(file.name, error=file.error, unreadable=True)
+        try:
+            return Judged(file.name, judge(file.raw))
+        except Unknown as error:
+            return Judged(file.name, error=str(error))
+
+    executor = ThreadPoolExecutor(workers)
+    under_way: deque[Future[Judged]] = deque()
+    try:
+        for file in messages:
+            under_way.append(executor.submit(one, file))
+            if len(under_way) >= 4 * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def most(table: dict[str, Counter[Action]]) -> Sequence[tuple[str, Counter[Action]]]:
+    """What was stopped most often first, then what came most often."""
+
+    def rank(entry: tuple[str, Counter[Action]]) -> tuple[int, int, str]:
+        name, counts = entry
+        return counts[Action.ACCEPT] - counts.total(), -counts.total(), name
+
+    return sorted(table.items(), key=rank)

@@ -1,6 +1,8 @@
 """ARC chains, sealed by dkimpy, validated here. RFC 8617."""
 
 import re
+from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -8,18 +10,25 @@ from hypothesis import strategies as st
 
 from mailassay import arc
 from mailassay.dkim import Body, HeaderHashes
+from mailassay.domain import Domain
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Budget
 from mailassay.result import Result
 from mailassay.zone import Zone
-from tests.lab.sign import rsa_key
+from tests.lab.sign import arc_set, ed25519_key, rsa_key, written
 
-KEY = rsa_key()
+KEY, ED = rsa_key(), ed25519_key()
 ZONE = f"""
     arc._domainkey.list.example     TXT "{KEY.record}"
     arc._domainkey.forward.example  TXT "{KEY.record}"
     arc._domainkey.broken.example   TXT "v=DKIM1; p="
     arc._domainkey.slow.example     TXT ?
+    arc._domainkey.one.example      TXT "{ED.record}"
+    arc._domainkey.two.example      TXT "{ED.record}"
+    arc._domainkey.three.example    TXT "{ED.record}"
+    arc._domainkey.evil.example     TXT "{ED.record}"
+    arc._domainkey.testing.example  TXT "{ED.record}; t=y"
+    arc._domainkey.xn--bcher-kva.example TXT "{ED.record}"
 """
 MESSAGE = b"From: alice@example.com\r\nTo: list@list.example\r\nSubject: hi\r\n\r\nHello\r\n"
 
@@ -35,12 +44,18 @@ def sealed(*domains, message=MESSAGE, change=lambda message: message):
     return message
 
 
-def check(message):
+def judge(message):
+    """The chain, and what it proves."""
     headers, content = split(message)
     chain = arc.chain(headers)
     body = Body(arc.body_requests(chain))
     body.update(content)
-    return arc.check(chain, HeaderHashes(headers), body.finish(), Budget(Zone(ZONE), float("inf"), lambda: 0.0))
+    resolve = Budget(Zone(ZONE), float("inf"), lambda: 0.0)
+    return chain, arc.check(chain, HeaderHashes(headers), body.finish(), resolve)
+
+
+def check(message):
+    return judge(message)[1]
 
 
 def test_no_chain():
@@ -119,3 +134,309 @@ def test_anything_is_a_failure(fields):
         arc.check(chain, HeaderHashes(headers), bodies, Budget(Zone(""), float("inf"), lambda: 0.0)).result
         is Result.FAIL
     )
+
+
+AUTHOR = Domain("example.com")
+TRUSTED = {"one.example", "two.example", "three.example", "list.example", "testing.example", "xn--bcher-kva.example"}
+AMS = b" i={number}; a={algorithm}; c=relaxed/relaxed; d={domain}; s=arc; h=from:to:subject; bh={bh}; b={b}"
+GOOD = b"dmarc=pass header.from=example.com"
+PASSED_ON = b"dmarc=fail header.from=example.com; arc=pass"
+BY_ONE = "ARC pass, sealed by one.example, which found DMARC pass"
+BY_TWO_TOO = f"{BY_ONE}, and by two.example, which found ARC pass"
+
+
+def chained(*sets, message=MESSAGE):
+    """Each (domain, what it found, the values of its set) on top of the one before."""
+    for instance, (domain, results, values) in enumerate(sets, 1):
+        values = {"results": b" i={number}; mx.{domain}; " + results} | values
+        message = arc_set(message, instance, domain, ED, **values)
+    return message
+
+
+def vouched(message, author=AUTHOR, trusted=TRUSTED):
+    chain, found = judge(message)
+    return arc.vouched(chain, found, author, trusted.__contains__)
+
+
+def by_one(results):
+    """A message that one sealer has sealed, whose results these are."""
+    return chained(("one.example", b"", {"results": results}))
+
+
+@pytest.mark.parametrize(
+    ("sets", "reason"),
+    [
+        ([("one.example", GOOD, {})], BY_ONE),
+        ([("one.example", GOOD, {}), ("two.example", PASSED_ON, {})], BY_TWO_TOO),
+        ([("one.example", GOOD, {}), ("two.example", b"arc=pass", {})], BY_TWO_TOO),
+        ([("one.example", GOOD, {}), ("two.example", b"dmarc=none; arc=pass", {})], BY_TWO_TOO),
+        (
+            [("one.example", GOOD, {}), ("two.example", PASSED_ON, {}), ("one.example", PASSED_ON, {})],
+            f"{BY_TWO_TOO}, and by one.example, which found ARC pass",
+        ),
+        # whoever stands below the one that found it has no part in it
+        ([("evil.example", b"dmarc=fail", {}), ("one.example", GOOD + b"; arc=pass", {})], BY_ONE),
+        ([("evil.example", b"junk", {}), ("one.example", GOOD, {})], BY_ONE),
+        # nobody found it
+        ([], ""),
+        ([("one.example", b"dmarc=fail header.from=example.com", {})], ""),
+        ([("one.example", b"dmarc=none", {})], ""),
+        ([("one.example", b"dmarc=bestguesspass header.from=example.com", {})], ""),
+        ([("one.example", b"spf=pass smtp.mailfrom=example.com", {})], ""),
+        ([("one.example", b"none", {})], ""),
+        ([("one.example", b"dkim=pass header.d=example.com", {}), ("two.example", PASSED_ON, {})], ""),
+        # whom nobody trusts
+        ([("evil.example", GOOD, {})], ""),
+        ([("one.example", GOOD, {}), ("evil.example", GOOD + b"; arc=pass", {})], ""),
+        ([("one.example", GOOD, {}), ("evil.example", GOOD, {}), ("two.example", PASSED_ON, {})], ""),
+        ([("evil.example", GOOD, {}), ("two.example", PASSED_ON, {})], ""),
+        ([("sub.one.example", GOOD, {})], ""),
+        # a key that is being tested signs nothing
+        ([("testing.example", GOOD, {})], ""),
+        ([("testing.example", GOOD, {}), ("two.example", PASSED_ON, {})], ""),
+        # the newest did not say that the chain passed when it came
+        ([("one.example", GOOD, {}), ("two.example", b"dmarc=fail header.from=example.com", {})], ""),
+        ([("one.example", GOOD, {}), ("two.example", b"arc=fail; dmarc=fail header.from=example.com", {})], ""),
+        # what contradicts cv=
+        ([("one.example", GOOD, {}), ("two.example", GOOD + b"; arc=fail", {})], ""),
+        ([("one.example", GOOD, {}), ("two.example", GOOD + b"; arc=none", {})], ""),
+        ([("one.example", GOOD + b"; arc=pass", {})], ""),
+        ([("one.example", GOOD + b"; arc=none", {})], BY_ONE),
+        # another author: From was changed on the way
+        ([("one.example", b"dmarc=pass header.from=evil.example", {})], ""),
+        ([("one.example", b"dmarc=pass header.from=sub.example.com", {})], ""),
+        ([("one.example", b"dmarc=pass header.from=com", {})], ""),
+        ([("one.example", b"dmarc=pass", {})], ""),
+        ([("one.example", b"dmarc=pass header.from=", {})], ""),
+        ([("one.example", GOOD, {}), ("two.example", b"dmarc=fail header.from=evil.example; arc=pass", {})], ""),
+        ([("one.example", GOOD, {}), ("two.example", b"dmarc=pass header.from=evil.example; arc=pass", {})], ""),
+        ([("one.example", GOOD, {}), ("two.example", b"dmarc=pass; arc=pass", {})], ""),
+        # a message signature that is another's, or leaves open who wrote what
+        ([("one.example", GOOD, {"message_signature": AMS.replace(b"{domain}", b"evil.example")})], ""),
+        ([("one.example", GOOD, {"message_signature": AMS.replace(b"{domain}", b"two.example")})], ""),
+    ],
+)  # fmt: skip
+def test_vouched(sets, reason):
+    assert vouched(chained(*sets)) == reason
+
+
+WHOLE = (b"h=from:to:subject;", (b"from", b"to", b"subject"), None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (WHOLE, WHOLE, BY_TWO_TOO),
+        (WHOLE, (b"h=to:subject;", (b"to", b"subject"), None), ""),
+        ((b"h=to:subject;", (b"to", b"subject"), None), WHOLE, ""),
+        (WHOLE, (b"h=from:to:subject; l=7;", WHOLE[1], 7), ""),
+        ((b"h=from:to:subject; l=5;", WHOLE[1], 5), WHOLE, ""),
+    ],
+)
+def test_a_message_signature_that_leaves_from_or_a_part_of_the_body_open(first, second, reason):
+    message = MESSAGE
+    for number, domain, found, (tags, covered, length) in (
+        (b"1", b"one.example", GOOD, first),
+        (b"2", b"two.example", PASSED_ON, second),
+    ):
+        own = b" i=" + number + b"; a=ed25519-sha256; s=arc; d=" + domain
+        status = b"pass" if number == b"2" else b"none"
+        names = [b"arc-authentication-results", b"arc-message-signature", b"arc-seal"] * int(number)
+        value = own + b"; c=relaxed/relaxed; " + tags + b" bh={bh}; b={b}"
+        message = written(message, value, ED, name=b"ARC-Message-Signature", covered=covered, length=length)
+        message = b"ARC-Authentication-Results: i=" + number + b"; mx; " + found + b"\r\n" + message
+        message = written(message, own + b"; cv=" + status + b"; b={b}", ED, name=b"ARC-Seal", covered=names[:-1])
+    assert (check(message).result, vouched(message)) == (Result.PASS, reason)
+
+
+def test_sets_as_dkimpy_writes_them():
+    stamped = b"Authentication-Results: list.example; spf=pass smtp.mailfrom=example.com; " + GOOD + b"\r\n" + MESSAGE
+    message = KEY.seal(stamped, "list.example", "list.example")
+    assert vouched(message) == "ARC pass, sealed by list.example, which found DMARC pass"
+    message = b"Authentication-Results: forward.example; arc=pass; dmarc=fail header.from=example.com\r\n" + message
+    message = KEY.seal(message + b"footer\r\n", "forward.example", "forward.example")
+    by_list = "ARC pass, sealed by list.example, which found DMARC pass"
+    assert vouched(message, trusted={"list.example", "forward.example"}) == (
+        f"{by_list}, and by forward.example, which found ARC pass"
+    )
+    assert vouched(message) == ""
+
+
+def test_what_a_trusted_sealer_changed_it_answers_for():
+    """The older message signature does not hold any more; the newest sealer saw it hold."""
+    message = chained(("one.example", GOOD, {})) + b"footer\r\n"
+    message = arc_set(message, 2, "two.example", ED, results=b" i=2; mx; " + PASSED_ON)
+    assert check(message).oldest_pass == 2
+    assert vouched(message) == BY_TWO_TOO
+    assert vouched(message, trusted={"one.example"}) == ""
+
+
+SEALED = chained(("one.example", GOOD, {}))
+
+
+@pytest.mark.parametrize(
+    "replayed",
+    [
+        SEALED + b"Click here\r\n",
+        SEALED.replace(b"alice@example.com", b"ceo@example.com"),
+        SEALED.replace(b"alice@example.com", b"ceo@sub.example.com"),
+        b"From: ceo@example.com\r\n" + SEALED,
+        SEALED.replace(b"Subject: hi", b"Subject: pay"),
+        # the record is sealed
+        SEALED.replace(b"spf=pass", b"spf=fail").replace(b"mx.one.example", b"mx.two.example"),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_trusted_chain_on_another_message(replayed, again):
+    """As it is, or with a set of one's own on top that says all is well."""
+    if again:
+        replayed = arc_set(replayed, 2, "evil.example", ED, results=b" i=2; mx; arc=pass; " + GOOD)
+    assert replayed != SEALED
+    for author in ("example.com", "sub.example.com"):
+        assert vouched(replayed, Domain(author)) == ""
+
+
+def test_a_set_of_ones_own_in_a_trusted_name():
+    assert vouched(arc_set(MESSAGE, 1, "one.example", ed25519_key("forger"), results=b" i=1; mx; " + GOOD)) == ""
+
+
+def test_a_chain_that_failed_stays_failed_under_a_trusted_seal():
+    message = arc_set(SEALED + b"Click here\r\n", 2, "two.example", ED, status=b"fail", results=b" i=2; mx; arc=fail")
+    assert vouched(message) == ""
+
+
+def test_a_chain_whose_newest_sets_were_taken_off_speaks_of_the_message_before():
+    message = chained(("one.example", GOOD, {}), ("evil.example", b"dmarc=fail; arc=pass", {}))
+    assert vouched(message) == ""
+    assert vouched(message[message.index(SEALED) :]) == BY_ONE
+
+
+@pytest.mark.parametrize(
+    ("sealer", "author", "name"),
+    [
+        (b"ONE.example", "EXAMPLE.com", b"Example.COM"),
+        (b"one.example", "example.com", b"example.com."),
+        (b"one.example", "b\u00fccher.example", b"xn--bcher-kva.example"),
+        (b"one.example", "xn--bcher-kva.example", "b\u00fccher.example".encode()),
+        (b"one.example", "xn--bcher-kva.example", b"XN--BCHER-KVA.example"),
+        ("b\u00fccher.example".encode(), "example.com", b"example.com"),
+    ],
+)
+def test_one_name_in_many_spellings(sealer, author, name):
+    message = chained((sealer.decode(), b"dmarc=pass header.from=" + name, {}))
+    sealer = Domain(sealer.decode())
+    assert vouched(message, Domain(author)) == f"ARC pass, sealed by {sealer}, which found DMARC pass"
+
+
+@pytest.mark.parametrize(
+    ("results", "is_vouched"),
+    [
+        # as the great ones write
+        (b" i=1; mx.google.com;\r\n       dkim=pass header.i=@example.com header.s=20230601 header.b=\"AbC+/dE=\";\r\n"
+         b"       spf=pass (google.com: domain of a+b=c@example.com designates 192.0.2.1 as permitted sender)"
+         b" smtp.mailfrom=\"a+b=c@example.com\";\r\n       dmarc=pass (p=REJECT sp=REJECT dis=NONE)"
+         b" header.from=example.com;\r\n       dara=pass header.i=@example.org", True),
+        (b" i=1; mx.microsoft.com 1; spf=pass (sender ip is 192.0.2.1) smtp.rcpttodomain=example.org"
+         b" smtp.mailfrom=example.com; dmarc=pass (p=reject sp=reject pct=100) action=none header.from=example.com;"
+         b" dkim=pass (signature was verified) header.d=example.com; arc=none (0)", True),
+        (b"i=1; mx.example.org; iprev=pass policy.iprev=\"2001:db8::1\" (mail.example.com);\r\n"
+         b" dkim=pass header.d=example.com header.b=\"a/b\" header.s=sel; arc=none smtp.remote-ip=192.0.2.1;\r\n"
+         b" dmarc=pass header.from=example.com policy.dmarc=reject", True),
+        (b" i=1; mx; spf=none smtp.mailfrom=; " + GOOD, True),
+        (b" i=1; mx; spf=pass smtp.mailfrom=\"a b\"@example.com smtp.helo=[192.0.2.1]; " + GOOD, True),
+        ("i=1; mx; spf=pass smtp.mailfrom=jos\u00e9@b\u00fccher.example; ".encode() + GOOD, True),
+        (b" (c) i (c) = (c) 1 (c) ; (c) mx (c) 1 (c) ; (c)" + GOOD + b" (c)", True),
+        (b" i=1; \"mx\"; " + GOOD, True),
+        (b" i=1; mx; DMARC/1=Pass Header.From=\"ex\\ample.com\"", True),
+        (b" i=1; mx;" + GOOD + b" ; ", True),
+        (b" i=1; mx; " + GOOD + b" (dmarc=fail; dmarc=fail)", True),
+        (b" i=1; mx; spf=pass reason=\"; dmarc=fail\"; " + GOOD, True),
+        # in quotes and comments nothing is said
+        ("i=1; mx; spf=pass smtp.mailfrom=\"\u00e9; dmarc=pass header.from=example.com; x=y\"".encode(), False),
+        (b" i=1; mx; spf=pass smtp.mailfrom=\"\\\"; dmarc=pass header.from=example.com; x=y\"", False),
+        (b" i=1; mx; spf=pass (; dmarc=pass header.from=example.com)", False),
+        (b" i=1; mx; spf=pass (\\); dmarc=pass header.from=example.com)", False),
+        (b" i=1; mx; dmarc=fail (header.from=example.com) reason=\"dmarc=pass\" header.from=example.com", False),
+        (b" i=1; mx; spf=pass dmarc=pass header.from=example.com", False),
+        (b" i=1; mx; dmarc=pass (header.from=example.com)", False),
+        # what is said twice
+        (b" i=1; mx; " + GOOD + b"; " + GOOD, False),
+        (b" i=1; mx; dmarc=fail header.from=example.com; " + GOOD, False),
+        (b" i=1; mx; " + GOOD + b"; dmarc=fail", False),
+        (b" i=1; mx; " + GOOD + b" header.from=example.com", False),
+        (b" i=1; mx; " + GOOD + b" header.from=evil.example", False),
+        (b" i=1; mx; " + GOOD + b" HEADER.FROM=evil.example", False),
+        (b" i=1; mx; " + GOOD + b" dmarc=fail", False),
+        (b" i=1; mx; " + GOOD + b"; spf=pass dmarc=fail", False),
+        (b" i=1; mx; arc=none; arc=none; " + GOOD, False),
+        # what is not understood
+        (b" i=1; mx; " + GOOD + b"; spf=pass (", False),
+        (b" i=1; mx; " + GOOD + b"; spf=pass )", False),
+        (b" i=1; mx; " + GOOD + b"; spf=pass reason=\"", False),
+        (b" i=1; mx; " + GOOD + b"; spf=pass reason=\"a\"b", False),
+        (b" i=1; mx; " + GOOD + b"; spf", False),
+        (b" i=1; mx; " + GOOD + b"; dmarc = fail", False),
+        (b" i=1; mx; " + GOOD + b"; dmarc/2=fail", False),
+        (b" i=1; mx; " + GOOD + b"; dmarc (c)=fail", False),
+        (b" i=1; mx; " + GOOD + b"; none", False),
+        (b" i=1; mx; " + GOOD + b"; x=\xff", False),
+        (b" i=1; mx; dmarc=pass header.from=\xff.example.com", False),
+        (b" i=1; mx; dmarc=pass header.from=@example.com", False),
+        (b" i=1; mx; dmarc=pass header.from=alice@example.com", False),
+        (b" i=1; mx; dmarc=pass header.from=example.com,evil.example", False),
+        (b" i=1; mx 2; " + GOOD, False),
+        (b" i=1; " + GOOD, False),
+        (b" i=1; ; " + GOOD, False),
+        (b" i=1; mx", False),
+        (b" i=1; mx;", False),
+        (b" i=1;", False),
+    ],
+)  # fmt: skip
+def test_results_of_a_trusted_sealer(results, is_vouched):
+    message = by_one(results)
+    assert check(message).result is Result.PASS
+    assert vouched(message) == (BY_ONE if is_vouched else "")
+
+
+pieces = st.sampled_from(
+    ["dmarc", "arc", "=", "pass", "fail", ";", " ", "header.from", "example.com", "(", ")", '"', "\\", ".", "/1", "1",
+     "\r\n ", "\0", "\u00e9", "\ud83d\ude00", "@", ",", "i=1;", "mx", "none", "\x85", "\u2028"]
+)  # fmt: skip
+octets = st.one_of(
+    st.lists(pieces, max_size=25).map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass")),
+    st.binary(max_size=60),
+)
+
+
+def signed(results):
+    """A chain of one set that passes, if its seal were good."""
+    ((own,), found) = judge_once()
+    return arc.Chain((replace(own, results=Field(own.results.name, results)),)), found
+
+
+@cache
+def judge_once():
+    chain, found = judge(SEALED)
+    return chain.sets, found
+
+
+@given(results=octets)
+def test_any_results_are_read_or_silence(results):
+    chain, found = signed(b" i=1; mx; " + results)
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) in ("", BY_ONE)
+
+
+@given(quoted=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))
+def test_what_is_quoted_says_nothing(quoted):
+    escaped = re.sub(r'(["\\])', r"\\\1", quoted)
+    for text in (f'"{escaped}"', f'"{escaped}; {GOOD.decode()}; x=y"'):
+        chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode())
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == ""
+        chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode() + b"; " + GOOD)
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == BY_ONE
+
+
+@given(more=octets)
+def test_nothing_makes_up_for_a_failure(more):
+    chain, found = signed(b" i=1; mx; dmarc=fail header.from=example.com; " + more)
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == ""

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
 from .dkim.header import relaxed, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
 from .dkim.verify import usable_key
-from .domain import Domain
+from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
 from .resolver import DnsTempError, Resolver
@@ -26,6 +27,15 @@ _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authent
 _INSTANCE = re.compile(rb"[0-9]{1,2}")
 _CFWS = rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*"  # comments in comments are not looked for
 _RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS), re.DOTALL)
+
+_SPACE = _CFWS.decode()
+_QUOTED = r'"(?:[^\0-\x08\n-\x1f"\\\x7f]|\\[\t -~])*"'
+_WORD = r'[^\0- "();\\\x7f]*'
+_AUTHSERV_ID = re.compile(rf'{_SPACE}(?:{_QUOTED}|[^\0- "();=\\\x7f]+)(?:{_SPACE}1)?{_SPACE}(?=;)', re.DOTALL)
+_PAIR = re.compile(
+    rf"(;{_SPACE})?([a-z][a-z0-9_.-]*)(?:/1)?=({_QUOTED}(?:@{_WORD})?|{_WORD})(?=[ \t\r\n(;]|\Z){_SPACE}",
+    re.DOTALL | re.IGNORECASE | re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,3 +233,94 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
         except BadKey as error:
             trouble = str(error)
     return trouble
+
+
+class _Recorded(NamedTuple):
+    """What a sealer found when the message came in, lower case; empty where its results do not say."""
+
+    arc: str = ""
+    dmarc: str = ""
+    header_from: str = ""
+
+
+def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain], bool]) -> str:
+    """Why the message was authentic for ``author`` when it came to a sealer that is trusted; empty where none says so.
+
+    The newest sealer has to be trusted, and to have recorded that DMARC passed for the same author domain; or that ARC
+    passed, and then the sealer before it is asked in the same way (RFC 8617 section 7.2). Results that contradict
+    themselves, the seal's cv= or the author, or that are not understood as a whole, end it: they vouch for nothing.
+    The text is our own but for names of trusted sealers.
+
+    ``found`` is what :func:`check` gave for ``chain``, and ``author`` the one clear author domain of the same message.
+    It is this that makes a record speak of this message: every seal is good, so the records are the sealers' own, and
+    the newest message signature is good, so From and body are as its sealer passed them on. What was changed before
+    that, the newest sealer answers for, and by its arc=pass those before it; so an older message signature need not
+    hold any more (``oldest_pass``), but it has to be the sealer's own, over From and the whole body.
+
+    What this cannot show: who else gets a message that was sealed once, and when. Whoever has it may send it again,
+    unchanged, to anybody. And a trusted sealer is believed, whether it lies or lets others write its results.
+    """
+    if found.result is not Result.PASS:
+        return ""
+    later: list[Domain] = []
+    for instance, each in reversed([*enumerate(chain.sets, 1)]):
+        sealer, recorded = each.seal.domain, _recorded(each.results)
+        if not (sealer and trusts(sealer) and _binds(each.message, sealer)) or recorded is None:
+            return ""
+        if recorded.arc not in ("", "pass" if instance > 1 else "none"):
+            return ""
+        if recorded.header_from and not _is_domain(recorded.header_from, author):
+            return ""
+        if recorded.dmarc == "pass" and recorded.header_from:
+            passed = [f", and by {domain}, which found ARC pass" for domain in reversed(later)]
+            return f"ARC pass, sealed by {sealer}, which found DMARC pass{''.join(passed)}"
+        if recorded.dmarc == "pass" or recorded.arc != "pass":
+            return ""
+        later.append(sealer)
+    return ""
+
+
+def _binds(message: Signature, sealer: Domain) -> bool:
+    """Is this the sealer's own signature, over From and the whole body?"""
+    own = not message.problem and message.domain == sealer
+    return own and b"from" in message.header_names and message.body.length is None
+
+
+def _is_domain(text: str, domain: Domain) -> bool:
+    try:
+        return Domain(text) == domain
+    except BadDomain:
+        return False
+
+
+def _recorded(results: Field) -> _Recorded | None:
+    """Read an ARC-Authentication-Results (RFC 8617 section 4.1.1, RFC 8601 section 2.2); None where that is not clear.
+
+    All of it has to be understood, so that no comment, quoted string or clause is taken for another: authres leaves out
+    what it cannot read. Beyond the RFC a property may lack its ptype, as in ``action=none``, which Microsoft writes.
+    White space around an equals sign is not understood.
+    """
+    instance = _RESULTS_INSTANCE.match(results.value)
+    if not instance:
+        return None
+    try:
+        text = results.value[instance.end() :].decode().replace("\r\n", "")
+    except UnicodeDecodeError:
+        return None
+    head = _AUTHSERV_ID.match(text)
+    if not head:
+        return None
+    at = head.end()
+    names: list[str] = []
+    clauses: dict[str, list[tuple[str, str]]] = {}
+    while pair := _PAIR.match(text, at):
+        begins, name, value = pair.groups()
+        names.append(name.lower())
+        if begins:
+            pairs = clauses[names[-1]] = []
+        pairs.append((names[-1], re.sub(r'\\(.)|"', r"\1", value).lower()))
+        at = pair.end()
+    arc, dmarc = clauses.get("arc", []), clauses.get("dmarc", [])
+    if text[at:].rstrip(" \t;") or names.count("arc") > 1 or names.count("dmarc") > 1 or len(dict(dmarc)) < len(dmarc):
+        return None
+    return _Recorded(dict(arc).get("arc", ""), dict(dmarc).get("dmarc", ""), dict(dmarc).get("header.from", ""))

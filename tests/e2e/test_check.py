@@ -1,0 +1,82 @@
+"""`check` judges again what Postfix delivered or holds, and finds what the milter found when the message came."""
+
+import json
+import subprocess
+
+import pytest
+
+from mailassay.cli import main
+from tests.demo.play import play
+from tests.demo.scenarios import SCENARIOS, zone_text
+
+KEPT = [each for each in SCENARIOS if each.expected.fate in ("delivered", "held")]
+
+
+def stored(lab, played):
+    """The message file as Postfix delivered it; or all that postcat prints of it."""
+    config = lab.postfix.folder / "etc"
+    if played.fate == "held":
+        command = ["/usr/sbin/postcat", "-c", str(config), "-q", played.reply.queue_id]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+    folder = lab.postfix.folder / "mail/inbox/new"
+    return next(
+        octets
+        for octets in (path.read_bytes() for path in folder.iterdir())
+        if b" id %b" % played.reply.queue_id.encode() in octets
+    )
+
+
+@pytest.fixture
+def again(lab, tmp_path, capsys):
+    """Judge a message file by `check`; its exit status, and what it says."""
+    (tmp_path / "zone").write_text(zone_text())
+
+    def run(octets, *arguments):
+        path = tmp_path / "message"
+        path.write_bytes(octets)
+        given = ["check", str(path), "--zone", str(tmp_path / "zone"), "--config", str(lab.serve.config), *arguments]
+        status = main(given)
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize("scenario", KEPT, ids=lambda scenario: scenario.name)
+def test_what_came_is_judged_as_it_was(scenario, lab, again):
+    played = play(scenario, lab.postfix, lab.serve)
+    octets = stored(lab, played)
+    status, said = again(octets, "--json")
+    found = json.loads(said)
+    assert status == 0
+    entry = {key: value for key, value in played.entry.items() if key in found["results"] and key != "ms"}
+    assert entry == {key: value for key, value in found["results"].items() if key != "ms"}
+    assert found["message"]["differs"] == []
+    assert found["message"]["time"] == pytest.approx(found["message"]["judged_at"])
+    assert [each["method"] for each in found["message"]["then"]][:1] == ([] if scenario.login else ["iprev"])
+    # what is left is what was sent, but for forged fields that the milter has removed
+    assert found["remove"] == []
+    if not scenario.login:
+        field = found["add"][0]["value"]
+        assert f"Authentication-Results: {field}\n".encode() in octets
+    source = {"held": "the envelope of the queue file (client_address)"}.get(played.fate, "our Authentication-Results")
+    assert found["message"]["sources"]["client"].startswith("Received" if scenario.login else source)
+    assert found["message"]["recipients"] == ["bob@receiver.example"]
+
+
+def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys):
+    lab = make_lab()
+    for scenario in (each for each in KEPT if each.expected.fate == "delivered"):
+        play(scenario, lab.postfix, lab.serve)
+    (tmp_path / "zone").write_text(zone_text())
+    (tmp_path / "policy.yaml").write_text("dkim: {partial: ignore}\nspf:\n  fail: reject\n")
+    arguments = ["--zone", str(tmp_path / "zone"), "--config", str(lab.serve.config), "-v"]
+    arguments += ["--policy", str(tmp_path / "policy.yaml")]
+    folder = lab.postfix.folder / "mail/inbox"
+    assert main(["check", "--summary", str(folder), *arguments]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    count = len(list(folder.glob("new/*")))
+    assert lines[0] == f"Of {count} messages {count - 1} accepted, 1 refused."
+    assert [line.split() for line in lines if f"line 3 of {tmp_path}/policy.yaml" in line] == [
+        ["spf.fail,", "line", "3", "of", f"{tmp_path}/policy.yaml", "1", "1"]
+    ]
+    assert [line.split()[2:] for line in lines if line.startswith("refused")] == [["bank.example", "spf.fail"]]

@@ -630,7 +630,9 @@ def codes():
     """Those of all findings that the package can make, but for what is fine."""
     for path in Path(mailassay.doctor.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.args[0] if node.args else None, ast.Constant):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.IfExp):
+                continue
+            if node.args and isinstance(node.args[0], ast.Constant):
                 names = {each.id for each in ast.walk(node.func) if isinstance(each, ast.Name)}
                 if names & {"error", "warning", "note", "severe"}:
                     yield node.args[0].value

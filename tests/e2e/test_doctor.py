@@ -1,0 +1,237 @@
+"""The doctor at a real Postfix and our real daemon: what it says, and that its commands mend what it says."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mailassay.config import load
+from mailassay.doctor import Severity, around, examine
+from tests.demo.scenarios import zone
+from tests.lab import mta
+from tests.lab.dns import DnsServer
+from tests.lab.mta import DOMAIN, Mta
+from tests.lab.serve import Serve
+
+SOUND = """
+smtpd_forbid_bare_newline = normalize
+mynetworks = 192.0.2.250/32
+"""
+MESSAGE = b"From: alice@news.example\r\n\r\nHello\r\n"
+
+
+def doctor(serve, folder, *arguments):
+    """Exit status and output."""
+    command = [sys.executable, "-m", "mailassay", "doctor", "--config", serve.config, "--postfix-config", folder]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=serve.environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+def age(folder):
+    """Postfix waits a second before it reads a file that has just been written."""
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+
+
+def findings(serve, folder):
+    """Those that are not fine; who works on the package while this runs does not matter."""
+    age(folder)
+    facts = replace(around(load(str(serve.config)), str(serve.config), str(folder)), installed=0.0)
+    return [each for each in examine(facts) if each.severity is not Severity.FINE]
+
+
+def codes(serve, folder):
+    return {each.code for each in findings(serve, folder)}
+
+
+def errors(serve, folder):
+    return [each for each in findings(serve, folder) if each.severity is Severity.ERROR]
+
+
+def mend(found):
+    """Obey."""
+    for command in found.mend:
+        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+        subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def sound(make_lab):
+    """A Postfix and a daemon with which nothing is wrong."""
+    return make_lab(more=SOUND)
+
+
+@pytest.fixture
+def copy(sound, tmp_path):
+    """A copy of its configuration, and postconf on that."""
+    folder = tmp_path / "etc"
+    shutil.copytree(sound.postfix.folder / "etc", folder)
+
+    def postconf(*arguments):
+        age(folder)
+        subprocess.run(["/usr/sbin/postconf", "-c", folder, *arguments], check=True)
+
+    return folder, postconf
+
+
+def test_nothing_is_wrong(sound):
+    """But for the clock of whoever runs the tests, and a DNS without DNSSEC."""
+    status, said = doctor(sound.serve, sound.postfix.folder / "etc", "--verbose")
+    assert "0 errors" in said
+    assert status == 0
+    codes = {line.split()[1] for line in said.splitlines() if line.split()[0] in ("error", "warning", "note")}
+    assert codes <= {"clock:", "nameserver-dnssec:", "restart-needed:"}
+    assert f"fine     not-answering: a milter answers at unix:{sound.serve.socket}" in said
+
+
+def test_it_leaves_no_trace(sound):
+    """Neither in Postfix's configuration nor in our log."""
+    folder = sound.postfix.folder / "etc"
+    before = [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
+    log = sound.serve.log.read_text()
+    doctor(sound.serve, folder)
+    assert [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())] == before
+    assert sound.serve.log.read_text() == log
+
+
+OTHER = "unix:/nowhere/else.sock"
+SUBMISSION = ("-M", "587/inet=587 inet n - n - - smtpd")
+
+# what is done to a sound configuration, by the code of what is said of it then; our socket is OURS, the service PLACE
+BAD = {
+    "milter-missing": [("-e", f"smtpd_milters={OTHER}")],
+    "milter-missing at a service": [("-P", f"PLACE/smtpd_milters={OTHER}")],
+    "default-action": [("-e", "milter_default_action=accept")],
+    "default-action by a milter": [("-e", f"smtpd_milters={OTHER}, {{ OURS, default_action=accept }}")],
+    "default-action of a service": [("-P", "PLACE/milter_default_action=accept")],
+    "default-action of a milter of a service": [("-P", f"PLACE/smtpd_milters={{OURS,default_action=accept}},{OTHER}")],
+    "default-action by a name": [("-e", "mine={ OURS, default_action=accept }", f"smtpd_milters=$mine, {OTHER}")],
+    "milter-protocol": [("-e", "milter_protocol=2")],
+    "milter-timeout": [("-e", "milter_content_timeout=10s")],
+    "bare-newline": [("-e", "smtpd_forbid_bare_newline=no")],
+    "no-milters": [("-P", "PLACE/receive_override_options=no_address_mappings,no_milters")],
+    "non-smtpd-milters": [("-e", f"non_smtpd_milters=$smtpd_milters, {OTHER}")],
+    "submission-judged": [SUBMISSION],
+    "submission-judged by its own": [SUBMISSION, ("-P", f"587/inet/smtpd_milters=OURS,{{{OTHER},protocol=6}}")],
+    "judged-twice": [
+        ("-M", "192.0.2.1:25/inet=192.0.2.1:25 inet n - n - - smtpd"),
+        ("-P", "192.0.2.1:25/inet/content_filter=smtp:[127.0.0.1]:10024"),
+    ],
+    "competing-milter": [("-e", "smtpd_milters=inet:localhost:8893, OURS")],
+    "spf-policy-service": [
+        ("-e", "smtpd_recipient_restrictions=reject_unauth_destination, check_policy_service { unix:private/spf }")
+    ],
+    "header-stripped": [("-e", "milter_header_checks=regexp:{ {/^Authentication-Results:/ IGNORE} }")],
+    "header-checks": [("-e", "header_checks=regexp:{ {/^Auth.*:.*mx/ IGNORE} }, regexp:{ {/^X/ WARN} }")],
+    "header-written": [("-e", "header_checks=regexp:{ {/^Received:/ PREPEND Authentication-Results: mx; x=y} }")],
+    "socket-outside-chroot": [("-F", "PLACE/chroot=y")],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_its_commands_mend(sound, copy, name):
+    folder, postconf = copy
+    code = name.split()[0]
+    before = codes(sound.serve, folder)
+    assert code not in before
+    place = f"127.0.0.1:{sound.postfix.port}/inet"
+    for words in BAD[name]:
+        postconf(*(word.replace("OURS", f"unix:{sound.serve.socket}").replace("PLACE", place) for word in words))
+    found = [each for each in findings(sound.serve, folder) if each.code == code]
+    assert found
+    for each in found:
+        assert each.mend
+        mend(each)
+    assert codes(sound.serve, folder) == before
+
+
+def send(postfix, code, seconds=15.0):
+    """A message until it is answered so: what is reloaded takes a moment."""
+    end = time.monotonic() + seconds
+    while True:
+        with postfix.client() as client:
+            client.command("EHLO x")
+            client.become("192.0.2.10")
+            client.command("EHLO mail.news.example")
+            reply = client.send("bounce@news.example", [f"bob@{DOMAIN}"], MESSAGE)
+        if reply.code == code:
+            return reply
+        assert time.monotonic() < end, f"{reply}\n{postfix.log()[-2000:]}"
+        time.sleep(0.1)
+
+
+def test_a_socket_that_is_closed_to_postfix(sound):
+    """The doctor says what Postfix finds."""
+    folder, path = sound.postfix.folder / "etc", Path(sound.serve.socket)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(0o600)
+    try:
+        send(sound.postfix, 451)
+        (found,) = errors(sound.serve, folder)
+        assert found.code == "socket-unreachable"
+        mend(found)
+        send(sound.postfix, 250)
+    finally:
+        path.chmod(mode)
+
+
+@pytest.fixture
+def jail():
+    """A chrooted smtpd, a daemon whose socket is below the queue directory, and their configuration directory."""
+    if why := mta.missing():
+        pytest.skip(reason=why)
+    with DnsServer(zone()) as server, Mta(["unix:ours/mailassay.sock"], SOUND) as postfix:
+        folder = postfix.folder / "queue" / "ours"
+        folder.mkdir(mode=0o750)
+        shutil.chown(folder, group="postfix")
+        place = f"127.0.0.1:{postfix.port}/inet"
+        postfix.run("postconf", "-F", f"{place}/chroot=y")
+        with Serve(folder, server, socket_mode="0660", socket_group="postfix") as serve:
+            postfix.run("postfix", "reload")
+            send(postfix, 250)
+            yield serve, postfix
+
+
+def test_in_a_chroot(jail):
+    """A path as it is outside does not lead there from inside; nor does a folder that is not Postfix's."""
+    serve, postfix = jail
+    folder = postfix.folder / "etc"
+    assert errors(serve, folder) == []
+    postfix.run("postconf", "-e", f"smtpd_milters=unix:{serve.socket}")
+    postfix.run("postfix", "reload")
+    send(postfix, 451)
+    found = next(each for each in errors(serve, folder) if "127.0.0.1" in each.reason)
+    assert found.code == "socket-outside-chroot"
+    mend(found)
+    postfix.run("postfix", "reload")
+    send(postfix, 250)
+    shutil.chown(Path(serve.socket).parent, group="root")
+    send(postfix, 451)
+    (found,) = errors(serve, folder)
+    assert found.code == "socket-unreachable"
+    mend(found)
+    send(postfix, 250)
+    assert errors(serve, folder) == []
+
+
+def test_a_daemon_that_is_not_there(sound, copy, tmp_path):
+    folder, postconf = copy
+    config = tmp_path / "other.yaml"
+    config.write_text(f"listen: unix:{tmp_path}/none.sock\n")
+    postconf("-e", f"smtpd_milters=unix:{tmp_path}/none.sock")
+    command = [sys.executable, "-m", "mailassay", "doctor", "--config", config, "--postfix-config", folder]
+    done = subprocess.run(command, capture_output=True, text=True, env=sound.serve.environment)
+    assert done.returncode == 1
+    assert f"nobody speaks milter at unix:{tmp_path}/none.sock: no such file" in " ".join(done.stdout.split())
+
+
+def test_a_postfix_that_is_not_there(sound, tmp_path):
+    status, said = doctor(sound.serve, tmp_path / "no-such-folder")
+    assert (status, said) == (os.EX_UNAVAILABLE, "")

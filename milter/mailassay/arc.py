@@ -264,10 +264,11 @@ def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain],
         return ""
     later: list[Domain] = []
     for instance, each in reversed([*enumerate(chain.sets, 1)]):
-        sealer, recorded = each.seal.domain, _recorded(each.results)
-        if not (sealer and trusts(sealer) and _binds(each.message, sealer)) or recorded is None:
+        sealer = each.seal.domain
+        if not (sealer and trusts(sealer) and _binds(each.message, sealer)):
             return ""
-        if recorded.arc not in ("", "pass" if instance > 1 else "none"):
+        recorded = _recorded(each.results)
+        if recorded is None or recorded.arc not in ("", "pass" if instance > 1 else "none"):
             return ""
         if recorded.header_from and not _is_domain(recorded.header_from, author):
             return ""

@@ -1,7 +1,10 @@
 """What Postfix's tools print, and which of it is ours; the captured output is Postfix 3.7.11's."""
 
+import io
+import json
 import os
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -280,3 +283,43 @@ def test_a_tool_that_prints_something_else(tools, capsys):
     program(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL
     assert capsys.readouterr().err == "mailassay: postqueue -j prints what is not known\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_long_queue(tools, monkeypatch, capsys):
+    """One postqueue, and a postcat for 500 messages each; a terminal hears how far it is."""
+    entry = json.loads(POSTQUEUE.splitlines()[0])
+    queue = [json.dumps({**entry, "queue_id": f"{0xA0000000 + number:X}"}) for number in range(1001)]
+    (tools / "queue").write_text("\n".join(queue) + "\n")
+    (tools / "file").write_bytes(printed_by_postcat(b"hold/ID", RESULTS + VERDICT + RECEIVED + LETTER))
+    tool = f"PATH=/usr/bin:/bin; echo $0 >> {tools}/calls"
+    program(tools, "postqueue", f"{tool}; cat {tools}/queue")
+    program(
+        tools,
+        "postcat",
+        f"""{tool}; shift; for id; do echo "$id"; done | awk -v file={tools}/file '
+        BEGIN {{ while ((getline line < file) > 0) text = text line "\\n" }}
+        {{ copy = text; gsub("hold/ID", "hold/" $0, copy); printf "%s", copy }}'""",
+    )
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert main(["held"]) == 0
+    assert "\n1001 messages held, the oldest for " in capsys.readouterr().out
+    progress = terminal.getvalue()
+    assert re.findall(r"\rreading the hold queue: (\d+ of \d+)", progress) == [
+        "0 of 1001",
+        "500 of 1001",
+        "1000 of 1001",
+    ]
+    assert progress.endswith("\r\x1b[K")
+    calls = (tools / "calls").read_text().split()
+    assert [os.path.basename(call) for call in calls] == ["postqueue", "postcat", "postcat", "postcat"]
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert main(["held", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1001
+    assert sys.stderr.getvalue() == ""

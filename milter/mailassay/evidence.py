@@ -47,7 +47,7 @@ class Evidence:
     SPF has two identities that are never merged: ``spf_helo``, and ``spf_mail_from``, which is None for a null
     reverse-path, whose MAIL FROM identity is the HELO one (RFC 7208 section 2.4).
 
-    ``authors`` are all domains that a reader may take for the author's; none where there are more than are looked at.
+    ``authors`` are all domains that a reader may take for the author's; None where there are more than are looked at.
     ``sender_domain`` is None where the policy does not ask for it. ``vouched`` says in words how a trusted ARC sealer
     has seen the message authentic for its author. ``mailing_list``: it has a field of one (RFC 2919, RFC 2369).
     """
@@ -58,7 +58,7 @@ class Evidence:
     dkim: tuple[Dkim, ...]
     arc: Arc
     dmarc: Dmarc
-    authors: tuple[Domain, ...] = ()
+    authors: tuple[Domain, ...] | None = ()
     sender_domain: SenderDomain | None = None
     vouched: str = ""
     mailing_list: bool = False

@@ -93,9 +93,9 @@ def authenticate(
     if not spf_helo:
         spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolve, limits)
-    authors = () if content.author.unread else tuple(content.author.domains)
+    authors = None if content.author.unread else tuple(content.author.domains)
     vouched = ""
-    if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and len(authors) == 1:
+    if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and authors and len(authors) == 1:
         vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__)
     found_sender = known.sender_domain
     if policy.asks_sender_domain and not found_sender:

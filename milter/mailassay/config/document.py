@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
@@ -83,13 +83,15 @@ class Map(Generic[T]):
     """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit.
 
     ``node_as`` is the argument by which ``make`` is told the node itself. ``definition`` names a map that may be part
-    of itself.
+    of itself. ``schema`` is what ``make`` demands beyond its keys, in JSON Schema as far as that can say it; a map of
+    which nothing is demanded may be left empty.
     """
 
     make: Callable[..., T]
     keys: Mapping[str, Shape]
     node_as: str = ""
     definition: str = ""
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 Shape: TypeAlias = "Map[Any] | List | Members | Value"

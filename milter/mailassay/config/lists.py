@@ -40,7 +40,9 @@ class Lists:
                     members += _members(path)
                 except (OSError, Unfit) as error:
                     why = error.strerror if isinstance(error, OSError) else error
-                    self.problems.append(problem(each, f"lists.{name.value}: {shown(path)} cannot be read: {why}"))
+                    self.problems.append(
+                        problem(each, f"lists.{name.value}: {shown(each.value)} cannot be read: {why}")
+                    )
             else:
                 members.append(each)
 

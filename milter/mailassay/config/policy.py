@@ -120,7 +120,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
         "policy_tag": words(*_Tag),
         "sender_domain": words(*Receives),
     }
-    condition: Map[Condition] = Map(_condition, keys, definition="condition")
+    condition: Map[Condition] = Map(_condition, keys, definition="condition", schema={"minProperties": 1})
     keys |= {"all": List(condition), "any": List(condition), "not": condition}
     rule = Map(
         _rule,
@@ -134,10 +134,11 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "then": _FAILED,
             "reply": values.template,
             "enhanced": values.enhanced,
-            "headers": Map(_headers, _AnyName(values.template)),
+            "headers": Map(_headers, AnyName(values.template)),
             "reason": values.template,
         },
         node_as="node",
+        schema={"required": ["name", "if", "then"]},
     )
     authors = Map(
         _authors,
@@ -150,6 +151,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "comment": values.comment,
             "unsafe": values.boolean,
         },
+        schema={"required": ["for"]},
     )
     return Map(
         _policy,
@@ -207,7 +209,7 @@ _SPF = (
 )
 
 
-class _AnyName(dict[str, Value]):
+class AnyName(dict[str, Value]):
     """Keys that are names of header fields, whatever they are."""
 
     def __init__(self, value: Value) -> None:
@@ -253,7 +255,7 @@ def _read_forwarder(node: yaml.Node) -> Any:
         return values.domain_pattern(node)
 
 
-_FORWARDER = Value(_read_forwarder, {"type": "string", "minLength": 1})
+_FORWARDER = Value(_read_forwarder, values.schema("network or domain of a host", pattern=values.NO_SPACE))
 
 
 def _forwarders(members: tuple[Any, ...]) -> Forwarders:

@@ -137,6 +137,9 @@ def dkim_passes(evidence: Evidence) -> list[str]:
 
 def _author(case: Case, values: Any, every: bool) -> bool:
     authors = case.evidence.authors
+    if authors is None:
+        # nobody knows who they are: it may be one of these, and it may be another
+        return not every
     return bool(authors) and (all if every else any)(each in values for each in authors)
 
 

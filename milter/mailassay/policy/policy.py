@@ -134,9 +134,11 @@ class Policy:
 
     def _special(self, evidence: Evidence) -> AuthorActions:
         """The lines for an author domain of its own, where the author is one domain."""
-        if len(evidence.authors) != 1:
-            return _GENERAL
-        return next((each for each in self.dmarc.authors if evidence.authors[0] in each.authors), _GENERAL)
+        match evidence.authors:
+            case (author,):
+                return next((each for each in self.dmarc.authors if author in each.authors), _GENERAL)
+            case _:
+                return _GENERAL
 
     def _line(self, case: Case, policy: Disposition, special: AuthorActions) -> tuple[str, Action]:
         """The line that speaks of a failure under a policy, and what it says."""

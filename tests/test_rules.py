@@ -1,0 +1,605 @@
+"""Rules, lists and what overrules DMARC: a policy as its operator writes it, and what becomes of messages."""
+
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.config import ConfigError, Settings, load_policy
+from mailassay.conversation import Clocks, Conversation
+from mailassay.policy.sets import Addresses, Domains, Networks
+from mailassay.report import facts
+from mailassay.zone import Zone
+from tests.lab.sign import ed25519_key
+
+KEY = ed25519_key()
+ZONE = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa         PTR  mail.bank.example
+    mail.bank.example              A    192.0.2.1
+    mail.bank.example              TXT  "v=spf1 a -all"
+    bank.example                   TXT  "v=spf1 ip4:192.0.2.1 -all"
+    bank.example                   MX   10 mail.bank.example
+    _dmarc.bank.example            TXT  "v=DMARC1; p=reject; sp=quarantine"
+    _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine"
+    _dmarc.lax.example             TXT  "v=DMARC1; p=none"
+    66.100.51.198.in-addr.arpa     PTR  out.relay.example
+    out.relay.example              A    198.51.100.66
+    out.relay.example              TXT  "v=spf1 a -all"
+    relay.example                  TXT  "v=spf1 a:out.relay.example -all"
+    relay.example                  MX   0 .
+    lists.example                  TXT  "v=spf1 ip4:198.51.100.66 -all"
+    ed._domainkey.lists.example    TXT  "{KEY.record}"
+    """
+)
+BANK, RELAY = "192.0.2.1", "198.51.100.66"
+NOON = datetime(2100, 6, 30, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "partners.txt").write_text("# partners\nbank.example  # since 2020\n\n.shop.example\n")
+    return tmp_path
+
+
+def policy(folder, text):
+    path = folder / "policy.yaml"
+    path.write_text(text)
+    return load_policy(str(path))
+
+
+def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@relay.example", **more):
+    """The outcome of one message; by default one that fails DMARC of bank.example, which asks to reject."""
+    settings = Settings(authserv_id="mx.receiver.example", policy=policy, trusted_networks=())
+    conversation = Conversation(settings, ZONE, clocks=Clocks(now=lambda: more.get("now", NOON)))
+    conversation.connect(ip_address(client))
+    conversation.helo(more.get("helo", "out.relay.example"))
+    conversation.mail_from(f"<{mail_from}>")
+    for recipient in more.get("recipients", ["bob@receiver.example"]):
+        conversation.recipient(f"<{recipient}>")
+    for name, value in more.get("fields", []):
+        conversation.header(name, value)
+    conversation.header(b"From", b" " + author.encode())
+    conversation.end_of_headers()
+    conversation.body(b"x\r\n")
+    return conversation.end_of_message()
+
+
+def verdict(policy, *args, **more):
+    return judge(policy, *args, **more).verdict
+
+
+def rules(*given):
+    return yaml.safe_dump({"rules": [{"name": f"r{number}", **each} for number, each in enumerate(given)]})
+
+
+# --- conditions: (condition, applies to the message that fails, a change of the message that turns it round)
+
+CONDITIONS = [
+    ({"author": "bank.example"}, True, {"author": "ann@sub.bank.example"}),
+    ({"author": ".bank.example"}, True, {"author": "ann@bank.example.org"}),
+    ({"author": ".bank.example"}, True, {"author": "ann@riverbank.example"}),
+    ({"author": ".example"}, True, {"author": "ann@bank.test"}),
+    ({"author": ["shop.example", "BANK.example"]}, True, {"author": "ann@lax.example"}),
+    ({"author": "sub.bank.example"}, False, {"author": "ann@sub.bank.example"}),
+    ({"mail_from": "relay.example"}, True, {"mail_from": ""}),
+    ({"mail_from": "<>"}, False, {"mail_from": ""}),
+    ({"mail_from": ["<>", "relay.example"]}, True, {"mail_from": "a@shop.example"}),
+    ({"recipient": "bob@receiver.example"}, True, {"recipients": ["al@receiver.example"]}),
+    ({"recipient": "BOB@"}, True, {"recipients": ["bobby@receiver.example"]}),
+    ({"recipient": ".receiver.example"}, True, {"recipients": ["bob@example.org"]}),
+    ({"recipient": "receiver.example"}, True, {"recipients": ["bob@sub.receiver.example"]}),
+    ({"client": "198.51.100.64/26"}, True, {"client": "198.51.100.1"}),
+    ({"client": ["2001:db8::/32", "198.51.100.66"]}, True, {"client": BANK}),
+    ({"client_name": ".relay.example"}, True, {"client": BANK}),
+    ({"client_name": "relay.example"}, False, {}),
+    ({"helo": "out.relay.example"}, True, {"helo": "[198.51.100.66]"}),
+    ({"spf_pass": "relay.example"}, True, {"client": BANK}),
+    ({"spf_pass": "bank.example"}, False, {"client": BANK, "mail_from": "ann@bank.example"}),
+    ({"dkim_pass": "lists.example"}, False, {"fields": "signed"}),
+    ({"dkim_pass": ".relay.example"}, False, {}),
+    ({"sealer": "lists.example"}, False, {}),
+    ({"iprev": "pass"}, True, {"client": "203.0.113.9"}),
+    ({"iprev": ["fail", "permerror"]}, False, {"client": "203.0.113.9"}),
+    ({"spf": "pass"}, True, {"client": BANK}),
+    ({"spf_helo": "pass"}, True, {"client": BANK}),
+    ({"dkim": "none"}, True, {"fields": "signed"}),
+    ({"dkim": "pass"}, False, {"fields": "signed"}),
+    ({"arc": "none"}, True, None),
+    ({"dmarc": "fail"}, True, {"client": BANK, "mail_from": "ann@bank.example"}),
+    ({"policy": "reject"}, True, {"author": "ann@shop.example"}),
+    ({"policy_tag": "p"}, True, {"author": "ann@sub.bank.example"}),
+    ({"sender_domain": "null_mx"}, True, {"mail_from": "ann@bank.example"}),
+    ({"sender_domain": "no_mail"}, False, {"mail_from": "ann@nobody.example"}),
+    ({"all": [{"dmarc": "fail"}, {"spf": "pass"}]}, True, {"client": BANK}),
+    ({"any": [{"dmarc": "pass"}, {"spf": "pass"}]}, True, {"client": BANK}),
+    ({"not": {"dmarc": "pass"}}, True, {"client": BANK, "mail_from": "ann@bank.example"}),
+    ({"dmarc": "fail", "not": {"any": [{"client": "192.0.2.0/24"}]}}, True, {"client": BANK}),
+]
+
+
+def signed():
+    message = KEY.sign(b"From: ann@bank.example\r\n\r\nx\r\n", "lists.example", "ed")
+    return [(b"DKIM-Signature", message.partition(b"\r\nFrom")[0].partition(b":")[2])]
+
+
+@pytest.mark.parametrize(("condition", "applies", "change"), CONDITIONS, ids=lambda each: str(each))
+def test_conditions(folder, condition, applies, change):
+    made = policy(folder, rules({"if": condition, "then": "defer"}))
+    assert (verdict(made).rule == "rules.r0") is applies
+    if change:
+        change = {key: signed() if value == "signed" else value for key, value in change.items()}
+        assert (verdict(made, **change).rule == "rules.r0") is not applies
+
+
+def test_the_first_rule_that_applies_decides(folder):
+    """And no other line does, however severe."""
+    made = policy(
+        folder,
+        rules(
+            {"if": {"author": "shop.example"}, "then": "defer"},
+            {"if": {"client": "198.51.100.0/24"}, "then": "accept"},
+            {"if": {"author": "bank.example"}, "then": "hold"},
+        ),
+    )
+    assert (verdict(made).action, verdict(made).rule) == ("accept", "rules.r1")
+    assert (verdict(made, BANK).action, verdict(made, BANK).rule) == ("hold", "rules.r2")
+    found = verdict(made, author="ann@shop.example")
+    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy (r0)")
+
+
+# --- what several recipients, and an author who is not clear, make of a rule
+
+
+@pytest.mark.parametrize(
+    ("condition", "then", "recipients", "applies"),
+    [
+        # in: every recipient has to fit, or one that does would open the door for the others
+        ({"recipient": "bob@"}, "accept", ["bob@a.example"], True),
+        ({"recipient": "bob@"}, "accept", ["bob@a.example", "al@a.example"], False),
+        ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example"], True),
+        ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example", "al@a.example"], False),
+        # out: any of them
+        ({"recipient": "bob@"}, "reject", ["bob@a.example", "al@a.example"], True),
+        ({"not": {"recipient": "al@"}}, "hold", ["bob@a.example", "al@a.example"], True),
+        ({"not": {"recipient": "al@"}}, "hold", ["al@a.example"], False),
+        ({"not": {"not": {"recipient": "bob@"}}}, "accept", ["bob@a.example", "al@a.example"], False),
+        ({"recipient": "bob@"}, "accept", [f"bob@a{number}.example" for number in range(1000)], True),
+        ({"recipient": "bob@"}, "accept", [f"bob@a{number}.example" for number in range(1001)], False),
+    ],
+)
+def test_recipients(folder, condition, then, recipients, applies):
+    rule = {"if": {**condition, "client": "198.51.100.0/24"}, "then": then}
+    made = policy(folder, rules(rule))
+    assert (verdict(made, recipients=recipients).rule == "rules.r0") is applies
+
+
+@pytest.mark.parametrize(
+    ("condition", "then", "applies"),
+    [
+        ({"author": "lax.example"}, "accept", False),
+        ({"author": ["lax.example", "bank.example"]}, "accept", True),
+        ({"not": {"author": "bank.example"}}, "accept", False),
+        ({"author": "lax.example"}, "hold", True),
+        ({"not": {"author": "bank.example"}}, "hold", True),
+    ],
+)
+def test_an_author_who_is_two(folder, condition, then, applies):
+    made = policy(folder, rules({"if": {**condition, "client": "198.51.100.0/24"}, "then": then}))
+    found = verdict(made, author="ann@lax.example, ann@bank.example")
+    assert (found.rule == "rules.r0") is applies
+
+
+def test_more_authors_than_are_looked_at_fit_nowhere(folder):
+    """Nobody knows who they are."""
+    condition = {"not": {"author": "bank.example"}, "client": "198.51.100.0/24"}
+    made = policy(folder, rules({"if": condition, "then": "accept"}))
+    many = ", ".join(f"ann@a{number}.example" for number in range(20))
+    assert verdict(made, author=many).action == "reject"
+
+
+# --- what lets mail in has to be bound
+
+
+@pytest.mark.parametrize("then", ["accept", "tag"])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"author": "bank.example"},
+        {"mail_from": "bank.example"},
+        {"helo": "mail.bank.example"},
+        {"recipient": "postmaster@"},
+        {"spf": "pass"},
+        {"dkim": "pass"},
+        {"dmarc": ["none", "fail"]},
+        {"client": "0.0.0.0/0"},
+        {"client": ["192.0.2.0/24", "::/0"]},
+        {"any": [{"client": "192.0.2.0/24"}, {"author": "bank.example"}]},
+        {"not": {"client": "192.0.2.0/24"}},
+        {"not": {"not": {"client": "192.0.2.0/24"}}},
+        {"all": []},
+        {"any": []},
+    ],
+    ids=str,
+)
+def test_an_exception_for_everybody_is_refused(folder, then, condition):
+    with pytest.raises(ConfigError) as error:
+        policy(folder, rules({"if": condition, "then": then}))
+    (problem,) = error.value.problems
+    assert (problem.line, problem.column) == (2, 3)
+    assert "would let in mail that fails DMARC, from anybody" in problem.message
+    with pytest.raises(ConfigError, match="say in `comment` why"):
+        policy(folder, rules({"if": condition, "then": then, "unsafe": True}))
+    policy(folder, rules({"if": condition, "then": then, "unsafe": True, "comment": "a test"}))
+    policy(folder, rules({"if": condition, "then": then, "monitor": True}))
+    policy(folder, rules({"if": condition, "then": "hold"}))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"client": "192.0.2.0/24"},
+        {"client_name": "mail.bank.example"},
+        {"spf_pass": "bank.example"},
+        {"dkim_pass": "bank.example"},
+        {"sealer": "lists.example"},
+        {"dmarc": ["pass", "none"]},
+        {"author": "bank.example", "spf_pass": "relay.example"},
+        {"any": [{"client": "192.0.2.0/24"}, {"all": [{"spf_pass": "a.example"}, {"author": "b.example"}]}]},
+    ],
+    ids=str,
+)
+def test_an_exception_for_somebody_is_taken(folder, condition):
+    policy(folder, rules({"if": condition, "then": "accept"}))
+
+
+# --- what a rule does
+
+
+def test_a_reply_of_the_operators_own(folder):
+    text = "Mail of {author} from {client_ip} ({mail_from_domain}, {policy}, {rule}); 100%, {{sic}}"
+    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "reject", "reply": text, "enhanced": "5.7.509"}))
+    reply = "550 5.7.509 Mail of bank.example from 198.51.100.66 (relay.example, reject, r0); 100%, {sic}"
+    assert str(verdict(made).reply) == reply
+    assert "(unknown, reject" in str(verdict(made, mail_from="ann@250 ok\r\n").reply)
+    assert str(verdict(made, author="").reply or "") == ""
+
+
+def test_fields_are_written_and_cannot_be_forged(folder):
+    """On what is tagged, held or accepted; one of the same name that comes in is removed, in every letter case."""
+    rule = {"if": {"client": "198.51.100.0/24"}, "then": "accept", "headers": {"X-Partner": "by {rule}"}}
+    made = policy(folder, rules(rule))
+    forged = [(b"x-partner", b" yes"), (b"X-PARTNER", b" yes")]
+    outcome = judge(made, fields=forged)
+    assert outcome.add[1:] == (("X-Partner", "by r0"),)
+    assert outcome.remove == (("X-Partner", 1), ("X-Partner", 2))
+    outcome = judge(made, BANK, fields=forged)
+    assert outcome.verdict.action == "reject"
+    assert outcome.remove == (("X-Partner", 1), ("X-Partner", 2))
+
+
+def test_a_reason_stands_in_the_log(folder):
+    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "hold", "reason": "{author} by hand"}))
+    assert facts(judge(made))["reason"] == "bank.example by hand"
+
+
+def test_an_exception_says_so_in_the_field(folder):
+    """The word is the one that reports have for it (RFC 9990): local_policy."""
+    made = policy(folder, rules({"if": {"client": "198.51.100.0/24"}, "then": "accept"}))
+    outcome = judge(made)
+    assert 'dmarc=fail reason="local_policy: rule r0" header.from=bank.example' in outcome.add[0][1]
+    assert facts(outcome)["rule"] == "rules.r0"
+    passing = judge(made, BANK, mail_from="ann@bank.example")
+    assert "local_policy" not in passing.add[0][1]
+
+
+@pytest.mark.parametrize(
+    ("day", "applies"), [("2100-06-29", False), ("2100-06-30", True), ("2100-07-01", True), ("2130-01-01", True)]
+)
+def test_a_rule_ends_with_its_last_day(folder, day, applies):
+    made = policy(folder, f"rules: [{{name: r0, if: {{dmarc: fail}}, then: defer, expires: {day}}}]")
+    assert (verdict(made).action == "defer") is applies
+    end = datetime(2100, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()
+    assert (verdict(made, now=end).action == "defer") is applies
+
+
+def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
+    made = policy(
+        folder,
+        rules(
+            {"if": {"dmarc": "fail"}, "then": "accept", "monitor": True},
+            {"if": {"spf": "fail"}, "then": "defer"},
+            {"if": {"iprev": "pass"}, "then": "hold", "monitor": True},
+        ),
+    )
+    found = verdict(made)
+    assert (found.action, found.rule, found.would) == ("reject", "dmarc.reject", "accept")
+    assert found.monitored == ("rules.r0:accept", "rules.r2:hold")
+    found = verdict(made, BANK)
+    assert (found.action, found.rule, found.would, found.monitored) == (
+        "defer",
+        "rules.r1",
+        "accept",
+        ("rules.r0:accept",),
+    )
+    outcome = judge(made, author="ann@lax.example")
+    assert facts(outcome)["monitored"] == "rules.r0:accept,rules.r2:hold"
+
+
+def test_in_monitor_mode_rules_are_recorded(folder):
+    made = policy(folder, "mode: monitor\n" + rules({"if": {"dmarc": "fail"}, "then": "hold", "headers": {"X-A": "b"}}))
+    outcome = judge(made)
+    assert (outcome.verdict.action, outcome.verdict.would, outcome.verdict.rule) == ("accept", "hold", "rules.r0")
+    assert [name for name, _ in outcome.add] == ["Authentication-Results"]
+
+
+# --- lists
+
+
+def test_lists(folder):
+    text = """
+lists:
+  partners: [file:partners.txt, lax.example]
+  relays: 198.51.100.0/24
+rules:
+  - {name: r0, if: {author: list:partners, client: [list:relays, 203.0.113.1]}, then: accept}
+"""
+    made = policy(folder, text)
+    assert verdict(made).rule == "rules.r0"
+    assert verdict(made, author="a@sub.shop.example").rule == "rules.r0"
+    assert verdict(made, author="a@sub.bank.example").rule != "rules.r0"
+    assert verdict(made, BANK).rule == "dmarc.reject"
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "line", "column", "message"),
+    [
+        ("{if: {author: list:friends}, then: hold}", "policy.yaml", 2, 32, "no list `friends`; there are: p"),
+        ("{if: {client: list:p}, then: hold}", "partners.txt", 2, 1, "rules.if.client: expected a network"),
+    ],
+)
+def test_what_is_wrong_with_a_list(folder, text, file, line, column, message):
+    with pytest.raises(ConfigError) as error:
+        policy(folder, f"lists: {{p: file:partners.txt}}\nrules: [{{name: a, {text[1:]}]")
+    problem = error.value.problems[0]
+    assert (problem.path, problem.line, problem.column) == (str(folder / file), line, column)
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ("{p: file:nowhere.txt}", "nowhere.txt` cannot be read: No such file or directory"),
+        ("{p: file:broken.txt}", "broken.txt` cannot be read: line 2 is not UTF-8 text"),
+        ("{p: [list:p]}", "lists.p: expected a member or file:PATH"),
+        ("{p: [[a.example]]}", "lists.p: expected a member or file:PATH, found a list"),
+        ("[a.example]", "lists: expected a map of lists, found a list"),
+    ],
+)
+def test_what_is_wrong_with_lists(folder, lists, message):
+    (folder / "broken.txt").write_bytes(b"a.example\n\xff\n")
+    with pytest.raises(ConfigError, match="lists") as error:
+        policy(folder, f"lists: {lists}")
+    assert message in str(error.value)
+    assert all(problem.line == 1 for problem in error.value.problems)
+
+
+# --- mistakes in rules
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("{}", "a rule needs `name` and `if` and `then`"),
+        ("{name: a b, if: {spf: fail}, then: hold}", "rules.name: expected a name"),
+        ("{name: a, if: {}, then: hold}", "rules.if: a condition needs at least one key"),
+        ("{name: a, if: {athor: x.example}, then: hold}", "did you mean `rules.if.author`?"),
+        ("{name: a, if: {author: []}, then: hold}", "rules.if.author: expected at least one"),
+        ("{name: a, if: {author: '*.x.example'}, then: hold}", "write `.x.example`"),
+        ("{name: a, if: {author: 'a b'}, then: hold}", "rules.if.author: expected a domain"),
+        ("{name: a, if: {client: 192.0.2.1/24}, then: hold}", "the network is 192.0.2.0/24"),
+        ("{name: a, if: {dmarc: pas}, then: hold}", "did you mean `pass`?"),
+        ("{name: a, if: {recipient: 'a@b@'}, then: hold}", "rules.if.recipient: expected an address"),
+        ("{name: a, if: {spf: fail}, then: drop}", "rules.then: expected accept"),
+        ("{name: a, if: {spf: fail}, then: hold, expires: soon}", "rules.expires: expected a day"),
+        ("{name: a, if: {spf: fail}, then: hold, expires: 2026-02-30}", "rules.expires: expected a day"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: ''}", "expected one line of ASCII text"),
+        ("{name: a, if: {spf: fail}, then: hold, reply: 'no'}", "hold has no reply"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{from}'}", "unknown placeholder {from}"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{rule!r}'}", "unknown placeholder {rule}"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "a brace without its other half"),
+        ('{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}', "expected one line of ASCII text"),
+        ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is no code for reject"),
+        ("{name: a, if: {spf: fail}, then: reject, enhanced: 5.7}", "expected a status code such as 5.7.1"),
+        ("{name: a, if: {spf: fail}, then: reject, headers: {X-A: b}}", "what is not delivered has no headers"),
+        ("{name: a, if: {spf: fail}, then: hold, headers: {From: b}}", "`From` has a meaning of its own"),
+        ("{name: a, if: {spf: fail}, then: hold}, {name: a, if: {spf: pass}, then: hold}", "two are called `a`"),
+    ],
+)
+def test_mistakes_in_a_rule(folder, rule, message):
+    with pytest.raises(ConfigError) as error:
+        policy(folder, f"rules:\n  [{rule}]")
+    assert message in str(error.value)
+
+
+def test_every_mistake_is_found_at_once(folder):
+    with pytest.raises(ConfigError) as error:
+        policy(folder, "mode: x\nrules:\n  - {name: a, if: {author: '', spf: y}, then: z}\n  - {if: {spf: pass}}\n")
+    assert [problem.line for problem in error.value.problems] == [1, 3, 3, 3, 3, 4]
+
+
+# --- lines for author domains, and what overrules DMARC
+
+FORCED = """
+dmarc:
+  authors:
+    - {for: [lax.example], none: reject}
+    - {for: .shop.example, monitor: true}
+    - {for: bank.example, reject: hold}
+    - {for: .bank.example, reject: accept, quarantine: accept, unsafe: true, comment: they know}
+"""
+
+
+@pytest.mark.parametrize(
+    ("author", "action", "rule", "would"),
+    [
+        ("ann@lax.example", "reject", "dmarc.authors.none", "reject"),
+        ("ann@shop.example", "accept", "dmarc.quarantine", "hold"),
+        ("ann@bank.example", "hold", "dmarc.authors.reject", "hold"),
+        ("ann@sub.bank.example", "accept", "default", "accept"),
+        ("ann@bank.example, ann@lax.example", "reject", "dmarc.reject", "reject"),
+    ],
+)
+def test_lines_for_an_author_domain(folder, author, action, rule, would):
+    """The first that fits; none where the author is not one domain."""
+    found = verdict(policy(folder, FORCED), author=author)
+    assert (found.action, found.rule, found.would) == (action, rule, would)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{none: reject}", "needs `for`"),
+        ("{for: bank.example, reject: accept}", "would let in mail that fails DMARC"),
+        ("{for: bank.example, quarantine: tag}", "would let in mail that fails DMARC"),
+    ],
+)
+def test_mistakes_in_lines_for_an_author_domain(folder, entry, message):
+    with pytest.raises(ConfigError, match=message):
+        policy(folder, f"dmarc: {{authors: [{entry}]}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "rule", "reason"),
+    [
+        ("{trusted_forwarders: [198.51.100.0/24]}", {}, "dmarc.trusted_forwarders", "trusted_forwarder: 198.51.100.66"),
+        ("{trusted_forwarders: .relay.example}", {}, "dmarc.trusted_forwarders", "trusted_forwarder: 198.51.100.66"),
+        ("{trusted_forwarders: [203.0.113.0/24]}", {}, "dmarc.reject", ""),
+        ("{trusted_forwarders: .relay.example}", {"client": "203.0.113.5"}, "dmarc.reject", ""),
+        ("{mailing_lists: [relay.example]}", {}, "dmarc.reject", ""),
+        ("{mailing_lists: [relay.example]}", {"fields": "list"}, "dmarc.mailing_lists", "mailing_list: relay.example"),
+        ("{mailing_lists: [lists.example]}", {"fields": "list"}, "dmarc.reject", ""),
+        ("{mailing_lists: [lists.example]}", {"fields": "both"}, "dmarc.mailing_lists", "mailing_list: lists.example"),
+        ("{mailing_lists: [relay.example]}", {"fields": "list", "client": BANK}, "dmarc.reject", ""),
+    ],
+)
+def test_what_overrules_dmarc(folder, text, change, rule, reason):
+    """Only what is authenticated does: a network, a confirmed name, a domain that SPF or DKIM authenticated."""
+    fields = {"list": [(b"List-Id", b" <a.lists.example>")]}
+    fields["both"] = [*signed(), *fields["list"]]
+    change = {key: fields[value] if key == "fields" else value for key, value in change.items()}
+    outcome = judge(policy(folder, f"dmarc: {text}"), **change)
+    assert outcome.verdict.rule == rule
+    assert outcome.verdict.action == ("accept" if reason else "reject")
+    assert (f'dmarc=fail reason="{reason}"' in outcome.add[0][1]) is bool(reason)
+
+
+def test_what_passes_needs_no_overruling(folder):
+    made = policy(folder, "dmarc: {trusted_forwarders: [0.0.0.0/0]}")
+    outcome = judge(made, BANK, mail_from="ann@bank.example")
+    assert (outcome.verdict.rule, outcome.verdict.override) == ("default", "")
+
+
+@pytest.mark.parametrize(
+    ("needs", "action", "rule"),
+    [
+        ("{spf: [fail, softfail]}", "hold", "dmarc.reject_needs"),
+        ("{spf: pass}", "reject", "dmarc.reject"),
+        ("{any: [{iprev: fail}, {helo: .relay.example}]}", "reject", "dmarc.reject"),
+    ],
+)
+def test_reject_needs(folder, needs, action, rule):
+    """RFC 9989 section 7.4: other knowledge than p=reject alone."""
+    found = verdict(policy(folder, f"dmarc: {{reject_needs: {needs}}}"))
+    assert (found.action, found.rule) == (action, rule)
+    found = verdict(policy(folder, f"dmarc: {{reject: tag, reject_needs: {needs}}}"))
+    assert found.action == "tag"
+
+
+def test_a_sample_is_stable_and_evenly_spread(folder):
+    made = policy(folder, "dmarc: {enforce_percent: 30}")
+    found = []
+    for number in range(400):
+        fields = [(b"Message-ID", f" <{number}@bank.example>".encode())]
+        first, again = (verdict(made, fields=fields) for _ in range(2))
+        assert first == again
+        assert (first.would, first.rule) == ("reject", "dmarc.reject")
+        assert first.monitored == (() if first.action == "reject" else ("dmarc.reject:reject",))
+        found.append(first.action)
+    assert 80 < found.count("reject") < 160
+    assert set(found) == {"reject", "accept"}
+    none, every = (policy(folder, f"dmarc: {{enforce_percent: {percent}}}") for percent in (0, 100))
+    assert (verdict(none).action, verdict(every).action) == ("accept", "reject")
+
+
+@pytest.mark.parametrize(
+    ("text", "mail_from", "reply"),
+    [
+        ("{null_mx: reject}", "ann@relay.example", "550 5.7.27 The sender accepts no mail (null MX) for relay.example"),
+        ("{null_mx: defer}", "ann@relay.example", "451 4.7.27 The sender accepts no mail (null MX) for relay.example"),
+        (
+            "{no_mail: reject}",
+            "ann@nobody.example",
+            "550 5.1.8 The sender cannot receive mail: no MX and no address for nobody.example",
+        ),
+        ("{no_mail: reject}", "ann@relay.example", None),
+        ("{no_mail: reject, null_mx: reject}", "ann@bank.example", None),
+        ("{no_mail: reject, null_mx: reject}", "", None),
+    ],
+)
+def test_a_sender_who_cannot_be_answered(folder, text, mail_from, reply):
+    """RFC 7505 section 4.2 for the code."""
+    made = policy(folder, f"sender_domain: {text}")
+    outcome = judge(made, author="ann@lax.example", mail_from=mail_from)
+    assert (str(outcome.verdict.reply) if outcome.verdict.reply else None) == reply
+    assert "sender_domain" in facts(outcome)
+    assert "sender_domain" not in outcome.add[0][1]
+
+
+def test_the_sender_domain_is_looked_up_where_it_matters_only(folder):
+    asked = []
+
+    def source(question):
+        asked.append(tuple(question))
+        return ZONE(question)
+
+    for text, wanted in ("{}", False), ("sender_domain: {no_mail: tag}", True):
+        conversation = Conversation(Settings(policy=policy(folder, text)), source)
+        conversation.connect(ip_address(RELAY))
+        conversation.helo("out.relay.example")
+        conversation.mail_from("<ann@relay.example>")
+        assert (("relay.example", "MX") in asked) is wanted
+
+
+# --- sets
+
+
+LABELS = st.lists(st.sampled_from(["a", "b", "example", "com"]), min_size=1, max_size=4).map(".".join)
+
+
+@given(patterns=st.lists(st.tuples(st.booleans(), LABELS), max_size=6), name=LABELS)
+def test_domains_are_what_their_patterns_say(patterns, name):
+    def covers(below, pattern):
+        return name == pattern or (below and name.endswith("." + pattern))
+
+    domains = Domains(tuple(("." if below else "") + pattern for below, pattern in patterns))
+    assert (name in domains) == any(covers(*each) for each in patterns)
+    assert (name.upper() + "." in domains) == (name in domains)
+
+
+@given(st.lists(st.ip_addresses().map(ip_network), max_size=5), st.ip_addresses(), st.integers(0, 32))
+def test_networks_are_what_they_hold(singles, address, prefix):
+    networks = [*singles, ip_network((address, prefix), strict=False)]
+    assert address in Networks(tuple(networks))
+    assert (address in Networks(tuple(singles))) == any(address in each for each in singles)
+
+
+@given(st.text(max_size=30))
+def test_any_text_as_an_address(text):
+    assert (text in Addresses(("bob@", "x.example"))) in (True, False)
+    assert f"bob@{text.replace('@', '')}" in Addresses(("bob@",))
+    assert (text in Domains(("x.example", ".y.example"))) in (True, False)

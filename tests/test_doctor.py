@@ -87,7 +87,7 @@ GOOD = Facts(
     nodes=NODES,
     smtpd=SMTPD,
     daemon=DAEMON,
-    groups=frozenset({"root", "postfix", "mailassay"}),
+    groups={"root": 0, "postfix": 105, "mailassay": 115},
     silence="",
     process=PROCESS,
     interpreter="/opt/mailassay/bin/python3",
@@ -121,7 +121,12 @@ def with_nodes(**changed):
 
 def test_nothing_is_wrong_with_a_good_configuration():
     assert told(GOOD) == set()
-    assert {each.code for each in examine(GOOD)} >= {"milter-missing", "bare-newline", "default-action", "writable"}
+    assert {each.code for each in examine(GOOD)} >= {
+        "smtpd-milters",
+        "bare-newline",
+        "milter-default-action",
+        "writable",
+    }
 
 
 RUN = listening(path="/run/mailassay/mailassay.sock")
@@ -205,6 +210,12 @@ FINE = {
     "a file in a folder where everybody has a place of his own": with_nodes(**{"/etc": {"mode": 0o1777}}),
     "a daemon of which nothing is known": replace(GOOD, process=None, daemon=None, synchronized=None),
     "no group asked for": replace(GOOD, settings=replace(GOOD.settings, socket_group=None)),
+    "an instance": replace(
+        GOOD, postfix=replace(configured(multi_instance_directories="/etc/postfix-out"), folder="/etc/postfix")
+    ),
+    "a socket that everybody may write to": replace(
+        GOOD, settings=replace(GOOD.settings, socket_group="mailassay", socket_mode=0o666)
+    ),
     "root reads everything": replace(
         with_nodes(**{CONFIG: {"mode": 0o600}}), daemon=User("root", 0, frozenset({0}), "root")
     ),
@@ -220,7 +231,7 @@ BROKEN = {
     # reachable, and called
     "nobody answers": (
         replace(GOOD, silence="connection refused"),
-        ("error", "not-answering"),
+        ("error", "answering"),
         "systemctl start mailassay",
     ),
     "somebody else answers": (
@@ -231,47 +242,47 @@ BROKEN = {
     "no smtpd": (replace(GOOD, postfix=configured(SUBMISSION)), ("error", "no-smtpd"), None),
     "no milters": (
         replace(GOOD, postfix=configured(smtpd_milters="")),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         f"postconf -e smtpd_milters={OURS}",
     ),
     "other milters": (
         replace(GOOD, postfix=configured(smtpd_milters="inet:10.0.0.1:1", written={"smtpd_milters": "$filters"})),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         f"postconf -e 'smtpd_milters={OURS}, $filters'",
     ),
     "another port": (
         replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         "postconf -e 'smtpd_milters=inet:127.0.0.1:8899, inet:127.0.0.1:8898'",
     ),
     "other milters by an option": (
         replace(GOOD, postfix=configured(service(smtpd_milters="{ unix:a, protocol=6 }"))),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         f"postconf -P 'smtp/inet/smtpd_milters={OURS},{{unix:a,protocol=6}}'",
     ),
     "another service without us": (
         replace(GOOD, postfix=configured(service(), service("2525", smtpd_milters=""))),
-        ("warning", "milter-missing"),
+        ("warning", "smtpd-milters"),
         f"postconf -P 2525/inet/smtpd_milters={OURS}",
     ),
     "port 25 of one address without us": (
         replace(GOOD, postfix=configured(service(), service("192.0.2.1:25", smtpd_milters=""))),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         f"postconf -P 192.0.2.1:25/inet/smtpd_milters={OURS}",
     ),
     "missing, and outside the chroot": (
         replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="")),
-        ("error", "milter-missing"),
+        ("error", "smtpd-milters"),
         "postconf -F smtp/inet/chroot=n",
     ),
     "a path that begins outside the chroot": (
         replace(GOOD, postfix=configured(smtpd_milters=f"{{ unix:{SOCKET}, default_action=tempfail }}")),
-        ("error", "socket-outside-chroot"),
+        ("error", "chroot"),
         f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail }}'",
     ),
     "a socket outside the chroot": (
         replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="unix:/run/mailassay/mailassay.sock")),
-        ("error", "socket-outside-chroot"),
+        ("error", "chroot"),
         "postconf -F smtp/inet/chroot=n",
     ),
     "a link out of the chroot": (
@@ -281,23 +292,33 @@ BROKEN = {
             real={SOCKET: "/run/mailassay/mailassay.sock"},
             postfix=configured(smtpd_milters=OURS),
         ),
-        ("error", "socket-outside-chroot"),
+        ("error", "chroot"),
         "postconf -F smtp/inet/chroot=n",
     ),
     "a folder that is closed to Postfix": (
         with_nodes(**{f"{QUEUE}/mailassay": {"gid": 115, "group": "mailassay"}}),
-        ("error", "socket-unreachable"),
+        ("error", "socket-access"),
         f"chgrp postfix {QUEUE}/mailassay",
     ),
     "a socket that is closed to Postfix": (
         with_nodes(**{SOCKET: {"mode": 0o600}}),
-        ("error", "socket-unreachable"),
+        ("error", "socket-access"),
         f"chmod g+rw {SOCKET}",
     ),
     "a group that does not exist": (
         replace(GOOD, settings=replace(GOOD.settings, socket_group="postfixx")),
         ("error", "socket-group"),
         None,
+    ),
+    "a group that is not Postfix's": (
+        replace(GOOD, settings=replace(GOOD.settings, socket_group="mailassay")),
+        ("error", "socket-group"),
+        "usermod -aG mailassay postfix",
+    ),
+    "a folder that is missing": (
+        replace(GOOD, silence="no such file or directory", nodes={**NODES, f"{QUEUE}/mailassay": None, SOCKET: None}),
+        ("error", "answering"),
+        f"install -d -o mailassay -g postfix -m 0750 {QUEUE}/mailassay",
     ),
     "a mode that lets nobody in": (
         replace(GOOD, settings=replace(GOOD.settings, socket_mode=0o600)),
@@ -307,24 +328,24 @@ BROKEN = {
     # not called where we should not be
     "submission, by main.cf": (
         replace(GOOD, postfix=configured(service(), service("submission"))),
-        ("warning", "submission-judged"),
+        ("warning", "submission"),
         "postconf -P submission/inet/smtpd_milters=",
     ),
     "submissions, and a signer": (
         replace(GOOD, postfix=configured(service(), service("465", smtpd_milters=f"{OURS}, {{ unix:s, protocol=6 }}"))),
-        ("warning", "submission-judged"),
+        ("warning", "submission"),
         "postconf -P '465/inet/smtpd_milters={unix:s,protocol=6}'",
     ),
     "submission by TLS at once": (
         replace(GOOD, postfix=configured(service(), service("10465", smtpd_tls_wrappermode="yes"))),
-        ("warning", "submission-judged"),
+        ("warning", "submission"),
         "postconf -P 10465/inet/smtpd_milters=",
     ),
     "judged twice": (
         replace(
             GOOD, postfix=configured(service(), service("127.0.0.1:10025"), content_filter="smtp:[127.0.0.1]:10024")
         ),
-        ("error", "judged-twice"),
+        ("error", "content-filter"),
         "postconf -P 127.0.0.1:10025/inet/smtpd_milters=",
     ),
     "sendmail": (
@@ -339,7 +360,7 @@ BROKEN = {
     ),
     "no_milters": (
         replace(GOOD, postfix=configured(receive_override_options="no_address_mappings, no_milters")),
-        ("error", "no-milters"),
+        ("error", "override-options"),
         "postconf -e receive_override_options=no_address_mappings",
     ),
     "a proxy filter": (
@@ -355,32 +376,32 @@ BROKEN = {
     # while we are away, and in time
     "accept": (
         replace(GOOD, postfix=configured(milter_default_action="Accept")),
-        ("error", "default-action"),
+        ("error", "milter-default-action"),
         "postconf -e milter_default_action=tempfail",
     ),
     "accept for us alone": (
         replace(GOOD, postfix=configured(smtpd_milters=f"{{{OURS} default_action=accept protocol=6}}, inet:a:1")),
-        ("error", "default-action"),
+        ("error", "milter-default-action"),
         f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail, protocol=6 }}, inet:a:1'",
     ),
     "accept at one service": (
         replace(GOOD, postfix=configured(service(milter_default_action="accept"))),
-        ("error", "default-action"),
+        ("error", "milter-default-action"),
         "postconf -P smtp/inet/milter_default_action=tempfail",
     ),
     "reject": (
         replace(GOOD, postfix=configured(milter_default_action="reject")),
-        ("warning", "default-action"),
+        ("warning", "milter-default-action"),
         "postconf -e milter_default_action=tempfail",
     ),
     "quarantine": (
         replace(GOOD, postfix=configured(milter_default_action="quarantine")),
-        ("warning", "default-action"),
+        ("warning", "milter-default-action"),
         "postconf -e milter_default_action=tempfail",
     ),
     "an action that nobody knows": (
         replace(GOOD, postfix=configured(milter_default_action="acept")),
-        ("warning", "default-action"),
+        ("warning", "milter-default-action"),
         "postconf -e milter_default_action=tempfail",
     ),
     "an old protocol": (
@@ -443,7 +464,7 @@ BROKEN = {
             postfix=configured(smtpd_milters=f"inet:a:1 unix:opendkim/opendkim.sock {OURS} inet:b:2"),
             signers={"/etc/opendkim.conf": "s"},
         ),
-        ("note", "signer-first"),
+        ("note", "milter-order"),
         f"postconf -e 'smtpd_milters=inet:a:1, {OURS}, unix:opendkim/opendkim.sock, inet:b:2'",
     ),
     "an SPF policy service": (
@@ -469,8 +490,13 @@ BROKEN = {
         "postconf -e smtpd_sender_restrictions=permit",
     ),
     # content
-    "an old Postfix": (replace(GOOD, postfix=configured(mail_version="3.7.10")), ("note", "old-postfix"), None),
-    "a very old Postfix": (replace(GOOD, postfix=configured(mail_version="3.6.13")), ("note", "old-postfix"), None),
+    "further instances": (
+        replace(GOOD, postfix=configured(multi_instance_directories="/etc/postfix-out, /etc/postfix-in")),
+        ("note", "instances"),
+        None,
+    ),
+    "an old Postfix": (replace(GOOD, postfix=configured(mail_version="3.7.10")), ("note", "postfix-version"), None),
+    "a very old Postfix": (replace(GOOD, postfix=configured(mail_version="3.6.13")), ("note", "postfix-version"), None),
     "smuggling": (
         replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="no")),
         ("error", "bare-newline"),
@@ -492,7 +518,7 @@ BROKEN = {
             postfix=configured(milter_header_checks="regexp:/x, pcre:/y"),
             tables={"milter_header_checks": (Table("regexp:/x", "/^Auth/ IGNORE", "IGNORE"),)},
         ),
-        ("error", "header-stripped"),
+        ("error", "milter-header-checks"),
         "postconf -e milter_header_checks=pcre:/y",
     ),
     "the header of others is stripped": (
@@ -560,32 +586,32 @@ BROKEN = {
     ),
     "a policy that the daemon cannot read": (
         with_nodes(**{POLICY: {"mode": 0o640}}),
-        ("error", "unreadable"),
+        ("error", "readable"),
         f"chgrp mailassay {POLICY}",
     ),
     "a folder that the daemon cannot enter": (
         with_nodes(**{"/etc/mailassay": {"mode": 0o700}}),
-        ("error", "unreadable"),
+        ("error", "readable"),
         "chmod g+x /etc/mailassay",
     ),
     "a policy that is the daemon's own": (
         with_nodes(**{POLICY: {"uid": 110}}),
-        ("warning", "own-configuration"),
+        ("warning", "owner"),
         f"chown root {POLICY}",
     ),
     "DNS elsewhere": (
         replace(GOOD, nameservers=(Nameserver("192.0.2.53", 53, validates=True),)),
-        ("warning", "nameserver-remote"),
+        ("warning", "nameserver-place"),
         "apt-get install unbound",
     ),
     "DNS that does not answer": (
         replace(GOOD, nameservers=(Nameserver("127.0.0.1", 5353, trouble="time-out"),)),
-        ("error", "nameserver-silent"),
+        ("error", "nameserver"),
         None,
     ),
     "DNS that does not always answer": (
         replace(GOOD, nameservers=(*GOOD.nameservers, Nameserver("::1", 53, trouble="REFUSED"))),
-        ("warning", "nameserver-silent"),
+        ("warning", "nameserver"),
         None,
     ),
     "DNS without DNSSEC": (
@@ -600,7 +626,7 @@ BROKEN = {
     ),
     "a daemon of yesterday": (
         replace(GOOD, installed=3e9),
-        ("warning", "restart-needed"),
+        ("warning", "running-version"),
         "systemctl restart mailassay",
     ),
     "two installations": (
@@ -652,7 +678,7 @@ def test_worst_first():
 def test_nothing_is_said_twice():
     """Two services, one parameter of main.cf."""
     facts = replace(GOOD, postfix=configured(service(), service("smtpd", "pass"), milter_default_action="accept"))
-    assert mends(facts, "default-action") == ["postconf -e milter_default_action=tempfail"]
+    assert mends(facts, "milter-default-action") == ["postconf -e milter_default_action=tempfail"]
 
 
 def another_check(facts):
@@ -772,13 +798,23 @@ def test_commands_are_safe_for_a_shell(name):
     facts, (_, code), _ = BROKEN[name]
     for command in mends(facts, code):
         assert shlex.join(shlex.split(command)) == command
-        assert shlex.split(command)[0] in {"postconf", "chmod", "chown", "chgrp", "systemctl", "timedatectl", "apt-get"}
+        assert shlex.split(command)[0] in {
+            "postconf",
+            "chmod",
+            "chown",
+            "chgrp",
+            "systemctl",
+            "timedatectl",
+            "apt-get",
+            "install",
+            "usermod",
+        }
 
 
 def test_values_cannot_leave_their_quotes():
     evil = "unix:$(touch${IFS}/tmp/x) `id` 'x' \";reboot"
     facts = replace(GOOD, postfix=configured(smtpd_milters=evil))
-    (command,) = mends(facts, "milter-missing")
+    (command,) = mends(facts, "smtpd-milters")
     assert shlex.split(command) == ["postconf", "-e", f"smtpd_milters={OURS}, {evil}"]
 
 
@@ -899,7 +935,7 @@ def test_errors(command):
     facts, _, _ = BROKEN["accept"]
     status, output, _ = command(facts)
     assert status == 1
-    assert output.startswith("error    default-action: ")
+    assert output.startswith("error    milter-default-action: ")
     assert "after postconf: postfix reload\n" in output
 
 
@@ -911,7 +947,7 @@ def test_for_programs(command):
     assert set(said) == {"mailassay", "postfix", "findings"}
     assert said["findings"][0] == {
         "severity": "error",
-        "code": "default-action",
+        "code": "milter-default-action",
         "reason": "milter_default_action is Accept: while mailassay does not answer, all mail comes in unjudged, with "
         "whatever header it forges",
         "mend": ["postconf -e milter_default_action=tempfail"],

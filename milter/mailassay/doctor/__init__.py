@@ -27,6 +27,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     wiring.timeouts,
     wiring.neighbours,
     content.version,
+    content.instances,
     content.smuggling,
     content.header_checks,
     content.policy_service,

@@ -25,13 +25,20 @@ def version(facts: Facts) -> Iterator[Finding]:
     found = facts.postfix.version
     shown = facts.postfix.value("mail_version")
     if not found or found >= (3, 9) or any(found[:2] == fixed[:2] and found >= fixed for fixed in _COUNTS_RIGHT):
-        yield fine("old-postfix", f"Postfix {shown or 'of an unknown version'}")
+        yield fine("postfix-version", f"Postfix {shown or 'of an unknown version'}")
         return
     yield note(
-        "old-postfix",
+        "postfix-version",
         f"Postfix {shown} may count header fields wrongly when a milter removes one (mended in 3.9.0, 3.8.6 "
         "and 3.7.11). mailassay writes a marker field first, so that forged fields go all the same",
     )
+
+
+def instances(facts: Facts) -> Iterator[Finding]:
+    """Are there further ones, which this examination is not about (MULTI_INSTANCE_README)?"""
+    if not facts.postfix.folder and (others := tokens(facts.postfix.value("multi_instance_directories"))):
+        which = " ".join(f"--postfix-config {each}" for each in others)
+        yield note("instances", f"Postfix has further instances, which were not examined; for each of them: {which}")
 
 
 def smuggling(facts: Facts) -> Iterator[Finding]:
@@ -67,7 +74,7 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
             action = table.answer.split()[0].upper() if table.answer else ""
             if ours and action in _REMOVES:
                 yield error(
-                    "header-stripped",
+                    "milter-header-checks",
                     f"{name} has {table.name}, which says {action} of the header that we write: it is lost",
                     _without_table(facts, name, table.name),
                 )
@@ -86,7 +93,7 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
                     _without_table(facts, name, table.name),
                 )
     if not facts.tables.get("milter_header_checks"):
-        yield fine("header-stripped", "no milter_header_checks touch our header")
+        yield fine("milter-header-checks", "no milter_header_checks touch our header")
 
 
 def _without_table(facts: Facts, name: str, table: str) -> str:

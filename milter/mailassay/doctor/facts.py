@@ -70,14 +70,14 @@ class Nameserver:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it. What could not be looked at is in ``unseen``.
+    """All of it. What could not be looked at is in ``unseen``; None stands for what is not known.
 
     ``config``: the file of the settings, None without one. ``real``: paths without symbolic links; ``nodes``: files
     and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
-    Postfix and we run. ``silence``: why nobody speaks milter at our socket; empty where somebody does. ``process``
-    is who does, ``interpreter`` the program that runs this examination, ``installed`` when its files came here.
-    ``signers``: the Mode of configuration files of signing filters. ``tables``: those of a parameter.
-    ``names``: of this host. None stands for what is not known.
+    Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
+    where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
+    its files came here. ``signers``: the Mode in configuration files of signing filters. ``tables``: those of a
+    parameter. ``names``: of this host.
     """
 
     settings: Settings
@@ -87,7 +87,7 @@ class Facts:
     nodes: Mapping[str, Node | None] = field(default_factory=dict)
     smtpd: User | None = None
     daemon: User | None = None
-    groups: frozenset[str] = frozenset()
+    groups: Mapping[str, int] = field(default_factory=dict)
     silence: str | None = None
     process: Process | None = None
     interpreter: str = ""

@@ -21,14 +21,22 @@ def answering(facts: Facts) -> Iterator[Finding]:
     """Does somebody speak milter at our socket, and is it us?"""
     where, process = facts.settings.listen.libmilter, facts.process
     if facts.silence:
-        yield error("not-answering", f"nobody speaks milter at {where}: {facts.silence}", _START)
+        yield error("answering", f"nobody speaks milter at {where}: {facts.silence}", *_folder(facts), _START)
     elif facts.silence is None:
         return
     elif process and not any("mailassay" in word for word in process.words):
         program = " ".join(process.words[:2]).strip()
         yield error("stranger", f"at {where} another program answers, process {process.pid}: {program}")
     else:
-        yield fine("not-answering", f"a milter answers at {where}")
+        yield fine("answering", f"a milter answers at {where}")
+
+
+def _folder(facts: Facts) -> Iterator[str]:
+    """The command that makes the folder of our socket, where it is missing; systemd makes those in /run."""
+    folder = os.path.dirname(facts.canonical(facts.settings.listen.path))
+    if facts.settings.listen.kind == "unix" and facts.nodes.get(folder, ...) is None and not folder.startswith("/run/"):
+        group = facts.settings.socket_group or "mailassay"
+        yield shlex.join(["install", "-d", "-o", "mailassay", "-g", group, "-m", "0750", folder])
 
 
 def installed(facts: Facts) -> Iterator[Finding]:
@@ -47,10 +55,10 @@ def installed(facts: Facts) -> Iterator[Finding]:
             f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
         )
         yield warning(
-            "restart-needed", f"the daemon runs since {since}, and mailassay was installed anew at {then}", _RESTART
+            "running-version", f"the daemon runs since {since}, and mailassay was installed anew at {then}", _RESTART
         )
     else:
-        yield fine("restart-needed", "the daemon was started after mailassay was installed")
+        yield fine("running-version", "the daemon was started after mailassay was installed")
 
 
 def limits(facts: Facts) -> Iterator[Finding]:
@@ -72,6 +80,9 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
         yield error("socket-group", f"socket_group is {name}, and there is no such group")
     elif not settings.socket_mode & 0o022:
         yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
+    elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
+        reason = f"{facts.smtpd.name}, as whom smtpd runs, is not in it. Better: socket_group: {facts.smtpd.group}"
+        yield error("socket-group", f"socket_group is {name}, and {reason}", f"usermod -aG {name} {facts.smtpd.name}")
     else:
         yield fine("socket-group", f"the socket gets group {name} and mode {settings.socket_mode:04o}")
 
@@ -85,14 +96,14 @@ def files(facts: Facts) -> Iterator[Finding]:
         if user and node and (facts.blocked(user, path) or not user.may(node, 4)):
             wrong = facts.blocked(user, path) or node
             yield error(
-                "unreadable",
+                "readable",
                 f"{user.name}, as whom the daemon runs, may not read {path}: mode {wrong.mode:04o} of {wrong.path}",
                 shlex.join(["chgrp", user.group, wrong.path]),
                 shlex.join(["chmod", "g+r" if wrong is node else "g+x", wrong.path]),
             )
         elif user and node and user.uid and node.uid == user.uid:
             yield warning(
-                "own-configuration",
+                "owner",
                 f"{path} belongs to {user.name}, as whom the daemon runs: who breaks into it changes the policy",
                 shlex.join(["chown", "root", path]),
             )
@@ -128,14 +139,14 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
         if each.trouble:
             reason = f"name server {place} gives no answer: {each.trouble}"
             if silent:
-                yield error("nameserver-silent", f"{reason}; without DNS nothing can be judged")
+                yield error("nameserver", f"{reason}; without DNS nothing can be judged")
             else:
-                yield warning("nameserver-silent", f"{reason}; each question that it is asked first waits for nothing")
+                yield warning("nameserver", f"{reason}; each question that it is asked first waits for nothing")
         else:
-            yield fine("nameserver-silent", f"name server {place} answers")
+            yield fine("nameserver", f"name server {place} answers")
         if not ip_address(each.address).is_loopback:
             yield warning(
-                "nameserver-remote",
+                "nameserver-place",
                 f"name server {place} is not on this host: whoever is between can forge its answers, and with them "
                 "SPF, DKIM and DMARC; and each question waits for the network. Install one here, and name it in "
                 "dns.nameservers",

@@ -50,7 +50,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         nodes=dict(_nodes(real.values(), unseen)),
         smtpd=_user(postfix.value("mail_owner")),
         daemon=_owner(process),
-        groups=frozenset(group.gr_name for group in grp.getgrall()),
+        groups={group.gr_name: group.gr_gid for group in grp.getgrall()},
         silence=silence,
         process=process,
         interpreter=sys.executable,

@@ -24,6 +24,7 @@ PARAMETERS = (
     "milter_default_action",
     "milter_header_checks",
     "milter_protocol",
+    "multi_instance_directories",
     "mydomain",
     "myhostname",
     "mynetworks",

@@ -77,7 +77,7 @@ def called(facts: Facts) -> Iterator[Finding]:
         yield error("no-smtpd", "master.cf has no smtpd service for incoming mail")
     for service in services:
         if found := _seat(facts, service):
-            yield fine("milter-missing", f"{service} hands its mail to {found.ours.endpoint}")
+            yield fine("smtpd-milters", f"{service} hands its mail to {found.ours.endpoint}")
             continue
         others = postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (endpoint(listen, facts.queue), others) if each)
@@ -88,7 +88,7 @@ def called(facts: Facts) -> Iterator[Finding]:
             reason += f". It is not below {facts.queue}, where {service} is chrooted; {_BETTER.format(facts.queue)}"
             mend.append(postfix.unchroot(service))
         yield (error if public or nowhere else warning)(
-            "milter-missing", f"mail that comes in by {service} is not judged: {reason}", *mend
+            "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *mend
         )
 
 
@@ -97,17 +97,17 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
     postfix, path = facts.postfix, facts.settings.listen.path
     for found in seats(facts):
         if found.reached:
-            yield fine("socket-outside-chroot", f"{found.service} looks for our socket where it is")
+            yield fine("chroot", f"{found.service} looks for our socket where it is")
             continue
         looks = seen_by(found.service, found.ours.path or "", facts.queue)
         reason = f"{found.service} is chrooted in {facts.queue}: it looks for our socket at {looks}"
         if facts.queue in ancestry(facts.canonical(path)):
             right = endpoint(facts.settings.listen, facts.queue)
             value = _instead(facts, found.service, found.ours, Milter(right, found.ours.options))
-            yield error("socket-outside-chroot", reason, postfix.set("smtpd_milters", value, found.service))
+            yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
         advice = _BETTER.format(facts.queue)
-        yield error("socket-outside-chroot", f"{reason}, and it is {path}; {advice}", postfix.unchroot(found.service))
+        yield error("chroot", f"{reason}, and it is {path}; {advice}", postfix.unchroot(found.service))
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
         node = facts.nodes.get(path)
         if folder := facts.blocked(user, path, below):
             yield error(
-                "socket-unreachable",
+                "socket-access",
                 f"{user.name}, as whom smtpd runs, may not go through {folder.path} (mode {folder.mode:04o}, group "
                 f"{folder.group}) to our socket",
                 shlex.join(["chgrp", user.group, folder.path]),
@@ -130,14 +130,14 @@ def reachable(facts: Facts) -> Iterator[Finding]:
             )
         elif node and not user.may(node, 2):
             yield error(
-                "socket-unreachable",
+                "socket-access",
                 f"{user.name}, as whom smtpd runs, may not write to our socket {path} (mode {node.mode:04o}, group "
                 f'{node.group}). To have it so after a restart: socket_group: {user.group} and socket_mode: "0660"',
                 shlex.join(["chgrp", user.group, path]),
                 shlex.join(["chmod", "g+rw", path]),
             )
         elif node:
-            yield fine("socket-unreachable", f"{user.name}, as whom smtpd runs, may use our socket")
+            yield fine("socket-access", f"{user.name}, as whom smtpd runs, may use our socket")
 
 
 def not_called(facts: Facts) -> Iterator[Finding]:
@@ -149,10 +149,10 @@ def not_called(facts: Facts) -> Iterator[Finding]:
         mend = postfix.override("smtpd_milters", _instead(facts, service, found.ours, None), service)
         if service.is_submission:
             reason = f"{service} is for your own users; their mail is not incoming mail, and needs no judging"
-            yield warning("submission-judged", reason, mend)
+            yield warning("submission", reason, mend)
         else:
             reason = f"{service} takes mail back from a content filter; we take our own header for a forged one there"
-            yield error("judged-twice", reason, mend)
+            yield error("content-filter", reason, mend)
     for service in postfix.services:
         if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
@@ -173,7 +173,7 @@ def bypassed(facts: Facts) -> Iterator[Finding]:
         if "no_milters" in options:
             value = ",".join(each for each in options if each != "no_milters")
             yield error(
-                "no-milters",
+                "override-options",
                 f"{postfix.where('receive_override_options', found.service)} has no_milters: nothing is judged",
                 postfix.set("receive_override_options", value, found.service),
             )
@@ -197,11 +197,15 @@ def default_action(facts: Facts) -> Iterator[Finding]:
     for found, action, name, mend in _setting(facts, "default_action", "tempfail"):
         if action.lower() in meaning:
             severe, consequence = meaning[action.lower()]
-            yield severe("default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", mend)
+            yield severe(
+                "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", mend
+            )
         elif action.lower() in _SAFE:
-            yield fine("default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
+            yield fine("milter-default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
         else:
-            yield warning("default-action", f"{name} of {found.service} is {action}, which is not known here", mend)
+            yield warning(
+                "milter-default-action", f"{name} of {found.service} is {action}, which is not known here", mend
+            )
 
 
 def protocol(facts: Facts) -> Iterator[Finding]:
@@ -281,9 +285,9 @@ def _signer(facts: Facts, found: Seat, index: int, without: str) -> Iterator[Fin
         order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
         value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
         yield note(
-            "signer-first",
+            "milter-order",
             f"{milter.endpoint}, a signer, comes before us: what signs should see the message as it goes on",
             postfix.set("smtpd_milters", value, found.service),
         )
     else:
-        yield fine("signer-first", f"{milter.endpoint}, a signer, comes after us")
+        yield fine("milter-order", f"{milter.endpoint}, a signer, comes after us")

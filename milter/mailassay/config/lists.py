@@ -82,10 +82,11 @@ def read_nothing(node: yaml.Node) -> None:
         raise unexpected("a map of lists", node)
 
 
-_MEMBER = {"type": "string"}
+_MEMBER = {"type": ["string", "number", "boolean"]}
 SHAPE = Value(
     read_nothing,
     {
+        "title": "lists by their names",
         "type": "object",
         "additionalProperties": {"oneOf": [_MEMBER, {"type": "array", "items": _MEMBER}]},
     },

@@ -255,7 +255,9 @@ def _read_forwarder(node: yaml.Node) -> Any:
         return values.domain_pattern(node)
 
 
-_FORWARDER = Value(_read_forwarder, values.schema("network or domain of a host", pattern=values.NO_SPACE))
+_FORWARDER = Value(
+    _read_forwarder, {"title": "a network or a domain", "anyOf": [values.network.schema, values.domain_pattern.schema]}
+)
 
 
 def _forwarders(members: tuple[Any, ...]) -> Forwarders:

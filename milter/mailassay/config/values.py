@@ -23,6 +23,9 @@ from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 
 MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
 
+# where a YAML file may have what looks like a number
+_SCALAR = ["string", "number", "boolean"]
+
 Network: TypeAlias = IPv4Network | IPv6Network
 Nameserver: TypeAlias = tuple[str, int]
 
@@ -122,7 +125,8 @@ def seconds(most: int) -> Value:
     return Value(read, {"type": "number", "exclusiveMinimum": 0, "maximum": most})
 
 
-@value(type="string", pattern="^0[0-7]{3}$")
+# YAML 1.2 takes 0660 for a number
+@value(title="four octal digits", type=["string", "integer"], pattern="^0[0-7]{3}$", minimum=0, maximum=777)
 def mode(node: yaml.Node) -> int:
     expected = 'four octal digits such as "0660"'
     text = _scalar(node, expected, kinds="str int")
@@ -131,7 +135,7 @@ def mode(node: yaml.Node) -> int:
     return int(text, 8)
 
 
-@value(type="string", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")
+@value(title="the name of a group", type="string", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")
 def group(node: yaml.Node) -> str:
     text = _scalar(node, "the name of a group")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", text):
@@ -139,7 +143,7 @@ def group(node: yaml.Node) -> str:
     return text
 
 
-@value(type="string", minLength=1)
+@value(title="the path of a file", type="string", minLength=1)
 def path(node: yaml.Node) -> yaml.Node:
     """The node itself: whether the file can be read is known later, and then its place is asked for."""
     if not _scalar(node, "the path of a file"):
@@ -147,7 +151,7 @@ def path(node: yaml.Node) -> yaml.Node:
     return node
 
 
-@value(type="string", minLength=1, maxLength=253)
+@value(title="a domain name or another token", type="string", minLength=1, maxLength=253)
 def authserv_id(node: yaml.Node) -> str:
     """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); a domain name with U-labels becomes A-labels."""
     expected = "a domain name or another token of RFC 8601"
@@ -183,7 +187,7 @@ def _address(text: str) -> str | None:
         return None
 
 
-@value(type="string", minLength=1)
+@value(title="an IP address, with a port or without", type="string", pattern=r"^[0-9A-Fa-f:.\[\]]+$")
 def nameserver(node: yaml.Node) -> Nameserver:
     host, port = _split_port(_scalar(node, "an IP address", kinds=""))
     address = _address(host)
@@ -192,7 +196,7 @@ def nameserver(node: yaml.Node) -> Nameserver:
     return address, _port(port) if port else 53
 
 
-@value(type="string", minLength=1)
+@value(title="a network or an address", type="string", pattern="^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")
 def network(node: yaml.Node) -> Network:
     expected = "a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
     text = _scalar(node, expected, kinds="")
@@ -211,7 +215,7 @@ def network(node: yaml.Node) -> Network:
     return network
 
 
-@value(type="string", pattern="^(unix|local|inet6?):.+$")
+@value(title="a socket", type="string", pattern="^(unix|local|inet6?):.+$")
 def listen(node: yaml.Node) -> Listen:
     expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"
     scheme, _, rest = _scalar(node, expected).partition(":")
@@ -256,7 +260,7 @@ _STRUCTURAL = re.compile(
 )
 
 
-@value(type="string", pattern="^[!-9;-~]{1,76}$")
+@value(title="the name of a header field", type="string", pattern="^[!-9;-~]{1,76}$")
 def header_name(node: yaml.Node) -> str:
     """RFC 5322 section 3.6.8, but none that means something to mail software already."""
     text = _scalar(node, "the name of a header field")
@@ -267,7 +271,7 @@ def header_name(node: yaml.Node) -> str:
     return text
 
 
-@value(type="string", minLength=1)
+@value(title="a domain", type=_SCALAR, pattern=r"^[^\s*@/<>]+$")
 def domain_pattern(node: yaml.Node) -> str:
     """A domain name, or one with a full stop in front, which stands for it and every name below it."""
     text = _scalar(node, _DOMAIN, kinds="")
@@ -280,13 +284,13 @@ def domain_pattern(node: yaml.Node) -> str:
     return "." + name if text.startswith(".") else str(name)
 
 
-@value(type="string", minLength=1)
+@value(title="a domain or <>", type=_SCALAR, pattern=r"^(<>|[^\s*@/<>]+)$")
 def sender_pattern(node: yaml.Node) -> str:
     """A domain pattern, or ``<>`` for the null reverse-path."""
     return NULL_SENDER if getattr(node, "value", None) == NULL_SENDER else str(domain_pattern(node))
 
 
-@value(type="string", minLength=1)
+@value(title="an address or a domain", type=_SCALAR, pattern=r"^[^\s<>]+$")
 def address_pattern(node: yaml.Node) -> str:
     """``user@example.com``, ``user@`` at any domain, or a domain pattern."""
     text = _scalar(node, _ADDRESS, kinds="")
@@ -305,7 +309,7 @@ _DOMAIN = "a domain such as example.com, or .example.com for it and every name b
 _ADDRESS = "an address such as user@example.com, user@ for every domain, or a domain"
 
 
-@value(type="string", pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$")
+@value(title="a name", type=_SCALAR, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$")
 def rule_name(node: yaml.Node) -> str:
     """A word that can stand in the log and in a header field."""
     expected = "a name of at most 60 letters, digits, _, . and -"
@@ -315,13 +319,13 @@ def rule_name(node: yaml.Node) -> str:
     return text
 
 
-@value(type="string", minLength=1)
+@value(title="text", type=_SCALAR)
 def comment(node: yaml.Node) -> str:
     """Words for people."""
     return _scalar(node, "some words", kinds="")
 
 
-@value(type="string", format="date")
+@value(title="a day", type="string", format="date")
 def day(node: yaml.Node) -> date:
     """A day of the calendar, by ISO 8601."""
     expected = "a day such as 2030-12-31"
@@ -334,7 +338,7 @@ def day(node: yaml.Node) -> date:
     raise unexpected(expected, node)
 
 
-@value(type="string", minLength=1, maxLength=300, pattern="^[ -~]+$")
+@value(title="text with placeholders", type=_SCALAR, minLength=1, maxLength=300, pattern="^[ -~]+$")
 def template(node: yaml.Node) -> str:
     """One line of text with placeholders in braces, for an SMTP reply, a field or the log."""
     expected = "one line of ASCII text, at most 300 characters"
@@ -346,7 +350,7 @@ def template(node: yaml.Node) -> str:
     return text
 
 
-@value(type="string", pattern=r"^[45]\.[0-9]{1,3}\.[0-9]{1,3}$")
+@value(title="a status code", type="string", pattern=r"^[45]\.[0-9]{1,3}\.[0-9]{1,3}$")
 def enhanced(node: yaml.Node) -> str:
     """RFC 3463 section 2."""
     expected = "a status code such as 5.7.1"

@@ -16,6 +16,8 @@ from .trace import Trace
 from .verdict import Action
 
 WORKERS = 16  # messages judged at a time: nearly all of that is waiting for DNS
+_AHEAD = 4  # messages for each worker that are read and not yet counted
+_MAX_OCTETS = 100_000_000  # of them all
 _FROM = b"From "
 
 
@@ -118,15 +120,19 @@ def _paths(paths: Iterable[str]) -> Iterator[str]:
             yield path
             continue
         try:
-            names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+            with os.scandir(path) as found:
+                entries = {each.name: each for each in found if not each.name.startswith(".")}
         except OSError:
             # opened as a file, it says why it cannot be read
             yield path
             continue
-        if {"cur", "new"} <= set(names):
-            # the folders of a Maildir++ begin with a dot, and have to be named to be read
-            names = ["cur", "new"]
-        yield from _paths(os.path.join(path, name) for name in names)
+        # the folders of a Maildir++ begin with a dot, and have to be named to be read
+        names = ["cur", "new"] if {"cur", "new"} <= entries.keys() else sorted(entries)
+        for name in names:
+            if entries[name].is_dir(follow_symlinks=False):
+                yield from _paths([entries[name].path])
+            elif entries[name].is_file():
+                yield entries[name].path
 
 
 def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -155,14 +161,18 @@ def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int 
             return Judged(file.name, error=str(error))
 
     executor = ThreadPoolExecutor(workers)
-    under_way: deque[Future[Judged]] = deque()
+    under_way: deque[tuple[Future[Judged], int]] = deque()
+    octets = 0
     try:
         for file in messages:
-            under_way.append(executor.submit(one, file))
-            if len(under_way) >= 4 * workers:
-                yield under_way.popleft().result()
+            under_way.append((executor.submit(one, file), len(file.raw)))
+            octets += len(file.raw)
+            while len(under_way) >= _AHEAD * workers or octets > _MAX_OCTETS:
+                future, size = under_way.popleft()
+                octets -= size
+                yield future.result()
         while under_way:
-            yield under_way.popleft().result()
+            yield under_way.popleft()[0].result()
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -1,0 +1,263 @@
+"""Where the facts of a message file come from, and what of it the milter had seen."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.envelope import Given, Unknown, read, received
+
+HOSTS = ["mx.receiver.example", "mail"]
+AUTHOR = b"From: alice@bank.example\n"
+SENT = AUTHOR + b"Subject: x\n\nHello\n"
+CAME = b"""\
+Received: from mail.bank.example (unknown [192.0.2.1])
+\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)
+\t(No client certificate requested)
+\tby mx.receiver.example (Postfix) with ESMTPS id 4ABC
+\tfor <bob@receiver.example>; Fri, 20 Nov 2026 10:00:00 +0000 (UTC)
+"""
+RESULTS = b"""\
+Authentication-Results: mx.receiver.example;
+ iprev=pass policy.iprev=192.0.2.1 (mail.bank.example);
+ spf=pass smtp.mailfrom=bank.example;
+ dkim=none;
+ dmarc=pass header.from=bank.example policy.dmarc=reject
+"""
+VERDICT = b"X-Mailassay-Verdict: tag; rule=spf.fail\n"
+DELIVERY = b"""\
+Return-Path: <alice@bank.example>
+X-Original-To: bob@receiver.example
+Delivered-To: robert@receiver.example
+"""
+LMTP = b"""\
+Return-Path: <alice@bank.example>
+Delivered-To: robert@receiver.example
+Received: from mx.receiver.example ([127.0.0.1])
+\tby imap.receiver.example with LMTP
+\tid QGHBD (envelope-from <alice@bank.example>)
+\tfor <robert@receiver.example>; Fri, 20 Nov 2026 10:00:01 +0000
+"""
+FILTERED = b"""\
+Received: from localhost (localhost [127.0.0.1])
+\tby mx.receiver.example (Postfix) with ESMTP id 4DEF
+\tfor <bob@receiver.example>; Fri, 20 Nov 2026 10:00:02 +0000 (UTC)
+Received: from mx.receiver.example ([127.0.0.1])
+\tby localhost (mx.receiver.example [127.0.0.1]) (amavisd-new, port 10024)
+\twith ESMTP id x; Fri, 20 Nov 2026 10:00:02 +0000 (UTC)
+"""
+SPAM = b"X-Spam-Status: No\n"
+FORGED = b"Received: from x (x [203.0.113.99])\n\tby mx.receiver.example (Postfix) with ESMTP id 1; x\n"
+AT = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
+
+DELIVERED = {
+    "by Postfix": (DELIVERY + RESULTS + CAME, "bob@receiver.example"),
+    "by Postfix, tagged": (DELIVERY + RESULTS + b"X-Spam-Flag: YES\n" + VERDICT + CAME, "bob@receiver.example"),
+    "by Dovecot": (LMTP + RESULTS + CAME, "bob@receiver.example"),
+    "through a content filter": (DELIVERY + FILTERED + SPAM + RESULTS + CAME, "bob@receiver.example"),
+    "never judged": (DELIVERY + CAME, "bob@receiver.example"),
+    "never judged, by Dovecot": (LMTP + SPAM + CAME, "bob@receiver.example"),
+    "without a trace of delivery": (RESULTS + CAME, "bob@receiver.example"),
+}
+
+
+@pytest.mark.parametrize("below", [b"", FORGED, DELIVERY, RESULTS], ids=["plain", "received", "delivery", "results"])
+@pytest.mark.parametrize("name", DELIVERED)
+def test_what_was_delivered_is_as_it_came(name, below):
+    top, recipient = DELIVERED[name]
+    message = read(top + below + SENT, Given(), HOSTS)
+    assert b"".join(b"%b:%b\n" % field for field in message.headers).replace(b"\r\n", b"\n") == below + AUTHOR + (
+        b"Subject: x\n"
+    )
+    assert message.body == b"Hello\r\n"
+    assert (message.client_ip, message.helo) == (ip_address("192.0.2.1"), "mail.bank.example")
+    assert message.mail_from.partition("@")[2] == "bank.example"
+    assert message.recipients == (recipient,)
+    assert (message.at, message.login, message.host) == (AT, "", "mx.receiver.example")
+    assert bool(message.then) == (RESULTS in top)
+
+
+def test_what_an_earlier_milter_put_there_is_seen():
+    message = read(DELIVERY + SPAM + RESULTS + VERDICT + b"X-Earlier: 1\n" + CAME + SENT, Given(), HOSTS)
+    assert [field.name for field in message.headers] == [b"X-Earlier", b"From", b"Subject"]
+    assert message.stripped == (
+        *("Return-Path", "X-Original-To", "Delivered-To", "X-Spam-Status"),
+        *("Authentication-Results", "X-Mailassay-Verdict", "Received"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("top", "mail_from", "source"),
+    [
+        (DELIVERY + CAME, "alice@bank.example", "Return-Path"),
+        (b"Return-Path: <>\n" + CAME, "", "Return-Path"),
+        (LMTP.partition(b"\n")[2] + CAME, "alice@bank.example", "Received (envelope-from)"),
+        (b"From eve@elsewhere.example Fri Nov 20 10:00:00 2026\n" + CAME, "eve@elsewhere.example", "the line `From `"),
+        (b"From MAILER-DAEMON Fri Nov 20 10:00:00 2026\n" + CAME, "", "the line `From ` of the mbox"),
+        (RESULTS + CAME, "postmaster@bank.example", "our Authentication-Results (smtp.mailfrom"),
+        (RESULTS.replace(b"smtp.mailfrom=", b"smtp.helo=") + CAME, "", "our Authentication-Results (smtp.helo"),
+        # rewritten on its way (SRS)
+        (b"Return-Path: <SRS0=x=bank.example=a@receiver.example>\n" + RESULTS + CAME, "postmaster@bank.example", "our"),
+    ],
+)  # fmt: skip
+def test_the_reverse_path(top, mail_from, source):
+    message = read(top + SENT, Given(), HOSTS)
+    assert message.mail_from == mail_from
+    assert message.sources["mail from"].startswith(source)
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b" from a.example (b.example [192.0.2.1]) by mx (Postfix) with ESMTP id 1; x",
+         ("a.example", "192.0.2.1", "mx", "ESMTP", "")),
+        (b" from [192.0.2.1] (unknown [IPv6:2001:db8::1]) by mx (Postfix) with ESMTP id 1",
+         ("[192.0.2.1]", "2001:db8::1", "mx", "ESMTP", "")),
+        (b" from a (b [::ffff:192.0.2.1]) by mx with SMTP", ("a", "192.0.2.1", "mx", "SMTP", "")),
+        (b" from laptop (b [192.0.2.1]) (Authenticated sender: bob) by mx (Postfix) with ESMTPSA id 1",
+         ("laptop", "192.0.2.1", "mx", "ESMTPSA", "bob")),
+        (b" from laptop (b [192.0.2.1]) by mx (Postfix) with ESMTPSA id 1",
+         ("laptop", "192.0.2.1", "mx", "ESMTPSA", "?")),
+        (b" by mx.receiver.example (Postfix, from userid 1000) id 1", ("", None, "mx.receiver.example", "", "")),
+        (b" from a (b [unknown]) by mx", ("a", None, "mx", "", "")),
+        (b" from by by with by (with)", ("", None, "by", "BY", "")),
+        (b"", ("", None, "", "", "")),
+    ],
+)  # fmt: skip
+def test_received(field, expected):
+    found = received(field)
+    address = str(found.client_ip) if found.client_ip else None
+    assert (found.helo, address, found.by, found.protocol, found.login) == expected
+
+
+OTHER = CAME.replace(b"mx.receiver.example", b"mx.elsewhere.example")
+
+
+@pytest.mark.parametrize(
+    ("raw", "option"),
+    [
+        (SENT, "--ip"),
+        (b"", "--ip"),
+        (OTHER + SENT, "--host"),
+        (b"Received: nonsense\n" + SENT, "--host"),
+        (b"Received: from a (b [unknown]) by mx.receiver.example (Postfix); x\n" + SENT, "--ip"),
+        (CAME + SENT, "--mail-from"),
+        (b"CO            352             806               2               0             352               0T",
+         "postcat -q ID"),
+        (b"*** ENVELOPE RECORDS hold/1 ***\nsender: a@b.example\n", "postcat -q ID"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_known_names_what_would_tell(raw, option):
+    with pytest.raises(Unknown, match=option):
+        read(raw, Given(), HOSTS)
+
+
+def test_another_host():
+    assert read(DELIVERY + OTHER + SENT, Given(), ["mx.elsewhere.example"]).host == "mx.elsewhere.example"
+    # a host name without its domain, as Debian has it
+    assert read(DELIVERY + CAME + SENT, Given(), ["mx"]).host == "mx.receiver.example"
+    with pytest.raises(Unknown):
+        read(DELIVERY + CAME + SENT, Given(), ["m"])
+
+
+def test_what_is_given_counts():
+    given = Given(None, "other.example", "eve@elsewhere.example", ("carol@receiver.example",))
+    message = read(DELIVERY + RESULTS + CAME + SENT, given, HOSTS)
+    assert message.client_ip == ip_address("192.0.2.1")
+    assert (message.helo, message.mail_from) == ("other.example", "eve@elsewhere.example")
+    assert message.recipients == ("carol@receiver.example",)
+    assert message.sources["mail from"] == "--mail-from"
+
+
+def test_with_an_address_the_file_is_as_the_client_sent_it():
+    message = read(DELIVERY + RESULTS + CAME + SENT, Given(ip_address("198.51.100.66")), HOSTS)
+    assert len(message.headers) == 7
+    assert (message.helo, message.mail_from, message.recipients, message.at) == ("", "", (), None)
+
+
+def test_submitted_on_the_host():
+    top = b"Received: by mx.receiver.example (Postfix, from userid 1000)\n\tid 1; Fri, 20 Nov 2026 10:00:00 +0000\n"
+    message = read(top + SENT, Given(), HOSTS)
+    assert message.local
+    assert message.client_ip is None
+
+
+ENVELOPE = b"""\
+*** ENVELOPE RECORDS hold/364332201DB ***
+message_size:             352             806               2               0             352               7
+message_arrival_time: Fri Nov 20 10:00:00 2026
+create_time: Fri Nov 20 10:00:00 2026
+named_attribute: log_ident=364332201DB
+named_attribute: rewrite_context=remote
+named_attribute: sasl_username=bob
+sender: alice@bank.example
+named_attribute: log_client_address=198.51.100.66
+named_attribute: log_helo_name=first.example
+named_attribute: client_name=unknown
+named_attribute: client_address=192.0.2.1
+named_attribute: helo_name=mail.bank.example
+named_attribute: dsn_orig_rcpt=rfc822;bob@receiver.example
+original_recipient: bob@receiver.example
+recipient: robert@receiver.example
+original_recipient:
+recipient: carol@receiver.example
+*** MESSAGE CONTENTS hold/364332201DB ***
+"""
+END = b"*** HEADER EXTRACTED hold/364332201DB ***\n*** MESSAGE FILE END hold/364332201DB ***\n"
+
+
+def test_a_queue_file():
+    body = b"*** HEADER EXTRACTED hold/364332201DB ***\n*** MESSAGE CONTENTS hold/364332201DB ***\n"
+    message = read(ENVELOPE + RESULTS + VERDICT + CAME + SENT + body + END, Given(), ["elsewhere.example"])
+    assert (message.client_ip, message.helo) == (ip_address("192.0.2.1"), "mail.bank.example")
+    assert (message.mail_from, message.login, message.smtputf8) == ("alice@bank.example", "bob", True)
+    assert message.recipients == ("bob@receiver.example", "carol@receiver.example")
+    assert [field.name for field in message.headers] == [b"From", b"Subject"]
+    assert message.body == b"Hello\r\n" + body.replace(b"\n", b"\r\n")
+    assert message.stripped == ("Authentication-Results", "X-Mailassay-Verdict", "Received")
+    assert datetime.fromtimestamp(message.at) == datetime(2026, 11, 20, 10)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "client", "mail_from"),
+    [
+        (b": client_address=192.0.2.1", b": client_address=2001:db8::1", "2001:db8::1", "alice@bank.example"),
+        (b"sender: alice@bank.example", b"sender: ", "192.0.2.1", ""),
+        (b": client_address=192.0.2.1", b": log_message_origin=local", "None", "alice@bank.example"),
+    ],
+)
+def test_other_queue_files(was, now, client, mail_from):
+    message = read(ENVELOPE.replace(was, now) + CAME + SENT + END, Given(), [])
+    assert (str(message.client_ip), message.mail_from, message.local) == (client, mail_from, client == "None")
+
+
+def test_a_content_filter_passes_the_client_on():
+    envelope = ENVELOPE.replace(b"attribute: client_address=192.0.2.1", b"attribute: client_address=127.0.0.1")
+    message = read(envelope + CAME + SENT + END, Given(), [])
+    assert (str(message.client_ip), message.helo) == ("198.51.100.66", "first.example")
+
+
+PIECES = [
+    *(DELIVERY, LMTP, FILTERED, RESULTS, VERDICT, CAME, OTHER, SENT, ENVELOPE, END, FORGED, b"Received:", b"\n"),
+    *(b" from", b" (", b")", b"[", b"]", b"by", b" with", b";", b"192.0.2.1", b"\xff", b"\0", b"IPv6:", b"for <", b">"),
+    *(b"*** MESSAGE CONTENTS hold/364332201DB ***\n", b"message_size: 1 2 3 4 5 \xb2", b"Return-Path: ", b"From "),
+    *(b"message_arrival_time: Fri Nov 20 10:00:00 99999999999\n", b"Fri, 99 Nov 99999 10:00:00 +9999", b"C", b":"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=12).map(b"".join))
+def test_anything_is_read_or_said_to_be_unknown(raw):
+    with suppress(Unknown):
+        message = read(raw, Given(), HOSTS)
+        assert message.client_ip or message.local
+        assert message.sources["client"]
+
+
+@given(st.binary(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=8).map(b"".join))
+def test_any_received_field_is_read(value):
+    found = received(value)
+    assert found.at is None or isinstance(found.at, float)

@@ -25,6 +25,7 @@ from .options import Commands, settings, source, takes_config, takes_json, takes
 WIDTH = 100  # columns
 _MAX_SHOWN = 400  # characters of a record
 _PIECES = re.compile(r"\(RFC [^)]*\)|[^ ,;]*[ ,;]+|[^ ,;]+")  # between which lines are folded
+_MAX_LABEL = 70  # characters
 _MAX_DEPTH = 12  # of the tree, by which lines are moved to the right
 _KEYS = 20  # columns of what stands on the left
 
@@ -129,6 +130,11 @@ def _wrapped(label: str, text: str) -> Iterator[str]:
     text = quoted(text)
     if len(text) > _MAX_SHOWN:
         text = f"{text[:_MAX_SHOWN]} ..."
+    if len(label) > _MAX_LABEL:
+        # a name as long as that has lines of its own
+        for at in range(0, len(label), WIDTH):
+            yield label[at : at + WIDTH].rstrip()
+        label = " " * 8
     width, line = WIDTH - len(label), ""
     for piece in _PIECES.findall(text):
         while len((line + piece).rstrip()) > width:
@@ -155,7 +161,7 @@ def _mx(mx: Mx) -> Iterator[str]:
     }
     yield f"Mail    {said[mx.kind]}"
     for host in mx.hosts:
-        yield f"  {'' if host.preference is None else f'{host.preference:>5} '}{quoted(host.name)}"
+        yield from _wrapped("  " if host.preference is None else f"  {host.preference:>5} ", host.name)
         for each in host.addresses:
             said_of = {
                 Result.PASS: each.name,

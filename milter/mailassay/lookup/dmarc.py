@@ -113,7 +113,7 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
     try:
         # trouble above a record of the domain's own keeps nobody from its policy
         found = whole or walk(domain, resolve, limits, for_policy=True)
-        exists = resolve(domain, "A").exists
+        exists = found.policy is None or found.policy[0] == domain or resolve(domain, "A").exists
     except DnsTempError as trouble:
         return Dmarc(steps, misplaced=misplaced, trouble=str(trouble))
     if found.records and found.records[-1][1].psd != "u":

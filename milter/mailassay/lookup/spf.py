@@ -22,14 +22,16 @@ MAX_TERMS = 200  # of one record that are looked at
 _LONG = 450  # octets; a whole response should fit into 512 (section 3.4)
 _WIDE = (8, 16)  # bits of an IPv4 and an IPv6 network, below which it is most of somebody else's
 _NEARLY = re.compile(r"\W*v\s*=\s*spf", re.IGNORECASE | re.ASCII)
-_MECHANISMS = ("all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists", "redirect", "exp")
+_MODIFIERS = ("redirect", "exp")
+_ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
+_NAMES = (*_ASKING, "all", "ip4", "ip6", "exp")
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """One term of a record, ``text`` as it stands there.
 
-    ``mechanism`` is lower case, or the name of a modifier; ``result`` what it gives where it matches. ``target`` is the
+    ``mechanism`` is lower case, or ``redirect`` or ``exp``; ``result`` what it gives where it matches. ``target`` is the
     name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
     ``asks`` are the terms that ask DNS, it and all below it; ``void_ipv4`` and ``void_ipv6`` those of them without an
     answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``.
@@ -138,8 +140,10 @@ class _Tree:
                 spec = directive.argument
             else:
                 name, _, spec = text.partition("=")
-                term = Term(text, name.lower(), reached=name.lower() != "redirect" or not has_all)
-            asking = term.mechanism in ("include", "a", "mx", "ptr", "exists", "redirect") and term.reached
+                # a modifier may have the name of a mechanism, and is none
+                name = name.lower() if name.lower() in _MODIFIERS else ""
+                term = Term(text, name, reached=name != "redirect" or not has_all)
+            asking = term.mechanism in _ASKING and term.reached
             yield self._follow(term, spec, domain, above) if asking else term
 
     def _follow(self, term: Term, spec: str, domain: str, above: tuple[str, ...]) -> Term:
@@ -208,14 +212,14 @@ def _meant(term: str) -> str:
     found = re.match(r"[+?~-]?([^:=/]*)([:=]?)(.*)", term, re.DOTALL)
     name, mark, rest = found.groups() if found else ("", "", "")
     name = name.lower()
-    if name in _MECHANISMS:
-        is_modifier = name in ("redirect", "exp")
+    if name in _NAMES:
+        is_modifier = name in _MODIFIERS
         if mark and rest and (mark == "=") is not is_modifier:
             return f"{name} is written with {'=' if is_modifier else ':'}"
         if not rest and name != "all":
             return f"{name} of nothing"
         return f"not what may follow {name}"
-    nearest = get_close_matches(name, _MECHANISMS, 1)
+    nearest = get_close_matches(name, _NAMES, 1)
     if not term.isascii():
         return "has a mark in it that is not ASCII"
     return f"no mechanism; {nearest[0]} may be meant" if nearest else "no mechanism and no modifier"
@@ -321,7 +325,10 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
         )
     elif record.asks >= most - 1:
         yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
-    void = sorted({term.target for _, term in terms(record) if term.void_ipv4 and term.void_ipv6 and not term.record})
+    every = (term for _, term in terms(record))
+    void = sorted(
+        {term.target for term in every if term.void_ipv4 and term.void_ipv6 and not (term.found or term.record)}
+    )
     if record.void_ipv4 > limits.spf_void_lookups:
         yield error(
             "spf-void",
@@ -405,10 +412,11 @@ def _oddities(record: Record) -> Iterator[Problem]:
                 "",
                 "RFC 7208 section 5.1",
             )
-        if term.mechanism and not term.result and term.mechanism not in ("redirect", "exp"):
+        if not term.mechanism and not record.error:
+            name = term.text.partition("=")[0].lower()
             what = f"SPF: {term.text} is a modifier that nobody knows, and does nothing."
-            if term.mechanism in _MECHANISMS:
-                yield warning("spf-modifier", what, f"{term.mechanism} is written with a colon.", "RFC 7208 section 6")
+            if name in _NAMES:
+                yield warning("spf-modifier", what, f"{name} is written with a colon.", "RFC 7208 section 6")
             else:
                 yield note("spf-modifier", what, "", "RFC 7208 section 6")
     if pointers := [term.text for term in every if term.mechanism == "ptr"]:

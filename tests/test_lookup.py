@@ -1,0 +1,596 @@
+"""`mailassay lookup`: what DNS says of a domain, and what is wrong with it."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mailassay import lookup
+from mailassay.cli import main
+from mailassay.domain import Domain
+from mailassay.limits import Limits
+from mailassay.lookup.dkim import WELL_KNOWN
+from mailassay.resolver import Answer, DnsTempError, question
+from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
+from tests.lab.sign import ed25519_key, rsa_key
+from tests.test_cli import ENVIRONMENT, PROGRAM
+
+GOOD = f"""
+good.example                     MX    10 mx.good.example
+mx.good.example                  A     192.0.2.1
+mx.good.example                  AAAA  2001:db8::1
+good.example                     TXT   "v=spf1 mx -all"
+default._domainkey.good.example  TXT   "{rsa_key().record}"
+_dmarc.good.example              TXT   "v=DMARC1; p=reject; rua=mailto:d@good.example"
+{ip_address("192.0.2.1").reverse_pointer}    PTR mx.good.example
+{ip_address("2001:db8::1").reverse_pointer}  PTR mx.good.example
+# what cases below name
+v4.example                       A     192.0.2.4
+all.example                      TXT   "v=spf1 all"
+broken.example                   *     !
+broken.example                   TXT   !
+two.example                      TXT   "v=spf1 -all"
+two.example                      TXT   "v=spf1 ~all"
+bad.example                      TXT   "v=spf1 ip4:x"
+circle.example                   TXT   "v=spf1 include:good.example -all"
+neutral.example                  TXT   "v=spf1 ?all"
+three.example                    TXT   "v=spf1 a:v4.example a:v4.example/24 a:v4.example/23 -all"
+good.example._report._dmarc.willing.example  TXT  "v=DMARC1"
+"""
+SPF = "good.example TXT"
+DMARC = "_dmarc.good.example TXT"
+KEY = "default._domainkey.good.example TXT"
+PARKED = f'{SPF} "v=spf1 -all"\n{KEY} -\n'
+
+
+def changed(changes):
+    """The good zone, with the lines of a name and type (``-``: none at all) in the place of its own."""
+    lines = [line.split(None, 2) for line in changes.splitlines()]
+    instead = {(owner, rdtype) for owner, rdtype, _ in lines}
+    kept = [line for line in GOOD.splitlines() if tuple(line.split()[:2]) not in instead]
+    return "\n".join([*kept, *(" ".join(line) for line in lines if line[2] != "-")])
+
+
+def found(zone, name="good.example", selectors=(), timeout=5.0):
+    return lookup.look_up(Domain(name), selectors, Zone(zone), timeout)
+
+
+def named(report):
+    return [f"{problem.severity} {problem.name}" for problem in report.problems]
+
+
+def test_nothing_is_wrong():
+    report = found(GOOD)
+    assert report.problems == ()
+    assert not report.bad
+    assert report.unanswered == ()
+
+
+CASES = [
+    # MX
+    ("good.example MX -", ["error mx-none", "warning spf-void-term"]),
+    (PARKED + "good.example MX -", ["note mx-none"]),
+    ("good.example MX -\ngood.example A 192.0.2.1", ["warning spf-void-term", "note mx-implicit"]),
+    (f'good.example MX 0 .\n{SPF} "v=spf1 ip4:192.0.2.1 -all"', ["warning mx-null-sender"]),
+    (PARKED + "good.example MX 0 .", []),
+    ("good.example MX 0 .\ngood.example MX 10 mx.good.example", ["error mx-null-and-others"]),
+    ("good.example MX 10 192.0.2.1", ["error mx-address"]),
+    ("good.example MX 10 gone.example\ngood.example MX 20 mx.good.example", ["error mx-dead"]),
+    ("good.example MX 10 alias.example\nalias.example CNAME mx.good.example", ["warning mx-alias"]),
+    ("mx.good.example A 10.0.0.1", ["error mx-unreachable"]),
+    ("mx.good.example AAAA fe80::1", ["error mx-unreachable"]),
+    ("mx.good.example A 192.0.2.9", ["note mx-name"]),
+    ("1.2.0.192.in-addr.arpa PTR v4.example", ["note mx-name"]),
+    ("good.example MX !", ["warning mx-unknown", "warning spf-unknown"]),
+    ("mx.good.example A !", ["warning mx-host-unknown", "warning spf-unknown"]),
+    (
+        "\n".join([f'{SPF} "v=spf1 -all"', *(f"good.example MX {n} mx.good.example\ngood.example MX {n} v4.example"
+                                              for n in range(11)), "4.2.0.192.in-addr.arpa PTR v4.example"]),
+        ["note mx-many"],
+    ),
+    # SPF
+    (f"{SPF} -", ["warning spf-none"]),
+    (f"{SPF} !", ["warning spf-unknown"]),
+    (f"{SPF} V=spf1; -all", ["error spf-malformed", "warning spf-none"]),
+    (f'{SPF} " v=spf1 -all"', ["error spf-malformed", "warning spf-none"]),
+    (f'{SPF} "v=spf1 mx -all"\n{SPF} "v=spf1 -all"', ["error spf-several"]),
+    (f'{SPF} "v=spf1 {"x" * 20_000}"', ["error spf-too-long"]),
+    (f'{SPF} "v=spf1 include:v4.example -all"', ["error spf-permerror"]),
+    (f'{SPF} "v=spf1 include:two.example -all"', ["error spf-permerror"]),
+    (f'{SPF} "v=spf1 include:circle.example -all"', ["error spf-permerror"]),
+    (f'{SPF} "v=spf1 include:good.example -all"', ["error spf-permerror"]),
+    (f'{SPF} "v=spf1 redirect=v4.example"', ["error spf-permerror"]),
+    (f'{SPF} "v=spf1 include:[x.example -all"', ["error spf-permerror"]),
+    (
+        "\n".join([f'{SPF} "v=spf1 mx:many.example -all"', *(f"many.example MX {n} mx{n}.example" for n in range(11))]),
+        ["error spf-permerror"],
+    ),
+    (f'{SPF} "v=spf1 include:broken.example -all"', ["warning spf-unknown"]),
+    (f'{SPF} "v=spf1 a:broken.example -all"', ["warning spf-unknown"]),
+    (f'{SPF} "v=spf1 ipv4:192.0.2.1 -all"', ["error spf-syntax"]),
+    (f'{SPF} "v=spf1 ip4:192.0.2.1 redirect=all.example redirect=v4.example"', ["error spf-syntax"]),
+    (f'{SPF} "v=spf1 include:bad.example -all"', ["error spf-syntax"]),
+    (f'{SPF} "v=spf1 –all"', ["error spf-syntax"]),
+    (f'{SPF} "v=spf1 {"exists:%{i}.v4.example " * 11}-all"', ["error spf-terms", "note spf-twice"]),
+    (
+        f'{SPF} "v=spf1 include:three.example include:three.example/ include:three.example -all"'.replace("/", ""),
+        ["error spf-terms", "warning spf-void-ipv6", "note spf-twice"],
+    ),
+    (f'{SPF} "v=spf1 {" ".join(f"exists:%{{i}}.v{n}.example" for n in range(9))} -all"', ["note spf-terms-near"]),
+    (f'{SPF} "v=spf1 a:x.example mx:y.example exists:z.example -all"', ["error spf-void"]),
+    (f'{SPF} "v=spf1 include:three.example -all"', ["warning spf-void-ipv6"]),
+    (f'{SPF} "v=spf1 mx a:x.example -all"', ["warning spf-void-term"]),
+    (f'{SPF} "v=spf1 mx +all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 ip6:::/0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 include:all.example -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 redirect=all.example"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 ?include:all.example -all"', []),
+    (f'{SPF} "v=spf1 mx"', ["warning spf-neutral"]),
+    (f'{SPF} "v=spf1 mx ?all"', ["warning spf-neutral"]),
+    (f'{SPF} "v=spf1 redirect=neutral.example"', ["warning spf-neutral"]),
+    (f'{SPF} "v=spf1 ip4:192.0.0.0/7 -all"', ["warning spf-wide"]),
+    (f'{SPF} "v=spf1 -ip4:192.0.0.0/7 -all"', []),
+    (f'{SPF} "v=spf1 mx -all ip4:192.0.2.1"', ["warning spf-unreached"]),
+    (f'{SPF} "v=spf1 mx -all redirect=all.example"', ["warning spf-unreached"]),
+    (f'{SPF} "v=spf1 mx include=all.example -all"', ["warning spf-modifier"]),
+    (f'{SPF} "v=spf1 mx moo=cow -all exp=why.example"', ["note spf-modifier"]),
+    (f'{SPF} "v=spf1 ptr -all"', ["warning spf-ptr"]),
+    (f'{SPF} "v=spf1 mx mx -all"', ["note spf-twice"]),
+    (f'{SPF} "v=spf1 {" ".join(f"ip4:192.0.2.{n}" for n in range(40))} -all"', ["note spf-long"]),
+    # DKIM
+    (f"{KEY} -\n_domainkey.good.example -".replace("example -", "example TXT -"), ["warning dkim-none"]),
+    (f'{KEY} -\nunheard-of._domainkey.good.example TXT "{rsa_key().record}"', ["note dkim-unknown"]),
+    (f"{KEY} !", ["warning dkim-unanswered"]),
+    (f'{KEY} "v=DKIM1; p="', ["note dkim-revoked"]),
+    (f'{KEY} "v=DKIM1; p=AAAA"', ["warning dkim-unusable"]),
+    (f'{KEY} "{rsa_key().record}"\n{KEY} "v=DKIM1; p=AAAA"', ["warning dkim-several"]),
+    (f'{KEY} "{rsa_key().record}; t=y"', ["warning dkim-testing"]),
+    (f'{KEY} "{rsa_key(1024).record}"', ["warning dkim-short"]),
+    (f'{KEY} "{rsa_key(4104).record}"', ["warning dkim-long"]),
+    (f'{KEY} "{ed25519_key().record}"', ["note dkim-ed25519"]),
+    (f'{KEY} -\n*.good.example TXT "v=spf1 -all"', ["note dkim-unknown"]),
+    (f'{KEY} -\n*._domainkey.good.example TXT "v=DKIM1; p="', ["note dkim-revoked"]),
+    # DMARC
+    (f"{DMARC} -", ["warning dmarc-none"]),
+    (f"{DMARC} !", ["warning dmarc-unknown"]),
+    (f'{SPF} "v=spf1 mx -all"\n{SPF} "v=DMARC1; p=none"', ["warning dmarc-misplaced"]),
+    (f'{DMARC} -\n_dmarc.example TXT "v=DMARC1; p=reject; psd=y; pct=2"', ["warning dmarc-registry"]),
+    (f'{DMARC} "v=dmarc1; p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
+    (f'{DMARC} "v=DMARC1 p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
+    (f'{DMARC} "v=DMARC1; p=none"\n{DMARC} "v=DMARC1; p=reject"', ["error dmarc-several"]),
+    (f'{DMARC} "v=DMARC1; p=rejct"', ["error dmarc-policy"]),
+    (f'{DMARC} "v=DMARC1; p=reject; sp=no; rua=mailto:d@good.example"', ["error dmarc-policy", "note dmarc-monitor"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example; adkim=strict"', ["warning dmarc-tag"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example; fo=x"', ["warning dmarc-tag"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example; fo=1:d:s"', []),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example; pct=100; ri=3600"', ["note dmarc-historic"] * 2),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example; ruas=x"', ["note dmarc-tag-unknown"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@good.example,d@good.example"', ["error dmarc-uri"]),
+    (f'{DMARC} "v=DMARC1; rua=mailto:d@good.example"', ["warning dmarc-no-p", "note dmarc-monitor"]),
+    (f'{DMARC} "v=DMARC1; p=none; rua=mailto:d@good.example"', ["note dmarc-monitor"]),
+    (f'{DMARC} "v=DMARC1; p=none"', ["warning dmarc-idle-none"]),
+    (f'{DMARC} "v=DMARC1; p=reject; t=y; rua=mailto:d@good.example"', ["note dmarc-testing"]),
+    (f'{DMARC} "v=DMARC1; p=quarantine; t=y; rua=mailto:d@good.example"', ["note dmarc-monitor"]),
+    (f'{DMARC} "v=DMARC1; p=reject; sp=none; rua=mailto:d@good.example"', ["warning dmarc-subdomains"]),
+    (f'{DMARC} "v=DMARC1; p=reject; np=none; rua=mailto:d@good.example"', ["warning dmarc-subdomains"]),
+    (f'{DMARC} "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:d@good.example"', []),
+    (f'{DMARC} "v=DMARC1; p=reject"', ["note dmarc-no-reports"]),
+    (f'{DMARC} "v=DMARC1; p=reject; psd=y; rua=mailto:d@good.example"', ["note dmarc-psd"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=https://good.example/"', ["warning dmarc-reports-address"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"', ["error dmarc-reports-refused"]),
+    (f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@willing.example"', []),
+    (
+        f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"\ngood.example._report._dmarc.other.example TXT !',
+        ["warning dmarc-reports-unknown"],
+    ),
+    # a record of the domain's own is enough, whatever is above it
+    ("_dmarc.example TXT !", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "problems"), CASES)
+def test_problems(changes, problems):
+    assert named(found(changed(changes))) == problems
+
+
+OTHER_CASES = [
+    ("nowhere.example", (), ["error domain-missing"]),
+    ("good.example", ("default",), []),
+    ("good.example", ("none", "default"), ["error dkim-missing"]),
+    ("revoked.example", ("s",), ["error dkim-revoked"]),
+    ("revoked.example", ("sha1",), ["error dkim-unusable"]),
+    ("sub.good.example", (), ["warning dmarc-idle"]),
+]
+
+
+@pytest.mark.parametrize(("name", "selectors", "problems"), OTHER_CASES)
+def test_problems_of_others(name, selectors, problems):
+    zone = f"""{GOOD}
+revoked.example                  MX   0 .
+revoked.example                  TXT  "v=spf1 -all"
+_dmarc.revoked.example           TXT  "v=DMARC1; p=reject; rua=mailto:d@revoked.example"
+s._domainkey.revoked.example     TXT  "v=DKIM1; p="
+sha1._domainkey.revoked.example  TXT  "{rsa_key().record}; h=sha1"
+sub.good.example                 MX   10 mx.good.example
+sub.good.example                 TXT  "v=spf1 mx -all"
+_dmarc.sub.good.example          TXT  "v=DMARC1; p=reject; np=none; rua=mailto:d@good.example"
+default._domainkey.sub.good.example  TXT  "{rsa_key().record}"
+"""
+    assert named(found(zone, name, selectors)) == problems
+
+
+def test_every_problem_has_its_case():
+    sources = "".join(path.read_text() for path in Path(lookup.__file__).parent.glob("*.py"))
+    every = set(re.findall(r'(?:error|warning|note|Problem)\(\s*(?:severity, )?"([a-z0-9-]+)"', sources))
+    shown = {problem.split()[1] for *_, problems in (*CASES, *OTHER_CASES) for problem in problems}
+    assert every == shown
+
+
+@pytest.mark.parametrize(
+    ("term", "hint"),
+    [
+        ("ipv4:192.0.2.1", "ip4 may be meant"),
+        ("include:", "include of nothing"),
+        ("redirect:x.example", "redirect is written with ="),
+        ("include=%x", "include is written with :"),
+        ("ip4:192.0.2.300", "not what may follow ip4"),
+        ("xyzzy!", "no mechanism and no modifier"),
+        ("–all", "not ASCII"),
+    ],
+)
+def test_a_slip_is_explained(term, hint):
+    [problem] = found(changed(f'{SPF} "v=spf1 {term} -all"')).problems
+    assert hint in problem.what
+
+
+@pytest.mark.parametrize(
+    ("record", "asks", "void_ipv4", "void_ipv6"),
+    [
+        ("v=spf1 -all", 0, 0, 0),
+        ("v=spf1 ip4:192.0.2.1 ip6:2001:db8::/32 -all", 0, 0, 0),
+        ("v=spf1 mx -all", 1, 0, 0),
+        ("v=spf1 a:v4.example -all", 1, 0, 1),
+        ("v=spf1 a:gone.example exists:gone.example -all", 2, 2, 2),
+        ("v=spf1 exists:v4.example -all", 1, 0, 0),
+        ("v=spf1 ptr exists:%{i}.x.example exp=why.example -all", 2, 0, 0),
+        ("v=spf1 include:three.example -all", 4, 0, 3),
+        ("v=spf1 include:three.example include:three.example -all", 8, 0, 6),
+        ("v=spf1 redirect=three.example", 4, 0, 3),
+        ("v=spf1 -all redirect=three.example include:three.example", 0, 0, 0),
+        ("v=spf1 a:v4.%{d} include:%{o2}._spf.%{d} ~all", 2, 1, 1),
+    ],
+)
+def test_what_spf_costs(record, asks, void_ipv4, void_ipv6):
+    tree = found(changed(f'{SPF} "{record}"')).spf.record
+    assert (tree.asks, tree.void_ipv4, tree.void_ipv6) == (asks, void_ipv4, void_ipv6)
+
+
+def test_a_tree_without_end_is_cut():
+    """Every record includes ten others, which are never the same."""
+    asked = set()
+
+    def forest(asking):
+        asked.add(asking)
+        future = Future()
+        includes = " ".join(f"include:x{n}.{asking.name}" for n in range(9))
+        future.set_result(Answer((f"v=spf1 {includes} -all",) if asking.rdtype == "TXT" else ()))
+        return future
+
+    report = lookup.look_up(Domain("x.example"), [], forest, 5)
+    assert report.spf.record.asks > 10
+    assert len(asked) < 200
+
+
+def test_everything_is_asked_at_once():
+    """As many rounds as one answer depends on another: MX, its address, the name of that."""
+    zone, rounds, waiting = Zone(GOOD), [], []
+    lock = threading.Lock()
+
+    def answer():
+        with lock:
+            arrived, waiting[:] = waiting[:], []
+        rounds.append(len(arrived))
+        for asked, future in arrived:
+            future.set_result(zone(asked).result())
+
+    def later(asked):
+        future = Future()
+        with lock:
+            waiting.append((asked, future))
+            if len(waiting) == 1:
+                # when this round has been asked
+                threading.Timer(0.1, answer).start()
+        return future
+
+    report = lookup.look_up(Domain("good.example"), [], later, 20)
+    assert named(report) == []
+    assert len(rounds) == 3
+    assert rounds[0] > len(WELL_KNOWN)
+
+
+def test_time_is_limited():
+    now = [0.0]
+
+    def clock():
+        now[0] += 1
+        return now[0]
+
+    def mute(asked):
+        return Zone(GOOD)(asked) if asked.rdtype != "MX" else Future()
+
+    report = lookup.look_up(Domain("good.example"), [], mute, 0.5, clock=clock)
+    assert report.unanswered == ("good.example MX: no answer within 0.5 seconds",)
+    assert named(report) == ["warning mx-unknown", "warning spf-unknown"]
+    assert report.is_known
+
+
+def test_dnssec():
+    def signed(asked):
+        future = Future()
+        answer = Zone(GOOD)(asked).result()
+        future.set_result(Answer(answer.records, answer.exists, 300, authentic=asked.rdtype == "MX"))
+        return future
+
+    report = lookup.look_up(Domain("good.example"), [], signed, 5)
+    assert (report.mx.authentic, report.spf.authentic) == (True, False)
+    assert [step.authentic for step in report.dmarc.steps] == [False, False]
+
+
+# the program
+
+
+RICH = f"""
+example.com             MX    10 mx1.example.com
+example.com             MX    20 mx2.example.net
+mx1.example.com         A     192.0.2.1
+mx1.example.com         AAAA  2001:db8::1
+mx2.example.net         A     198.51.100.2
+mx2.example.net         A     198.51.100.3
+{ip_address("192.0.2.1").reverse_pointer}     PTR mx1.example.com
+{ip_address("2001:db8::1").reverse_pointer}   PTR mx1.example.com
+{ip_address("198.51.100.3").reverse_pointer}  PTR host3.isp.example
+example.com             TXT   "v=spf1 ip4:192.0.2.0/24 a:www.example.com mx include:_spf.example.net ~all"
+example.com             TXT   "some-site-verification=abcdef"
+_spf.example.net        TXT   "v=spf1 include:_a.example.net exists:%{{i}}._check.example.net ptr:example.net -all"
+_a.example.net          TXT   "v=spf1 ip4:198.51.100.0/24 ip6:2001:db8:2::/48 -all"
+www.example.com         CNAME web.example.org
+web.example.org         A     203.0.113.80
+_dmarc.example.com      TXT   "v=DMARC1; p=reject; np=none; rua=mailto:dmarc@example.com,mailto:abc123@reports.example.net,mailto:x@other.example; ruf=mailto:f@example.com; adkim=s"
+example.com._report._dmarc.reports.example.net TXT "v=DMARC1"
+google._domainkey.example.com   TXT  "{rsa_key(1024).record}"
+s1._domainkey.example.com       TXT  "{rsa_key().record}; t=y:s; n=our first key"
+ed25519._domainkey.example.com  TXT  "{ed25519_key().record}"
+"""  # noqa: E501
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
+    (tmp_path / "good").write_text(GOOD)
+    (tmp_path / "rich").write_text(RICH)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_for_people(capsys):
+    assert main(["lookup", "example.com", "--zone", "rich"]) == 1
+    printed = capsys.readouterr().out
+    assert printed == (Path(__file__).parent / "lookup.txt").read_text()
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def keys(value):
+    """The keys of JSON all the way down; of lists those of their first value."""
+    if isinstance(value, dict):
+        return {key: keys(each) for key, each in value.items()}
+    return [keys(value[0])] if isinstance(value, list) and value else None
+
+
+ASKS = {"policy": None, "tag": None, "at": None, "lowered": None}
+TERM = {
+    **dict.fromkeys(["text", "mechanism", "result", "target", "asks", "void_ipv4", "void_ipv6", "reached"]),
+    **dict.fromkeys(["found", "error", "trouble", "record"]),
+}
+
+
+@pytest.mark.usefixtures("folder")
+def test_for_programs(capsys):
+    assert main(["lookup", "joe@example.com", "--zone", "rich", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert keys(said) == {
+        "given": None,
+        "domain": None,
+        "exists": None,
+        "problems": [dict.fromkeys(["severity", "name", "what", "do", "rfc"])],
+        "mx": {
+            **dict.fromkeys(["kind", "count", "authentic", "trouble"]),
+            "hosts": [
+                {
+                    **dict.fromkeys(["name", "preference", "alias", "trouble"]),
+                    "addresses": [dict.fromkeys(["address", "result", "name", "reason"])],
+                }
+            ],
+        },
+        "spf": {
+            "record": {
+                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble"]),
+                "texts": [None],
+                "terms": [TERM],
+            },
+            **dict.fromkeys(["otherwise", "malformed", "authentic"]),
+        },
+        "dkim": {
+            "tried": [None],
+            "given": None,
+            "some": None,
+            "keys": [
+                {
+                    **dict.fromkeys(["selector", "name", "kind", "bits", "testing", "strict", "revoked", "authentic"]),
+                    **dict.fromkeys(["error", "trouble"]),
+                    "records": [None],
+                    "tags": [[None]],
+                }
+            ],
+        },
+        "dmarc": {
+            "steps": [
+                {
+                    **dict.fromkeys(["name", "malformed", "exists", "needed", "authentic", "trouble"]),
+                    "records": [None],
+                }
+            ],
+            "org_domain": None,
+            "domain_asks": ASKS,
+            "below_asks": ASKS,
+            "missing_asks": ASKS,
+            **dict.fromkeys(["strict_dkim", "strict_spf", "psd", "misplaced", "trouble"]),
+            "reports": [dict.fromkeys(["tag", "uri", "host", "external", "consent", "authorized", "trouble"])],
+        },
+        "questions": None,
+        "unanswered": None,
+    }
+    assert said["spf"]["record"]["asks"] == 6
+    assert said["dmarc"]["missing_asks"] == {"policy": "none", "tag": "np", "at": "example.com", "lowered": False}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("good.example", "good.example"),
+        ("GOOD.Example.", "good.example"),
+        (" joe@good.example", "good.example\n  the domain of joe@good.example"),
+        ("bücher.example", "xn--bcher-kva.example  (bücher.example)"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example  (bücher.example)"),
+    ],
+)
+def test_the_domain_is_taken_as_people_write_it(given, shown, capsys):
+    assert main(["lookup", given, "--zone", "good"]) in (0, 1)
+    assert capsys.readouterr().out.startswith(f"{shown}\n\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["192.0.2.1"], "is an IP address"),
+        (["[192.0.2.1]"], "is an IP address"),
+        (["joe@[IPv6:2001:db8::1]"], "is an IP address"),
+        (["2001:db8::1"], "is an IP address"),
+        (["192.0.2"], "ends in a number"),
+        (["https://good.example/"], "is no domain name"),
+        (["joe@"], "is no domain name"),
+        (["a..example"], "is no domain name"),
+        (["x y"], "is no domain name"),
+        ([""], "is no domain name"),
+        (["good.example", "--selector", "a b"], "'a b' is no selector"),
+        (["good.example", "--selector", ""], "'' is no selector"),
+        (["good.example", "--selector", "x" * 64], "is no selector"),
+        ([], "required: DOMAIN"),
+    ],
+)
+def test_usage(arguments, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["lookup", *arguments])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_selectors_are_looked_up_as_given(capsys):
+    assert main(["lookup", "good.example", "--zone=good", "--selector=Default", "--selector", "a.bücher"]) == 1
+    printed = capsys.readouterr().out
+    assert "DKIM    the selectors you named\n  Default               RSA, 2048 bits\n" in printed
+    assert "DKIM key a.b\\252cher: there is none at a.xn--bcher-kva._domainkey.good.example." in printed
+
+
+TEXT = st.lists(
+    st.sampled_from(
+        ["v=spf1", " ", "v=DMARC1", ";", "p=", "reject", "sp=none", "psd=y", "rua=mailto:x@", "x.example", "include:",
+         "redirect=", "a:", "mx", "exists:%{d}", "ptr", "-all", "+", "v=DKIM1", "k=ed25519", "\x1b[2J", "\n", "\xff",
+         "\u202e", "ip4:192.0.2.1/0", "fo=", "t=y", ",", "=", "\x00", "@", "!"]
+    ),
+    max_size=14,
+).map("".join)  # fmt: skip
+NAME = st.sampled_from(["x.example", "_dmarc.x.example", "_dmarc.example", "s1._domainkey.x.example", "m.x.example"])
+HOST = st.sampled_from(["m.x.example", ".", "192.0.2.1", "\x1b[2J.x.example", "\n", "\xff", "a b", "", "x" * 70, "%"])
+RECORDS = st.one_of(
+    st.tuples(NAME, st.just("TXT"), st.one_of(TEXT, st.text(max_size=20))),
+    st.tuples(NAME, st.just("MX"), st.tuples(st.integers(0, 9), HOST).map(list)),
+    st.tuples(NAME, st.just("A"), st.sampled_from(["192.0.2.1", "10.0.0.1"])),
+    st.tuples(NAME, st.just("AAAA"), st.ip_addresses(v=6).map(str)),
+    st.tuples(NAME, st.just("CNAME"), HOST),
+    st.tuples(st.just("1.2.0.192.in-addr.arpa"), st.just("PTR"), HOST),
+    st.tuples(NAME, st.sampled_from(["TXT", "MX", "A", "*"]), st.sampled_from(["SERVFAIL", "TIMEOUT"])),
+)
+
+
+@given(records=st.lists(RECORDS, max_size=12), name=st.sampled_from(["x.example", f"{'a.' * 120}x.example"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_records_give_a_report(folder, capsys, records, name):
+    zone = {}
+    for owner, rdtype, value in records:
+        values = zone.setdefault(owner, {}).setdefault(rdtype, [])
+        if not (rdtype == "MX" and not re.fullmatch(r"\S*", str(value[-1] if isinstance(value, list) else ""))):
+            values.append(value)
+    (folder / "any").write_text(json.dumps(zone))
+    status = main(["lookup", name, "--zone", "any"])
+    said = capsys.readouterr()
+    assert status in (0, 1, 75)
+    assert "\r" not in said.out
+    heading, *lines = said.out.split("\n")
+    for line in lines:
+        assert line.isprintable()
+        assert len(line) <= 100
+        assert line == line.rstrip()
+    assert main(["lookup", name, "--zone", "any", "--json"]) in (0, 1, 75)
+    assert json.loads(capsys.readouterr().out)["domain"] == name
+
+
+def test_no_answer_at_all(folder, capsys):
+    (folder / "mute").write_text('{"example": {}}')
+    report = lookup.look_up(Domain("x.example"), [], lambda asked: _failed(asked), 5, Limits())
+    assert not report.is_known
+    assert report.exists is None
+
+
+def _failed(asked):
+    future = Future()
+    future.set_exception(DnsTempError(f"{asked.name} {asked.rdtype}: SERVFAIL"))
+    return future
+
+
+def run(server, folder, *arguments):
+    config = {"dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 0.2}, "message_timeout": 5}
+    (folder / "config.yaml").write_text(json.dumps(config))
+    return subprocess.run(
+        [*PROGRAM, "lookup", *arguments, "--config", "config.yaml"],
+        capture_output=True, text=True, cwd=folder, env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+def test_over_the_network(folder):
+    with DnsServer(Zone(RICH)) as server:
+        server.authentic = True
+        done = run(server, folder, "example.com")
+        asked = [*server.asked]
+        server.mode = "servfail"
+        silent = run(server, folder, "example.com")
+    assert done.stderr == ""
+    expected = (Path(__file__).parent / "lookup.txt").read_text()
+    assert done.stdout.partition("\nDNSSEC")[0] == expected.partition("\nDNSSEC")[0]
+    assert done.stdout.endswith("\nDNSSEC  proves all of it, as the name server says (AD)\n")
+    assert done.returncode == 1
+    assert len(asked) == len({question(*each) for each in asked})
+    assert (silent.returncode, silent.stdout) == (75, "")
+    assert silent.stderr == "mailassay: DNS does not answer: example.com MX: SERVFAIL\n"

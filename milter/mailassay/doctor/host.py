@@ -13,6 +13,7 @@ from .facts import Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
+_ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
 _START = "systemctl start mailassay"
 _RESTART = "systemctl restart mailassay"
 
@@ -50,7 +51,7 @@ def installed(facts: Facts) -> Iterator[Finding]:
             f"the daemon is run by {process.words[0]}, and this command by {facts.interpreter}: they may differ "
             "in version",
         )
-    elif process.started < facts.installed:
+    elif process.started + _ROUNDED < facts.installed:
         since, then = (
             f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
         )

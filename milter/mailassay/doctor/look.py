@@ -24,7 +24,7 @@ from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen
 from .milters import parsed
 from .postfix import Postfix, examined, looked_up, tokens
 
-_PATIENCE = 5.0  # seconds for each step of a conversation with ourselves
+_PATIENCE = 5.0  # seconds for each thing that is waited for
 _SIGNED = Question("arpa", "SOA")  # as old as DNS, and signed
 _TIME_ERROR = 5  # adjtimex(2)
 _UNIT = "mailassay.service"
@@ -233,7 +233,7 @@ def _text(path: str) -> str:
 def _asked(settings: Settings) -> Iterator[Nameserver]:
     """Each name server, all at once."""
     places = settings.nameservers or system_nameservers()
-    sources = [Nameservers([place], settings.dns_timeout) for place in places]
+    sources = [Nameservers([place], min(settings.dns_timeout, _PATIENCE)) for place in places]
     answers: list[Future[Answer]] = [source(_SIGNED) for source in sources]
     for (address, port), answer in zip(places, answers, strict=True):
         try:

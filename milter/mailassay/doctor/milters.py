@@ -11,6 +11,7 @@ from .postfix import Postfix, Service, tokens
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "ip6-localhost")
 _ANY = ("0.0.0.0", "::")
+_NUMERIC = re.compile("[0-9.]+|.*:.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def endpoint(listen: Listen, queue: str) -> str:
 
 
 def is_there(milter: Milter, listen: Listen) -> bool:
-    """Is it our TCP socket?"""
+    """Is it our TCP socket? A host by name is taken for this one, since nobody has two milters on such a port."""
     if listen.kind == "unix" or not milter.place:
         return False
     host, port = milter.place
-    same = host == listen.host.lower() or listen.host in _ANY or (host in _LOOPBACK and listen.host in _LOOPBACK)
-    return same and port == str(listen.port)
+    local = (host in _LOOPBACK, listen.host in _LOOPBACK)
+    same = host == listen.host.lower() or listen.host in _ANY or all(local)
+    return port == str(listen.port) and (same or (not any(local) and not _NUMERIC.fullmatch(host)))

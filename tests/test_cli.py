@@ -146,6 +146,10 @@ def test_version(capsys):
         (["check", "mail", "--ip", "192.0.2.1", "--zone", "mail"], 78, "mail:1: expected"),
         (["check", "mail", *GOOD, "--config", "missing"], 78, "missing"),
         (["check", "mail", *GOOD, "--config", "bad.yaml"], 78, "bad.yaml:2:1: unknown key `polcy`; did you mean"),
+        (["check", "mail", *GOOD, "--policy", "missing"], 78, "missing:1:1: cannot be read"),
+        (["check", "mail", *GOOD, "--policy", "bad.yaml"], 78, "bad.yaml:1:1: unknown key"),
+        (["check", "mail"], 65, "mail: no Received field tells the client's address; give it by --ip"),
+        (["check", "--ip=192.0.2.1", "--summary", "mail", "--zone", "missing"], 74, "missing"),
         (["serve", "--config", "bad.yaml"], 78, "bad.yaml:2:1"),
         (["serve", "--config", "nowhere.yaml"], 71, "cannot listen on unix:/nonexistent/socket: folder /nonexistent"),
         (["config", "check", "--config", "bad.yaml"], 1, "bad.yaml:2:1"),
@@ -165,7 +169,7 @@ def test_mistakes_are_said_in_words(folder, arguments, status, said):
 def test_config_check(folder, capsys):
     (folder / "good.yaml").write_text("workers: 2\n")
     assert main(["config", "check", "--config", "good.yaml"]) == 0
-    assert capsys.readouterr().out == "configuration good.yaml, policy standard: fine\n"
+    assert capsys.readouterr().out.startswith("configuration good.yaml, policy standard (digest ")
     assert main(["config", "check"]) == 0
 
 

@@ -212,7 +212,7 @@ class Trace:
 
 
 def _word(result: Result) -> str:
-    return "passed" if result is Result.PASS else "failed" if result is Result.FAIL else f"is {result}"
+    return "passed" if result is Result.PASS else "failed" if result is Result.FAIL else f"gives {result}"
 
 
 def _useless(result: Result) -> str:

@@ -150,7 +150,10 @@ def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int = WORKERS) -> Iterator[Judged]:
-    """Judge messages, several at a time; in their order. ``judge`` raises Unknown where facts are missing."""
+    """Judge messages, several at a time; in their order. ``judge`` raises Unknown where facts are missing.
+
+    Interrupted while it waits, it gives what is under way before it passes that on.
+    """
 
     def one(file: File) -> Judged:
         if file.error:
@@ -173,6 +176,11 @@ def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int 
                 yield future.result()
         while under_way:
             yield under_way.popleft()[0].result()
+    except KeyboardInterrupt:
+        # what is known by now counts
+        executor.shutdown(cancel_futures=True)
+        yield from (future.result() for future, _ in under_way if not future.cancelled())
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 

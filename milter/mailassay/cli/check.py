@@ -13,7 +13,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from .. import explain
-from ..config import ConfigError, Settings
+from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
 from ..resolver import Source
@@ -101,11 +101,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """With the policy that is to be tried. Raises ConfigError, OSError."""
+    """With the policy that is to be tried. Raises ConfigError."""
     found = settings(arguments)
     if not arguments.policy:
         return found
-    policy = read_policy(arguments.policy)
+    try:
+        policy = read_policy(arguments.policy)
+    except OSError as error:
+        raise ConfigError([Problem(arguments.policy, 1, 1, f"cannot be read: {error.strerror}")]) from error
     if policy.problems:
         raise ConfigError(policy.problems)
     return replace(found, policy=policy.policy, policy_path=arguments.policy, policy_lines=policy.lines)

@@ -1,0 +1,198 @@
+"""What was asked for a message, and what follows from it, in words."""
+
+from concurrent.futures import Future
+from ipaddress import ip_address
+
+import pytest
+
+from mailassay.config import Settings
+from mailassay.envelope import Message
+from mailassay.explain import as_json, as_text
+from mailassay.message import split
+from mailassay.policy import DkimRules, Partial, Policy
+from mailassay.resolver import Answer, Question
+from mailassay.trace import Recording, Step, Term, judge
+from mailassay.zone import Zone
+from tests.lab.sign import rsa_key
+
+ZONE = f"""
+1.2.0.192.in-addr.arpa     PTR  mail.bank.example
+mail.bank.example          A    192.0.2.1
+bank.example               TXT  "v=spf1 include:_spf.bank.example ?all"
+_spf.bank.example          TXT  "v=spf1 ip4:198.51.100.7 exists:no.bank.example include:_more.bank.example -all"
+_more.bank.example         TXT  "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.bank.example        TXT  "v=DMARC1; p=reject"
+never.example              TXT  "v=spf1 include:_spf.bank.example redirect=all.example"
+all.example                TXT  "v=spf1 -all"
+bounce.example.net         TXT  "v=spf1 +all"
+bounce.bank.example        TXT  "v=spf1 +all"
+strict.example             -
+_dmarc.strict.example      TXT  "v=DMARC1; p=quarantine; aspf=s; adkim=s"
+bounce.strict.example      TXT  "v=spf1 +all"
+sel._domainkey.bank.example    TXT  "{rsa_key().record}"
+sel._domainkey.elsewhere.net   TXT  "{rsa_key().record}"
+test._domainkey.bank.example   TXT  "{rsa_key().record}; t=y"
+_dmarc.late.example        TXT  ?
+one.co.uk                  TXT  "v=spf1 +all"
+_dmarc.uk                  TXT  "v=DMARC1; p=reject"
+"""
+
+
+def trace(author="alice@bank.example", mail_from="", *signed, client="192.0.2.1", length=False, policy=Policy()):
+    raw = f"From: {author}\r\nSubject: x\r\n\r\nHello\r\n".encode()
+    for domain, selector in signed:
+        raw = rsa_key().sign(raw, domain, selector, length=length)
+    headers, body = split(raw + b"more\r\n" * length)
+    message = Message(headers, body, ip_address(client), "mail.bank.example", mail_from)
+    return judge(message, Settings(authserv_id="mx.test", policy=policy), Zone(ZONE), "mx.test")
+
+
+@pytest.mark.parametrize(
+    ("author", "mail_from", "signed", "words"),
+    [
+        ("a@bank.example", "a@bank.example", [], ["SPF passed for bank.example, which is the author domain: aligned"]),
+        ("a@sub.bank.example", "a@bounce.bank.example", [],
+         ["SPF passed for bounce.bank.example, which is in the organization of bank.example: aligned (relaxed)"]),
+        ("a@bank.example", "a@bounce.example.net", [],
+         ["SPF passed for bounce.example.net, which is not in the organization of bank.example: "
+          "not aligned (relaxed)"]),
+        ("a@bank.example", "a@all.example", [], ["SPF failed for all.example: nothing to align"]),
+        ("a@strict.example", "a@bounce.strict.example", [],
+         ["SPF passed for bounce.strict.example, which is not strict.example itself: not aligned (strict, aspf=s)"]),
+        ("a@bank.example", "", [("bank.example", "sel"), ("elsewhere.net", "sel"), ("bank.example", "gone")],
+         ["SPF gives none for mail.bank.example: nothing to align",
+          "DKIM gives permerror for bank.example: nothing to align",
+          "DKIM passed for elsewhere.net, which is not in the organization of bank.example: not aligned (relaxed)",
+          "DKIM passed for bank.example, which is the author domain: aligned"]),
+        ("a@bank.example", "", [("bank.example", "test")],
+         ["SPF gives none for mail.bank.example: nothing to align",
+          "DKIM passed for bank.example: its key is being tested (t=y), so it is as good as unsigned"]),
+        ("a@two.co.uk", "a@one.co.uk", [],
+         ["SPF passed for one.co.uk, which the public suffix uk keeps apart from two.co.uk: not aligned"]),
+        ("a@nowhere.example", "a@bank.example", [], []),
+        ("a@late.example", "a@bank.example", [], []),
+    ],
+)  # fmt: skip
+def test_alignments(author, mail_from, signed, words):
+    found = trace(author, mail_from, *signed)
+    alignments = list(found.alignments(found.outcome.evidence))
+    assert [each.words for each in alignments] == words
+    assert tuple(each.identifier for each in alignments if each.aligned) == found.outcome.evidence.dmarc.aligned
+
+
+@pytest.mark.parametrize(
+    ("partial", "words"),
+    [
+        (Partial.IGNORE, "it leaves a part of the body unsigned (l=), so it does not count (dkim.partial)"),
+        (Partial.ALIGN, "which is the author domain: aligned"),
+    ],
+)
+def test_a_part_of_the_body(partial, words):
+    found = trace("a@bank.example", "", ("bank.example", "sel"), length=True, policy=Policy(dkim=DkimRules(partial)))
+    *_, last = found.alignments(found.outcome.evidence)
+    assert last.words.endswith(words)
+    assert last.aligned == bool(found.outcome.evidence.dmarc.aligned)
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "client", "terms", "decisive"),
+    [
+        ("a@bank.example", "192.0.2.1",
+         [(0, "include:_spf.bank.example", True), (1, "ip4:198.51.100.7", False), (1, "exists:no.bank.example", False),
+          (1, "include:_more.bank.example", True), (2, "ip4:192.0.2.1", True)],
+         "matched include:_spf.bank.example > include:_more.bank.example > ip4:192.0.2.1"),
+        ("a@never.example", "203.0.113.1",
+         [(0, "include:_spf.bank.example", False), (1, "ip4:198.51.100.7", False), (1, "exists:no.bank.example", False),
+          (1, "include:_more.bank.example", False), (2, "ip4:192.0.2.1", False), (2, "-all", True), (1, "-all", True),
+          (0, "redirect=all.example", True), (1, "-all", True)],
+         "matched redirect=all.example > -all"),
+        ("a@nowhere.example", "192.0.2.1", [], ""),
+        ("", "192.0.2.1", [], ""),
+    ],
+)  # fmt: skip
+def test_terms(mail_from, client, terms, decisive):
+    found = trace("a@bank.example", mail_from, client=client)
+    assert found.spf_terms(found.outcome.evidence) == [Term(*each) for each in terms]
+    lines = as_text(found.outcome, found.client, found).split("\n")
+    (line,) = (line for line in lines if line.startswith("spf mailfrom" if mail_from else "spf helo"))
+    assert line.endswith(decisive)
+
+
+@pytest.mark.parametrize(
+    ("author", "walks"),
+    [
+        ("a@bank.example", [("bank.example", [Step("_dmarc.bank.example", "v=DMARC1; p=reject")])]),
+        ("a@x.bank.example", [("x.bank.example", [Step("_dmarc.x.bank.example", "no such name"),
+                                                  Step("_dmarc.bank.example", "v=DMARC1; p=reject"),
+                                                  Step("_dmarc.example", "no such name")])]),
+        ("a@late.example", [("late.example", [Step("_dmarc.late.example", "_dmarc.late.example TXT: time-out")])]),
+        ("a@bank.example, b@late.example",
+         [("bank.example", [Step("_dmarc.bank.example", "v=DMARC1; p=reject")]),
+          ("late.example", [Step("_dmarc.late.example", "_dmarc.late.example TXT: time-out")])]),
+        ("nobody", []),
+    ],
+)  # fmt: skip
+def test_walks(author, walks):
+    assert trace(author, "").walks() == walks
+
+
+def test_who_asked():
+    found = trace("a@bank.example", "a@bank.example", ("bank.example", "sel"))
+    methods = {(each.question.name, each.question.rdtype): each.method for each in found.lookups()}
+    assert methods == {
+        ("1.2.0.192.in-addr.arpa", "PTR"): "iprev",
+        ("mail.bank.example", "A"): "iprev",
+        ("mail.bank.example", "TXT"): "spf",
+        ("bank.example", "TXT"): "spf",
+        ("_spf.bank.example", "TXT"): "spf",
+        ("_more.bank.example", "TXT"): "spf",
+        ("no.bank.example", "A"): "spf",
+        ("sel._domainkey.bank.example", "TXT"): "dkim",
+        ("_dmarc.bank.example", "TXT"): "dmarc",
+        ("_dmarc.example", "TXT"): "dmarc",
+    }
+
+
+def test_a_question_without_an_end():
+    pending = Future()
+    recording = Recording(lambda _: pending)
+    recording(Question("slow.example", "TXT"))
+    ((asked, answer),) = recording.answers().items()
+    assert str(answer) == "no answer for slow.example TXT within the time of the message"
+    pending.set_result(Answer(("x",)))
+    assert recording.answers() == {asked: Answer(("x",))}
+
+
+def test_the_text_has_no_control_characters_of_dns():
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject; \x1b[31m"\nbank.example TXT "v=spf1 \x1b[31m"')
+    headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
+    message = Message(headers, body, ip_address("192.0.2.1"), "\x1b", "\x1b@bank.example", sources={"helo": "\x1b"})
+    found = judge(message, Settings(), zone, "mx.test")
+    text = as_text(found.outcome, found.client, found, verbose=True)
+    assert "\x1b" not in text
+    assert r"v=DMARC1; p=reject; \027[31m" in text
+    assert as_text(found.outcome, found.client, found, verbose=True, colour=True).count("\x1b") % 2 == 0
+
+
+def test_colours_are_the_only_difference():
+    found = trace("a@bank.example", "a@all.example", ("bank.example", "gone"))
+    plain = as_text(found.outcome, found.client, found, verbose=True)
+    painted = as_text(found.outcome, found.client, found, verbose=True, colour=True)
+    assert "\x1b[31mreject\x1b[0m" in painted
+    for code in (0, 2, 31, 32, 33):
+        painted = painted.replace(f"\x1b[{code}m", "")
+    assert painted == plain
+
+
+def test_for_programs():
+    found = trace("a@bank.example", "a@bounce.example.net")
+    said = as_json(found.outcome, found.client, found)
+    assert said["policy"] == {
+        "file": None, "digest": found.settings.policy.digest, "rule": "dmarc.reject", "line": None, "monitored": [],
+        "override": "",
+    }  # fmt: skip
+    assert said["alignment"][0] | {"words": ""} == {
+        "method": "spf", "domain": "bounce.example.net", "result": "pass", "aligned": False, "mode": "relaxed",
+        "words": "",
+    }  # fmt: skip
+    assert {"method", "name", "type", "records", "exists", "ttl", "authentic", "trouble"} == set(said["dns"][0])

@@ -1,0 +1,229 @@
+"""Many messages at once: `check --summary`."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.cli import main
+from mailassay.envelope import Unknown
+from mailassay.trial import File, files, mbox, run
+
+from .test_cli import ENVIRONMENT, PROGRAM, ZONE
+
+CAME = (
+    "Return-Path: <{mail_from}>\nReceived: from {helo} (unknown [{client}])\n\tby mx.receiver.example (Postfix) with"
+    " ESMTP id 1;\n\tFri, 20 Nov 2026 10:00:00 +0000 (UTC)\n"
+)
+RESULTS = (
+    "Authentication-Results: mx.receiver.example;\n iprev=pass policy.iprev=192.0.2.1;\n spf=fail"
+    " smtp.mailfrom=bank.example;\n dkim=none;\n arc=none smtp.remote-ip=192.0.2.1;\n dmarc=pass\n"
+)
+LETTER = "From: {author}\nSubject: x\n\nHello\n"
+EXPIRED = "DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=x; h=from; x=1000; t=1; bh=AAAA; b=AAAA\n"
+KEYLESS = "DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=x; h=from; bh=AAAA; b=AAAA\n"
+
+
+def message(author="alice@bank.example", client="192.0.2.1", more=""):
+    came = CAME.format(mail_from="alice@bank.example", helo="mail.bank.example", client=client)
+    return (came + more + LETTER.format(author=author)).encode()
+
+
+GOOD, SPOOF, OTHER = message(), message(client="198.51.100.66"), message("a@other.example")
+FROM = b"From alice@bank.example Fri Nov 20 10:00:00 2026\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
+    (tmp_path / "zone").write_text(ZONE)
+    return tmp_path
+
+
+def write(folder, **named):
+    """Files by their paths, ``__`` for the slash."""
+    for name, octets in named.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(octets)
+
+
+def summary(*arguments):
+    return main(["check", "--summary", "--zone", "zone", "--host", "mx.receiver.example", *arguments])
+
+
+def test_a_maildir(folder, capsys):
+    write(
+        folder, box__cur__1=GOOD, box__cur__2=SPOOF, box__new__3=GOOD, box__new__4=OTHER, box__tmp__5=SPOOF,
+        box__maildirsize=b"x", **{"box__.Junk__cur__6": SPOOF},
+    )  # fmt: skip
+    assert summary("box") == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines == [
+        "Of 4 messages 3 accepted, 1 refused.",
+        "",
+        "author domain    messages  accepted   refused",
+        "bank.example            3         2         1",
+        "other.example           1         1          ",
+        "",
+        "line of the policy         messages  accepted   refused",
+        "dmarc.reject, a default           1                   1",
+        "default                           3         3          ",
+        "",
+    ]
+
+
+def test_what_is_refused_is_named(folder, capsys):
+    write(folder, a=GOOD, b=SPOOF)
+    assert summary("a", "b", "-v") == 0
+    assert capsys.readouterr().out.endswith("\nrefused   b  bank.example  dmarc.reject\n")
+
+
+def test_folders_and_mbox_files(folder, capsys):
+    box = FROM + GOOD + b"\n" + FROM + SPOOF + b">From me\n" + b"\n" + FROM + GOOD
+    write(folder, all__a__cur__1=GOOD, all__a__new__2=SPOOF, all__b__3=GOOD, all__mbox=box, **{"all__.c__4": SPOOF})
+    os.mkfifo(folder / "all/pipe")
+    (folder / "all/loop").symlink_to(folder / "all")
+    assert summary("all", "--json") == 0
+    *entries, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(each["file"], each["results"]["verdict"]) for each in entries] == [
+        ("all/a/cur/1", "accept"), ("all/a/new/2", "reject"), ("all/b/3", "accept"),
+        ("all/mbox#1", "accept"), ("all/mbox#2", "reject"), ("all/mbox#3", "accept"),
+    ]  # fmt: skip
+    assert entries[1]["message"]["sources"]["mail_from"] == "Return-Path"
+    assert last["summary"] == {
+        "messages": 6,
+        "interrupted": False,
+        "policy": {"file": None, "digest": entries[0]["policy"]["digest"], "mode": "enforce"},
+        "actions": {"accept": 4, "reject": 2},
+        "would": {"accept": 4, "reject": 2},
+        "authors": {"bank.example": {"accept": 4, "reject": 2}},
+        "rules": {"dmarc.reject": {"line": None, "reject": 2}, "default": {"line": None, "accept": 4}},
+        "unknown": 0,
+        "unreadable": 0,
+        "expired_signatures": 0,
+        "missing_keys": 0,
+        "differs": {"messages": 0},
+    }
+
+
+def test_a_policy_on_trial(folder, capsys):
+    write(folder, a=SPOOF, config=b"policy: strict.yaml\n", **{"strict.yaml": b"dmarc: {reject: reject}\n"})
+    (folder / "trial.yaml").write_text("mode: monitor\ndmarc:\n  reject: hold\n")
+    assert summary("a", "--config", "config", "--policy", "trial.yaml") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Of 1 message 1 accepted.\nWere nothing only recorded (monitor): 0 accepted, 1 held.\n")
+    assert "dmarc.reject, line 3 of trial.yaml" in said
+    assert summary("a", "--config", "config") == 0
+    assert "dmarc.reject, line 1 of strict.yaml" in capsys.readouterr().out
+
+
+def test_time_and_dns_have_gone_on(folder, capsys):
+    write(folder, a=message(more=EXPIRED), b=message(more=KEYLESS), c=RESULTS.encode() + GOOD)
+    assert summary("a", "b", "c") == 0
+    assert capsys.readouterr().out.endswith(
+        "In 1 message a signature had expired (x=).\n"
+        "In 1 message a signature has no key in DNS any more: keys are withdrawn some time after their use.\n"
+        "1 message found otherwise than when they came: spf 1.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["a", "missing"], 66, "1 could not be read:\n  missing: No such file or directory\n"),
+        (["a", "unknown"], 0, "1 could not be judged:\n  unknown: no Received field tells the client's address; give"),
+        (["unknown"], 65, "Of 0 messages 0 accepted.\n1 could not be judged:\n"),
+        (["many"], 65, "7 could not be judged:\n"),
+        (["many"], 65, "  and 2 more\n"),
+        (["empty"], 65, "Of 0 messages 0 accepted.\n"),
+    ],
+)
+def test_what_cannot_be_judged_is_named(folder, capsys, arguments, status, said):
+    write(folder, a=GOOD, unknown=b"From: a@b.example\n\nx\n", **{f"many__{number}": b"" for number in range(7)})
+    (folder / "empty").mkdir()
+    assert summary(*arguments) == status
+    assert said in capsys.readouterr().out
+
+
+def test_what_came_is_judged_at_its_time(folder, capsys):
+    signature = EXPIRED.replace("x=1000; t=1", "x=1795168800; t=1795000000")  # 10:00 UTC that day
+    write(folder, a=message(more=signature))
+    for at, reason in (([], "no key record"), (["--at", "2027-01-01T00:00Z"], "the signature has expired (x=)")):
+        assert main(["check", "a", "--zone", "zone", "--host", "mx.receiver.example", "--json", *at]) == 0
+        assert json.loads(capsys.readouterr().out)["evidence"]["dkim"][0]["reason"] == reason
+
+
+def test_interrupted(folder):
+    write(folder, a=GOOD, b=SPOOF)
+    os.mkfifo(folder / "pipe")
+    arguments = ["check", "--summary", "--zone=zone", "--host=mx.receiver.example", "a", "b", "pipe"]
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, env=ENVIRONMENT
+    )
+    with open(folder / "pipe", "wb"):
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, trouble = process.communicate(timeout=10)
+    assert (process.returncode, trouble) == (130, b"")
+    assert said.startswith(b"Interrupted; so far:\nOf 2 messages 1 accepted, 1 refused.\n")
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["Hello\n", "From x\n", "\n", ">From y\n", "From: a\n"]).filter(bool), max_size=6),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_an_mbox_is_taken_apart(bodies):
+    """As Postfix writes it: From quoted, an empty line behind each message."""
+    written = [
+        FROM + b"Subject: x\n\n" + "".join(f">{line}" if line.startswith("From ") else line for line in body).encode()
+        for body in bodies
+    ]
+    plain = [FROM + b"Subject: x\n\n" + "".join(body).replace(">From", "From").encode() for body in bodies]
+    found = list(mbox(io.BytesIO(b"\n".join(written) + b"\n")))
+    assert [each.rstrip(b"\n") for each in found] == [each.rstrip(b"\n") for each in plain]
+
+
+@given(st.lists(st.sampled_from([b"From ", b"\n", b"x", b">From ", b"\r\n", b"\0"]), max_size=30).map(b"".join))
+def test_nothing_of_an_mbox_is_lost(octets):
+    found = b"".join(mbox(io.BytesIO(octets)))
+    assert found.replace(b">", b"") == octets.replace(b">", b"")
+
+
+def test_in_their_order():
+    def judge(raw):
+        raise Unknown(raw.decode())
+
+    names = [str(number) for number in range(200)]
+    found = list(run((File(name, name.encode()) for name in names), judge, workers=3))
+    assert [each.name for each in found] == [each.error for each in found] == names
+
+
+def test_big_files_are_not_all_held_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("mailassay.trial._MAX_OCTETS", 10)
+    for name in "abcd":
+        (tmp_path / name).write_bytes(b"12345678")
+    read = []
+
+    def passing():
+        for file in files([str(tmp_path)]):
+            read.append(file.name)
+            yield file
+
+    def judge(raw):
+        raise Unknown(raw.decode())
+
+    judged = run(passing(), judge)
+    next(judged)
+    assert len(read) == 2
+    assert len(list(judged)) == 3

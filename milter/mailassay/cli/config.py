@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+import socket
+import subprocess
 import sys
+import time
+from pathlib import Path
 
-from ..config import ConfigError
-from .options import Commands, settings, takes_config
+from ..config import ConfigError, Problem, warnings
+from ..terminal import printable
+from .options import Commands, config_file, settings, takes_config, takes_json
 
 
 def add(commands: Commands) -> None:
@@ -15,8 +22,10 @@ def add(commands: Commands) -> None:
     check = config.add_subparsers(metavar="COMMAND", required=True).add_parser(
         "check",
         help="validate configuration and policy",
-        description="Validate configuration and policy; each error as file:line:column: message. Exit status 1 if any.",
+        description="Validate configuration and policy. Each error and each warning as file:line:column: message, with "
+        "the line it is about. Exit status 1 where there is an error.",
     )
+    takes_json(check)
     takes_config(check)
     check.set_defaults(run=_check)
 
@@ -25,7 +34,52 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         found = settings(arguments)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        _tell(error.problems, arguments.json)
         return 1
-    print(f"configuration {arguments.config or 'built-in'}, policy {found.policy_path or 'standard'}: fine")
+    odd = warnings(found, config_file(arguments), time.time(), _host_names())
+    _tell(odd, arguments.json)
+    if not arguments.json:
+        digest = found.policy.digest
+        path = config_file(arguments) or "built-in"
+        print(f"configuration {path}, policy {found.policy_path or 'standard'} (digest {digest}): fine")
     return 0
+
+
+def _tell(problems: tuple[Problem, ...] | list[Problem], as_json: bool) -> None:
+    if as_json:
+        kinds = {True: "warning", False: "error"}
+        found = [
+            {"severity": kinds[each.warning], **{name: getattr(each, name) for name in _SHOWN}} for each in problems
+        ]
+        print(json.dumps(found, indent=2))
+        return
+    lines: dict[str, list[str]] = {}
+    for each in problems:
+        print(each, file=sys.stderr)
+        if each.path not in lines:
+            lines[each.path] = _lines(each.path)
+        line = "".join(lines[each.path][each.line - 1 : each.line])
+        if line.strip():
+            before = line[: each.column - 1]
+            print(f"    {printable(line)}", file=sys.stderr)
+            print("    " + " " * len(printable(before)) + "^", file=sys.stderr)
+
+
+_SHOWN = ("path", "line", "column", "message")
+
+
+def _lines(path: str) -> list[str]:
+    """What can be shown of a file; one that cannot be read has said so already."""
+    try:
+        return Path(path).read_bytes().decode("utf-8", "replace").split("\n")
+    except (OSError, ValueError):
+        return []
+
+
+def _host_names() -> set[str]:
+    """The names of this host: its own, and the one that Postfix goes by."""
+    names = {socket.gethostname()}
+    if postconf := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"):
+        found = subprocess.run([postconf, "-h", "myhostname"], capture_output=True, text=True, check=False)
+        names |= set(found.stdout.split())
+    return names

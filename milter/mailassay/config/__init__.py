@@ -16,6 +16,7 @@ from typing import Any
 from ..policy import Policy
 from . import values
 from .document import ConfigError, List, Map, Problem, compose, fit, problem, shown
+from .oddities import expired, warnings
 from .policy import read_policy
 from .values import Listen, Nameserver, Network
 
@@ -28,8 +29,10 @@ __all__ = [
     "Network",
     "Problem",
     "Settings",
+    "expired",
     "load",
     "load_policy",
+    "warnings",
 ]
 
 
@@ -57,7 +60,7 @@ class Settings:
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
     (``socket_group``). No ``nameservers`` means the system's.
     ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
-    and of its rules (``rules.NAME``).
+    and of its rules (``rules.NAME``), ``lines`` those of the configuration.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -66,7 +69,8 @@ class Settings:
     authserv_id: str | None = None
     policy: Policy = field(default_factory=Policy)
     policy_path: str | None = None
-    policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False)
+    policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     workers: int | None = None
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -88,7 +92,8 @@ def load(path: str | None) -> Settings:
     given: dict[str, Any] = {}
     problems: list[Problem] = []
     try:
-        given, problems, _ = fit(compose(path), SETTINGS)
+        given, problems, lines = fit(compose(path), SETTINGS)
+        given["lines"] = lines
     except OSError as error:
         raise _unreadable(path, error) from error
     except ConfigError as error:

@@ -37,12 +37,15 @@ class ConfigError(Exception):
     """The configuration cannot be used; its text is every problem, one a line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        found = list(problems)
+        paths = list(dict.fromkeys(each.path for each in found))
+        found.sort(key=lambda each: (paths.index(each.path), each.line, each.column))
+        self.problems = tuple(found)
         super().__init__("\n".join(map(str, self.problems)))
 
 
 class Unfit(Exception):
-    """A value that its key cannot have; the text says why."""
+    """A value that its key cannot have; the text says why, and is empty where that has been said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ class _Document:
         try:
             yield self._value(node, shape, name)
         except Unfit as error:
-            self._wrong(node, f"{name}: {error}" if name else str(error))
+            if str(error):
+                self._wrong(node, f"{name}: {error}" if name else str(error))
 
     def _wrong(self, node: yaml.Node, message: str) -> None:
         # what a list says that is used in several places is wrong once

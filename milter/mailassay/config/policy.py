@@ -292,10 +292,11 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
     action: Action | None = given.pop("then", None)
     condition: Condition | None = given.pop("if", None)
     name = given.get("name", "")
-    if missing := [key for key, value in (("name", name), ("if", condition), ("then", action)) if not value]:
-        raise Unfit(f"a rule needs {' and '.join(f'`{key}`' for key in missing)}")
-    assert action is not None
-    assert condition is not None
+    written = {key.value for key, _ in node.value}
+    if missing := [f"`{key}`" for key in ("name", "if", "then") if key not in written]:
+        raise Unfit(f"a rule needs {' and '.join(missing)}")
+    if not name or condition is None or action is None:
+        raise Unfit
     rule = Rule(condition=condition, action=action, place=Place(*_place(node)), **given)
     if rule.enhanced and rule.enhanced[0] != ("4" if action is Action.DEFER else "5"):
         raise Unfit(f"rule {name}: {rule.enhanced} is no code for {action}")
@@ -311,7 +312,7 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
 def _authors(comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
     authors = given.pop("for", None)
     if not authors:
-        raise Unfit("needs `for`, the author domains it is about")
+        raise Unfit("needs `for`, with the author domains it is about")
     made = AuthorActions(authors, **given)
     for policy in ("reject", "quarantine"):
         if (action := getattr(made, policy)) and lets_in(action):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from .. import report
-from ..config import ConfigError, Settings
+from ..config import ConfigError, Settings, expired
 from . import systemd, worker
 from .listening import knock
 from .worker import HANDLED, TIRED, Order
@@ -56,9 +56,8 @@ class Parent:
         with _signals() as signals:
             while self._missing() > 0:
                 self._start()
-            policy = self._settings.policy.digest
             _log.info("listening on %s, %s", self._settings.listen.libmilter, self._status)
-            _log.info("policy %s, digest %s", self._settings.policy_path or "standard", policy)
+            self._tell_policy("policy")
             systemd.ready(self._status)
             while True:
                 self._look_after()
@@ -203,8 +202,14 @@ class Parent:
         report.set_up(found.log_level, found.log_format)
         for pid in self._workers:
             self._order(pid, self._settings)
-        _log.info("reloaded: policy %s, digest %s", found.policy_path or "standard", found.policy.digest)
+        self._tell_policy("reloaded: policy")
         systemd.ready(self._status)
+
+    def _tell_policy(self, beginning: str) -> None:
+        policy = self._settings.policy
+        _log.info("%s %s, digest %s", beginning, self._settings.policy_path or "standard", policy.digest)
+        for rule in expired(policy, time.time()):
+            _log.warning("%s:%d: rule %s expired on %s and is ignored", *rule.place[:2], rule.name, rule.expires)
 
     def _stop(self, signals: socket.socket) -> int:
         systemd.stopping()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -103,13 +103,22 @@ def never_holds(condition: Condition) -> bool:
             if any(map(never_holds, conditions)):
                 return True
             words: dict[str, set[str]] = {}
-            for each in conditions:
-                if isinstance(each, Match) and isinstance(each.values, tuple):
+            for each in _together(conditions):
+                if isinstance(each.values, tuple):
                     words[each.key] = words.get(each.key, set(each.values)) & set(each.values)
             failed = words.get("dmarc", {Result.FAIL}) & {Result.FAIL, Result.PASS, Result.TEMPERROR}
             return not all(words.values()) or ("policy" in words and not failed)
         case _:
             return False
+
+
+def _together(conditions: Iterable[Condition]) -> Iterator[Match]:
+    """The keys that have to hold all at once."""
+    for each in conditions:
+        if isinstance(each, Match):
+            yield each
+        elif isinstance(each, All):
+            yield from _together(each.conditions)
 
 
 def dkim_result(case: Case) -> Result:

@@ -1,0 +1,80 @@
+"""What can be used, and is hardly meant: warnings of ``config check``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from ..policy import Policy, Rule
+from ..policy.condition import is_bound, never_holds
+from ..policy.rule import lets_in
+from .document import Problem
+from .policy import read_policy
+
+if TYPE_CHECKING:
+    from . import Settings
+
+
+def warnings(settings: Settings, path: str | None, now: float, host_names: Collection[str]) -> list[Problem]:
+    """Everything odd in a configuration that is right; ``path`` is its file, ``now`` in seconds since 1970.
+
+    ``host_names`` are the names that this host goes by.
+    """
+    return [*_of_settings(settings, path or "built-in", host_names), *_of_policy(settings, now)]
+
+
+def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> Iterator[Problem]:
+    name = settings.authserv_id
+    if name and name.lower() not in {each.lower() for each in host_names}:
+        yield _odd(
+            path,
+            settings.lines.get("authserv_id", 1),
+            f"authserv_id: {name} is no name of this host ({', '.join(sorted(host_names))}); readers that trust the "
+            "name of the host will not find our results",
+        )
+    for address, _ in settings.nameservers:
+        if not ip_address(address).is_loopback:
+            yield _odd(
+                path,
+                settings.lines.get("dns.nameservers", 1),
+                f"dns.nameservers: {address} is not on this host: who is on the way can answer in its place, and each "
+                "question takes longer; a validating resolver on 127.0.0.1 is better",
+            )
+
+
+def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
+    if settings.policy_path:
+        yield from read_policy(settings.policy_path).unused_lists
+    policy = settings.policy
+    seen: list[Rule] = []
+    for rule in policy.rules:
+        if rule.is_expired(now):
+            yield _at(rule, f"rule {rule.name} expired on {rule.expires} and is ignored")
+            continue
+        if never_holds(rule.condition):
+            yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
+        before = next((each for each in seen if each.condition == rule.condition), None)
+        if before:
+            yield _at(
+                rule,
+                f"rule {rule.name} is never reached: {before.name} on line {before.place.line} says the same first",
+            )
+        if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
+            yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
+        # a rule that is monitored, or ends, leaves room for the next
+        if not rule.monitor and not rule.expires:
+            seen.append(rule)
+
+
+def _at(rule: Rule, message: str) -> Problem:
+    return Problem(*rule.place, message, warning=True)
+
+
+def _odd(path: str, line: int, message: str) -> Problem:
+    return Problem(path, line, 1, message, warning=True)
+
+
+def expired(policy: Policy, now: float) -> list[Rule]:
+    """The rules that are none any more."""
+    return [rule for rule in policy.rules if rule.is_expired(now)]

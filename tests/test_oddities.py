@@ -1,0 +1,140 @@
+"""What `config check` says: every error with its line, and what can be used and is hardly meant."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from mailassay.cli import main
+from mailassay.config import load, warnings
+
+NOW = datetime(2026, 6, 30, tzinfo=UTC).timestamp()
+
+
+def found(folder, policy, settings=""):
+    """(file, line, message) of each warning."""
+    (folder / "policy.yaml").write_text(policy)
+    path = folder / "mailassay.yaml"
+    path.write_text(f"policy: policy.yaml\n{settings}")
+    odd = warnings(load(str(path)), str(path), NOW, {"mx", "mx.receiver.example"})
+    assert all(each.warning and ": warning: " in str(each) for each in odd)
+    return [(each.path.removeprefix(f"{folder}/"), each.line, each.message) for each in odd]
+
+
+@pytest.mark.parametrize(
+    ("policy", "line", "message"),
+    [
+        ("rules:\n  - {name: a, if: {spf: fail}, then: hold, expires: 2026-06-29}", 2, "rule a expired on 2026-06-29"),
+        ("rules:\n  - {name: a, if: {all: [{dmarc: pass}, {dmarc: fail}]}, then: hold}", 2, "rule a can never apply"),
+        ("rules:\n  - {name: a, if: {dmarc: permerror, policy: reject}, then: hold}", 2, "rule a can never apply"),
+        (
+            "rules:\n  - {name: a, if: {any: [{spf: pass, all: [{spf: fail}]}]}, then: hold}",
+            2,
+            "rule a can never apply",
+        ),
+        (
+            "rules:\n  - {name: a, if: {spf: fail}, then: hold}\n  - {name: b, if: {spf: fail}, then: reject}",
+            3,
+            "rule b is never reached: a on line 2 says the same first",
+        ),
+        (
+            "rules:\n  - {name: a, if: {spf: pass}, then: tag, unsafe: true, comment: why}",
+            2,
+            "rule a lets in mail from anybody",
+        ),
+        ("mode: enforce\nlists:\n  friends: [a.example]", 3, "list `friends` is used nowhere"),
+    ],
+)
+def test_odd_policies(tmp_path, policy, line, message):
+    ((file, where, text),) = found(tmp_path, policy)
+    assert (file, where) == ("policy.yaml", line)
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mode: enforce",
+        "rules: [{name: a, if: {spf: fail}, then: hold, expires: 2026-06-30}]",
+        "rules: [{name: a, if: {dmarc: [pass, fail], policy: reject}, then: hold}]",
+        "rules: [{name: a, if: {spf: fail}, then: hold, monitor: true}, {name: b, if: {spf: fail}, then: hold}]",
+        "rules: [{name: a, if: {spf_pass: a.example}, then: accept}]",
+        "lists: {friends: [a.example]}\nrules: [{name: a, if: {author: list:friends}, then: hold}]",
+    ],
+)
+def test_policies_with_nothing_odd(tmp_path, policy):
+    assert found(tmp_path, policy) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "message"),
+    [
+        ("authserv_id: mail.receiver.example", 2, "authserv_id: mail.receiver.example is no name of this host"),
+        (
+            "workers: 1\ndns:\n  nameservers: [127.0.0.1, 192.0.2.53]",
+            4,
+            "dns.nameservers: 192.0.2.53 is not on this host",
+        ),
+        ("authserv_id: MX.receiver.example\ndns: {nameservers: ['::1', 127.0.0.53]}", 0, ""),
+    ],
+)
+def test_odd_settings(tmp_path, settings, line, message):
+    odd = found(tmp_path, "{}", settings)
+    if not line:
+        assert odd == []
+    else:
+        ((file, where, text),) = odd
+        assert (file, where) == ("mailassay.yaml", line)
+        assert text.startswith(message)
+
+
+def check(folder, policy, *options):
+    (folder / "policy.yaml").write_text(policy)
+    (folder / "mailassay.yaml").write_text("policy: policy.yaml\n")
+    return main(["config", "check", "--config", str(folder / "mailassay.yaml"), *options])
+
+
+def test_errors_show_their_line(tmp_path, capsys):
+    policy = "mode: enforce\nrules:\n  - {name: a, if: {athor: x.example}, then: hold}\n  - name: b\n"
+    assert check(tmp_path, policy) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    path = tmp_path / "policy.yaml"
+    assert printed.err == (
+        f"{path}:3:20: unknown key `rules.if.athor`; did you mean `rules.if.author`?\n"
+        "      - {name: a, if: {athor: x.example}, then: hold}\n"
+        "                       ^\n"
+        f"{path}:3:19: rules.if: a condition needs at least one key\n"
+        "      - {name: a, if: {athor: x.example}, then: hold}\n"
+        "                      ^\n"
+        f"{path}:4:5: rules: a rule needs `if` and `then`\n"
+        "      - name: b\n"
+        "        ^\n"
+    )
+
+
+def test_warnings_do_not_fail(tmp_path, capsys):
+    assert check(tmp_path, "lists: {a: b.example}") == 0
+    printed = capsys.readouterr()
+    assert "policy.yaml:1:9: warning: list `a` is used nowhere" in printed.err
+    assert printed.err.splitlines()[-1] == "            ^"
+    assert printed.out.rstrip().endswith(": fine")
+
+
+def test_json(tmp_path, capsys):
+    assert check(tmp_path, "mode: x", "--json") == 1
+    (problem,) = json.loads(capsys.readouterr().out)
+    assert (problem["severity"], problem["line"], problem["column"]) == ("error", 1, 7)
+    assert check(tmp_path, "lists: {a: b.example}", "--json") == 0
+    (problem,) = json.loads(capsys.readouterr().out)
+    assert problem["severity"] == "warning"
+
+
+def test_a_file_that_cannot_be_shown(tmp_path, capsys):
+    """Control characters of the operator's file do not reach the terminal."""
+    (tmp_path / "policy.yaml").write_bytes(b"mode: \x1b[31m\n")
+    (tmp_path / "mailassay.yaml").write_text("policy: policy.yaml\n")
+    assert main(["config", "check", "--config", str(tmp_path / "mailassay.yaml")]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+    assert main(["config", "check", "--config", str(tmp_path / "nowhere.yaml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err

@@ -120,7 +120,9 @@ def shape(named: lists.Lists) -> Map[Policy]:
         "policy_tag": words(*_Tag),
         "sender_domain": words(*Receives),
     }
-    condition: Map[Condition] = Map(_condition, keys, definition="condition", schema={"minProperties": 1})
+    condition: Map[Condition] = Map(
+        _condition, keys, node_as="node", definition="condition", schema={"minProperties": 1}
+    )
     keys |= {"all": List(condition), "any": List(condition), "not": condition}
     rule = Map(
         _rule,
@@ -265,7 +267,12 @@ def _forwarders(members: tuple[Any, ...]) -> Forwarders:
     return Forwarders(_networks(tuple(each for each in members if not isinstance(each, str))), _domains(names))
 
 
-def _condition(**given: Any) -> Condition:
+def _written(node: yaml.Node) -> set[str]:
+    """The keys of a map, right or wrong."""
+    return {str(key.value) for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+
+
+def _condition(node: yaml.Node, **given: Any) -> Condition:
     conditions: list[Condition] = []
     for key, value in given.items():
         match key:
@@ -278,7 +285,7 @@ def _condition(**given: Any) -> Condition:
             case _:
                 conditions.append(Match(key, value))
     if not conditions:
-        raise Unfit("a condition needs at least one key")
+        raise Unfit("" if _written(node) else "a condition needs at least one key")
     return conditions[0] if len(conditions) == 1 else All(tuple(conditions))
 
 
@@ -292,8 +299,7 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
     action: Action | None = given.pop("then", None)
     condition: Condition | None = given.pop("if", None)
     name = given.get("name", "")
-    written = {key.value for key, _ in node.value}
-    if missing := [f"`{key}`" for key in ("name", "if", "then") if key not in written]:
+    if missing := [f"`{key}`" for key in ("name", "if", "then") if key not in _written(node)]:
         raise Unfit(f"a rule needs {' and '.join(missing)}")
     if not name or condition is None or action is None:
         raise Unfit

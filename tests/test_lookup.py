@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 import threading
 from concurrent.futures import Future
 from ipaddress import ip_address
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from mailassay import lookup
 from mailassay.cli import main
 from mailassay.domain import Domain
-from mailassay.limits import Limits
 from mailassay.lookup.dkim import WELL_KNOWN
 from mailassay.resolver import Answer, DnsTempError, question
 from mailassay.zone import Zone
@@ -291,9 +289,47 @@ def test_a_tree_without_end_is_cut():
     assert len(asked) < 200
 
 
-def test_everything_is_asked_at_once():
-    """As many rounds as one answer depends on another: MX, its address, the name of that."""
-    zone, rounds, waiting = Zone(GOOD), [], []
+RICH = f"""
+example.com             MX    10 mx1.example.com
+example.com             MX    20 mx2.example.net
+mx1.example.com         A     192.0.2.1
+mx1.example.com         AAAA  2001:db8::1
+mx2.example.net         A     198.51.100.2
+mx2.example.net         A     198.51.100.3
+{ip_address("192.0.2.1").reverse_pointer}     PTR mx1.example.com
+{ip_address("2001:db8::1").reverse_pointer}   PTR mx1.example.com
+{ip_address("198.51.100.3").reverse_pointer}  PTR host3.isp.example
+example.com             TXT   "v=spf1 ip4:192.0.2.0/24 a:www.example.com mx include:_spf.example.net ~all"
+example.com             TXT   "some-site-verification=abcdef"
+_spf.example.net        TXT   "v=spf1 include:_a.example.net exists:%{{i}}._check.example.net ptr:example.net -all"
+_a.example.net          TXT   "v=spf1 ip4:198.51.100.0/24 ip6:2001:db8:2::/48 -all"
+www.example.com         CNAME web.example.org
+web.example.org         A     203.0.113.80
+_dmarc.example.com      TXT   "v=DMARC1; p=reject; np=none; rua=mailto:dmarc@example.com,mailto:abc123@reports.example.net,mailto:x@other.example; ruf=mailto:f@example.com; adkim=s"
+example.com._report._dmarc.reports.example.net TXT "v=DMARC1"
+google._domainkey.example.com   TXT  "{rsa_key(1024).record}"
+s1._domainkey.example.com       TXT  "{rsa_key().record}; t=y:s; n=our first key"
+ed25519._domainkey.example.com  TXT  "{ed25519_key().record}"
+"""  # noqa: E501
+
+
+MANY = "".join(f"many.example MX {n} mx{n}.example\nmx{n}.example A 192.0.2.{n}\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "depth"),
+    [
+        # MX, its address, the name of that
+        (GOOD, "good.example", 3),
+        # and the address of that one
+        (RICH, "example.com", 4),
+        # its record, the hosts, their addresses
+        (changed(f'{SPF} "v=spf1 mx:many.example a:v4.example -all"') + "\n" + MANY, "good.example", 3),
+    ],
+)
+def test_everything_is_asked_at_once(text, name, depth):
+    """In as many rounds as one answer depends on another."""
+    zone, rounds, waiting = Zone(text), [], []
     lock = threading.Lock()
 
     def answer():
@@ -312,9 +348,9 @@ def test_everything_is_asked_at_once():
                 threading.Timer(0.1, answer).start()
         return future
 
-    report = lookup.look_up(Domain("good.example"), [], later, 20)
-    assert named(report) == []
-    assert len(rounds) == 3
+    report = lookup.look_up(Domain(name), [], later, 20)
+    assert report == lookup.look_up(Domain(name), [], zone, 20)
+    assert len(rounds) == depth
     assert rounds[0] > len(WELL_KNOWN)
 
 
@@ -347,30 +383,6 @@ def test_dnssec():
 
 
 # the program
-
-
-RICH = f"""
-example.com             MX    10 mx1.example.com
-example.com             MX    20 mx2.example.net
-mx1.example.com         A     192.0.2.1
-mx1.example.com         AAAA  2001:db8::1
-mx2.example.net         A     198.51.100.2
-mx2.example.net         A     198.51.100.3
-{ip_address("192.0.2.1").reverse_pointer}     PTR mx1.example.com
-{ip_address("2001:db8::1").reverse_pointer}   PTR mx1.example.com
-{ip_address("198.51.100.3").reverse_pointer}  PTR host3.isp.example
-example.com             TXT   "v=spf1 ip4:192.0.2.0/24 a:www.example.com mx include:_spf.example.net ~all"
-example.com             TXT   "some-site-verification=abcdef"
-_spf.example.net        TXT   "v=spf1 include:_a.example.net exists:%{{i}}._check.example.net ptr:example.net -all"
-_a.example.net          TXT   "v=spf1 ip4:198.51.100.0/24 ip6:2001:db8:2::/48 -all"
-www.example.com         CNAME web.example.org
-web.example.org         A     203.0.113.80
-_dmarc.example.com      TXT   "v=DMARC1; p=reject; np=none; rua=mailto:dmarc@example.com,mailto:abc123@reports.example.net,mailto:x@other.example; ruf=mailto:f@example.com; adkim=s"
-example.com._report._dmarc.reports.example.net TXT "v=DMARC1"
-google._domainkey.example.com   TXT  "{rsa_key(1024).record}"
-s1._domainkey.example.com       TXT  "{rsa_key().record}; t=y:s; n=our first key"
-ed25519._domainkey.example.com  TXT  "{ed25519_key().record}"
-"""  # noqa: E501
 
 
 @pytest.fixture
@@ -548,7 +560,7 @@ def test_any_records_give_a_report(folder, capsys, records, name):
     said = capsys.readouterr()
     assert status in (0, 1, 75)
     assert "\r" not in said.out
-    heading, *lines = said.out.split("\n")
+    _, *lines = said.out.split("\n")
     for line in lines:
         assert line.isprintable()
         assert len(line) <= 100
@@ -557,17 +569,23 @@ def test_any_records_give_a_report(folder, capsys, records, name):
     assert json.loads(capsys.readouterr().out)["domain"] == name
 
 
-def test_no_answer_at_all(folder, capsys):
-    (folder / "mute").write_text('{"example": {}}')
-    report = lookup.look_up(Domain("x.example"), [], lambda asked: _failed(asked), 5, Limits())
+def test_no_answer_at_all():
+    report = lookup.look_up(Domain("x.example"), [], failed, 5)
     assert not report.is_known
     assert report.exists is None
 
 
-def _failed(asked):
+def failed(asked):
     future = Future()
     future.set_exception(DnsTempError(f"{asked.name} {asked.rdtype}: SERVFAIL"))
     return future
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["lookup", "--help"])
+    assert stopped.value.code == 0
+    assert "usage: mailassay lookup" in capsys.readouterr().out
 
 
 def run(server, folder, *arguments):

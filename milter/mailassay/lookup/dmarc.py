@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -14,9 +14,11 @@ from ..dmarc.record import Record, is_record, tags
 from ..domain import BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
+from .asking import start
 from .problem import Problem, error, note, warning
 
 MAX_REPORTS = 10  # addresses that are looked at
+_MAX_TAGS = 30  # of a record that are looked at one by one
 _SOME = "x"  # any label
 _HISTORIC = ("pct", "rf", "ri")
 _KNOWN = {
@@ -190,7 +192,7 @@ def _report(report: Reports, domain: Domain, resolve: Resolver, limits: Limits) 
         consent = Domain(f"{domain}._report._dmarc.{host}")
     except BadDomain:
         return replace(report, external=True, trouble="the name where it would agree is too long")
-    _start((consent, *questions(host, limits)), resolve)
+    start(((name, "TXT") for name in (consent, *questions(host, limits))), resolve)
     try:
         if walk(domain, resolve, limits).org_domain == walk(host, resolve, limits).org_domain:
             return report
@@ -198,13 +200,6 @@ def _report(report: Reports, domain: Domain, resolve: Resolver, limits: Limits) 
         return replace(report, authorized=any(map(is_record, resolve(consent, "TXT").records)))
     except DnsTempError as error:
         return replace(report, trouble=str(error))
-
-
-def _start(names: Sequence[str], resolve: Resolver) -> None:
-    """Ask now what is needed one after the other."""
-    for name in names:
-        with suppress(DnsTempError):
-            resolve(name, "TXT")
 
 
 def _mail_host(uri: str) -> Domain | None:
@@ -281,7 +276,7 @@ def _of_step(step: Step) -> Iterator[Problem]:
 
 
 def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
-    for tag, value in found.items():
+    for tag, value in [*found.items()][:_MAX_TAGS]:
         allowed = _KNOWN.get(tag)
         if tag in ("p", "sp", "np") and allowed and value.lower() not in allowed:
             yield error(
@@ -312,7 +307,7 @@ def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
                 "dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "RFC 9989 section 4.7"
             )
     for tag in ("rua", "ruf"):
-        for part in found.get(tag, "").split(",") if tag in found else []:
+        for part in found[tag].split(",")[:MAX_REPORTS] if tag in found else []:
             if not (alone := Record.parse(f"v=DMARC1; {tag}={part}")) or not (alone.rua or alone.ruf):
                 do = f"Write mailto:{part.strip()}." if "@" in part and ":" not in part else ""
                 what = f'{tag}= at {name} has "{part.strip()[:60]}", which is no URI: no reports go there.'

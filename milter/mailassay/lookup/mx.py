@@ -89,7 +89,8 @@ def _host(name: str, preference: int | None, resolve: Resolver, limits: Limits) 
     addresses, alias, trouble = [], "", ""
     for rdtype in ("A", "AAAA"):
         try:
-            found = resolve(name, rdtype).records[:MAX_ADDRESSES]
+            # DNS gives them in any order
+            found = sorted(resolve(name, rdtype).records, key=ip_address)[:MAX_ADDRESSES]
         except DnsTempError as error:
             trouble = trouble or str(error)
             continue

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from ipaddress import ip_address
 
 from ..domain import Domain
 from ..limits import Limits
@@ -15,10 +16,12 @@ from ..result import Result
 from ..spf import checkable, macro
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
+from .asking import start
 from .problem import Problem, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
 MAX_TERMS = 200  # of one record that are looked at
+_FEW = 5  # of a kind that are told
 _LONG = 450  # octets; a whole response should fit into 512 (section 3.4)
 _WIDE = (8, 16)  # bits of an IPv4 and an IPv6 network, below which it is most of somebody else's
 _NEARLY = re.compile(r"\W*v\s*=\s*spf", re.IGNORECASE | re.ASCII)
@@ -31,8 +34,8 @@ _NAMES = (*_ASKING, "all", "ip4", "ip6", "exp")
 class Term:
     """One term of a record, ``text`` as it stands there.
 
-    ``mechanism`` is lower case, or ``redirect`` or ``exp``; ``result`` what it gives where it matches. ``target`` is the
-    name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
+    ``mechanism`` is lower case, or ``redirect`` or ``exp``; ``result`` what it gives where it matches. ``target`` is
+    the name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
     ``asks`` are the terms that ask DNS, it and all below it; ``void_ipv4`` and ``void_ipv6`` those of them without an
     answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``.
     ``error`` makes the whole result permerror; ``trouble`` is why something is not known.
@@ -175,15 +178,17 @@ class _Tree:
         """a, mx and exists. Raises DnsTempError."""
         hosts = [term.target]
         if term.mechanism == "mx":
-            records = self._resolve(term.target, "MX").records
-            hosts = [record.partition(" ")[2] for record in records]
+            records = [record.partition(" ") for record in self._resolve(term.target, "MX").records]
+            hosts = [host for _, host in sorted((int(preference), host) for preference, _, host in records)]
             if len(hosts) > self._limits.spf_mx_hosts:
                 return replace(term, error=f"more than {self._limits.spf_mx_hosts} MX hosts")
         kinds = ("A",) if term.mechanism == "exists" else ("A", "AAAA")
+        start(((host, kind) for host in hosts for kind in kinds), self._resolve)
         addresses = [[self._resolve(host, kind).records for host in hosts] for kind in kinds]
         # a term is void once, however many of its questions are
         void = [int(not each or not all(each)) for each in addresses]
-        found = tuple(hosts) if term.mechanism == "mx" else tuple(one for each in addresses for one in (*each[0],))
+        own = [address for each in addresses for host in each for address in sorted(host, key=ip_address)]
+        found = tuple(hosts if term.mechanism == "mx" else own)
         return replace(term, found=found, void_ipv4=void[0], void_ipv6=void[-1])
 
     def _target(self, spec: str, domain: str) -> str | None:
@@ -302,7 +307,7 @@ def _section(term: Term) -> str:
 
 def _syntax(record: Record, whose: str) -> Iterator[Problem]:
     wrong = [term for term in record.terms if term.error]
-    for term in wrong:
+    for term in wrong[:_FEW]:
         what = f'{whose} has "{term.text[:80]}": {term.error}. The result is permerror for everybody.'
         yield error("spf-syntax", what, "", "RFC 7208 section 4.6")
     if not wrong:
@@ -329,11 +334,12 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
     void = sorted(
         {term.target for term in every if term.void_ipv4 and term.void_ipv6 and not (term.found or term.record)}
     )
+    nothing = f"Nothing at: {_few(void)}." if void else ""
     if record.void_ipv4 > limits.spf_void_lookups:
         yield error(
             "spf-void",
             f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
-            f" {limits.spf_void_lookups}: permerror. {_listed(void)}",
+            f" {limits.spf_void_lookups}: permerror. {nothing}",
             "Remove them.",
             "RFC 7208 section 4.6.4",
         )
@@ -347,13 +353,13 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
         )
     elif void:
         yield warning(
-            "spf-void-term", f"SPF names what is not in DNS. {_listed(void)}", "Remove it.", "RFC 7208 section 4.6.4"
+            "spf-void-term", f"SPF names what is not in DNS. {nothing}", "Remove it.", "RFC 7208 section 4.6.4"
         )
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"Nothing at: {', '.join(names[:5])}{more}." if names else ""
+def _few(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _FEW} more" if len(texts) > _FEW else ""
+    return ", ".join(texts[:_FEW]) + more
 
 
 def _openness(found: Spf) -> Iterator[Problem]:
@@ -404,21 +410,16 @@ def _directive(term: Term) -> Directive | None:
 
 def _oddities(record: Record) -> Iterator[Problem]:
     every = [term for _, term in terms(record)]
-    for term in record.terms:
-        if not term.reached:
-            yield warning(
-                "spf-unreached",
-                f"SPF: {term.text} is never looked at, since all decides before.",
-                "",
-                "RFC 7208 section 5.1",
-            )
-        if not term.mechanism and not record.error:
-            name = term.text.partition("=")[0].lower()
-            what = f"SPF: {term.text} is a modifier that nobody knows, and does nothing."
-            if name in _NAMES:
-                yield warning("spf-modifier", what, f"{name} is written with a colon.", "RFC 7208 section 6")
-            else:
-                yield note("spf-modifier", what, "", "RFC 7208 section 6")
+    texts = [term.text for term in record.terms]
+    if unreached := [term.text for term in record.terms if not term.reached]:
+        what = f"SPF: {_few(unreached)} behind all: never looked at."
+        yield warning("spf-unreached", what, "", "RFC 7208 section 5.1")
+    unknown = [] if record.error else [term.text for term in record.terms if not term.mechanism]
+    if mistaken := [text for text in unknown if text.partition("=")[0].lower() in _NAMES]:
+        what = f"SPF: {_few(mistaken)} does nothing, since a mechanism is written with a colon."
+        yield warning("spf-modifier", what, "", "RFC 7208 section 5")
+    elif unknown:
+        yield note("spf-modifier", f"SPF: {_few(unknown)} does nothing that is known.", "", "RFC 7208 section 6")
     if pointers := [term.text for term in every if term.mechanism == "ptr"]:
         yield warning(
             "spf-ptr",
@@ -426,11 +427,8 @@ def _oddities(record: Record) -> Iterator[Problem]:
             "Name the servers by ip4, ip6, a or mx.",
             "RFC 7208 section 5.5",
         )
-    twice = dict.fromkeys(
-        term.text for term in record.terms if [each.text for each in record.terms].count(term.text) > 1
-    )
-    for text in twice:
-        yield note("spf-twice", f"SPF has {text} more than once.")
+    if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
+        yield note("spf-twice", f"SPF: {_few(twice)} stands there more than once.")
     if record.texts and len(record.texts[0]) > _LONG:
         yield note(
             "spf-long",

@@ -249,3 +249,5 @@ def test_any_message_is_judged(folder, capsys, message, helo, mail_from):
     arguments = ["--ip=198.51.100.66", f"--helo={helo}", f"--mail-from={mail_from}", "--zone=zone", "--json"]
     assert main(["check", "any", *arguments]) in (0, 1)
     assert json.loads(capsys.readouterr().out)["results"]["dmarc"] != "pass"
+    assert main(["check", "any", *arguments[:-1], "-v"]) in (0, 1)
+    assert capsys.readouterr().out.count("\nclient") == 1

@@ -50,6 +50,13 @@ Received: from mx.receiver.example ([127.0.0.1])
 \tby localhost (mx.receiver.example [127.0.0.1]) (amavisd-new, port 10024)
 \twith ESMTP id x; Fri, 20 Nov 2026 10:00:02 +0000 (UTC)
 """
+ALIAS = b"""\
+Return-Path: <alice@bank.example>
+X-Original-To: carol@receiver.example
+Delivered-To: carol@receiver.example
+Received: by mx.receiver.example (Postfix)
+\tid 4GHI; Fri, 20 Nov 2026 10:00:01 +0000 (UTC)
+"""
 SPAM = b"X-Spam-Status: No\n"
 FORGED = b"Received: from x (x [203.0.113.99])\n\tby mx.receiver.example (Postfix) with ESMTP id 1; x\n"
 AT = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
@@ -59,10 +66,13 @@ DELIVERED = {
     "by Postfix, tagged": (DELIVERY + RESULTS + b"X-Spam-Flag: YES\n" + VERDICT + CAME, "bob@receiver.example"),
     "by Dovecot": (LMTP + RESULTS + CAME, "bob@receiver.example"),
     "through a content filter": (DELIVERY + FILTERED + SPAM + RESULTS + CAME, "bob@receiver.example"),
+    "through an alias": (ALIAS + DELIVERY[37:] + RESULTS + CAME, "bob@receiver.example"),
+    "to several": (ALIAS + DELIVERY + RESULTS + CAME.replace(b"\n\tfor <bob@receiver.example>", b""),
+                   "bob@receiver.example"),
     "never judged": (DELIVERY + CAME, "bob@receiver.example"),
     "never judged, by Dovecot": (LMTP + SPAM + CAME, "bob@receiver.example"),
     "without a trace of delivery": (RESULTS + CAME, "bob@receiver.example"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("below", [b"", FORGED, DELIVERY, RESULTS], ids=["plain", "received", "delivery", "results"])
@@ -179,8 +189,11 @@ def test_with_an_address_the_file_is_as_the_client_sent_it():
     assert (message.helo, message.mail_from, message.recipients, message.at) == ("", "", (), None)
 
 
-def test_submitted_on_the_host():
-    top = b"Received: by mx.receiver.example (Postfix, from userid 1000)\n\tid 1; Fri, 20 Nov 2026 10:00:00 +0000\n"
+@pytest.mark.parametrize("top", [
+    b"Received: by mx.receiver.example (Postfix, from userid 1000)\n\tid 1; Fri, 20 Nov 2026 10:00:00 +0000\n" + CAME,
+    b"Received: by mx.receiver.example (Postfix)\n\tid 1; Fri, 20 Nov 2026 10:00:00 +0000 (UTC)\n",
+], ids=["by a user", "a bounce"])  # fmt: skip
+def test_submitted_on_the_host(top):
     message = read(top + SENT, Given(), HOSTS)
     assert message.local
     assert message.client_ip is None

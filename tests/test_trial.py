@@ -71,11 +71,11 @@ def test_a_maildir(folder, capsys):
         "",
         "author domain    messages  accepted   refused",
         "bank.example            3         2         1",
-        "other.example           1         1          ",
+        "other.example           1         1",
         "",
         "line of the policy         messages  accepted   refused",
         "dmarc.reject, a default           1                   1",
-        "default                           3         3          ",
+        "default                           3         3",
         "",
     ]
 

@@ -80,7 +80,10 @@ class Message:
 
 
 class Received(NamedTuple):
-    """A Received field in the form of Postfix and its kin; empty what it does not tell."""
+    """A Received field in the form of Postfix and its kin; empty what it does not tell.
+
+    ``local``: there is no client in it. ``by_user``: somebody on the host submitted the message.
+    """
 
     helo: str = ""
     client_ip: IPAddress | None = None
@@ -90,11 +93,14 @@ class Received(NamedTuple):
     envelope_from: str | None = None
     recipient: str = ""
     at: float | None = None
+    local: bool = False
+    by_user: bool = False
 
     @property
     def inside(self) -> bool:
-        """From one program of this host to another?"""
-        return self.protocol.startswith("LMTP") or (self.client_ip is not None and self.client_ip.is_loopback)
+        """From one program of this host to another? Postfix writes a field without a client for an alias."""
+        loopback = self.client_ip is not None and self.client_ip.is_loopback
+        return self.protocol.startswith("LMTP") or loopback or (self.local and not self.by_user)
 
 
 def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
@@ -229,7 +235,7 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     client_ip = _address(recorded.get("policy.iprev", ""))
     if client_ip is None:
         client_ip, sources["client"] = came.client_ip, "Received"
-    local = client_ip is None and "userid" in fields[place].value.decode(errors="replace")
+    local = client_ip is None and came.local
     if client_ip is None and not local:
         raise Unknown("the Received field of this host has no client address; give it by --ip")
     mail_from, sources["mail from"] = _mail_from(raw, top, recorded, given, local=local)
@@ -357,14 +363,13 @@ def _is_of(path: str, domain: str) -> bool:
 
 
 def _recipients(top: Sequence[Field], came: Received) -> tuple[tuple[str, ...], str]:
-    """The recipients as the client named them, as far as they are known; a file has those of one delivery."""
-    for name in (b"x-original-to", b"", b"delivered-to", b"envelope-to"):
-        if not name and came.recipient:
-            return (came.recipient,), "Received (for)"
-        found = [each for each in top if name and each.name.lower() == name]
-        if found:
-            texts = [each.value.decode("utf-8", "surrogateescape").strip().strip("<>") for each in found]
-            return tuple(dict.fromkeys(texts)), found[0].name.decode()
+    """The recipient as the client named it, as far as that is known; a file has one of possibly several."""
+    if came.recipient:
+        return (came.recipient,), "Received (for)"
+    for name in (b"x-original-to", b"delivered-to", b"envelope-to"):
+        # the lowest: an alias writes its own above
+        if found := [each for each in top if each.name.lower() == name]:
+            return (found[-1].value.decode("utf-8", "surrogateescape").strip().strip("<>"),), found[-1].name.decode()
     return (), "not known"
 
 
@@ -389,6 +394,8 @@ def received(value: bytes) -> Received:
         path[1] if path else None,
         recipient,
         _time(date),
+        not text.lower().lstrip().startswith("from "),
+        ", from userid " in text,
     )
 
 

@@ -177,7 +177,9 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
     if not evidence.dkim:
         yield "dkim", line(Result.NONE, "no signature")
     sealed = f"sealed by {', '.join(evidence.arc.sealers)}" if evidence.arc.sealers else ""
-    yield "arc", line(evidence.arc.result, sealed, evidence.arc.reason)
+    oldest = evidence.arc.oldest_pass
+    changed = f"changed before set {oldest}" if oldest else ""
+    yield "arc", line(evidence.arc.result, sealed, changed, evidence.arc.reason)
     if evidence.vouched:
         yield "vouched", evidence.vouched
     if sender := evidence.sender_domain:

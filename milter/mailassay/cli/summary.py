@@ -155,7 +155,8 @@ def _table(title: str, table: dict[str, Counter[Action]], *, verbose: bool) -> I
     width = max(len(title), *(len(name) for name, _ in shown)) + 2
     yield f"{title:<{width}}{'messages':>10}" + "".join(f"{_WORDS[each]:>10}" for each in columns)
     for name, counts in shown:
-        yield f"{name:<{width}}{counts.total():>10,}" + "".join(f"{counts[each] or '':>10}" for each in columns)
+        numbers = (f"{counts[each]:,}" if counts[each] else "" for each in columns)
+        yield (f"{name:<{width}}{counts.total():>10,}" + "".join(f"{number:>10}" for number in numbers)).rstrip()
     if len(rows) > len(shown):
         yield f"and {len(rows) - len(shown):,} more"
 

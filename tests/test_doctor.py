@@ -216,7 +216,14 @@ FINE = {
     ),
     "a file in a folder where everybody has a place of his own": with_nodes(**{"/etc": {"mode": 0o1777}}),
     "a daemon of which nothing is known": replace(GOOD, process=None, daemon=None, synchronized=None),
+    "a daemon that began in the second of its installation": replace(GOOD, installed=PROCESS.started + 1),
     "no group asked for": replace(GOOD, settings=replace(GOOD.settings, socket_group=None)),
+    "programs of this host": replace(
+        GOOD, postfix=configured(service(), service("127.0.0.1:2525"), service("[::1]:2525", smtpd_milters=""))
+    ),
+    "a folder above the queue directory, which smtpd does not go through": with_nodes(
+        **{"/var/spool": {"mode": 0o700}}
+    ),
     "an instance": replace(
         GOOD, postfix=replace(configured(multi_instance_directories="/etc/postfix-out"), folder="/etc/postfix")
     ),
@@ -267,6 +274,15 @@ BROKEN = {
         ("error", "smtpd-milters"),
         "postconf -e 'smtpd_milters=inet:127.0.0.1:8899, inet:192.0.2.1:8899'",
     ),
+    "the same port of another address": (
+        replace(
+            GOOD,
+            settings=listening("inet", host="192.0.2.1", port=8899),
+            postfix=configured(smtpd_milters="inet:192.0.2.9:8899"),
+        ),
+        ("error", "smtpd-milters"),
+        "postconf -e 'smtpd_milters=inet:192.0.2.1:8899, inet:192.0.2.9:8899'",
+    ),
     "other milters by an option": (
         replace(GOOD, postfix=configured(service(smtpd_milters="{ unix:a, protocol=6 }"))),
         ("error", "smtpd-milters"),
@@ -311,6 +327,25 @@ BROKEN = {
         with_nodes(**{f"{QUEUE}/mailassay": {"gid": 115, "group": "mailassay"}}),
         ("error", "socket-access"),
         f"chgrp postfix {QUEUE}/mailassay",
+    ),
+    "a folder far above the socket": (
+        replace(
+            with_nodes(**{"/run": {"mode": 0o700}}),
+            settings=RUN,
+            postfix=configured(service(chrooted=False), smtpd_milters="unix:/run/mailassay/mailassay.sock"),
+        ),
+        ("error", "socket-access"),
+        "chmod o+x /run",
+    ),
+    "a folder that is closed to its group": (
+        with_nodes(**{f"{QUEUE}/mailassay": {"mode": 0o700}}),
+        ("error", "socket-access"),
+        f"chmod g+x {QUEUE}/mailassay",
+    ),
+    "a socket of another group": (
+        with_nodes(**{SOCKET: {"gid": 0, "group": "root"}}),
+        ("error", "socket-access"),
+        f"chgrp postfix {SOCKET}",
     ),
     "a socket that is closed to Postfix": (
         with_nodes(**{SOCKET: {"mode": 0o600}}),
@@ -392,9 +427,12 @@ BROKEN = {
         "postconf -e milter_default_action=tempfail",
     ),
     "accept for us alone": (
-        replace(GOOD, postfix=configured(smtpd_milters=f"{{{OURS} default_action=accept protocol=6}}, inet:a:1")),
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters=f"{{{OURS} default_action=accept protocol=6}}, {{inet:a:1,protocol=6}}"),
+        ),
         ("error", "milter-default-action"),
-        f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail, protocol=6 }}, inet:a:1'",
+        f"postconf -e 'smtpd_milters={{ {OURS}, default_action=tempfail, protocol=6 }}, {{inet:a:1,protocol=6}}'",
     ),
     "accept at one service": (
         replace(GOOD, postfix=configured(service(milter_default_action="accept"))),

@@ -177,7 +177,7 @@ def _networks(mynetworks: str) -> tuple[list[Network], list[str]]:
             network = None
         if network is None:
             others.append(token)
-        elif isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped) and network.prefixlen >= 96:
+        elif isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped):
             found.append(ip_network(f"{inner}/{network.prefixlen - 96}"))
         else:
             found.append(network)

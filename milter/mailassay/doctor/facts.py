@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -37,6 +38,18 @@ class User:
             return True
         shift = 6 if node.uid == self.uid else 3 if node.gid in self.gids else 0
         return node.mode >> shift & bits == bits
+
+    def let(self, node: Node, letters: str, path: str) -> tuple[str, ...]:
+        """The commands that give permissions (``rw``) for a file at ``path``, or for a folder above it.
+
+        File and folder get the group of this user; folders above belong to others, and there everybody may pass.
+        """
+        if node.uid == self.uid or node.gid in self.gids:
+            return (shlex.join(["chmod", f"{'u' if node.uid == self.uid else 'g'}+{letters}", node.path]),)
+        if node.path in (path, os.path.dirname(path)):
+            chmod = shlex.join(["chmod", f"g+{letters}", node.path])
+            return shlex.join(["chgrp", self.group, node.path]), chmod
+        return (shlex.join(["chmod", f"o+{letters}", node.path]),)
 
 
 @dataclass(frozen=True, slots=True)

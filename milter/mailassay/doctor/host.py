@@ -99,8 +99,7 @@ def files(facts: Facts) -> Iterator[Finding]:
             yield error(
                 "readable",
                 f"{user.name}, as whom the daemon runs, may not read {path}: mode {wrong.mode:04o} of {wrong.path}",
-                shlex.join(["chgrp", user.group, wrong.path]),
-                shlex.join(["chmod", "g+r" if wrong is node else "g+x", wrong.path]),
+                *user.let(wrong, "r" if wrong is node else "x", path),
             )
         elif user and node and user.uid and node.uid == user.uid:
             yield warning(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 from .facts import Facts, ancestry, seen_by
@@ -79,6 +78,9 @@ def called(facts: Facts) -> Iterator[Finding]:
         if found := _seat(facts, service):
             yield fine("smtpd-milters", f"{service} hands its mail to {found.ours.endpoint}")
             continue
+        if service.is_local and not nowhere:
+            # for programs of this host
+            continue
         others = postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (endpoint(listen, facts.queue), others) if each)
         public = service.kind == "pass" or service.port in ("smtp", "25")
@@ -125,16 +127,14 @@ def reachable(facts: Facts) -> Iterator[Finding]:
                 "socket-access",
                 f"{user.name}, as whom smtpd runs, may not go through {folder.path} (mode {folder.mode:04o}, group "
                 f"{folder.group}) to our socket",
-                shlex.join(["chgrp", user.group, folder.path]),
-                shlex.join(["chmod", "g+x", folder.path]),
+                *user.let(folder, "x", path),
             )
         elif node and not user.may(node, 2):
             yield error(
                 "socket-access",
                 f"{user.name}, as whom smtpd runs, may not write to our socket {path} (mode {node.mode:04o}, group "
                 f'{node.group}). To have it so after a restart: socket_group: {user.group} and socket_mode: "0660"',
-                shlex.join(["chgrp", user.group, path]),
-                shlex.join(["chmod", "g+rw", path]),
+                *user.let(node, "rw", path),
             )
         elif node:
             yield fine("socket-access", f"{user.name}, as whom smtpd runs, may use our socket")

@@ -402,6 +402,22 @@ def test_for_people(capsys):
     assert max(map(len, printed.splitlines())) <= 100
 
 
+@pytest.mark.usefixtures("folder")
+def test_colours_are_for_terminals(capsys, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    main(["lookup", "example.com", "--zone", "rich"])
+    plain = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    main(["lookup", "example.com", "--zone", "rich"])
+    colourful = capsys.readouterr().out
+    assert "\x1b[31m  error\x1b[0m    rua: other.example" in colourful
+    assert re.sub(r"\x1b\[[0-9]+m", "", colourful) == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    main(["lookup", "example.com", "--zone", "rich"])
+    assert capsys.readouterr().out == plain
+
+
 def keys(value):
     """The keys of JSON all the way down; of lists those of their first value."""
     if isinstance(value, dict):

@@ -19,12 +19,14 @@ from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
 from ..result import Result
-from ..terminal import printable, quoted
+from ..terminal import BOLD, DIM, RED, YELLOW, painted, printable, quoted, shows_colour
 from .options import Commands, settings, source, takes_config, takes_json, takes_zone
 
 WIDTH = 100  # columns
 _MAX_SHOWN = 400  # characters of a record
 _PIECES = re.compile(r"\(RFC [^)]*\)|[^ ,;]*[ ,;]+|[^ ,;]+")  # between which lines are folded
+_FIRST_WORD = re.compile(r"  (?:error|warning|note)(?=  )|(?:Mail|SPF|DKIM|DMARC|DNSSEC)(?=  )")
+_COLOURS = {"error": RED, "warning": YELLOW, "note": DIM}
 _MAX_LABEL = 70  # characters
 _MAX_DEPTH = 12  # of the tree, by which lines are moved to the right
 _KEYS = 20  # columns of what stands on the left
@@ -83,11 +85,19 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"given": given, **asdict(report)}, indent=2))
     elif report.is_known:
-        print("\n".join(printable(line) for line in _lines(report, given, limits)))
+        colour = shows_colour(sys.stdout)
+        for line in _lines(report, given, limits):
+            print(_painted(printable(line)) if colour else printable(line))
     if not report.is_known:
         print(f"mailassay: DNS does not answer: {printable(report.unanswered[0])}", file=sys.stderr)
         return os.EX_TEMPFAIL
     return 1 if report.bad else 0
+
+
+def _painted(line: str) -> str:
+    """A line with its first word, where that is one of ours, in a colour."""
+    found = _FIRST_WORD.match(line)
+    return painted(found[0], _COLOURS.get(found[0].strip(), BOLD)) + line[found.end() :] if found else line
 
 
 def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
@@ -176,7 +186,7 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
     if not record.texts:
         yield f"SPF     {'not known' if record.trouble else record.error}"
         return
-    costs = f"{record.asks} of {limits.spf_terms} terms that ask DNS, {_void(record)} of them without an answer"
+    costs = f"{record.asks} terms that ask DNS (at most {limits.spf_terms}), {_void(record)}"
     yield f"SPF     {f'permerror: {record.error}' if record.error else costs}"
     for text in record.texts:
         yield from _wrapped("  ", quoted(text))
@@ -189,9 +199,8 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
 
 
 def _void(record: Record) -> str:
-    if record.void_ipv4 == record.void_ipv6:
-        return str(record.void_ipv4)
-    return f"{record.void_ipv4} (for an IPv6 client {record.void_ipv6})"
+    said = f"{record.void_ipv4} without an answer"
+    return said if record.void_ipv4 == record.void_ipv6 else f"{said} ({record.void_ipv6} for an IPv6 client)"
 
 
 def _terms(record: Record, depth: int) -> Iterator[str]:

@@ -105,7 +105,7 @@ def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: L
     exists = _exists(domain, asking)
     if exists is False:
         problems = [
-            error("domain-missing", f"The domain {domain} does not exist.", "Look for a slip of the pen.", "RFC 8020"),
+            error("domain-missing", f"The domain {domain} does not exist.", "Look for a slip of the pen."),
         ]
     else:
         problems = [

@@ -298,7 +298,7 @@ def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
                     else "."
                 ),
                 "Use t=y to try a policy out." if tag == "pct" and value != "100" else "Remove it.",
-                "RFC 9989 section A.6" if tag == "pct" else "RFC 9989 section 4.7",
+                "RFC 9989 appendix A.6" if tag == "pct" else "RFC 9989 section 4.7",
             )
         elif tag not in _KNOWN:
             meant = get_close_matches(tag, _KNOWN, 1)
@@ -376,7 +376,7 @@ def _of_report(report: Reports) -> Iterator[Problem]:
             "dmarc-reports-address",
             f"{report.tag}: nobody sends reports to {report.uri[:60]}.",
             do,
-            "RFC 9990 section 3",
+            "RFC 9990",
         )
     elif report.authorized is False:
         yield error(

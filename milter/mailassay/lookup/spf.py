@@ -376,7 +376,7 @@ def _openness(found: Spf) -> Iterator[Problem]:
             "spf-neutral",
             f"SPF {'ends with ?all' if ended else 'has no all'}: of any other server it says nothing.",
             "End with ~all, or with -all.",
-            "RFC 7208 section 5.1",
+            "RFC 7208 section 4.7",
         )
     for way, term in terms(found.record):
         if (directive := _directive(term)) and term.result == Result.PASS and term.reached and not way:

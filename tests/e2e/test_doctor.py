@@ -102,12 +102,13 @@ def test_it_leaves_no_trace(sound):
 
 
 OTHER = "unix:/nowhere/else.sock"
+PUBLIC = ("-M", "192.0.2.1:25/inet=192.0.2.1:25 inet n - n - - smtpd")
 SUBMISSION = ("-M", "587/inet=587 inet n - n - - smtpd")
 
 # what is done to a sound configuration, by the code of what is said of it then; our socket is OURS, the service PLACE
 BAD = {
     "smtpd-milters": [("-e", f"smtpd_milters={OTHER}")],
-    "smtpd-milters at a service": [("-P", f"PLACE/smtpd_milters={OTHER}")],
+    "smtpd-milters at a service": [PUBLIC, ("-P", f"192.0.2.1:25/inet/smtpd_milters={OTHER}")],
     "milter-default-action": [("-e", "milter_default_action=accept")],
     "milter-default-action by a milter": [("-e", f"smtpd_milters={OTHER}, {{ OURS, default_action=accept }}")],
     "milter-default-action of a service": [("-P", "PLACE/milter_default_action=accept")],
@@ -125,7 +126,7 @@ BAD = {
     "submission": [SUBMISSION],
     "submission by its own": [SUBMISSION, ("-P", f"587/inet/smtpd_milters=OURS,{{{OTHER},protocol=6}}")],
     "content-filter": [
-        ("-M", "192.0.2.1:25/inet=192.0.2.1:25 inet n - n - - smtpd"),
+        PUBLIC,
         ("-P", "192.0.2.1:25/inet/content_filter=smtp:[127.0.0.1]:10024"),
     ],
     "competing-milter": [("-e", "smtpd_milters=inet:localhost:8893, OURS")],

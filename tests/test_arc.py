@@ -153,9 +153,9 @@ def chained(*sets, message=MESSAGE):
     return message
 
 
-def vouched(message, author=AUTHOR, trusted=TRUSTED):
+def vouched(message, author=AUTHOR, trusted=TRUSTED, now=0.0):
     chain, found = judge(message)
-    return arc.vouched(chain, found, author, trusted.__contains__)
+    return arc.vouched(chain, found, author, trusted.__contains__, now)
 
 
 def by_one(results):
@@ -218,6 +218,13 @@ def by_one(results):
 )  # fmt: skip
 def test_vouched(sets, reason):
     assert vouched(chained(*sets)) == reason
+
+
+@pytest.mark.parametrize(("now", "reason"), [(1500.0, BY_ONE), (2500.0, "")])
+def test_a_message_signature_that_has_expired_vouches_for_nothing(now, reason):
+    """RFC 6376 section 3.5, x=: it ends how long a message that was sealed once can be sent again."""
+    expiring = AMS.replace(b" bh=", b" t=1000; x=2000; bh=")
+    assert vouched(chained(("one.example", GOOD, {"message_signature": expiring})), now=now) == reason
 
 
 WHOLE = (b"h=from:to:subject;", (b"from", b"to", b"subject"), None)
@@ -423,7 +430,7 @@ def judge_once():
 @given(results=octets)
 def test_any_results_are_read_or_silence(results):
     chain, found = signed(b" i=1; mx; " + results)
-    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) in ("", BY_ONE)
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) in ("", BY_ONE)
 
 
 @given(quoted=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))
@@ -431,12 +438,12 @@ def test_what_is_quoted_says_nothing(quoted):
     escaped = re.sub(r'(["\\])', r"\\\1", quoted)
     for text in (f'"{escaped}"', f'"{escaped}; {GOOD.decode()}; x=y"'):
         chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode())
-        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == ""
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == ""
         chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode() + b"; " + GOOD)
-        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == BY_ONE
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == BY_ONE
 
 
 @given(more=octets)
 def test_nothing_makes_up_for_a_failure(more):
     chain, found = signed(b" i=1; mx; dmarc=fail header.from=example.com; " + more)
-    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__) == ""
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == ""

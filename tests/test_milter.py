@@ -521,6 +521,27 @@ def test_policies(tmp_path, dns):
     ]
 
 
+def test_what_a_rule_says_comes_through(tmp_path, dns):
+    """The operator's own reply, with its percent sign, and fields on what is delivered."""
+    shop = {"name": "shop", "if": {"author": "shop.example"}, "then": "reject", "reply": "100% no, {author} {{%s}}"}
+    bank = {
+        "name": "bank",
+        "if": {"client": "198.51.100.0/24"},
+        "then": "hold",
+        "headers": {"X-By": "{rule} 5%"},
+        "reason": "100% {author}",
+    }
+    with Serve(tmp_path, dns, {"rules": [shop, bank]}) as served, attacker(served) as client:
+        refused = client.message(b"<a@shop.example>", [(b"From", b" a@shop.example")])
+        # the protocol doubles it, and the MTA takes one away
+        assert refused.reply == b"550 5.7.1 100%% no, shop.example {%%s}"
+        held = client.message(b"<a@bank.example>", [FROM_BANK, (b"X-BY", b" forged")])
+    assert held.quarantine == b"mailassay: 100% bank.example (rules.bank)"
+    assert held.inserted(b"X-By") == [b"bank 5%"]
+    assert [name for name, _ in held.apply([FROM_BANK, (b"X-BY", b" forged")])].count(b"X-By") == 1
+    assert (b"X-BY", b" forged") not in held.apply([FROM_BANK, (b"X-BY", b" forged")])
+
+
 def test_monitor_delivers_and_records(tmp_path, dns):
     with Serve(tmp_path, dns, {"mode": "monitor"}) as served, attacker(served) as client:
         answer = client.message(b"<alice@bank.example>", [FROM_BANK], queue_id="4MONITOR")

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
 from mailassay.conversation import Clocks, Conversation
+from mailassay.message import split
 from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.report import facts
 from mailassay.zone import Zone
-from tests.lab.sign import ed25519_key
+from tests.lab.sign import arc_set, ed25519_key
 
 KEY = ed25519_key()
 ZONE = Zone(
@@ -33,6 +34,8 @@ ZONE = Zone(
     relay.example                  MX   0 .
     lists.example                  TXT  "v=spf1 ip4:198.51.100.66 -all"
     ed._domainkey.lists.example    TXT  "{KEY.record}"
+    arc._domainkey.lists.example   TXT  "{KEY.record}"
+    arc._domainkey.evil.example    TXT  "{KEY.record}"
     """
 )
 BANK, RELAY = "192.0.2.1", "198.51.100.66"
@@ -286,6 +289,14 @@ def test_a_reason_stands_in_the_log(folder):
     assert facts(judge(made))["reason"] == "bank.example by hand"
 
 
+def test_a_rule_may_speak_of_what_is_accepted_anyway(folder):
+    """It writes its fields, and the log names it."""
+    made = policy(folder, rules({"if": {"client": "192.0.2.0/24"}, "then": "accept", "headers": {"X-A": "b"}}))
+    outcome = judge(made, BANK, mail_from="ann@bank.example")
+    assert (outcome.verdict.rule, outcome.verdict.would) == ("rules.r0", "accept")
+    assert outcome.add[1:] == (("X-A", "b"),)
+
+
 def test_an_exception_says_so_in_the_field(folder):
     """The word is the one that reports have for it (RFC 9990): local_policy."""
     made = policy(folder, rules({"if": {"client": "198.51.100.0/24"}, "then": "accept"}))
@@ -498,6 +509,40 @@ def test_what_overrules_dmarc(folder, text, change, rule, reason):
     assert outcome.verdict.rule == rule
     assert outcome.verdict.action == ("accept" if reason else "reject")
     assert (f'dmarc=fail reason="{reason}"' in outcome.add[0][1]) is bool(reason)
+
+
+def through(sealer, results=b"dmarc=pass header.from=bank.example"):
+    """The header of the message that fails, as it comes from a sealer who found this."""
+    plain = b"From: ann@bank.example\r\n\r\nx\r\n"
+    message = arc_set(plain, 1, sealer, KEY, results=b" i=1; mx.%b; %b" % (sealer.encode(), results))
+    headers, _ = split(message)
+    return [tuple(field) for field in headers if field.name != b"From"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "fields", "action"),
+    [
+        ("lists.example", through("lists.example"), "accept"),
+        (".lists.example", through("lists.example"), "accept"),
+        ("lists.example", through("evil.example"), "reject"),
+        ("lists.example", through("lists.example", b"dmarc=fail header.from=bank.example"), "reject"),
+        ("lists.example", [(b"Subject", b" new"), *through("lists.example")], "reject"),
+        ("evil.example", through("lists.example"), "reject"),
+        ("lists.example", [], "reject"),
+    ],
+)
+def test_a_trusted_sealer(folder, trusted, fields, action):
+    outcome = judge(policy(folder, f"dmarc: {{trusted_sealers: [{trusted}]}}"), fields=fields)
+    assert outcome.verdict.action == action
+    reason = 'dmarc=fail reason="local_policy: ARC pass, sealed by lists.example, which found DMARC pass"'
+    assert (reason in outcome.add[0][1]) is (action == "accept")
+    assert judge(policy(folder, "{}"), fields=fields).verdict.action == "reject"
+
+
+def test_a_rule_may_name_a_sealer(folder):
+    made = policy(folder, rules({"if": {"sealer": "lists.example"}, "then": "accept"}))
+    assert verdict(made, fields=through("lists.example")).rule == "rules.r0"
+    assert verdict(made, fields=through("evil.example")).rule == "dmarc.reject"
 
 
 def test_what_passes_needs_no_overruling(folder):

@@ -243,7 +243,7 @@ class _Recorded(NamedTuple):
     header_from: str = ""
 
 
-def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain], bool]) -> str:
+def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain], bool], now: float) -> str:
     """Why the message was authentic for ``author`` when it came to a sealer that is trusted; empty where none says so.
 
     The newest sealer has to be trusted, and to have recorded that DMARC passed for the same author domain; or that ARC
@@ -258,7 +258,8 @@ def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain],
     hold any more (``oldest_pass``), but it has to be the sealer's own, over From and the whole body.
 
     What this cannot show: who else gets a message that was sealed once, and when. Whoever has it may send it again,
-    unchanged, to anybody. And a trusted sealer is believed, whether it lies or lets others write its results.
+    unchanged, to anybody, until a message signature expires (x=; ``now`` in seconds since 1970). And a trusted sealer
+    is believed, whether it lies or lets others write its results.
     """
     if found.result is not Result.PASS:
         return ""
@@ -266,6 +267,8 @@ def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain],
     for instance, each in reversed([*enumerate(chain.sets, 1)]):
         sealer = each.seal.domain
         if not (sealer and trusts(sealer) and _binds(each.message, sealer)):
+            return ""
+        if each.message.expires is not None and each.message.expires < now:
             return ""
         recorded = _recorded(each.results)
         if recorded is None or recorded.arc not in ("", "pass" if instance > 1 else "none"):

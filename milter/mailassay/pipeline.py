@@ -39,7 +39,7 @@ class Content:
     def prefetch(self, shared: Shared) -> None:
         """Start the questions that the header section raises: keys, and the walk for each author domain.
 
-        Of ARC as many as of DKIM: a chain could ask more of them than all other checks together, and decides nothing.
+        Of ARC as many as of DKIM: a chain could ask more of them than all other checks together, and seldom decides.
         """
         # the author's policy first, so that nothing a sender adds can use up the questions it needs
         for domain in self.author.domains:
@@ -96,7 +96,7 @@ def authenticate(
     authors = None if content.author.unread else tuple(content.author.domains)
     vouched = ""
     if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and authors and len(authors) == 1:
-        vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__)
+        vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__, now)
     found_sender = known.sender_domain
     if policy.asks_sender_domain and not found_sender:
         found_sender = sender_domain.check(transaction.mail_from_domain, resolve)

@@ -237,7 +237,9 @@ class Session(Milter.Base):  # type: ignore[misc]
     def _carry_out(self, outcome: Outcome) -> int:
         verdict = outcome.verdict
         if verdict.reply and verdict.action in (Action.DEFER, Action.REJECT):
-            self.setreply(str(verdict.reply.code), verdict.reply.enhanced, verdict.reply.text)
+            # libmilter takes a percent sign for the beginning of a format
+            text = verdict.reply.text.replace("%", "%%")
+            self.setreply(str(verdict.reply.code), verdict.reply.enhanced, text)
             return int(Milter.TEMPFAIL if verdict.action is Action.DEFER else Milter.REJECT)
         self._change_headers(outcome)
         if verdict.action is Action.HOLD:

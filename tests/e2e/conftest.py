@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
     """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys.
 
-    ``names`` is its DNS, that of the demo where none is given.
+    ``names`` is its DNS, that of the demo where none is given; ``policy`` is the standard one where none is given.
     """
     if why := mta.missing():
         pytest.skip(reason=why)
@@ -47,6 +47,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             behind: tuple[str, ...] = (),
             more: str = "",
             names: Zone | None = None,
+            policy: dict[str, Any] | None = None,
             **config: Any,
         ) -> Lab:
             folder = tmp_path_factory.mktemp("lab")
@@ -55,7 +56,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
                 if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
                     path.chmod(0o755)
             dns = stack.enter_context(DnsServer(names or zone()))
-            serve = stack.enter_context(Serve(folder, dns, **config))
+            serve = stack.enter_context(Serve(folder, dns, policy, **config))
             postfix = stack.enter_context(mta.Mta([*before, f"unix:{serve.socket}", *behind], more))
             return Lab(postfix, serve)
 

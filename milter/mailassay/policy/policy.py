@@ -66,7 +66,7 @@ class Policy:
         by_rules = list(self._of_rules(case))
         decided = bool(by_rules) and not by_rules[-1].recorded
         findings = by_rules[-1:] if decided else list(self._findings(case))
-        enforced = _severest([each for each in findings if not each.recorded])
+        enforced = by_rules[-1] if decided else _severest([each for each in findings if not each.recorded])
         # the first rule that applies would have decided; only without one do the lines
         wanted = by_rules[0] if by_rules else _severest(findings)
         recorded = [each for each in dict.fromkeys((*by_rules, *findings)) if each.recorded]
@@ -199,7 +199,7 @@ def _severity(action: Action) -> int:
 
 
 def _severest(findings: list[_Finding]) -> _Finding:
-    """Of those that accept only an override is worth a word."""
+    """Of lines that accept, only an override is worth a word."""
     found = max(findings, key=lambda each: (each.action.severity, bool(each.override)), default=_ACCEPTED)
     return found if found.action is not Action.ACCEPT or found.override else _ACCEPTED
 

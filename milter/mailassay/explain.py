@@ -13,16 +13,15 @@ from .evidence import Evidence
 from .report import facts
 from .resolver import Answer
 from .result import Resinfo, Result
-from .terminal import printable, quoted
+from .terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted
 from .trace import Lookup, Trace
 
 _MAX_RECORD = 200  # characters of a record that are shown
 _MAX_RECORDS = 8
-_DIM, _GREEN, _YELLOW, _RED = 2, 32, 33, 31
 _COLOURS = {
-    **dict.fromkeys(("pass", "accept"), _GREEN),
-    **dict.fromkeys(("fail", "reject"), _RED),
-    **dict.fromkeys(("softfail", "permerror", "temperror", "tag", "hold", "defer", "null_mx", "no_mail"), _YELLOW),
+    **dict.fromkeys(("pass", "accept"), GREEN),
+    **dict.fromkeys(("fail", "reject"), RED),
+    **dict.fromkeys(("softfail", "permerror", "temperror", "tag", "hold", "defer", "null_mx", "no_mail"), YELLOW),
 }
 _FIRST_WORD = re.compile(r"[a-z_]+")
 
@@ -54,13 +53,8 @@ def _line(label: str, text: str, width: int, *, colour: bool) -> str:
         return f"{label}{text}".rstrip()
     word = _FIRST_WORD.match(text)
     if word and word[0] in _COLOURS and label.strip() not in ("reason", "add", "client"):
-        text = _painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
-    return f"{_painted(label, _DIM)}{text}".rstrip()
-
-
-def _painted(text: str, colour: int) -> str:
-    """In a colour of every terminal (ECMA-48, SGR)."""
-    return f"\x1b[{colour}m{text}\x1b[0m" if text.strip() else text
+        text = painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
+    return f"{painted(label, DIM) if label.strip() else label}{text}".rstrip()
 
 
 def _printable(text: str) -> str:

@@ -17,7 +17,7 @@ from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
 from ..resolver import Source
-from ..terminal import printable
+from ..terminal import printable, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
 from .options import Commands, settings, source, takes_config, takes_json, takes_zone
@@ -137,6 +137,6 @@ def _one(arguments: argparse.Namespace, found: Settings, asked: Source) -> int:
     if arguments.json:
         print(json.dumps(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        colour = shows_colour(sys.stdout)
         print(explain.as_text(trace.outcome, trace.client, trace, verbose=arguments.verbose, colour=colour))
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0

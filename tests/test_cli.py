@@ -96,6 +96,17 @@ def test_check_reads_standard_input(folder):
     assert b"verdict       accept" in done.stdout
 
 
+def test_check_waits_for_no_typing(folder):
+    terminal, other_end = os.openpty()
+    done = subprocess.run(
+        [*PROGRAM, "check"], stdin=other_end, capture_output=True, cwd=folder, env=ENVIRONMENT, timeout=30
+    )
+    os.close(terminal)
+    os.close(other_end)
+    assert done.returncode == 2
+    assert b"name a FILE" in done.stderr
+
+
 def test_check_with_a_policy(folder, capsys):
     (folder / "policy.yaml").write_text("mode: monitor\n")
     (folder / "config.yaml").write_text("policy: policy.yaml\nauthserv_id: mx.test.example\n")
@@ -229,10 +240,10 @@ def test_arguments_of_any_octets(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_senders_cannot_write_lines_of_ours(capsys):
-    words = "x\nverdict       accept"
-    assert main(["check", "mail", *SPOOF[:2], f"--helo={words}", f"--mail-from=a@{words}", "--zone=zone"]) == 1
-    labels = [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert labels.count("verdict") == 1
+    for words in ("x\nverdict       accept", "x\n verdict       accept"):
+        assert main(["check", "mail", *SPOOF[:2], f"--helo={words}", f"--mail-from=a@{words}", "--zone=zone"]) == 1
+        labels = [line.strip().partition("  ")[0] for line in capsys.readouterr().out.splitlines()]
+        assert labels.count("verdict") == 1
 
 
 @given(

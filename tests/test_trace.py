@@ -184,6 +184,14 @@ def test_colours_are_the_only_difference():
     assert painted == plain
 
 
+def test_a_sender_paints_nothing():
+    headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
+    found = judge(Message(headers, body, ip_address("192.0.2.1"), "pass"), Settings(), Zone(ZONE), "mx.test")
+    painted = as_text(found.outcome, found.client, found, colour=True)
+    (line,) = (line for line in painted.split("\n") if "helo   " in line)
+    assert line.endswith(" \x1b[0mpass")
+
+
 def test_for_programs():
     found = trace("a@bank.example", "a@bounce.example.net")
     said = as_json(found.outcome, found.client, found)

@@ -23,6 +23,7 @@ _COLOURS = {
     **dict.fromkeys(("fail", "reject"), RED),
     **dict.fromkeys(("softfail", "permerror", "temperror", "tag", "hold", "defer", "null_mx", "no_mail"), YELLOW),
 }
+_RESULTS = {"verdict", "iprev", "spf mailfrom", "spf helo", "dkim", "arc", "sender domain", "dmarc", "disposition"}
 _FIRST_WORD = re.compile(r"[a-z_]+")
 
 
@@ -48,18 +49,15 @@ def as_text(
 
 
 def _line(label: str, text: str, width: int, *, colour: bool) -> str:
-    label, text = f"{label:<{width}}", _printable(text)
+    # a field of ours is folded
+    text = "\n ".join(map(printable, text.split("\n "))) if label == "add" else printable(text)
+    columns = f"{label:<{width}}"
     if not colour:
-        return f"{label}{text}".rstrip()
+        return f"{columns}{text}".rstrip()
     word = _FIRST_WORD.match(text)
-    if word and word[0] in _COLOURS and label.strip() not in ("reason", "add", "client"):
+    if word and word[0] in _COLOURS and label in _RESULTS:
         text = painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
-    return f"{painted(label, DIM) if label.strip() else label}{text}".rstrip()
-
-
-def _printable(text: str) -> str:
-    """A sender's words fit for a terminal; our own folds stay."""
-    return "\n ".join(map(printable, text.split("\n ")))
+    return f"{painted(columns, DIM) if label else ''}{text}".rstrip()
 
 
 def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]]:
@@ -75,8 +73,7 @@ def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]
     if verdict.reply and verdict.action is verdict.would:
         yield "reply", str(verdict.reply)
     if trace and evidence:
-        alignments = list(trace.alignments(evidence))
-        for each in alignments:
+        for each in trace.alignments(evidence):
             yield "alignment", each.words
         if not evidence.dkim and evidence.dmarc.result is Result.FAIL:
             yield "alignment", "there is no DKIM signature"

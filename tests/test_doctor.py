@@ -259,6 +259,20 @@ BROKEN = {
         ("error", "smtpd-milters"),
         f"postconf -e smtpd_milters={OURS}",
     ),
+    "a socket of ours of former times": (
+        replace(GOOD, postfix=configured(smtpd_milters="{ unix:mailassay.sock, protocol=6 } inet:a:1")),
+        ("error", "smtpd-milters"),
+        f"postconf -e 'smtpd_milters={{ {OURS}, protocol=6 }}, inet:a:1'",
+    ),
+    "a queue directory by a link": (
+        replace(
+            GOOD,
+            real={QUEUE: "/data/postfix", SOCKET: "/data/postfix/mailassay/mailassay.sock"},
+            postfix=configured(smtpd_milters=""),
+        ),
+        ("error", "smtpd-milters"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
     "other milters": (
         replace(GOOD, postfix=configured(smtpd_milters="inet:10.0.0.1:1", written={"smtpd_milters": "$filters"})),
         ("error", "smtpd-milters"),
@@ -479,6 +493,17 @@ BROKEN = {
         replace(GOOD, postfix=configured(smtpd_milters=f"unix:opendmarc/opendmarc.sock {OURS}")),
         ("warning", "competing-milter"),
         f"postconf -e smtpd_milters={OURS}",
+    ),
+    "the whole chain": (
+        replace(
+            GOOD,
+            postfix=configured(
+                smtpd_milters=f"unix:opendkim/opendkim.sock, unix:opendmarc/opendmarc.sock inet:a:1 {OURS}"
+            ),
+            signers={"/etc/opendkim.conf": "sv"},
+        ),
+        ("warning", "competing-milter"),
+        f"postconf -e 'smtpd_milters=inet:a:1, {OURS}'",
     ),
     "pyspf-milter": (
         replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, unix:pyspf-milter/pyspf-milter.sock")),
@@ -1014,7 +1039,7 @@ def test_errors(command):
     status, output, _ = command(facts)
     assert status == 1
     assert output.startswith("error    milter-default-action: ")
-    assert "after postconf: postfix reload\n" in output
+    assert "after postconf: postfix reload; then mailassay doctor again\n" in output
 
 
 def test_for_programs(command):

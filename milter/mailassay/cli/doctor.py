@@ -62,7 +62,8 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator
             )
             yield from (f"{'':9}  {command}" for command in finding.mend)
     if any(command.startswith("postconf") for finding in findings for command in finding.mend):
-        yield f"after postconf: {facts.postfix.command('postfix', 'reload')}"
+        # what one command sets another may have set as well
+        yield f"after postconf: {facts.postfix.command('postfix', 'reload')}; then mailassay doctor again"
     counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
     yield ", ".join(
         f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts

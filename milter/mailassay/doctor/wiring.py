@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .facts import Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
@@ -12,8 +13,11 @@ from .postfix import Service, seconds, tokens
 
 _LEAST_COMMAND = 10  # seconds; all that we do before the end of a message takes no time, but a machine may be busy
 _SPARE = 5  # seconds that Postfix should wait longer than we judge
+# by the names that people give sockets, and the ports in the programs' documentation
 _SIGNER = re.compile("opendkim|dkimpy|:889[12]$", re.IGNORECASE)
-_JUDGE = re.compile("opendmarc|rspamd|spf|:8893$|:11332$", re.IGNORECASE)
+_DKIMPY = re.compile("dkimpy|:8892$", re.IGNORECASE)
+_JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
+_RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
 _BETTER = (
     "better than a service without chroot is listen: unix:{}/mailassay/mailassay.sock in our configuration and "
     "smtpd_milters = unix:mailassay/mailassay.sock"
@@ -68,6 +72,12 @@ def _instead(facts: Facts, service: Service, old: Milter, new: Milter | None, na
     return edited(facts.postfix, name, service, lambda milter: new if milter == old else milter)
 
 
+def _endpoint(facts: Facts) -> str:
+    """Our socket as smtpd finds it."""
+    listen = facts.settings.listen
+    return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
+
+
 def called(facts: Facts) -> Iterator[Finding]:
     """Is our socket in smtpd_milters wherever mail comes in?"""
     postfix, listen = facts.postfix, facts.settings.listen
@@ -81,8 +91,10 @@ def called(facts: Facts) -> Iterator[Finding]:
         if service.is_local and not nowhere:
             # for programs of this host
             continue
-        others = postfix.as_written("smtpd_milters", service)
-        value = ", ".join(each for each in (endpoint(listen, facts.queue), others) if each)
+        milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
+        value = ", ".join(each for each in (_endpoint(facts), others) if each)
+        if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
+            value = _instead(facts, service, wrong, Milter(_endpoint(facts), wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
         reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
         mend = [postfix.set("smtpd_milters", value, service)]
@@ -104,8 +116,7 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
         looks = seen_by(found.service, found.ours.path or "", facts.queue)
         reason = f"{found.service} is chrooted in {facts.queue}: it looks for our socket at {looks}"
         if facts.queue in ancestry(facts.canonical(path)):
-            right = endpoint(facts.settings.listen, facts.queue)
-            value = _instead(facts, found.service, found.ours, Milter(right, found.ours.options))
+            value = _instead(facts, found.service, found.ours, Milter(_endpoint(facts), found.ours.options))
             yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
         advice = _BETTER.format(facts.queue)
@@ -251,43 +262,45 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
     """Other milters: those that judge as we do, and those that sign."""
     postfix = facts.postfix
     for found in seats(facts):
+        # all of them at once: each command sets the whole list
+        left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _rivalry(facts, each) else each)
         for index, milter in enumerate(found.milters):
             if index == found.index:
                 continue
-            without = _instead(facts, found.service, milter, None)
-            mend = postfix.set("smtpd_milters", without, found.service)
-            if "rspamd" in milter.endpoint or milter.endpoint.endswith(":11332"):
+            if _RSPAMD.search(milter.endpoint):
                 yield warning(
                     "competing-milter",
                     f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
                     "our header and writes one of its own. Take that out of `use` in local.d/milter_headers.conf",
                 )
-            elif _JUDGE.search(milter.endpoint):
-                reason = "judges what we judge; it believes headers, or writes an Authentication-Results of its own"
-                yield warning("competing-milter", f"{milter.endpoint} ({found.service}) {reason}", mend)
+            elif rivalry := _rivalry(facts, milter):
+                mend = postfix.set("smtpd_milters", left, found.service)
+                yield warning("competing-milter", f"{milter.endpoint} ({found.service}) {rivalry}", mend)
+            elif _SIGNER.search(milter.endpoint) and index < found.index:
+                order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
+                value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
+                yield note(
+                    "milter-order",
+                    f"{milter.endpoint}, a signer, comes before us: what signs should see the message as it goes on",
+                    postfix.set("smtpd_milters", value, found.service),
+                )
             elif _SIGNER.search(milter.endpoint):
-                yield from _signer(facts, found, index, mend)
+                yield fine("milter-order", f"{milter.endpoint}, a signer, comes after us")
 
 
-def _signer(facts: Facts, found: Seat, index: int, without: str) -> Iterator[Finding]:
-    milter, postfix = found.milters[index], facts.postfix
-    program = "dkimpy" if "dkimpy" in milter.endpoint or milter.endpoint.endswith(":8892") else "opendkim"
-    configured = [(path, mode) for path, mode in facts.signers.items() if program in path]
-    verifies = [path for path, mode in configured if "v" in mode]
-    if verifies:
-        yield warning(
-            "competing-milter",
-            f"{milter.endpoint} is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second "
-            "Authentication-Results. If it is to sign, give it Mode s; else take it out",
-            without,
-        )
-    elif index < found.index:
-        order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
-        value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
-        yield note(
-            "milter-order",
-            f"{milter.endpoint}, a signer, comes before us: what signs should see the message as it goes on",
-            postfix.set("smtpd_milters", value, found.service),
-        )
-    else:
-        yield fine("milter-order", f"{milter.endpoint}, a signer, comes after us")
+def _rivalry(facts: Facts, milter: Milter) -> str:
+    """What a milter does that is our work; empty where it does none."""
+    if _RSPAMD.search(milter.endpoint):
+        return ""
+    if _JUDGE.search(milter.endpoint):
+        return "judges what we judge; it believes headers, or writes an Authentication-Results of its own"
+    if not _SIGNER.search(milter.endpoint):
+        return ""
+    program = "dkimpy" if _DKIMPY.search(milter.endpoint) else "opendkim"
+    verifies = [path for path, mode in facts.signers.items() if program in path and "v" in mode]
+    if not verifies:
+        return ""
+    return (
+        f"is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second Authentication-Results. If it "
+        "is to sign, give it Mode s; else take it out"
+    )

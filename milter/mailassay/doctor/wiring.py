@@ -301,6 +301,6 @@ def _rivalry(facts: Facts, milter: Milter) -> str:
     if not verifies:
         return ""
     return (
-        f"is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second Authentication-Results. If it "
-        "is to sign, give it Mode s; else take it out"
+        f"is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second Authentication-Results. If "
+        "it is to sign, give it Mode s; else take it out"
     )

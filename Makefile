@@ -17,7 +17,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-deb lint unit conformance fuzz bench install uninstall deb clean
+.PHONY: help demo test test-deb lint unit conformance fuzz bench reference install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
+	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
 	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
@@ -68,6 +69,9 @@ bench: $(READY)
 conformance: $(READY)
 	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')
 
+reference: $(READY)
+	@$(RUN) -m tools.reference
+
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(VENV)"
@@ -84,7 +88,7 @@ install:
 	    '$(DESTDIR)$(LIBDIR)/tmpfiles.d' '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
 	ln -sf '$(LIBDIR)/mailassay/bin/mailassay' '$(DESTDIR)$(BINDIR)/mailassay'
 	install -m 644 $(wildcard policies/*) '$(DESTDIR)$(DATADIR)/mailassay/policies'
-	install -m 644 conf/mailassay.yaml conf/postfix-main.cf '$(DESTDIR)$(DATADIR)/mailassay'
+	install -m 644 conf/mailassay.yaml conf/mailassay.schema.json conf/postfix-main.cf '$(DESTDIR)$(DATADIR)/mailassay'
 	for unit in $(UNITS); do \
 	    $(FOR_HERE) "systemd/$$unit" >'$(DESTDIR)$(UNITDIR)/'"$$unit" || exit 1; done
 	for kind in sysusers.d tmpfiles.d; do \

@@ -1,0 +1,281 @@
+"""What each key means, for administrators: the one source of the JSON Schemas, the manual pages and the reference.
+
+Keys are named as in error messages, by their dotted path; the keys of a condition stand under ``if``, wherever one may
+be. What a key takes and what it has where it is left out the shapes and the dataclasses say. Back-quotes mark words
+that are to be written as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..verdict import Action
+
+SETTINGS: Mapping[str, str] = {
+    "listen": (
+        "Where Postfix finds us: `unix:/PATH` (or `local:/PATH`), `inet:PORT@HOST`, `inet6:PORT@HOST`, or as Postfix "
+        "writes it, `inet:HOST:PORT`; a port alone listens on the loopback address. Debian's smtpd is chrooted and "
+        "cannot see `/run`: use `unix:/var/spool/postfix/mailassay/mailassay.sock` there. A socket that systemd hands "
+        "over (`mailassay.socket`) is taken in its place. A change takes a restart."
+    ),
+    "socket_mode": "The permissions of a Unix socket, in quotes. A change takes a restart.",
+    "socket_group": (
+        "The group of a Unix socket, which smtpd has to be in; `null` leaves it the group of the daemon. A change "
+        "takes a restart."
+    ),
+    "authserv_id": (
+        "Our name in Authentication-Results (RFC 8601 section 2.5). Every such field with this name that comes from "
+        "outside is removed. `null` is the host's name as Postfix gives it (`{j}`, its `myhostname`)."
+    ),
+    "policy": (
+        "The policy file; a relative path starts at the folder of this file. `null` is the built-in policy, which is "
+        "the shipped `standard.yaml`."
+    ),
+    "workers": "Processes that judge messages; `auto` is one for each CPU.",
+    "retire_after": (
+        "Messages after which a new process takes a worker's place; the old one ends when its last connection does."
+    ),
+    "trusted_networks": (
+        "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
+        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
+    ),
+    "dns": "How DNS is asked.",
+    "dns.nameservers": (
+        "The resolvers, tried in this order, such as `127.0.0.1`, `127.0.0.1:5353`, `::1` or `[::1]:5353`; an empty "
+        "list is those of the system. A resolver on this machine that validates DNSSEC is worth having."
+    ),
+    "dns.timeout": "Seconds for one try.",
+    "dns.cache_size": (
+        "Answers that each worker keeps, as long as their TTL says, each about 2 kB of memory and at most 8; 0 keeps "
+        "none. A change takes a restart."
+    ),
+    "message_timeout": (
+        "Seconds for all checks of one message; what is not known then is a temperror. RFC 7208 section 4.6.4 asks for "
+        "at least 20 for SPF; Postfix itself waits 300 (`milter_content_timeout`)."
+    ),
+    "log": "What is logged, to stderr.",
+    "log.level": "The least severe lines that are logged. The line about each message is `info`.",
+    "log.format": "Lines for people, or one JSON object a line.",
+}
+
+POLICY: Mapping[str, str] = {
+    "mode": (
+        "`enforce` carries verdicts out; `monitor` delivers everything, and the log says in `would` what would have "
+        "been done. Forged fields in our name are removed in both, and a message with more of them than "
+        "`limits.forged_fields` is rejected in both."
+    ),
+    "lists": (
+        "For use as `list:NAME` wherever domains, addresses or networks are asked for, alone or among others. A member "
+        "`file:PATH` stands for the lines of a file: one member a line, `#` begins a comment; a relative path starts "
+        "at the folder of the policy. Files are read again on reload. A list is no member of another."
+    ),
+    "dmarc": "What follows from DMARC (RFC 9989).",
+    "dmarc.reject": (
+        "What follows when a message fails and its author domain publishes p=reject. RFC 9989 section 7.4: a receiver "
+        "must not reject on p=reject alone, without other knowledge, since mail that mailing lists and forwarders have "
+        "changed is lost to it. Rejecting all the same is your own choice; `hold` is what the RFC asks for, or "
+        "`reject_needs`."
+    ),
+    "dmarc.quarantine": "What follows when a message fails and its author domain publishes p=quarantine.",
+    "dmarc.temperror": (
+        "What follows when DNS gave no answer, so that it is not known whether the message passes. A spoofer can see "
+        "to that where a name below the author's domain, or a DKIM selector, has DNS that does not work: he only has "
+        "to use it. `defer` closes that, and delays honest mail meanwhile."
+    ),
+    "dmarc.ambiguous_author": (
+        "What at least follows where From names more or fewer than one clear domain. `readings` judges each domain "
+        "that some mail program may show as the author, and none of them passes; the strictest policy decides, so that "
+        "ambiguity becomes a reject only where one of them asks for it. The other actions follow however lax the "
+        "domains are (RFC 9989 section 11.5)."
+    ),
+    "dmarc.public_suffixes": (
+        "Names below different registrable domains of the Public Suffix List never align, even where the registry "
+        "publishes a policy that makes them one organization (RFC 9989 section 11.8), unless that says psd=n. It can "
+        "only make alignment stricter."
+    ),
+    "dmarc.reject_needs": (
+        "What has to hold too before p=reject is followed by `dmarc.reject`: the other knowledge that RFC 9989 section "
+        "7.4 asks for, such as `{spf: [fail, softfail, none]}`. Where it does not hold, `dmarc.quarantine` follows, or "
+        "`dmarc.reject` where that is milder."
+    ),
+    "dmarc.authors": (
+        "Lines of their own for some author domains, in the place of the general ones. The first element that has the "
+        "author domain counts; none does where From is not one domain."
+    ),
+    "dmarc.authors.for": "The author domains that the element is about. Required.",
+    "dmarc.authors.reject": "In the place of `dmarc.reject`; left out, that one and `dmarc.reject_needs` count.",
+    "dmarc.authors.quarantine": "In the place of `dmarc.quarantine`; left out, that one counts.",
+    "dmarc.authors.none": (
+        "What follows when a message fails and the domain publishes p=none; left out, it is accepted. Use it to "
+        "enforce for a domain of your own, or for one that never gets round to it."
+    ),
+    "dmarc.authors.monitor": "Only record what would follow.",
+    "dmarc.authors.comment": "Words for people. Required where `unsafe` is true.",
+    "dmarc.authors.unsafe": (
+        "You know that `reject` or `quarantine` of this element lets in mail that fails, from anybody, and want it. "
+        "Without it, `accept` and `tag` are refused there; a rule that is bound to something authenticated is better."
+    ),
+    "dmarc.trusted_sealers": (
+        "ARC sealers (d= of ARC-Seal) that are believed. A message that fails is accepted where its chain passes, the "
+        "newest sealer is one of these, and it recorded dmarc=pass for the same author domain; or recorded arc=pass, "
+        "and so on down the chain (RFC 8617 section 7.2). Who is here can let in mail in anybody's name, and whoever "
+        'has a message that it sealed can send it again. The header says `reason="local_policy: ..."`.'
+    ),
+    "dmarc.trusted_forwarders": (
+        "Hosts that pass on other people's mail and have judged it: networks, or client names that DNS confirms "
+        '(iprev=pass). What fails and comes from them is accepted. The header says `reason="trusted_forwarder: ..."`.'
+    ),
+    "dmarc.mailing_lists": (
+        "Domains of mailing lists. A message that fails is accepted where it has a List-Id or List-Post field and SPF "
+        'or DKIM authenticated one of these domains. The header says `reason="mailing_list: ..."`.'
+    ),
+    "dmarc.enforce_percent": (
+        "Percentage of messages for which what the `dmarc` lines ask for is done; for the rest it is recorded. For a "
+        "roll-out in steps. A message that is tried again is always in the same part (by Message-ID, From and Date)."
+    ),
+    "dkim": "Which DKIM signatures count.",
+    "dkim.partial": (
+        "Whether a good signature that leaves the end of the body open to anybody (l=) may count for DMARC: `ignore` "
+        "or `align` (RFC 6376 section 8.2)."
+    ),
+    "spf": (
+        "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
+        "its own it also hits forwarded mail that passes DMARC by its DKIM signature."
+    ),
+    "spf.fail": "The domain says that the client may not send for it (`-all`).",
+    "spf.softfail": "The domain says that the client probably may not (`~all`).",
+    "spf.permerror": "The domain's SPF record is in error.",
+    "spf.temperror": "DNS gave no answer.",
+    "iprev": "What follows from the name of the client's address (RFC 8601 section 2.7.3).",
+    "iprev.fail": "The address has a name, which does not lead back to it.",
+    "iprev.permerror": "The address has no name.",
+    "iprev.temperror": "DNS gave no answer.",
+    "sender_domain": (
+        "What follows where nobody could answer the MAIL FROM domain. Nothing is looked up where all these lines "
+        "accept and no rule has `sender_domain`. The result stands in the log, not in the header."
+    ),
+    "sender_domain.null_mx": "The domain says that it accepts no mail (RFC 7505); the reply has 5.7.27.",
+    "sender_domain.no_mail": (
+        "The domain does not exist, or has neither MX nor address (RFC 5321 section 5.1); the reply has 5.1.8."
+    ),
+    "sender_domain.temperror": "DNS gave no answer.",
+    "tag": "The header fields that the action `tag` writes, for Sieve to file by; `hold` writes the second one.",
+    "tag.flag": "Its value is `YES`.",
+    "tag.verdict": (
+        "Its value is the action and the line of the policy that spoke: `tag; rule=spf.fail`. Fields of this name that "
+        "come from outside are removed."
+    ),
+    "limits": (
+        "How much of what a sender controls is looked at. Nothing beyond a limit passes. The least that may be set is "
+        "what the RFCs demand."
+    ),
+    "limits.header_fields": "Of one message; beyond, DMARC fails as if the author domain asked to reject.",
+    "limits.header_octets": "Of one message's header section; beyond, the same.",
+    "limits.from_fields": "From fields; beyond, the same.",
+    "limits.from_octets": "Of all From fields together; beyond, the same.",
+    "limits.from_domains": "Author domains; beyond, the same.",
+    "limits.forged_fields": (
+        "Fields in our name, which are removed; beyond, the message is rejected, also where `mode` is `monitor`."
+    ),
+    "limits.results_octets": "Of Authentication-Results fields, from the top; those beyond are removed unread.",
+    "limits.signatures": "DKIM signatures, from the top; the rest is not there.",
+    "limits.key_records": "DKIM keys at one selector; the rest is not there.",
+    "limits.key_bits": "Of an RSA key; beyond, permerror.",
+    "limits.clock_tolerance": "Seconds by which t= of a DKIM signature may be ahead, and x= behind.",
+    "limits.arc_sets": "Beyond, the chain fails (RFC 8617 section 4.2.1 has 50).",
+    "limits.spf_terms": "SPF terms that ask DNS; beyond, permerror (RFC 7208 section 4.6.4).",
+    "limits.spf_void_lookups": "SPF questions without an answer; beyond, permerror (RFC 7208 section 4.6.4).",
+    "limits.spf_mx_hosts": "Hosts of one `mx` of SPF; beyond, permerror (RFC 7208 section 4.6.4).",
+    "limits.ptr_names": "Names of the client's address; the rest is not there.",
+    "limits.dmarc_queries": "Questions of one DMARC tree walk (RFC 9989 section 4.10).",
+    "limits.identifiers": "SPF and DKIM domains that may align with the author; the rest does not.",
+    "limits.record_octets": "Of one record; beyond, permerror for SPF and DKIM, no policy for DMARC.",
+    "limits.dns_questions": "Of one message; beyond, temperror.",
+    "limits.dns_octets": "Of one DNS response; beyond, temperror.",
+    "limits.dns_records": "Of one DNS response, CNAMEs included; beyond, temperror.",
+    "rules": (
+        "Your own rules. The first that applies decides, and then no other line of the policy does; where none "
+        "applies, the severest of what the other lines ask for is done."
+    ),
+    "rules.name": (
+        "Names the rule in the log and the header: at most 60 letters, digits, `_`, `.` and `-`. Required; each once."
+    ),
+    "rules.comment": "Words for people. Required where `unsafe` is true.",
+    "rules.expires": "The last day of the rule, in UTC, such as 2030-12-31. Later it never applies, and is warned of.",
+    "rules.monitor": "Only record what would follow (`monitored` in the log), and go on to the next rule.",
+    "rules.unsafe": (
+        "You know that the rule lets in mail that fails, from anybody, and want it. Without it, a rule that accepts or "
+        "tags is refused unless it is bound to something authenticated: `client` (but not every address), "
+        "`client_name`, `spf_pass`, `dkim_pass`, `sealer`, or `dmarc` with none but `pass` and `none`. In an `any` "
+        "each part has to be bound; what stands in a `not` binds nothing."
+    ),
+    "rules.if": (
+        "When the rule applies. A rule that accepts or tags applies only where every recipient, and every domain that "
+        "From may be read to name, fits; one that holds, defers or rejects where any does. Required."
+    ),
+    "rules.then": "The action. Required.",
+    "rules.reply": "The text of the SMTP reply of `reject` or `defer`; it may have placeholders.",
+    "rules.enhanced": (
+        "The enhanced status code of the reply (RFC 3463): 5.x.x for `reject`, 4.x.x for `defer`. Left out, it is "
+        "5.7.1 or 4.7.1."
+    ),
+    "rules.headers": (
+        "Header fields, name and value, for what is delivered or held; the values may have placeholders. Fields of "
+        "these names that come from outside are removed. Names that mean something to mail software, such as Subject, "
+        "are refused."
+    ),
+    "rules.reason": "Words for the log, and for what is held; they may have placeholders.",
+    "if.author": "The author domain: the one in From.",
+    "if.mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path. It is not authenticated.",
+    "if.recipient": "A recipient (RCPT TO).",
+    "if.client": "The address of the client.",
+    "if.client_name": "The name of the client, where iprev passes.",
+    "if.helo": "The name in HELO or EHLO. It is not authenticated.",
+    "if.spf_pass": "The domain of MAIL FROM, or of HELO for a null reverse-path, where SPF passes.",
+    "if.dkim_pass": (
+        "The domain (d=) of a good DKIM signature; not where its key is in testing (t=y), or where it leaves a part of "
+        "the body open (l=)."
+    ),
+    "if.sealer": "The newest sealer (d=) of an ARC chain that passes.",
+    "if.iprev": "The result of iprev.",
+    "if.spf": "The SPF result of MAIL FROM, or of HELO for a null reverse-path.",
+    "if.spf_helo": "The SPF result of HELO.",
+    "if.dkim": "The best result of all DKIM signatures; `none` where there is none.",
+    "if.arc": "The result of the ARC chain.",
+    "if.dmarc": "The result of DMARC.",
+    "if.policy": "The policy that applies to the author domain, after the choice among p=, sp= and np= and after t=y.",
+    "if.policy_tag": (
+        "Where that policy came from: `p` the author domain's own, `sp` a parent's for subdomains, `np` a parent's for "
+        "names that do not exist."
+    ),
+    "if.sender_domain": "Whether the MAIL FROM domain can receive mail; see `sender_domain`.",
+    "if.all": "All of these have to hold.",
+    "if.any": "One of these has to hold.",
+    "if.not": "This must not hold.",
+}
+
+ACTIONS: Mapping[str, str] = {
+    Action.ACCEPT: "Deliver.",
+    Action.TAG: "Deliver, with header fields that Sieve can file by (`tag.flag`, `tag.verdict`).",
+    Action.HOLD: "Put into Postfix's hold queue, where `mailassay held` shows it.",
+    Action.DEFER: "Reply 4xx; the sender tries again.",
+    Action.REJECT: "Reply 5xx; the sender is told.",
+}
+
+PLACEHOLDERS: Mapping[str, str] = {
+    "author": "the author domain; `unknown` where there is none",
+    "mail_from_domain": "the domain of MAIL FROM; `unknown` where it is no domain",
+    "client_ip": "the address of the client",
+    "policy": "the DMARC policy that applies: `none`, `quarantine` or `reject`",
+    "rule": "the name of the rule",
+}
+
+NOTATION: Mapping[str, str] = {
+    "example.com": "this domain, and none below it",
+    ".example.com": "this domain and every one below it",
+    "user@example.com": "this address; letter case does not matter",
+    "user@": "this local-part at any domain",
+    "<>": "the null reverse-path (`mail_from`)",
+    "192.0.2.0/24": "a network; an address alone is a network of one; IPv6 needs quotes",
+    "list:NAME": "the members of a list under `lists`",
+}

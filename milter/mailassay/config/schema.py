@@ -1,0 +1,177 @@
+"""The keys of both files as a flat list, and as JSON Schema (2020-12): made of the shapes, defaults and reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, NamedTuple
+
+from ..policy import Forwarders, Policy
+from ..policy.sets import Domains
+from . import SETTINGS, Settings, reference, values
+from .document import List, Map, Members, Shape
+from .lists import Lists
+from .policy import AnyName, shape
+from .values import Listen
+
+NOTHING = object()
+"""There is no default: what is left out is not there."""
+
+_CONDITION = "if"  # what the keys of a condition are named under
+_OFF = {"monitor": False, "unsafe": False}  # in an element of a list
+_LIST = {"title": "a list of the policy", "type": "string", "pattern": "^list:."}
+
+
+class Key(NamedTuple):
+    """A key by its dotted name: what it takes, what it has where it is left out, and what it means.
+
+    ``schema`` is that of its value. ``default`` is as in YAML, or ``NOTHING``.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    default: Any
+    text: str
+
+
+class File(NamedTuple):
+    """One of the two files: its schema, and its keys, those of a condition last."""
+
+    schema: dict[str, Any]
+    keys: tuple[Key, ...]
+
+
+def settings() -> File:
+    """``mailassay.yaml``."""
+    found = Settings()
+    defaults = {
+        **{name: getattr(found, name) for name in SETTINGS.keys if hasattr(found, name)},
+        "policy": found.policy_path,
+        "dns": {"nameservers": found.nameservers, "timeout": found.dns_timeout, "cache_size": found.cache_size},
+        "log": {"level": found.log_level, "format": found.log_format},
+    }
+    return _file("mailassay.yaml", SETTINGS, defaults, reference.SETTINGS)
+
+
+def policy() -> File:
+    """A policy file."""
+    found = shape(Lists(None, ""))
+    defaults = {name: getattr(Policy(), name, NOTHING) for name in found.keys}
+    return _file("a policy of mailassay", found, defaults, reference.POLICY)
+
+
+def _file(title: str, root: Map[Any], defaults: Mapping[str, Any], texts: Mapping[str, str]) -> File:
+    made = _Made(texts, {}, {}, {})
+    schema = made.of(root, defaults, "")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    tail = {"$defs": made.definitions} if made.definitions else {}
+    return File(head | schema | tail, (*made.keys.values(), *made.of_conditions.values()))
+
+
+class _Made(NamedTuple):
+    """What was made so far."""
+
+    texts: Mapping[str, str]
+    definitions: dict[str, Any]
+    keys: dict[str, Key]
+    of_conditions: dict[str, Key]
+
+    def of(self, shape: Shape, defaults: Any, name: str) -> dict[str, Any]:
+        """The schema of a shape; its keys go into the list."""
+        match shape:
+            case Map(definition=definition) if definition:
+                if definition not in self.definitions:
+                    self.definitions[definition] = {}
+                    self.definitions[definition] |= self._map(shape, NOTHING, _CONDITION)
+                return {"$ref": f"#/$defs/{definition}"}
+            case Map():
+                return self._map(shape, defaults, name)
+            case List(element):
+                return {"type": "array", "items": self.of(element, _OFF, name)}
+            case Members(element, may_be_empty=may_be_empty):
+                one = dict(element.schema)
+                # what has few words needs no list of them
+                either = one if "enum" in one else {"anyOf": [one, _LIST]}
+                array = {"type": "array", "items": either, **({} if may_be_empty else {"minItems": 1})}
+                return {"anyOf": [*either.get("anyOf", [either]), array]}
+            case _:
+                return dict(shape.schema)
+
+    def _map(self, shape: Map[Any], defaults: Any, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "object" if shape.schema else ["object", "null"]}
+        if isinstance(shape.keys, AnyName):
+            return found | {
+                "propertyNames": dict(values.header_name.schema),
+                "additionalProperties": dict(shape.keys.value.schema),
+            }
+        prefix = f"{name}." if name else ""
+        found["properties"] = {key: self._key(each, defaults, prefix, key) for key, each in shape.keys.items()}
+        return found | {"additionalProperties": False} | dict(shape.schema)
+
+    def _key(self, shape: Shape, defaults: Any, prefix: str, key: str) -> dict[str, Any]:
+        name = prefix + key
+        keys = self.of_conditions if prefix == f"{_CONDITION}." else self.keys
+        # first its place in the list, then those of the keys below it
+        keys[name] = Key(name, {}, NOTHING, "")
+        inner = defaults.get(key, NOTHING) if isinstance(defaults, Mapping) else getattr(defaults, key, NOTHING)
+        schema = self.of(shape, inner, name)
+        default = NOTHING if isinstance(shape, Map) else _plain(inner, schema)
+        text = self.texts[name]
+        keys[name] = Key(name, schema, default, text)
+        return {"description": text} | schema | ({} if default is NOTHING else {"default": default})
+
+
+def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
+    """A default as it is written in YAML."""
+    match found:
+        case None:
+            words = (each for each in schema.get("anyOf", ()) if "const" in each or each.get("type") == "null")
+            return next((each.get("const") for each in words), NOTHING)
+        case StrEnum() | IPv4Network() | IPv6Network():
+            return str(found)
+        case Listen():
+            return found.libmilter
+        case tuple():
+            return [_plain(each, {}) for each in found]
+        case Domains() | Forwarders() if not found:
+            return []
+        case int() if schema.get("title") == values.mode.schema["title"]:
+            return f"{found:04o}"
+        case _:
+            return found
+
+
+def words(schema: Mapping[str, Any]) -> str:
+    """What a value has to be, in few words."""
+    if title := schema.get("title"):
+        return str(title)
+    if "enum" in schema:
+        return " | ".join(f"`{word}`" for word in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if alternatives := schema.get("anyOf"):
+        return " | ".join(dict.fromkeys(words(each) for each in alternatives if each is not _LIST))
+    if "$ref" in schema:
+        return "a condition"
+    match schema["type"]:
+        case "array":
+            return _list_of(schema["items"])
+        case "boolean":
+            return "`true` | `false`"
+        case "integer":
+            return f"a whole number, {schema['minimum']} to {schema['maximum']}"
+        case "number":
+            return f"a number more than {schema['exclusiveMinimum']} and at most {schema['maximum']}"
+        case "null":
+            return "`null`"
+        case _:
+            return "a map"
+
+
+def _list_of(items: Mapping[str, Any]) -> str:
+    if "enum" in items or "anyOf" in items:
+        return "a list of them"
+    if "title" in items:
+        return f"a list, of which each is {items['title']}"
+    return "a list of conditions" if "$ref" in items else "a list of maps"

@@ -1,0 +1,398 @@
+"""One source for what is said about the keys: schemas, reference and manual pages are in step with the program."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from mailassay import report
+from mailassay.arc import Arc
+from mailassay.cli import parser
+from mailassay.config import ConfigError, Settings, load, load_policy, reference, schema
+from mailassay.config.document import List, Map, Members, Shape, Value
+from mailassay.config.lists import Lists
+from mailassay.config.policy import AnyName, shape
+from mailassay.conversation import Outcome
+from mailassay.dkim import Dkim
+from mailassay.dmarc import Disposition, Dmarc
+from mailassay.domain import Domain
+from mailassay.evidence import Evidence
+from mailassay.iprev import Iprev
+from mailassay.limits import Limits
+from mailassay.policy import AuthorActions, Policy, Rule
+from mailassay.policy.rule import PLACEHOLDERS
+from mailassay.result import Result
+from mailassay.sender_domain import Receives, SenderDomain
+from mailassay.spf import Spf
+from mailassay.verdict import Action, Verdict
+from tools.reference import manual, words
+from tools.reference.files import FILES, ROOT
+
+SETTINGS, POLICY = schema.settings(), schema.policy()
+CONF, POLICIES = "conf/mailassay.schema.json", "policies/mailassay-policy.schema.json"
+SHIPPED = {
+    "conf/mailassay.yaml": SETTINGS,
+    "conf/start.yaml": SETTINGS,
+    "policies/monitor.yaml": POLICY,
+    "policies/standard.yaml": POLICY,
+    "policies/strict.yaml": POLICY,
+}
+# where `make install` with PREFIX=/usr, and the Debian package, put them
+INSTALLED = {
+    "/usr/share/mailassay/mailassay.schema.json": CONF,
+    "/usr/share/mailassay/policies/mailassay-policy.schema.json": POLICIES,
+}
+
+
+class Core(yaml.SafeLoader):
+    """The core schema of YAML 1.2, as editors read a file."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own
+
+
+for kind, pattern in {
+    "null": "~|null|Null|NULL|",
+    "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}.items():
+    Core.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"^(?:{pattern})$"), None)
+Core.add_constructor(
+    "tag:yaml.org,2002:int",
+    lambda _, node: int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10)),
+)
+
+
+def mistakes(file: schema.File, text: str) -> list[str]:
+    """What an editor would underline."""
+    found = Draft202012Validator(file.schema).iter_errors(yaml.load(text, Core))
+    return [f"{'.'.join(map(str, error.path))}: {error.message}" for error in found]
+
+
+def test_the_core_schema_is_not_that_of_yaml_1_1() -> None:
+    text = "[no, 0660, 2030-12-31, 1:2:3:4:5:6:7:8, 5.7.1, 12, 2.5, true, null]"
+    assert yaml.load(text, Core) == ["no", 660, "2030-12-31", "1:2:3:4:5:6:7:8", "5.7.1", 12, 2.5, True, None]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_generated_is_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text() == FILES[name](), "run `make reference`"
+
+
+@pytest.mark.parametrize(
+    ("file", "texts"), [(SETTINGS, reference.SETTINGS), (POLICY, reference.POLICY)], ids=["settings", "policy"]
+)
+def test_every_key_has_its_text_in_the_order_of_the_shapes(file: schema.File, texts: dict[str, str]) -> None:
+    assert [key.name for key in file.keys] == list(texts)
+    for text in texts.values():
+        assert text[0].isupper() or text[0] == "`"
+        assert text.endswith(".")
+        assert text.count("`") % 2 == 0
+        # defaults come from the dataclasses
+        assert "default" not in text
+
+
+def test_actions_placeholders_and_limits_are_all_described() -> None:
+    assert tuple(reference.ACTIONS) == tuple(Action)
+    assert tuple(reference.PLACEHOLDERS) == PLACEHOLDERS
+    limits = [key.removeprefix("limits.") for key in reference.POLICY if key.startswith("limits.")]
+    assert limits == [field.name for field in dataclasses.fields(Limits)]
+
+
+def with_defaults(file: schema.File) -> str:
+    """A file that says all that is the default anyway."""
+    found: dict[str, Any] = {}
+    for key in file.keys:
+        section, _, name = key.name.rpartition(".")
+        if key.default is not schema.NOTHING and section not in ("rules", "dmarc.authors"):
+            (found.setdefault(section, {}) if section else found)[name] = key.default
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+def test_the_defaults_are_those_of_the_program(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(with_defaults(SETTINGS))
+    assert dataclasses.replace(load(str(path)), lines={}) == Settings()
+    path.write_text(with_defaults(POLICY))
+    assert load_policy(str(path)) == Policy()
+    assert not mistakes(SETTINGS, with_defaults(SETTINGS)) + mistakes(POLICY, with_defaults(POLICY))
+    for kind in (Rule, AuthorActions):
+        of_kind = {field.name: field.default for field in dataclasses.fields(kind)}
+        assert not of_kind["monitor"]
+        assert not of_kind.get("unsafe")
+
+
+def test_what_has_a_default_says_so() -> None:
+    without = {key.name for key in (*SETTINGS.keys, *POLICY.keys) if key.default is schema.NOTHING}
+    sections = {"dns", "log", "dmarc", "dkim", "spf", "iprev", "sender_domain", "tag", "limits"}
+    elements = {name for name in without if name.startswith(("rules.", "dmarc.authors.", "if."))}
+    assert without - elements == {*sections, "lists", "dmarc.reject_needs"}
+
+
+@pytest.mark.parametrize("file", [SETTINGS, POLICY], ids=["settings", "policy"])
+def test_a_schema_is_one(file: schema.File) -> None:
+    Draft202012Validator.check_schema(file.schema)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_files_fit_their_schema_and_name_it(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not mistakes(SHIPPED[name], text)
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert named
+    assert (ROOT / INSTALLED[named[1]]).read_text() == FILES[INSTALLED[named[1]]]()
+
+
+BAD_SETTINGS = [
+    "listen: 8899",
+    "listen: tcp:8899@127.0.0.1",
+    "socket_mode: rw",
+    "socket_group: a b",
+    "authserv_id: ''",
+    "workers: many",
+    "workers: 0",
+    "retire_after: sometimes",
+    "trusted_networks: 127.0.0.1",
+    "trusted_networks: [localhost]",
+    "dns: {timeout: 61}",
+    "dns: {nameservers: [ns.example]}",
+    "dns: {cache: 1}",
+    "log: {level: loud}",
+    "polcy: policy.yaml",
+    "[]",
+]
+BAD_POLICIES = [
+    "mode: test",
+    "dmarc: {reject: defer}",
+    "dmarc: {quarantine: quarantine}",
+    "dmarc: {ambiguous_author: accept}",
+    "dmarc: {public_suffixes: 1}",
+    "dmarc: {reject_needs: {}}",
+    "dmarc: {reject_needs: {spf: [fail, bad]}}",
+    "dmarc: {authors: [{reject: hold}]}",
+    "dmarc: {authors: {for: a.example}}",
+    "dmarc: {trusted_sealers: ['*.example']}",
+    "dmarc: {enforce_percent: 101}",
+    "dkim: {partial: pass}",
+    "spf: {neutral: reject}",
+    "iprev: {temperror: reject}",
+    "tag: {flag: 'X Spam'}",
+    "limits: {signatures: 0}",
+    "limits: {signature: 1}",
+    "lists: [a]",
+    "lists: {a: {b: c}}",
+    "rules: {name: a}",
+    "rules: [null]",
+    "rules: [{name: a, then: reject}]",
+    "rules: [{name: a b, if: {spf: fail}, then: reject}]",
+    "rules: [{name: a, if: {spf: fail}, then: discard}]",
+    "rules: [{name: a, if: {spf: []}, then: reject}]",
+    "rules: [{name: a, if: {author: user@a.example}, then: reject}]",
+    "rules: [{name: a, if: {client: a.example}, then: reject}]",
+    "rules: [{name: a, if: {all: {spf: fail}}, then: reject}]",
+    "rules: [{name: a, if: {not: {not: {sfp: fail}}}, then: reject}]",
+    "rules: [{name: a, if: {spf: fail}, then: reject, enhanced: 2.0.0}]",
+    "rules: [{name: a, if: {spf: fail}, then: tag, headers: {'X Y': a}}]",
+    'rules: [{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}]',
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "text"),
+    [
+        *((SETTINGS, load, each) for each in BAD_SETTINGS),
+        *((POLICY, load_policy, each) for each in BAD_POLICIES),
+    ],
+)
+def test_what_is_wrong_both_refuse(file: schema.File, read: Any, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        read(str(path))
+    assert mistakes(file, text)
+
+
+SCALARS = {
+    "a socket": ["unix:/run/m.sock", "local:/m", "inet:8899@127.0.0.1", "inet6:8899@::1", "inet:1"],
+    "four octal digits": ["0660", '"0660"', "'0777'", "0000"],
+    "the name of a group": ["postfix", "_m"],
+    "the path of a file": ["missing.yaml"],
+    "a domain name or another token": ["mx.example", "MX_1", "mx.bücher.example"],
+    "an IP address, with a port or without": ["127.0.0.1", "127.0.0.1:53", "'[::1]:53'", '"::1"', "::1"],
+    "a network or an address": ["192.0.2.0/24", '"2001:db8::/32"', "1:2:3:4:5:6:7:8", "192.0.2.1"],
+    "a network or a domain": ["192.0.2.0/24", ".a.example", "relay.example"],
+    "a domain": ["a.example", ".A.example", "bücher.example", "a.example.", "12", "1.2", "_x.example", "list:l", "no"],
+    "a domain or <>": ["<>", "a.example", "'<>'", ".a.example"],
+    "an address or a domain": ["a@a.example", "a@", "a.example", ".a.example", '"a b"@a.example', "'*@a.example'"],
+    "a name": ["a", "b.1", "12", "2.5", "true", "'no'", "c-d_e"],
+    "text": ["why", "12", "'a: b'", "2030-12-31", "false"],
+    "a day": ["2030-12-31", "'2000-01-01'"],
+    "text with placeholders": ["'{author} {{'", "12", "no thanks", "yes"],
+    "a status code": ["5.7.1", "4.7.0", "'5.7.999'"],
+    "the name of a header field": ["X-A", "x-b"],
+}
+
+
+def scalar(found: dict[str, Any]) -> st.SearchStrategy[str]:
+    """Values as they are written, most of them good."""
+    if "enum" in found:
+        return st.sampled_from(found["enum"])
+    if "title" in found and found["title"] in SCALARS:
+        return st.sampled_from([*SCALARS[found["title"]], *SCALARS[found["title"]], "null", "[]"])
+    if "const" in found:
+        return st.just(found["const"])
+    if "anyOf" in found:
+        return st.one_of(*map(scalar, found["anyOf"]))
+    match found["type"]:
+        case "boolean":
+            return st.sampled_from(["true", "false", "True", "yes"])
+        case "integer":
+            return st.integers(found["minimum"], found["maximum"]).map(str)
+        case "number":
+            return st.floats(0.001, found["maximum"]).map(lambda number: f"{number:.3f}")
+        case "null":
+            return st.sampled_from(["null", "~", ""])
+        case _:
+            return st.just("{l: [a.example], k: b.example, 12: []}")
+
+
+def listed(element: st.SearchStrategy[str], least: int = 0) -> st.SearchStrategy[str]:
+    return st.lists(element, min_size=least, max_size=2).map(lambda members: f"[{', '.join(members)}]")
+
+
+def written(shape: Shape, depth: int = 0) -> st.SearchStrategy[str]:
+    """A file, in flow style."""
+    match shape:
+        case Value():
+            return scalar(dict(shape.schema))
+        case Members(element):
+            one = scalar(dict(element.schema))
+            return one | listed(one, 1)
+        case List(element):
+            return listed(written(element, depth + 1))
+        case Map(keys=AnyName()):
+            return st.sampled_from(["{}", "{X-A: '{rule}'}", "{X-A: 12}", "null"])
+        case _:
+            keys = {key: each for key, each in shape.keys.items() if depth < 5 or not isinstance(each, Map | List)}
+            needed = shape.schema.get("required", ())
+            least = shape.schema.get("minProperties", 0)
+            return (
+                st.lists(st.sampled_from(list(keys)), min_size=least, max_size=3, unique=True)
+                .map(lambda some: dict.fromkeys([*needed, *some]))
+                .flatmap(lambda some: st.tuples(*(with_key(key, keys[key], depth) for key in some)))
+                .map(lambda pairs: f"{{{', '.join(pairs)}}}")
+            )
+
+
+def with_key(key: str, shape: Shape, depth: int) -> st.SearchStrategy[str]:
+    return st.deferred(lambda: written(shape, depth + 1)).map(lambda text: f"{key}: {text}")
+
+
+def is_read(read: Any, path: Path, text: str) -> bool:
+    path.write_text(text)
+    try:
+        read(str(path))
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("schema") / "generated.yaml"
+
+
+LISTS = "lists: {l: [a.example]}\n"
+
+
+@given(written(shape(Lists(None, ""))))
+def test_a_policy_that_is_read_fits_the_schema(path: Path, text: str) -> None:
+    if is_read(load_policy, path, text):
+        assert not mistakes(POLICY, text)
+
+
+@given(st.data())
+def test_a_rule_that_is_read_fits_the_schema(path: Path, data: st.DataObject) -> None:
+    rules = shape(Lists(None, "")).keys["rules"]
+    assert isinstance(rules, List)
+    text = f"{LISTS}rules: [{data.draw(written(rules.element))}]"
+    if is_read(load_policy, path, text):
+        assert not mistakes(POLICY, text)
+
+
+@given(written(schema.SETTINGS))
+def test_settings_that_are_read_fit_the_schema(path: Path, text: str) -> None:
+    if is_read(load, path, text):
+        assert not mistakes(SETTINGS, text)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("man/")])
+@pytest.mark.parametrize("command", [["groff", "-man", "-Tutf8", "-ww"], ["mandoc", "-Tlint"]], ids=["groff", "mandoc"])
+def test_manual_pages_are_well_formed(name: str, command: list[str]) -> None:
+    if not shutil.which(command[0]):
+        pytest.skip(reason=f"{command[0]} is not installed (Debian package of that name)")
+    done = subprocess.run([*command, ROOT / name], capture_output=True, text=True, check=False)
+    complaints = done.stderr if command[0] == "groff" else done.stdout
+    assert (done.returncode, complaints) == (0, "")
+
+
+def test_the_manual_has_every_command_and_option() -> None:
+    page = manual.program().replace("\\-", "-")
+    for command in manual._commands(parser()):
+        assert f'.SS "{command.prog}"' in page
+        for action in command._actions:
+            assert all(option in page for option in action.option_strings if option not in ("-h", "--help"))
+
+
+def test_the_examples_of_the_manual_are_good(tmp_path: Path) -> None:
+    (tmp_path / "partners.txt").write_text("other.example\n")
+    for name, text, file, read in (
+        ("policy.yaml", manual.POLICY, POLICY, load_policy),
+        ("mailassay.yaml", manual.SETTINGS, SETTINGS, load),
+    ):
+        (tmp_path / name).write_text(text)
+        read(str(tmp_path / name))
+        assert not mistakes(file, text)
+
+
+def full() -> Outcome:
+    """An outcome that has everything the log can say of one message."""
+    domain = Domain("a.example")
+    found = Dmarc(
+        Result.FAIL, domain, Disposition.REJECT, found_at=domain, public_suffix=Domain("example"), reason="why"
+    )
+    evidence = Evidence(
+        Iprev(Result.PASS, ip_address("192.0.2.1"), "mx.a.example"),
+        Spf(Result.PASS, "helo", "mx.a.example"),
+        Spf(Result.PASS, "mailfrom", "a.example"),
+        (Dkim(Result.PASS, domain),),
+        Arc(Result.NONE),
+        found,
+        sender_domain=SenderDomain(Receives.PASS, domain),
+    )
+    verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
+    return Outcome(verdict, evidence=evidence, seconds=0.1)
+
+
+def test_the_manual_has_every_key_of_the_log_line() -> None:
+    assert list(report.Line("4C1", "192.0.2.1", full()).facts) == list(words.LOG_LINE)
+
+
+def test_the_manual_has_every_exit_status() -> None:
+    package = "".join(path.read_text() for path in (ROOT / "milter/mailassay").rglob("*.py"))
+    used = {str(getattr(os, name)) for name in set(re.findall(r"os\.(EX_[A-Z]+)", package))}
+    assert used <= set(words.EXIT_STATUS)
+    for name in set(re.findall(r"os\.(EX_[A-Z]+)", package)) - {"EX_OK"}:
+        assert f"({name})" in words.EXIT_STATUS[str(getattr(os, name))]

@@ -24,6 +24,7 @@ _COLUMNS = (
     ("message", 33), ("client", 13), ("iprev", 9), ("spf", 5), ("dkim", 9), ("arc", 5), ("dmarc", 9),
     ("verdict", 8), ("SMTP reply", 11), ("Postfix", 9),
 )  # fmt: skip
+_ROOT = Path(__file__).parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COLOURS = {"pass": 32, "delivered": 32, "fail": 31, "refused": 31, "held": 33, "temperror": 33, "permerror": 33}
 
@@ -76,7 +77,10 @@ def _run(stack: ExitStack, keep: bool) -> int:
         folder.chmod(0o755)
         dns = stack.enter_context(DnsServer(zone()))
         print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
-        serve = stack.enter_context(Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"]))
+        policy = folder / "policy.yaml"
+        shutil.copyfile(_ROOT / "policies/standard.yaml", policy)
+        serve = Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"], policy=str(policy))
+        stack.enter_context(serve)
         print(f"mailassay serve on {serve.socket}")
         postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
         print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
@@ -95,7 +99,7 @@ def _run(stack: ExitStack, keep: bool) -> int:
     if keep:
         _stay(folder, serve, postfix)
     else:
-        print("make demo KEEP=1 leaves it running, to try messages of your own.")
+        _go_on()
     return 1 if wrong else 0
 
 
@@ -119,12 +123,41 @@ def _coloured(value: str, width: int) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colour and sys.stdout.isatty() else text
 
 
-def _stay(folder: Path, serve: Serve, postfix: mta.Mta) -> None:
-    """Say how to talk to what runs, and wait for Ctrl-C."""
+def _material(folder: Path) -> tuple[str, str]:
+    """Put the zone and a message into a folder; the commands that judge the message and look up its author."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "demo.zone").write_text(zone_text())
     sample = next(scenario for scenario in SCENARIOS if scenario.name == "spoof of p=reject")
     (folder / "sample.eml").write_bytes(sample.message())
-    program = Path(sys.executable).with_name("mailassay")
+    program, zone_file = _short(Path(sys.executable).with_name("mailassay")), _short(folder / "demo.zone")
+    client = f"--ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}"
+    author = sample.message().partition(b"From: ")[2].split(b"\r\n")[0].decode().rpartition("@")[2].rstrip(">")
+    return (
+        f"{program} check {_short(folder / 'sample.eml')} --zone {zone_file} {client}",
+        f"{program} lookup {author} --zone {zone_file}",
+    )
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _go_on() -> None:
+    """What to try next; each line works as it stands."""
+    check, lookup = _material(_ROOT / "build/demo")
+    print(
+        f"""
+Now try:
+
+  {check}
+  {lookup}
+  make demo KEEP=1      # leaves it running, and says how to change its policy under it"""
+    )
+
+
+def _stay(folder: Path, serve: Serve, postfix: mta.Mta) -> None:
+    """Say how to talk to what runs, and wait for Ctrl-C."""
+    check, lookup = _material(folder)
     print(
         f"""
 Running until Ctrl-C. To talk to it:
@@ -133,9 +166,12 @@ Running until Ctrl-C. To talk to it:
   ls {postfix.folder}/mail/inbox/new
   postqueue -c {postfix.folder}/etc -p         what is held
   tail -f {postfix.folder}/maillog {serve.log}
-  {program} check {folder}/sample.eml --zone {folder}/demo.zone --config {serve.config} \\
-      --ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}
-  {program} config check --config {serve.config}
+
+Now try:
+
+  {check}
+  {lookup}
+  sed -i 's/reject: reject/reject: hold/' {folder}/policy.yaml && kill -HUP {serve.pid}   # then send a spoof again
 """,
         flush=True,
     )

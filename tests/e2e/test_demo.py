@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from tests.demo.play import play
 from tests.demo.scenarios import SCENARIOS, zone_text
 from tests.lab import mta
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -75,3 +78,50 @@ def processes():
             yield f"{(each / 'cwd').readlink()} {(each / 'cmdline').read_text(errors='replace')}"
         except OSError:  # it has ended
             continue
+
+
+def lines_to_try(text):
+    return [line.strip() for line in text.partition("Now try:")[2].splitlines() if line.startswith("  ")]
+
+
+def run(line):
+    return subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
+def test_the_demo_ends_with_lines_that_work():
+    done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    check, lookup, keep = lines_to_try(done.stdout)
+    judged = run(check)
+    assert (judged.returncode, judged.stderr) == (1, "")
+    assert "550 5.7.26 Email rejected per DMARC policy for bank.example" in judged.stdout
+    found = run(lookup)
+    assert (found.returncode in (0, 1), found.stderr) == (True, "")
+    assert "bank.example" in found.stdout
+    assert keep.startswith("make demo KEEP=1 ")
+
+
+@pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
+def test_the_demo_that_stays_ends_with_lines_that_work():
+    """The last one changes the policy of the daemon that runs."""
+    demo = subprocess.Popen(
+        [sys.executable, "-u", "-m", "tests.demo", "--keep"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        printed = ""
+        while "kill -HUP" not in printed:
+            printed += demo.stdout.readline()
+        check, lookup, reload = lines_to_try(printed)
+        assert run(check).returncode == 1
+        assert run(lookup).stderr == ""
+        log = Path(next(word for word in printed.split() if word.endswith("/mailassay.log")))
+        assert run(reload).returncode == 0
+        end = time.monotonic() + 10
+        while "reloaded: policy" not in log.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert "reject: hold" in Path(next(word for word in reload.split() if word.endswith("policy.yaml"))).read_text()
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.communicate(timeout=30)

@@ -536,11 +536,16 @@ BROKEN = {
     "a signer in front of us": (
         replace(
             GOOD,
-            postfix=configured(smtpd_milters=f"inet:a:1 unix:opendkim/opendkim.sock {OURS} inet:b:2"),
+            postfix=configured(smtpd_milters=f"inet:a:1 unix:opendkim/opendkim.sock {OURS}"),
             signers={"/etc/opendkim.conf": "s"},
         ),
         ("note", "milter-order"),
-        f"postconf -e 'smtpd_milters=inet:a:1, {OURS}, unix:opendkim/opendkim.sock, inet:b:2'",
+        f"postconf -e 'smtpd_milters=inet:a:1, {OURS}, unix:opendkim/opendkim.sock'",
+    ),
+    "a virus scanner behind us": (
+        replace(GOOD, postfix=configured(smtpd_milters=f"inet:a:1 {OURS} unix:clamav/clamav-milter.ctl")),
+        ("note", "milter-behind"),
+        f"postconf -e 'smtpd_milters=inet:a:1, unix:clamav/clamav-milter.ctl, {OURS}'",
     ),
     "an SPF policy service": (
         replace(
@@ -714,6 +719,11 @@ BROKEN = {
         ("warning", "open-files"),
         "systemctl restart mailassay",
     ),
+    "nobody looks at what is held": (
+        replace(GOOD, held=7, waiting=3.5 * 86_400),
+        ("warning", "held"),
+        "mailassay held",
+    ),
     "not root": (replace(GOOD, silence=None, unseen=("/x: denied",)), ("note", "not-looked-at"), None),
 }
 
@@ -880,6 +890,7 @@ def test_commands_are_safe_for_a_shell(name):
             "systemctl",
             "timedatectl",
             "apt-get",
+            "mailassay",
             "install",
             "usermod",
         }

@@ -39,6 +39,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.clock,
     host.installed,
     host.limits,
+    host.held,
     host.unseen,
 ]
 """Every check, in the order in which findings of one severity are told."""

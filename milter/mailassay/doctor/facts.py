@@ -90,7 +90,8 @@ class Facts:
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
     where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
     its files came here. ``signers``: the Mode in configuration files of signing filters. ``tables``: those of a
-    parameter. ``names``: of this host.
+    parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
+    the first of them has been ``waiting``.
     """
 
     settings: Settings
@@ -110,6 +111,8 @@ class Facts:
     nameservers: tuple[Nameserver, ...] = ()
     synchronized: bool | None = None
     names: frozenset[str] = frozenset()
+    held: int = 0
+    waiting: float = 0.0
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

@@ -13,6 +13,8 @@ from .facts import Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
+_DAY = 86_400  # seconds
+_PATIENCE = 3  # days for which a message may be held before it counts as forgotten
 _ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
 _START = "systemctl start mailassay"
 _RESTART = "systemctl restart mailassay"
@@ -164,6 +166,21 @@ def clock(facts: Facts) -> Iterator[Finding]:
         yield warning("clock", f"nothing keeps the clock of this host right: {reason}", "timedatectl set-ntp true")
     elif facts.synchronized:
         yield fine("clock", "the clock is synchronized")
+
+
+def held(facts: Facts) -> Iterator[Finding]:
+    """Does anybody look at what is held?"""
+    days = int(facts.waiting // _DAY)
+    if days >= _PATIENCE:
+        yield warning(
+            "held",
+            f"{facts.held} messages are held on our word, the oldest for {days} days: nobody else gets them out. Look, "
+            "and release or delete them; mailassay-held.timer reminds you",
+            "mailassay held",
+            "systemctl enable --now mailassay-held.timer",
+        )
+    else:
+        yield fine("held", f"{facts.held} messages are held on our word, none of them for long")
 
 
 def unseen(facts: Facts) -> Iterator[Finding]:

@@ -13,11 +13,13 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 from ..config import Listen, Settings
+from ..held import Queue, Unavailable, oldest
 from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
@@ -42,6 +44,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
     real = {path: os.path.realpath(path) for path in _paths(settings, config, postfix)}
     silence, pid = _greeted(settings.listen, unseen)
     process = _process(pid or _main_pid(), unseen)
+    held, waiting = _backlog(settings, postfix, unseen)
     return Facts(
         settings=settings,
         postfix=postfix,
@@ -60,8 +63,20 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         nameservers=tuple(_asked(settings)),
         synchronized=_synchronized(),
         names=frozenset({socket.gethostname().lower()}),
+        held=held,
+        waiting=waiting,
         unseen=tuple(dict.fromkeys(unseen)),
     )
+
+
+def _backlog(settings: Settings, postfix: Postfix, unseen: list[str]) -> tuple[int, float]:
+    """How many messages are held on our word, and for how many seconds the first of them."""
+    try:
+        found = oldest(Queue(postfix.folder), settings.policy.tag.verdict)
+    except Unavailable as error:
+        unseen.append(f"the hold queue: {error}")
+        return 0, 0.0
+    return found.count, time.time() - found.oldest.queued.arrived if found.oldest else 0.0
 
 
 def _paths(settings: Settings, config: str | None, postfix: Postfix) -> Iterator[str]:

@@ -15,6 +15,7 @@ _LEAST_COMMAND = 10  # seconds; all that we do before the end of a message takes
 _SPARE = 5  # seconds that Postfix should wait longer than we judge
 # by the names that people give sockets, and the ports in the programs' documentation
 _SIGNER = re.compile("opendkim|dkimpy|:889[12]$", re.IGNORECASE)
+_SCANNER = re.compile("clam|spamass|amavis|mimedefang|virus")
 _DKIMPY = re.compile("dkimpy|:8892$", re.IGNORECASE)
 _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
@@ -259,7 +260,7 @@ def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, 
 
 
 def neighbours(facts: Facts) -> Iterator[Finding]:
-    """Other milters: those that judge as we do, and those that sign."""
+    """Other milters: those that judge as we do, those that sign, and those that look for viruses and spam."""
     postfix = facts.postfix
     for found in seats(facts):
         # all of them at once: each command sets the whole list
@@ -286,6 +287,15 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                 )
             elif _SIGNER.search(milter.endpoint):
                 yield fine("milter-order", f"{milter.endpoint}, a signer, comes after us")
+            elif _SCANNER.search(milter.endpoint) and index > found.index:
+                order = [each for each in found.milters if each is not milter and each is not found.ours]
+                order[found.index : found.index] = [milter, found.ours]
+                yield note(
+                    "milter-behind",
+                    f"{milter.endpoint} comes after us, and Postfix does not show it what we hold: what is "
+                    "released later has not been scanned",
+                    postfix.set("smtpd_milters", ", ".join(map(str, order)), found.service),
+                )
 
 
 def _rivalry(facts: Facts, milter: Milter) -> str:

@@ -1,0 +1,345 @@
+"""What the documentation says is so: each example is loaded, and its effect seen."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailassay.config import Settings, load_policy
+from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.message import split
+from mailassay.zone import Zone
+from tests.lab.sign import arc_set, ed25519_key
+from tests.test_reference import POLICY, mistakes
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+KEY = ed25519_key()
+ZONE = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa         PTR  mail.bank.example
+    mail.bank.example              A    192.0.2.1
+    mail.bank.example              TXT  "v=spf1 a -all"
+    bank.example                   TXT  "v=spf1 ip4:192.0.2.1 -all"
+    bank.example                   MX   10 mail.bank.example
+    _dmarc.bank.example            TXT  "v=DMARC1; p=reject; np=quarantine"
+    news.bank.example              -
+    _dmarc.partner.example         TXT  "v=DMARC1; p=reject"
+    _dmarc.broken.example          TXT  "v=DMARC1; p=reject"
+    _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine; sp=none"
+    news.shop.example              -
+    _dmarc.example.com             TXT  "v=DMARC1; p=none"
+    _dmarc.down.example            TXT  !
+    66.113.0.203.in-addr.arpa      PTR  out.relay.example
+    out.relay.example              A    203.0.113.66
+    out.relay.example              TXT  "v=spf1 a -all"
+    relay.example                  TXT  "v=spf1 a:out.relay.example -all"
+    mailer.example                 TXT  "v=spf1 ip4:203.0.113.66 -all"
+    lists.example                  TXT  "v=spf1 ip4:203.0.113.66 -all"
+    lists.example                  A    203.0.113.66
+    ed._domainkey.mailer.example   TXT  "{KEY.record}"
+    arc._domainkey.lists.example   TXT  "{KEY.record}"
+    arc._domainkey.evil.example    TXT  "{KEY.record}"
+    67.113.0.203.in-addr.arpa      PTR  mx1.filter.example
+    mx1.filter.example             A    203.0.113.67
+    null.example                   MX   0 .
+    """
+)
+BANK, RELAY, FILTER, NAMELESS, PARTNER = "192.0.2.1", "203.0.113.66", "203.0.113.67", "198.51.100.1", "192.0.2.5"
+SPRING = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()
+LAST_DAY = datetime(2027, 3, 31, 23, tzinfo=UTC).timestamp()
+TOO_LATE = datetime(2027, 4, 1, 1, tzinfo=UTC).timestamp()
+
+
+def judge(policy: Any, **more: Any) -> Outcome:
+    """What becomes of a message; by default one that fails DMARC of bank.example, which asks to reject."""
+    clocks = Clocks(now=lambda: more.get("now", SPRING))
+    conversation = Conversation(Settings(authserv_id="mx.example.org", policy=policy), ZONE, clocks=clocks)
+    conversation.connect(ip_address(more.get("client", RELAY)))
+    conversation.helo(more.get("helo", "out.relay.example"))
+    conversation.mail_from(f"<{more.get('mail_from', 'ann@relay.example')}>")
+    for recipient in more.get("to", ["bob@example.org"]):
+        conversation.recipient(f"<{recipient}>")
+    for name, value in more.get("fields", []):
+        conversation.header(name, value)
+    conversation.header(b"From", b" " + more.get("author", "ann@bank.example").encode())
+    conversation.end_of_headers()
+    conversation.body(b"x\r\n")
+    return conversation.end_of_message()
+
+
+def on_top(signed: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a message but From."""
+    headers, _ = split(signed)
+    return [(field.name, field.value) for field in headers if field.name != b"From"]
+
+
+def signed(author: str, domain: str) -> list[tuple[bytes, bytes]]:
+    return on_top(KEY.sign(b"From: %b\r\n\r\nx\r\n" % author.encode(), domain, "ed"))
+
+
+def sealed(by: str, found: bytes = b"dmarc=pass header.from=bank.example") -> list[tuple[bytes, bytes]]:
+    plain = b"From: ann@bank.example\r\n\r\nx\r\n"
+    return on_top(arc_set(plain, 1, by, KEY, results=b" i=1; mx.%b; %b" % (by.encode(), found)))
+
+
+def blocks(name: str) -> Iterator[tuple[str, str]]:
+    """Heading and text of each fenced YAML block."""
+    for section in re.split("^## ", (DOCS / name).read_text(), flags=re.MULTILINE)[1:]:
+        for block in re.findall(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE):
+            yield section.partition("\n")[0], block
+
+
+EXAMPLES = dict(blocks("cookbook.md"))
+GOOD = {"client": BANK, "mail_from": "ann@bank.example"}
+PARTNERS = {"author": "ann@news.partner.example"}
+ON_LIST = [(b"List-Id", b" <a.lists.example>")]
+STRANGER = {"author": "ann@new.example", "mail_from": "ann@new.example", "client": NAMELESS, "helo": "x"}
+
+# of each example: messages as they differ from the one that fails, the action, and the line of the policy that spoke
+EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
+    "Watch first": [({}, "accept", "dmarc.reject"), (GOOD, "accept", "default")],
+    "Enforce in steps": [
+        ({"fields": [(b"Message-ID", b" <8@bank.example>")]}, "accept", "dmarc.reject"),
+        ({"fields": [(b"Message-ID", b" <6@bank.example>")]}, "reject", "dmarc.reject"),
+    ],
+    "Reject only with other knowledge": [
+        ({}, "hold", "dmarc.reject_needs"),
+        ({"mail_from": "ann@bank.example"}, "reject", "dmarc.reject"),
+        ({"mail_from": "ann@new.example"}, "hold", "dmarc.reject_needs"),
+        ({"mail_from": "ann@new.example", "client": NAMELESS}, "reject", "dmarc.reject"),
+    ],
+    "Your own domains, before they publish p=reject": [
+        ({"author": "ann@example.com"}, "reject", "dmarc.authors.none"),
+        ({"author": "ann@shop.example"}, "hold", "dmarc.quarantine"),
+    ],
+    "One domain in shadow": [(PARTNERS, "accept", "dmarc.reject"), ({}, "reject", "dmarc.reject")],
+    "A partner who breaks signatures, until a date": [
+        ({**PARTNERS, "client": PARTNER}, "accept", "rules.partner-gateway"),
+        ({**PARTNERS, "client": PARTNER, "now": LAST_DAY}, "accept", "rules.partner-gateway"),
+        ({**PARTNERS, "client": PARTNER, "now": TOO_LATE}, "reject", "dmarc.reject"),
+        (PARTNERS, "reject", "dmarc.reject"),
+        ({"client": PARTNER}, "reject", "dmarc.reject"),
+    ],
+    "A partner without fixed addresses": [
+        ({**PARTNERS, "mail_from": "a@mailer.example"}, "accept", "rules.partner-newsletter"),
+        (
+            {**PARTNERS, "fields": signed(PARTNERS["author"], "mailer.example")},
+            "accept",
+            "rules.partner-newsletter",
+        ),
+        ({**PARTNERS, "mail_from": "a@mailer.example", "client": NAMELESS}, "reject", "dmarc.reject"),
+        ({"mail_from": "a@mailer.example"}, "reject", "dmarc.reject"),
+    ],
+    "A domain that must come in whatever happens": [
+        ({"author": "ann@broken.example"}, "tag", "dmarc.authors.reject"),
+        ({}, "reject", "dmarc.reject"),
+    ],
+    "A trusted forwarder": [
+        ({"client": "192.0.2.70"}, "accept", "dmarc.trusted_forwarders"),
+        ({"client": FILTER}, "accept", "dmarc.trusted_forwarders"),
+        ({}, "reject", "dmarc.reject"),
+    ],
+    "Mailing lists": [
+        ({"mail_from": "a@lists.example", "fields": ON_LIST}, "accept", "dmarc.mailing_lists"),
+        ({"mail_from": "a@lists.example"}, "reject", "dmarc.reject"),
+        ({"fields": ON_LIST}, "reject", "dmarc.reject"),
+    ],
+    "ARC sealers": [
+        ({"fields": sealed("lists.example")}, "accept", "dmarc.trusted_sealers"),
+        ({"fields": sealed("lists.example", b"dmarc=fail header.from=bank.example")}, "reject", "dmarc.reject"),
+        ({"fields": sealed("evil.example")}, "reject", "dmarc.reject"),
+    ],
+    "Stricter for one recipient": [
+        (
+            {"author": "ann@shop.example", "to": ["bob@example.org", "board@example.org"]},
+            "reject",
+            "rules.board-authenticated-only",
+        ),
+        ({**STRANGER, "to": ["ceo@example.net"]}, "reject", "rules.board-authenticated-only"),
+        ({**GOOD, "to": ["board@example.org"]}, "accept", "default"),
+        (STRANGER, "accept", "default"),
+    ],
+    "Looser for one recipient": [
+        ({"author": "a@new.example", "client": NAMELESS, "to": ["postmaster@example.org"]}, "accept", "rules."),
+        (
+            {"author": "a@new.example", "client": NAMELESS, "to": ["postmaster@example.org", "bob@example.org"]},
+            "reject",
+            "spf.fail",
+        ),
+        ({"to": ["postmaster@example.org"]}, "reject", "dmarc.reject"),
+    ],
+    "SPF without breaking forwarded mail": [
+        ({"author": "a@new.example", "client": NAMELESS}, "reject", "rules.spf-fail"),
+        ({"author": "a@mailer.example", "fields": signed("a@mailer.example", "mailer.example")}, "accept", "default"),
+        (STRANGER, "accept", "default"),
+    ],
+    "HELO": [
+        ({"author": "a@new.example", "client": NAMELESS}, "reject", "rules.helo-fail"),
+        (STRANGER, "accept", "default"),
+    ],
+    "Null senders": [
+        ({**STRANGER, "mail_from": ""}, "tag", "rules.doubtful-bounce"),
+        ({"author": "a@new.example", "mail_from": ""}, "accept", "default"),
+        (STRANGER, "accept", "default"),
+    ],
+    "Senders who cannot be answered": [
+        ({"author": "a@new.example", "mail_from": "a@null.example"}, "reject", "sender_domain.null_mx"),
+        ({"author": "a@new.example", "mail_from": "a@nobody.example"}, "reject", "sender_domain.no_mail"),
+        (GOOD, "accept", "default"),
+        ({"author": "a@lists.example", "mail_from": "a@lists.example"}, "accept", "default"),
+    ],
+    "Names that do not exist": [
+        ({"author": "ann@invented.bank.example"}, "reject", "rules.invented-name"),
+        ({"author": "ann@news.bank.example"}, "reject", "dmarc.reject"),
+        ({"author": "ann@shop.example"}, "hold", "dmarc.quarantine"),
+    ],
+    "Subdomains of one domain": [
+        ({"author": "ann@shop.example"}, "hold", "dmarc.quarantine"),
+        ({"author": "ann@news.shop.example"}, "reject", "dmarc.authors.none"),
+    ],
+    "Clients without a name": [(STRANGER, "tag", "iprev.permerror"), (GOOD, "accept", "default")],
+    "Lists in files": [
+        ({"author": "ann@spam.example"}, "reject", "rules.blocked"),
+        ({"author": "ann@other.example", "client": PARTNER}, "accept", "rules.partners"),
+        ({"author": "ann@partner.example", "client": PARTNER}, "accept", "rules.partners"),
+        ({"author": "ann@partner.example"}, "reject", "dmarc.reject"),
+    ],
+    "A field of your own for Sieve": [(STRANGER, "tag", "rules.unauthenticated"), (GOOD, "accept", "default")],
+    "Try a rule before it counts": [(STRANGER, "accept", "rules.no-authentication"), (GOOD, "accept", "default")],
+    "Defer while DNS is down": [
+        ({"author": "ann@down.example"}, "defer", "dmarc.temperror"),
+        ({}, "reject", "dmarc.reject"),
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "blocked.txt").write_text("# seen in May\n.spam.example\n")
+    (tmp_path / "partners.txt").write_text("other.example\n")
+    return tmp_path
+
+
+def loaded(folder: Path, heading: str) -> Any:
+    path = folder / "policy.yaml"
+    path.write_text(EXAMPLES[heading])
+    return load_policy(str(path))
+
+
+def test_every_example_has_its_effects() -> None:
+    assert list(EXAMPLES) == list(EFFECTS)
+    assert len(EXAMPLES) == (DOCS / "cookbook.md").read_text().count("```yaml")
+
+
+@pytest.mark.parametrize(
+    ("heading", "message", "action", "rule"),
+    [(heading, *effect) for heading, effects in EFFECTS.items() for effect in effects],
+)
+def test_an_example_does_what_it_says(
+    folder: Path, heading: str, message: dict[str, Any], action: str, rule: str
+) -> None:
+    verdict = judge(loaded(folder, heading), **message).verdict
+    assert (verdict.action, verdict.rule.startswith(rule)) == (action, True), verdict
+    assert not mistakes(POLICY, EXAMPLES[heading])
+
+
+@pytest.mark.parametrize(
+    ("heading", "message", "said"),
+    [
+        ("A trusted forwarder", {"client": FILTER}, 'dmarc=fail reason="trusted_forwarder: 203.0.113.67"'),
+        (
+            "Mailing lists",
+            {"mail_from": "a@lists.example", "fields": ON_LIST},
+            'dmarc=fail reason="mailing_list: lists.example"',
+        ),
+        (
+            "ARC sealers",
+            {"fields": sealed("lists.example")},
+            'dmarc=fail reason="local_policy: ARC pass, sealed by lists.example, which found DMARC pass"',
+        ),
+        (
+            "A partner who breaks signatures, until a date",
+            {**PARTNERS, "client": PARTNER},
+            'dmarc=fail reason="local_policy: rule partner-gateway"',
+        ),
+        ("A field of your own for Sieve", STRANGER, "new.example from 198.51.100.1"),
+        ("Clients without a name", STRANGER, "tag; rule=iprev.permerror"),
+    ],
+)
+def test_what_an_example_writes(folder: Path, heading: str, message: dict[str, Any], said: str) -> None:
+    assert said in "\n".join(value for _, value in judge(loaded(folder, heading), **message).add)
+
+
+@pytest.mark.parametrize(
+    ("heading", "message", "reply"),
+    [
+        (
+            "Stricter for one recipient",
+            {"author": "ann@shop.example", "to": ["board@example.org"]},
+            "550 5.7.1 shop.example is not authenticated by DMARC, which this recipient asks for",
+        ),
+        (
+            "SPF without breaking forwarded mail",
+            {"author": "a@new.example", "client": NAMELESS},
+            "550 5.7.23 relay.example does not let 198.51.100.1 send for it",
+        ),
+        (
+            "Senders who cannot be answered",
+            {"author": "a@new.example", "mail_from": "a@null.example"},
+            "550 5.7.27 The sender accepts no mail (null MX) for null.example",
+        ),
+    ],
+)
+def test_what_an_example_replies(folder: Path, heading: str, message: dict[str, Any], reply: str) -> None:
+    assert str(judge(loaded(folder, heading), **message).verdict.reply) == reply
+
+
+def test_what_is_tried_is_recorded(folder: Path) -> None:
+    verdict = judge(loaded(folder, "Try a rule before it counts"), **STRANGER).verdict
+    assert verdict.monitored == ("rules.no-authentication:reject",)
+    assert judge(loaded(folder, "Watch first")).verdict.would == "reject"
+
+
+def log_lines() -> Iterator[tuple[str, str]]:
+    """Module and format of each line that the program logs."""
+    for path in sorted((ROOT / "milter/mailassay").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        texts = {
+            target.id: node.value.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+                said = node.args[0]
+                yield path.name, said.value if isinstance(said, ast.Constant) else texts[ast.unparse(said)]
+
+
+def pattern(form: str) -> str:
+    """What a format becomes, whatever stands in its places."""
+    return re.sub(r"%(\\\.\d)?[sdf]", ".+", re.escape(form))
+
+
+EXPLAINED = re.findall("^### `(.*)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("module", "form"), [*log_lines()])
+def test_every_log_line_is_explained(module: str, form: str) -> None:
+    assert any(re.fullmatch(pattern(form), line) for line in EXPLAINED), module
+
+
+@pytest.mark.parametrize("line", EXPLAINED)
+def test_every_line_that_is_explained_is_logged(line: str) -> None:
+    # those of a message and of a mistake are made elsewhere
+    if not line.startswith(("queue_id=ID client=", "PATH:LINE:COLUMN")):
+        assert any(re.fullmatch(pattern(form), line) for _, form in log_lines() if form != "%s")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import Settings, load_policy
+from mailassay.config import Settings, load_policy, reference
 from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.message import split
 from mailassay.zone import Zone
@@ -343,3 +345,40 @@ def test_every_line_that_is_explained_is_logged(line: str) -> None:
     # those of a message and of a mistake are made elsewhere
     if not line.startswith(("queue_id=ID client=", "PATH:LINE:COLUMN")):
         assert any(re.fullmatch(pattern(form), line) for _, form in log_lines() if form != "%s")
+
+
+MIGRATION = (DOCS / "migration.md").read_text()
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """The cells of a table, by the heading above it."""
+    section = MIGRATION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    for line in section.splitlines():
+        if line.startswith("| ") and not line.startswith(("|---", "| opend", "| policyd-spf.conf |", "| rspamd |")):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+PAGES = {
+    "From opendkim": ("opendkim.conf", r"^ {7}((?!Copyright)[A-Z][\w-]+) \([a-zB]"),
+    "From opendmarc": ("opendmarc.conf", r"^ {7}((?!Copyright)[A-Z]\w+) \([a-zB]"),
+    "From policyd-spf": ("policyd-spf.conf", r"^ {7}(\w+)(?: = | \((?:string|integer|dataset)\))"),
+}
+
+
+@pytest.mark.parametrize("heading", PAGES)
+def test_every_option_of_the_old_filters_has_its_row(heading: str) -> None:
+    page, pattern = PAGES[heading]
+    environment = {**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["man", "5", page], capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        pytest.skip(reason=f"{page}(5) is not installed")
+    told = {name for row in rows(heading) for name in re.findall("`([^`]+)`", row[0])}
+    assert told == set(re.findall(pattern, re.sub(".\b", "", done.stdout), re.MULTILINE))
+
+
+def test_the_keys_that_take_their_place_are_there() -> None:
+    keys = {*reference.SETTINGS, *reference.POLICY}
+    for heading in (*PAGES, "From rspamd's modules"):
+        for row in rows(heading):
+            assert len(row) == 3, row
+            assert set(re.findall("`([^`]+)`", row[1])) <= keys, row

@@ -80,23 +80,27 @@ $(READY): setup.cfg tools/install
 UNITS := mailassay.service mailassay.socket mailassay-held.service mailassay-held.timer
 MANUAL := $(notdir $(wildcard man/*.[58]))
 CONFIGURATION := $(DESTDIR)$(SYSCONFDIR)/mailassay
-FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,'
+FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,' \
+    -e 's,/usr/share/mailassay,$(DATADIR)/mailassay,'
 
 install:
 	tools/private-venv '$(SYSTEM_PYTHON)' '$(DESTDIR)' '$(LIBDIR)/mailassay'
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(LIBDIR)/sysusers.d' \
 	    '$(DESTDIR)$(LIBDIR)/tmpfiles.d' '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
 	ln -sf '$(LIBDIR)/mailassay/bin/mailassay' '$(DESTDIR)$(BINDIR)/mailassay'
-	install -m 644 $(wildcard policies/*) '$(DESTDIR)$(DATADIR)/mailassay/policies'
-	install -m 644 conf/mailassay.yaml conf/mailassay.schema.json conf/postfix-main.cf '$(DESTDIR)$(DATADIR)/mailassay'
+	for file in policies/*; do \
+	    $(FOR_HERE) "$$file" >'$(DESTDIR)$(DATADIR)/mailassay/'"$$file" || exit 1; done
+	for file in mailassay.yaml mailassay.schema.json postfix-main.cf; do \
+	    $(FOR_HERE) "conf/$$file" >'$(DESTDIR)$(DATADIR)/mailassay/'"$$file" || exit 1; done
 	for unit in $(UNITS); do \
 	    $(FOR_HERE) "systemd/$$unit" >'$(DESTDIR)$(UNITDIR)/'"$$unit" || exit 1; done
 	for kind in sysusers.d tmpfiles.d; do \
 	    install -m 644 "systemd/$$kind/mailassay.conf" '$(DESTDIR)$(LIBDIR)/'"$$kind" || exit 1; done
 	for page in $(MANUAL); do \
-	    install -D -m 644 "man/$$page" '$(DESTDIR)$(MANDIR)/'"man$${page##*.}/$$page" || exit 1; done
-	[ -e '$(CONFIGURATION)/mailassay.yaml' ] || install -m 644 conf/start.yaml '$(CONFIGURATION)/mailassay.yaml'
-	[ -e '$(CONFIGURATION)/policy.yaml' ] || install -m 644 policies/standard.yaml '$(CONFIGURATION)/policy.yaml'
+	    install -d '$(DESTDIR)$(MANDIR)/'"man$${page##*.}" && \
+	    $(FOR_HERE) "man/$$page" >'$(DESTDIR)$(MANDIR)/'"man$${page##*.}/$$page" || exit 1; done
+	[ -e '$(CONFIGURATION)/mailassay.yaml' ] || $(FOR_HERE) conf/start.yaml >'$(CONFIGURATION)/mailassay.yaml'
+	[ -e '$(CONFIGURATION)/policy.yaml' ] || $(FOR_HERE) policies/standard.yaml >'$(CONFIGURATION)/policy.yaml'
 	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
 	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-held.timer' \
 	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'

@@ -347,6 +347,7 @@ def test_every_line_that_is_explained_is_logged(line: str) -> None:
         assert any(re.fullmatch(pattern(form), line) for _, form in log_lines() if form != "%s")
 
 
+KEYS = {*reference.SETTINGS, *reference.POLICY}
 MIGRATION = (DOCS / "migration.md").read_text()
 
 
@@ -377,8 +378,16 @@ def test_every_option_of_the_old_filters_has_its_row(heading: str) -> None:
 
 
 def test_the_keys_that_take_their_place_are_there() -> None:
-    keys = {*reference.SETTINGS, *reference.POLICY}
     for heading in (*PAGES, "From rspamd's modules"):
         for row in rows(heading):
             assert len(row) == 3, row
-            assert set(re.findall("`([^`]+)`", row[1])) <= keys, row
+            assert set(re.findall("`([^`]+)`", row[1])) <= KEYS, row
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_keys_and_files_that_are_named_are_there(path: Path) -> None:
+    text = path.read_text()
+    sections = {key.partition(".")[0] for key in KEYS if "." in key}
+    named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)`", text)
+    assert set(named) <= KEYS
+    assert all((DOCS / link).exists() for link in re.findall(r"\]\(([^):]+)\)", text))

@@ -1,0 +1,224 @@
+"""A life of the Debian package, and of `make install`, in clean Debian 12 trees with a Postfix as Debian sets it up."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailassay.zone import Zone
+from tests.lab import tree
+from tests.lab.dns import DnsServer
+from tests.lab.mta import DOMAIN
+from tests.lab.serve import AUTHSERV_ID
+from tests.lab.smtp import SmtpClient
+from tests.lab.tree import Tree
+
+pytestmark = pytest.mark.package
+
+ROOT = Path(__file__).parents[2]
+ZONE = Zone(
+    """
+    1.2.0.192.in-addr.arpa  PTR  mail.bank.example
+    mail.bank.example       A    192.0.2.1
+    bank.example            TXT  "v=spf1 ip4:192.0.2.1 -all"
+    _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
+    shop.example            TXT  "v=spf1 -all"
+    _dmarc.shop.example     TXT  "v=DMARC1; p=quarantine"
+    """
+)
+GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
+SOCKET = "/var/spool/postfix/mailassay/mailassay.sock"
+CONFIG, POLICY = "/etc/mailassay/mailassay.yaml", "/etc/mailassay/policy.yaml"
+# what the tests themselves bring, and what apt and logs keep of any package
+_NOT_OURS = r"^/(var/(log|cache|mail|lib/(apt|dpkg|ucf|systemd))/|etc/(group|passwd|g?shadow|sub[ug]id)-?$|.*\.pyc$)"
+_FIND = "find /etc /lib /usr /var /opt /run -xdev '(' -iname '*mailassay*' -o -nouser -o -nogroup ')'"
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The package as built by `make deb`."""
+    if why := tree.missing():
+        pytest.skip(reason=why)
+    found = sorted(tree.BUILD.glob("mailassay_*.deb"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        pytest.skip(reason="no package in build/: make deb")
+    return found[-1]
+
+
+@pytest.fixture(scope="module")
+def later(package, tmp_path_factory):
+    """The package of a later version, with another standard policy and other words to begin with."""
+    folder = tmp_path_factory.mktemp("later") / "files"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
+    control = folder / "DEBIAN" / "control"
+    control.write_text(re.sub(r"^Version: .*$", r"\g<0>+later", control.read_text(), flags=re.MULTILINE))
+    for path in (CONFIG, POLICY):
+        with (folder / path[1:]).open("a") as file:
+            file.write("# of the later version\n")
+    made = folder.parent / "later.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", folder, made], check=True, stdout=subprocess.DEVNULL)
+    return made
+
+
+@pytest.fixture
+def run_tree(package, tmp_path_factory):
+    """Start a clean tree that asks ``ZONE``; the tests' end is its end."""
+    base = tree.base(package)
+    started = []
+
+    def start(*, systemd):
+        running = Tree(base, tmp_path_factory.mktemp("tree"), systemd=systemd).__enter__()
+        started.append(running)
+        started.append(running.inside(lambda: DnsServer(ZONE, "127.0.0.1", 53).__enter__()))
+        return running
+
+    yield start
+    for each in reversed(started):
+        each.__exit__(None, None, None)
+
+
+def set_up_postfix(running, start):
+    """Debian's Postfix, with us in it as README.Debian says."""
+    lines = re.search(r"^    postconf.*?^(?=    postfix reload)", debian_readme(), re.DOTALL | re.MULTILINE)[0]
+    running.run(
+        f"""
+        set -e
+        useradd --create-home inbox
+        postconf -e myhostname={AUTHSERV_ID} 'mydestination=$myhostname, localhost, {DOMAIN}' inet_protocols=ipv4 \\
+            smtpd_authorized_xclient_hosts=127.0.0.1
+        newaliases
+        {lines}
+        {start}
+        """
+    )
+
+
+def debian_readme():
+    return (ROOT / "debian" / "README.Debian").read_text()
+
+
+def send(running, client_ip, domain="bank.example"):
+    """A message of that domain's, from a client at that address."""
+    with running.inside(lambda: SmtpClient("127.0.0.1", 25)) as client:
+        client.command("EHLO mail.bank.example")
+        assert client.become(client_ip, "mail.bank.example").code == 220
+        client.command("EHLO mail.bank.example")
+        message = b"From: alice@%s\r\nSubject: hi\r\n\r\nHello\r\n" % domain.encode()
+        return client.send(f"alice@{domain}", [f"inbox@{DOMAIN}"], message)
+
+
+def assert_judges(running):
+    """What is genuine arrives with our field; a spoof is refused."""
+    reply = send(running, GENUINE)
+    assert reply.code == 250, str(reply) + running.run("tail -n 30 /var/log/mail.log; journalctl -n 30", check=False)
+    for _ in range(100):
+        mail = running.run("sleep 0.1; cat /var/mail/inbox", check=False)
+        if reply.queue_id in mail:
+            break
+    assert re.search(rf"^Authentication-Results: {AUTHSERV_ID};(?:\n\s.*)*dmarc=pass", mail, re.MULTILINE), mail
+    reply = send(running, SPOOF)
+    assert (reply.code, reply.text[:6]) == (550, "5.7.26")
+
+
+def leftovers(running):
+    """Files of ours, or of users and groups who are no more."""
+    found = running.run(_FIND, check=False).splitlines()
+    return [path for path in found if not re.match(_NOT_OURS, path)]
+
+
+def pid(running):
+    return running.run("systemctl show --property=MainPID --value mailassay").strip()
+
+
+def test_life_under_systemd(package, later, run_tree):
+    running = run_tree(systemd=True)
+    running.install(package)
+    assert running.run("systemctl is-active mailassay.service mailassay-held.timer").split() == ["active"] * 2
+    assert running.run("systemctl is-enabled mailassay.service mailassay-held.timer").split() == ["enabled"] * 2
+    assert running.run("systemctl is-enabled mailassay.socket", check=False).strip() == "disabled"
+    assert running.run(f"stat --format='%U %G %a' {SOCKET}").strip() == "mailassay postfix 660"
+    status = running.run(f"cat /proc/{pid(running)}/status")
+    assert re.search(r"^NoNewPrivs:\s1\n(?:.*\n)*Seccomp:\s2\n", status, re.MULTILINE)
+    assert running.run("mailassay config check")
+    set_up_postfix(running, "systemctl restart postfix")
+    assert_judges(running)
+
+    # what is held, and the reminder as the timer starts it, but for its patience
+    assert send(running, SPOOF, "shop.example").code == 250
+    unit = (running.root / "lib/systemd/system/mailassay-held.service").read_text()
+    folder = running.root / "etc/systemd/system/mailassay-held.service.d"
+    folder.mkdir()
+    command = re.search(r"^ExecStart=.*$", unit, re.MULTILINE)[0].replace("--remind 3d", "--remind 1s")
+    (folder / "now.conf").write_text(f"[Service]\nExecStart=\n{command}\n")
+    running.run("systemctl daemon-reload; sleep 2; systemctl start mailassay-held")
+    assert "author domain shop.example" in running.run("journalctl --unit mailassay-held --output cat")
+
+    # a policy of the operator's; a mistake changes nothing
+    with (running.root / POLICY[1:]).open("a") as file:
+        file.write("mood: monitor\n")
+    before = pid(running)
+    assert "mood" in running.run("systemctl reload mailassay || journalctl --unit mailassay --output cat -n 5")
+    assert_judges(running)
+    policy = (running.root / POLICY[1:]).read_text().replace("mood: monitor\n", "")
+    (running.root / POLICY[1:]).write_text(re.sub(r"^mode: enforce", "mode: monitor", policy, flags=re.MULTILINE))
+    running.run("systemctl reload mailassay; sleep 0.5")
+    assert send(running, SPOOF).code == 250
+    assert pid(running) == before
+
+    # the operator's file stays, the other is replaced
+    running.install(later, "-o", "Dpkg::Options::=--force-confold")
+    assert "later" in running.run("dpkg-query --show mailassay")
+    assert pid(running) not in (before, "0")
+    assert "mode: monitor" in (running.root / POLICY[1:]).read_text()
+    assert "later" in (running.root / f"{POLICY[1:]}.dpkg-dist").read_text()
+    assert "later" in (running.root / CONFIG[1:]).read_text()
+    assert send(running, SPOOF).code == 250
+
+    # systemd holds the socket: whoever comes while the service is down waits for it
+    running.run("systemctl stop mailassay; systemctl enable --now mailassay.socket")
+    assert running.run(f"stat --format='%U %G %a' {SOCKET}").strip() == "mailassay postfix 660"
+    assert pid(running) == "0"
+    assert send(running, GENUINE).code == 250
+    assert pid(running) != "0"
+
+    running.run("postconf -e smtpd_milters=; postfix reload; apt-get remove -y mailassay")
+    assert (
+        running.run("systemctl is-active mailassay.service mailassay.socket", check=False).split() == ["inactive"] * 2
+    )
+    assert running.run("ps -o pid= -u mailassay", check=False) == ""
+    assert "mode: monitor" in (running.root / POLICY[1:]).read_text()
+    assert send(running, SPOOF).code == 250
+    running.run(f"rm -r {shlex.quote('/etc/systemd/system/mailassay-held.service.d')}; apt-get purge -y mailassay")
+    assert leftovers(running) == []
+    assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
+
+
+def test_life_without_systemd(package, later, run_tree):
+    running = run_tree(systemd=False)
+    running.install(package, *tree.NO_SYSTEMD)
+    set_up_postfix(running, "postconf -e maillog_file=/var/log/mail.log; postfix start")
+    serve = "setpriv --reuid=mailassay --regid=mailassay --init-groups mailassay serve"
+    running.run(f"{serve} >/dev/null 2>&1 & while ! test -S {SOCKET}; do sleep 0.1; done")
+    assert_judges(running)
+    running.install(later)
+    running.run("pkill --oldest --uid mailassay; while pgrep --uid mailassay; do sleep 0.1; done")
+    running.run("apt-get purge -y mailassay")
+    assert leftovers(running) == []
+    assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
+
+
+def test_make_install(run_tree):
+    running = run_tree(systemd=True)
+    running.run("apt-get install -y --no-install-recommends python3.11 libmilter1.0.1 procps")
+    make = ("make", "-C", ROOT, f"DESTDIR={running.root}")
+    subprocess.run([*make, "install"], check=True, capture_output=True)
+    running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
+    running.run("systemctl enable --now mailassay mailassay-held.timer")
+    set_up_postfix(running, "systemctl restart postfix")
+    assert_judges(running)
+    running.run("systemctl disable --now mailassay mailassay-held.timer")
+    subprocess.run([*make, "uninstall"], check=True, capture_output=True)
+    left = {path for path in leftovers(running) if not path.startswith("/var/spool/postfix")}
+    assert left == {"/etc/mailassay", CONFIG}

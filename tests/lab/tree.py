@@ -1,0 +1,231 @@
+"""A clean Debian 12 tree with Postfix, running in namespaces of its own: no network but a loopback, nothing kept.
+
+The tree is made once, in ``build/``; what a test does to it is written into memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+BUILD = Path(__file__).parents[2] / "build"
+SYSTEMD = ("systemd", "systemd-sysv")
+NO_SYSTEMD = ("systemd-standalone-sysusers", "systemd-standalone-tmpfiles")
+HOST_NAME = "mx.receiver.example"
+_SUITE = "bookworm"
+_POSTFIX = f"""postfix postfix/main_mailer_type select Internet Site
+postfix postfix/mailname string {HOST_NAME}
+"""
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+_NAMESPACES = ("--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup")
+_UNSHARE = ("unshare", *_NAMESPACES, "--fork", "--kill-child")
+# $1 the tree, $2 a folder to mount on, the rest what is to be the first process
+_ENTER = """
+set -e
+tree=$1 folder=$2 root=$2/root
+shift 2
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$folder"
+mkdir "$folder/new" "$folder/work" "$root"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$folder/new,workdir=$folder/work" "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+mkdir "$root/dev/shm" "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+for device in null zero full random urandom tty; do
+    touch "$root/dev/$device"
+    mount --bind "/dev/$device" "$root/dev/$device"
+done
+exec chroot "$root" "$@"
+"""
+_CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+
+T = TypeVar("T")
+
+
+def missing() -> str:
+    """Why no tree can run here; empty where one can."""
+    if os.geteuid():
+        return "only root can run a Debian tree"
+    if not shutil.which("debootstrap"):
+        return "debootstrap is not installed"
+    done = subprocess.run([*_UNSHARE, "true"], stderr=subprocess.DEVNULL)
+    return "the kernel does not allow namespaces" if done.returncode else ""
+
+
+def base(package: Path) -> Path:
+    """The clean tree, with all that installing the package may fetch lying in apt's cache."""
+    tree = BUILD / f"debian-{_SUITE}"
+    if not tree.exists():
+        BUILD.mkdir(exist_ok=True)
+        part = tree.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        _command("debootstrap", "--variant=minbase", _SUITE, str(part))
+        # no daemon is started in what is no system yet
+        no_daemon = part / "usr/sbin/policy-rc.d"
+        no_daemon.write_text("#!/bin/sh\nexit 101\n")
+        no_daemon.chmod(0o755)
+        _command("chroot", str(part), "debconf-set-selections", given=_POSTFIX)
+        _command("chroot", str(part), "apt-get", "install", "-y", "--no-install-recommends", "postfix")
+        no_daemon.unlink()
+        part.rename(tree)
+    fetched = tree / "var/cache/fetched"
+    depends = _command("dpkg-deb", "--field", str(package), "Depends")
+    if not fetched.exists() or fetched.read_text() != depends:
+        shutil.copy(package, tree / "package.deb")
+        for others in (SYSTEMD, NO_SYSTEMD):
+            _command("chroot", str(tree), *_install("--download-only", "/package.deb", *others))
+        (tree / "package.deb").unlink()
+        fetched.write_text(depends)
+    return tree
+
+
+def _install(*arguments: str) -> tuple[str, ...]:
+    return ("apt-get", "install", "-y", "--no-install-recommends", *arguments)
+
+
+def _command(*command: str, given: str = "") -> str:
+    done = subprocess.run(
+        command, env=_ENVIRONMENT, cwd="/", input=given, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class Tree:
+    """A running tree; ``folder`` is an empty one. ``systemd`` is the first process, or nothing that does anything."""
+
+    def __init__(self, tree: Path, folder: Path, *, systemd: bool) -> None:
+        self._tree, self._folder, self._systemd = tree, folder, systemd
+        self._unshare: subprocess.Popen[str] | None = None
+        # its one thread is in the tree's network
+        self._network = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Tree:
+        first = "while :; do sleep 3600; done"  # a shell, since somebody must collect what has ended
+        if self._systemd:
+            first = " ".join(_install(*SYSTEMD)) + " && exec /lib/systemd/systemd --log-target=console"
+        self._log = (self._folder.parent / f"{self._folder.name}.log").open("w+")
+        self._unshare = subprocess.Popen(
+            [*_UNSHARE, "/bin/sh", "-c", _ENTER, "sh", self._tree, self._folder, "/bin/sh", "-c", first],
+            env={**_ENVIRONMENT, "container": "other"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            text=True,
+        )
+        try:
+            self._wait_until(lambda: self._children() != [])
+            self._first = self._children()[0]
+            self._wait_until(self._is_apart)
+            self.inside(self._join_network)
+            if self._systemd:
+                states = ("running", "degraded")
+                self._wait_until(lambda: self.run("systemctl is-system-running", check=False).strip() in states)
+            self.run(f"hostname {HOST_NAME}; echo nameserver 127.0.0.1 >/etc/resolv.conf")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._network.shutdown()
+        if self._unshare:
+            for child in self._children():
+                os.kill(child, signal.SIGKILL)
+            self._unshare.wait()
+        self._log.close()
+
+    def _children(self) -> list[int]:
+        assert self._unshare
+        pid = self._unshare.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def _wait_until(self, there: Callable[[], bool], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not there():
+            assert self._unshare
+            if self._unshare.poll() is not None or time.monotonic() > end:
+                self._log.seek(0)
+                raise RuntimeError(f"the tree does not come up:\n{self._log.read()}")
+            time.sleep(0.05)
+
+    def _join_network(self) -> None:
+        with open(f"/proc/{self._first}/ns/net") as network:
+            if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "cannot enter the network of the tree")
+        with socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+    def _is_apart(self) -> bool:
+        """Until it has changed its root, the first process sees the files of this machine."""
+        return not os.path.samefile(f"/proc/{self._first}/root", "/")
+
+    @property
+    def root(self) -> Path:
+        """The tree's files, as they are now."""
+        if not self._is_apart():
+            raise RuntimeError("this is not the tree, but the machine it runs on")
+        return Path(f"/proc/{self._first}/root")
+
+    def run(self, script: str, *, check: bool = True) -> str:
+        """What a shell in the tree printed, errors too. Raises RuntimeError where it fails, TimeoutExpired."""
+        done = subprocess.run(
+            [
+                "nsenter",
+                f"--target={self._first}",
+                *_NAMESPACES,
+                f"--root={self.root}",
+                "--wd",
+                "/bin/sh",
+                "-c",
+                script,
+            ],
+            env=_ENVIRONMENT,
+            cwd="/",
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{script}: exit status {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def install(self, package: Path, *options: str) -> str:
+        """Have apt install a package file, with what it depends on; what it printed."""
+        shutil.copy(package, self.root / "package.deb")
+        printed = self.run(" ".join(_install(*options, "/package.deb")))
+        self.run("rm /package.deb")
+        return printed
+
+    def inside(self, make: Callable[[], T]) -> T:
+        """Call something where sockets are the tree's; it gives back what may be used anywhere."""
+        return self._network.submit(make).result()

@@ -356,7 +356,21 @@ def test_the_manual_has_every_command_and_option() -> None:
             assert all(option in page for option in action.option_strings if option not in ("-h", "--help"))
 
 
-def test_the_examples_of_the_manual_are_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        line.rpartition("| ")[2].partition(" &&")[0]
+        for text in manual.EXAMPLES.values()
+        for line in text.replace("\\\n", "").splitlines()
+    ],
+)
+def test_the_commands_of_the_manual_are_understood(command: str) -> None:
+    program, *arguments = command.split()
+    assert program == "mailassay"
+    assert parser().parse_args(arguments)
+
+
+def test_the_files_of_the_manual_are_good(tmp_path: Path) -> None:
     (tmp_path / "partners.txt").write_text("other.example\n")
     for name, text, file, read in (
         ("policy.yaml", manual.POLICY, POLICY, load_policy),

@@ -16,6 +16,20 @@ from .words import ENVIRONMENT, EXIT_STATUS, FILES, HEADER, LOG_LINE, SIGNALS
 
 _DATE = "2026-11-21"  # of the last change that readers should know of
 _SOURCE = f"mailassay {__version__}"
+EXAMPLES = {
+    "Why was a message that is held, or in the queue, judged as it was?": "postcat -q 4Zx1Yb2Wc3z | mailassay check",
+    "A message from elsewhere, as if this client had sent it:": (
+        "mailassay check message.eml --ip 192.0.2.1 --helo mail.example.com \\\n    --mail-from alice@example.com"
+    ),
+    "What another policy would have done with yesterday's mail:": (
+        "mailassay check --policy new.yaml --summary ~/Maildir/"
+    ),
+    "What is wrong with a domain, and with the Postfix of this machine:": (
+        "mailassay lookup example.com --selector mail\nmailassay doctor"
+    ),
+    "After a change of configuration or policy:": "mailassay config check && systemctl reload mailassay",
+    "What is held, and to be rid of what is old:": "mailassay held\nmailassay held delete --older 30d --dry-run",
+}
 SETTINGS = """
 listen: unix:/var/spool/postfix/mailassay/mailassay.sock
 policy: policy.yaml
@@ -68,6 +82,7 @@ def program() -> str:
             ),
         ),
         section("COMMANDS", *(subsection(each.prog, *_command(each)) for each in commands)),
+        section("EXAMPLES", *(part for text, lines in EXAMPLES.items() for part in (paragraph(text), example(lines)))),
         section("EXIT STATUS", entries(EXIT_STATUS)),
         section("SIGNALS", paragraph("Of the first process of `serve`:"), entries(SIGNALS)),
         section(

@@ -49,7 +49,7 @@ EXIT_STATUS: Mapping[str, str] = {
     "0": "Fine.",
     "1": "The check says no: refused, invalid, or an error found.",
     "2": "The command line is wrong.",
-    "65": "The message, or the zone file, does not say what is needed (EX_DATAERR).",
+    "65": "The message does not tell what is needed to judge it (EX_DATAERR).",
     "66": "Files could not be read (EX_NOINPUT).",
     "69": "Postfix, or what is needed of it, is not there (EX_UNAVAILABLE).",
     "70": "A mistake of mailassay (EX_SOFTWARE).",

@@ -166,8 +166,8 @@ POLICY: Mapping[str, str] = {
         "come from outside are removed."
     ),
     "limits": (
-        "How much of what a sender controls is looked at. Nothing beyond a limit passes. Those that RFCs set for SPF and "
-        "the DMARC tree walk cannot be set lower."
+        "How much of what a sender controls is looked at. Nothing beyond a limit passes. What RFCs set for SPF and the "
+        "DMARC tree walk cannot be set lower."
     ),
     "limits.header_fields": "Of one message; beyond, DMARC fails as if the author domain asked to reject.",
     "limits.header_octets": "Of one message's header section; beyond, the same.",

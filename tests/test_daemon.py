@@ -244,6 +244,24 @@ def test_workers_that_make_room_lose_nothing(tmp_path, dns):
         assert served.log.read_text().count("has made room") > 5
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_socket_file_outlives_workers(tmp_path, dns):
+    """libmilter removes the file of a socket that it was told by name, except for root."""
+    serve = Serve(tmp_path, dns, workers=2, retire_after=1)
+    serve.module = "tests.lab.unprivileged"
+    for path in tmp_path.parents[:3]:
+        path.chmod(0o755)
+    tmp_path.chmod(0o777)
+    with serve:
+        for _ in range(4):
+            with attacker(serve) as client:
+                assert spoof(client).verdict == "reject"
+            serve.wait_for("has made room")
+        let_workers_hang(serve.socket)
+        assert serve.stop() == 0
+    assert not os.path.exists(serve.socket)
+
+
 def test_a_worker_that_makes_room_stops_with_the_service(tmp_path, dns):
     """However long its clients stay."""
     with Serve(tmp_path, dns, retire_after=1) as served, attacker(served) as client:

@@ -30,25 +30,21 @@ class CannotListen(Exception):
 def listening(settings: Settings) -> Iterator[int]:
     """Open the socket; its descriptor. A socket file of our own making goes at the end. Raises CannotListen."""
     listen, inherited = settings.listen, systemd.inherited()
-    if not inherited:
-        _try(listen)
-    milter.setconn(f"fd:{inherited}" if inherited else listen.libmilter)
-    # nobody may connect before the file has its mode and group
-    umask = os.umask(0o177)
-    try:
-        milter.opensocket(True)
-    except milter.error as error:
-        raise CannotListen(f"cannot listen on {listen.libmilter}: {error}") from error
-    finally:
-        os.umask(umask)
-    if not inherited and listen.kind == "unix":
-        _give_to_postfix(settings)
-    try:
-        yield inherited or _descriptor()
-    finally:
-        if listen.kind == "unix" and not inherited:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(listen.path)
+    with socket.socket(fileno=inherited) if inherited else _open(listen) as listener:
+        if not inherited and listen.kind == "unix":
+            _give_to_postfix(settings)
+        # not by its name: libmilter would remove the file with the first worker that ends, other than root's
+        milter.setconn(f"fd:{listener.fileno()}")
+        try:
+            milter.opensocket(False)
+        except milter.error as error:
+            raise CannotListen(f"cannot listen on {listen.libmilter}: {error}") from error
+        try:
+            yield listener.fileno()
+        finally:
+            if listen.kind == "unix" and not inherited:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(listen.path)
 
 
 def knock(listener: socket.socket) -> None:
@@ -89,34 +85,42 @@ def is_heard(listener: socket.socket, seconds: float) -> bool:
             return True
 
 
-def _try(listen: Listen) -> None:
-    """Listen for a moment, since libmilter tells the reason of a failure only to syslog."""
-    family = _FAMILIES[listen.kind]
+def _open(listen: Listen) -> socket.socket:
+    """Listen. Nobody can connect to a Unix socket before the file has its mode and group."""
+    listener = socket.socket(_FAMILIES[listen.kind])
+    umask = os.umask(0o177)
     try:
         if listen.kind == "unix":
-            with socket.socket(family) as channel:
-                if channel.connect_ex(listen.path) == 0:
-                    raise CannotListen(f"cannot listen on {listen.libmilter}: another process does")
-            if not os.access(os.path.dirname(listen.path), os.W_OK):
-                folder = os.path.dirname(listen.path)
-                raise CannotListen(f"cannot listen on {listen.libmilter}: folder {folder} is missing or not writable")
-            if os.path.lexists(listen.path) and not stat.S_ISSOCK(os.lstat(listen.path).st_mode):
-                raise CannotListen(f"cannot listen on {listen.libmilter}: there is a file that is no socket")
+            _make_room(listen)
+            listener.bind(listen.path)
         else:
-            socket.create_server((listen.host, listen.port), family=family).close()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((listen.host, listen.port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise CannotListen(f"cannot listen on {listen.libmilter}: {error.strerror or error}") from error
+    except CannotListen:
+        listener.close()
+        raise
+    finally:
+        os.umask(umask)
+    return listener
 
 
-def _descriptor() -> int:
-    """The descriptor that libmilter has opened, which it does not tell."""
-    for entry in os.scandir("/proc/self/fd"):
-        if not stat.S_ISSOCK(entry.stat().st_mode):
-            continue
-        with socket.socket(fileno=os.dup(int(entry.name))) as channel:
-            if channel.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                return int(entry.name)
-    raise CannotListen("libmilter has opened no socket")
+def _make_room(listen: Listen) -> None:
+    """Remove the socket that one who was killed has left."""
+    with socket.socket(socket.AF_UNIX) as channel:
+        if channel.connect_ex(listen.path) == 0:
+            raise CannotListen(f"cannot listen on {listen.libmilter}: another process does")
+    folder = os.path.dirname(listen.path)
+    if not os.access(folder, os.W_OK):
+        raise CannotListen(f"cannot listen on {listen.libmilter}: folder {folder} is missing or not writable")
+    if not os.path.lexists(listen.path):
+        return
+    if not stat.S_ISSOCK(os.lstat(listen.path).st_mode):
+        raise CannotListen(f"cannot listen on {listen.libmilter}: there is a file that is no socket")
+    os.unlink(listen.path)
 
 
 def _give_to_postfix(settings: Settings) -> None:

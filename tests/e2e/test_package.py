@@ -200,9 +200,13 @@ def test_life_without_systemd(package, later, run_tree):
     running.install(package, *tree.NO_SYSTEMD)
     set_up_postfix(running, "postconf -e maillog_file=/var/log/mail.log; postfix start")
     serve = "setpriv --reuid=mailassay --regid=mailassay --init-groups mailassay serve"
+    with (running.root / CONFIG[1:]).open("a") as file:
+        file.write("retire_after: 1\n")
     running.run(f"{serve} >/dev/null 2>&1 & while ! test -S {SOCKET}; do sleep 0.1; done")
     assert_judges(running)
-    running.install(later)
+    assert_judges(running)
+    running.install(later, "-o", "Dpkg::Options::=--force-confold")
+    assert (running.root / SOCKET[1:]).is_socket()
     running.run("pkill --oldest --uid mailassay; while pgrep --uid mailassay; do sleep 0.1; done")
     running.run("apt-get purge -y mailassay")
     assert leftovers(running) == []

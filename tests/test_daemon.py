@@ -4,12 +4,14 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -67,25 +69,32 @@ def test_sockets(tmp_path, dns, listen, free_port):
         assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
 
 
-def test_a_socket_from_systemd_wins(tmp_path, dns):
-    """sd_listen_fds(3): the descriptor is 3, and the socket's file is not ours to remove."""
-    path = str(tmp_path / "inherited.sock")
-    with socket.socket(socket.AF_UNIX) as inherited:
-        inherited.bind(path)
-        inherited.listen()
+@contextmanager
+def handed_over(served, path):
+    """Start a service with a socket as systemd hands it over: as descriptor 3, which is given back afterwards."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
         saved = os.dup(3) if os.path.exists("/proc/self/fd/3") else None
-        os.dup2(inherited.fileno(), 3)
-        serve = Serve(tmp_path, dns)
-        serve.descriptors, serve.environment["LISTEN_FDS"] = (3,), "1"
-        with serve:
+        os.dup2(listener.fileno(), 3)
+        served.descriptors, served.environment["LISTEN_FDS"] = (3,), "1"
+        with served:
             if saved is not None:
                 os.dup2(saved, 3)
                 os.close(saved)
-            with MilterClient(path) as client:
-                client.connect("192.0.2.1")
-                client.helo(b"mail.bank.example")
-                assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
-            assert not os.path.exists(serve.socket)
+            yield
+
+
+def test_a_socket_from_systemd_wins(tmp_path, dns):
+    """sd_listen_fds(3); the socket's file is not ours to remove."""
+    path = str(tmp_path / "inherited.sock")
+    served = Serve(tmp_path, dns)
+    with handed_over(served, path):
+        with MilterClient(path) as client:
+            client.connect("192.0.2.1")
+            client.helo(b"mail.bank.example")
+            assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+        assert not os.path.exists(served.socket)
     assert os.path.exists(path)
 
 
@@ -463,3 +472,96 @@ def test_the_watchdog_is_fed(tmp_path, dns):
         with served:
             assert channel.recv(1000).startswith(b"READY=1")
             assert [channel.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+
+
+# --- what goes wrong around it
+
+
+def test_a_child_of_somebody_else_does_not_matter(tmp_path, dns):
+    """As the first process of a container has it, or what a shell started before it became the service."""
+    served = Serve(tmp_path, dns)
+    served.before = "sleep 0.5 &"
+    with served:
+        time.sleep(1)
+        (worker,) = served.workers()
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for(f"worker {worker} ended (signal 9)")
+        served.wait_for_workers(1)
+        assert served.stop() == 0
+
+
+def test_where_no_process_can_be_started(tmp_path, dns):
+    """It tries again, more and more seldom, and can be stopped."""
+    served = Serve(tmp_path, dns, workers=2)
+    served.module = "tests.lab.forkless"
+    with served:
+        served.wait_for("trying again in 1.0 s")
+        assert served.log.read_text().count("cannot start a worker") < 10
+        assert served.stop() == 0
+
+
+def test_more_descriptors_than_select_knows(tmp_path, dns):
+    with open(os.devnull) as null:
+        low, high = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(high, 4096), high))
+        try:
+            served = Serve(tmp_path, dns)
+            served.descriptors = tuple(os.dup(null.fileno()) for _ in range(1100))
+            with served, attacker(served) as client:
+                assert spoof(client).verdict == "reject"
+                assert served.stop() == 0
+        finally:
+            for each in served.descriptors:
+                os.close(each)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (low, high))
+
+
+def test_a_worker_that_hangs_does_not_keep_the_service(tmp_path, dns):
+    with Serve(tmp_path, dns, workers=2, message_timeout=0.5) as served:
+        (worker, _) = served.workers()
+        os.kill(worker, signal.SIGSTOP)
+        assert served.stop() == 0
+        assert f"worker {worker} does not end; killed" in served.log.read_text()
+
+
+def test_a_message_under_way_is_finished(tmp_path, dns):
+    """Not only one whose end has come: its client goes on sending while the service stops."""
+
+    def chunks():
+        yield b"x\r\n"
+        os.kill(served.pid, signal.SIGTERM)
+        served.wait_for("stopping")
+        time.sleep(0.5)
+        yield b"x\r\n"
+
+    with Serve(tmp_path, dns, {"mode": "monitor"}, message_timeout=5) as served, attacker(served) as client:
+        signature = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA")
+        answer = client.message(b"<alice@bank.example>", [signature, FROM_BANK], chunks())
+        assert answer.results()["dmarc"] == "fail"
+        assert served.stop() == 0
+
+
+def test_fewer_messages_for_a_worker_than_it_has_judged_already(lenient):
+    with attacker(lenient) as client:
+        for _ in range(6):
+            spoof(client)
+        rewrite(lenient, retire_after=3)
+        reload(lenient, "judges by policy", count=2)
+        spoof(client)
+        lenient.wait_for("makes room")
+
+
+def test_a_reload_on_a_socket_from_systemd(tmp_path, dns):
+    path = str(tmp_path / "inherited.sock")
+    served = Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, retire_after=4)
+    verdicts = []
+    with handed_over(served, path):
+        served.socket = path
+        for number in range(12):
+            if number == 6:
+                rewrite(served, {"dmarc": {"reject": "reject"}})
+                reload(served, "judges by policy")
+            with attacker(served) as client:
+                verdicts.append(spoof(client).verdict)
+        assert served.stop() == 0
+    assert verdicts == ["continue"] * 6 + ["reject"] * 6

@@ -521,6 +521,24 @@ def test_policies(tmp_path, dns):
     ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "mail_addr", "spf", "mail_from"),
+    [
+        (b"<alice@bank.example >", "alice@bank.example", "pass", "bank.example"),
+        (b"<alice@bank.example(x@evil.example>", "alice@bank.example", "pass", "bank.example"),
+        (b'<"alice"@bank.example>', None, "pass", "bank.example"),
+        (b"<(x)>", "", "pass", "<>"),
+        (b"<>", "", "pass", "<>"),
+        (b"<>", None, "pass", "<>"),
+    ],
+)
+def test_the_reverse_path_is_what_the_mta_makes_of_it(served, client, typed, mail_addr, spf, mail_from):
+    client.message(b"<bob@shop.example>", [FROM_BANK], mail_addr="bob@shop.example")
+    answer = client.message(typed, [FROM_BANK], queue_id="4TYPED", mail_addr=mail_addr)
+    assert answer.results()["spf"] == spf
+    assert [each["mail_from"] for each in served.entries() if each.get("queue_id") == "4TYPED"][-1] == mail_from
+
+
 def test_what_a_rule_says_comes_through(tmp_path, dns):
     """The operator's own reply, with its percent sign, and fields on what is delivered."""
     shop = {"name": "shop", "if": {"author": "shop.example"}, "then": "reject", "reply": "100% no, {author} {{%s}}"}

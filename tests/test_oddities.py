@@ -43,6 +43,13 @@ def found(folder, policy, settings=""):
             "rule a lets in mail from anybody",
         ),
         ("mode: enforce\nlists:\n  friends: [a.example]", 3, "list `friends` is used nowhere"),
+        (
+            "lists:\n  no: []\nrules: [{name: a, if: {not: {author: list:no}}, then: hold}]",
+            2,
+            "list `no` is empty",
+        ),
+        ("rules: [{name: a, if: {dmarc: temperror, policy: reject}, then: hold}]", 1, "rule a can never apply"),
+        ("dmarc:\n  authors: [{for: a.example, monitor: true}]", 2, "dmarc.authors: what fails for a.example comes in"),
     ],
 )
 def test_odd_policies(tmp_path, policy, line, message):
@@ -59,6 +66,9 @@ def test_odd_policies(tmp_path, policy, line, message):
         "rules: [{name: a, if: {dmarc: [pass, fail], policy: reject}, then: hold}]",
         "rules: [{name: a, if: {spf: fail}, then: hold, monitor: true}, {name: b, if: {spf: fail}, then: hold}]",
         "rules: [{name: a, if: {spf_pass: a.example}, then: accept}]",
+        # the first one needs every recipient, the second one any
+        "rules: [{name: a, if: {client: 192.0.2.1, recipient: b@}, then: accept}, "
+        "{name: b, if: {client: 192.0.2.1, recipient: b@}, then: hold}]",
         "lists: {friends: [a.example]}\nrules: [{name: a, if: {author: list:friends}, then: hold}]",
     ],
 )

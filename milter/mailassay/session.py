@@ -27,8 +27,8 @@ _MACROS = {
     Milter.M_CONNECT: "j",
     Milter.M_HELO: "j",
     # never without a value: libmilter would keep those of the message before
-    Milter.M_ENVFROM: "j {auth_authen}",
-    Milter.M_ENVRCPT: "i",
+    Milter.M_ENVFROM: "j {auth_authen} {mail_addr}",
+    Milter.M_ENVRCPT: "i {rcpt_addr}",
     Milter.M_DATA: "i",
     Milter.M_EOH: "i",
     Milter.M_EOM: "i",
@@ -86,10 +86,13 @@ class Work:
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
         self._judged = itertools.count(1)
+        self._said = False
 
     def judged(self) -> None:
         """One message more has its answer."""
-        if next(self._judged) == self.settings.retire_after:
+        count = next(self._judged)
+        if self.settings.retire_after and count >= self.settings.retire_after and not self._said:
+            self._said = True
             self._tired()
 
 
@@ -100,7 +103,13 @@ class Session(Milter.Base):  # type: ignore[misc]
     def __init__(self, work: Work) -> None:
         self._work = work
         self._conversation: Conversation | None = None
+        self._in_hand = False
         self.failed = False
+
+    @property
+    def in_hand(self) -> bool:
+        """Is there a message that has no answer yet?"""
+        return self._in_hand
 
     @property
     def queue_id(self) -> str:
@@ -156,7 +165,9 @@ class Session(Milter.Base):  # type: ignore[misc]
         self.failed = False
         self._talk.settings = self._work.settings
         smtputf8 = any(argument.upper() == "SMTPUTF8" for argument in args)
-        self._talk.mail_from(f, self._macro("{auth_authen}"), smtputf8=smtputf8)
+        address = self._address("{mail_addr}", f)
+        self._talk.mail_from(address, self._macro("{auth_authen}"), smtputf8=smtputf8)
+        self._in_hand = True
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
@@ -164,7 +175,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     def envrcpt(self, to: str, *args: str) -> int:
         """RCPT."""
         del args
-        self._talk.recipient(to)
+        self._talk.recipient(self._address("{rcpt_addr}", to))
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
@@ -201,6 +212,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
         finally:
+            self._in_hand = False
             self._work.judging.discard(self)
             self._work.judged()
         return answer
@@ -208,6 +220,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     @_guarded
     def abort(self) -> int:
         """The transaction is over without a message."""
+        self._in_hand = False
         if self._conversation:
             self._conversation.abort()
         return int(Milter.CONTINUE)
@@ -222,6 +235,17 @@ class Session(Milter.Base):  # type: ignore[misc]
         if self._conversation is None:
             raise RuntimeError("an event without CONNECT")
         return self._conversation
+
+    def _address(self, macro: str, typed: str) -> str:
+        """The address that the MTA goes by; as typed, where it does not say.
+
+        What a client types has many spellings of the same address: quotes, comments, blanks, routes.
+        """
+        try:
+            known = self.getsymval(macro)
+        except UnicodeDecodeError:
+            known = None
+        return typed if known is None else f"<{known}>"
 
     def _macro(self, name: str) -> str:
         try:

@@ -2,18 +2,27 @@
 
 import re
 
+import pytest
+
 from mailassay.zone import Zone
 from tests.lab.mta import DOMAIN
 
-NAMES = Zone('x.example TXT "v=spf1 ~all"')
+NAMES = Zone(
+    """
+    x.example                 TXT  "v=spf1 ~all"
+    bank.example              TXT  "v=spf1 -all"
+    evil.example              TXT  "v=spf1 +all"
+    """
+)
 
 
-def send(lab, author):
+def send(lab, author="a@x.example", mail_from="a@x.example", recipient=f"inbox@{DOMAIN}", options=""):
     with lab.postfix.client() as client:
         client.command("EHLO x.example")
         client.become("192.0.2.1", "x.example")
         client.command("EHLO x.example")
-        return client.send("a@x.example", [f"inbox@{DOMAIN}"], f"From: {author}\r\nX-Seen: no\r\n\r\nx\r\n".encode())
+        message = f"From: {author}\r\nX-Seen: no\r\n\r\nx\r\n".encode()
+        return client.send(mail_from, [recipient], message, options)
 
 
 def test_rules(make_lab):
@@ -28,3 +37,56 @@ def test_rules(make_lab):
     assert str(send(lab, "a@later.example")) == "451 4.7.99 Refused by local policy (later)"
     delivered = lab.postfix.delivered(send(lab, "a@yes.example").queue_id)
     assert re.findall(rb"(?mi)^x-seen: .*", delivered) == [b"X-Seen: by yes"]
+
+
+@pytest.fixture(scope="module")
+def spelled(make_lab):
+    """Rules for a sender, a recipient, and an SPF result."""
+    rules = [
+        {"name": "to", "if": {"recipient": f"inbox@{DOMAIN}"}, "then": "defer", "reply": "to"},
+        {
+            "name": "from",
+            "if": {"mail_from": ["bank.example", "xn--bcher-kva.example"]},
+            "then": "defer",
+            "reply": "from",
+        },
+        {"name": "null", "if": {"mail_from": "<>"}, "then": "defer", "reply": "null"},
+    ]
+    return make_lab(names=NAMES, policy={"rules": rules})
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "inbox@{}", "INBOX@{}", "inbox@{}.", '"inbox"@{}', "in\\box@{}", "@hop.example:inbox@{}", "(x)inbox@{}",
+        "inbox @ {}", '"inbox"@{}.',
+    ],
+)  # fmt: skip
+def test_a_recipient_in_any_spelling_is_that_recipient(spelled, recipient):
+    """As Postfix delivers to it, so a rule takes it."""
+    assert str(send(spelled, recipient=recipient.format(DOMAIN))) == "451 4.7.1 to"
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "reply"),
+    [
+        ("a@bank.example", "from"),
+        ("a@bank.example ", "from"),
+        ("a@ bank.example", "from"),
+        ("a@bank.example(c)", "from"),
+        ("a@bank\\.example", "from"),
+        ("a@bank.example(x@evil.example", "from"),
+        ('"a@evil.example"@bank.example', "from"),
+        ("@evil.example:a@bank.example", "from"),
+        ("a@BANK.example.", "from"),
+        ("", "null"),
+    ],
+)
+def test_a_sender_in_any_spelling_is_that_sender(spelled, mail_from, reply):
+    assert str(send(spelled, mail_from=mail_from, recipient=f"list@{DOMAIN}")) == f"451 4.7.1 {reply}"
+
+
+def test_a_sender_in_letters_of_his_own(spelled):
+    """RFC 6531: U-labels are the A-labels that a rule has."""
+    reply = send(spelled, mail_from="a@bücher.example", recipient=f"list@{DOMAIN}", options=" SMTPUTF8")
+    assert str(reply) == "451 4.7.1 from"

@@ -158,9 +158,14 @@ class MilterClient:
         recipients: Sequence[bytes] = (b"<bob@receiver.example>",),
         queue_id: str = "4TESTQUEUEID",
         login: str = "",
+        mail_addr: str | None = None,
     ) -> Answer:
-        """One transaction. ``mail_from`` with angle brackets; a field's value is what follows the colon."""
-        self.macros(b"M", {"i": queue_id, **({"{auth_authen}": login} if login else {})})
+        """One transaction. ``mail_from`` with angle brackets; a field's value is what follows the colon.
+
+        ``mail_addr`` is the reverse-path as the MTA understands it, where it says so.
+        """
+        known = {} if mail_addr is None else {"{mail_addr}": mail_addr}
+        self.macros(b"M", {"i": queue_id, **({"{auth_authen}": login} if login else {}), **known})
         self.command(b"M", mail_from + b"\0")
         for recipient in recipients:
             self.macros(b"R", {"i": queue_id})

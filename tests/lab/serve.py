@@ -24,7 +24,8 @@ class Serve:
     """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``. Before
-    it starts, ``environment``, the inherited ``descriptors`` and the ``module`` that is run may be changed.
+    it starts, ``environment``, the inherited ``descriptors``, the ``module`` that is run, and what the shell does
+    ``before`` may be changed.
     """
 
     def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
@@ -50,6 +51,7 @@ class Serve:
         self.environment = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
         self.descriptors: tuple[int, ...] = ()
         self.module = "mailassay"
+        self.before = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
@@ -57,7 +59,7 @@ class Serve:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 # as systemd does it: LISTEN_PID names the process that is to have the descriptors
-                ["/bin/sh", "-c", f"LISTEN_PID=$$ exec {program}"],
+                ["/bin/sh", "-c", f"{self.before} LISTEN_PID=$$ exec {program}"],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 env=self.environment,

@@ -60,7 +60,8 @@ class Settings:
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
     (``socket_group``). No ``nameservers`` means the system's.
     ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
-    and of its rules (``rules.NAME``), ``lines`` those of the configuration.
+    and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are
+    warnings of the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -71,6 +72,7 @@ class Settings:
     policy_path: str | None = None
     policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    odd: tuple[Problem, ...] = field(default=(), repr=False, compare=False)
     workers: int | None = None
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -108,7 +110,12 @@ def load(path: str | None) -> Settings:
         except ConfigError as error:
             problems += error.problems
         else:
-            given |= {"policy": found.policy, "policy_path": policy_path, "policy_lines": found.lines}
+            given |= {
+                "policy": found.policy,
+                "policy_path": policy_path,
+                "policy_lines": found.lines,
+                "odd": tuple(found.odd),
+            }
             problems += found.problems
     if problems:
         raise ConfigError(problems)

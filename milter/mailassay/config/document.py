@@ -11,6 +11,7 @@ import yaml
 
 MAX_OCTETS = 256 * 1024  # of one file
 MAX_DEPTH = 16  # of nested lists and maps; the files need 3
+MAX_PROBLEMS = 100  # that are told of
 MAX_SHOWN = 60  # characters of the operator's text in a message
 
 T = TypeVar("T")
@@ -39,7 +40,12 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         found = list(problems)
         paths = list(dict.fromkeys(each.path for each in found))
-        found.sort(key=lambda each: (paths.index(each.path), each.line, each.column))
+        order = {path: number for number, path in enumerate(paths)}
+        found.sort(key=lambda each: (order[each.path], each.line, each.column))
+        if len(found) > MAX_PROBLEMS:
+            last = found[MAX_PROBLEMS]
+            more = Problem(last.path, last.line, last.column, f"and {len(found) - MAX_PROBLEMS} more from here on")
+            found[MAX_PROBLEMS:] = [more]
         self.problems = tuple(found)
         super().__init__("\n".join(map(str, self.problems)))
 
@@ -125,16 +131,16 @@ def compose(path: str) -> yaml.Node | None:
 
 def fit(root: yaml.Node | None, shape: Map[T]) -> Read[T]:
     """What a document says."""
-    document = _Document([], {})
+    document = _Document({}, {})
     made = list(document.fit(root, shape, "")) if root else []
-    return Read(made[0] if made else shape.make(), document.problems, document.lines)
+    return Read(made[0] if made else shape.make(), list(document.problems), document.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
     """A file while it is read. ``name`` is the dotted path of keys that led to a node, empty for the root."""
 
-    problems: list[Problem]
+    problems: dict[Problem, None]
     lines: dict[str, int]
 
     def fit(self, node: yaml.Node, shape: Shape, name: str) -> Iterator[Any]:
@@ -147,8 +153,7 @@ class _Document:
 
     def _wrong(self, node: yaml.Node, message: str) -> None:
         # what a list says that is used in several places is wrong once
-        if (found := problem(node, message)) not in self.problems:
-            self.problems.append(found)
+        self.problems[problem(node, message)] = None
 
     def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
         if isinstance(shape, Map):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
 import yaml
@@ -20,6 +21,7 @@ class Lists:
         """Reads ``lists`` of a policy; file names start at ``folder``."""
         self.problems: list[Problem] = []
         self.unused: dict[str, yaml.Node] = {}
+        self.empty: dict[str, yaml.Node] = {}
         self._lists: dict[str, list[yaml.Node]] = {}
         pairs = root.value if isinstance(root, yaml.MappingNode) else []
         for key, node in pairs:
@@ -28,6 +30,8 @@ class Lists:
                     self._add(name, members, folder)
 
     def _add(self, name: yaml.Node, node: yaml.Node, folder: str) -> None:
+        if str(name.value) in self._lists:
+            self.problems.append(problem(name, f"lists: duplicate key {shown(str(name.value))}"))
         self.unused[str(name.value)] = name
         members: list[yaml.Node] = []
         self._lists[str(name.value)] = members
@@ -45,6 +49,8 @@ class Lists:
                     )
             else:
                 members.append(each)
+        if not members:
+            self.empty[str(name.value)] = name
 
     def expand(self, node: yaml.Node) -> list[yaml.Node]:
         """The nodes that a node stands for: itself, or the members of the list it names. Raises Unfit."""
@@ -61,6 +67,9 @@ class Lists:
 
 def _members(path: str) -> Iterator[yaml.Node]:
     """The lines of a file, without comments, each with its place."""
+    # whoever writes to a pipe decides when its reader goes on
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise Unfit("not a regular file")
     octets = octets_of(path, MAX_LIST_OCTETS)
     if len(octets) > MAX_LIST_OCTETS:
         raise Unfit(f"longer than {MAX_LIST_OCTETS} octets")
@@ -69,7 +78,7 @@ def _members(path: str) -> Iterator[yaml.Node]:
     except UnicodeDecodeError as error:
         row = octets.count(b"\n", 0, error.start) + 1
         raise Unfit(f"line {row} is not UTF-8 text") from error
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(text.split("\n")):
         member = line.partition("#")[0]
         if stripped := member.strip():
             mark = yaml.Mark(path, 0, number, len(member) - len(member.lstrip()), None, 0)

@@ -10,7 +10,6 @@ from ..policy import Policy, Rule
 from ..policy.condition import is_bound, never_holds
 from ..policy.rule import lets_in
 from .document import Problem
-from .policy import read_policy
 
 if TYPE_CHECKING:
     from . import Settings
@@ -44,9 +43,13 @@ def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> 
 
 
 def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
-    if settings.policy_path:
-        yield from read_policy(settings.policy_path).unused_lists
+    yield from settings.odd
     policy = settings.policy
+    for each in policy.dmarc.authors:
+        if each.monitor:
+            names = ", ".join(each.authors.patterns)
+            line = settings.policy_lines.get("dmarc.authors", 1)
+            yield _odd(settings.policy_path or "", line, f"dmarc.authors: what fails for {names} comes in (monitor)")
     seen: list[Rule] = []
     for rule in policy.rules:
         if rule.is_expired(now):
@@ -54,7 +57,7 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
             continue
         if never_holds(rule.condition):
             yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
-        before = next((each for each in seen if each.condition == rule.condition), None)
+        before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
         if before:
             yield _at(
                 rule,
@@ -65,6 +68,11 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         # a rule that is monitored, or ends, leaves room for the next
         if not rule.monitor and not rule.expires:
             seen.append(rule)
+
+
+def _applies_with(first: Rule, second: Rule) -> bool:
+    """Of the same condition: does the first apply wherever the second does? What lets in needs more."""
+    return lets_in(second.action) or not lets_in(first.action)
 
 
 def _at(rule: Rule, message: str) -> Problem:

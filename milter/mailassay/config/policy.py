@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from ..policy import (
     SpfActions,
     TagHeaders,
 )
-from ..policy.condition import All, AnyOf, Condition, Match, Not, is_bound
+from ..policy.condition import All, AnyOf, Condition, Match, Not, is_bound, is_too_wide
 from ..policy.rule import lets_in
 from ..policy.sets import Addresses, Domains, Networks
 from ..result import Result
@@ -69,12 +70,12 @@ _LIMITS = {
 
 
 class PolicyFile(NamedTuple):
-    """What a file says; what is wrong with it, and what is odd; the line of each key, and of each rule."""
+    """What a file says; what is wrong with it; the line of each key, and of each rule; what is odd."""
 
     policy: Policy
     problems: list[Problem]
     lines: dict[str, int]
-    unused_lists: list[Problem]
+    odd: list[Problem]
 
 
 def read_policy(path: str) -> PolicyFile:
@@ -83,9 +84,12 @@ def read_policy(path: str) -> PolicyFile:
     named = lists.Lists(root, os.path.dirname(path))
     made, problems, lines = fit(root, shape(named))
     lines |= {f"rules.{rule.name}": rule.place.line for rule in made.rules}
+    doubles = [rule for at, rule in enumerate(made.rules) if rule.name in {each.name for each in made.rules[:at]}]
+    problems += [Problem(*rule.place, f"rules: another one is called {shown(rule.name)}") for rule in doubles]
     odd = [
-        Problem(*_place(node), f"list {shown(name)} is used nowhere", warning=True)
-        for name, node in named.unused.items()
+        Problem(*_place(node), f"list {shown(name)} {trouble}", warning=True)
+        for trouble, found in (("is used nowhere", named.unused), ("is empty", named.empty))
+        for name, node in found.items()
     ]
     return PolicyFile(made, [*named.problems, *problems], lines, odd)
 
@@ -170,9 +174,9 @@ def shape(named: lists.Lists) -> Map[Policy]:
                     "public_suffixes": values.boolean,
                     "reject_needs": condition,
                     "authors": List(authors),
-                    "trusted_sealers": Members(values.domain_pattern, _domains, named.expand, may_be_empty=True),
+                    "trusted_sealers": Members(_TRUSTED, _domains, named.expand, may_be_empty=True),
                     "trusted_forwarders": Members(_FORWARDER, _forwarders, named.expand, may_be_empty=True),
-                    "mailing_lists": Members(values.domain_pattern, _domains, named.expand, may_be_empty=True),
+                    "mailing_lists": Members(_TRUSTED, _domains, named.expand, may_be_empty=True),
                     "enforce_percent": values.whole(0, 100),
                 },
             ),
@@ -227,13 +231,6 @@ class AnyName(dict[str, Value]):
 
 def _policy(rules: tuple[Rule, ...] = (), lists: None = None, **given: Any) -> Policy:
     del lists
-    names = [rule.name for rule in rules]
-    for place, rule in enumerate(rules):
-        if rule.name in names[:place]:
-            raise Unfit(
-                f"rules: two are called {shown(rule.name)}, on lines {rules[names.index(rule.name)].place.line}"
-                f" and {rule.place.line}"
-            )
     return Policy(rules=rules, **given)
 
 
@@ -251,15 +248,25 @@ def _networks(networks: tuple[Any, ...]) -> Networks:
 
 
 def _read_forwarder(node: yaml.Node) -> Any:
-    try:
-        return values.network(node)
-    except Unfit:
-        return values.domain_pattern(node)
+    text = node.value if isinstance(node, yaml.ScalarNode) else ""
+    return _trusted(
+        values.domain_pattern(node) if re.search("[a-z]", text) and ":" not in text else values.network(node)
+    )
 
 
 _FORWARDER = Value(
     _read_forwarder, {"title": "a network or a domain", "anyOf": [values.network.schema, values.domain_pattern.schema]}
 )
+
+
+def _trusted(member: Any) -> Any:
+    """What is believed must not be everybody."""
+    if is_too_wide(member):
+        raise Unfit(f"{shown(str(member))} is nearly everybody")
+    return member
+
+
+_TRUSTED = Value(lambda node: _trusted(values.domain_pattern(node)), values.domain_pattern.schema)
 
 
 def _forwarders(members: tuple[Any, ...]) -> Forwarders:

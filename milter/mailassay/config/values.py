@@ -254,7 +254,7 @@ def _inet(only_ipv6: bool, host: str, port: int) -> Listen:
 
 _STRUCTURAL = re.compile(
     "(arc|content|dkim2?|list|resent)-.*|authentication-results|bcc|cc|comments|date|delivered-to|from|in-reply-to"
-    "|keywords|message-id|message-instance|mime-version|received(-spf)?|references|reply-to|return-path|sender"
+    "|x-mailassay-marker|keywords|message-id|message-instance|mime-version|received(-spf)?|references|reply-to|return-path|sender"
     "|subject|to",
     re.IGNORECASE,
 )
@@ -281,6 +281,8 @@ def domain_pattern(node: yaml.Node) -> str:
         name = Domain(text.removeprefix("."))
     except BadDomain as error:
         raise unexpected(_DOMAIN, node) from error
+    if name.labels[-1].isdigit():
+        raise unexpected(_DOMAIN, node)
     return "." + name if text.startswith(".") else str(name)
 
 

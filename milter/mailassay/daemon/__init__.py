@@ -11,7 +11,7 @@ from .. import report
 from ..config import Settings
 from . import worker
 from .listening import CannotListen, listening
-from .parent import Parent
+from .parent import Parent, resolved
 
 __all__ = ["CannotListen", "serve"]
 
@@ -20,10 +20,11 @@ _ALLOCATIONS = 20_000
 
 
 def serve(settings: Settings, again: Callable[[], Settings]) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`.
+    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`, ConfigError.
 
     On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
     """
+    settings = resolved(settings)
     report.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
     with contextlib.suppress(OSError, ValueError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from .. import report
 from ..config import ConfigError, Settings, expired
+from ..network import system_nameservers
 from . import systemd, worker
 from .listening import knock
 from .worker import HANDLED, TIRED, Order
@@ -24,6 +25,7 @@ _MAX_PAUSE = 30.0
 _KNOCK_EVERY = 0.2  # seconds
 _PING_EVERY = 10.0
 _MAX_SILENCE = 60.0  # seconds after which a worker that has not answered hangs for good
+_SPARE = 5.0  # seconds that a worker may take to end, beside the time of its messages
 _MAX_SENDING = 5.0  # seconds for an order, which a worker reads at once
 # what a running service does not change: the socket is open, and its file has its mode
 _FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
@@ -46,6 +48,7 @@ class Parent:
 
     def __init__(self, settings: Settings, again: Callable[[], Settings], descriptor: int) -> None:
         self._settings, self._again, self._descriptor = settings, again, descriptor
+        self._expired: set[str] = set()
         self._workers: dict[int, _Worker] = {}  # by process id
         self._pause = 0.0
         self._start_at = 0.0
@@ -54,14 +57,14 @@ class Parent:
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
         with _signals() as signals:
-            while self._missing() > 0:
+            for _ in range(self._count):
                 self._start()
             _log.info("listening on %s, %s", self._settings.listen.libmilter, self._status)
             self._tell_policy("policy")
             systemd.ready(self._status)
             while True:
                 self._look_after()
-                ready, _, _ = select.select([signals, *self._channels()], [], [], self._patience())
+                ready = _ready([signals, *self._channels()], self._patience())
                 self._listen_to(ready)
                 received = set(signals.recv(4096)) if signals in ready else set()
                 if received & {signal.SIGTERM, signal.SIGINT}:
@@ -105,6 +108,7 @@ class Parent:
             return
         self._ping_at = now + min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
         systemd.alive()
+        self._tell_expired()
         for pid, each in self._workers.items():
             if now - each.heard > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
@@ -150,7 +154,9 @@ class Parent:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            ended = self._workers.pop(pid)
+            ended = self._workers.pop(pid, None)
+            if not ended:
+                continue  # a child of somebody else that was left to us
             ended.channel.close()
             if ended.leaving and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
                 _log.info("worker %d has made room", pid)
@@ -188,7 +194,7 @@ class Parent:
         """Read the configuration; a bad one changes nothing."""
         systemd.reloading()
         try:
-            found = self._again()
+            found = resolved(self._again())
         except ConfigError as error:
             for problem in error.problems:
                 _log.error("%s", problem)
@@ -208,23 +214,39 @@ class Parent:
     def _tell_policy(self, beginning: str) -> None:
         policy = self._settings.policy
         _log.info("%s %s, digest %s", beginning, self._settings.policy_path or "standard", policy.digest)
-        for rule in expired(policy, time.time()):
-            _log.warning("%s:%d: rule %s expired on %s and is ignored", *rule.place[:2], rule.name, rule.expires)
+        self._expired = set()
+        self._tell_expired()
+
+    def _tell_expired(self) -> None:
+        """Once of each rule."""
+        for rule in expired(self._settings.policy, time.time()):
+            if rule.name not in self._expired:
+                self._expired.add(rule.name)
+                _log.warning("%s:%d: rule %s expired on %s and is ignored", *rule.place[:2], rule.name, rule.expires)
 
     def _stop(self, signals: socket.socket) -> int:
         systemd.stopping()
         _log.info("stopping")
         for pid in self._workers:
-            os.kill(pid, signal.SIGTERM)
+            self._order(pid, Order.STOP)
+        end = time.monotonic() + self._settings.message_timeout + _SPARE
         with socket.socket(fileno=os.dup(self._descriptor)) as listener:
             while self._workers:
                 knock(listener)
-                if select.select([signals], [], [], _KNOCK_EVERY)[0]:
+                if _ready([signals], _KNOCK_EVERY):
                     signals.recv(4096)
                 for pid in list(self._workers):
                     if os.waitpid(pid, os.WNOHANG)[0]:
                         del self._workers[pid]
+                    elif time.monotonic() > end:
+                        _log.error("worker %d does not end; killed", pid)
+                        os.kill(pid, signal.SIGKILL)
         return 0
+
+
+def resolved(settings: Settings) -> Settings:
+    """With the system's name servers where none are named. Raises ConfigError."""
+    return settings if settings.nameservers else replace(settings, nameservers=tuple(system_nameservers()))
 
 
 @contextlib.contextmanager
@@ -242,6 +264,14 @@ def _signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(before)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def _ready(channels: list[socket.socket], seconds: float) -> list[socket.socket]:
+    """Those that can be read, after so many seconds at most; select(2) knows descriptors below 1024 only."""
+    poll, by_number = select.poll(), {each.fileno(): each for each in channels}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(seconds * 1000)]
 
 
 def _describe(status: int) -> str:

@@ -24,7 +24,7 @@ import milter
 from .. import report
 from ..config import Settings
 from ..limits import Limits
-from ..network import Nameservers, system_nameservers
+from ..network import Nameservers
 from ..resolver import Cached
 from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
@@ -42,10 +42,14 @@ _log = logging.getLogger(__name__)
 
 
 class Order(Enum):
-    """What the parent wants of a worker: an answer; that it takes no more connections and ends with those it has."""
+    """What the parent wants of a worker: an answer; or that it takes no more connections, and ends.
+
+    LEAVE: when its connections do. STOP: when the messages in hand have their answer, or their time is over.
+    """
 
     PING = "ping"
     LEAVE = "leave"
+    STOP = "stop"
 
 
 def send(channel: socket.socket, order: Order | Settings) -> None:
@@ -82,7 +86,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
 
 
 def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits]:
-    return settings.nameservers or tuple(system_nameservers()), settings.dns_timeout, settings.policy.limits
+    return settings.nameservers, settings.dns_timeout, settings.policy.limits
 
 
 def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descriptor: int) -> None:
@@ -92,25 +96,30 @@ def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descripto
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
                 channel.sendall(ALIVE)
-            elif order is Order.LEAVE:
-                threading.Thread(target=_leave, args=(now, descriptor), daemon=True).start()
+            elif isinstance(order, Order):
+                threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:
                 report.set_up(order.log_level, order.log_format)
-                nameservers.configure(*_dns(order))
                 now.settings = order
+                nameservers.configure(*_dns(order))
                 _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
 
 
-def _leave(now: Work, descriptor: int) -> None:
-    """End when the last connection does."""
+def _leave(now: Work, descriptor: int, at_once: bool) -> None:
+    """End when the last connection does; ``at_once``: when no message is in hand, or its time is over."""
+    end = time.monotonic() + now.settings.message_timeout
     with socket.socket(fileno=os.dup(descriptor)) as shared:
         quiet = listening.turn_away(descriptor)
         while not listening.is_heard(quiet, _KNOCK_EVERY):
             listening.knock(shared)
-    # whoever came last may not have said anything yet
-    time.sleep(_GREETING)
-    while now.sessions:
-        time.sleep(_KNOCK_EVERY)
+    if at_once:
+        while any(each.in_hand for each in [*now.sessions]) and time.monotonic() < end:
+            time.sleep(_LOOK_EVERY)
+    else:
+        # whoever came last may not have said anything yet
+        time.sleep(_GREETING)
+        while now.sessions:
+            time.sleep(_KNOCK_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)
     while True:
         listening.knock(quiet)

@@ -16,6 +16,7 @@ import dns.exception
 import dns.rcode
 import dns.resolver
 
+from ..config import ConfigError, Problem
 from ..limits import Limits
 from ..resolver import NXDOMAIN, Answer, DnsTempError, Question
 from . import wire
@@ -27,11 +28,13 @@ Place = tuple[str, int]
 
 
 def system_nameservers() -> list[Place]:
-    """The name servers of /etc/resolv.conf, or the one on this host where there are none."""
+    """The name servers of /etc/resolv.conf, or the one on this host where there are none. Raises ConfigError."""
     try:
         system = dns.resolver.Resolver()
     except dns.resolver.NoResolverConfiguration:
         return [("127.0.0.1", 53)]
+    except ValueError as error:
+        raise ConfigError([Problem("/etc/resolv.conf", 1, 1, str(error))]) from error
     return [(str(address), system.port) for address in system.nameservers]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..dmarc import Disposition
 from ..evidence import Case, Evidence
 from ..result import Result
-from .sets import Addresses, Domains, Networks
+from .sets import Addresses, Domains, Network, Networks
 
 Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
 
@@ -20,8 +21,14 @@ class Match:
     key: str
     values: Values
 
-    def holds(self, case: Case, every: bool) -> bool:
-        """Of what a message can have several of, recipients and readings of its author: every one, or any."""
+    def holds(self, case: Case, every: bool, otherwise: bool | None = None) -> bool:
+        """Of what a message can have several of, recipients and readings of its author: every one, or any.
+
+        ``otherwise`` is what counts where DNS gave no answer, so that it is not known whether something is
+        authenticated; None: that it is not.
+        """
+        if otherwise is not None and self.key in _UNKNOWN and _UNKNOWN[self.key](case, self.values):
+            return otherwise
         return _HOLDS[self.key](case, self.values, every)
 
 
@@ -31,9 +38,9 @@ class All:
 
     conditions: tuple[Condition, ...]
 
-    def holds(self, case: Case, every: bool) -> bool:
+    def holds(self, case: Case, every: bool, otherwise: bool | None = None) -> bool:
         """See :meth:`Match.holds`."""
-        return all(each.holds(case, every) for each in self.conditions)
+        return all(each.holds(case, every, otherwise) for each in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,9 @@ class AnyOf:
 
     conditions: tuple[Condition, ...]
 
-    def holds(self, case: Case, every: bool) -> bool:
+    def holds(self, case: Case, every: bool, otherwise: bool | None = None) -> bool:
         """See :meth:`Match.holds`."""
-        return any(each.holds(case, every) for each in self.conditions)
+        return any(each.holds(case, every, otherwise) for each in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,9 @@ class Not:
 
     condition: Condition
 
-    def holds(self, case: Case, every: bool) -> bool:
+    def holds(self, case: Case, every: bool, otherwise: bool | None = None) -> bool:
         """See :meth:`Match.holds`."""
-        return not self.condition.holds(case, not every)
+        return not self.condition.holds(case, not every, None if otherwise is None else not otherwise)
 
 
 Condition: TypeAlias = Match | All | AnyOf | Not
@@ -77,7 +84,8 @@ def is_bound(condition: Condition) -> bool:
     """Does it hold only for what is authenticated, so that nobody can claim it?
 
     A client's network, its confirmed name, a domain that SPF or DKIM authenticated, a sealer; or a message that does
-    not fail DMARC. What an author, a sender or a client merely says is no such thing, nor is a network of everybody.
+    not fail DMARC, or fails where p=none lets it in. What an author, a sender or a client merely says is no such thing,
+    nor is a network or a top-level domain, which is nearly everybody's.
     """
     match condition:
         case All(conditions):
@@ -85,13 +93,22 @@ def is_bound(condition: Condition) -> bool:
         case AnyOf(conditions):
             return bool(conditions) and all(map(is_bound, conditions))
         case Match("client", Networks(networks)):
-            return all(network.prefixlen for network in networks)
+            return not any(map(is_too_wide, networks))
+        case Match("client_name" | "spf_pass" | "dkim_pass" | "sealer", Domains(patterns)):
+            return not any(map(is_too_wide, patterns))
         case Match("dmarc", values):
             return set(values) <= {Result.PASS, Result.NONE}  # type: ignore[arg-type]
-        case Match(key, _):
-            return key in ("client_name", "spf_pass", "dkim_pass", "sealer")
+        case Match("policy", values):
+            return values == (Disposition.NONE,)
         case _:
             return False
+
+
+def is_too_wide(pattern: str | Network) -> bool:
+    """Is this a top-level domain, or a network of so many that nobody answers for them?"""
+    if isinstance(pattern, str):
+        return "." not in pattern.removeprefix(".")
+    return pattern.prefixlen < (8 if pattern.version == 4 else 16)
 
 
 def never_holds(condition: Condition) -> bool:
@@ -106,7 +123,7 @@ def never_holds(condition: Condition) -> bool:
             for each in _together(conditions):
                 if isinstance(each.values, tuple):
                     words[each.key] = words.get(each.key, set(each.values)) & set(each.values)
-            failed = words.get("dmarc", {Result.FAIL}) & {Result.FAIL, Result.PASS, Result.TEMPERROR}
+            failed = words.get("dmarc", {Result.FAIL}) & {Result.FAIL, Result.PASS}
             return not all(words.values()) or ("policy" in words and not failed)
         case _:
             return False
@@ -172,6 +189,20 @@ def _sender_domain(case: Case, values: Any, _: bool) -> bool:
     return found is not None and found.result in values
 
 
+def _trouble(found: Result, name: str, values: Any) -> bool:
+    """Might this domain be authenticated, and be one of those, had DNS given an answer?"""
+    return found is Result.TEMPERROR and (not name or name in values)
+
+
+_UNKNOWN: dict[str, Callable[[Case, Any], bool]] = {
+    "client_name": lambda case, _: case.evidence.iprev.result is Result.TEMPERROR,
+    "spf_pass": lambda case, values: _trouble(case.evidence.spf.result, case.evidence.spf.domain, values),
+    "dkim_pass": lambda case, values: (
+        any(_trouble(each.result, each.domain or "", values) for each in case.evidence.dkim)
+        and not any(each in values for each in dkim_passes(case.evidence))
+    ),
+    "sealer": lambda case, _: case.evidence.arc.result is Result.TEMPERROR,
+}
 _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "author": _author,
     "mail_from": lambda case, values, _: case.transaction.mail_from_domain in values,

@@ -46,7 +46,10 @@ class Policy:
     fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        asks = any(each.key == "sender_domain" for rule in self.rules for each in matches(rule.condition))
+        conditions = [rule.condition for rule in self.rules]
+        if self.dmarc.reject_needs:
+            conditions.append(self.dmarc.reject_needs)
+        asks = any(each.key == "sender_domain" for condition in conditions for each in matches(condition))
         object.__setattr__(self, "asks_sender_domain", asks or self.sender_domain != SenderDomainActions())
         # what we write nobody else may have written
         names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
@@ -72,6 +75,8 @@ class Policy:
         recorded = [each for each in dict.fromkeys((*by_rules, *findings)) if each.recorded]
         override = next((each.override for each in findings if each.override and not each.recorded), "")
         if self.mode is Mode.MONITOR:
+            # as if enforced: what is only recorded then too is beside it
+            wanted = enforced
             enforced = enforced._replace(action=Action.ACCEPT, headers=())
         speaks = wanted if enforced.action is Action.ACCEPT and wanted.action is not Action.ACCEPT else enforced
         return Verdict(
@@ -95,7 +100,9 @@ class Policy:
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
-        yield from self._of_dmarc(case)
+        for finding in self._of_dmarc(case):
+            # that a line accepts need not be recorded
+            yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
         evidence = case.evidence
         spf, iprev, sender = evidence.spf, evidence.iprev, evidence.sender_domain
         if line := _of(self.spf, spf.result):
@@ -130,7 +137,9 @@ class Policy:
             )
         if dmarc.result is Result.TEMPERROR:
             reason = f"DMARC for {author} cannot be decided now"
-            yield _Finding(lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=sampled_out)
+            yield _Finding(
+                lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=special.monitor or sampled_out
+            )
 
     def _special(self, evidence: Evidence) -> AuthorActions:
         """The lines for an author domain of its own, where the author is one domain."""
@@ -185,6 +194,8 @@ class _Finding(NamedTuple):
     override: str = ""
 
 
+MAX_REPLY = 450  # characters of text; a line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
+MAX_VALUE = 900  # characters of a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 _GENERAL = AuthorActions(Domains())
 _SENDER_DOMAIN = {
@@ -207,11 +218,15 @@ def _severest(findings: list[_Finding]) -> _Finding:
 def _of_rule(rule: Rule, case: Case) -> _Finding:
     reason = fill(rule.reason, case, rule.name) or f"rule {rule.name}"
     refusal = fill(rule.reply, case, rule.name) or f"Refused by local policy ({rule.name})"
-    headers = tuple((name, fill(value, case, rule.name)) for name, value in rule.headers)
+    action = rule.action
+    if action is Action.REJECT and not rule.is_certain(case):
+        # DNS may say otherwise later, and what is refused now is lost
+        action = Action.DEFER
+    headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
     fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.policy is not Disposition.NONE
     override = f"local_policy: rule {rule.name}" if fails and lets_in(rule.action) else ""
-    enhanced = rule.enhanced or "7.1"
-    return _Finding(rule.action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override)
+    enhanced = (rule.enhanced if action is rule.action else "") or "7.1"
+    return _Finding(action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override)
 
 
 def _reply(finding: _Finding, case: Case) -> Reply | None:
@@ -223,7 +238,7 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
         # RFC 7372 section 3.3
         several = finding.action is Action.REJECT and len(_failed(case.evidence)) > 1
         enhanced = f"{first}.7.26" if several and not finding.rule.startswith("rules.") else f"{first}.{enhanced}"
-    return Reply(code, enhanced, finding.refusal)
+    return Reply(code, enhanced, finding.refusal[:MAX_REPLY])
 
 
 def _of(actions: SpfActions | IprevActions | SenderDomainActions, result: str) -> Action | None:

@@ -43,8 +43,8 @@ class Rule:
     enhanced: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     reason: str = ""
-    comment: str = ""
-    unsafe: bool = False
+    comment: str = field(default="", repr=False)
+    unsafe: bool = field(default=False, repr=False)
     place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
     def is_expired(self, now: float) -> bool:
@@ -52,8 +52,17 @@ class Rule:
         return self.expires is not None and datetime.fromtimestamp(now, UTC).date() > self.expires
 
     def applies(self, case: Case) -> bool:
-        """A rule that lets mail in does so only where every recipient and every reading of the author fits."""
-        return not self.is_expired(case.now) and self.condition.holds(case, lets_in(self.action))
+        """A rule that lets mail in does so only where every recipient and every reading of the author fits.
+
+        And where no answer of DNS that is missing could have made it otherwise.
+        """
+        if self.is_expired(case.now):
+            return False
+        return self.is_certain(case) if lets_in(self.action) else self.condition.holds(case, every=False)
+
+    def is_certain(self, case: Case) -> bool:
+        """Does it apply whatever the answers that DNS did not give?"""
+        return self.condition.holds(case, lets_in(self.action), otherwise=False)
 
 
 def lets_in(action: Action) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TypeAlias
+
+from ..domain import BadDomain, Domain
 
 NULL_SENDER = "<>"
 
@@ -13,7 +16,8 @@ NULL_SENDER = "<>"
 class Domains:
     """``example.com`` is that name and no other, ``.example.com`` is it and every name below it.
 
-    ``<>`` is the null reverse-path, whose text is empty. ``patterns`` are in A-labels, lower case.
+    ``<>`` is the null reverse-path, whose text is empty. ``patterns`` are in A-labels, lower case; names may have
+    U-labels, and what is no domain name is in none.
     """
 
     patterns: tuple[str, ...] = ()
@@ -28,9 +32,11 @@ class Domains:
     def __contains__(self, name: str) -> bool:
         if not name:
             return NULL_SENDER in self._all
-        name = name.lower().removesuffix(".")
-        labels = name.split(".")
-        return name in self._all or any("." + ".".join(labels[at:]) in self._all for at in range(len(labels)))
+        try:
+            domain = Domain(name)
+        except BadDomain:
+            return False
+        return domain in self._all or any("." + above in self._all for above in (domain, *domain.parents()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,18 @@ class Addresses:
         object.__setattr__(self, "_domains", Domains(self.patterns))
 
     def __contains__(self, address: str) -> bool:
-        local_part, at, domain = address.lower().rpartition("@")
-        if not at:
+        local_part, at, name = address.lower().rpartition("@")
+        if not (at and name):
             return False
+        try:
+            domain = str(Domain(name))
+        except BadDomain:
+            domain = name
         exact = self._domains._all
         return f"{local_part}@{domain}" in exact or f"{local_part}@" in exact or domain in self._domains
 
 
-Network = IPv4Network | IPv6Network
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)

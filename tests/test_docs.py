@@ -110,7 +110,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "Watch first": [({}, "accept", "dmarc.reject"), (GOOD, "accept", "default")],
     "Enforce in steps": [
         ({"fields": [(b"Message-ID", b" <8@bank.example>")]}, "accept", "dmarc.reject"),
-        ({"fields": [(b"Message-ID", b" <6@bank.example>")]}, "reject", "dmarc.reject"),
+        ({"fields": [(b"Message-ID", b" <9@bank.example>")]}, "reject", "dmarc.reject"),
     ],
     "Reject only with other knowledge": [
         ({}, "hold", "dmarc.reject_needs"),
@@ -224,7 +224,9 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # which messages are in a sample is this host's secret
+    monkeypatch.setattr("mailassay.conversation._SECRET", b"of a test")
     (tmp_path / "blocked.txt").write_text("# seen in May\n.spam.example\n")
     (tmp_path / "partners.txt").write_text("other.example\n")
     return tmp_path

@@ -123,7 +123,8 @@ POLICY: Mapping[str, str] = {
     ),
     "dmarc.trusted_forwarders": (
         "Hosts that pass on other people's mail and have judged it: networks, or client names that DNS confirms "
-        '(iprev=pass). What fails and comes from them is accepted. The header says `reason="trusted_forwarder: ..."`.'
+        '(iprev=pass). What fails and comes from them is accepted. The header says `reason="trusted_forwarder: ..."`. '
+        "No network wider than /8, or /16 for IPv6, and no top-level domain."
     ),
     "dmarc.mailing_lists": (
         "Domains of mailing lists. A message that fails is accepted where it has a List-Id or List-Post field and SPF "
@@ -131,7 +132,8 @@ POLICY: Mapping[str, str] = {
     ),
     "dmarc.enforce_percent": (
         "Percentage of messages for which what the `dmarc` lines ask for is done; for the rest it is recorded. For a "
-        "roll-out in steps. A message that is tried again is always in the same part (by Message-ID, From and Date)."
+        "roll-out in steps. A message that is tried again is always in the same part; which one, a sender cannot know: "
+        "it rests on his Message-ID, From and Date and on `/etc/machine-id`, so two hosts take different messages."
     ),
     "dkim": "Which DKIM signatures count.",
     "dkim.partial": (
@@ -205,13 +207,15 @@ POLICY: Mapping[str, str] = {
     "rules.monitor": "Only record what would follow (`monitored` in the log), and go on to the next rule.",
     "rules.unsafe": (
         "You know that the rule lets in mail that fails, from anybody, and want it. Without it, a rule that accepts or "
-        "tags is refused unless it is bound to something authenticated: `client` (but not every address), "
-        "`client_name`, `spf_pass`, `dkim_pass`, `sealer`, or `dmarc` with none but `pass` and `none`. In an `any` "
-        "each part has to be bound; what stands in a `not` binds nothing."
+        "tags is refused unless it is bound to something authenticated: `client` (not wider than /8, or /16 for IPv6), "
+        "`client_name`, `spf_pass`, `dkim_pass`, `sealer` (of no top-level domain), `dmarc` with none but `pass` and "
+        "`none`, or `policy: none`. In an `any` each part has to be bound; what stands in a `not` binds nothing."
     ),
     "rules.if": (
         "When the rule applies. A rule that accepts or tags applies only where every recipient, and every domain that "
-        "From may be read to name, fits; one that holds, defers or rejects where any does. Required."
+        "From may be read to name, fits; one that holds, defers or rejects where any does. Where DNS gives no answer, "
+        "nothing is authenticated: no exception applies that an answer could have ruled out, and what is rejected for "
+        "want of one is deferred. Required."
     ),
     "rules.then": "The action. Required.",
     "rules.reply": "The text of the SMTP reply of `reject` or `defer`; it may have placeholders.",

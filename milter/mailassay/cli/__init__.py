@@ -11,18 +11,19 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..config import ConfigError
 from ..zone import ZoneError
-from . import check, config, doctor, held, lookup, serve
 
-_COMMANDS = (serve, check, lookup, config, doctor, held)
+_COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program ``mailassay``; the exit status."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(*[word for word in words[:1] if word in _COMMANDS]).parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a terminal that cannot show a sender's letters
         sys.stdout.reconfigure(errors="replace")
@@ -46,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def parser() -> argparse.ArgumentParser:
-    """Of all commands."""
+def parser(*names: str) -> argparse.ArgumentParser:
+    """Of these commands, or of all: a daemon that runs for months need not keep what the others import."""
     found = argparse.ArgumentParser(
         prog="mailassay",
         description="One milter for Postfix: is this mail what it claims to be? iprev, SPF, DKIM, ARC and DMARC.",
@@ -55,6 +56,6 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--version", action="version", version=f"mailassay {__version__}")
     commands = found.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add(commands)
+    for name in names or _COMMANDS:
+        import_module(f".{name}", __name__).add(commands)
     return found

@@ -99,13 +99,13 @@ def _domain(text: str) -> Domain:
 def _run(arguments: argparse.Namespace) -> int:
     queue, found = Queue(arguments.postfix), settings(arguments)
     verdict = found.policy.tag.verdict
-    if arguments.act and (arguments.json or arguments.remind):
+    if arguments.act and (arguments.json or arguments.remind is not None):
         arguments.usage("--json and --remind go with the list")
     try:
         if arguments.act:
             status: int = arguments.act(arguments, queue, verdict)
             return status
-        if arguments.remind:
+        if arguments.remind is not None:
             report.set_up(found.log_level, found.log_format)
             return _remind(queue, verdict, arguments.remind)
         return _list(arguments, queue, verdict)

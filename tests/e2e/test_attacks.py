@@ -183,12 +183,13 @@ SENDERS = {
     b'"x; dmarc=pass (y"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
     b'"a@bank.example"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
     b"x%bank.example@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
-    b"(any@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    # a comment, and so the null reverse-path
+    b"(any@bank.example": "spf=pass smtp.helo=mail.attacker.example;",
     b"any@bank.example.": "spf=fail smtp.mailfrom=bank.example;",
     b"any\r@bank.example": "spf=fail smtp.mailfrom=bank.example;",
-    b"any@bank.example(.attacker.example": 'spf=none smtp.mailfrom="bank.example(.attacker.example";',
+    b"any@bank.example(.attacker.example": "spf=fail smtp.mailfrom=bank.example;",
     b"any@[192.0.2.1]": 'spf=none smtp.mailfrom="[192.0.2.1]";',
-    b"bank.example!any": "spf=none ",
+    b"bank.example!any": "spf=fail smtp.mailfrom=bank.example;",
     b"any@bank..example": "501 5.1.7 Bad sender address syntax",
     b"any@x;dmarc=pass.attacker.example": "501 5.1.7 Bad sender address syntax",
     b"any@bank.example\0@attacker.example": "501 5.1.7 Bad sender address syntax",
@@ -287,7 +288,9 @@ def sendable(case: Case) -> bool:
     connection = case.connection
     unsayable = re.search(r"[\r\n\ud800-\udfff]", connection.helo + connection.mail_from)
     refused = ";" in connection.mail_from.rpartition("@")[2]
-    return not (case.policy or unsayable or refused or case.name.startswith("smuggling/"))
+    # what Postfix takes for a comment is no part of the address that it goes by
+    mended = "(" in connection.mail_from
+    return not (case.policy or unsayable or refused or mended or case.name.startswith("smuggling/"))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if sendable(case)], ids=str)

@@ -369,6 +369,8 @@ def test_short_queue_ids_and_a_postfix_that_is_down(make_lab, capsys, caplog):
 # the interpreter itself may be where only root can read it; 38 is PR_SET_NO_NEW_PRIVS
 AS = """
 import ctypes, os, pwd, sys
+# while their files can still be read
+import mailassay.cli.held
 from mailassay.cli import main
 who = pwd.getpwnam(sys.argv[1])
 os.setgroups([])

@@ -76,6 +76,15 @@ def test_policies_with_nothing_odd(tmp_path, policy):
     assert found(tmp_path, policy) == []
 
 
+def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("workers: 1\n")
+    (odd,) = warnings(load(str(tmp_path / "a.yaml")), "a.yaml", NOW, {"mx"}, ["127.0.0.1", "192.0.2.53"])
+    assert (odd.path, odd.line) == ("/etc/resolv.conf", 1)
+    assert "192.0.2.53 is not on this host" in odd.message
+    (tmp_path / "a.yaml").write_text("dns: {nameservers: [127.0.0.1]}\n")
+    assert warnings(load(str(tmp_path / "a.yaml")), "a.yaml", NOW, {"mx"}, ["192.0.2.53"]) == []
+
+
 @pytest.mark.parametrize(
     ("settings", "line", "message"),
     [
@@ -100,7 +109,7 @@ def test_odd_settings(tmp_path, settings, line, message):
 
 def check(folder, policy, *options):
     (folder / "policy.yaml").write_text(policy)
-    (folder / "mailassay.yaml").write_text("policy: policy.yaml\n")
+    (folder / "mailassay.yaml").write_text("policy: policy.yaml\ndns: {nameservers: [127.0.0.1]}\n")
     return main(["config", "check", "--config", str(folder / "mailassay.yaml"), *options])
 
 

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..lab import mta
@@ -171,11 +171,13 @@ Now try:
 
   {check}
   {lookup}
-  sed -i 's/reject: reject/reject: hold/' {folder}/policy.yaml && kill -HUP {serve.pid}   # then send a spoof again
+  sed -i 's/^  reject: reject/  reject: hold/' {folder}/policy.yaml && kill -HUP {serve.pid}   # then send a spoof again
 """,
         flush=True,
     )
-    signal.pause()
+    with suppress(KeyboardInterrupt):
+        signal.pause()
+    print("\nstopped; everything is cleaned up")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from ..config import ConfigError, Problem, warnings
+from ..network import system_nameservers
 from ..terminal import printable
 from .options import Commands, config_file, settings, takes_config, takes_json
 
@@ -36,7 +37,8 @@ def _check(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         _tell(error.problems, arguments.json)
         return 1
-    odd = warnings(found, config_file(arguments), time.time(), _host_names())
+    system = [address for address, _ in system_nameservers()]
+    odd = warnings(found, config_file(arguments), time.time(), _host_names(), system)
     _tell(odd, arguments.json)
     if not arguments.json:
         digest = found.policy.digest

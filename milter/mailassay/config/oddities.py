@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from . import Settings
 
 
-def warnings(settings: Settings, path: str | None, now: float, host_names: Collection[str]) -> list[Problem]:
+def warnings(
+    settings: Settings, path: str | None, now: float, host_names: Collection[str], system: Collection[str] = ()
+) -> list[Problem]:
     """Everything odd in a configuration that is right; ``path`` is its file, ``now`` in seconds since 1970.
 
-    ``host_names`` are the names that this host goes by.
+    ``host_names`` are the names that this host goes by, ``system`` the addresses of the system's name servers.
     """
-    return [*_of_settings(settings, path or "built-in", host_names), *_of_policy(settings, now)]
+    return [*_of_settings(settings, path or "built-in", host_names, system), *_of_policy(settings, now)]
 
 
-def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> Iterator[Problem]:
+def _of_settings(
+    settings: Settings, path: str, host_names: Collection[str], system: Collection[str]
+) -> Iterator[Problem]:
     name = settings.authserv_id
     if name and name.lower() not in {each.lower() for each in host_names}:
         yield _odd(
@@ -32,11 +36,12 @@ def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> 
             f"authserv_id: {name} is no name of this host ({', '.join(sorted(host_names))}); readers that trust the "
             "name of the host will not find our results",
         )
-    for address, _ in settings.nameservers:
+    named = [address for address, _ in settings.nameservers]
+    where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
+    for address in named or system:
         if not ip_address(address).is_loopback:
             yield _odd(
-                path,
-                settings.lines.get("dns.nameservers", 1),
+                *where,
                 f"dns.nameservers: {address} is not on this host: who is on the way can answer in its place, and each "
                 "question takes longer; a validating resolver on 127.0.0.1 is better",
             )

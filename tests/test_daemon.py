@@ -571,13 +571,13 @@ def test_lists_are_read_again(tmp_path, dns):
     """Those in files of their own too, though the policy file is as it was."""
     (tmp_path / "blocked.txt").write_text("other.example\n")
     rule = {"name": "blocked", "if": {"author": "list:blocked"}, "then": "defer"}
-    with Serve(tmp_path, dns, {"lists": {"blocked": "file:blocked.txt"}, "rules": [rule]}) as served:
-        with attacker(served) as client:
-            assert spoof(client).verdict == "reject"
-            (tmp_path / "blocked.txt").write_text("other.example\nbank.example\n")
-            reload(served, "judges by policy")
-            assert spoof(client).verdict == "tempfail"
-            (tmp_path / "blocked.txt").write_text("no domain\n")
-            reload(served, "the configuration is not reloaded")
-            assert "blocked.txt:1:1: rules.if.author: expected a domain" in served.log.read_text()
-            assert spoof(client).verdict == "tempfail"
+    policy = {"lists": {"blocked": "file:blocked.txt"}, "rules": [rule]}
+    with Serve(tmp_path, dns, policy) as served, attacker(served) as client:
+        assert spoof(client).verdict == "reject"
+        (tmp_path / "blocked.txt").write_text("other.example\nbank.example\n")
+        reload(served, "judges by policy")
+        assert spoof(client).verdict == "tempfail"
+        (tmp_path / "blocked.txt").write_text("no domain\n")
+        reload(served, "the configuration is not reloaded")
+        assert "blocked.txt:1:1: rules.if.author: expected a domain" in served.log.read_text()
+        assert spoof(client).verdict == "tempfail"

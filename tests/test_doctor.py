@@ -187,6 +187,29 @@ FINE = {
             service(), service("127.0.0.1:10025", smtpd_milters=""), content_filter="smtp:[127.0.0.1]:10024"
         ),
     ),
+    "what comes back from a content filter, without milters": replace(
+        GOOD,
+        postfix=configured(
+            service(),
+            service(
+                "127.0.0.1:10025",
+                content_filter="",
+                receive_override_options="no_header_body_checks,no_milters",
+                milter_default_action="accept",
+            ),
+            content_filter="smtp:[127.0.0.1]:10024",
+        ),
+    ),
+    "what comes back from a content filter of an access table, without milters": replace(
+        GOOD,
+        postfix=configured(
+            service(),
+            service("127.0.0.1:10025", receive_override_options="no_milters", milter_default_action="accept"),
+        ),
+    ),
+    "a submission service where no milter is asked": replace(
+        GOOD, postfix=configured(service(), service("submission", receive_override_options="no_milters"))
+    ),
     "a signer behind us": replace(
         GOOD,
         postfix=configured(smtpd_milters=f"{OURS}, unix:opendkim/opendkim.sock"),
@@ -423,6 +446,11 @@ BROKEN = {
         replace(GOOD, postfix=configured(receive_override_options="no_address_mappings, no_milters")),
         ("error", "override-options"),
         "postconf -e receive_override_options=no_address_mappings",
+    ),
+    "no_milters at the only service, a local one": (
+        replace(GOOD, postfix=configured(service("127.0.0.1:25", receive_override_options="no_milters"))),
+        ("error", "override-options"),
+        "postconf -P 127.0.0.1:25/inet/receive_override_options=",
     ),
     "a proxy filter": (
         replace(GOOD, postfix=configured(smtpd_proxy_filter="inet:127.0.0.1:10024")),

@@ -32,8 +32,12 @@ def listeners(facts: Facts) -> list[Service]:
 
 
 def incoming(facts: Facts) -> list[Service]:
-    """Those where mail of strangers comes in: not where users submit it, or a content filter gives it back."""
-    return [each for each in listeners(facts) if not each.is_submission and not _is_return(facts, each)]
+    """Those where mail of strangers comes in: not where users submit it, or a content filter gives it back.
+
+    Nor where programs of this host do, and no milter is asked, unless there is no other.
+    """
+    found = [each for each in listeners(facts) if not each.is_submission and not _is_return(facts, each)]
+    return [each for each in found if not (each.is_local and _without_milters(facts, each))] or found
 
 
 def _is_return(facts: Facts, service: Service) -> bool:
@@ -43,6 +47,10 @@ def _is_return(facts: Facts, service: Service) -> bool:
         for name in ("content_filter", "smtpd_proxy_filter")
     )
     return service.is_local and any(filters)
+
+
+def _without_milters(facts: Facts, service: Service) -> bool:
+    return "no_milters" in tokens(facts.postfix.value("receive_override_options", service))
 
 
 def seats(facts: Facts) -> list[Seat]:
@@ -156,7 +164,7 @@ def not_called(facts: Facts) -> Iterator[Finding]:
     """Are we where no mail of strangers comes in?"""
     postfix = facts.postfix
     for service in listeners(facts):
-        if service in incoming(facts) or not (found := _seat(facts, service)):
+        if service in incoming(facts) or _without_milters(facts, service) or not (found := _seat(facts, service)):
             continue
         mend = postfix.override("smtpd_milters", _instead(facts, service, found.ours, None), service)
         if service.is_submission:

@@ -397,7 +397,7 @@ BROKEN = {
     "a group that is not Postfix's": (
         replace(GOOD, settings=replace(GOOD.settings, socket_group="mailassay")),
         ("error", "socket-group"),
-        "usermod -aG mailassay postfix",
+        None,
     ),
     "a folder that is missing": (
         replace(GOOD, silence="no such file or directory", nodes={**NODES, f"{QUEUE}/mailassay": None, SOCKET: None}),
@@ -531,7 +531,7 @@ BROKEN = {
             signers={"/etc/opendkim.conf": "sv"},
         ),
         ("warning", "competing-milter"),
-        f"postconf -e 'smtpd_milters=inet:a:1, {OURS}'",
+        f"postconf -e 'smtpd_milters=unix:opendkim/opendkim.sock, inet:a:1, {OURS}'",
     ),
     "pyspf-milter": (
         replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, unix:pyspf-milter/pyspf-milter.sock")),
@@ -548,6 +548,15 @@ BROKEN = {
             GOOD,
             postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"),
             signers={"/etc/opendkim.conf": "sv"},
+        ),
+        ("warning", "competing-milter"),
+        "systemctl restart opendkim",
+    ),
+    "opendkim that only verifies": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"),
+            signers={"/etc/opendkim.conf": "v"},
         ),
         ("warning", "competing-milter"),
         f"postconf -e smtpd_milters={OURS}",
@@ -781,6 +790,29 @@ def test_every_finding_is_tested():
     assert {code for _, (_, code), _ in BROKEN.values()} == set(codes())
 
 
+@pytest.mark.parametrize(
+    ("config", "lines", "place"),
+    [
+        (CONFIG, {"socket_group": 7}, f"line 7 of {CONFIG}"),
+        (CONFIG, {}, CONFIG),
+        (None, {}, "the configuration"),
+    ],
+)
+@pytest.mark.parametrize("group", ["root", "mailassay"])
+def test_postfix_joins_no_group(config, lines, place, group):
+    facts = replace(GOOD, config=config, settings=replace(GOOD.settings, socket_group=group, lines=lines))
+    (found,) = [each for each in examine(facts) if each.code == "socket-group"]
+    assert found.mend == ()
+    assert f"Write socket_group: postfix ({place}) and restart mailassay" in found.reason
+
+
+def test_root_is_not_told_to_be_root():
+    for is_root in (True, False):
+        facts = replace(GOOD, unseen=("/x: denied",), is_root=is_root)
+        (found,) = [each for each in examine(facts) if each.code == "not-looked-at"]
+        assert ("As root" in found.reason) is not is_root
+
+
 def test_worst_first():
     facts = replace(GOOD, synchronized=False, silence="x", postfix=configured(mail_version="3.1"))
     severities = [each.severity for each in examine(facts)]
@@ -801,6 +833,33 @@ def another_check(facts):
 def test_another_check_can_be_added(monkeypatch):
     monkeypatch.setattr(mailassay.doctor, "CHECKS", [*CHECKS, another_check])
     assert ("note", "x") in told(GOOD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mode sv\n", "# Mode s\nMode\tvs # both\nKeyTable x\n", "  mode   sv", "\nMode sv\n\nMode sv\n",
+        "Syslog yes\n", "# Mode s\n#Mode s", "ModeX sv\nX Mode s\n", "Mode\n", "Mode sv\r\n",
+    ],
+)  # fmt: skip
+def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
+    """What is to be done about one that also verifies changes its Mode, and nothing else."""
+    path = tmp_path / "opendkim.conf"
+    path.write_text(text, newline="")
+    monkeypatch.setattr(look, "_SIGNERS", (str(path),))
+    facts = replace(
+        GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(look._signers([]))
+    )
+    assert told(facts) == {("warning", "competing-milter")}
+    mode, restart = mends(facts, "competing-milter")
+    assert restart == "systemctl restart opendkim"
+    subprocess.run(["/bin/sh", "-ec", mode], check=True)
+    assert told(replace(facts, signers=dict(look._signers([])))) == set()
+
+    def others(text):
+        return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
+
+    assert others(path.read_text()) == others(text)
 
 
 # what postconf prints
@@ -920,7 +979,7 @@ def test_commands_are_safe_for_a_shell(name):
             "apt-get",
             "mailassay",
             "install",
-            "usermod",
+            "sed",
         }
 
 

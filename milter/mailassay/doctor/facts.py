@@ -89,9 +89,9 @@ class Facts:
     and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
     where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
-    its files came here. ``signers``: the Mode in configuration files of signing filters. ``tables``: those of a
+    its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none. ``tables``: those of a
     parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
-    the first of them has been ``waiting``.
+    the first of them has been ``waiting``. ``is_root``: this examination may look at everything.
     """
 
     settings: Settings
@@ -113,6 +113,7 @@ class Facts:
     names: frozenset[str] = frozenset()
     held: int = 0
     waiting: float = 0.0
+    is_root: bool = False
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

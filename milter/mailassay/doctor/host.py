@@ -84,8 +84,14 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
     elif not settings.socket_mode & 0o022:
         yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
     elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
-        reason = f"{facts.smtpd.name}, as whom smtpd runs, is not in it. Better: socket_group: {facts.smtpd.group}"
-        yield error("socket-group", f"socket_group is {name}, and {reason}", f"usermod -aG {name} {facts.smtpd.name}")
+        place = facts.config or "the configuration"
+        if line := settings.lines.get("socket_group"):
+            place = f"line {line} of {place}"
+        yield error(
+            "socket-group",
+            f"socket_group is {name}, and {facts.smtpd.name}, as whom smtpd runs, is not in it. Write socket_group: "
+            f"{facts.smtpd.group} ({place}) and restart mailassay",
+        )
     else:
         yield fine("socket-group", f"the socket gets group {name} and mode {settings.socket_mode:04o}")
 
@@ -186,4 +192,5 @@ def held(facts: Facts) -> Iterator[Finding]:
 def unseen(facts: Facts) -> Iterator[Finding]:
     """What this examination is silent about."""
     if facts.unseen:
-        yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}. As root, more can be said")
+        more = "" if facts.is_root else ". As root, more can be said"
+        yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}{more}")

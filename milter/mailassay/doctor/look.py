@@ -65,6 +65,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         names=frozenset({socket.gethostname().lower()}),
         held=held,
         waiting=waiting,
+        is_root=os.geteuid() == 0,
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
@@ -211,7 +212,7 @@ def _files(folder: Path) -> int | None:
 
 
 def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
-    """The Mode of opendkim and dkimpy-milter: s signs, v verifies."""
+    """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty where none is given, which means both."""
     for path in _SIGNERS:
         try:
             text = Path(path).read_text(errors="replace")
@@ -220,8 +221,8 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
         except OSError as error:
             unseen.append(f"{path}: {error.strerror}")
             continue
-        mode = re.search(r"^\s*Mode\s+([sv]+)", text, re.MULTILINE | re.IGNORECASE)
-        yield path, mode[1].lower() if mode else "sv"
+        mode = re.search(r"^[ \t]*Mode[ \t]+([sv]+)", text, re.MULTILINE | re.IGNORECASE)
+        yield path, mode[1].lower() if mode else ""
 
 
 def _tables(name: str, settings: Settings, postfix: Postfix) -> Iterator[Table]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from .facts import Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
@@ -272,7 +274,7 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
     postfix = facts.postfix
     for found in seats(facts):
         # all of them at once: each command sets the whole list
-        left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _rivalry(facts, each) else each)
+        left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _judges(facts, each) else each)
         for index, milter in enumerate(found.milters):
             if index == found.index:
                 continue
@@ -282,9 +284,20 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                     f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
                     "our header and writes one of its own. Take that out of `use` in local.d/milter_headers.conf",
                 )
-            elif rivalry := _rivalry(facts, milter):
-                mend = postfix.set("smtpd_milters", left, found.service)
-                yield warning("competing-milter", f"{milter.endpoint} ({found.service}) {rivalry}", mend)
+            elif _judges(facts, milter):
+                yield warning(
+                    "competing-milter",
+                    f"{milter.endpoint} ({found.service}) judges what we judge; it believes headers, or writes an "
+                    "Authentication-Results of its own",
+                    postfix.set("smtpd_milters", left, found.service),
+                )
+            elif (signer := _signer(facts, milter)) and signer[1] != "s":
+                yield warning(
+                    "competing-milter",
+                    f"{milter.endpoint} ({found.service}) signs, but also verifies (Mode in {signer[0]}): it writes a "
+                    "second Authentication-Results",
+                    *_only_signing(*signer),
+                )
             elif _SIGNER.search(milter.endpoint) and index < found.index:
                 order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
                 value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
@@ -306,19 +319,24 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                 )
 
 
-def _rivalry(facts: Facts, milter: Milter) -> str:
-    """What a milter does that is our work; empty where it does none."""
+def _judges(facts: Facts, milter: Milter) -> bool:
+    """Does a milter do our work, and nothing else that is known?"""
     if _RSPAMD.search(milter.endpoint):
-        return ""
-    if _JUDGE.search(milter.endpoint):
-        return "judges what we judge; it believes headers, or writes an Authentication-Results of its own"
+        return False
+    signer = _signer(facts, milter)
+    return bool(_JUDGE.search(milter.endpoint)) or (signer is not None and signer[1] == "v")
+
+
+def _signer(facts: Facts, milter: Milter) -> tuple[str, str] | None:
+    """The configuration of a signing filter, and the Mode in it."""
     if not _SIGNER.search(milter.endpoint):
-        return ""
+        return None
     program = "dkimpy" if _DKIMPY.search(milter.endpoint) else "opendkim"
-    verifies = [path for path, mode in facts.signers.items() if program in path and "v" in mode]
-    if not verifies:
-        return ""
-    return (
-        f"is {program}'s, which also verifies (Mode in {verifies[0]}) and writes a second Authentication-Results. If "
-        "it is to sign, give it Mode s; else take it out"
-    )
+    return next(((path, mode) for path, mode in facts.signers.items() if program in path), None)
+
+
+def _only_signing(path: str, mode: str) -> Iterator[str]:
+    """The commands that let a signing filter do nothing else; it has a line for its Mode, or not."""
+    edit = r"s/^\s*Mode\s.*/Mode s/I" if mode else "$aMode s"
+    yield shlex.join(["sed", "-i", edit, path])
+    yield shlex.join(["systemctl", "restart", PurePosixPath(path).stem])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from socket import AF_INET, AF_INET6, inet_ntop
 
 import dns.exception
 import dns.flags
@@ -33,6 +34,8 @@ _TO_THE_QUESTION = b"\xc0\x0c"  # a compressed name: the one at octet 12
 _LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: what prints, and no full stop inside
 _QR, _OPCODE, _TC = 0x80, 0x78, 0x02  # in octet 2 of a header
 _AD, _RCODE = 0x20, 0x0F  # in octet 3
+_POINTER = 0xC0  # the least octet that begins one (RFC 1035 section 4.1.4)
+_LEAST_SOA = 22  # octets: two root names and five numbers (RFC 1035 section 3.3.13)
 _WITHOUT_QUESTION = {dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED}
 
 
@@ -97,13 +100,13 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
     answers, authorities = int.from_bytes(response[6:8]), int.from_bytes(response[8:10])
     if len(response) > limits.dns_octets or answers + authorities > limits.dns_records:
         raise dns.exception.TooBig
-    found: dict[bytes, list[tuple[dns.rdata.Rdata, int]]] = {}
+    found: dict[bytes, list[tuple[str | None, int]]] = {}
     aliases: dict[bytes, tuple[bytes, int]] = {}
-    for owner, record, ttl in _records(parser, query, answers, {query.rdtype, dns.rdatatype.CNAME}):
-        if record.rdtype == query.rdtype:
-            found.setdefault(owner, []).append((record, ttl))
+    for owner, rdtype, size, ttl in _records(parser, query, answers, {query.rdtype, dns.rdatatype.CNAME}):
+        if rdtype == query.rdtype:
+            found.setdefault(owner, []).append((_text(parser, rdtype, size), ttl))
         else:
-            aliases[owner] = (record.target.to_digestable(), ttl)  # type: ignore[attr-defined]
+            aliases[owner] = (dns.name.from_wire_parser(parser).to_digestable(), ttl)
     asked, ttl = query.name, MAX_TTL
     # each alias once: a circle leads to nothing
     while asked not in found and asked in aliases:
@@ -113,39 +116,76 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
     if asked in found:
         if not exists:
             raise dns.message.AnswerForNXDOMAIN
-        texts = [_text(record) for record, _ in found[asked]]
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
-        return Answer(tuple(dict.fromkeys(text for text in texts if text is not None)), ttl=ttl, authentic=authentic)
+        texts = dict.fromkeys(text for text, _ in found[asked] if text is not None)
+        return Answer(tuple(texts), ttl=ttl, authentic=authentic)
     # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
-    for _, soa, of_record in _records(parser, query, authorities, {dns.rdatatype.SOA}):
-        ttl = min(ttl, of_record, soa.minimum)  # type: ignore[attr-defined]
-        return Answer(exists=exists, ttl=ttl, authentic=authentic)
-    return Answer(exists=exists, authentic=authentic)
+    of_no = _minimum(parser, authorities)
+    return Answer(exists=exists, ttl=0 if of_no is None else min(ttl, of_no), authentic=authentic)
+
+
+def _minimum(parser: dns.wire.Parser, count: int) -> int | None:
+    """How long a "no" holds, by the first SOA among so many records; None without one. Raises DNSException.
+
+    Of the names on the way nothing is asked but where they end.
+    """
+    for _ in range(count):
+        while length := parser.get_uint8():
+            if length >= _POINTER:
+                parser.get_bytes(1)
+                break
+            if length > _MAX_LABEL:
+                raise dns.name.BadLabelType
+            parser.get_bytes(length)
+        rdtype, rdclass, ttl, size = parser.get_struct("!HHIH")
+        data = parser.get_bytes(size)
+        if (rdclass, rdtype) == (dns.rdataclass.IN, dns.rdatatype.SOA):
+            if size < _LEAST_SOA:
+                raise dns.exception.FormError
+            return min(ttl if ttl < _NO_TTL else 0, int.from_bytes(data[-4:]))
+    return None
 
 
 def _records(
     parser: dns.wire.Parser, query: Query, count: int, wanted: set[dns.rdatatype.RdataType]
-) -> Iterator[tuple[bytes, dns.rdata.Rdata, int]]:
-    """The next ``count`` records, those that are wanted: owner in canonical form, data, TTL. Raises DNSException."""
+) -> Iterator[tuple[bytes, int, int, int]]:
+    """The next ``count`` records, those that are wanted: owner in canonical form, type, octets of data, TTL.
+
+    The parser stands at the data, and has to stand behind it for the next. Raises DNSException.
+    """
     for _ in range(count):
         # as nearly all are written
         of_the_question = parser.wire.startswith(_TO_THE_QUESTION, parser.current)
         name = parser.get_bytes(2) if of_the_question else dns.name.from_wire_parser(parser)
         rdtype, rdclass, ttl, size = parser.get_struct("!HHIH")
         if rdclass == dns.rdataclass.IN and rdtype in wanted:
-            with parser.restrict_to(size):
-                record = dns.rdata.from_wire_parser(rdclass, rdtype, parser)
             owner = name.to_digestable() if isinstance(name, dns.name.Name) else query.name
-            yield owner, record, ttl if ttl < _NO_TTL else 0
+            with parser.restrict_to(size):
+                yield owner, rdtype, size, ttl if ttl < _NO_TTL else 0
         else:
             parser.get_bytes(size)
 
 
-def _text(record: dns.rdata.Rdata) -> str | None:
-    """A record in the form that ``Answer`` gives it; None where it has the name of nothing that could be asked for."""
-    match record.rdtype:
+def _text(parser: dns.wire.Parser, rdtype: int, size: int) -> str | None:
+    """A record in the form that ``Answer`` gives it; None where it has the name of nothing that could be asked for.
+
+    The plain ones are read here: dnspython makes objects of them that take longer than all the rest.
+    """
+    match rdtype:
+        case dns.rdatatype.A | dns.rdatatype.AAAA:
+            family, octets = (AF_INET, 4) if rdtype == dns.rdatatype.A else (AF_INET6, 16)
+            if size != octets:
+                raise dns.exception.FormError
+            return inet_ntop(family, parser.get_bytes(octets))
         case dns.rdatatype.TXT:
-            return b"".join(record.strings).decode("latin-1")  # type: ignore[attr-defined]
+            if not size:
+                raise dns.exception.FormError
+            strings = []
+            while parser.remaining():
+                strings.append(parser.get_counted_bytes())
+            return b"".join(strings).decode("latin-1")
+    record = dns.rdata.from_wire_parser(dns.rdataclass.IN, dns.rdatatype.RdataType(rdtype), parser)
+    match rdtype:
         case dns.rdatatype.MX:
             host = _host(record.exchange)  # type: ignore[attr-defined]
             return host and f"{record.preference} {host}"  # type: ignore[attr-defined]

@@ -17,6 +17,8 @@ from mailassay.cli import main
 from mailassay.domain import Domain
 from mailassay.lookup.dkim import WELL_KNOWN
 from mailassay.resolver import Answer, DnsTempError, question
+from mailassay.result import Result
+from mailassay.spf import check_mail_from
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.sign import ed25519_key, rsa_key
@@ -132,10 +134,31 @@ CASES = [
     (f'{SPF} "v=spf1 ip6:::/0 -all"', ["error spf-open"]),
     (f'{SPF} "v=spf1 include:all.example -all"', ["error spf-open"]),
     (f'{SPF} "v=spf1 redirect=all.example"', ["error spf-open"]),
-    (f'{SPF} "v=spf1 ?include:all.example -all"', []),
+    (f'{SPF} "v=spf1 a:v4.example/0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 a:v4.example//0 -all"', []),
+    (f'{SPF} "v=spf1 a:mx.good.example//0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 a:gone.example/0 -all"', ["warning spf-void-term"]),
+    (f'{SPF} "v=spf1 -a:v4.example/0 -all"', []),
+    (f'{SPF} "v=spf1 mx/0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 mx//0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 exists:v4.example -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 exists:mx.%{{d}} -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 exists:%{{i}}.v4.example -all"', []),
+    (f'{SPF} "v=spf1 include:open.example -all"\nopen.example TXT "v=spf1 a:v4.example/0 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 ip6:2000::/3 -all"', ["error spf-open"]),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all"', ["error spf-open"]),
+    (
+        f'{SPF} "v=spf1 ip4:0.0.0.0/1 include:o.example -all"\no.example TXT "v=spf1 ip4:128.0.0.0/2 ip4:192.0.0.0/3"',
+        ["error spf-open"],
+    ),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/1 -ip4:128.0.0.0/1 -all"', ["warning spf-wide"]),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/1 ip4:64.0.0.0/2 -all"', ["warning spf-wide"] * 2),
+    (f'{SPF} "v=spf1 a:v4.example/7 -all"', ["warning spf-wide"]),
+    (f'{SPF} "v=spf1 ?include:all.example -all"', ["warning spf-neutral"]),
     (f'{SPF} "v=spf1 mx"', ["warning spf-neutral"]),
     (f'{SPF} "v=spf1 mx ?all"', ["warning spf-neutral"]),
     (f'{SPF} "v=spf1 redirect=neutral.example"', ["warning spf-neutral"]),
+    (f'{SPF} "v=spf1 {"ip4:192.0.2.1 " * 300}+all"', ["error spf-open", "note spf-twice", "note spf-long"]),
     (f'{SPF} "v=spf1 ip4:192.0.0.0/7 -all"', ["warning spf-wide"]),
     (f'{SPF} "v=spf1 -ip4:192.0.0.0/7 -all"', []),
     (f'{SPF} "v=spf1 mx -all ip4:192.0.2.1"', ["warning spf-unreached"]),
@@ -271,6 +294,80 @@ def test_a_slip_is_explained(term, hint):
 def test_what_spf_costs(record, asks, void_ipv4, void_ipv6):
     tree = found(changed(f'{SPF} "{record}"')).spf.record
     assert (tree.asks, tree.void_ipv4, tree.void_ipv6) == (asks, void_ipv4, void_ipv6)
+
+
+@pytest.mark.parametrize(
+    ("record", "otherwise", "otherwise_ipv6"),
+    [
+        ("v=spf1 mx -all", "fail", "fail"),
+        ("v=spf1 mx", "neutral", "neutral"),
+        ("v=spf1 redirect=neutral.example", "neutral", "neutral"),
+        ("v=spf1 ip4:x -all", "permerror", "permerror"),
+        ("v=spf1 include:v4.example -all", "permerror", "permerror"),
+        ("v=spf1 include:good.example -all", "permerror", "permerror"),
+        ("v=spf1 include:astray.example -all", "permerror", "permerror"),
+        ("v=spf1 mx:crowd.example -all", "permerror", "permerror"),
+        (f"v=spf1 {'ptr ' * 10}-all", "fail", "fail"),
+        (f"v=spf1 {'ptr ' * 11}-all", "permerror", "permerror"),
+        ("v=spf1 include:broken.example -all", "temperror", "temperror"),
+        ("v=spf1 a:lame.example -all", "fail", "temperror"),
+        ("v=spf1 -all include:v4.example", "fail", "fail"),
+        ("v=spf1 a:x.example a:y.example a:z.example ~all", "permerror", "permerror"),
+        ("v=spf1 a:v4.example a:v4.example/24 a:v4.example/23 ~all", "softfail", "permerror"),
+        ("v=spf1 exists:%{i}.x.example exists:%{l}.x.example exists:%{h}.x.example ~all", "permerror", "permerror"),
+        ("v=spf1 a:v4.example/0 -all", "pass", "fail"),
+        ("v=spf1 ?exists:v4.example -all", "neutral", "neutral"),
+        ("v=spf1 ~include:all.example -all", "softfail", "softfail"),
+        ("v=spf1 include:_spf.%{l}.example -all", "", ""),
+        ("v=spf1 redirect=%{i}.example", "", ""),
+        (f"v=spf1 {'ip4:192.0.2.1 ' * 300}~all", "softfail", "softfail"),
+    ],
+)
+def test_any_other_client(record, otherwise, otherwise_ipv6):
+    zone = f"""{changed(f'{SPF} "{record}"')}
+lame.example    A     192.0.2.7
+lame.example    AAAA  !
+astray.example  TXT   "v=spf1 redirect=v4.example"
+""" + "".join(f"crowd.example MX {n} mx{n}.example\n" for n in range(11))
+    spf = found(zone).spf
+    assert (spf.otherwise, spf.otherwise_ipv6) == (otherwise, otherwise_ipv6)
+
+
+STRANGERS = ("203.0.113.77", "2001:db8:ffff::77")
+STRANGER = "".join(f"{ip_address(each).reverse_pointer} PTR host.isp.example\n" for each in STRANGERS)
+LABELS = [f"n{number}.example" for number in range(5)]
+TERMS = st.one_of(
+    st.sampled_from(["ip4:192.0.2.0/24", "ip6:2001:db8::/48", "ip4:x", "mx", "a", "a/0", "a//0", "mx/0//0", "ptr",
+                     "all", "exists:%{i}.x.example", "a:%{o}", "include:[x.example", "exp=x.example", "x=y"]),
+    st.tuples(st.sampled_from(["include:", "include:", "a:", "mx:", "exists:", "redirect=", "ptr:"]),
+              st.sampled_from([*LABELS, "gone.example"])).map("".join),
+)  # fmt: skip
+SAYING = st.lists(st.tuples(st.sampled_from(["", "", "-", "~", "?"]), TERMS), max_size=6).map(
+    lambda terms: "v=spf1 " + " ".join(term if "=" in term else sign + term for sign, term in terms)
+)
+SPF_LINES = st.one_of(
+    st.tuples(st.just("TXT"), SAYING.map(lambda text: f'"{text}"')),
+    st.tuples(st.just("MX"), st.sampled_from([*LABELS, "gone.example"]).map(lambda host: f"10 {host}")),
+    st.sampled_from(
+        [("A", "192.0.2.9"), ("AAAA", "2001:db8::9"), ("A", "!"), ("AAAA", "!"), ("MX", "!"), ("TXT", "!")]
+    ),
+)
+
+
+@given(zone=st.lists(st.tuples(st.sampled_from(LABELS), SPF_LINES), max_size=16), text=SAYING)
+@settings(deadline=None)
+def test_any_other_client_is_judged_as_the_milter_does(zone, text):
+    lines = [f'{LABELS[0]} TXT "{text}"', *(f"{owner} {rdtype} {value}" for owner, (rdtype, value) in zone)]
+    source = Zone("\n".join([STRANGER, *lines]))
+    report = lookup.look_up(Domain(LABELS[0]), [], source, 5)
+    results = [
+        check_mail_from(
+            ip_address(client), f"joe@{LABELS[0]}", "helo.example", lambda *each: source(question(*each)).result()
+        )
+        for client in STRANGERS
+    ]
+    assert [report.spf.otherwise, report.spf.otherwise_ipv6] == [each.result for each in results]
+    assert "error spf-open" in named(report) or Result.PASS not in (each.result for each in results)
 
 
 def test_a_tree_without_end_is_cut():
@@ -456,7 +553,7 @@ def test_for_programs(capsys):
                 "texts": [None],
                 "terms": [TERM],
             },
-            **dict.fromkeys(["otherwise", "malformed", "authentic"]),
+            **dict.fromkeys(["otherwise", "otherwise_ipv6", "malformed", "authentic"]),
         },
         "dkim": {
             "tried": [None],

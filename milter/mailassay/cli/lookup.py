@@ -195,7 +195,8 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
         yield from _terms(record, 1)
         if spf.otherwise:
             yield ""
-            yield f"  any other client: {spf.otherwise}"
+            ipv6 = spf.otherwise_ipv6
+            yield f"  any other client: {spf.otherwise}" + (f" ({ipv6} over IPv6)" if ipv6 != spf.otherwise else "")
 
 
 def _void(record: Record) -> str:

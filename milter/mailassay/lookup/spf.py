@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import DnsTempError, Resolver
+from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
 from ..spf import checkable, macro
+from ..spf.query import Query
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from .asking import start
@@ -28,6 +29,12 @@ _NEARLY = re.compile(r"\W*v\s*=\s*spf", re.IGNORECASE | re.ASCII)
 _MODIFIERS = ("redirect", "exp")
 _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 _NAMES = (*_ASKING, "all", "ip4", "ip6", "exp")
+_FIXED = {"d", "o"}  # macro letters that depend on no message
+_NOWHERE = "nowhere.invalid"  # never in DNS (RFC 6761 section 6.4)
+_CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
+_Network = IPv4Network | IPv6Network
+_EVERYWHERE: tuple[_Network, ...] = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))  # where clients are
+_NEARLY_ALL = 0.75  # of these addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Spf:
-    """``otherwise`` is the result for a client that nothing in the record speaks of, empty where it is not known.
+    """``otherwise`` is the result for an IPv4 client that nothing in the record speaks of, ``otherwise_ipv6`` for an
+    IPv6 client; empty where that depends on the message.
 
     ``malformed`` are TXT records that look like SPF and are not. ``authentic``: DNSSEC proves the domain's record.
     """
 
     record: Record
     otherwise: str = ""
+    otherwise_ipv6: str = ""
     malformed: tuple[str, ...] = ()
     authentic: bool = False
 
@@ -97,7 +106,8 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
         malformed = tuple(text for text in answer.records if _NEARLY.match(text) and not is_record(text))
         authentic = answer.authentic
     record = _Tree(domain, resolve, limits).record(domain)
-    return Spf(record, _otherwise(record), malformed, authentic)
+    otherwise, otherwise_ipv6 = (_otherwise(domain, client, resolve, limits) for client in _CLIENTS)
+    return Spf(record, otherwise, otherwise_ipv6, malformed, authentic)
 
 
 class _Tree:
@@ -193,11 +203,11 @@ class _Tree:
 
     def _target(self, spec: str, domain: str) -> str | None:
         """The name a domain-spec stands for; None where that depends on the message."""
-        values = {"d": domain, "o": str(self._sender)}
         if not spec:
             return domain
-        if not macro.letters(spec) <= values.keys():
+        if not macro.letters(spec) <= _FIXED:
             return None
+        values = {"d": domain, "o": str(self._sender)}
         return macro.expand(spec, values.__getitem__)
 
 
@@ -230,16 +240,37 @@ def _meant(term: str) -> str:
     return f"no mechanism; {nearest[0]} may be meant" if nearest else "no mechanism and no modifier"
 
 
-def _otherwise(record: Record) -> str:
-    if record.error or record.trouble:
+class _DependsError(Exception):
+    """The name of a record that is needed depends on the message."""
+
+
+class _Anyone(Query):
+    """A check of a client that is in no network but that of all addresses."""
+
+    def target(self, domain_spec: str) -> str | None:
+        """Nobody has put into DNS what a message of such a client makes a macro stand for."""
+        target = super().target(domain_spec)
+        return target if macro.letters(domain_spec) <= _FIXED else _NOWHERE
+
+    def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+        return (prefix4 if self.A == "A" else prefix6) == 0 and any(addresses)
+
+
+def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits) -> str:
+    def answer(name: str, rdtype: str) -> Answer:
+        if rdtype == "PTR":
+            # a client without a name that is known (section 5.5)
+            raise DnsTempError("a client has its own names")
+        if name != _NOWHERE:
+            return resolve(name, rdtype)
+        if rdtype == "TXT":
+            raise _DependsError
+        return Answer(exists=False)
+
+    try:
+        return str(_Anyone(client, "postmaster", domain, domain, answer, limits).check()[0])
+    except _DependsError:
         return ""
-    for term in record.terms:
-        if term.mechanism == "all":
-            return term.result
-    for term in record.terms:
-        if term.mechanism == "redirect":
-            return _otherwise(term.record) if term.record else ""
-    return str(Result.NEUTRAL)
 
 
 def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
@@ -364,46 +395,79 @@ def _few(texts: Sequence[str]) -> str:
 
 def _openness(found: Spf) -> Iterator[Problem]:
     """Whom the record lets in that it should not."""
-    if way := _lets_everybody(found.record):
+    way = _lets_everybody(found.record)
+    if not way and Result.PASS in (found.otherwise, found.otherwise_ipv6):
+        way = f"behind its {MAX_TERMS} first terms"
+    if way:
         yield error(
             "spf-open",
-            f"SPF lets the whole world send for the domain: {' > '.join(way)}.",
+            f"SPF lets the whole world send for the domain: {way}.",
             "End with -all or ~all, and name the servers that send.",
         )
     elif found.otherwise == Result.NEUTRAL:
         ended = any(term.mechanism == "all" for _, term in terms(found.record))
         yield warning(
             "spf-neutral",
-            f"SPF {'ends with ?all' if ended else 'has no all'}: of any other server it says nothing.",
+            f"SPF {'gives neutral' if ended else 'has no all'}: of any other server it says nothing.",
             "End with ~all, or with -all.",
             "RFC 7208 section 4.7",
         )
-    for way, term in terms(found.record):
-        if (directive := _directive(term)) and term.result == Result.PASS and term.reached and not way:
-            place = 0 if term.mechanism == "ip4" else 1
-            bits = directive.prefixes[place]
-            if term.mechanism in ("ip4", "ip6") and 0 < bits < _WIDE[place]:
-                yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", "Name the servers.")
+    for _, term in [] if way else _passing(found.record):
+        if any(0 < network.prefixlen < _WIDE[network.version == 6] for network in _networks(term)):
+            yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", "Name the servers.")
 
 
-def _lets_everybody(record: Record) -> tuple[str, ...]:
-    """The way to the term by which any client passes."""
+def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
+    """The terms by which a client may pass, each with those that lead to it."""
     for term in record.terms:
-        if not term.reached or term.result not in (Result.PASS, ""):
-            continue
-        if term.mechanism == "all":
-            return (term.text,)
+        if term.reached and term.result in (Result.PASS, ""):
+            yield way, term
+            if term.record:
+                yield from _passing(term.record, (*way, term.text))
+
+
+def _lets_everybody(record: Record) -> str:
+    """The term by which any client passes, or the widest of those by which nearly all addresses do."""
+    networks: list[tuple[_Network, str]] = []
+    for way, term in _passing(record):
+        place = " > ".join([*way, term.text])
+        # what is found does not depend on the client
+        if term.mechanism == "all" or (term.mechanism == "exists" and term.found):
+            return place
         directive = _directive(term)
-        if directive and directive.prefixes[0 if term.mechanism == "ip4" else 1] == 0:
-            return (term.text,)
-        if term.record and (way := _lets_everybody(term.record)):
-            return (term.text, *way)
-    return ()
+        if directive and term.mechanism == "mx" and term.found and 0 in directive.prefixes:
+            return place
+        networks += ((network, place) for network in _networks(term))
+    networks.sort(key=lambda each: each[0].prefixlen)
+    for everywhere in _EVERYWHERE:
+        inside = [each for each in networks if each[0].version == everywhere.version]
+        if _is_most([network for network, _ in inside], everywhere):
+            alone = _is_most([inside[0][0]], everywhere)
+            return inside[0][1] if alone else _few([*dict.fromkeys(place for _, place in inside)])
+    return ""
+
+
+def _is_most(networks: Sequence[_Network], everywhere: _Network) -> bool:
+    inside = 0
+    for network in collapse_addresses(networks):  # type: ignore[type-var]
+        if network.overlaps(everywhere):
+            inside += min(network.num_addresses, everywhere.num_addresses)
+    return inside >= _NEARLY_ALL * everywhere.num_addresses
+
+
+def _networks(term: Term) -> list[_Network]:
+    """Whom an ip4, ip6 or a matches."""
+    directive = _directive(term)
+    if not directive or term.mechanism == "mx":
+        return []
+    addresses = map(ip_address, term.found if term.mechanism == "a" else [directive.argument])
+    prefixes = directive.prefixes
+    return [ip_network((each, prefixes[each.version == 6]), strict=False) for each in addresses]
 
 
 def _directive(term: Term) -> Directive | None:
-    """The network of an ip4 or ip6."""
-    if term.mechanism not in ("ip4", "ip6"):
+    """What a term with a network says."""
+    if term.mechanism not in ("ip4", "ip6", "a", "mx"):
         return None
     return next(parse(f"v=spf1 {term.text}").directives())
 

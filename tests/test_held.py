@@ -279,6 +279,42 @@ def test_a_tool_that_fails(tools, capsys):
     assert capsys.readouterr().err == "mailassay: postqueue: invalid option -- j\n"
 
 
+def test_a_postfix_that_is_down(tools, capsys):
+    """What it says first is what it is about."""
+    program(
+        tools,
+        "postqueue",
+        """echo 'postqueue: warning: Mail system is down -- accessing queue directly (Connect to showq: gone)' >&2
+        echo 'postqueue: fatal: malformed showq server response' >&2; exit 69""",
+    )
+    assert main(["held"]) == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == (
+        "mailassay: postqueue: Mail system is down -- accessing queue directly (Connect to showq: gone); "
+        "malformed showq server response\n"
+    )
+    assert held.Queue().is_down()
+    program(tools, "postqueue", "")
+    assert not held.Queue().is_down()
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_release_is_one_queue_run(tools, count):
+    """Of what is due, whatever else is deferred."""
+    queue_ids = [f"{0xA0000000 + number:X}" for number in range(count)]
+    released = [f"postsuper: {each}: released from hold" for each in queue_ids]
+    (tools / "said").write_text("\n".join([*released, ""]))
+    program(tools, "postsuper", f"PATH=/usr/bin:/bin; cat {tools}/said >&2")
+    for name in ("postqueue", "postkick"):
+        program(tools, name, f'echo "${{0##*/}} $*" >> {tools}/calls')
+    assert held.Queue().release(queue_ids) == set(queue_ids)
+    assert (tools / "calls").read_text() == "postkick public qmgr D\n"
+
+
+def test_what_was_not_released_makes_no_queue_run(tools):
+    program(tools, "postsuper", "")
+    assert held.Queue().release(["A0000000"]) == set()
+
+
 def test_a_tool_that_prints_something_else(tools, capsys):
     program(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL

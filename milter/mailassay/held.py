@@ -107,6 +107,10 @@ class Queue:
             raise _refused("postqueue", done)
         return sorted(queued(done.stdout), key=lambda each: each.arrived)
 
+    def is_down(self) -> bool:
+        """Does Postfix not run? postqueue says so, even where it reads the queue by itself. Raises Unavailable."""
+        return b"mail system is down" in self._run("postqueue", "-j").stderr.lower()
+
     def header_sections(self, queue_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Queue id and header section of each that is in the hold queue now. Raises Unavailable."""
         left = list(queue_ids)
@@ -139,14 +143,17 @@ class Queue:
         return done.stdout
 
     def release(self, queue_ids: Sequence[str]) -> set[str]:
-        """Let these go on to their recipients, now; those that did. Raises Unavailable."""
+        """Let these go on to their recipients, now; those that did. Raises Unavailable.
+
+        They come into the deferred queue, where they would wait for up to queue_run_delay. So qmgr(8) is asked for a
+        run of that, by postkick(1): of what is due. Other deferred mail keeps its time, as by ``postqueue -f`` it would
+        not; and ``postqueue -i`` takes a process for each message.
+        """
         released = self._change("-H", queue_ids)
-        for queue_id in released:
-            # they are in the deferred queue, where they would wait for up to queue_run_delay
-            done = self._run("postqueue", "-i", queue_id)
+        if released:
+            done = self._run("postkick", "public", "qmgr", "D")
             if done.returncode:
                 _log.warning("what is released waits for the next queue run: %s", _words(done))
-                break
         return released
 
     def delete(self, queue_ids: Sequence[str]) -> set[str]:
@@ -169,10 +176,10 @@ class Queue:
 
 
 def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a tool says last, without its name."""
+    """What a tool says, without its name; often the first line has the reason of the last."""
     lines = done.stderr.decode(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line), f"exit status {done.returncode}")
-    return re.sub(r"^\S+: (?:fatal|error|warning): ", "", last)
+    said = [re.sub(r"^\S+: (?:fatal|error|warning): ", "", line) for line in lines if line]
+    return "; ".join(said) or f"exit status {done.returncode}"
 
 
 def _refused(program: str, done: subprocess.CompletedProcess[bytes]) -> Unavailable:

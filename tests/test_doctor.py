@@ -338,7 +338,7 @@ BROKEN = {
     "missing, and outside the chroot": (
         replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="")),
         ("error", "smtpd-milters"),
-        "postconf -F smtp/inet/chroot=n",
+        f"postconf -e smtpd_milters={OURS}",
     ),
     "a path that begins outside the chroot": (
         replace(GOOD, postfix=configured(smtpd_milters=f"{{ unix:{SOCKET}, default_action=tempfail }}")),
@@ -348,7 +348,7 @@ BROKEN = {
     "a socket outside the chroot": (
         replace(GOOD, settings=RUN, postfix=configured(smtpd_milters="unix:/run/mailassay/mailassay.sock")),
         ("error", "chroot"),
-        "postconf -F smtp/inet/chroot=n",
+        f"postconf -e smtpd_milters={OURS}",
     ),
     "a link out of the chroot": (
         replace(
@@ -358,7 +358,7 @@ BROKEN = {
             postfix=configured(smtpd_milters=OURS),
         ),
         ("error", "chroot"),
-        "postconf -F smtp/inet/chroot=n",
+        f"postconf -e smtpd_milters={OURS}",
     ),
     "a folder that is closed to Postfix": (
         with_nodes(**{f"{QUEUE}/mailassay": {"gid": 115, "group": "mailassay"}}),
@@ -761,6 +761,12 @@ BROKEN = {
         ("warning", "held"),
         "mailassay held",
     ),
+    "a Postfix that is down": (replace(GOOD, down=True), ("warning", "postfix-down"), "postfix start"),
+    "an instance that is down": (
+        replace(GOOD, postfix=replace(GOOD.postfix, folder="/etc/postfix-in"), down=True),
+        ("warning", "postfix-down"),
+        "postfix -c /etc/postfix-in start",
+    ),
     "not root": (replace(GOOD, silence=None, unseen=("/x: denied",)), ("note", "not-looked-at"), None),
 }
 
@@ -795,7 +801,7 @@ def test_every_finding_is_tested():
     [
         (CONFIG, {"socket_group": 7}, f"line 7 of {CONFIG}"),
         (CONFIG, {}, CONFIG),
-        (None, {}, "the configuration"),
+        (None, {}, "our configuration"),
     ],
 )
 @pytest.mark.parametrize("group", ["root", "mailassay"])
@@ -804,6 +810,28 @@ def test_postfix_joins_no_group(config, lines, place, group):
     (found,) = [each for each in examine(facts) if each.code == "socket-group"]
     assert found.mend == ()
     assert f"Write socket_group: postfix ({place}) and restart mailassay" in found.reason
+
+
+@pytest.mark.parametrize("name", ["missing, and outside the chroot", "a socket outside the chroot"])
+@pytest.mark.parametrize(
+    ("config", "lines", "words"),
+    [
+        (CONFIG, {"listen": 3}, f"First write listen: unix:{SOCKET} (line 3 of {CONFIG})"),
+        (None, {}, f"First write listen: unix:{SOCKET} (our configuration)"),
+    ],
+)
+def test_our_socket_goes_into_the_chroot(name, config, lines, words):
+    """In the words its line, in the commands the rest, in that order; smtpd stays where it is."""
+    facts, (_, code), _ = BROKEN[name]
+    facts = replace(facts, config=config, settings=replace(facts.settings, lines=lines))
+    facts = replace(facts, nodes={**NODES, f"{QUEUE}/mailassay": None})
+    (found,) = [each for each in examine(facts) if each.code == code]
+    assert words in found.reason
+    assert found.mend == (
+        f"install -d -o mailassay -g postfix -m 0750 {QUEUE}/mailassay",
+        "systemctl restart mailassay",
+        f"postconf -e smtpd_milters={OURS}",
+    )
 
 
 def test_root_is_not_told_to_be_root():
@@ -980,6 +1008,7 @@ def test_commands_are_safe_for_a_shell(name):
             "mailassay",
             "install",
             "sed",
+            "postfix",
         }
 
 
@@ -1095,6 +1124,19 @@ def test_what_may_not_be_looked_at(tmp_path):
     assert str(closed / "s") not in found
     assert len(unseen) >= 2
     assert all("Permission denied" in each for each in unseen)
+
+
+@pytest.mark.parametrize("status", [0, 69])
+def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
+    """root sees the queue all the same, others do not, and that is not said twice."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "postconf").write_text(f"#!/bin/sh\necho {tmp_path}\n")
+    (tmp_path / "postqueue").write_text(f"#!/bin/sh\necho 'postqueue: x: mail system is down' >&2\nexit {status}\n")
+    for name in ("postconf", "postqueue"):
+        (tmp_path / name).chmod(0o755)
+    unseen = []
+    assert look._backlog(Settings(), GOOD.postfix, unseen) == (0, 0.0, True)
+    assert unseen == []
 
 
 def test_the_clock():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailassay.config import load
+from mailassay.config import Listen, load
 from mailassay.doctor import Severity, around, examine
 from tests.demo.scenarios import zone
 from tests.lab import mta
@@ -121,7 +121,11 @@ BAD = {
     "milter-protocol": [("-e", "milter_protocol=2")],
     "milter-timeout": [("-e", "milter_content_timeout=10s")],
     "bare-newline": [("-e", "smtpd_forbid_bare_newline=no")],
-    "override-options": [("-P", "PLACE/receive_override_options=no_address_mappings,no_milters")],
+    "override-options": [("-e", "receive_override_options=no_address_mappings,no_milters")],
+    "override-options at a service": [
+        PUBLIC,
+        ("-P", "192.0.2.1:25/inet/receive_override_options=no_address_mappings,no_milters"),
+    ],
     "non-smtpd-milters": [("-e", f"non_smtpd_milters=$smtpd_milters, {OTHER}")],
     "submission": [SUBMISSION],
     "submission by its own": [SUBMISSION, ("-P", f"587/inet/smtpd_milters=OURS,{{{OTHER},protocol=6}}")],
@@ -136,7 +140,6 @@ BAD = {
     "milter-header-checks": [("-e", "milter_header_checks=regexp:{ {/^Authentication-Results:/ IGNORE} }")],
     "header-checks": [("-e", "header_checks=regexp:{ {/^Auth.*:.*mx/ IGNORE} }, regexp:{ {/^X/ WARN} }")],
     "header-written": [("-e", "header_checks=regexp:{ {/^Received:/ PREPEND Authentication-Results: mx; x=y} }")],
-    "chroot": [("-F", "PLACE/chroot=y")],
 }
 
 
@@ -155,6 +158,46 @@ def test_its_commands_mend(sound, copy, name):
         assert each.mend
         mend(each)
     assert codes(sound.serve, folder) == before
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_chroot_is_kept(sound, copy, listed):
+    """The words are to be obeyed, too: there our socket gets to where smtpd sees it, whatever command comes before."""
+    folder, postconf = copy
+    place = f"127.0.0.1:{sound.postfix.port}/inet"
+    postconf("-F", f"{place}/chroot=y")
+    if not listed:
+        postconf("-e", f"smtpd_milters={OTHER}")
+    code = "chroot" if listed else "smtpd-milters"
+    (found,) = [each for each in errors(sound.serve, folder) if each.code == code and place in each.reason]
+    path = f"{sound.postfix.folder}/queue/mailassay/mailassay.sock"
+    assert f"First write listen: unix:{path} (line 1 of {sound.serve.config})" in found.reason
+    install, restart, postconf = found.mend
+    assert install.split()[0] == "install"
+    assert install.split()[-1] == os.path.dirname(path)
+    assert restart == "systemctl restart mailassay"
+    mend(replace(found, mend=(postconf,)))
+    settings = replace(load(str(sound.serve.config)), listen=Listen("unix", path=path))
+    now = [each for each in examine(around(settings, None, str(folder))) if place in each.reason]
+    assert {each.code for each in now if each.severity is Severity.ERROR} == set()
+    assert {"chroot", "smtpd-milters"} <= {each.code for each in now}
+
+
+def test_a_postfix_that_is_down(sound):
+    """Started as the doctor says; until then it is what is said of the queue."""
+    with Mta([f"unix:{sound.serve.socket}"], SOUND) as postfix:
+        folder = postfix.folder / "etc"
+        assert "postfix-down" not in codes(sound.serve, folder)
+        postfix.run("postfix", "stop")
+        found = findings(sound.serve, folder)
+        (down,) = [each for each in found if each.code == "postfix-down"]
+        assert down.severity is Severity.WARNING
+        assert not [each for each in found if "hold queue" in each.reason]
+        try:
+            mend(down)
+            assert "postfix-down" not in codes(sound.serve, folder)
+        finally:
+            postfix.run("postfix", "stop")
 
 
 def send(postfix, code, seconds=15.0):

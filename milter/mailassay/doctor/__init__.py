@@ -16,6 +16,7 @@ from .postfix import NoPostfix
 __all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "examine"]
 
 CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
+    host.running,
     host.answering,
     wiring.called,
     wiring.found_in_chroot,

@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from ..config import Settings
 from .postfix import Postfix, Service
 
+RESTART = "systemctl restart mailassay"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -89,9 +91,10 @@ class Facts:
     and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
     where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
-    its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none. ``tables``: those of a
-    parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
-    the first of them has been ``waiting``. ``is_root``: this examination may look at everything.
+    its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none.
+    ``tables``: those of a parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word,
+    and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this
+    examination may look at everything.
     """
 
     settings: Settings
@@ -113,6 +116,7 @@ class Facts:
     names: frozenset[str] = frozenset()
     held: int = 0
     waiting: float = 0.0
+    down: bool = False
     is_root: bool = False
     unseen: tuple[str, ...] = ()
 
@@ -124,6 +128,16 @@ class Facts:
     def queue(self) -> str:
         """Postfix's queue directory, in which smtpd works and may be locked up."""
         return self.canonical(self.postfix.value("queue_directory"))
+
+    def place(self, key: str) -> str:
+        """Where people write a key of our configuration."""
+        file = self.config or "our configuration"
+        return f"line {self.settings.lines[key]} of {file}" if key in self.settings.lines else file
+
+    def making(self, folder: str) -> str:
+        """The command that makes the folder of our socket."""
+        group = self.settings.socket_group or "mailassay"
+        return shlex.join(["install", "-d", "-o", "mailassay", "-g", group, "-m", "0750", folder])
 
     def blocked(self, user: User, path: str, below: str = "/") -> Node | None:
         """The first folder on the way to a file that a user may not search; those above ``below`` do not matter."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from .facts import Facts, Node, ancestry
+from .facts import RESTART, Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
@@ -17,7 +17,6 @@ _DAY = 86_400  # seconds
 _PATIENCE = 3  # days for which a message may be held before it counts as forgotten
 _ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
 _START = "systemctl start mailassay"
-_RESTART = "systemctl restart mailassay"
 
 
 def answering(facts: Facts) -> Iterator[Finding]:
@@ -38,8 +37,7 @@ def _folder(facts: Facts) -> Iterator[str]:
     """The command that makes the folder of our socket, where it is missing; systemd makes those in /run."""
     folder = os.path.dirname(facts.canonical(facts.settings.listen.path))
     if facts.settings.listen.kind == "unix" and facts.nodes.get(folder, ...) is None and not folder.startswith("/run/"):
-        group = facts.settings.socket_group or "mailassay"
-        yield shlex.join(["install", "-d", "-o", "mailassay", "-g", group, "-m", "0750", folder])
+        yield facts.making(folder)
 
 
 def installed(facts: Facts) -> Iterator[Finding]:
@@ -58,7 +56,7 @@ def installed(facts: Facts) -> Iterator[Finding]:
             f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
         )
         yield warning(
-            "running-version", f"the daemon runs since {since}, and mailassay was installed anew at {then}", _RESTART
+            "running-version", f"the daemon runs since {since}, and mailassay was installed anew at {then}", RESTART
         )
     else:
         yield fine("running-version", "the daemon was started after mailassay was installed")
@@ -69,7 +67,7 @@ def limits(facts: Facts) -> Iterator[Finding]:
     if facts.process and facts.process.files is not None:
         if facts.process.files < _LEAST_FILES:
             reason = "a connection and a DNS question take one each. LimitNOFILE=65536 in mailassay.service"
-            yield warning("open-files", f"the daemon may open {facts.process.files} files: {reason}", _RESTART)
+            yield warning("open-files", f"the daemon may open {facts.process.files} files: {reason}", RESTART)
         else:
             yield fine("open-files", f"the daemon may open {facts.process.files} files")
 
@@ -84,13 +82,10 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
     elif not settings.socket_mode & 0o022:
         yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
     elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
-        place = facts.config or "the configuration"
-        if line := settings.lines.get("socket_group"):
-            place = f"line {line} of {place}"
         yield error(
             "socket-group",
             f"socket_group is {name}, and {facts.smtpd.name}, as whom smtpd runs, is not in it. Write socket_group: "
-            f"{facts.smtpd.group} ({place}) and restart mailassay",
+            f"{facts.smtpd.group} ({facts.place('socket_group')}) and restart mailassay",
         )
     else:
         yield fine("socket-group", f"the socket gets group {name} and mode {settings.socket_mode:04o}")
@@ -172,6 +167,15 @@ def clock(facts: Facts) -> Iterator[Finding]:
         yield warning("clock", f"nothing keeps the clock of this host right: {reason}", "timedatectl set-ntp true")
     elif facts.synchronized:
         yield fine("clock", "the clock is synchronized")
+
+
+def running(facts: Facts) -> Iterator[Finding]:
+    """Does Postfix?"""
+    if facts.down:
+        reason = "Postfix does not run: no mail comes in, and what is in its queue stays there"
+        yield warning("postfix-down", reason, facts.postfix.command("postfix", "start"))
+    else:
+        yield fine("postfix-down", "Postfix runs")
 
 
 def held(facts: Facts) -> Iterator[Finding]:

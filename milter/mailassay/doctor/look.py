@@ -44,7 +44,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
     real = {path: os.path.realpath(path) for path in _paths(settings, config, postfix)}
     silence, pid = _greeted(settings.listen, unseen)
     process = _process(pid or _main_pid(), unseen)
-    held, waiting = _backlog(settings, postfix, unseen)
+    held, waiting, down = _backlog(settings, postfix, unseen)
     return Facts(
         settings=settings,
         postfix=postfix,
@@ -65,19 +65,23 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         names=frozenset({socket.gethostname().lower()}),
         held=held,
         waiting=waiting,
+        down=down,
         is_root=os.geteuid() == 0,
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
 
-def _backlog(settings: Settings, postfix: Postfix, unseen: list[str]) -> tuple[int, float]:
-    """How many messages are held on our word, and for how many seconds the first of them."""
+def _backlog(settings: Settings, postfix: Postfix, unseen: list[str]) -> tuple[int, float, bool]:
+    """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down."""
+    queue, down = Queue(postfix.folder), False
     try:
-        found = oldest(Queue(postfix.folder), settings.policy.tag.verdict)
+        down = queue.is_down()
+        found = oldest(queue, settings.policy.tag.verdict)
     except Unavailable as error:
-        unseen.append(f"the hold queue: {error}")
-        return 0, 0.0
-    return found.count, time.time() - found.oldest.queued.arrived if found.oldest else 0.0
+        if not down or error.status == os.EX_NOPERM:
+            unseen.append(f"the hold queue: {error}")
+        return 0, 0.0, down
+    return found.count, time.time() - found.oldest.queued.arrived if found.oldest else 0.0, down
 
 
 def _paths(settings: Settings, config: str | None, postfix: Postfix) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from .facts import Facts, ancestry, seen_by
+from .facts import RESTART, Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
 from .milters import Milter, Seat, edited, endpoint, is_there, parsed
 from .postfix import Service, seconds, tokens
@@ -21,10 +22,7 @@ _SCANNER = re.compile("clam|spamass|amavis|mimedefang|virus")
 _DKIMPY = re.compile("dkimpy|:8892$", re.IGNORECASE)
 _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
-_BETTER = (
-    "better than a service without chroot is listen: unix:{}/mailassay/mailassay.sock in our configuration and "
-    "smtpd_milters = unix:mailassay/mailassay.sock"
-)
+_INSIDE = "mailassay/mailassay.sock"  # our socket, from the queue directory
 _SAFE = ("tempfail", "shutdown")
 
 
@@ -89,6 +87,16 @@ def _endpoint(facts: Facts) -> str:
     return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
 
 
+def _moved(facts: Facts, service: Service, value: str) -> tuple[str, tuple[str, ...]]:
+    """How our socket gets to where a chrooted smtpd sees it: what is to be written, and the commands after that."""
+    path = f"{facts.queue}/{_INSIDE}"
+    words = (
+        f"First write listen: unix:{path} ({facts.place('listen')}), then give these commands. Worse, but enough: "
+        f"no chroot, by {facts.postfix.unchroot(service)}"
+    )
+    return words, (facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service))
+
+
 def called(facts: Facts) -> Iterator[Finding]:
     """Is our socket in smtpd_milters wherever mail comes in?"""
     postfix, listen = facts.postfix, facts.settings.listen
@@ -102,16 +110,18 @@ def called(facts: Facts) -> Iterator[Finding]:
         if service.is_local and not nowhere:
             # for programs of this host
             continue
+        outside = listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path))
+        ours = f"unix:{_INSIDE}" if outside and service.chrooted else _endpoint(facts)
         milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
-        value = ", ".join(each for each in (_endpoint(facts), others) if each)
+        value = ", ".join(each for each in (ours, others) if each)
         if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
-            value = _instead(facts, service, wrong, Milter(_endpoint(facts), wrong.options))
+            value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
         reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
-        mend = [postfix.set("smtpd_milters", value, service)]
-        if service.chrooted and listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path)):
-            reason += f". It is not below {facts.queue}, where {service} is chrooted; {_BETTER.format(facts.queue)}"
-            mend.append(postfix.unchroot(service))
+        mend: tuple[str, ...] = (postfix.set("smtpd_milters", value, service),)
+        if outside and service.chrooted:
+            words, mend = _moved(facts, service, value)
+            reason += f". It is not below {facts.queue}, where {service} is chrooted. {words}"
         yield (error if public or nowhere else warning)(
             "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *mend
         )
@@ -130,8 +140,9 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             value = _instead(facts, found.service, found.ours, Milter(_endpoint(facts), found.ours.options))
             yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
-        advice = _BETTER.format(facts.queue)
-        yield error("chroot", f"{reason}, and it is {path}; {advice}", postfix.unchroot(found.service))
+        inside = Milter(f"unix:{_INSIDE}", found.ours.options)
+        words, mend = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
+        yield error("chroot", f"{reason}, and it is {path}. {words}", *mend)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:

@@ -144,6 +144,36 @@ def test_received(field, expected):
     assert (found.helo, address, found.by, found.protocol, found.login) == expected
 
 
+FOR = b" from a (b [192.0.2.1]) by mx.receiver.example (Postfix) with %b id 1\n\tfor <%b>"
+
+
+@pytest.mark.parametrize(
+    ("field", "login", "envelope_from"),
+    [
+        (FOR % (b"ESMTP", b'"bob+(Authenticated sender: boss)"@receiver.example'), "", None),
+        (FOR % (b"ESMTPSA", b'"bob+(Authenticated sender: boss) by x"@receiver.example'), "?", None),
+        (FOR % (b"ESMTP", b'"bob+(envelope-from <x@y.example>)"@receiver.example'), "", None),
+        (FOR.replace(b"for", b"(envelope-from <x@y.example>)\n\tfor") % (b"LMTP", b"bob@receiver.example"), "",
+         "x@y.example"),
+        (FOR.replace(b" by", b" (Authenticated sender: x) by") % (b"ESMTPS", b"bob@receiver.example"), "", None),
+        (FOR.replace(b" by", b'\n\t(Client CN "(Authenticated sender: boss)", Issuer "x (y)" (verified OK))\n\tby')
+         % (b"ESMTPSA", b"bob@receiver.example"), "?", None),
+        (FOR.replace(b" by", b"\n\t(using TLS (256/256 bits) x)\n\t(Authenticated sender: x (y) z)\n\tby")
+         % (b"UTF8SMTPSA", b"bob@receiver.example"), "x (y) z", None),
+        (FOR.replace(b"from a (b [192.0.2.1])", b"(Authenticated sender: x)") % (b"ESMTPA", b"x"), "?", None),
+    ],
+)  # fmt: skip
+def test_what_a_client_says_is_no_login(field, login, envelope_from):
+    found = received(field)
+    assert (found.login, found.envelope_from) == (login, envelope_from)
+
+
+def test_what_was_judged_had_no_login():
+    came = CAME.replace(b"ESMTPS", b"ESMTPSA").replace(b"\tby", b"\t(Authenticated sender: boss)\n\tby")
+    assert read(DELIVERY + RESULTS + came + SENT, Given(), HOSTS).login == ""
+    assert read(DELIVERY + came + SENT, Given(), HOSTS).login == "boss"
+
+
 OTHER = CAME.replace(b"mx.receiver.example", b"mx.elsewhere.example")
 
 
@@ -246,6 +276,39 @@ def test_a_queue_file():
 def test_other_queue_files(was, now, client, mail_from):
     message = read(ENVELOPE.replace(was, now) + CAME + SENT + END, Given(), [])
     assert (str(message.client_ip), message.mail_from, message.local) == (client, mail_from, client == "None")
+
+
+NO_LOGIN = ENVELOPE.replace(b"named_attribute: sasl_username=bob\n", b"")
+LINES = b"\nsender:\nnamed_attribute: client_address=192.0.2.30\nnamed_attribute: sasl_username=boss\nx: "
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (b"rfc822;bob", b"rfc822;x" + LINES + b"bob"),
+        (b"rfc822;bob", b"rfc822;x\nsender: x" + LINES + b"bob"),
+        (b"original_recipient: bob", b"original_recipient: x" + LINES + b"\noriginal_recipient: bob"),
+        (b"original_recipient:\n", b"named_attribute: dsn_orig_rcpt=x" + LINES + b"\noriginal_recipient:\n"),
+    ],
+)
+def test_line_breaks_of_the_client_are_no_records(was, now):
+    assert was in NO_LOGIN
+    message = read(NO_LOGIN.replace(was, now) + CAME + SENT + END, Given(), [])
+    assert (str(message.client_ip), message.mail_from, message.login) == ("192.0.2.1", "alice@bank.example", "")
+    assert message.recipients == ("bob@receiver.example", "carol@receiver.example")
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (b"rfc822;bob", b"rfc822;x\nrecipient: eve@elsewhere.example\nx: bob"),
+        (b"             2    ", b"             x    "),
+    ],
+)
+def test_line_breaks_of_the_client_that_leave_a_doubt(was, now):
+    assert was in NO_LOGIN
+    with pytest.raises(Unknown, match="line breaks"):
+        read(NO_LOGIN.replace(was, now) + CAME + SENT + END, Given(), [])
 
 
 def test_a_content_filter_passes_the_client_on():

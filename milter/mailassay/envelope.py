@@ -27,8 +27,9 @@ _MAX_RECEIVED = 8192  # octets of a Received field that is read
 _POSTCAT = re.compile(rb"\A\*\*\* ENVELOPE RECORDS ([^\n]*) \*\*\*\n")
 _QUEUE_FILE = re.compile(rb"\AC[\x00-\xff](?: +[0-9]+){4,6}")
 _FROM = re.compile(r"\s*from\s+(\S+)\s+\((?:(\S+)\s+)?\[(?:IPv6:)?([^\s\[\]]+)\](?::[0-9]+)?\)", re.IGNORECASE)
-_LOGIN = re.compile(r"\(Authenticated sender: ([^()]*)\)")
-_ENVELOPE_FROM = re.compile(r"\(envelope-from <([^<>]*)>\)")
+_NESTED = r"\((?:[^()]|\([^()]*\))*\)"  # a comment, as Postfix balances them
+_LOGIN = re.compile(rf"(?:\s+{_NESTED})*?\s+\(Authenticated sender: ((?:[^()]|{_NESTED})*)\)\s+by\s")
+_ENVELOPE_FROM = re.compile(r"(?:(?!\bfor\s+<).)*?\(envelope-from <([^<>]*)>\)", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 _BY = re.compile(r"\bby\s+(\S+)", re.IGNORECASE)
 _WITH = re.compile(r"\bwith\s+(\S+)", re.IGNORECASE)
@@ -161,24 +162,16 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
         raise Unknown("the output of postcat is not complete; give all that `postcat -q ID` prints")
     if content.startswith((b"pointer_record:", b"regular_text:")):
         raise Unknown("postcat printed records (-v); give what `postcat -q ID` prints")
-    attributes: dict[str, str] = {}
-    values: dict[str, str] = {}
-    recipients: list[str] = []
-    original = ""
-    for line in envelope.decode("utf-8", "surrogateescape").split("\n"):
-        name, _, value = line.partition(": ")
-        if name == "named_attribute":
-            key, _, value = value.partition("=")
-            attributes[key] = value
-        elif name == "original_recipient":
-            original = value
-        elif name in ("recipient", "done_recipient"):
-            recipients.append(original or value)
-            original = ""
-        else:
-            values.setdefault(name.removesuffix(":"), value)
+    attributes, values, recipients = _records(envelope.decode("utf-8", "surrogateescape").split("\n"))
     if "sender" not in values:
         raise Unknown("the output of postcat names no sender; give all that `postcat -q ID` prints")
+    # octets of the content, its place, recipients, flags of qmgr, octets of the records, flags of SMTPUTF8
+    sizes = [_number(each) for each in values.get("message_size", "").split()]
+    if len(recipients) > sum(sizes[2:3]):
+        raise Unknown(
+            "the output of postcat names more recipients than the queue file has: the client wrote line breaks into a "
+            "parameter of RCPT; give the client's address by --ip, for the message alone"
+        )
     # what an inner hop (a content filter) passed on of the client that it has the message from
     address = _address(attributes.get("client_address", ""))
     inner = "log_" if address is not None and address.is_loopback else ""
@@ -190,7 +183,6 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
     place = _run(headers.fields, ())
     stripped, then, host = _strip(headers.fields, place, tags, ())
     record = "the envelope of the queue file"
-    sizes = values.get("message_size", "").split()
     arrived = parsedate(values.get("message_arrival_time", ""))
     return Message(
         Headers(each for number, each in enumerate(headers.fields) if number not in stripped),
@@ -200,7 +192,7 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
         values["sender"],
         tuple(recipients),
         attributes.get("sasl_username", ""),
-        len(sizes) > 5 and sizes[5].isdigit() and bool(int(sizes[5]) & 1),  # SMTPUTF8_FLAG_REQUESTED
+        bool(sum(sizes[5:6]) & 1),  # SMTPUTF8_FLAG_REQUESTED
         local,
         _local_time(arrived) if arrived else None,
         host,
@@ -215,6 +207,41 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
         tuple(headers.fields[number].name.decode() for number in sorted(stripped)),
         then,
     )
+
+
+def _records(lines: Sequence[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The attributes, the other records and the recipients of an envelope, of each name the first.
+
+    Postfix decodes an ORCPT (xtext, RFC 3461 section 4), and postcat prints the line breaks in it as they are: what
+    follows may be the client's words. Postfix writes all that is of the message before. It takes no such ENVID.
+    """
+    attributes: dict[str, str] = {}
+    values: dict[str, str] = {}
+    recipients: list[str] = []
+    original = ""
+    believed = True
+    for line in lines:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "named_attribute":
+            key, _, value = value.partition("=")
+            believed = believed and key != "dsn_orig_rcpt"
+            if believed:
+                attributes.setdefault(key, value)
+        elif name == "original_recipient":
+            original, believed = value, False
+        elif name in ("recipient", "done_recipient"):
+            recipients.append(original or value)
+            original, believed = "", False
+        else:
+            values.setdefault(name, value)
+    return attributes, values, recipients
+
+
+def _number(text: str) -> int:
+    with suppress(ValueError):
+        return int(text)
+    return 0
 
 
 def _local_time(arrived: tuple[int, int, int, int, int, int, int, int, int]) -> float | None:
@@ -240,7 +267,9 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
         raise Unknown("the Received field of this host has no client address; give it by --ip")
     mail_from, sources["mail from"] = _mail_from(raw, top, recorded, given, local=local)
     recipients, sources["recipients"] = _recipients(top, came)
-    if came.login:
+    # who has authenticated himself is not judged
+    login = "" if then else came.login
+    if login:
         sources["login"] = "Received"
     return Message(
         Headers(each for number, each in enumerate(fields) if number not in stripped),
@@ -249,7 +278,7 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
         came.helo or recorded.get("smtp.helo", ""),
         mail_from,
         recipients,
-        came.login,
+        login,
         came.protocol.startswith("UTF8") or any(not each.value.isascii() for each in top),
         local,
         came.at,
@@ -378,7 +407,8 @@ def received(value: bytes) -> Received:
     text = value[:_MAX_RECEIVED].decode("utf-8", "surrogateescape").replace("\r\n", " ")
     text, _, date = text.rpartition(";") if ";" in text else (text, "", "")
     sender = _FROM.match(text)
-    login, path = _LOGIN.search(text), _ENVELOPE_FROM.search(text)
+    # what a client says of itself stands only after these
+    login, path = _LOGIN.match(text, sender.end()) if sender else None, _ENVELOPE_FROM.match(text)
     plain = text[sender.end() :] if sender else text
     while (shorter := _COMMENT.sub(" ", plain)) != plain:
         plain = shorter
@@ -390,7 +420,7 @@ def received(value: bytes) -> Received:
         _address(sender[3]) if sender else None,
         by.rstrip(","),
         protocol.upper(),
-        login[1] if login else "?" if authenticated else "",
+        (login[1] if login else "?") if authenticated else "",
         path[1] if path else None,
         recipient,
         _time(date),

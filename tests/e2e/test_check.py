@@ -27,18 +27,27 @@ def stored(lab, played):
 
 
 @pytest.fixture
-def again(lab, tmp_path, capsys):
-    """Judge a message file by `check`; its exit status, and what it says."""
+def again_of(tmp_path, capsys):
+    """Judge a message file by `check`, as a lab is configured; its exit status, and what it says."""
     (tmp_path / "zone").write_text(zone_text())
 
-    def run(octets, *arguments):
-        path = tmp_path / "message"
-        path.write_bytes(octets)
-        given = ["check", str(path), "--zone", str(tmp_path / "zone"), "--config", str(lab.serve.config), *arguments]
-        status = main(given)
-        return status, capsys.readouterr().out
+    def of(lab):
+        def run(octets, *arguments):
+            path = tmp_path / "message"
+            path.write_bytes(octets)
+            given = ["check", str(path), "--zone", str(tmp_path / "zone"), "--config", str(lab.serve.config)]
+            status = main([*given, *arguments])
+            return status, capsys.readouterr().out
 
-    return run
+        return run
+
+    return of
+
+
+@pytest.fixture
+def again(lab, again_of):
+    """Judge a message file as the lab of this module is configured."""
+    return again_of(lab)
 
 
 @pytest.mark.parametrize("scenario", KEPT, ids=lambda scenario: scenario.name)
@@ -80,3 +89,52 @@ def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys):
         ["spf.fail,", "line", "3", "of", f"{tmp_path}/policy.yaml", "1", "1"]
     ]
     assert [line.split()[2:] for line in lines if line.startswith("refused")] == [["bank.example", "spf.fail"]]
+
+
+# as a client writes line breaks into ENVID and ORCPT (RFC 3461 section 4)
+LINES = (
+    "x+0Asender:+20+0Anamed_attribute:+20client_address+3D192.0.2.30+0Anamed_attribute:+20sasl_username+3Dboss"
+    "+0Anamed_attribute:+20log_message_origin+3Dlocal+0Ay"
+)
+
+
+def test_line_breaks_of_the_client_change_no_fact(make_lab, again_of):
+    lab = make_lab(policy={"dmarc": {"reject": "hold"}})
+    with lab.postfix.client() as client:
+        client.command("EHLO x")
+        client.become("198.51.100.66")
+        client.command("EHLO spoof.example")
+        # in an ENVID Postfix wants none
+        assert client.command(f"MAIL FROM:<alice@bank.example> ENVID={LINES}").code == 501
+        assert client.command("MAIL FROM:<alice@bank.example>").code == 250
+        assert client.command(f"RCPT TO:<bob@receiver.example> ORCPT=rfc822;{LINES}").code == 250
+        assert client.command("DATA").code == 354
+        reply = client.command("From: alice@bank.example\r\nSubject: x\r\n\r\nHello\r\n.")
+    command = ["/usr/sbin/postcat", "-c", str(lab.postfix.folder / "etc"), "-q", reply.queue_id]
+    printed = subprocess.run(command, check=True, capture_output=True).stdout
+    assert b"\nnamed_attribute: sasl_username=boss\n" in printed
+    _, said = again_of(lab)(printed, "--json")
+    found = json.loads(said)
+    assert found["message"]["client"] == "198.51.100.66"
+    assert (found["message"]["login"], found["message"]["mail_from"]) == ("", "alice@bank.example")
+    assert found["message"]["recipients"] == ["bob@receiver.example"]
+    assert found["results"]["verdict"] == "hold"
+
+
+def test_a_recipient_is_no_login(lab, again):
+    recipient = '"bob+(Authenticated sender: boss)"@receiver.example'
+    with lab.postfix.client() as client:
+        client.command("EHLO x")
+        client.become("192.0.2.10")
+        client.command("EHLO mail.news.example")
+        reply = client.send("bounce@news.example", [recipient], b"From: alice@news.example\n\nHello\n")
+    assert reply.queue_id, reply
+    lab.postfix.delivered(reply.queue_id)
+    path = next(path for path in (lab.postfix.folder / "mail/inbox/new").iterdir()
+                if reply.queue_id.encode() in path.read_bytes())  # fmt: skip
+    octets = path.read_bytes()
+    assert b"(Authenticated sender: boss)" in octets.partition(b"Received:")[2]
+    # also where our own field does not stand above it
+    for each in (octets, octets.replace(b"Authentication-Results: mx.receiver.example", b"X-Other: x")):
+        _, said = again(each, "--json")
+        assert json.loads(said)["message"]["login"] == ""

@@ -163,6 +163,7 @@ CASES = [
     (f'{SPF} "v=spf1 -ip4:192.0.0.0/7 -all"', []),
     (f'{SPF} "v=spf1 mx -all ip4:192.0.2.1"', ["warning spf-unreached"]),
     (f'{SPF} "v=spf1 mx -all redirect=all.example"', ["warning spf-unreached"]),
+    (f'{SPF} "v=spf1 redirect=all.example mx -all ip4:192.0.2.1"', ["warning spf-unreached"] * 2),
     (f'{SPF} "v=spf1 mx include=all.example -all"', ["warning spf-modifier"]),
     (f'{SPF} "v=spf1 mx moo=cow -all exp=why.example"', ["note spf-modifier"]),
     (f'{SPF} "v=spf1 ptr -all"', ["warning spf-ptr"]),
@@ -188,6 +189,12 @@ CASES = [
     (f'{DMARC} -\n_dmarc.example TXT "v=DMARC1; p=reject; psd=y; pct=2"', ["warning dmarc-registry"]),
     (f'{DMARC} "v=dmarc1; p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
     (f'{DMARC} "v=DMARC1 p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
+    (f'{DMARC} "p=reject; v=DMARC1"', ["error dmarc-malformed", "warning dmarc-none"]),
+    (f'{DMARC} "p=reject; a=v=DMARC1"', ["warning dmarc-none"]),
+    (
+        f'{DMARC} "v=DMARC1; p=reject; P =none; x y=1; x y=2; rua=mailto:d@good.example; rua="',
+        ["warning dmarc-tag-twice"],
+    ),
     (f'{DMARC} "v=DMARC1; p=none"\n{DMARC} "v=DMARC1; p=reject"', ["error dmarc-several"]),
     (f'{DMARC} "v=DMARC1; p=rejct"', ["error dmarc-policy"]),
     (f'{DMARC} "v=DMARC1; p=reject; sp=no; rua=mailto:d@good.example"', ["error dmarc-policy", "note dmarc-monitor"]),
@@ -226,6 +233,7 @@ def test_problems(changes, problems):
 
 OTHER_CASES = [
     ("nowhere.example", (), ["error domain-missing"]),
+    ("example", (), ["error mx-none", "warning dkim-none", "warning dmarc-none", "note spf-one-label"]),
     ("good.example", ("default",), []),
     ("good.example", ("none", "default"), ["error dkim-missing"]),
     ("revoked.example", ("s",), ["error dkim-revoked"]),
@@ -272,6 +280,23 @@ def test_every_problem_has_its_case():
 def test_a_slip_is_explained(term, hint):
     [problem] = found(changed(f'{SPF} "v=spf1 {term} -all"')).problems
     assert hint in problem.what
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "said"),
+    [
+        (f'{SPF} "v=spf1 redirect=x.example mx -all"', "spf-unreached", "redirect=x.example beside all: never"),
+        (f'{SPF} "v=spf1 mx -all ip4:192.0.2.1"', "spf-unreached", "ip4:192.0.2.1 behind all: never looked at"),
+        (f'{SPF} "v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 ~all"', "spf-open", "domain: ip4:0.0.0.0/1, ip4:128.0.0.0/1."),
+        (f'{SPF} "v=spf1 ip4:0.0.0.0/1 ip4:0.0.0.0/0 ~all"', "spf-open", "domain: ip4:0.0.0.0/0."),
+        (f'{SPF} "v=spf1 include:o.example ~all"\no.example TXT "v=spf1 exists:v4.example"', "spf-open",
+         "domain: include:o.example > exists:v4.example."),
+        (f'{DMARC} "v=DMARC1; p=reject; p=none; rua=mailto:d@good.example"', "dmarc-tag-twice", "mailassay the first"),
+    ],
+)  # fmt: skip
+def test_what_is_said(changes, name, said):
+    [problem] = [each for each in found(changed(changes)).problems if each.name == name]
+    assert said in problem.what
 
 
 @pytest.mark.parametrize(
@@ -686,6 +711,18 @@ def test_no_answer_at_all():
     report = lookup.look_up(Domain("x.example"), [], failed, 5)
     assert not report.is_known
     assert report.exists is None
+
+
+def test_no_answer_of_the_domain_itself(folder, capsys):
+    silent = "lame.example {} !\n".format
+    zone = f'_dmarc.lame.example TXT "v=DMARC1; p=reject"\n{silent("MX")}{silent("TXT")}'
+    (folder / "lame").write_text(zone + silent("A"))
+    assert main(["lookup", "lame.example", "--zone", "lame"]) == 75
+    said = capsys.readouterr()
+    assert "DMARC   reject" in said.out
+    assert said.err == "mailassay: DNS does not answer: lame.example MX: SERVFAIL\n"
+    (folder / "lame").write_text(zone)
+    assert main(["lookup", "lame.example", "--zone", "lame"]) == 0
 
 
 def failed(asked):

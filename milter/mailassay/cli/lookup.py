@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         "lookup",
         help="show what DNS says of a mail domain, and what is wrong with it",
         description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first. Exit status 1 where there is an"
-        " error, 75 where DNS does not answer.",
+        " error, 75 where DNS does not answer for the domain itself.",
     )
     parser.add_argument("domain", metavar="DOMAIN", type=_domain, help="the domain, or an address in it")
     parser.add_argument(
@@ -84,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
     report = look_up(domain, arguments.selector, source(arguments, found), found.message_timeout, limits)
     if arguments.json:
         print(json.dumps({"given": given, **asdict(report)}, indent=2))
-    elif report.is_known:
+    elif len(report.unanswered) < report.questions:
         colour = shows_colour(sys.stdout)
         for line in _lines(report, given, limits):
             print(_painted(printable(line)) if colour else printable(line))

@@ -51,8 +51,8 @@ class Report:
 
     @property
     def is_known(self) -> bool:
-        """Did DNS answer anything?"""
-        return len(self.unanswered) < self.questions
+        """Did DNS answer anything about the domain itself?"""
+        return self.exists is not None
 
 
 def look_up(

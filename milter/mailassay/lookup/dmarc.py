@@ -153,7 +153,7 @@ def _step(name: str, resolve: Resolver) -> Step:
 
 
 def _is_nearly(text: str) -> bool:
-    return "".join(text.lower().split()).strip("\"'").startswith("v=dmarc")
+    return any(part.startswith("v=dmarc") for part in "".join(text.lower().split()).strip("\"'").split(";"))
 
 
 def _asked(found: Walk, *, exists: bool) -> Asked | None:
@@ -261,7 +261,7 @@ def _of_step(step: Step) -> Iterator[Problem]:
         yield error(
             "dmarc-malformed",
             f'"{text[:60]}" at {step.name} looks like a DMARC record, and is none.',
-            'A DMARC record begins with "v=DMARC1;", in these letters.',
+            'A DMARC record begins with "v=DMARC1;", in these letters, and nothing before it.',
             "RFC 9989 section 4.8",
         )
     if len(step.records) > 1:
@@ -272,7 +272,20 @@ def _of_step(step: Step) -> Iterator[Problem]:
             "RFC 9989 section 4.10",
         )
     elif step.records:
+        yield from _twice(step.name, step.records[0])
         yield from _of_tags(step.name, tags(step.records[0]))
+
+
+def _twice(name: str, record: str) -> Iterator[Problem]:
+    written = [tag.partition("=")[0].strip(" \t").lower() for tag in record.split(";")]
+    if twice := [f"{tag[:20]}=" for tag in tags(record) if written.count(tag) > 1][:_MAX_TAGS]:
+        yield warning(
+            "dmarc-tag-twice",
+            f"{', '.join(twice)} at {name} more than once, which makes a tag list invalid: some receivers pass over the"
+            " record, others take one of them, mailassay the first.",
+            "Keep one.",
+            "RFC 6376 section 3.2",
+        )
 
 
 def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ _MODIFIERS = ("redirect", "exp")
 _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 _NAMES = (*_ASKING, "all", "ip4", "ip6", "exp")
 _FIXED = {"d", "o"}  # macro letters that depend on no message
+_NOT_CHECKED = "not a name that SPF is checked for"  # nor is anything asked (section 4.3)
 _NOWHERE = "nowhere.invalid"  # never in DNS (RFC 6761 section 6.4)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
 _Network = IPv4Network | IPv6Network
@@ -120,7 +121,7 @@ class _Tree:
     def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
         """``above`` are the domains on the way to it."""
         if checkable(domain) is None:
-            return Record(domain, error="no domain name that can have a record")
+            return Record(domain, error=_NOT_CHECKED)
         try:
             texts = tuple(filter(is_record, self._resolve(domain, "TXT").records))
         except DnsTempError as error:
@@ -299,6 +300,13 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
             "There is no SPF record: nothing says which servers may send for the domain.",
             'Publish one, such as "v=spf1 mx -all"; for a domain that sends no mail, "v=spf1 -all".',
         )
+    elif record.error == _NOT_CHECKED:
+        yield note(
+            "spf-one-label",
+            f"{domain} is a name of one label, for which SPF is not checked: the result is none.",
+            "",
+            "RFC 7208 section 4.3",
+        )
     elif len(record.texts) > 1:
         yield error(
             "spf-several",
@@ -475,9 +483,11 @@ def _directive(term: Term) -> Directive | None:
 def _oddities(record: Record) -> Iterator[Problem]:
     every = [term for _, term in terms(record)]
     texts = [term.text for term in record.terms]
-    if unreached := [term.text for term in record.terms if not term.reached]:
-        what = f"SPF: {_few(unreached)} behind all: never looked at."
-        yield warning("spf-unreached", what, "", "RFC 7208 section 5.1")
+    unreached = [term for term in record.terms if not term.reached]
+    if behind := [term.text for term in unreached if term.mechanism != "redirect"]:
+        yield warning("spf-unreached", f"SPF: {_few(behind)} behind all: never looked at.", "", "RFC 7208 section 5.1")
+    if beside := [term.text for term in unreached if term.mechanism == "redirect"]:
+        yield warning("spf-unreached", f"SPF: {_few(beside)} beside all: never looked at.", "", "RFC 7208 section 6.1")
     unknown = [] if record.error else [term.text for term in record.terms if not term.mechanism]
     if mistaken := [text for text in unknown if text.partition("=")[0].lower() in _NAMES]:
         what = f"SPF: {_few(mistaken)} does nothing, since a mechanism is written with a colon."

@@ -125,10 +125,19 @@ CASES = [
         f'{SPF} "v=spf1 include:three.example include:three.example/ include:three.example -all"'.replace("/", ""),
         ["error spf-terms", "warning spf-void-ipv6", "note spf-twice"],
     ),
-    (f'{SPF} "v=spf1 {" ".join(f"exists:%{{i}}.v{n}.example" for n in range(9))} -all"', ["note spf-terms-near"]),
+    (f'{SPF} "v=spf1 {" ".join(f"exists:%{{i}}.v{n}.example" for n in range(9))} -all"',
+     ["warning spf-otherwise", "note spf-terms-near"]),
     (f'{SPF} "v=spf1 a:x.example mx:y.example exists:z.example -all"', ["error spf-void"]),
     (f'{SPF} "v=spf1 include:three.example -all"', ["warning spf-void-ipv6"]),
     (f'{SPF} "v=spf1 mx a:x.example -all"', ["warning spf-void-term"]),
+    (f'{SPF} "v=spf1 exists:%{{i}}.a.example exists:%{{l}}.a.example -all"', []),
+    (
+        f'{SPF} "v=spf1 exists:%{{i}}.a.example exists:%{{l}}.a.example exists:%{{h}}.a.example -all"',
+        ["warning spf-otherwise"],
+    ),
+    (f'{SPF} "v=spf1 exists:%{{i}}.a.example exists:%{{l}}.a.example a:v4.example -all"', ["warning spf-otherwise"]),
+    (f'{SPF} "v=spf1 {"ip4:192.0.2.1 " * 300}{"a " * 11}-all"',
+     ["warning spf-otherwise", "note spf-twice", "note spf-long"]),
     (f'{SPF} "v=spf1 mx +all"', ["error spf-open"]),
     (f'{SPF} "v=spf1 ip4:0.0.0.0/0 -all"', ["error spf-open"]),
     (f'{SPF} "v=spf1 ip6:::/0 -all"', ["error spf-open"]),
@@ -392,6 +401,9 @@ def test_any_other_client_is_judged_as_the_milter_does(zone, text):
         for client in STRANGERS
     ]
     assert [report.spf.otherwise, report.spf.otherwise_ipv6] == [each.result for each in results]
+    assert Result.PERMERROR not in (each.result for each in results) or any(
+        each.name.startswith("spf-") and each.severity is not lookup.Severity.NOTE for each in report.problems
+    )
     assert "error spf-open" in named(report) or Result.PASS not in (each.result for each in results)
 
 
@@ -578,7 +590,7 @@ def test_for_programs(capsys):
                 "texts": [None],
                 "terms": [TERM],
             },
-            **dict.fromkeys(["otherwise", "otherwise_ipv6", "malformed", "authentic"]),
+            **dict.fromkeys(["otherwise", "otherwise_ipv6", "why", "malformed", "authentic"]),
         },
         "dkim": {
             "tried": [None],

@@ -18,7 +18,7 @@ from ..spf.query import Query
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from .asking import start
-from .problem import Problem, error, note, warning
+from .problem import Problem, Severity, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
 MAX_TERMS = 200  # of one record that are looked at
@@ -80,7 +80,7 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Spf:
     """``otherwise`` is the result for an IPv4 client that nothing in the record speaks of, ``otherwise_ipv6`` for an
-    IPv6 client; empty where that depends on the message.
+    IPv6 client; empty where that depends on the message. ``why`` one of them is permerror or temperror.
 
     ``malformed`` are TXT records that look like SPF and are not. ``authentic``: DNSSEC proves the domain's record.
     """
@@ -88,6 +88,7 @@ class Spf:
     record: Record
     otherwise: str = ""
     otherwise_ipv6: str = ""
+    why: str = ""
     malformed: tuple[str, ...] = ()
     authentic: bool = False
 
@@ -107,8 +108,8 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
         malformed = tuple(text for text in answer.records if _NEARLY.match(text) and not is_record(text))
         authentic = answer.authentic
     record = _Tree(domain, resolve, limits).record(domain)
-    otherwise, otherwise_ipv6 = (_otherwise(domain, client, resolve, limits) for client in _CLIENTS)
-    return Spf(record, otherwise, otherwise_ipv6, malformed, authentic)
+    (ipv4, why), (ipv6, why_ipv6) = (_otherwise(domain, client, resolve, limits) for client in _CLIENTS)
+    return Spf(record, ipv4, ipv6, why or why_ipv6, malformed, authentic)
 
 
 class _Tree:
@@ -257,7 +258,9 @@ class _Anyone(Query):
         return (prefix4 if self.A == "A" else prefix6) == 0 and any(addresses)
 
 
-def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits) -> str:
+def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
+    """The result for a client that no term matches, and the reason of an error."""
+
     def answer(name: str, rdtype: str) -> Answer:
         if rdtype == "PTR":
             # a client without a name that is known (section 5.5)
@@ -268,10 +271,12 @@ def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resol
             raise _DependsError
         return Answer(exists=False)
 
+    query = _Anyone(client, "postmaster", domain, domain, answer, limits)
     try:
-        return str(_Anyone(client, "postmaster", domain, domain, answer, limits).check()[0])
+        word, _, _ = query.check()
     except _DependsError:
-        return ""
+        return "", ""
+    return word, query.prob
 
 
 def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
@@ -317,9 +322,18 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
     elif record.error and not record.terms:
         yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "RFC 7208 section 3.4")
     else:
-        yield from _faults(record, domain)
-        yield from _costs(record, limits)
+        told = [*_faults(record, domain), *_costs(record, limits)]
+        yield from told
         yield from _openness(found)
+        explained = any(each.severity is Severity.ERROR or each.name == "spf-void-ipv6" for each in told)
+        if Result.PERMERROR in (found.otherwise, found.otherwise_ipv6) and not explained:
+            whom = "any other client" if found.otherwise == Result.PERMERROR else "any other client with IPv6"
+            yield warning(
+                "spf-otherwise",
+                f"SPF gives permerror to {whom}: {found.why}.",
+                "A term with %{i} or the like is one without an answer for every client that it does not mean.",
+                "RFC 7208 section 4.6.4",
+            )
         yield from _oddities(record)
 
 

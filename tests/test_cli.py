@@ -151,8 +151,8 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["check", "missing", *GOOD], 74, "missing"),
-        (["check", ".", *GOOD], 74, "mailassay: .: Is a directory"),
+        (["check", "missing", *GOOD], 66, "mailassay: missing: No such file or directory"),
+        (["check", ".", *GOOD], 66, "mailassay: .: Is a directory"),
         (["check", "mail", "--ip", "192.0.2.1", "--zone", "missing"], 74, "missing"),
         (["check", "mail", "--ip", "192.0.2.1", "--zone", "mail"], 78, "mail:1: expected"),
         (["check", "mail", *GOOD, "--config", "missing"], 78, "missing"),
@@ -211,7 +211,74 @@ def test_no_standard_input(folder):
         cwd=folder,
         env=ENVIRONMENT,
     )
-    assert (done.returncode, done.stderr) == (74, b"mailassay: Bad file descriptor\n")
+    assert (done.returncode, done.stderr) == (66, b"mailassay: standard input: Bad file descriptor\n")
+
+
+@pytest.mark.parametrize(
+    ("closing", "arguments", "status", "said"),
+    [
+        (">&-", ["check", "mail", *GOOD], 74, b"mailassay: Bad file descriptor\n"),
+        (">&-", ["check", "mail", *GOOD, "--json"], 74, b"mailassay: Bad file descriptor\n"),
+        (">&-", ["check", "--summary", "mail", *GOOD], 74, b"mailassay: Bad file descriptor\n"),
+        (">&-", ["lookup", "bank.example", "--zone=zone"], 74, b"mailassay: Bad file descriptor\n"),
+        (">&-", ["serve", "--config=nowhere.yaml"], 71, b""),
+        ("2>&-", ["check", "mail", *GOOD], 0, b""),
+        ("2>&-", ["check", "--summary", "mail", *GOOD], 0, b""),
+        ("2>&-", ["check", "missing"], 66, b""),
+        (">&- 2>&-", ["check", "mail", *GOOD], 74, b""),
+        ("<&- >&- 2>&-", ["check", "--summary", "mail", *GOOD], 74, b""),
+        ("2>/dev/full", ["check", "missing"], 74, b""),
+        ("2>/dev/full", ["check", "mail", "--config=missing"], 74, b""),
+        (">/dev/full 2>/dev/full", ["check", "mail", *GOOD], 74, b""),
+    ],
+)
+def test_closed_streams(folder, closing, arguments, status, said):
+    (folder / "nowhere.yaml").write_text("listen: unix:/nonexistent/socket\n")
+    command = ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", *PROGRAM, *arguments]
+    done = subprocess.run(command, capture_output=True, cwd=folder, env=ENVIRONMENT)
+    assert done.returncode == status, done
+    assert b"Traceback" not in done.stderr
+    assert said in done.stderr
+
+
+def test_file_names_are_shown_fit_for_a_terminal(folder):
+    for arguments in (["\x1b[31mx"], ["mail", "--ip=192.0.2.1", "--zone=\x1b[31mx"], ["mail", "--config=\x1b[31mx"]):
+        done = run("check", *arguments, cwd=folder)
+        assert b"?[31mx" in done.stderr
+        assert b"\x1b" not in done.stderr
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_zone_of_an_address_is_left_out(capsys):
+    for zone in ("", "%eth0"):
+        assert main(["check", "mail", f"--ip=fe80::1{zone}", "--zone=zone", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["message"]["client"] == "fe80::1"
+
+
+def test_json_for_every_reader(folder):
+    """No lone surrogates: a strict reader refuses the whole (RFC 8259 section 8.2)."""
+    helo = b"--helo=\\udcff \xff " + "\U0001f600".encode()
+    for more in ([], ["--summary"]):
+        done = run("check", "mail", "--ip=192.0.2.1", helo, "--zone=zone", "--json", *more, cwd=folder)
+        said = done.stdout.partition(b'{"summary"')[0]
+        assert json.loads(said)["message"]["helo"] == "\\udcff \ufffd \U0001f600"
+
+
+@pytest.mark.parametrize(("by", "results", "status"), [
+    ("mx.elsewhere.example", "", 65),
+    ("mx.elsewhere.example", "mx.third.example", 65),
+    ("mx.elsewhere.example", "mx.elsewhere.example", 0),
+    ("mx.receiver.example", "", 0),
+])  # fmt: skip
+def test_the_host_has_several_names(folder, monkeypatch, by, results, status):
+    monkeypatch.setattr("socket.gethostname", lambda: "web1")
+    (folder / "postconf").write_text("#!/bin/sh\necho mx.receiver.example\n")
+    (folder / "postconf").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+    ours = f"Authentication-Results: {results}; iprev=pass policy.iprev=192.0.2.1\n" if results else ""
+    came = f"Received: from mail.bank.example (unknown [192.0.2.1])\n\tby {by} (Postfix) with ESMTP id 1; x\n"
+    (folder / "came").write_text(f"Return-Path: <alice@bank.example>\n{ours}{came}{MESSAGE.decode()}")
+    assert main(["check", "came", "--zone=zone"]) == status
 
 
 def test_interrupted(folder):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,7 @@ def test_folders_and_mbox_files(folder, capsys):
         "rules": {"dmarc.reject": {"line": None, "reject": 2}, "default": {"line": None, "accept": 4}},
         "unknown": 0,
         "unreadable": 0,
+        "unanswered": 0,
         "expired_signatures": 0,
         "missing_keys": 0,
         "differs": {"messages": 0},
@@ -133,6 +135,40 @@ def test_time_and_dns_have_gone_on(folder, capsys):
         "In 1 message a signature has no key in DNS any more: keys are withdrawn some time after their use.\n"
         "1 message found otherwise than when they came: spf 1.\n"
     )
+
+
+def test_what_dns_did_not_answer(folder, capsys):
+    write(folder, a=GOOD, b=OTHER, zone=ZONE.encode() + b"_dmarc.other.example TXT !\n")
+    assert summary("a", "b") == 0
+    said = "In 1 message DNS gave no answer to a question: what they show is not what would be decided.\n"
+    assert capsys.readouterr().out.endswith(said)
+    assert summary("a", "b", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["unanswered"] == 1
+
+
+def test_interrupted_it_says_that_it_is_ending():
+    asked, answered = Event(), Event()
+    said = []
+
+    def judge(raw):
+        asked.set()
+        answered.wait()
+        raise Unknown(raw.decode())
+
+    def interrupted():
+        yield File("a", b"x")
+        asked.wait()
+        raise KeyboardInterrupt
+
+    def ending():
+        said.append("ending")
+        answered.set()
+
+    judged = run(interrupted(), judge, ending=ending)
+    assert next(judged).error == "x"
+    assert said == ["ending"]
+    with pytest.raises(KeyboardInterrupt):
+        next(judged)
 
 
 @pytest.mark.parametrize(

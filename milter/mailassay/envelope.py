@@ -304,6 +304,9 @@ def _run(fields: Sequence[Field], hosts: Sequence[str]) -> int:
             hosts = (found.by,)
         if found.protocol.startswith("LMTP"):
             continue
+        if last is None and any(_results(above, (found.by,)) for above in fields[:place]):
+            # our own field says so, and a sender's stands below
+            hosts = (*hosts, found.by)
         if not any(_same(found.by, host) for host in (*hosts, "localhost")):
             if last is None:
                 writer = f"was written by {found.by}" if found.by else "does not say who wrote it"

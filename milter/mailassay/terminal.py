@@ -23,6 +23,11 @@ def painted(text: str, colour: int) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def shows_colour(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Is it one? None is a stream that is closed."""
+    return stream is not None and stream.isatty()
+
+
+def shows_colour(stream: TextIO | None) -> bool:
     """Is it a terminal with colours, and is nobody against them (``NO_COLOR``)?"""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .envelope import Unknown
+from .evidence import Evidence
 from .explain import differences
 from .result import Result
 from .trace import Trace
@@ -56,6 +57,7 @@ class Tally:
     stopped: list[tuple[str, str, str, Action]] = field(default_factory=list)  # file, author domain, rule, action
     unknown: list[tuple[str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    unanswered: int = 0
     expired: int = 0
     keyless: int = 0
     differs: Counter[str] = field(default_factory=Counter)
@@ -77,6 +79,7 @@ class Tally:
         self.rules.setdefault(verdict.rule, Counter())[verdict.action] += 1
         if evidence:
             self.authors.setdefault(judged.author, Counter())[verdict.action] += 1
+            self.unanswered += Result.TEMPERROR in _results(evidence)
             reasons = {each.reason for each in evidence.dkim if each.result is Result.PERMERROR}
             self.expired += "the signature has expired (x=)" in reasons
             self.keyless += bool(reasons & {"no key record", "the key is revoked (p= is empty)"})
@@ -85,6 +88,11 @@ class Tally:
         if found := differences(judged.trace):
             self.different += 1
             self.differs.update(each.partition("=")[0] for each in found)
+
+
+def _results(evidence: Evidence) -> Iterator[str]:
+    found = (evidence.iprev, evidence.spf_helo, evidence.spf_mail_from, evidence.arc, evidence.dmarc)
+    yield from (each.result for each in (*found, *evidence.dkim, evidence.sender_domain) if each)
 
 
 def sizes(paths: Iterable[str]) -> int:
@@ -149,10 +157,16 @@ def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(message)
 
 
-def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int = WORKERS) -> Iterator[Judged]:
+def run(
+    messages: Iterable[File],
+    judge: Callable[[bytes], Trace],
+    workers: int = WORKERS,
+    ending: Callable[[], None] = lambda: None,
+) -> Iterator[Judged]:
     """Judge messages, several at a time; in their order. ``judge`` raises Unknown where facts are missing.
 
-    Interrupted while it waits, it gives what is under way before it passes that on.
+    Interrupted while it waits, it gives what is under way before it passes that on; it calls ``ending`` first where
+    that takes a while.
     """
 
     def one(file: File) -> Judged:
@@ -178,7 +192,9 @@ def run(messages: Iterable[File], judge: Callable[[bytes], Trace], workers: int 
             yield under_way.popleft()[0].result()
     except KeyboardInterrupt:
         # what is known by now counts
-        executor.shutdown(cancel_futures=True)
+        executor.shutdown(wait=False, cancel_futures=True)
+        if any(not future.done() for future, _ in under_way):
+            ending()
         yield from (future.result() for future, _ in under_way if not future.cancelled())
         raise
     finally:

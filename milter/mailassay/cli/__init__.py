@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 from .. import __version__
 from ..config import ConfigError
+from ..terminal import printable
 from ..zone import ZoneError
 
 _COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held")
@@ -24,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The program ``mailassay``; the exit status."""
     words = sys.argv[1:] if argv is None else argv
     arguments = parser(*[word for word in words[:1] if word in _COMMANDS]).parse_args(argv)
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a terminal that cannot show a sender's letters
         sys.stdout.reconfigure(errors="replace")
@@ -31,20 +34,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except (ConfigError, ZoneError) as error:
-        print(error, file=sys.stderr)
-        return os.EX_CONFIG
+        return os.EX_CONFIG if _say(str(error)) else os.EX_IOERR
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except OSError as error:
         # a reader that has seen enough needs no words
         if not isinstance(error, BrokenPipeError):
             place = f"{error.filename}: " if error.filename else ""
-            print(f"mailassay: {place}{error.strerror or error}", file=sys.stderr)
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # what could not be written now must not be tried again at interpreter exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say(f"mailassay: {place}{error.strerror or error}")
+        _give_up(sys.stdout)
         return os.EX_IOERR
     return status
+
+
+def _open_what_is_closed() -> None:
+    """Without standard output writing fails, as with a full disk; without standard error nothing is said."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _say(text: str) -> bool:
+    """On standard error; whether it could be written."""
+    try:
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    except OSError:
+        _give_up(sys.stderr)
+        return False
+    return True
+
+
+def _give_up(stream: TextIO) -> None:
+    """What could not be written now must not be tried again at interpreter exit."""
+    if isinstance(stream, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def parser(*names: str) -> argparse.ArgumentParser:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -17,10 +17,10 @@ from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
 from ..resolver import Source
-from ..terminal import printable, shows_colour
+from ..terminal import is_terminal, printable, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
-from .options import Commands, settings, source, takes_config, takes_json, takes_zone
+from .options import Commands, as_json, host_names, settings, source, takes_config, takes_json, takes_zone
 from .summary import summarize
 
 
@@ -32,8 +32,9 @@ def add(commands: Commands) -> None:
         description="Judge a message as the milter would, and say why. The facts are those that the message carries "
         "as this host delivered it, or as `postcat -q ID` prints it; or with --ip those that are given, and then the "
         "file is taken as the client sent it.",
-        epilog="Exit status 1 where the message would be refused, 65 where it does not tell its facts; with --summary "
-        "0 whatever the verdicts, 65 where no message could be judged, 66 where files could not be read.",
+        epilog="Exit status 1 where the message would be refused, 65 where it does not tell its facts, 66 where it "
+        "cannot be read; with --summary 0 whatever the verdicts, 65 where no message could be judged, 66 where files "
+        "could not be read.",
     )
     parser.add_argument(
         "files",
@@ -73,9 +74,11 @@ def add(commands: Commands) -> None:
 
 def _address(text: str) -> IPv4Address | IPv6Address:
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no IP address") from error
+    # the zone of a link-local address is this host's business (RFC 4007 section 11)
+    return ip_address(str(address).partition("%")[0])
 
 
 def _time(text: str) -> float:
@@ -91,13 +94,16 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.refuse("--summary wants files or folders")
     if not arguments.summary and len(paths) > 1:
         arguments.refuse("several files want --summary")
-    if not paths and sys.stdin is not None and sys.stdin.isatty():
+    if not paths and is_terminal(sys.stdin):
         arguments.refuse("name a FILE, or give a message on standard input")
     found = _settings(arguments)
     asked = source(arguments, found)
-    if arguments.summary:
-        return summarize(arguments, found, lambda raw: _judge(raw, arguments, found, asked))
-    return _one(arguments, found, asked)
+    hosts = [arguments.host] if arguments.host else [*filter(None, [found.authserv_id]), *sorted(host_names())]
+
+    def judged(raw: bytes) -> Trace:
+        return _judge(raw, arguments, found, asked, hosts)
+
+    return summarize(arguments, found, judged) if arguments.summary else _one(arguments, judged)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -114,28 +120,30 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return replace(found, policy=policy.policy, policy_path=arguments.policy, policy_lines=policy.lines)
 
 
-def _judge(raw: bytes, arguments: argparse.Namespace, found: Settings, asked: Source) -> Trace:
+def _judge(raw: bytes, arguments: argparse.Namespace, found: Settings, asked: Source, hosts: Sequence[str]) -> Trace:
     """Raises Unknown."""
-    here = socket.gethostname()
-    hosts = [arguments.host] if arguments.host else [name for name in (found.authserv_id, here) if name]
     written = (found.policy.tag.flag, *found.policy.fields)
     recipients = None if arguments.rcpt is None else tuple(arguments.rcpt)
     given = Given(arguments.ip, arguments.helo, arguments.mail_from, recipients, written)
-    return judge(read(raw, given, hosts), found, asked, here, arguments.at)
+    return judge(read(raw, given, hosts), found, asked, socket.gethostname(), arguments.at)
 
 
-def _one(arguments: argparse.Namespace, found: Settings, asked: Source) -> int:
+def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace]) -> int:
     path = arguments.files[0] if arguments.files else "-"
-    with open(0 if path == "-" else path, "rb") as file:
-        raw = file.read()
+    name = "standard input" if path == "-" else path
     try:
-        trace = _judge(raw, arguments, found, asked)
+        with open(0 if path == "-" else path, "rb") as file:
+            raw = file.read()
+    except OSError as error:
+        print(f"mailassay: {printable(f'{name}: {error.strerror}')}", file=sys.stderr)
+        return os.EX_NOINPUT
+    try:
+        trace = judged(raw)
     except Unknown as error:
-        name = "standard input" if path == "-" else path
         print(f"mailassay: {printable(f'{name}: {error}')}", file=sys.stderr)
         return os.EX_DATAERR
     if arguments.json:
-        print(json.dumps(explain.as_json(trace.outcome, trace.client, trace), indent=2))
+        print(as_json(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
         colour = shows_colour(sys.stdout)
         print(explain.as_text(trace.outcome, trace.client, trace, verbose=arguments.verbose, colour=colour))

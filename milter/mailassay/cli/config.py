@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +11,7 @@ from pathlib import Path
 from ..config import ConfigError, Problem, warnings
 from ..network import system_nameservers
 from ..terminal import printable
-from .options import Commands, config_file, settings, takes_config, takes_json
+from .options import Commands, config_file, host_names, settings, takes_config, takes_json
 
 
 def add(commands: Commands) -> None:
@@ -38,7 +35,7 @@ def _check(arguments: argparse.Namespace) -> int:
         _tell(error.problems, arguments.json)
         return 1
     system = [address for address, _ in system_nameservers()]
-    odd = warnings(found, config_file(arguments), time.time(), _host_names(), system)
+    odd = warnings(found, config_file(arguments), time.time(), host_names(), system)
     _tell(odd, arguments.json)
     if not arguments.json:
         digest = found.policy.digest
@@ -76,12 +73,3 @@ def _lines(path: str) -> list[str]:
         return Path(path).read_bytes().decode("utf-8", "replace").split("\n")
     except (OSError, ValueError):
         return []
-
-
-def _host_names() -> set[str]:
-    """The names of this host: its own, and the one that Postfix goes by."""
-    names = {socket.gethostname()}
-    if postconf := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"):
-        found = subprocess.run([postconf, "-h", "myhostname"], capture_output=True, text=True, check=False)
-        names |= set(found.stdout.split())
-    return names

@@ -18,7 +18,7 @@ from .. import report
 from ..domain import BadDomain, Domain
 from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
 from ..result import Resinfo
-from ..terminal import printable
+from ..terminal import is_terminal, printable
 from .options import Commands, settings, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -202,7 +202,7 @@ def _is_within(name: str, domain: Domain) -> bool:
 
 def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
     """The same, saying on a terminal how far it is where that takes a while."""
-    shown = len(waiting) > BATCH and sys.stderr.isatty()
+    shown = len(waiting) > BATCH and is_terminal(sys.stderr)
     for count, each in enumerate(waiting):
         if shown and count % BATCH == 0:
             print(f"\rreading the hold queue: {count} of {len(waiting)}", end="", file=sys.stderr, flush=True)

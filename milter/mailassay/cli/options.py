@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
+import shutil
+import socket
+import subprocess
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..config import Settings, load
 from ..network import Nameservers, system_nameservers
@@ -12,6 +17,9 @@ from ..resolver import Cached, Source
 from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
+
+# a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
+_LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -52,3 +60,17 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
         return Zone.load(arguments.zone)
     nameservers = settings.nameservers or system_nameservers()
     return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
+
+
+def host_names() -> set[str]:
+    """The names of this host: its own, and the one that Postfix goes by."""
+    names = {socket.gethostname()}
+    if postconf := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"):
+        found = subprocess.run([postconf, "-h", "myhostname"], capture_output=True, text=True, check=False)
+        names |= set(found.stdout.split())
+    return names
+
+
+def as_json(found: Any, indent: int | None = None) -> str:
+    """JSON that every program reads: what is not UTF-8 is U+FFFD, not a lone surrogate (RFC 8259 section 8.2)."""
+    return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent))

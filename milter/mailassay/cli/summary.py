@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -14,9 +13,10 @@ from typing import Any
 
 from .. import explain, trial
 from ..config import Settings
-from ..terminal import printable
+from ..terminal import is_terminal, printable
 from ..trace import Trace
 from ..verdict import Action
+from .options import as_json
 
 _FIRST = 5  # of what could not be judged
 _ROWS = 20  # of a table
@@ -35,15 +35,15 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
     tally, interrupted = trial.Tally(), False
     bar = _Bar(arguments)
     try:
-        for judged in trial.run(bar.passing(trial.files(arguments.files)), judge):
+        for judged in trial.run(bar.passing(trial.files(arguments.files)), judge, ending=bar.ending):
             tally.add(judged)
             if arguments.json:
-                print(json.dumps(_entry(judged)))
+                print(as_json(_entry(judged)))
     except KeyboardInterrupt:
         interrupted = True
     bar.end()
     if arguments.json:
-        print(json.dumps({"summary": _as_json(tally, found, interrupted=interrupted)}))
+        print(as_json({"summary": _as_json(tally, found, interrupted=interrupted)}))
     else:
         print("\n".join(map(printable, _as_text(tally, found, arguments, interrupted=interrupted))))
     if interrupted:
@@ -57,7 +57,7 @@ class _Bar:
     """How far it is, on a terminal's stderr; nothing elsewhere."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self._shown = sys.stderr.isatty() and not (arguments.json and sys.stdout.isatty())
+        self._shown = is_terminal(sys.stderr) and not (arguments.json and is_terminal(sys.stdout))
         self._total = trial.sizes(arguments.files) if self._shown else 0
         self._octets = self._count = 0
         self._at = 0.0
@@ -74,6 +74,11 @@ class _Bar:
                 print(
                     f"\r[{full:.<{_BAR}}] {share:4.0%}  {self._count:,} messages", end="", file=sys.stderr, flush=True
                 )
+
+    def ending(self) -> None:
+        """Say that it is interrupted, and what takes a while yet."""
+        self.end()
+        print("mailassay: ending: the messages under way still wait for DNS", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Leave the line as it was."""
@@ -99,6 +104,7 @@ def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[
         "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in trial.most(tally.rules)},
         "unknown": len(tally.unknown),
         "unreadable": len(tally.unreadable),
+        "unanswered": tally.unanswered,
         "expired_signatures": tally.expired,
         "missing_keys": tally.keyless,
         "differs": {"messages": tally.different, **tally.differs},
@@ -163,6 +169,9 @@ def _table(title: str, table: dict[str, Counter[Action]], *, verbose: bool) -> I
 
 def _notes(tally: trial.Tally) -> Iterator[str]:
     """What DNS and time have done to old mail."""
+    if tally.unanswered:
+        answer = "DNS gave no answer to a question: what they show is not what would be decided"
+        yield f"In {_messages(tally.unanswered)} {answer}."
     if tally.expired:
         yield f"In {_messages(tally.expired)} a signature had expired (x=)."
     if tally.keyless:

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -64,6 +63,9 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
 
 def host_names() -> set[str]:
     """The names of this host: its own, and the one that Postfix goes by."""
+    # only here: the daemon has no use for it
+    import subprocess
+
     names = {socket.gethostname()}
     if postconf := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"):
         found = subprocess.run([postconf, "-h", "myhostname"], capture_output=True, text=True, check=False)

@@ -91,8 +91,8 @@ def _moved(facts: Facts, service: Service, value: str) -> tuple[str, tuple[str, 
     """How our socket gets to where a chrooted smtpd sees it: what is to be written, and the commands after that."""
     path = f"{facts.queue}/{_INSIDE}"
     words = (
-        f"First write listen: unix:{path} ({facts.place('listen')}), then give these commands. Worse, but enough: "
-        f"no chroot, by {facts.postfix.unchroot(service)}"
+        f"First write listen: unix:{path} ({facts.place('listen')}), then give these commands. To let "
+        f"smtpd out of its chroot instead is worse: {facts.postfix.unchroot(service)}"
     )
     return words, (facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service))
 

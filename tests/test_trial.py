@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from threading import Event
+from threading import Event, main_thread
 
 import pytest
 from hypothesis import given
@@ -144,6 +144,26 @@ def test_what_dns_did_not_answer(folder, capsys):
     assert capsys.readouterr().out.endswith(said)
     assert summary("a", "b", "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["unanswered"] == 1
+
+
+def test_interrupted_it_loses_nothing_that_is_under_way():
+    waiting, answered = Event(), Event()
+
+    def judge(raw):
+        waiting.wait()
+        if raw == b"1":
+            signal.pthread_kill(main_thread().ident, signal.SIGINT)
+        answered.wait()
+        raise Unknown(raw.decode())
+
+    def messages():
+        yield from (File(name, name.encode()) for name in "123")
+        waiting.set()
+
+    judged = run(messages(), judge, ending=answered.set)
+    assert [next(judged).error for _ in range(3)] == ["1", "2", "3"]
+    with pytest.raises(KeyboardInterrupt):
+        next(judged)
 
 
 def test_interrupted_it_says_that_it_is_ending():

@@ -185,11 +185,13 @@ def run(
             under_way.append((executor.submit(one, file), len(file.raw)))
             octets += len(file.raw)
             while len(under_way) >= _AHEAD * workers or octets > _MAX_OCTETS:
-                future, size = under_way.popleft()
-                octets -= size
-                yield future.result()
+                judged = under_way[0][0].result()
+                octets -= under_way.popleft()[1]
+                yield judged
         while under_way:
-            yield under_way.popleft()[0].result()
+            judged = under_way[0][0].result()
+            under_way.popleft()
+            yield judged
     except KeyboardInterrupt:
         # what is known by now counts
         executor.shutdown(wait=False, cancel_futures=True)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from threading import Event, main_thread
+from threading import Event, Semaphore, main_thread
 
 import pytest
 from hypothesis import given
@@ -147,17 +147,20 @@ def test_what_dns_did_not_answer(folder, capsys):
 
 
 def test_interrupted_it_loses_nothing_that_is_under_way():
-    waiting, answered = Event(), Event()
+    begun, waiting, answered = Semaphore(0), Event(), Event()
 
     def judge(raw):
-        waiting.wait()
+        begun.release()
         if raw == b"1":
+            waiting.wait()
             signal.pthread_kill(main_thread().ident, signal.SIGINT)
         answered.wait()
         raise Unknown(raw.decode())
 
     def messages():
         yield from (File(name, name.encode()) for name in "123")
+        for _ in "123":
+            begun.acquire()
         waiting.set()
 
     judged = run(messages(), judge, ending=answered.set)

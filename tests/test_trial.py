@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from threading import Event, Semaphore, main_thread
+from concurrent.futures import Future
+from threading import Event, Semaphore
 
 import pytest
 from hypothesis import given
@@ -146,24 +147,25 @@ def test_what_dns_did_not_answer(folder, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["unanswered"] == 1
 
 
-def test_interrupted_it_loses_nothing_that_is_under_way():
-    begun, waiting, answered = Semaphore(0), Event(), Event()
+def test_interrupted_it_loses_nothing_that_is_under_way(monkeypatch):
+    begun, interrupts, result = Semaphore(0), [KeyboardInterrupt], Future.result
 
     def judge(raw):
         begun.release()
-        if raw == b"1":
-            waiting.wait()
-            signal.pthread_kill(main_thread().ident, signal.SIGINT)
-        answered.wait()
         raise Unknown(raw.decode())
 
     def messages():
         yield from (File(name, name.encode()) for name in "123")
         for _ in "123":
             begun.acquire()
-        waiting.set()
 
-    judged = run(messages(), judge, ending=answered.set)
+    def waited_for(future):
+        if interrupts:
+            raise interrupts.pop()
+        return result(future)
+
+    monkeypatch.setattr(Future, "result", waited_for)
+    judged = run(messages(), judge)
     assert [next(judged).error for _ in range(3)] == ["1", "2", "3"]
     with pytest.raises(KeyboardInterrupt):
         next(judged)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -50,7 +49,7 @@ def _tell(problems: tuple[Problem, ...] | list[Problem], as_json: bool) -> None:
         found = [
             {"severity": kinds[each.warning], **{name: getattr(each, name) for name in _SHOWN}} for each in problems
         ]
-        print(json.dumps(found, indent=2))
+        print(as_json(found, indent=2))
         return
     lines: dict[str, list[str]] = {}
     for each in problems:

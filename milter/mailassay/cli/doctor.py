@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, examine
 from ..terminal import printable
-from .options import Commands, config_file, settings, takes_config, takes_json
+from .options import Commands, as_json, config_file, settings, takes_config, takes_json
 
 _WIDTH = 110  # characters of a line; commands are not broken
 
@@ -44,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return os.EX_UNAVAILABLE
     findings = examine(facts)
     if arguments.json:
-        print(json.dumps(_as_json(facts, findings), indent=2))
+        print(as_json(_as_json(facts, findings), indent=2))
     else:
         print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0

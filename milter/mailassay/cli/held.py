@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import re
@@ -19,7 +18,7 @@ from ..domain import BadDomain, Domain
 from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
 from ..result import Resinfo
 from ..terminal import is_terminal, printable
-from .options import Commands, settings, takes_config, takes_json
+from .options import Commands, as_json, settings, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _RECIPIENTS = 3  # that the list shows of a message
@@ -118,7 +117,7 @@ def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     now = time.time()
     found = list(_selected(arguments, queue, verdict, now))
     if arguments.json:
-        print(json.dumps([_as_json(each, now) for each in found], indent=2))
+        print(as_json([_as_json(each, now) for each in found], indent=2))
         return 0
     for each in found:
         print(_line(each, now))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -20,7 +19,7 @@ from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
 from ..result import Result
 from ..terminal import BOLD, DIM, RED, YELLOW, painted, printable, quoted, shows_colour
-from .options import Commands, settings, source, takes_config, takes_json, takes_zone
+from .options import Commands, as_json, settings, source, takes_config, takes_json, takes_zone
 
 WIDTH = 100  # columns
 _MAX_SHOWN = 400  # characters of a record
@@ -83,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = found.policy.limits
     report = look_up(domain, arguments.selector, source(arguments, found), found.message_timeout, limits)
     if arguments.json:
-        print(json.dumps({"given": given, **asdict(report)}, indent=2))
+        print(as_json({"given": given, **asdict(report)}, indent=2))
     elif len(report.unanswered) < report.questions:
         colour = shows_colour(sys.stdout)
         for line in _lines(report, given, limits):

@@ -43,8 +43,8 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(problems: tuple[Problem, ...] | list[Problem], as_json: bool) -> None:
-    if as_json:
+def _tell(problems: tuple[Problem, ...] | list[Problem], for_programs: bool) -> None:
+    if for_programs:
         kinds = {True: "warning", False: "error"}
         found = [
             {"severity": kinds[each.warning], **{name: getattr(each, name) for name in _SHOWN}} for each in problems

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import ConfigError, Problem, warnings
 from ..network import system_nameservers
 from ..terminal import printable
-from .options import Commands, config_file, host_names, settings, takes_config, takes_json
+from .options import Commands, as_json, config_file, host_names, settings, takes_config, takes_json
 
 
 def add(commands: Commands) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -372,7 +373,8 @@ PAGES = {
 def test_every_option_of_the_old_filters_has_its_row(heading: str) -> None:
     page, pattern = PAGES[heading]
     environment = {**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(["man", "5", page], capture_output=True, text=True, check=False, env=environment)
+    man = shutil.which("man") or pytest.skip(reason="man(1) is not installed")
+    done = subprocess.run([man, "5", page], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         pytest.skip(reason=f"{page}(5) is not installed")
     told = {name for row in rows(heading) for name in re.findall("`([^`]+)`", row[0])}

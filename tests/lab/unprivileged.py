@@ -5,6 +5,7 @@ import pwd
 import sys
 
 # while their files can still be read
+import mailassay.cli.serve
 import mailassay.daemon  # noqa: F401
 from mailassay.cli import main
 

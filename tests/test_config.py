@@ -65,7 +65,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         authserv_id=None,
         policy=Policy(
             mode=Mode.ENFORCE,
-            dmarc=DmarcActions(Action.REJECT, Action.HOLD, Action.ACCEPT),
+            dmarc=DmarcActions(Action.REJECT, Action.HOLD, Action.DEFER),
             spf=SpfActions(Action.ACCEPT, Action.ACCEPT, Action.ACCEPT, Action.ACCEPT),
             iprev=IprevActions(Action.ACCEPT, Action.ACCEPT, Action.ACCEPT),
             tag=TagHeaders("X-Spam-Flag", "X-Mailassay-Verdict"),
@@ -76,6 +76,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         trusted_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
         nameservers=(),
         dns_timeout=2.0,
+        dns_unavailable=Action.DEFER,
         cache_size=50_000,
         message_timeout=20.0,
         log_level=LogLevel.INFO,

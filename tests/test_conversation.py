@@ -69,7 +69,7 @@ def test_questions_start_when_their_facts_arrive():
     conversation.helo("Mail.Bank.Example")
     assert source.new() == [("mail.bank.example", "TXT")]
     conversation.mail_from("<alice@bank.example>")
-    assert source.new() == [("bank.example", "TXT"), ("_dmarc.bank.example", "TXT")]
+    assert source.new() == [("_dmarc.bank.example", "TXT"), ("bank.example", "TXT")]
     message = KEY.sign(b"From: a@sub.bank.example\r\n\r\nx\r\n", "bank.example", "ed")
     field = message.partition(b"\r\nFrom")[0].partition(b":")[2]
     conversation.header(b"DKIM-Signature", field)

@@ -1,5 +1,6 @@
 """From evidence to verdict."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -32,14 +33,22 @@ def dmarc(result, policy=None):
     )
 
 
-def evidence(dmarc_result=Result.NONE, disposition=None, spf="none", iprev="pass", dkim=(), domain="sender.example"):
+def evidence(
+    dmarc_result=Result.NONE,
+    disposition=None,
+    spf="none",
+    iprev="pass",
+    dkim=(),
+    domain="sender.example",
+    at_stake=Disposition.NONE,
+):
     return Evidence(
         iprev=Iprev(Result(iprev), ip_address("192.0.2.1")),
         spf_helo=Spf(Result.NONE, "helo", "mx.example"),
         spf_mail_from=Spf(Result(spf), "mailfrom", domain),
         dkim=tuple(Dkim(Result(word)) for word in dkim),
         arc=Arc(Result.NONE),
-        dmarc=dmarc(dmarc_result, disposition),
+        dmarc=replace(dmarc(dmarc_result, disposition), at_stake=at_stake),
     )
 
 
@@ -70,12 +79,14 @@ STRICT_IPREV = Policy(iprev=IprevActions(fail=Action.DEFER, permerror=Action.REJ
         (STANDARD, evidence(Result.FAIL, QUARANTINE, "fail"), "hold", "dmarc.quarantine", None),
         (STANDARD, evidence(Result.TEMPERROR), "accept", "default", None),
         (STANDARD, evidence(Result.PERMERROR), "accept", "default", None),
+        (STANDARD, evidence(Result.TEMPERROR, at_stake=REJECT), "defer", "dmarc.temperror", "451 4.7.1"),
+        (STANDARD, evidence(Result.TEMPERROR, at_stake=QUARANTINE), "defer", "dmarc.temperror", "451 4.7.1"),
         (
-            Policy(dmarc=DmarcActions(temperror=Action.DEFER)),
-            evidence(Result.TEMPERROR),
-            "defer",
-            "dmarc.temperror",
-            "451 4.7.1",
+            Policy(dmarc=DmarcActions(temperror=Action.ACCEPT)),
+            evidence(Result.TEMPERROR, at_stake=REJECT),
+            "accept",
+            "default",
+            None,
         ),
         (Policy(dmarc=DmarcActions(reject=Action.TAG)), evidence(Result.FAIL, REJECT), "tag", "dmarc.reject", None),
         (STRICT_SPF, evidence(spf="fail"), "reject", "spf.fail", "550 5.7.23"),

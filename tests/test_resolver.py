@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsTempError, Question, Shared, Use
+from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsLimit, DnsTempError, Method, Question, Shared, Use
 
 A = Question("a.example", "A")
 B = Question("b.example", "A")
@@ -179,37 +179,106 @@ def test_many_threads_ask_once():
 
 def test_a_prefetch_and_a_later_ask_are_one_question():
     source = Source(ttl=0)
-    shared = Shared(source)
-    shared.prefetch("A.example.", "A")
-    assert Budget(shared, 1, Clock())("a.EXAMPLE", "A").records == ("a.example",)
+    share = Shared(source).of(Method.SPF)
+    share.prefetch("A.example.", "A")
+    assert share.resolver(1, Clock())("a.EXAMPLE", "A").records == ("a.example",)
     assert source.asked == [A]
+
+
+def test_what_one_check_asked_another_need_not_ask():
+    source = Source()
+    shared = Shared(source)
+    for method in Method:
+        shared.of(method)(A)
+    # what decides about the author has it go first
+    assert source.asked == [A, A]
+    assert Shared(source).of(Method.SPF) is not shared.of(Method.SPF) is shared.of(Method.SPF)
+
+
+def test_what_decides_goes_first():
+    """Also where SPF of the connection has asked for it already, and may be waiting behind other questions."""
+    source, first = Source(), Source()
+    connection = Shared(source, first=first)
+    connection.of(Method.SPF_HELO)(A)
+    message = Shared(source, connection, first=first)
+    message.of(Method.SPF)(B)
+    for method in (Method.DMARC, Method.DKIM):
+        for question in (A, B, C):
+            message.of(method)(question)
+    message.of(Method.SPF)(C)
+    assert (source.asked, first.asked) == ([A, B], [A, B, C])
+
+
+def test_no_check_uses_up_the_questions_of_another():
+    source = Source(ttl=0)
+    shared = Shared(source, most=2)
+    for method in Method:
+        share = shared.of(method)
+        futures = [share(Question(f"{number}.{method}.example", "A")) for number in range(20)]
+        failed = [future for future in futures if future.exception()]
+        if method in (Method.DMARC, Method.DKIM):
+            assert not failed
+        else:
+            assert failed == futures[2:]
+            with pytest.raises(DnsLimit, match=f"more than 2 questions for {method}") as caught:
+                failed[0].result()
+            assert caught.value.key == "dns_questions"
+        # what was asked once may be asked again
+        assert not share(Question(f"0.{method}.example", "A")).exception()
+
+
+def test_whether_a_message_had_an_answer():
+    source = Source()
+    connection = Shared(source)
+    connection.of(Method.IPREV)(A)
+    message = Shared(source, connection)
+    assert not message.unanswered()
+    message.of(Method.IPREV)(A), message.of(Method.SPF)(B), message.of(Method.DMARC)(C)
+    assert message.unanswered()
+    assert message.kept() is None
+    for future in source.futures[:2]:
+        future.set_exception(DnsTempError("refused"))
+    assert message.unanswered()
+    source.futures[2].set_result(Answer())
+    assert not message.unanswered()
+
+
+def test_answers_that_were_kept_do_not_count():
+    source = Source()
+    known = Shared(Source(ttl=10))
+    known.of(Method.IPREV)(C)
+    message = Shared(source, known)
+    message.of(Method.SPF)(A), message.of(Method.IPREV)(C)
+    source.futures[0].set_exception(DnsTempError("refused"))
+    assert message.unanswered()
+    assert message.kept() == C
 
 
 def test_messages_share_what_their_connection_asked_and_nothing_else():
     source = Source(ttl=0)
     connection = Shared(source)
-    connection(A)
+    connection.of(Method.IPREV)(A)
     first, second = Shared(source, connection), Shared(source, connection)
     for message in (first, second):
-        message(A), message(B)
+        message.of(Method.SPF)(A), message.of(Method.SPF)(B)
     assert source.asked == [A, B, B]
 
 
 def test_what_failed_for_the_connection_is_asked_again_for_each_message():
     source = Source()
     connection = Shared(source)
-    connection(A)
+    connection.of(Method.IPREV)(A)
     source.futures[0].set_exception(DnsTempError("no"))
     message = Shared(source, connection)
-    message(A), message(A)
+    message.of(Method.IPREV)(A), message.of(Method.IPREV)(A)
     assert source.asked == [A, A]
 
 
 def test_after_the_deadline_only_what_is_there_is_an_answer():
     source, clock = Source(), Clock()
-    shared = Shared(source)
-    resolve = Budget(shared, 5, clock)
-    shared.prefetch("a.example", "A")
+    share = Shared(source).of(Method.SPF)
+    resolve = share.resolver(5, clock)
+    share.prefetch("a.example", "A")
     source.futures[0].set_result(Answer(("192.0.2.1",)))
     clock.now = 5
     assert resolve("a.example", "A").records == ("192.0.2.1",)

@@ -366,11 +366,10 @@ def test_what_a_record_asks_for_is_asked_together():
     assert delayed.waiting() == {
         ("a.example", "TXT"),
         ("h.example", "A"),
-        ("mx1.example", "A"),
-        ("mx2.example", "A"),
         ("joe.x.example", "A"),
+        ("1.2.0.192.in-addr.arpa", "PTR"),
     }
-    delayed.let("a.example", "h.example", "mx1.example", "mx2.example", "joe.x.example")
+    delayed.let("a.example", "h.example", "joe.x.example", "1.2.0.192.in-addr.arpa")
     # what stands behind a match is not asked for
     assert delayed.waiting() == {("b.example", "TXT")}
     delayed.let("b.example")
@@ -379,12 +378,72 @@ def test_what_a_record_asks_for_is_asked_together():
     assert delayed.waiting() == set()
 
 
+def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
+    """Nobody knows how many terms an include has; the hosts of one mx are ten questions."""
+    zone = Zone("""
+        late.example  TXT  "v=spf1 include:inner.example mx -all"
+        late.example  MX   10 mx1.example
+        late.example  MX   20 mx2.example
+        inner.example TXT  "v=spf1 a:elsewhere.example -all"
+    """)
+    delayed = Delayed(zone)
+    spf.ahead(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    delayed.let("late.example")
+    delayed.let("late.example")
+    assert delayed.waiting() == {("inner.example", "TXT")}
+    delayed.let("inner.example")
+    assert delayed.waiting() == {("elsewhere.example", "A"), ("mx1.example", "A"), ("mx2.example", "A")}
+
+
+HOSTILE = st.sampled_from([f"d{number}.example" for number in range(6)])
+HOSTILE_TERMS = st.one_of(
+    HOSTILE.map("include:{}".format),
+    HOSTILE.map("mx:{}".format),
+    HOSTILE.map("a:{}".format),
+    HOSTILE.map("exists:%{{l}}.{}".format),
+    st.sampled_from(["ptr", "mx", "a", "ip4:192.0.2.1", "ip4:203.0.113.0/24"]),
+)
+
+
+@st.composite
+def hostile_zones(draw):
+    """Records that ask for as much as they can."""
+    lines = ["1.2.0.192.in-addr.arpa PTR d0.example"]
+    for number in range(6):
+        terms = draw(st.lists(HOSTILE_TERMS, max_size=12))
+        redirect = draw(st.one_of(st.just(""), HOSTILE.map(" redirect={}".format), st.just(" -all")))
+        lines.append(f'd{number}.example TXT "v=spf1 {" ".join(terms)}{redirect}"')
+        lines += [f"d{number}.example MX {host} h{host}.d{number}.example" for host in range(draw(st.integers(0, 11)))]
+        lines += [f"h{host}.d{number}.example A 198.51.100.{host}" for host in range(11)]
+    return Zone("\n".join(lines))
+
+
+@given(hostile_zones(), st.randoms(use_true_random=False))
+def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_at_most(zone, order):
+    """In whatever order answers come; so no record uses up the questions of a check."""
+    delayed, asked = Delayed(zone), set()
+
+    def resolve(name, rdtype):
+        asked.add(question(name, rdtype))
+        return Budget(zone, float("inf"), lambda: 0.0)(name, rdtype)
+
+    spf.ahead(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed)
+    while waiting := sorted(delayed.waiting()):
+        delayed.let(order.choice(waiting).name)
+    spf.check_mail_from(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", resolve)
+    ahead = set(delayed.futures)
+    single = [each for each in ahead - asked if not each.name.startswith("h")]
+    assert len(single) <= Limits().spf_terms + 1
+    assert len(ahead | asked) <= 1 + 11 * Limits().spf_terms + Limits().spf_terms
+    assert len(ahead | asked) < Limits().dns_questions
+
+
 @pytest.mark.parametrize(
     ("domain", "asked"),
     [
         ("many.example", {"many.example", *(f"h{number}.e" for number in range(1, 11))}),
         ("loop.example", {"loop.example"}),
-        ("p.example", {"p.example", "192.0.2.1.example"}),
+        ("p.example", {"p.example", "192.0.2.1.example", "1.2.0.192.in-addr.arpa", "unknown.example"}),
         ("b.example", {"b.example", "c.example", "nobody.example", "d.example"}),
         ("localhost", set()),
     ],

@@ -20,7 +20,7 @@ from .dkim.verify import usable_key
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
-from .resolver import DnsTempError, Resolver
+from .resolver import DnsLimit, DnsTempError, Resolver
 from .result import Resinfo, Result
 
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
@@ -220,6 +220,8 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
         return str(error)
+    except DnsLimit as error:
+        return f"limit: {error}"
     trouble = "no key record"
     for record in records[: limits.key_records]:
         try:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from . import iprev, sender_domain, spf
 from .config import Settings
-from .evidence import Case, Connection, Evidence, Transaction
+from .dmarc import Remembered
+from .evidence import Case, Connection, Evidence, Transaction, Trouble
 from .header import render, unwanted
 from .message import Field, Headers, crlf
 from .pipeline import Content, Known, authenticate, resinfos
 from .policy import Mode
-from .resolver import Budget, Shared, Source
+from .resolver import Budget, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source
 from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
@@ -30,7 +31,8 @@ class Outcome:
 
     ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
     last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
-    ``evidence`` is None where the message was not judged. ``seconds`` is what the checks took at the end.
+    ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end.
+    ``unanswered``: none of the questions that the message raised had an answer.
     """
 
     verdict: Verdict
@@ -38,6 +40,7 @@ class Outcome:
     add: tuple[tuple[str, str], ...] = ()
     evidence: Evidence | None = None
     seconds: float = 0.0
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,29 @@ class Conversation:
     Between messages ``settings`` may be replaced.
     """
 
-    def __init__(self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()) -> None:
-        """``authserv_id`` is the MTA's name for itself, for where the settings have none."""
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        authserv_id: str = "",
+        clocks: Clocks = Clocks(),
+        *,
+        first: Source | None = None,
+        anew: Source | None = None,
+        remembered: Remembered | None = None,
+    ) -> None:
+        """``authserv_id`` is the MTA's name for itself, for where the settings have none.
+
+        ``first`` starts the questions that go before others, ``anew`` one whose answer is kept. ``remembered`` are the
+        DMARC records of the process.
+        """
         self.settings, self._source, self._clocks = settings, source, clocks
+        self._first, self._anew, self._remembered = first, anew, remembered
         self._name = authserv_id
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False
         self._helo = ""
-        self._shared = Shared(source, most=settings.policy.limits.dns_questions)
+        self._shared = Shared(source, most=settings.policy.limits.dns_questions, first=first)
         self._known = Known()
         self._mail: _Mail | None = None
 
@@ -96,7 +114,8 @@ class Conversation:
         self._client_ip, self._local = mapped or client_ip, local
         self._known = Known()
         if self._client_ip and not self._unjudged(""):
-            found = iprev.ahead(self._client_ip, self._shared.prefetch, self.settings.policy.limits)
+            of_iprev = self._shared.of(Method.IPREV)
+            found = iprev.ahead(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
             self._known = Known(iprev=found)
 
     def helo(self, name: str) -> None:
@@ -104,22 +123,25 @@ class Conversation:
         self._helo = name
         self._known = self._known._replace(spf_helo=None)
         if self._client_ip and not self._unjudged(""):
-            found = spf.ahead(self._client_ip, "", name, self._shared.prefetch, self.settings.policy.limits)
+            of_spf = self._shared.of(Method.SPF_HELO)
+            found = spf.ahead(self._client_ip, "", name, of_spf.prefetch, self.settings.policy.limits)
             self._known = self._known._replace(spf_helo=found)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
         transaction = Transaction(_reverse_path(address), login, smtputf8)
-        shared = Shared(self._source, self._shared, most=self.settings.policy.limits.dns_questions)
+        most = self.settings.policy.limits.dns_questions
+        shared = Shared(self._source, self._shared, most=most, first=self._first)
         self._mail = _Mail(transaction, shared)
         if self._client_ip and transaction.mail_from and not self._unjudged(login):
             limits = self.settings.policy.limits
-            found = spf.ahead(self._client_ip, transaction.mail_from, self._helo, shared.prefetch, limits)
-            self._mail.spf_mail_from = found
-            if self.settings.policy.asks_sender_domain:
-                self._mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, shared.prefetch)
             if domain := spf.checkable(transaction.mail_from_domain):
-                shared.prefetch(f"_dmarc.{domain}", "TXT")
+                shared.of(Method.DMARC).prefetch(f"_dmarc.{domain}", "TXT")
+            of_spf, of_sender = shared.of(Method.SPF), shared.of(Method.SENDER_DOMAIN)
+            if self.settings.policy.asks_sender_domain:
+                self._mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, of_sender.prefetch)
+            found = spf.ahead(self._client_ip, transaction.mail_from, self._helo, of_spf.prefetch, limits)
+            self._mail.spf_mail_from = found
 
     def recipient(self, address: str) -> None:
         """RCPT."""
@@ -187,13 +209,25 @@ class Conversation:
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
         content = mail.content or Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
-        resolve = Budget(mail.shared, started + self.settings.message_timeout, self._clocks.monotonic)
+        deadline = started + self.settings.message_timeout
         policy = self.settings.policy
+
+        def resolver(method: Method) -> Resolver:
+            return mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
+
         known = self._known._replace(spf_mail_from=mail.spf_mail_from, sender_domain=mail.sender_domain)
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
-        evidence = authenticate(connection, transaction, content, resolve, self._clocks.now(), policy, known)
+        evidence = authenticate(
+            connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered
+        )
+        unanswered = mail.shared.unanswered() and not self._answers(mail.shared.kept(), deadline)
+        trouble = None
+        if mail.shared.unsent:
+            trouble = Trouble.UNSENT
+        elif unanswered and self.settings.dns_unavailable is Action.DEFER:
+            trouble = Trouble.UNAVAILABLE
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample))
+        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample, trouble))
         infos = resinfos(connection, evidence, verdict.override)
         found = render(self.authserv_id, infos, utf8=mail.transaction.smtputf8)
         add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]
@@ -202,7 +236,20 @@ class Conversation:
         if verdict.action in (Action.TAG, Action.HOLD):
             # Postfix shows no reason for what it holds; this one it shows with postcat
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
-        return Outcome(verdict, remove, tuple(add), evidence, self._clocks.monotonic() - started)
+        seconds = self._clocks.monotonic() - started
+        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered)
+
+    def _answers(self, kept: Question | None, deadline: float) -> bool:
+        """Does DNS answer a question whose answer was kept? So one domain's trouble is not taken for everybody's."""
+        if kept is None or self._anew is None:
+            return kept is not None
+        try:
+            Budget(self._anew, deadline, self._clocks.monotonic)(*kept)
+        except DnsTempError:
+            return False
+        except DnsLimit:
+            pass
+        return True
 
     def abort(self) -> None:
         """RSET, or a transaction that came to nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from .arc import Arc
@@ -64,9 +65,29 @@ class Evidence:
     mailing_list: bool = False
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """The results that a limit of ours on questions made: ``method:limit`` each."""
+        found = [("iprev", self.iprev.limit), ("spf_helo", self.spf_helo.limit)]
+        found += [("spf", self.spf_mail_from.limit if self.spf_mail_from else "")]
+        found += [("dkim", each.limit) for each in self.dkim]
+        found += [("sender_domain", self.sender_domain.limit if self.sender_domain else "")]
+        return tuple(dict.fromkeys(f"{method}:{limit}" for method, limit in found if limit))
+
+    @property
     def spf(self) -> Spf:
         """The result that counts for MAIL FROM, and so for DMARC (RFC 9989 section 3.2.4)."""
         return self.spf_mail_from or self.spf_helo
+
+
+class Trouble(StrEnum):
+    """Why a message has to be tried again, whatever was found.
+
+    ``unavailable``: none of its questions to DNS had an answer. ``unsent``: one could not be sent in time, since too
+    many were under way.
+    """
+
+    UNAVAILABLE = "unavailable"
+    UNSENT = "unsent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +100,4 @@ class Case:
     evidence: Evidence
     now: float = 0.0
     sample: int = 0
+    trouble: Trouble | None = None

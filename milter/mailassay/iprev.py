@@ -9,23 +9,27 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from .domain import BadDomain, Domain
 from .limits import Limits
-from .resolver import Answer, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
+from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
 from .result import Resinfo, Result
 
 
 @dataclass(frozen=True, slots=True)
 class Iprev:
-    """``name`` is the one that leads back to the address, or else the first one that the address has."""
+    """``name`` is the one that leads back to the address, or else the first one that the address has.
+
+    ``limit`` names the limit of ours, if it was one on questions that made the result.
+    """
 
     result: Result
     client_ip: IPv4Address | IPv6Address
     name: str = ""
     reason: str = ""
+    limit: str = ""
 
     def resinfo(self) -> Resinfo:
         """``iprev=`` with the address, and the name as a comment where it is confirmed."""
         comment = self.name if self.result is Result.PASS else ""
-        reason = self.reason if self.result is Result.TEMPERROR else ""
+        reason = self.reason if self.result is Result.TEMPERROR or self.limit else ""
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
@@ -54,22 +58,27 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limit
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
     except DnsTempError as error:
         return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
+    except DnsLimit as error:
+        return Iprev(Result.PERMERROR, client_ip, reason=f"limit: {error}", limit=error.key)
     if not names:
         return Iprev(Result.PERMERROR, client_ip, reason="the address has no name")
     rdtype, family = ("A", AF_INET) if client_ip.version == 4 else ("AAAA", AF_INET6)
-    trouble = ""
+    trouble = limit = ""
     for name in filter(_is_host, names):
         try:
             addresses = resolve(name, rdtype).records
         except DnsTempError as error:
             trouble = trouble or str(error)
             continue
+        except DnsLimit as error:
+            limit = error.key
+            continue
         # half the time of ip_address(), of which a name may have thousands
         if client_ip.packed in [inet_pton(family, address) for address in addresses]:
             return Iprev(Result.PASS, client_ip, name)
     if trouble:
         return Iprev(Result.TEMPERROR, client_ip, names[0], trouble)
-    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address")
+    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit)
 
 
 def _is_host(name: str) -> bool:

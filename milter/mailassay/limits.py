@@ -24,8 +24,8 @@ class Limits:
     SPF and iprev: ``ptr_names`` of one address, the rest is not there.
     DMARC: ``dmarc_queries`` of one tree walk (RFC 9989 section 4.10), ``identifiers`` that may align.
     ``record_octets`` of an SPF or key record, beyond which it is permerror, or of a DMARC record, which is then none.
-    ``dns_questions`` of one message: further ones are not asked, which is temperror; ``dns_octets`` and ``dns_records``
-    of one response, CNAMEs included: beyond, it is not read, which is temperror.
+    ``dns_questions`` of one check of a message: further ones are not asked. ``dns_octets`` and ``dns_records`` of one
+    response, CNAMEs included: beyond, it is not read. Either is permerror, never temperror, and no policy there.
     """
 
     header_fields: int = 1000

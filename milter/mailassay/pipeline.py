@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from . import arc, dkim, dmarc, iprev, sender_domain, spf
 from .author import author
-from .dmarc import Identifier
+from .dmarc import Identifier, Remembered
 from .domain import BadDomain, Domain
 from .evidence import Connection, Evidence, Transaction
 from .limits import Limits
 from .message import Headers
 from .policy import Partial, Policy
-from .resolver import Resolver, Shared
+from .resolver import Answer, Method, Resolver, Share, Shared, when
 from .result import Resinfo, Result
 
 
@@ -37,17 +38,29 @@ class Content:
         self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
 
     def prefetch(self, shared: Shared) -> None:
-        """Start the questions that the header section raises: keys, and the walk for each author domain.
+        """Start the questions that the header section raises: the policy of each author domain, and keys.
 
         Of ARC as many as of DKIM: a chain could ask more of them than all other checks together, and seldom decides.
         """
-        # the author's policy first, so that nothing a sender adds can use up the questions it needs
+        of_dmarc, of_dkim, of_arc = (shared.of(each) for each in (Method.DMARC, Method.DKIM, Method.ARC))
         for domain in self.author.domains:
-            for name in dmarc.questions(domain, self._limits):
-                shared.prefetch(name, "TXT")
-        for signature in (*self.signatures, *arc.signatures(self.chain)[: self._limits.signatures]):
+            own, *above = dmarc.questions(domain, self._limits)
+            of_dmarc.prefetch(own, "TXT")
+            for name in above:
+                when(of_dmarc.prefetch(name, "TXT"), partial(_ask_whether_it_exists, domain, of_dmarc))
+        for signature in self.signatures:
             if not signature.problem:
-                shared.prefetch(signature.key_name, "TXT")
+                of_dkim.prefetch(signature.key_name, "TXT")
+        for signature in arc.signatures(self.chain)[: self._limits.signatures]:
+            if not signature.problem:
+                of_arc.prefetch(signature.key_name, "TXT")
+
+
+def _ask_whether_it_exists(domain: Domain, of_dmarc: Share, answer: Answer) -> None:
+    """With np= that decides which policy an author domain has."""
+    records = filter(None, map(dmarc.Record.parse, answer.records))
+    if any(record.np for record in records):
+        of_dmarc.prefetch(domain, "A")
 
 
 class Known(NamedTuple):
@@ -67,39 +80,46 @@ def authenticate(
     connection: Connection,
     transaction: Transaction,
     content: Content,
-    resolve: Resolver,
+    resolver: Callable[[Method], Resolver],
     now: float,
     policy: Policy = Policy(),
     known: Known = _NOTHING,
+    remembered: Remembered | None = None,
 ) -> Evidence:
     """Run the five checks, but for what is ``known``. ``now`` in seconds since 1970; the whole body has been seen.
 
-    What DMARC depends on comes first. Time and questions are limited, and the sender, whose own DNS answers for the
-    HELO name and the client's address, must not be able to leave none for the author domain's.
+    ``resolver`` gives each check its own. What DMARC depends on comes first: the time of a message is limited, and the
+    sender, whose own DNS answers for the HELO name and the client's address, must not leave none for the author domain.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
-    policies = dmarc.policies(content.author, resolve, limits)
+    policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
     header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
     spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
     if transaction.mail_from and not spf_mail_from:
-        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolve, limits)
-    found_spf = spf_mail_from or spf_helo or spf.check_helo(client_ip, helo, resolve, limits)
-    found_dkim = tuple(dkim.check(each, header, bodies, resolve, now, limits) for each in content.signatures)
+        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolver(Method.SPF), limits)
+    found_spf = spf_mail_from or spf_helo or spf.check_helo(client_ip, helo, resolver(Method.SPF_HELO), limits)
+    keys = resolver(Method.DKIM)
+    found_dkim = tuple(dkim.check(each, header, bodies, keys, now, limits) for each in content.signatures)
     identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
     found_dmarc = dmarc.check(
-        content.author, identifiers, resolve, limits, public_suffixes=policy.dmarc.public_suffixes, known=policies
+        content.author,
+        identifiers,
+        resolver(Method.DMARC),
+        limits,
+        public_suffixes=policy.dmarc.public_suffixes,
+        known=policies,
     )
-    found_iprev = known.iprev or iprev.check(client_ip, resolve, limits)
+    found_iprev = known.iprev or iprev.check(client_ip, resolver(Method.IPREV), limits)
     if not spf_helo:
-        spf_helo = spf.check_helo(client_ip, helo, resolve, limits) if spf_mail_from else found_spf
-    found_arc = arc.check(content.chain, header, bodies, resolve, limits)
+        spf_helo = spf.check_helo(client_ip, helo, resolver(Method.SPF_HELO), limits) if spf_mail_from else found_spf
+    found_arc = arc.check(content.chain, header, bodies, resolver(Method.ARC), limits)
     authors = None if content.author.unread else tuple(content.author.domains)
     vouched = ""
     if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and authors and len(authors) == 1:
         vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__, now)
     found_sender = known.sender_domain
     if policy.asks_sender_domain and not found_sender:
-        found_sender = sender_domain.check(transaction.mail_from_domain, resolve)
+        found_sender = sender_domain.check(transaction.mail_from_domain, resolver(Method.SENDER_DOMAIN))
     mailing_list = any(content.headers.named(name) for name in _OF_LISTS)
     return Evidence(
         found_iprev,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from .conversation import Outcome
 from .dkim import Dkim
+from .dmarc import Disposition
 from .verdict import Action
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
@@ -53,6 +54,10 @@ def facts(outcome: Outcome) -> dict[str, Any]:
             "policy_at": dmarc.found_at,
             "public_suffix": dmarc.public_suffix,
         }
+        if dmarc.at_stake is not Disposition.NONE:
+            found["at_stake"] = dmarc.at_stake
+        if evidence.limits:
+            found["limit"] = ",".join(evidence.limits)
         if evidence.sender_domain:
             found["sender_domain"] = evidence.sender_domain.result
     found["verdict"] = verdict.action

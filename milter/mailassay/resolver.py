@@ -1,8 +1,8 @@
 """What every check may know of DNS: a question, an answer, and who remembers what was asked.
 
-Three layers, each a function from a question to the future of its answer:
-a source (``network.Nameservers``, ``zone.Zone``), ``Cached`` in front of it for the whole process, ``Shared`` for one
-message. A check sees none of them but a ``Resolver``: the ``Budget`` that waits for answers until time is up.
+Layers, each a function from a question to the future of its answer: a source (``network.Nameservers``, ``zone.Zone``),
+``Cached`` in front of it for the whole process, ``Shared`` for one message, and of that a ``Share`` for each check.
+A check sees none of them but a ``Resolver``: the ``Budget`` that waits for answers until time is up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 MAX_KEPT = 4096  # octets, of one answer in the cache
@@ -55,12 +56,31 @@ class DnsTempError(Exception):
     """No answer could be had: time-out, SERVFAIL, REFUSED, garbage. The text names the question and the trouble."""
 
 
+class DnsUnsent(DnsTempError):
+    """The question was not sent: too many are under way in this process, and the time of the message was up.
+
+    The sender of this message may have seen to that, so no message is let in by it.
+    """
+
+
+class DnsLimit(Exception):
+    """The question was not asked, or its answer not read, since a limit of ours is reached; the text says which.
+
+    This is no trouble of DNS, which may be gone the next time: whoever caused it gets a permanent result.
+    ``key`` is the name of the limit in the policy.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 Source = Callable[[Question], "Future[Answer]"]
-"""Starts a question. The future gives an ``Answer`` or raises ``DnsTempError``, and always ends."""
+"""Starts a question. The future gives an ``Answer`` or raises ``DnsTempError`` or ``DnsLimit``, and always ends."""
 
 
 class Resolver(Protocol):
-    """How a check asks. Blocks; raises :class:`DnsTempError`."""
+    """How a check asks. Blocks; raises :class:`DnsTempError` and :class:`DnsLimit`."""
 
     def __call__(self, name: str, rdtype: str) -> Answer:
         """The answer for ``name``, letter case and a final dot ignored."""
@@ -141,38 +161,114 @@ class Cached:
                     self._fresh.popitem(last=False)
 
 
+class Method(StrEnum):
+    """Who asks: one check of a message, SPF for each of its two identities, or the command ``lookup``."""
+
+    IPREV = "iprev"
+    SPF_HELO = "spf_helo"
+    SPF = "spf"
+    SENDER_DOMAIN = "sender_domain"
+    DKIM = "dkim"
+    ARC = "arc"
+    DMARC = "dmarc"
+    LOOKUP = "lookup"
+
+
+# What decides about the author goes first, and needs no number of its own: the number of keys is bounded by
+# ``limits.signatures``, and that of policies by ``from_domains``, ``dmarc_queries`` and ``identifiers``.
+_FIRST = {Method.DKIM, Method.DMARC}
+
+
 class Shared:
-    """The questions of one message: a prefetch and a later ask are the same question, whatever its TTL.
+    """The questions of one message: what one check asked, another one need not ask, whatever the TTL.
 
     ``known`` are the questions of the connection, which its messages need not ask again, unless they failed.
-    At most ``most`` questions are asked; every further one fails. What the network answers is less than 100 kB each.
+    Each check may ask at most ``most`` questions, and no check can use up what another one needs: so a sender, who
+    chooses what SPF and ARC ask for, cannot keep us from asking for the policy of the author domain.
+    ``first`` starts the questions that go before others; what the network answers is less than 100 kB each.
     """
 
-    def __init__(self, source: Source, known: Shared | None = None, most: int = 150) -> None:
-        self._source, self._most = source, most
+    def __init__(
+        self, source: Source, known: Shared | None = None, most: int = 150, first: Source | None = None
+    ) -> None:
+        self._source, self._first, self._most = source, first or source, most
         self._known = known._asked if known else {}
         self._asked: dict[Question, Future[Answer]] = {}
+        self._waited: dict[Question, Future[Answer]] = {}
+        self._behind: set[Question] = set()
+        self._shares: dict[Method, Share] = {}
         # an answer that arrives asks on, in the thread that brings it
         self._lock = threading.Lock()
+        self.unsent = False
 
-    def __call__(self, question: Question) -> Future[Answer]:
+    def of(self, method: Method) -> Share:
+        """The questions of one check: the same share each time."""
+        with self._lock:
+            if method not in self._shares:
+                self._shares[method] = Share(self, method, None if method in _FIRST else self._most)
+            return self._shares[method]
+
+    def unanswered(self) -> bool:
+        """Did we have to wait for answers, and got none?"""
+        return bool(self._waited) and all(not each.done() or _failed(each) for each in list(self._waited.values()))
+
+    def kept(self) -> Question | None:
+        """A question that did not have to be sent, since its answer was there."""
+        asked = list(self._asked.items())
+        return next((each for each, future in asked if each not in self._waited and not _failed(future)), None)
+
+    def start(self, question: Question, method: Method) -> Future[Answer]:
+        """Ask, unless it has been asked."""
+        first = method in _FIRST
         with self._lock:
             future = self._asked.get(question)
             if future is None:
                 known = self._known.get(question)
-                future = None if known is None or _failed(known) else known
-            if future is not None:
-                return future
-            if len(self._asked) >= self._most:
-                future = Future()
-                future.set_exception(DnsTempError(f"more than {self._most} questions for one message"))
-                return future
-            future = self._asked[question] = self._source(question)
+                if known is not None and not _failed(known):
+                    future = self._asked[question] = known
+                    self._behind.add(question)
+            if future is None or (first and question in self._behind and not future.done()):
+                # what waits behind others may go first now
+                future = self._asked[question] = (self._first if first else self._source)(question)
+                (self._behind.discard if first else self._behind.add)(question)
+            if not future.done():
+                self._waited[question] = future
             return future
 
+
+class Share:
+    """The questions of one check of a message; at most ``most``, and every further one is a DnsLimit."""
+
+    def __init__(self, shared: Shared, method: Method, most: int | None) -> None:
+        self._shared, self._method, self._most = shared, method, most
+        self._asked: set[Question] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        with self._lock:
+            if self._most is not None and question not in self._asked and len(self._asked) >= self._most:
+                future: Future[Answer] = Future()
+                future.set_exception(DnsLimit("dns_questions", f"more than {self._most} questions for {self._method}"))
+                return future
+            self._asked.add(question)
+        return self._shared.start(question, self._method)
+
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
-        """Start a question that a check will ask later."""
+        """Start a question that the check will ask later."""
         return self(question(name, rdtype))
+
+    def resolver(self, deadline: float, clock: Clock = time.monotonic) -> Resolver:
+        """Waits for answers until ``deadline``; see :class:`Budget`."""
+        budget = Budget(self, deadline, clock)
+
+        def resolve(name: str, rdtype: str) -> Answer:
+            try:
+                return budget(name, rdtype)
+            except DnsUnsent:
+                self._shared.unsent = True
+                raise
+
+        return resolve
 
 
 def _failed(future: Future[Answer]) -> bool:

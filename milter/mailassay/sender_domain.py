@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .domain import BadDomain, Domain
-from .resolver import Answer, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
+from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
 
 _ROOT = "."
 
@@ -28,11 +28,15 @@ class Receives(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
-    """``domain`` is empty where there is none to ask about; ``reason`` is text of our own, empty for ``pass``."""
+    """``domain`` is empty where there is none to ask about; ``reason`` is text of our own, empty for ``pass``.
+
+    ``limit`` names the limit of ours, if it was one on questions that made the result.
+    """
 
     result: Receives
     domain: str = ""
     reason: str = ""
+    limit: str = ""
 
 
 def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
@@ -80,6 +84,8 @@ def check(domain: str, resolve: Resolver) -> SenderDomain:
             return SenderDomain(Receives.PASS, domain)
     except DnsTempError as error:
         return SenderDomain(Receives.TEMPERROR, domain, str(error))
+    except DnsLimit as error:
+        return SenderDomain(Receives.NO_MAIL, domain, f"limit: {error}", error.key)
     return SenderDomain(Receives.NO_MAIL, domain, "the domain has neither MX nor address")
 
 

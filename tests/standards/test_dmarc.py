@@ -636,9 +636,12 @@ def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, m
 
 @pytest.mark.parametrize(("line", "action"), [(Action.ACCEPT, Action.ACCEPT), (Action.DEFER, Action.DEFER)])
 def test_rfc9989_4_10_1_dns_errors_accept_or_defer_as_the_operator_says(line, action):
-    """temperror is accepted, unless the policy says to defer, which is a 4xy reply (section 7.2)."""
+    """temperror is deferred (a 4xy reply, section 7.2) if a record found asks for more than none, or else accepted."""
     rules = Policy(dmarc=DmarcActions(temperror=line))
-    outcome = converse(" a@example.com", zone=["_dmarc.example.com TXT !"], rules=rules)
+    unknown = converse(" a@example.com", zone=["_dmarc.example.com TXT !"], rules=rules)
+    assert unknown.verdict.action is Action.ACCEPT
+    zone = ["_dmarc.x.example.com TXT !", '_dmarc.example.com TXT "v=DMARC1; p=reject"']
+    outcome = converse(" a@x.example.com", zone=zone, rules=rules)
     assert outcome.verdict.action is action
     assert action is Action.ACCEPT or outcome.verdict.reply.code == 451
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from ..policy import Policy
+from ..verdict import Action
 from . import values
 from .document import ConfigError, List, Map, Problem, compose, fit, problem, shown
 from .oddities import expired, warnings
@@ -78,6 +79,7 @@ class Settings:
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     nameservers: tuple[Nameserver, ...] = ()
     dns_timeout: float = 2.0
+    dns_unavailable: Action = Action.DEFER
     cache_size: int = 50_000
     message_timeout: float = 20.0
     log_level: LogLevel = LogLevel.INFO
@@ -139,7 +141,7 @@ def _unreadable(path: str, error: OSError) -> ConfigError:
 
 
 def _dns(**given: Any) -> dict[str, Any]:
-    return {"dns_timeout" if key == "timeout" else key: value for key, value in given.items()}
+    return {f"dns_{key}" if key in ("timeout", "unavailable") else key: value for key, value in given.items()}
 
 
 def _log(**given: Any) -> dict[str, Any]:
@@ -162,6 +164,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
             {
                 "nameservers": List(values.nameserver),
                 "timeout": values.seconds(60),
+                "unavailable": values.one_of(Action.DEFER, Action.ACCEPT),
                 "cache_size": values.whole(0, 10_000_000),
             },
         ),

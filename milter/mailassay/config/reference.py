@@ -45,6 +45,10 @@ SETTINGS: Mapping[str, str] = {
         "list is those of the system. A resolver on this machine that validates DNSSEC is worth having."
     ),
     "dns.timeout": "Seconds for one try.",
+    "dns.unavailable": (
+        "What happens to a message if none of the questions that it raised had an answer: the resolver is down, or "
+        "refuses to answer. `defer` waits until it answers again; `accept` lets in what nobody could check."
+    ),
     "dns.cache_size": (
         "Answers that each worker keeps, as long as their TTL says, each about 2 kB of memory and at most 8; 0 keeps "
         "none. A change takes a restart."
@@ -78,9 +82,10 @@ POLICY: Mapping[str, str] = {
     ),
     "dmarc.quarantine": "What follows when a message fails and its author domain publishes p=quarantine.",
     "dmarc.temperror": (
-        "What follows when DNS gave no answer, so that it is not known whether the message passes. A spoofer can see "
-        "to that where a name below the author's domain, or a DKIM selector, has DNS that does not work: he only has "
-        "to use it. `defer` closes that, and delays honest mail meanwhile."
+        "What follows if DNS gave no answer, so that it is not known whether the message passes. It applies only if a "
+        "policy of quarantine or reject is known to be at stake: a record that was found for the author domain or a "
+        "domain above it asks for that, or one did that was seen there before. Other mail is delayed by nothing. "
+        "`accept` lets in what cannot be decided now."
     ),
     "dmarc.ambiguous_author": (
         "What at least follows where From names more or fewer than one clear domain. `readings` judges each domain "
@@ -192,9 +197,12 @@ POLICY: Mapping[str, str] = {
     "limits.dmarc_queries": "Questions of one DMARC tree walk (RFC 9989 section 4.10).",
     "limits.identifiers": "SPF and DKIM domains that may align with the author; the rest does not.",
     "limits.record_octets": "Of one record; beyond, permerror for SPF and DKIM, no policy for DMARC.",
-    "limits.dns_questions": "Of one message; beyond, temperror.",
-    "limits.dns_octets": "Of one DNS response; beyond, temperror.",
-    "limits.dns_records": "Of one DNS response, CNAMEs included; beyond, temperror.",
+    "limits.dns_questions": (
+        "Of one check of a message: iprev, SPF of either identity, ARC. Further ones are not asked, which is "
+        "permerror, or a chain that fails. DMARC policies and DKIM keys are bounded by other limits."
+    ),
+    "limits.dns_octets": "Of one DNS response; beyond, it is not read, which is permerror.",
+    "limits.dns_records": "Of one DNS response, CNAMEs included; beyond, it is not read, which is permerror.",
     "rules": (
         "Your own rules. The first that applies decides, and then no other line of the policy does; where none "
         "applies, the severest of what the other lines ask for is done."

@@ -48,7 +48,12 @@ def settings() -> File:
     defaults = {
         **{name: getattr(found, name) for name in SETTINGS.keys if hasattr(found, name)},
         "policy": found.policy_path,
-        "dns": {"nameservers": found.nameservers, "timeout": found.dns_timeout, "cache_size": found.cache_size},
+        "dns": {
+            "nameservers": found.nameservers,
+            "timeout": found.dns_timeout,
+            "unavailable": found.dns_unavailable,
+            "cache_size": found.cache_size,
+        },
         "log": {"level": found.log_level, "format": found.log_format},
     }
     return _file("mailassay.yaml", SETTINGS, defaults, reference.SETTINGS)

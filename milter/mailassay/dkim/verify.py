@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import DnsTempError, Resolver
+from ..resolver import DnsLimit, DnsTempError, Resolver
 from ..result import Resinfo, Result
 from . import key as keys
 from .body import BodyDigest, BodyRequest
@@ -23,6 +23,7 @@ class Dkim:
 
     ``domain`` is d= (None where it is no domain), ``identity`` i=, ``bits`` the key's size. ``testing``: the key says
     t=y, so the message is to be treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
+    ``limit`` names the limit of ours, if it was one on questions that made the result.
     """
 
     result: Result
@@ -35,6 +36,7 @@ class Dkim:
     testing: bool = False
     partial: bool = False
     reason: str = ""
+    limit: str = ""
 
 
 def check(
@@ -47,7 +49,7 @@ def check(
 ) -> Dkim:
     """Verify one signature. ``now`` in seconds since 1970."""
 
-    def found(result: Result, reason: str = "", key: keys.Key | None = None) -> Dkim:
+    def found(result: Result, reason: str = "", key: keys.Key | None = None, limit: str = "") -> Dkim:
         return Dkim(
             result,
             signature.domain,
@@ -59,6 +61,7 @@ def check(
             bool(key and key.testing),
             bool(key and bodies[signature.body].partial),
             reason,
+            limit,
         )
 
     if signature.problem:
@@ -71,6 +74,8 @@ def check(
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
         return found(Result.TEMPERROR, str(error))
+    except DnsLimit as error:
+        return found(Result.PERMERROR, f"limit: {error}", limit=error.key)
     if not records:
         return found(Result.PERMERROR, "no key record")
     outcome = found(Result.PERMERROR, "no key record")

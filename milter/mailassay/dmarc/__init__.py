@@ -1,7 +1,18 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
-from .discovery import questions
+from .discovery import Remembered, questions
 from .evaluate import Dmarc, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
 
-__all__ = ["Disposition", "Dmarc", "Identifier", "Policy", "Record", "check", "policies", "questions", "resinfo"]
+__all__ = [
+    "Disposition",
+    "Dmarc",
+    "Identifier",
+    "Policy",
+    "Record",
+    "Remembered",
+    "check",
+    "policies",
+    "questions",
+    "resinfo",
+]

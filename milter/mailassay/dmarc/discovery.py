@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
 
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import Resolver
-from .record import Record, is_record
+from ..resolver import DnsLimit, DnsTempError, Resolver
+from .record import Disposition, Record, is_record
 
 
 def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
@@ -25,10 +27,16 @@ def questions(domain: Domain, limits: Limits = Limits()) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The records found on the way up from ``start``: the longest name first."""
+    """The records found on the way up from ``start``: the longest name first.
+
+    ``trouble`` is the first temporary failure in words, empty if every question had an answer. If there was one, what
+    follows from the records is not certain. ``remembered`` are the records that the names without an answer had before.
+    """
 
     start: Domain
     records: tuple[tuple[Domain, Record], ...]
+    trouble: str = ""
+    remembered: tuple[tuple[Domain, Record], ...] = ()
 
     @property
     def org_domain(self) -> Domain:
@@ -39,6 +47,13 @@ class Walk:
             if record.psd == "y" and name != self.start:
                 return self.start.rightmost(len(name.labels) + 1)
         return self.records[-1][0] if self.records else self.start
+
+    @property
+    def at_stake(self) -> Disposition:
+        """The strictest policy that may apply to ``start``, as far as records are known, or were known before."""
+        found = (*self.records, *self.remembered)
+        asked = (record.at_most(name == self.start) for name, record in found)
+        return max(asked, key=lambda each: each.severity, default=Disposition.NONE)
 
     @property
     def declared(self) -> bool:
@@ -56,21 +71,79 @@ class Walk:
 
 
 def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
-    """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError."""
-    texts = resolve(f"_dmarc.{name}", "TXT").records
+    """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError.
+
+    So is an answer that is too large to be read: it is the name's own, and a record above it then counts.
+    """
+    try:
+        texts = resolve(f"_dmarc.{name}", "TXT").records
+    except DnsLimit:
+        return None
     found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
     return Record.parse(found[0]) if len(found) == 1 else None
 
 
-def walk(domain: Domain, resolve: Resolver, limits: Limits, *, for_policy: bool = False) -> Walk:
-    """Collect the records upwards to the first that says where the organization ends. Raises DnsTempError.
+class Remembered:
+    """The records seen in this process that ask for quarantine or reject, beyond their TTL.
 
-    ``for_policy``: a record of the domain's own is enough, whatever stands above it (section 4.10.1).
+    They are never used to judge by. They only tell that a policy may be at stake while DNS gives no answer. At most
+    ``size`` are kept; the one not seen for longest leaves first.
     """
-    records = []
+
+    def __init__(self, size: int = 50_000) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._records: OrderedDict[Domain, Record] = OrderedDict()
+
+    def note(self, name: Domain, record: Record | None) -> None:
+        """This is what stands at a name now."""
+        with self._lock:
+            self._records.pop(name, None)
+            if record and record.asks:
+                self._records[name] = record
+                if len(self._records) > self._size:
+                    self._records.popitem(last=False)
+
+    def at(self, name: Domain) -> Record | None:
+        """What stood at a name, if it asked for anything."""
+        with self._lock:
+            return self._records.get(name)
+
+
+def walk(domain: Domain, resolve: Resolver, limits: Limits, *, for_policy: bool = False) -> Walk:
+    """As :func:`try_walk`, every question of which has an answer. Raises DnsTempError."""
+    found = try_walk(domain, resolve, limits, for_policy=for_policy)
+    if found.trouble:
+        raise DnsTempError(found.trouble)
+    return found
+
+
+def try_walk(
+    domain: Domain,
+    resolve: Resolver,
+    limits: Limits,
+    *,
+    for_policy: bool = False,
+    remembered: Remembered | None = None,
+) -> Walk:
+    """Collect the records upwards to the first that says where the organization ends.
+
+    ``for_policy``: a record of the domain's own is enough, whatever stands above it (section 4.10.1). A name whose
+    question has no answer is passed over: a record above it may ask for something.
+    """
+    records, before, trouble = [], [], ""
     for name in names(domain, limits):
-        if record := record_at(name, resolve, limits):
+        try:
+            record = record_at(name, resolve, limits)
+        except DnsTempError as error:
+            trouble = trouble or str(error)
+            if remembered and (old := remembered.at(name)):
+                before.append((name, old))
+            continue
+        if remembered:
+            remembered.note(name, record)
+        if record:
             records.append((name, record))
             if record.psd in ("y", "n") or (for_policy and name == domain):
                 break
-    return Walk(domain, tuple(records))
+    return Walk(domain, tuple(records), trouble, tuple(before))

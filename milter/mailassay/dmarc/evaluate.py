@@ -9,9 +9,9 @@ from typing import NamedTuple
 from ..author import Author
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import DnsTempError, Resolver
+from ..resolver import DnsLimit, DnsTempError, Resolver
 from ..result import Resinfo, Result
-from .discovery import walk
+from .discovery import Remembered, try_walk, walk
 from .record import Disposition, Record
 from .suffix import between
 
@@ -32,7 +32,8 @@ class Dmarc:
     lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
     ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` kept an identifier apart that the
     tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
-    ``reason`` is empty where the result says it all.
+    ``at_stake`` goes with temperror: the strictest policy that is known to be possible, by a record that was found, or
+    that was seen before at a name that has no answer now. ``reason`` is empty where the result says it all.
     """
 
     result: Result
@@ -45,6 +46,7 @@ class Dmarc:
     testing: bool = False
     ambiguous: bool = False
     public_suffix: Domain | None = None
+    at_stake: Disposition = Disposition.NONE
     reason: str = ""
 
 
@@ -61,16 +63,20 @@ def resinfo(found: Dmarc) -> Resinfo:
 class Policy(NamedTuple):
     """What is known of an author domain before its identifiers: the result if none aligns, and the record to align by.
 
-    Without a record the result is final.
+    Without a record the result is final, but for one thing: ``exists`` says that there is a policy, although DNS did
+    not say which. Then an identifier of the very author domain aligns.
     """
 
     otherwise: Dmarc
     record: Record | None = None
+    exists: bool = False
 
 
-def policies(author: Author, resolve: Resolver, limits: Limits = Limits()) -> tuple[Policy, ...]:
-    """The policy of each author domain; none where there are more than are looked at."""
-    return () if author.unread else tuple(_policy(domain, resolve, limits) for domain in author.domains)
+def policies(
+    author: Author, resolve: Resolver, limits: Limits = Limits(), remembered: Remembered | None = None
+) -> tuple[Policy, ...]:
+    """The policy of each author domain; none if there are more than are looked at."""
+    return () if author.unread else tuple(_policy(domain, resolve, limits, remembered) for domain in author.domains)
 
 
 def check(
@@ -105,26 +111,31 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     must not take anything off what another asks for.
     """
 
-    def rank(reading: Dmarc) -> tuple[int, bool, bool]:
-        asked = list(Disposition).index(reading.policy) if reading.policy else 0
-        return asked, reading.result is Result.TEMPERROR, reading.policy is not None
+    def rank(reading: Dmarc) -> tuple[int, bool, int, bool]:
+        asked = reading.policy.severity if reading.policy else 0
+        undecided = reading.result is Result.TEMPERROR
+        return asked, undecided, reading.at_stake.severity, reading.policy is not None
 
     strictest = max(readings, key=rank)
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
 
 
-def _policy(domain: Domain, resolve: Resolver, limits: Limits) -> Policy:
+def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remembered | None) -> Policy:
+    found = try_walk(domain, resolve, limits, for_policy=True, remembered=remembered)
+    if found.trouble:
+        undecided = Dmarc(Result.TEMPERROR, domain, at_stake=found.at_stake, reason=found.trouble)
+        return Policy(undecided, exists=any(record.usable for _, record in found.records))
+    policy = found.policy
+    if policy is None:
+        return Policy(Dmarc(Result.NONE, domain))
+    name, record = policy
+    if not record.usable:
+        reason = "the policy record is improper"
+        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason))
     try:
-        policy = walk(domain, resolve, limits, for_policy=True).policy
-        if policy is None:
-            return Policy(Dmarc(Result.NONE, domain))
-        name, record = policy
-        if not record.usable:
-            reason = "the policy record is improper"
-            return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason))
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
-        return Policy(Dmarc(Result.TEMPERROR, domain, reason=str(error)))
+        return Policy(Dmarc(Result.TEMPERROR, domain, at_stake=found.at_stake, reason=str(error)), exists=True)
     lowered = disposition.lowered() if record.testing else disposition
     return Policy(Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing), record)
 
@@ -132,10 +143,10 @@ def _policy(domain: Domain, resolve: Resolver, limits: Limits) -> Policy:
 def _align(
     policy: Policy, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
 ) -> Dmarc:
-    judged, record = policy
+    judged, record = policy.otherwise, policy.record
     domain = judged.header_from
     if record is None or domain is None:
-        return judged
+        return _undecided(policy, identifiers)
     # what decides comes first, so that nothing a sender adds can use up the limit
     deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
     deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
@@ -149,7 +160,7 @@ def _align(
         undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
         if alignment.trouble or undecided:
             reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-            judged = Dmarc(Result.TEMPERROR, domain, reason=reason)
+            judged = Dmarc(Result.TEMPERROR, domain, at_stake=judged.policy or Disposition.NONE, reason=reason)
         elif alignment.public_suffix:
             judged = replace(judged, reason=f"{alignment.public_suffix} is a public suffix")
     if alignment.org_domain is None:
@@ -157,11 +168,28 @@ def _align(
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
 
 
+def _undecided(policy: Policy, identifiers: Sequence[Identifier]) -> Dmarc:
+    """The result without a record to align by.
+
+    What is authenticated for the very author domain is aligned in every mode, and nothing is at stake for it.
+    """
+    judged = policy.otherwise
+    own = [each for each in identifiers if each.result is Result.PASS and each.domain == judged.header_from]
+    if judged.result is not Result.TEMPERROR or not own:
+        return judged
+    if not policy.exists:
+        return replace(judged, at_stake=Disposition.NONE)
+    reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in own)
+    return replace(judged, result=Result.PASS, aligned=tuple(own), at_stake=Disposition.NONE, reason=reason)
+
+
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:
-    """np= where the author domain does not exist, else sp= (RFC 9989 section 4.7). Raises DnsTempError."""
-    # NODATA exists (section 3.2.13), so any type tells; without np= it makes no difference
-    exists = record.np is None or resolve(domain, "A").exists
-    return record.below(exists)
+    """np= if the author domain does not exist, else sp= (RFC 9989 section 4.7). Raises DnsTempError."""
+    try:
+        # NODATA exists (section 3.2.13), so any type tells; without np= it makes no difference
+        return record.below(record.np is None or resolve(domain, "A").exists)
+    except DnsLimit:
+        return max(record.below(True), record.below(False), key=lambda each: each[1].severity)
 
 
 class _Alignment:

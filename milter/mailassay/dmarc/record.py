@@ -29,6 +29,11 @@ class Disposition(StrEnum):
     QUARANTINE = "quarantine"
     REJECT = "reject"
 
+    @property
+    def severity(self) -> int:
+        """0 for none, rising."""
+        return list(Disposition).index(self)
+
     def lowered(self) -> Disposition:
         """One level less, as t=y asks."""
         return Disposition.QUARANTINE if self is Disposition.REJECT else Disposition.NONE
@@ -65,6 +70,19 @@ class Record:
         if not exists:
             choices.insert(0, ("np", self.np))
         return next(((tag, value) for tag, value in choices if value), ("p", Disposition.NONE))
+
+    def at_most(self, own: bool) -> Disposition:
+        """The strictest that it may ask for: for the domain that publishes it (``own``), or for one below it."""
+        if not self.usable:
+            return Disposition.NONE
+        asked = [self.for_author()] if own else [self.below(exists)[1] for exists in (True, False)]
+        strictest = max(asked, key=lambda each: each.severity)
+        return strictest.lowered() if self.testing else strictest
+
+    @property
+    def asks(self) -> bool:
+        """Does it ask for quarantine or reject, of any mail?"""
+        return any(self.at_most(own) is not Disposition.NONE for own in (True, False))
 
     @staticmethod
     def parse(text: str) -> Record | None:

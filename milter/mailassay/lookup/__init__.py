@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import Answer, Clock, DnsTempError, Question, Resolver, Shared, Source, question
+from ..resolver import Answer, Clock, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source, question
 from . import dkim, dmarc, mx, spf
 from .dkim import key_name
 from .problem import Problem, Severity, error
@@ -64,9 +64,9 @@ def look_up(
     clock: Clock = time.monotonic,
 ) -> Report:
     """Ask for everything, for at most ``timeout`` seconds. ``selectors``: DKIM's; without any, well-known ones."""
-    shared, deadline = Shared(source, most=MAX_QUESTIONS), clock() + timeout
+    share, deadline = Shared(source, most=MAX_QUESTIONS).of(Method.LOOKUP), clock() + timeout
     while True:
-        asking = _Asking(shared, timeout)
+        asking = _Asking(share, timeout)
         report = _report(domain, selectors, asking, limits)
         if not asking.waiting or (left := deadline - clock()) <= 0:
             return report
@@ -95,6 +95,9 @@ class _Asking:
         except DnsTempError as trouble:
             self.unanswered[asked] = str(trouble)
             raise
+        except DnsLimit as limit:
+            self.unanswered[asked] = str(limit)
+            raise DnsTempError(str(limit)) from limit
 
 
 def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: Limits) -> Report:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..dmarc import Disposition
 from ..domain import BadDomain, Domain
-from ..evidence import Case, Evidence
+from ..evidence import Case, Evidence, Trouble
 from ..limits import Limits
 from ..result import Result
 from ..sender_domain import Receives
@@ -103,6 +103,9 @@ class Policy:
         for finding in self._of_dmarc(case):
             # that a line accepts need not be recorded
             yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
+        if case.trouble:
+            reason = _TROUBLE[case.trouble]
+            yield _Finding(Action.DEFER, f"dns.{case.trouble}", "4.3", reason, "Temporary failure of DNS")
         evidence = case.evidence
         spf, iprev, sender = evidence.spf, evidence.iprev, evidence.sender_domain
         if line := _of(self.spf, spf.result):
@@ -135,7 +138,7 @@ class Policy:
             yield _Finding(
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
-        if dmarc.result is Result.TEMPERROR:
+        if dmarc.result is Result.TEMPERROR and dmarc.at_stake is not Disposition.NONE:
             reason = f"DMARC for {author} cannot be decided now"
             yield _Finding(
                 lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=special.monitor or sampled_out
@@ -198,6 +201,10 @@ MAX_REPLY = 450  # characters of text; a line has at most 512 octets (RFC 5321 s
 MAX_VALUE = 900  # characters of a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 _GENERAL = AuthorActions(Domains())
+_TROUBLE = {
+    Trouble.UNAVAILABLE: "DNS answered none of the questions that the message raised",
+    Trouble.UNSENT: "A question to DNS could not be sent in time, since too many were under way",
+}
 _SENDER_DOMAIN = {
     Receives.NULL_MX: "The sender accepts no mail (null MX)",
     Receives.NO_MAIL: "The sender cannot receive mail: no MX and no address",

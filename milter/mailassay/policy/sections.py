@@ -44,7 +44,9 @@ class Forwarders:
 
 @dataclass(frozen=True, slots=True)
 class DmarcActions:
-    """What follows when DMARC fails under a domain's ``p=reject`` or ``p=quarantine``, or cannot be decided now.
+    """What follows if DMARC fails under a domain's ``p=reject`` or ``p=quarantine``, or cannot be decided now.
+
+    ``temperror`` applies only if such a policy is known to be at stake (``Dmarc.at_stake``).
 
     RFC 9989 section 7.4 forbids rejecting on ``p=reject`` alone, without other knowledge: ``reject`` here is the
     operator's own choice, and ``reject_needs`` that other knowledge: where it does not hold, ``quarantine`` follows.
@@ -58,7 +60,7 @@ class DmarcActions:
 
     reject: Action = Action.REJECT
     quarantine: Action = Action.HOLD
-    temperror: Action = Action.ACCEPT
+    temperror: Action = Action.DEFER
     ambiguous_author: Action | None = None
     public_suffixes: bool = True
     reject_needs: Condition | None = None

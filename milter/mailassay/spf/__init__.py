@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ..limits import Limits
-from ..resolver import Prefetch, Resolver, Unanswered, at_once
+from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
-from .ahead import Ahead, unasked
+from .ahead import Ahead
 from .query import Query, checkable
 
 __all__ = ["Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
@@ -23,7 +22,8 @@ class Spf:
     """The result for one identity (RFC 7208 section 2.4): ``scope`` says which, ``domain`` is the name checked.
 
     ``domain`` is as the client gave it, lower case, where it is no domain name. ``mechanism`` is the term of the
-    domain's record that matched, in the domain owner's words.
+    domain's record that matched, in the domain owner's words. ``limit`` names the limit of ours, if it was one on
+    questions that made the result.
     """
 
     result: Result
@@ -31,6 +31,7 @@ class Spf:
     domain: str
     mechanism: str = ""
     reason: str = ""
+    limit: str = ""
 
     def resinfo(self) -> Resinfo:
         """``spf=`` with ``smtp.mailfrom`` or ``smtp.helo``; never the local-part (RFC 8601 section 2.7.2)."""
@@ -45,43 +46,47 @@ def ahead(
 
     Else None, and all that it asks is started.
     """
-    resolve = at_once(prefetch)
-    with suppress(Unanswered):
-        if mail_from:
-            return check_mail_from(client_ip, mail_from, helo, resolve, limits)
-        return check_helo(client_ip, helo, resolve, limits)
-    local_part, _, name = mail_from.rpartition("@") if mail_from else ("", "", helo)
-    if domain := checkable(name):
-        query = Query(client_ip, local_part or "postmaster", domain, helo, unasked, limits)
-        Ahead(query, prefetch, limits).record(domain)
-    return None
+    scope, local_part, name = _identity(mail_from, helo)
+    domain = checkable(name)
+    if domain is None:
+        return Spf(Result.NONE, scope, name.lower())
+
+    def query(resolve: Resolver) -> Query:
+        return Query(client_ip, local_part, domain, helo, resolve, limits)
+
+    found = Ahead(query, prefetch, limits).look()
+    return _spf(scope, domain, *found) if found else None
 
 
 def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:
     """The HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
-    return _check(client_ip, "helo", "postmaster", helo, helo, resolve, limits)
+    return _check(client_ip, "", helo, resolve, limits)
 
 
 def check_mail_from(
     client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits = Limits()
 ) -> Spf:
     """The MAIL FROM identity; ``mail_from`` is an address without angle brackets and not empty."""
-    local_part, _, domain = mail_from.rpartition("@")
-    return _check(client_ip, "mailfrom", local_part or "postmaster", domain, helo, resolve, limits)
+    return _check(client_ip, mail_from, helo, resolve, limits)
 
 
-def _check(
-    client_ip: IPv4Address | IPv6Address,
-    scope: Scope,
-    local_part: str,
-    name: str,
-    helo: str,
-    resolve: Resolver,
-    limits: Limits,
-) -> Spf:
+def _check(client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits) -> Spf:
+    scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
     if domain is None:
         return Spf(Result.NONE, scope, name.lower())
     query = Query(client_ip, local_part, domain, helo, resolve, limits)
     word, _, _ = query.check()
-    return Spf(Result(word), scope, domain, query.mechanism or "", query.prob)
+    return _spf(scope, domain, query, word)
+
+
+def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
+    """Scope, local-part and name of the identity that is checked (RFC 7208 sections 2.4 and 4.3)."""
+    if not mail_from:
+        return "helo", "postmaster", helo
+    local_part, _, name = mail_from.rpartition("@")
+    return "mailfrom", local_part or "postmaster", name
+
+
+def _spf(scope: Scope, domain: str, query: Query, word: str) -> Spf:
+    return Spf(Result(word), scope, domain, query.mechanism or "", query.prob, query.limit)

@@ -1,90 +1,82 @@
-"""The questions of a check, started before it runs: as soon as a record is there, everything that it asks for.
+"""The questions of a check, started before it runs: as soon as a record is there, what the check asks for next.
 
-So a check waits for the depth of a record and not for its length. What a term before it, or an include before it, would
-decide is not known yet, so that a question may turn out to be needless; there are never more than the limits allow.
+So a check waits for the depth of a record and not for its length. The check itself runs, again whenever a record has
+come, and goes on past what is not known yet. So terms are counted once, as RFC 7208 section 4.6.4 counts them.
+
+Behind an include or redirect whose record is not known yet, nobody knows whether a term still counts. There only single
+questions are asked, at most ``limits.spf_terms`` of them, and none for the hosts of an mx. So no record makes us ask
+for more than ten names beside those that its evaluation asks for.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Never
-
-import spf as pyspf
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from ..limits import Limits
-from ..resolver import Answer, Prefetch, when
-from . import macro
-from .query import Query, checkable
-from .record import BadRecord, Record, is_record, parse
-
-
-def unasked(name: str, rdtype: str) -> Never:
-    """The resolver of a query that only says what it would ask."""
-    raise RuntimeError(f"{name} {rdtype}: asked before its time")
+from ..resolver import Answer, Prefetch, Resolver, Unanswered, question
+from .query import Query
 
 
 class Ahead:
-    """One check, from the record of its domain on. Nothing here waits."""
+    """One check. ``query`` makes it anew for a resolver. Nothing here waits."""
 
-    def __init__(self, query: Query, prefetch: Prefetch, limits: Limits) -> None:
-        self._query, self._prefetch, self._limits = query, prefetch, limits
-        self._terms = limits.spf_terms
+    def __init__(self, query: Callable[[Resolver], Query], prefetch: Prefetch, limits: Limits) -> None:
+        self._make, self._prefetch = query, prefetch
+        self._spare = limits.spf_terms
+        self._started: set[tuple[str, str]] = set()
         # answers arrive in several threads
         self._lock = threading.Lock()
+        self._looking = self._again = False
 
-    def record(self, domain: str) -> None:
-        """Ask for a domain's record, and then for what it asks for."""
-        when(self._prefetch(domain, "TXT"), lambda answer: self._read(domain, answer))
+    def look(self) -> tuple[Query, str] | None:
+        """Go as far as the answers do, and start what is asked for next.
 
-    def _read(self, domain: str, answer: Answer) -> None:
-        texts = [text for text in answer.records if is_record(text)]
-        if len(texts) != 1 or len(texts[0]) > self._limits.record_octets:
-            return
-        wanted: list[tuple[str, str]] = []
-        # what is wrong the check will say
-        with self._lock, suppress(BadRecord, pyspf.PermError):
-            self._query.d = domain
-            wanted.extend(self._wanted(parse(texts[0])))
-        # not under the lock: an answer that is there already is read at once
-        for mechanism, target in wanted:
-            self._ask(mechanism, target)
+        The check and its result word, if nothing that it asked for is unknown or failed; else None.
+        """
+        with self._lock:
+            self._again = True
+            if self._looking:
+                return None
+            self._looking = True
+        while True:
+            with self._lock:
+                self._again = False
+            found = self._once()
+            with self._lock:
+                if not self._again:
+                    self._looking = False
+                    return found
 
-    def _wanted(self, record: Record) -> Iterator[tuple[str, str]]:
-        """The terms that ask, and the name they ask for, up to the one that ends the evaluation."""
-        for directive in record.directives():
-            if directive.mechanism in ("all", "ip4", "ip6"):
-                if self._query.matches(directive):
-                    return
-            elif not self._terms:
-                return
-            else:
-                yield from self._target(directive.mechanism, directive.argument)
-        if record.redirect and self._terms:
-            yield from self._target("redirect", record.redirect)
+    def _once(self) -> tuple[Query, str] | None:
+        arrivals: list[Future[Answer]] = []
+        failed = False
 
-    def _target(self, term: str, domain_spec: str) -> Iterator[tuple[str, str]]:
-        self._terms -= 1
-        # the name of a client has to be asked for first
-        if "%" not in domain_spec or "p" not in macro.letters(domain_spec):
-            target = self._query.target(domain_spec)
-            if target is not None:
-                yield term, target
+        def resolve(name: str, rdtype: str) -> Answer:
+            nonlocal failed
+            asked = question(name, rdtype)
+            if asked not in self._started:
+                if query.is_uncertain:
+                    if not self._spare:
+                        raise Unanswered
+                    self._spare -= 1
+                self._started.add(asked)
+            future = self._prefetch(name, rdtype)
+            if not future.done():
+                # an address leads to no further question, but where it makes a name of the client a validated one
+                if rdtype not in ("A", "AAAA") or query.wants_name:
+                    arrivals.append(future)
+                raise Unanswered
+            failed = failed or future.exception() is not None
+            return future.result()
 
-    def _ask(self, term: str, target: str) -> None:
-        match term:
-            case "include" | "redirect":
-                if checkable(target):
-                    self.record(target)
-            case "a":
-                self._prefetch(target, self._query.A)
-            case "mx":
-                when(self._prefetch(target, "MX"), self._hosts)
-            case "exists":
-                self._prefetch(target, "A")
-
-    def _hosts(self, answer: Answer) -> None:
-        if len(answer.records) <= self._limits.spf_mx_hosts:
-            for record in answer.records:
-                self._prefetch(record.partition(" ")[2], self._query.A)
+        query = self._make(resolve)
+        query.goes_on = True
+        try:
+            word, _, _ = query.check()
+        except Unanswered:
+            word = ""
+        for future in arrivals:
+            future.add_done_callback(lambda _: self.look())
+        return (query, word) if word and not failed and not query.passed_over else None

@@ -17,7 +17,7 @@ import spf as pyspf
 
 from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
-from ..resolver import DnsTempError, Resolver
+from ..resolver import DnsLimit, DnsTempError, Resolver, Unanswered
 from . import macro
 from .record import BadRecord, Directive, is_record, parse
 
@@ -52,7 +52,16 @@ def _can_be_asked(name: str) -> bool:
 
 
 class Query(pyspf.query):  # type: ignore[misc]
-    """One check. ``check()`` gives the result word first; ``mechanism`` and ``prob`` then say why."""
+    """One check. ``check()`` gives the result word first; ``mechanism`` and ``prob`` then say why.
+
+    ``limit`` names the limit of the policy that was reached, empty if none was.
+
+    With ``goes_on`` the check does not end if its resolver raises Unanswered: the term counts as one that does not
+    match. ``passed_over`` then says that there was one, ``is_uncertain`` that it was the record of an include or
+    redirect, so that nobody knows how many terms count, and ``wants_name`` that it was an address of a client's name.
+    """
+
+    goes_on = passed_over = is_uncertain = wants_name = False
 
     def __init__(
         self,
@@ -73,6 +82,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._client = int(self.ipaddr)
         self._resolve, self._limits = resolve, limits
         self._is_void = False
+        self.limit = ""
         # the names that a reason may tell: nothing that a macro or a client's PTR record made
         self._spelled_out = {domain}
 
@@ -85,15 +95,32 @@ class Query(pyspf.query):  # type: ignore[misc]
         except BadRecord as error:
             raise pyspf.PermError(str(error)) from error
         for directive in parsed.directives():
-            if self.matches(directive):
+            if self._applies(directive):
                 if not recursion:
                     self.mechanism = directive.text
                 return directive.result, 250, ""
         if parsed.redirect:
             self.check_lookups()
-            if (domain := self.target(parsed.redirect)) is not None:
-                return self._check_host("redirect", domain, recursion)
+            try:
+                if (domain := self.target(parsed.redirect)) is not None:
+                    return self._check_host("redirect", domain, recursion)
+            except Unanswered as unanswered:
+                self._pass_over(unanswered, is_record=True)
         return "neutral", 250, ""
+
+    def _applies(self, term: Directive) -> bool:
+        try:
+            return self.matches(term)
+        except Unanswered as unanswered:
+            self._pass_over(unanswered, is_record=term.mechanism == "include")
+            return False
+
+    def _pass_over(self, unanswered: Unanswered, *, is_record: bool = False) -> None:
+        """Go on as if there were no such term, if the check is to go on."""
+        if not self.goes_on:
+            raise unanswered
+        self.passed_over = True
+        self.is_uncertain = self.is_uncertain or is_record
 
     def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
         """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
@@ -119,7 +146,10 @@ class Query(pyspf.query):  # type: ignore[misc]
                 return self._within(self.dns_a(target, self.A), *term.prefixes)
             case "mx":
                 hosts = self._exchanges(target)
-                return any(self._within(self.dns_a(host, self.A), *term.prefixes) for host in hosts)
+                if self.is_uncertain:
+                    # up to ten questions for one term: they wait until it is known that the term counts
+                    raise Unanswered
+                return any(self._has_host(host, *term.prefixes) for host in hosts)
             case "ptr":
                 return any(pyspf.domainmatch([name], target) and self._leads_back(name) for name in self._names)
             case _:  # exists, of type A whatever the client's address
@@ -162,6 +192,14 @@ class Query(pyspf.query):  # type: ignore[misc]
             raise pyspf.PermError(f"more than {self._limits.spf_mx_hosts} MX hosts")
         return [host for _, host in sorted((int(preference), host) for preference, host in records)]
 
+    def _has_host(self, host: str, prefix4: int, prefix6: int) -> bool:
+        """Is the client in a network of a host of an mx?"""
+        try:
+            return self._within(self.dns_a(host, self.A), prefix4, prefix6)
+        except Unanswered as unanswered:
+            self._pass_over(unanswered)
+            return False
+
     @cached_property
     def _names(self) -> list[str]:
         """The client's names, validated or not; none where the lookup fails (section 5.5)."""
@@ -175,6 +213,10 @@ class Query(pyspf.query):  # type: ignore[misc]
         try:
             return self._within(self.dns_a(name, self.A))
         except pyspf.TempError:
+            return False
+        except Unanswered as unanswered:
+            self.wants_name = True
+            self._pass_over(unanswered)
             return False
 
     def _validated_name(self) -> str:
@@ -203,6 +245,9 @@ class Query(pyspf.query):  # type: ignore[misc]
             records = self._resolve(name, qtype).records
         except DnsTempError as error:
             raise pyspf.TempError(str(error) if name in self._spelled_out else "no answer") from error
+        except DnsLimit as error:
+            self.limit = error.key
+            raise pyspf.PermError(f"limit: {error}") from error
         if not records and not self._is_void:
             self._is_void = True
             self.void_lookups += 1

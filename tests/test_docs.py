@@ -39,7 +39,7 @@ ZONE = Zone(
     _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine; sp=none"
     news.shop.example              -
     _dmarc.example.com             TXT  "v=DMARC1; p=none"
-    _dmarc.down.example            TXT  !
+    _dmarc.down.bank.example       TXT  !
     66.113.0.203.in-addr.arpa      PTR  out.relay.example
     out.relay.example              A    203.0.113.66
     out.relay.example              TXT  "v=spf1 a -all"
@@ -217,8 +217,8 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     ],
     "A field of your own for Sieve": [(STRANGER, "tag", "rules.unauthenticated"), (GOOD, "accept", "default")],
     "Try a rule before it counts": [(STRANGER, "accept", "rules.no-authentication"), (GOOD, "accept", "default")],
-    "Defer while DNS is down": [
-        ({"author": "ann@down.example"}, "defer", "dmarc.temperror"),
+    "Deliver while DNS is down": [
+        ({"author": "ann@down.bank.example"}, "accept", "default"),
         ({}, "reject", "dmarc.reject"),
     ],
 }

@@ -28,7 +28,7 @@ from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.network import wire
-from mailassay.resolver import Budget, Shared
+from mailassay.resolver import Budget, Method, Shared
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone, ZoneError
 
@@ -95,7 +95,7 @@ def dkim(data: bytes) -> None:
     body = dkims.Body([each.body for each in found if not each.problem])
     body.update(b"x\r\n")
     digests, hashes = body.finish(), dkims.HeaderHashes(headers)
-    resolve = Budget(Shared(Dns({})), 0.0, lambda: 0.0)
+    resolve = Budget(Dns({}), 0.0, lambda: 0.0)
     results = [dkims.check(each, hashes, digests, resolve, NOW) for each in found]
     assert not any(each.result == "pass" for each in results)
     for signature in found:
@@ -123,7 +123,7 @@ def arc(data: bytes) -> None:
     chain = arcs.chain(headers)
     body = dkims.Body(arcs.body_requests(chain))
     body.update(b"x\r\n")
-    resolve = Budget(Shared(Dns({})), 0.0, lambda: 0.0)
+    resolve = Budget(Dns({}), 0.0, lambda: 0.0)
     found = arcs.check(chain, dkims.HeaderHashes(headers), body.finish(), resolve)
     assert found.result in ("none", "fail")
     reader.clauses(render(AUTHSERV_ID, [found.resinfo(None)]), AUTHSERV_ID)
@@ -141,7 +141,7 @@ def dmarc(data: bytes) -> None:
         identifier = Domain(other.decode("utf-8", "replace"))
     except BadDomain:
         return
-    resolve = Budget(Shared(Dns(records)), 0.0, lambda: 0.0)
+    resolve = Budget(Dns(records), 0.0, lambda: 0.0)
     failing = dmarcs.check(found_author, [dmarcs.Identifier("spf", identifier, Result.FAIL)], resolve)
     passing = dmarcs.check(found_author, [dmarcs.Identifier("dkim", identifier, Result.PASS)], resolve)
     assert failing.result != "pass"
@@ -163,13 +163,14 @@ def sender(data: bytes) -> None:
             add_record(records, _TYPES[line[:1]], line[1:])
     address: IPv4Address | IPv6Address = ip_address("2001:db8::5" if client.startswith(b"6") else "192.0.2.5")
     shared = Shared(Dns(records), most=_SPF_QUESTIONS)
-    resolve = Budget(shared, 0.0, lambda: 0.0)
+    resolve = shared.of(Method.SPF).resolver(0.0, lambda: 0.0)
     name = helo.decode("utf-8", "replace")
     given = mail_from.decode("utf-8", "surrogateescape") or "x"
     found = spf.check_mail_from(address, given, name, resolve)
-    assert "questions for one message" not in found.reason, "more questions than SPF may ask"
-    by_helo = spf.check_helo(address, name, resolve)
-    reverse = iprev.check(address, resolve)
+    assert not found.limit, "more questions than SPF may ask"
+    by_helo = spf.check_helo(address, name, shared.of(Method.SPF_HELO).resolver(0.0, lambda: 0.0))
+    assert not by_helo.limit, "more questions than SPF may ask"
+    reverse = iprev.check(address, shared.of(Method.IPREV).resolver(0.0, lambda: 0.0))
     resinfos = [reverse.resinfo(), found.resinfo(), by_helo.resinfo()]
     reader.clauses(render(AUTHSERV_ID, resinfos), AUTHSERV_ID)
 

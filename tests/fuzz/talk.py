@@ -161,10 +161,16 @@ def conversation(data: bytes) -> None:
                 talk.body(rest)
             case b"x":
                 outcome = talk.end_of_message()
-                assert source.asked <= told.policy.limits.dns_questions
+                assert source.asked <= _most(told.policy.limits)
                 _check(outcome, seen, talk.client, helo, longer=told.policy.dkim.partial is Partial.ALIGN)
             case b"a":
                 talk.abort()
+
+
+def _most(limits: Limits) -> int:
+    """The questions of one message: SPF of both identities, iprev, sender_domain and ARC; policies, alignment, keys."""
+    of_policies = limits.from_domains * (limits.dmarc_queries + 1) + limits.identifiers * limits.dmarc_queries
+    return 5 * limits.dns_questions + of_policies + limits.signatures + 1
 
 
 def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: bool) -> None:

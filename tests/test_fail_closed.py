@@ -1,0 +1,107 @@
+"""What a sender spends, reaches or breaks can only make his outcome worse.
+
+Mail in the name of a domain with p=reject whose DNS is good, and hostile DNS, senders and header sections around it.
+``python -m tests.test_fail_closed 100000 SEED`` tries more than ``make test`` does.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from mailassay.config import Settings, load_policy
+from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.dmarc import Remembered
+from mailassay.message import split
+from mailassay.policy import DmarcActions, Policy
+from mailassay.resolver import Cached
+from mailassay.verdict import Action
+from tests.lab import hostile
+
+ROOT = Path(__file__).parents[1]
+NAMES = ["standard", "strict", "temperror accepted"]
+CONNECTIONS = 300  # of each policy; about four messages each
+
+
+def policy_of(name: str) -> Policy:
+    if name == "temperror accepted":
+        # the victim's DNS is good, so it makes no difference
+        return Policy(dmarc=DmarcActions(temperror=Action.ACCEPT))
+    return load_policy(str(ROOT / "policies" / f"{name}.yaml"))
+
+
+def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
+    """What becomes of the messages of one connection."""
+    chance, clock = random.Random(seed), hostile.Clock()
+    spends = seed % 3 == 0
+    dns = hostile.Dns(seed, clock, chance.choice(hostile.POLICIES), spends)
+    cached = Cached(dns, chance.choice([0, 1000]), clock)
+    settings = Settings(authserv_id="mx.receiver.example", policy=policy)
+    clocks = Clocks(time.time, clock)
+    talk = Conversation(settings, cached, "", clocks, anew=dns, remembered=Remembered())
+    talk.connect(ip_address(chance.choice(["198.51.100.66", "2001:db8::66"])))
+    found = []
+    for _ in range(chance.randrange(1, 8)):
+        for _ in range(chance.choice([0, 1, 1, 3])):
+            talk.helo(chance.choice(["mx.bank.example", hostile.plain_name(chance), "[1.2.3.4]", "localhost"]))
+        senders = [f"eve@{hostile.plain_name(chance)}"]
+        if not spends:
+            senders += ["ceo@bank.example", "", "x@no.such.bank.example"]
+        for _ in range(chance.choice([0, 0, 1])):
+            talk.mail_from(f"<{chance.choice(senders)}>")
+            talk.abort()
+        talk.mail_from(f"<{chance.choice(senders)}>")
+        clock.wait(chance.choice([0.0, 0.1, 1.0]))
+        talk.recipient("<bob@receiver.example>")
+        message = hostile.message(chance, spends=spends)
+        headers, body = split(message)
+        for name, value in headers:
+            talk.header(name, value)
+        talk.end_of_headers()
+        talk.body(body)
+        found.append((message, talk.end_of_message()))
+        clock.wait(chance.choice([0.0, 1.0, 400.0]))
+    return found
+
+
+def let_in(policy: Policy, seed: int) -> list[str]:
+    """What came in that must not; and how many were judged."""
+    return [
+        f"seed {seed}: {outcome.verdict} {outcome.evidence and outcome.evidence.dmarc} {message[:2000]!r}"
+        for message, outcome in outcomes(policy, seed)
+        if outcome.verdict.action not in (Action.REJECT, Action.DEFER)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_message_comes_in(name: str) -> None:
+    policy, first = policy_of(name), random.randrange(1 << 32)
+    for seed in range(first, first + CONNECTIONS):
+        assert let_in(policy, seed) == []
+
+
+def main(wanted: int, seed: int) -> int:
+    """Try so many messages of each policy; the number that came in."""
+    bad = 0
+    for name in NAMES:
+        policy, judged, at = policy_of(name), 0, seed
+        actions: dict[str, int] = {}
+        while judged < wanted:
+            for message, outcome in outcomes(policy, at):
+                judged += 1
+                actions[outcome.verdict.action] = actions.get(outcome.verdict.action, 0) + 1
+                if outcome.verdict.action not in (Action.REJECT, Action.DEFER):
+                    bad += 1
+                    print(f"seed {at}: {outcome.verdict} {message[:2000]!r}")
+            at += 1
+        print(f"{name}: {judged} messages, {actions}")
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(int(sys.argv[1]), int(sys.argv[2])) else 0)

@@ -25,7 +25,7 @@ from tests.lab import hostile
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["standard", "strict", "temperror accepted"]
-CONNECTIONS = 300  # of each policy; about four messages each
+CONNECTIONS = 60  # of each policy; about four messages each
 
 
 def policy_of(name: str) -> Policy:

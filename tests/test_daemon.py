@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,13 @@ def is_running(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def wait_until(is_so, seconds=10):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def spoof(client, **more):
@@ -269,6 +277,38 @@ def test_the_socket_file_outlives_workers(tmp_path, dns):
         let_workers_hang(serve.socket)
         assert serve.stop() == 0
     assert not os.path.exists(serve.socket)
+
+
+def doors(pid):
+    """The inodes of the sockets at which a process takes connections: what proc(5) has of Unix and TCP sockets."""
+    folder = Path("/proc", str(pid))
+    lines = [line.split() for line in (folder / "net/unix").read_text().splitlines()[1:]]
+    # __SO_ACCEPTCON of Linux's net.h
+    waiting = {words[6] for words in lines if int(words[3], 16) & 0x10000}
+    for name in ("tcp", "tcp6"):
+        lines = [line.split() for line in (folder / "net" / name).read_text().splitlines()[1:]]
+        waiting |= {words[9] for words in lines if words[3] == "0A"}  # TCP_LISTEN
+    links = [os.readlink(path) for path in (folder / "fd").iterdir()]
+    return waiting & {link.removeprefix("socket:[").removesuffix("]") for link in links}
+
+
+@pytest.mark.parametrize("listen", ["unix:{path}", "inet:{port}@127.0.0.1"])
+def test_nobody_connects_to_a_worker_that_makes_room(tmp_path, dns, listen, free_port):
+    """Not by another socket either: one without a file could be reached by every user of the machine."""
+    listen = listen.format(path=tmp_path / "milter.sock", port=free_port)
+    with Serve(tmp_path, dns, retire_after=1, socket_mode="0600", listen=listen) as served:
+        served.socket = str(tmp_path / "milter.sock") if "unix" in listen else ("127.0.0.1", free_port)
+        (old,) = served.workers()
+        door = doors(old)
+        assert len(door) == 1
+        with attacker(served) as client:
+            spoof(client)
+            served.wait_for(f"worker {old} makes room")
+            (new,) = set(served.wait_for_workers(2)) - {old}
+            wait_until(lambda: not doors(old))
+            assert doors(new) == doors(served.pid) == door
+            assert spoof(client).verdict == "reject"
+        served.wait_for(f"worker {old} has made room")
 
 
 def test_a_worker_that_makes_room_stops_with_the_service(tmp_path, dns):

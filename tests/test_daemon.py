@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from mailassay.config import Listen
+from mailassay.daemon import systemd
+from mailassay.daemon.listening import _open
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
@@ -128,6 +131,39 @@ def test_the_socket_file(tmp_path, dns):
             pass
         with MilterClient(served.socket):
             pass
+
+
+def test_the_socket_file_is_closed_to_others_from_the_beginning(tmp_path, monkeypatch):
+    """Also to whoever connects between bind(2) and the chmod(2) that gives it its mode; whatever umask we came with."""
+    modes = []
+
+    class Watched(socket.socket):
+        def bind(self, address):
+            super().bind(address)
+            modes.append(stat.S_IMODE(os.stat(address).st_mode))
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    umask = os.umask(0)
+    try:
+        _open(Listen("unix", path=str(tmp_path / "milter.sock"))).close()
+    finally:
+        left = os.umask(umask)
+    assert (modes, left) == ([0o600], 0)
+
+
+@pytest.mark.parametrize(
+    ("process", "count", "descriptor"),
+    [("ours", "1", 3), ("ours", "0", None), ("another's", "1", None), (None, "1", None), ("ours", None, None)],
+)
+def test_whose_socket_it_is(monkeypatch, process, count, descriptor):
+    """sd_listen_fds(3): LISTEN_PID names the process that descriptor 3 is meant for. A child may inherit the rest."""
+    pid = {"ours": os.getpid(), "another's": os.getppid(), None: None}[process]
+    for name, value in {"LISTEN_PID": pid, "LISTEN_FDS": count}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, str(value))
+    assert systemd.inherited() == descriptor
 
 
 def let_workers_hang(address):
@@ -460,6 +496,27 @@ def test_a_reload_changes_what_can_be_changed(lenient):
     os.kill(lenient.pid, signal.SIGHUP)
     lenient.wait_for_workers(1)
     assert "starting another" not in lenient.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"listen": "unix:/elsewhere.sock"}, "listen"),
+        ({"socket_mode": "0600"}, "socket_mode"),
+        ({"socket_group": "nogroup"}, "socket_group"),
+        ({"dns": {"cache_size": 5}}, "cache_size"),
+    ],
+)
+def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
+    """It says so, each time. So a worker that is started later is like the others, which made what they have at first."""
+    with Serve(tmp_path, dns) as served:
+        old = os.stat(served.socket)
+        rewrite(served, **changed)
+        for _ in range(2):
+            reload(served, f"{name}: takes a restart; not changed")
+            served.wait_for("reloaded: policy")
+        new = os.stat(served.socket)
+        assert (new.st_ino, new.st_mode, new.st_gid) == (old.st_ino, old.st_mode, old.st_gid)
 
 
 def test_a_worker_that_takes_no_settings_is_killed(tmp_path, dns):

@@ -508,7 +508,7 @@ def test_a_reload_changes_what_can_be_changed(lenient):
     ],
 )
 def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
-    """It says so, each time. So a worker that is started later is like the others, which made what they have at first."""
+    """It says so, each time. A worker that is started later is like the others, which made what they have at first."""
     with Serve(tmp_path, dns) as served:
         old = os.stat(served.socket)
         rewrite(served, **changed)

@@ -11,11 +11,12 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import mailassay
 
 from .dns import DnsServer
+from .milter import MilterClient
 
 AUTHSERV_ID = "mx.receiver.example"
 
@@ -24,8 +25,8 @@ class Serve:
     """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``. Before
-    it starts, ``environment``, the inherited ``descriptors``, the ``module`` that is run, and what the shell does
-    ``before`` may be changed.
+    it starts, ``environment``, the inherited ``descriptors``, the ``module`` that is run, what the shell does
+    ``before``, and ``stderr``, if it is not the log, may be changed.
     """
 
     def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
@@ -52,6 +53,7 @@ class Serve:
         self.descriptors: tuple[int, ...] = ()
         self.module = "mailassay"
         self.before = ""
+        self.stderr: int | IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
@@ -61,13 +63,16 @@ class Serve:
                 # as systemd does it: LISTEN_PID names the process that is to have the descriptors
                 ["/bin/sh", "-c", f"{self.before} LISTEN_PID=$$ exec {program}"],
                 stdin=subprocess.DEVNULL,
-                stderr=log,
+                stderr=self.stderr or log,
                 env=self.environment,
                 pass_fds=self.descriptors,
                 cwd=Path(__file__).parents[2],
                 start_new_session=True,
             )
-        self.wait_for("listening on")
+        if self.stderr is None:
+            self.wait_for("listening on")
+        else:
+            self._wait_for_workers_to_answer()
         return self
 
     def __exit__(
@@ -97,6 +102,19 @@ class Serve:
     def workers(self) -> list[int]:
         """The ids of the worker processes."""
         return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def _wait_for_workers_to_answer(self, seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                MilterClient(self.socket).close()
+            except OSError:
+                assert self._process
+                assert self._process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            else:
+                return
 
     def wait_for_workers(self, count: int, seconds: float = 10.0) -> list[int]:
         """Them, once there are as many."""

@@ -11,7 +11,7 @@ import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -635,6 +635,90 @@ def test_a_message_under_way_is_finished(tmp_path, dns):
         signature = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA")
         answer = client.message(b"<alice@bank.example>", [signature, FROM_BANK], chunks())
         assert answer.results()["dmarc"] == "fail"
+        assert served.stop() == 0
+
+
+# --- a log that cannot be written
+
+
+def live_through(served):
+    """Messages, workers that die, that make room and that are many, reloads, and the end: all as it should be."""
+    with MilterClient(served.socket) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+    first = set(served.workers())
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(set(served.workers()) - first) == 2, 20)
+    for policy, workers in ({"dmarc": {"reject": "reject"}}, 3), ("mode: [", 2), ({}, 2):
+        rewrite(served, policy, workers=workers)
+        os.kill(served.pid, signal.SIGHUP)
+        for _ in range(20):
+            with attacker(served) as client:
+                assert spoof(client).verdict == "reject"
+    served.wait_for_workers(2)
+
+
+@pytest.fixture(params=["full", "unread", "closed", "unbuffered"])
+def mute(request, tmp_path, dns):
+    """A service whose stderr takes nothing from the beginning."""
+    served = Serve(tmp_path, dns, {}, workers=2, retire_after=10)
+    served.environment.pop("PYTHONUNBUFFERED", None)
+    if request.param == "closed":
+        served.before = "exec 2>&-;"
+    if request.param == "unbuffered":
+        served.environment["PYTHONUNBUFFERED"] = "1"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as unread:
+        served.stderr = unread if request.param == "unread" else full
+        with served:
+            yield served
+
+
+def test_a_log_that_takes_nothing(mute):
+    """The disk is full, or who read it has gone: mail is judged, workers come and go, and the service ends well."""
+    live_through(mute)
+    assert mute.stop() == 0
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path, dns):
+    """What was to be written meanwhile is lost. Nothing of it comes later, or twice, nor a traceback of each entry."""
+    served = Serve(tmp_path, dns, {}, workers=2, retire_after=10)
+    served.environment.pop("PYTHONUNBUFFERED", None)
+
+    def limit(octets):
+        for pid in (served.pid, *served.workers()):
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+
+    with served:
+        limit(served.log.stat().st_size)
+        live_through(served)
+        full = served.log.read_text()
+        limit(resource.RLIM_INFINITY)
+        with attacker(served) as client:
+            spoof(client, queue_id="4AFTER")
+        served.wait_for("4AFTER")
+        assert served.stop() == 0
+    after = served.log.read_text().removeprefix(full)
+    assert "4TESTQUEUEID" not in after
+    assert all(line.startswith("{") for line in after.splitlines())
+
+
+def test_a_log_file_that_is_rotated(tmp_path, dns):
+    """By copytruncate of logrotate(8), since the service keeps its stderr: what comes next stands at the beginning."""
+    with Serve(tmp_path, dns) as served, attacker(served) as client:
+        spoof(client, queue_id="4BEFORE")
+        served.wait_for("4BEFORE")
+        os.truncate(served.log, 0)
+        assert spoof(client, queue_id="4AFTER").verdict == "reject"
+        assert served.wait_for("4AFTER").startswith("{")
+        assert "4BEFORE" not in served.log.read_text()
+        served.log.rename(tmp_path / "moved.log")
+        assert spoof(client, queue_id="4MOVED").verdict == "reject"
+        wait_until(lambda: "4MOVED" in (tmp_path / "moved.log").read_text())
         assert served.stop() == 0
 
 

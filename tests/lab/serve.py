@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ from typing import IO, Any
 import mailassay
 
 from .dns import DnsServer
-from .milter import MilterClient
 
 AUTHSERV_ID = "mx.receiver.example"
 
@@ -72,7 +72,7 @@ class Serve:
         if self.stderr is None:
             self.wait_for("listening on")
         else:
-            self._wait_for_workers_to_answer()
+            self._wait_for_socket()
         return self
 
     def __exit__(
@@ -103,18 +103,14 @@ class Serve:
         """The ids of the worker processes."""
         return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
-    def _wait_for_workers_to_answer(self, seconds: float = 10.0) -> None:
+    def _wait_for_socket(self, seconds: float = 10.0) -> None:
         end = time.monotonic() + seconds
-        while True:
-            try:
-                MilterClient(self.socket).close()
-            except OSError:
+        with socket.socket(socket.AF_UNIX) as channel:
+            while channel.connect_ex(self.socket):
                 assert self._process
                 assert self._process.poll() is None
                 assert time.monotonic() < end
-                time.sleep(0.05)
-            else:
-                return
+                time.sleep(0.02)
 
     def wait_for_workers(self, count: int, seconds: float = 10.0) -> list[int]:
         """Them, once there are as many."""

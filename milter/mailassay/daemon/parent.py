@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -116,7 +115,6 @@ class Parent:
                 self._order(pid, Order.PING)
 
     def _start(self) -> None:
-        sys.stderr.flush()
         parent = os.getpid()
         ours, theirs = socket.socketpair()
         ours.settimeout(_MAX_SENDING)

@@ -84,7 +84,6 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
     finally:
-        sys.stderr.flush()
         os._exit(status)
 
 

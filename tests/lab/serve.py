@@ -87,6 +87,17 @@ class Serve:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def inherit(self, listener: socket.socket) -> None:
+        """Take the place of ``listen`` from a socket that somebody else keeps, as systemd does."""
+        self.module, self.descriptors = "tests.lab.activated", (listener.fileno(),)
+        self.environment |= {"LISTEN_FDS": "1", "MAILASSAY_SOCKET": str(listener.fileno())}
+
+    def kill(self) -> None:
+        """SIGKILL to the parent, which takes the workers with it."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, seconds: float = 30.0) -> int:
         """Tell it to end; its exit status. Raises where it does not."""
         assert self._process

@@ -10,6 +10,7 @@ import socket
 import stat
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,17 +83,12 @@ def test_sockets(tmp_path, dns, listen, free_port):
 
 @contextmanager
 def handed_over(served, path):
-    """Start a service with a socket as systemd hands it over: as descriptor 3, which is given back afterwards."""
+    """Start a service with a socket from systemd."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        saved = os.dup(3) if os.path.exists("/proc/self/fd/3") else None
-        os.dup2(listener.fileno(), 3)
-        served.descriptors, served.environment["LISTEN_FDS"] = (3,), "1"
+        served.inherit(listener)
         with served:
-            if saved is not None:
-                os.dup2(saved, 3)
-                os.close(saved)
             yield
 
 
@@ -107,6 +103,56 @@ def test_a_socket_from_systemd_wins(tmp_path, dns):
             assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
         assert not os.path.exists(served.socket)
     assert os.path.exists(path)
+
+
+def test_a_flood_while_the_service_restarts(tmp_path, dns):
+    """Systemd keeps the socket: who comes while nobody is there waits for the next, and is judged.
+
+    Whoever was connected and had no message in hand is hung up on, which Postfix answers with a deferral.
+    """
+    over = threading.Event()
+
+    def talk(_):
+        verdicts = Counter()
+        while not over.is_set():
+            try:
+                with MilterClient(path) as client:
+                    client.connect("198.51.100.66")
+                    client.helo(b"mail.evil.example")
+                    verdicts[spoof(client).verdict] += 1
+            except ConnectionError:
+                verdicts["deferred"] += 1
+        return verdicts
+
+    path = str(tmp_path / "inherited.sock")
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(12) as pool:
+        listener.bind(path)
+        listener.listen()
+        talks = [pool.submit(talk, number) for number in range(12)]
+        try:
+            # nobody is there yet, and all are connected
+            time.sleep(0.3)
+            for number in range(4):
+                served = Serve(tmp_path, dns, workers=3, retire_after=30)
+                served.log = tmp_path / f"{number}.log"
+                served.inherit(listener)
+                with served:
+                    wait_until(lambda log=served.log: log.read_text().count("4TESTQUEUEID") > 50)
+                    assert served.stop() == 0
+            served = Serve(tmp_path, dns)
+            served.log = tmp_path / "last.log"
+            served.inherit(listener)
+            with served:
+                over.set()
+                verdicts = sum((each.result(30) for each in talks), Counter())
+                assert served.stop() == 0
+        finally:
+            over.set()
+            listener.close()
+    assert set(verdicts) <= {"reject", "deferred"}
+    assert verdicts["reject"] > 200
+    # no more than were connected at a time when the service stopped
+    assert verdicts["deferred"] <= 5 * 12
 
 
 def test_systemd_is_told(tmp_path, dns):
@@ -373,11 +419,14 @@ def test_a_worker_that_hangs_is_killed(tmp_path, dns):
 
 
 def rewrite(served, policy=None, /, **changes):
-    """Change the policy, and keys of the configuration."""
+    """Change the policy, and keys of the configuration; nobody reads half a file."""
+    texts = {served.config: json.dumps(json.loads(served.config.read_text()) | changes)}
     if policy is not None:
-        served.policy.write_text(policy if isinstance(policy, str) else json.dumps(policy))
-    settings = json.loads(served.config.read_text()) | changes
-    served.config.write_text(json.dumps(settings))
+        texts[served.policy] = policy if isinstance(policy, str) else json.dumps(policy)
+    for path, text in texts.items():
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(path)
 
 
 def reload(served, expected, count=1):
@@ -472,6 +521,56 @@ def test_reloads_under_load(lenient):
             assert len(verdicts) > 10
             assert set(verdicts) <= {"reject", "continue"}
     assert "ended" not in lenient.log.read_text()
+
+
+def test_a_storm_of_reloads(tmp_path, dns):
+    """While workers make room, become more and fewer: every message is judged, and at the end all is as configured."""
+    over = threading.Event()
+
+    def talk(_):
+        verdicts = Counter()
+        while not over.is_set():
+            with attacker(served) as client:
+                for _ in range(3):
+                    verdicts[spoof(client).verdict] += 1
+        return verdicts
+
+    with Serve(tmp_path, dns, {}, workers=2, retire_after=10) as served, ThreadPoolExecutor(4) as pool:
+        talks = [pool.submit(talk, number) for number in range(4)]
+        try:
+            for number in range(30):
+                rewrite(served, {"dmarc": {"reject": "reject"}} if number % 2 else {}, workers=1 + number % 3)
+                for _ in range(100):
+                    os.kill(served.pid, signal.SIGHUP)
+                    time.sleep(0.0005)
+        finally:
+            over.set()
+        for each in talks:
+            assert set(each.result(60)) == {"reject"}
+        rewrite(served, {"dmarc": {"reject": "accept"}}, workers=2, retire_after="never")
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for_workers(2)
+        with attacker(served) as client:
+            wait_until(lambda: spoof(client).verdict == "continue")
+        assert served.stop() == 0
+    log = served.log.read_text()
+    assert "has made room" in log
+    assert "killed" not in log
+    assert "starting another" not in log
+
+
+def test_a_reload_reaches_a_worker_that_makes_room(tmp_path, dns):
+    """Who stays connected to it is judged by the new policy, like everybody else."""
+    with Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, retire_after=1) as served, attacker(served) as client:
+        (old,) = served.workers()
+        assert spoof(client).verdict == "continue"
+        served.wait_for(f"worker {old} makes room")
+        rewrite(served, {"dmarc": {"reject": "reject"}})
+        reload(served, f"worker {old} judges by policy")
+        assert spoof(client).verdict == "reject"
+        client.close()
+        served.wait_for(f"worker {old} has made room")
+        assert served.stop() == 0
 
 
 def test_a_reload_changes_what_can_be_changed(lenient):

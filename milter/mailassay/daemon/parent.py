@@ -182,6 +182,8 @@ class Parent:
     def _order(self, pid: int, order: Order | Settings) -> None:
         try:
             worker.send(self._workers[pid].channel, order)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, and _reap() says how
         except OSError as error:
             # half an order is none: one that is alive, and does not read, must not stay with the settings of before
             _log.error("worker %d takes no order (%s); killed", pid, error)

@@ -33,7 +33,7 @@ _SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 # a line of a header section never begins so: Postfix takes it for the first of the body
 _QUEUE_FILE = re.compile(
     rb"^\*\*\* ENVELOPE RECORDS (\S+) \*\*\*\n.*?"
-    rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n(.*?)"
+    rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n((?:(?!\*\*\* )[^\n]*\n)*)"
     rb"^\*\*\* HEADER EXTRACTED \1 \*\*\*\n.*?"
     rb"^\*\*\* MESSAGE FILE END \1 \*\*\*\n",
     re.DOTALL | re.MULTILINE,

@@ -1271,6 +1271,7 @@ def hostile(tmp_path, monkeypatch, capsys):
         ("#!/bin/sh\nexec /usr/bin/yes", "postconf prints more than 10000000 octets"),
         ("#!/bin/sh\nexec /usr/bin/yes >&2", "postconf prints more than 10000000 octets"),
         ("#!/bin/sh\nprintf 'fatal: \\033[2J\\n' >&2; exit 1", "postconf fails: fatal: ?[2J"),
+        ("#!/bin/sh\n/usr/bin/yes fatal | /usr/bin/head -c 1000000 >&2; exit 1", "postconf fails: fatal"),
         ("#!/bin/sh\nkill -9 $$", "postconf fails: exit status -9"),
         ("#!/no/such/shell\n", "postconf cannot be run: "),
     ],
@@ -1279,6 +1280,7 @@ def test_a_postconf_that_fails(hostile, postconf, reason):
     status, said, errors = hostile(postconf=postconf, patience=1.0 if "sleep" in postconf else 60.0)
     assert (status, said) == (os.EX_UNAVAILABLE, "")
     assert errors.startswith(f"mailassay: {reason}")
+    assert len(errors) < 2000
 
 
 def test_a_configuration_that_is_too_large(hostile):

@@ -43,6 +43,7 @@ PARAMETERS = (
 )
 _PATH = os.pathsep.join(["/usr/sbin", "/sbin", "/usr/local/sbin"])
 _MOST_PRINTED = 10_000_000  # octets of what one of Postfix's commands prints
+_MOST_SAID = 1_000  # characters of its complaint
 _MOST_SERVICES = 2_000
 _LONGEST = 20_000  # characters of a value
 _SUBMISSION = ("submission", "587", "submissions", "smtps", "465")
@@ -229,7 +230,7 @@ def run(program: str, folder: str | None, until: float, *arguments: str) -> str:
         raise NoPostfix(f"there is no {program} command: no Postfix is installed here")
     status, printed, said = _done([path, *(["-c", folder] if folder else []), *arguments], until)
     if status:
-        raise NoPostfix(f"{program} fails: {said.strip() or f'exit status {status}'}")
+        raise NoPostfix(f"{program} fails: {said.strip()[:_MOST_SAID] or f'exit status {status}'}")
     return printed
 
 

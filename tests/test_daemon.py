@@ -10,11 +10,16 @@ import socket
 import stat
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
+from mailassay.config import Listen
+from mailassay.daemon import systemd
+from mailassay.daemon.listening import _open
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
@@ -53,6 +58,13 @@ def is_running(pid):
         return False
 
 
+def wait_until(is_so, seconds=10):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def spoof(client, **more):
     return client.message(b"<alice@bank.example>", [FROM_BANK], **more)
 
@@ -71,17 +83,12 @@ def test_sockets(tmp_path, dns, listen, free_port):
 
 @contextmanager
 def handed_over(served, path):
-    """Start a service with a socket as systemd hands it over: as descriptor 3, which is given back afterwards."""
+    """Start a service with a socket from systemd."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        saved = os.dup(3) if os.path.exists("/proc/self/fd/3") else None
-        os.dup2(listener.fileno(), 3)
-        served.descriptors, served.environment["LISTEN_FDS"] = (3,), "1"
+        served.inherit(listener)
         with served:
-            if saved is not None:
-                os.dup2(saved, 3)
-                os.close(saved)
             yield
 
 
@@ -96,6 +103,56 @@ def test_a_socket_from_systemd_wins(tmp_path, dns):
             assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
         assert not os.path.exists(served.socket)
     assert os.path.exists(path)
+
+
+def test_a_flood_while_the_service_restarts(tmp_path, dns):
+    """Systemd keeps the socket: who comes while nobody is there waits for the next, and is judged.
+
+    Whoever was connected and had no message in hand is hung up on, which Postfix answers with a deferral.
+    """
+    over = threading.Event()
+
+    def talk(_):
+        verdicts = Counter()
+        while not over.is_set():
+            try:
+                with MilterClient(path) as client:
+                    client.connect("198.51.100.66")
+                    client.helo(b"mail.evil.example")
+                    verdicts[spoof(client).verdict] += 1
+            except ConnectionError:
+                verdicts["deferred"] += 1
+        return verdicts
+
+    path = str(tmp_path / "inherited.sock")
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(12) as pool:
+        listener.bind(path)
+        listener.listen()
+        talks = [pool.submit(talk, number) for number in range(12)]
+        try:
+            # nobody is there yet, and all are connected
+            time.sleep(0.3)
+            for number in range(4):
+                served = Serve(tmp_path, dns, workers=3, retire_after=30)
+                served.log = tmp_path / f"{number}.log"
+                served.inherit(listener)
+                with served:
+                    wait_until(lambda log=served.log: log.read_text().count("4TESTQUEUEID") > 50)
+                    assert served.stop() == 0
+            served = Serve(tmp_path, dns)
+            served.log = tmp_path / "last.log"
+            served.inherit(listener)
+            with served:
+                over.set()
+                verdicts = sum((each.result(30) for each in talks), Counter())
+                assert served.stop() == 0
+        finally:
+            over.set()
+            listener.close()
+    assert set(verdicts) <= {"reject", "deferred"}
+    assert verdicts["reject"] > 200
+    # no more than were connected at a time when the service stopped
+    assert verdicts["deferred"] <= 5 * 12
 
 
 def test_systemd_is_told(tmp_path, dns):
@@ -120,6 +177,39 @@ def test_the_socket_file(tmp_path, dns):
             pass
         with MilterClient(served.socket):
             pass
+
+
+def test_the_socket_file_is_closed_to_others_from_the_beginning(tmp_path, monkeypatch):
+    """Also to whoever connects between bind(2) and the chmod(2) that gives it its mode; whatever umask we came with."""
+    modes = []
+
+    class Watched(socket.socket):
+        def bind(self, address):
+            super().bind(address)
+            modes.append(stat.S_IMODE(os.stat(address).st_mode))
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    umask = os.umask(0)
+    try:
+        _open(Listen("unix", path=str(tmp_path / "milter.sock"))).close()
+    finally:
+        left = os.umask(umask)
+    assert (modes, left) == ([0o600], 0)
+
+
+@pytest.mark.parametrize(
+    ("process", "count", "descriptor"),
+    [("ours", "1", 3), ("ours", "0", None), ("another's", "1", None), (None, "1", None), ("ours", None, None)],
+)
+def test_whose_socket_it_is(monkeypatch, process, count, descriptor):
+    """sd_listen_fds(3): LISTEN_PID names the process that descriptor 3 is meant for. A child may inherit the rest."""
+    pid = {"ours": os.getpid(), "another's": os.getppid(), None: None}[process]
+    for name, value in {"LISTEN_PID": pid, "LISTEN_FDS": count}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, str(value))
+    assert systemd.inherited() == descriptor
 
 
 def let_workers_hang(address):
@@ -271,6 +361,38 @@ def test_the_socket_file_outlives_workers(tmp_path, dns):
     assert not os.path.exists(serve.socket)
 
 
+def doors(pid):
+    """The inodes of the sockets at which a process takes connections: what proc(5) has of Unix and TCP sockets."""
+    folder = Path("/proc", str(pid))
+    lines = [line.split() for line in (folder / "net/unix").read_text().splitlines()[1:]]
+    # __SO_ACCEPTCON of Linux's net.h
+    waiting = {words[6] for words in lines if int(words[3], 16) & 0x10000}
+    for name in ("tcp", "tcp6"):
+        lines = [line.split() for line in (folder / "net" / name).read_text().splitlines()[1:]]
+        waiting |= {words[9] for words in lines if words[3] == "0A"}  # TCP_LISTEN
+    links = [os.readlink(path) for path in (folder / "fd").iterdir()]
+    return waiting & {link.removeprefix("socket:[").removesuffix("]") for link in links}
+
+
+@pytest.mark.parametrize("listen", ["unix:{path}", "inet:{port}@127.0.0.1"])
+def test_nobody_connects_to_a_worker_that_makes_room(tmp_path, dns, listen, free_port):
+    """Not by another socket either: one without a file could be reached by every user of the machine."""
+    listen = listen.format(path=tmp_path / "milter.sock", port=free_port)
+    with Serve(tmp_path, dns, retire_after=1, socket_mode="0600", listen=listen) as served:
+        served.socket = str(tmp_path / "milter.sock") if "unix" in listen else ("127.0.0.1", free_port)
+        (old,) = served.workers()
+        door = doors(old)
+        assert len(door) == 1
+        with attacker(served) as client:
+            spoof(client)
+            served.wait_for(f"worker {old} makes room")
+            (new,) = set(served.wait_for_workers(2)) - {old}
+            wait_until(lambda: not doors(old))
+            assert doors(new) == doors(served.pid) == door
+            assert spoof(client).verdict == "reject"
+        served.wait_for(f"worker {old} has made room")
+
+
 def test_a_worker_that_makes_room_stops_with_the_service(tmp_path, dns):
     """However long its clients stay."""
     with Serve(tmp_path, dns, retire_after=1) as served, attacker(served) as client:
@@ -297,11 +419,14 @@ def test_a_worker_that_hangs_is_killed(tmp_path, dns):
 
 
 def rewrite(served, policy=None, /, **changes):
-    """Change the policy, and keys of the configuration."""
+    """Change the policy, and keys of the configuration; nobody reads half a file."""
+    texts = {served.config: json.dumps(json.loads(served.config.read_text()) | changes)}
     if policy is not None:
-        served.policy.write_text(policy if isinstance(policy, str) else json.dumps(policy))
-    settings = json.loads(served.config.read_text()) | changes
-    served.config.write_text(json.dumps(settings))
+        texts[served.policy] = policy if isinstance(policy, str) else json.dumps(policy)
+    for path, text in texts.items():
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(path)
 
 
 def reload(served, expected, count=1):
@@ -398,6 +523,56 @@ def test_reloads_under_load(lenient):
     assert "ended" not in lenient.log.read_text()
 
 
+def test_a_storm_of_reloads(tmp_path, dns):
+    """While workers make room, become more and fewer: every message is judged, and at the end all is as configured."""
+    over = threading.Event()
+
+    def talk(_):
+        verdicts = Counter()
+        while not over.is_set():
+            with attacker(served) as client:
+                for _ in range(3):
+                    verdicts[spoof(client).verdict] += 1
+        return verdicts
+
+    with Serve(tmp_path, dns, {}, workers=2, retire_after=10) as served, ThreadPoolExecutor(4) as pool:
+        talks = [pool.submit(talk, number) for number in range(4)]
+        try:
+            for number in range(30):
+                rewrite(served, {"dmarc": {"reject": "reject"}} if number % 2 else {}, workers=1 + number % 3)
+                for _ in range(100):
+                    os.kill(served.pid, signal.SIGHUP)
+                    time.sleep(0.0005)
+        finally:
+            over.set()
+        for each in talks:
+            assert set(each.result(60)) == {"reject"}
+        rewrite(served, {"dmarc": {"reject": "accept"}}, workers=2, retire_after="never")
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for_workers(2)
+        with attacker(served) as client:
+            wait_until(lambda: spoof(client).verdict == "continue")
+        assert served.stop() == 0
+    log = served.log.read_text()
+    assert "has made room" in log
+    assert "killed" not in log
+    assert "starting another" not in log
+
+
+def test_a_reload_reaches_a_worker_that_makes_room(tmp_path, dns):
+    """Who stays connected to it is judged by the new policy, like everybody else."""
+    with Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, retire_after=1) as served, attacker(served) as client:
+        (old,) = served.workers()
+        assert spoof(client).verdict == "continue"
+        served.wait_for(f"worker {old} makes room")
+        rewrite(served, {"dmarc": {"reject": "reject"}})
+        reload(served, f"worker {old} judges by policy")
+        assert spoof(client).verdict == "reject"
+        client.close()
+        served.wait_for(f"worker {old} has made room")
+        assert served.stop() == 0
+
+
 def test_a_reload_changes_what_can_be_changed(lenient):
     """DNS, log and the number of workers; what takes a restart is named."""
     rewrite(
@@ -420,6 +595,27 @@ def test_a_reload_changes_what_can_be_changed(lenient):
     os.kill(lenient.pid, signal.SIGHUP)
     lenient.wait_for_workers(1)
     assert "starting another" not in lenient.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"listen": "unix:/elsewhere.sock"}, "listen"),
+        ({"socket_mode": "0600"}, "socket_mode"),
+        ({"socket_group": "nogroup"}, "socket_group"),
+        ({"dns": {"cache_size": 5}}, "cache_size"),
+    ],
+)
+def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
+    """It says so, each time. A worker that is started later is like the others, which made what they have at first."""
+    with Serve(tmp_path, dns) as served:
+        old = os.stat(served.socket)
+        rewrite(served, **changed)
+        for _ in range(2):
+            reload(served, f"{name}: takes a restart; not changed")
+            served.wait_for("reloaded: policy")
+        new = os.stat(served.socket)
+        assert (new.st_ino, new.st_mode, new.st_gid) == (old.st_ino, old.st_mode, old.st_gid)
 
 
 def test_a_worker_that_takes_no_settings_is_killed(tmp_path, dns):
@@ -538,6 +734,90 @@ def test_a_message_under_way_is_finished(tmp_path, dns):
         signature = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA")
         answer = client.message(b"<alice@bank.example>", [signature, FROM_BANK], chunks())
         assert answer.results()["dmarc"] == "fail"
+        assert served.stop() == 0
+
+
+# --- a log that cannot be written
+
+
+def live_through(served):
+    """Messages, workers that die, that make room and that are many, reloads, and the end: all as it should be."""
+    with MilterClient(served.socket) as client:
+        client.connect("192.0.2.1")
+        client.helo(b"mail.bank.example")
+        assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
+    first = set(served.workers())
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(set(served.workers()) - first) == 2, 20)
+    for policy, workers in ({"dmarc": {"reject": "reject"}}, 3), ("mode: [", 2), ({}, 2):
+        rewrite(served, policy, workers=workers)
+        os.kill(served.pid, signal.SIGHUP)
+        for _ in range(20):
+            with attacker(served) as client:
+                assert spoof(client).verdict == "reject"
+    served.wait_for_workers(2)
+
+
+@pytest.fixture(params=["full", "unread", "closed", "unbuffered"])
+def mute(request, tmp_path, dns):
+    """A service whose stderr takes nothing from the beginning."""
+    served = Serve(tmp_path, dns, {}, workers=2, retire_after=10)
+    served.environment.pop("PYTHONUNBUFFERED", None)
+    if request.param == "closed":
+        served.before = "exec 2>&-;"
+    if request.param == "unbuffered":
+        served.environment["PYTHONUNBUFFERED"] = "1"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as unread:
+        served.stderr = unread if request.param == "unread" else full
+        with served:
+            yield served
+
+
+def test_a_log_that_takes_nothing(mute):
+    """The disk is full, or who read it has gone: mail is judged, workers come and go, and the service ends well."""
+    live_through(mute)
+    assert mute.stop() == 0
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path, dns):
+    """What was to be written meanwhile is lost. Nothing of it comes later, or twice, nor a traceback of each entry."""
+    served = Serve(tmp_path, dns, {}, workers=2, retire_after=10)
+    served.environment.pop("PYTHONUNBUFFERED", None)
+
+    def limit(octets):
+        for pid in (served.pid, *served.workers()):
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+
+    with served:
+        limit(served.log.stat().st_size)
+        live_through(served)
+        full = served.log.read_text()
+        limit(resource.RLIM_INFINITY)
+        with attacker(served) as client:
+            spoof(client, queue_id="4AFTER")
+        served.wait_for("4AFTER")
+        assert served.stop() == 0
+    after = served.log.read_text().removeprefix(full)
+    assert "4TESTQUEUEID" not in after
+    assert all(line.startswith("{") for line in after.splitlines())
+
+
+def test_a_log_file_that_is_rotated(tmp_path, dns):
+    """By copytruncate of logrotate(8), since the service keeps its stderr: what comes next stands at the beginning."""
+    with Serve(tmp_path, dns) as served, attacker(served) as client:
+        spoof(client, queue_id="4BEFORE")
+        served.wait_for("4BEFORE")
+        os.truncate(served.log, 0)
+        assert spoof(client, queue_id="4AFTER").verdict == "reject"
+        assert served.wait_for("4AFTER").startswith("{")
+        assert "4BEFORE" not in served.log.read_text()
+        served.log.rename(tmp_path / "moved.log")
+        assert spoof(client, queue_id="4MOVED").verdict == "reject"
+        wait_until(lambda: "4MOVED" in (tmp_path / "moved.log").read_text())
         assert served.stop() == 0
 
 

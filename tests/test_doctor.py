@@ -9,6 +9,7 @@ import stat
 import struct
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_network
@@ -19,11 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mailassay.doctor
-from mailassay.cli import main
+from mailassay.cli import doctor, main
+from mailassay.cli.options import as_json
 from mailassay.config import Listen, Settings
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.postfix import Postfix, Service
+from mailassay.terminal import printable
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 
@@ -1135,7 +1138,7 @@ def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
     for name in ("postconf", "postqueue"):
         (tmp_path / name).chmod(0o755)
     unseen = []
-    assert look._backlog(Settings(), GOOD.postfix, unseen) == (0, 0.0, True)
+    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (0, 0.0, True)
     assert unseen == []
 
 
@@ -1216,10 +1219,233 @@ def test_a_postfix_that_cannot_be_read(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         with pytest.raises(NoPostfix, match="postconf fails: fatal: open main"):
-            postfix.examined(None)
+            postfix.examined(None, time.monotonic() + 60)
 
 
 def test_a_configuration_that_is_broken(tmp_path, capsys):
     (tmp_path / "c").write_text("listen: 5\n")
     assert main(["doctor", "--config", str(tmp_path / "c")]) == os.EX_CONFIG
     assert f"{tmp_path / 'c'}:1:9: listen:" in capsys.readouterr().err
+
+
+# a configuration, files and programs that are not what they should be
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch, capsys):
+    """Run the command with a postconf that prints this, or does that; exit status, output, errors."""
+    (tmp_path / "mailassay.yaml").write_text(f'listen: unix:{tmp_path}/none\ndns: {{nameservers: ["127.0.0.1:1"]}}\n')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("mailassay.doctor.postfix._PATH", "")
+    monkeypatch.setattr("mailassay.held._SBIN", "")
+
+    def script(name, text):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    def run(main_cf=b"", master_cf=b"", options=b"", postconf=None, postqueue="exit 69", patience=60.0):
+        monkeypatch.setattr(look, "_PATIENCE_WITH_POSTFIX", patience)
+        for name, text in {"main": main_cf, "-M": master_cf, "-P": options}.items():
+            (tmp_path / name).write_bytes(text)
+        script(
+            "postconf",
+            postconf or f'#!/bin/sh\ncase "$1" in -[MP]) ;; *) set -- main ;; esac\n/bin/cat {tmp_path}/$1\n',
+        )
+        script("postqueue", f"#!/bin/sh\n{postqueue}\n")
+        status = main(["doctor", "--config", str(tmp_path / "mailassay.yaml")])
+        said, errors = capsys.readouterr()
+        assert all(line.isprintable() for line in [*said.split("\n"), *errors.split("\n")])
+        return status, " ".join(said.split()), errors
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("postconf", "reason"),
+    [
+        ("#!/bin/sh\nexec /bin/sleep 30", "postconf takes too long"),
+        # whoever it has started keeps its stdout
+        ("#!/bin/sh\n/bin/sleep 10 & wait", "postconf takes too long"),
+        ("#!/bin/sh\n/bin/sleep 10 &", "postconf takes too long"),
+        ("#!/bin/sh\nexec >&- 2>&-\nexec /bin/sleep 30", "postconf takes too long"),
+        ("#!/bin/sh\nexec /usr/bin/yes", "postconf prints more than 10000000 octets"),
+        ("#!/bin/sh\nexec /usr/bin/yes >&2", "postconf prints more than 10000000 octets"),
+        ("#!/bin/sh\nprintf 'fatal: \\033[2J\\n' >&2; exit 1", "postconf fails: fatal: ?[2J"),
+        ("#!/bin/sh\n/usr/bin/yes fatal | /usr/bin/head -c 1000000 >&2; exit 1", "postconf fails: fatal"),
+        ("#!/bin/sh\nkill -9 $$", "postconf fails: exit status -9"),
+        ("#!/no/such/shell\n", "postconf cannot be run: "),
+    ],
+)
+def test_a_postconf_that_fails(hostile, postconf, reason):
+    status, said, errors = hostile(postconf=postconf, patience=1.0 if "sleep" in postconf else 60.0)
+    assert (status, said) == (os.EX_UNAVAILABLE, "")
+    assert errors.startswith(f"mailassay: {reason}")
+    assert len(errors) < 2000
+
+
+def test_a_configuration_that_is_too_large(hostile):
+    status, _, errors = hostile(b"smtpd_milters = " + b"x" * 20_001)
+    assert (status, errors) == (
+        os.EX_UNAVAILABLE,
+        "mailassay: smtpd_milters has 20001 characters, and no more than 20000 are examined\n",
+    )
+    status, _, errors = hostile(master_cf=b"smtp inet n - y - - smtpd\n" * 2001)
+    assert (status, errors) == (
+        os.EX_UNAVAILABLE,
+        "mailassay: master.cf has 2001 services, and no more than 2000 are examined\n",
+    )
+
+
+def test_a_postconf_that_prints_garbage(hostile):
+    garbage = bytes(range(256)) * 1000
+    assert hostile(garbage, garbage, garbage)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "main_cf",
+    [
+        *(
+            f"{name} = {'9' * 19_000}"
+            for name in ("compatibility_level", "mail_version", "milter_protocol", "mynetworks")
+        ),
+        f"milter_content_timeout = {'9' * 19_000}s",
+        f"mynetworks = 1.2.3.4/{'9' * 19_000}",
+        f"smtpd_milters = {'{' * 19_000}",
+        f"smtpd_milters = {'{' * 9_000}{'}' * 9_000}",
+        f"queue_directory = /{'x/' * 3_000}",
+        "mail_owner = a\0b",
+        "smtpd_milters = unix:a\0b",
+        "smtpd_milters = ,,{},{,},{ {} },{{=}}",
+    ],
+    ids=lambda text: text[:25],
+)
+def test_values_that_are_none(hostile, main_cf):
+    """In main.cf, and as an option of a service, where they are also made into commands."""
+    name, _, value = main_cf.partition(" = ")
+    services = b"smtp inet n - y - - smtpd\n587 inet n - n - - smtpd\n"
+    options = f"smtp/inet/{name} = {value}\n587/inet/{name} = {value}\n587/inet/smtpd_tls_wrappermode = yes\n"
+    assert hostile(main_cf.encode(), services)[0] == 1
+    assert hostile(main_cf.encode(), services, options.encode())[0] == 1
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+def test_only_a_line_feed_ends_a_line(mark):
+    """Else the value of one parameter could say what another is."""
+    assert postfix.parameters(f"a = x{mark}b = y\n") == {"a": f"x{mark}b = y"}
+    assert [each.name for each in postfix.services(f"a inet n - y - - x{mark}b inet n - y - - x\n", False)] == ["a"]
+
+
+def test_a_list_without_blanks_at_any_depth():
+    assert postfix.unspaced("{ { a b }, { c = d } }") == "{{a,b},{c,=,d}}"
+    assert postfix.unspaced("{" * 5000 + "a b" + "}" * 5000) == "{" * 5000 + "a b" + "}" * 5000
+
+
+def test_a_queue_that_does_not_answer(hostile):
+    status, said, _ = hostile(b"mail_version = 3.9.1", postqueue="exec /bin/sleep 30", patience=5.0)
+    assert status == 1
+    assert "could not look at: the hold queue: postqueue takes too long" in said
+
+
+def test_more_findings_than_anybody_mends():
+    """Of many services, each with many milters: what is said has an end, and is no success."""
+    judges = ", ".join(["inet:localhost:8893"] * 900)
+    services = [service(f"127.0.0.1:{port}", smtpd_milters=f"{OURS}, {judges}") for port in range(1000, 3000)]
+    found = examine(replace(GOOD, postfix=configured(*services, content_filter="x")))
+    assert "too-many" in {each.code for each in found if each.severity is Severity.ERROR}
+    assert len([each for each in found if each.severity is not Severity.FINE]) < 101 * len(CHECKS)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
+def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
+    """Nobody waits for who writes into it, and nobody reads without end."""
+    path = str(tmp_path / "x")
+    monkeypatch.setattr(look, "_SIGNERS", (path,))
+    with socket.socket(socket.AF_UNIX) as listener:
+        make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
+        make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
+            look._text(path)
+        unseen = []
+        assert dict(look._signers(unseen)) == {}
+        assert unseen[0].startswith(f"{path}: ")
+
+
+def test_a_table_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "postmap").write_text("#!/bin/sh\nexec /bin/sleep 30\n")
+    (tmp_path / "postmap").chmod(0o755)
+    os.mkfifo(tmp_path / "table")
+    unseen, table = [], f"regexp:{tmp_path}/table"
+    found = configured(header_checks=table)
+    assert [*look._tables("header_checks", GOOD.settings, found, time.monotonic() + 1, unseen)] == []
+    assert unseen == [f"header_checks {table}: postmap takes too long"]
+
+
+def test_an_answer_that_has_no_end(tmp_path, monkeypatch):
+    """An octet now and then, each well before its time is over."""
+    monkeypatch.setattr(look, "_PATIENCE", 1.0)
+    path, over = str(tmp_path / "s"), threading.Event()
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(struct.pack("!Ic", 60_000, b"O"))
+            while not over.wait(0.1):
+                connection.sendall(b"x")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            assert look._greeted(Listen("unix", path=path), []) == ("timed out", os.getpid())
+        finally:
+            over.set()
+            thread.join()
+
+
+ODD = st.text(
+    st.sampled_from("{}[]$;`'\"\\|&<>()*?#!~ ,=\t\r\x00\x1b\x0b\x1c\x85\u2028\u202e/-:@.%+19asx") | st.characters()
+)
+HOSTILE = st.tuples(st.sampled_from(["", OURS, f"unix:{SOCKET}", "inet:x:8893", "{ "]), ODD, ODD).map("".join)
+SERVICES = st.tuples(
+    st.sampled_from(["smtp", "127.0.0.1:25", "-x"]) | HOSTILE,
+    st.sampled_from(["inet", "pass", "unix"]),
+    st.sampled_from("yn-"),
+    st.sampled_from(["smtpd", "cleanup"]) | HOSTILE,
+    st.dictionaries(st.sampled_from(postfix.PARAMETERS), HOSTILE),
+)
+
+
+@given(st.dictionaries(st.sampled_from(postfix.PARAMETERS), HOSTILE), st.lists(SERVICES, max_size=4))
+def test_a_hostile_configuration(values, services):
+    """Whatever is in it, the doctor reads and tells it; no command is more than one command, with arguments."""
+    texts = {
+        "-M": "\n".join(f"{name} {kind} n - {jailed} - - {program}" for name, kind, jailed, program, _ in services),
+        "-P": "\n".join(
+            f"{name}/{kind}/{option} = {value}"
+            for name, kind, _, _, given in services
+            for option, value in given.items()
+        ),
+    }
+    main_cf = "\n".join(f"{name} = {value}" for name, value in {**MAIN, **values}.items())
+
+    def done(command, _):
+        return 0, postfix._text(texts.get(command[1], main_cf).encode("utf-8", "surrogatepass")), ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postfix, "_done", done)
+        patch.setattr(postfix, "found", lambda program: f"/usr/sbin/{program}")
+        found = postfix.examined(None, time.monotonic() + 60)
+    for path in look._paths(GOOD.settings, CONFIG, found):
+        os.path.realpath(path)
+    look._user(found.value("mail_owner"))
+    facts = replace(GOOD, postfix=found)
+    findings = examine(facts)
+    assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True))
+    json.loads(as_json(doctor._as_json(facts, findings)))
+    for command in [command for each in findings for command in each.mend]:
+        words = shlex.split(command)
+        assert shlex.join(words) == command
+        assert words[0] in {"postconf", "postfix", "chmod", "chgrp", "install", "systemctl", "sed"}

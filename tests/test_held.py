@@ -132,6 +132,14 @@ def test_a_queue_file_that_breaks_off():
         assert list(queue_files(whole[:size])) == []
 
 
+def test_a_header_section_ends_with_the_file():
+    """What stands in the place of its end is none of its lines."""
+    lines = printed_by_postcat(b"hold/A", VERDICT).splitlines(keepends=True)
+    assert lines[-1].startswith(b"*** MESSAGE FILE END")
+    place = next(number for number, line in enumerate(lines) if line.startswith(b"*** HEADER EXTRACTED"))
+    assert list(queue_files(b"".join([*lines[:place], lines[-1], *lines[place:]]))) == []
+
+
 @given(st.lists(st.sampled_from(printed_by_postcat(b"hold/A", VERDICT).splitlines(keepends=True)), max_size=40))
 def test_whatever_postcat_prints(lines):
     for path, header in queue_files(b"".join(lines)):

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ _SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 # a line of a header section never begins so: Postfix takes it for the first of the body
 _QUEUE_FILE = re.compile(
     rb"^\*\*\* ENVELOPE RECORDS (\S+) \*\*\*\n.*?"
-    rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n(.*?)"
+    rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n((?:(?!\*\*\* )[^\n]*\n)*)"
     rb"^\*\*\* HEADER EXTRACTED \1 \*\*\*\n.*?"
     rb"^\*\*\* MESSAGE FILE END \1 \*\*\*\n",
     re.DOTALL | re.MULTILINE,
@@ -89,10 +90,14 @@ class Backlog:
 
 
 class Queue:
-    """The queue of one Postfix: that of ``config_directory``, or the one that its tools take by themselves."""
+    """The queue of one Postfix: that of ``config_directory``, or the one that its tools take by themselves.
 
-    def __init__(self, config_directory: str | None = None) -> None:
+    These may take ``until`` then, by the monotonic clock; None: as long as they like.
+    """
+
+    def __init__(self, config_directory: str | None = None, until: float | None = None) -> None:
         self._config = ("-c", config_directory) if config_directory else ()
+        self._until = until
 
     def hold(self) -> list[Queued]:
         """The hold queue, oldest first. Raises Unavailable."""
@@ -172,7 +177,12 @@ class Queue:
         path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
         if path is None:
             raise Unavailable(f"there is no {program} here: Postfix is not installed")
-        return subprocess.run([path, *self._config, *arguments], input=given.encode(), capture_output=True, check=False)
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
+        command = [path, *self._config, *arguments]
+        try:
+            return subprocess.run(command, input=given.encode(), capture_output=True, check=False, timeout=left)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{program} takes too long") from None
 
 
 def _words(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from .conversation import Outcome
 from .dkim import Dkim
@@ -109,9 +109,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes to stderr. What cannot be written is lost, and nobody hears of it: mail is judged all the same."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        # the disk is full, or whoever reads has gone: no place for a traceback of each entry either
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def set_up(level: str, log_format: str) -> None:
     """Log to stderr from now on: ``text`` or ``json``, nothing below ``level``."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     journal = "JOURNAL_STREAM" in os.environ
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(journal))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -280,6 +280,40 @@ def test_a_daemon_that_is_not_there(sound, copy, tmp_path):
     assert f"nobody speaks milter at unix:{tmp_path}/none.sock: no such file" in " ".join(done.stdout.split())
 
 
+def test_macros_without_end(sound, copy):
+    folder, _ = copy
+    with (folder / "main.cf").open("a") as file:
+        file.write("ring = $round\nround = $ring\nsmtpd_milters = $ring\n")
+    command = [sys.executable, "-m", "mailassay", "doctor", "--config", sound.serve.config, "--postfix-config", folder]
+    done = subprocess.run(command, capture_output=True, text=True, env=sound.serve.environment)
+    assert (done.returncode, done.stdout) == (os.EX_UNAVAILABLE, "")
+    assert done.stderr.startswith("mailassay: postconf fails: ")
+    assert "macro" in done.stderr
+
+
+def test_names_that_are_commands(sound, copy, tmp_path):
+    """Of services, milters, tables: obeying the doctor runs none of them, and its terminal shows no escape."""
+    folder, _ = copy
+    touch = f"touch${{IFS}}{tmp_path}/touched"
+    odd = f"unix:/x';{touch};`{touch}`$({touch})\x1b[2J\x9b2J&&{touch}||{touch}\x0c\x85"
+    with (folder / "main.cf").open("a") as file:
+        file.write(
+            f"odd = {odd.replace('$', '$$')}\nsmtpd_milters = $odd, inet:localhost:8893\n"
+            "milter_default_action = accept\n"
+            "smtpd_recipient_restrictions = check_policy_service $odd/spf, reject_unauth_destination\n"
+        )
+    with (folder / "master.cf").open("a") as file:
+        file.write(f"`{touch}`;{touch} inet n - y - - smtpd\n  -o milter_default_action=`{touch}`\n")
+    found = findings(sound.serve, folder)
+    assert {"smtpd-milters", "spf-policy-service"} <= {each.code for each in found}
+    for command in [command for each in found for command in each.mend if command.startswith("postconf")]:
+        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+        subprocess.run(["/bin/sh", "-c", command], check=False, env={**os.environ, "PATH": path}, timeout=30)
+    assert not (tmp_path / "touched").exists()
+    _, said = doctor(sound.serve, folder)
+    assert all(line.isprintable() for line in said.split("\n"))
+
+
 def test_a_postfix_that_is_not_there(sound, tmp_path):
     status, said = doctor(sound.serve, tmp_path / "no-such-folder")
     assert (status, said) == (os.EX_UNAVAILABLE, "")

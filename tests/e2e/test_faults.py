@@ -1,4 +1,4 @@
-"""Workers are killed while mail comes in: each message is answered, and none gets in unjudged.
+"""Workers and the service are killed while mail comes in: each message is answered, and none gets in unjudged.
 
 MAILASSAY_MESSAGES is how many each of four clients sends, for a longer trial than that of every day.
 """
@@ -7,14 +7,19 @@ import os
 import random
 import re
 import signal
+import socket
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from mailassay.zone import Zone
-from tests.lab.mta import DOMAIN
-from tests.lab.serve import AUTHSERV_ID
+from tests.lab import mta
+from tests.lab.dns import DnsServer
+from tests.lab.mta import DOMAIN, Mta
+from tests.lab.serve import AUTHSERV_ID, Serve
 
 KILLED = 3  # at least
 MESSAGES = int(os.environ.get("MAILASSAY_MESSAGES", "50"))
@@ -41,13 +46,29 @@ class Killer(threading.Thread):
 
     def run(self):
         while not self._stop_it.wait(random.uniform(1.0, 1.6)):
-            for worker in self._serve.workers()[:1]:
-                os.kill(worker, signal.SIGKILL)
-                self.killed += 1
+            self._kill()
+
+    def _kill(self):
+        for worker in self._serve.workers()[:1]:
+            os.kill(worker, signal.SIGKILL)
+            self.killed += 1
 
     def stop(self):
         self._stop_it.set()
         self.join()
+
+
+class Restarter(Killer):
+    """Kills the service, or ends it properly, by turns; after a moment without one starts it again."""
+
+    def _kill(self):
+        if self.killed % 2:
+            assert self._serve.stop() == 0
+        else:
+            self._serve.kill()
+        time.sleep(random.uniform(0.0, 0.3))
+        self._serve.__enter__()
+        self.killed += 1
 
 
 def send(postfix, number, killer):
@@ -67,18 +88,45 @@ def send(postfix, number, killer):
 
 def test_workers_are_killed(make_lab):
     lab = make_lab(names=ZONE, workers=2)
-    killer = Killer(lab.serve)
+    bombard(lab.postfix, Killer(lab.serve))
+
+
+@pytest.mark.parametrize("activated", [False, True], ids=["own socket", "socket of systemd"])
+def test_the_service_is_killed(activated):
+    if why := mta.missing():
+        pytest.skip(reason=why)
+    with (
+        DnsServer(ZONE) as dns,
+        Mta(["unix:ours/mailassay.sock"]) as postfix,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        folder = postfix.folder / "queue" / "ours"
+        folder.mkdir(mode=0o755)
+        serve = Serve(folder, dns, workers=2)
+        if activated:
+            listener.bind(serve.socket)
+            os.chmod(serve.socket, 0o666)
+            listener.listen()
+            serve.inherit(listener)
+        with serve:
+            bombard(postfix, Restarter(serve))
+
+
+def bombard(postfix, killer):
+    """Send while somebody kills. What was accepted is delivered, and judged."""
     killer.start()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        replies = sum(pool.map(lambda number: send(lab.postfix, number, killer), range(CLIENTS)), Counter())
-    killer.stop()
-    print(f"{killer.killed} workers killed; {dict(replies)}")
+    try:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            replies = sum(pool.map(lambda number: send(postfix, number, killer), range(CLIENTS)), Counter())
+    finally:
+        killer.stop()
+    print(f"{killer.killed} times killed; {dict(replies)}")
     assert {code for client_ip, code in replies if client_ip == GENUINE} <= {250, 451}
     assert {code for client_ip, code in replies if client_ip == SPOOF} <= {550, 451}
     assert replies[GENUINE, 250]
     assert replies[SPOOF, 550]
     accepted, end = replies[GENUINE, 250], time.monotonic() + 60
-    while len(delivered := list(lab.postfix.folder.glob("mail/inbox/new/*"))) < accepted and time.monotonic() < end:
+    while len(delivered := list(postfix.folder.glob("mail/inbox/new/*"))) < accepted and time.monotonic() < end:
         time.sleep(0.1)
     assert len(delivered) == accepted
     judged = re.compile(rb"^Authentication-Results: %s;(?:\n\s.*)*dmarc=pass" % AUTHSERV_ID.encode(), re.MULTILINE)

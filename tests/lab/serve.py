@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import mailassay
 
@@ -24,8 +25,8 @@ class Serve:
     """The daemon on a unix socket in ``folder``, asking ``server``; other keys of the configuration as given.
 
     ``policy`` is the content of a policy file, else the standard one is used. The log is JSON lines in ``log``. Before
-    it starts, ``environment``, the inherited ``descriptors``, the ``module`` that is run, and what the shell does
-    ``before`` may be changed.
+    it starts, ``environment``, the inherited ``descriptors``, the ``module`` that is run, what the shell does
+    ``before``, and ``stderr``, if it is not the log, may be changed.
     """
 
     def __init__(self, folder: Path, server: DnsServer, policy: dict[str, Any] | None = None, /, **config: Any) -> None:
@@ -52,6 +53,7 @@ class Serve:
         self.descriptors: tuple[int, ...] = ()
         self.module = "mailassay"
         self.before = ""
+        self.stderr: int | IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Serve:
@@ -61,13 +63,16 @@ class Serve:
                 # as systemd does it: LISTEN_PID names the process that is to have the descriptors
                 ["/bin/sh", "-c", f"{self.before} LISTEN_PID=$$ exec {program}"],
                 stdin=subprocess.DEVNULL,
-                stderr=log,
+                stderr=self.stderr or log,
                 env=self.environment,
                 pass_fds=self.descriptors,
                 cwd=Path(__file__).parents[2],
                 start_new_session=True,
             )
-        self.wait_for("listening on")
+        if self.stderr is None:
+            self.wait_for("listening on")
+        else:
+            self._wait_for_socket()
         return self
 
     def __exit__(
@@ -81,6 +86,17 @@ class Serve:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def inherit(self, listener: socket.socket) -> None:
+        """Take the place of ``listen`` from a socket that somebody else keeps, as systemd does."""
+        self.module, self.descriptors = "tests.lab.activated", (listener.fileno(),)
+        self.environment |= {"LISTEN_FDS": "1", "MAILASSAY_SOCKET": str(listener.fileno())}
+
+    def kill(self) -> None:
+        """SIGKILL to the parent, which takes the workers with it."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
 
     def stop(self, seconds: float = 30.0) -> int:
         """Tell it to end; its exit status. Raises where it does not."""
@@ -97,6 +113,15 @@ class Serve:
     def workers(self) -> list[int]:
         """The ids of the worker processes."""
         return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def _wait_for_socket(self, seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        with socket.socket(socket.AF_UNIX) as channel:
+            while channel.connect_ex(self.socket):
+                assert self._process
+                assert self._process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.02)
 
     def wait_for_workers(self, count: int, seconds: float = 10.0) -> list[int]:
         """Them, once there are as many."""

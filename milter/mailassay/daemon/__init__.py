@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import resource
+import sys
 from collections.abc import Callable
 
 from .. import report
@@ -25,6 +27,7 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
     """
     settings = resolved(settings)
+    _keep_nothing_of_stderr()
     report.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
     with contextlib.suppress(OSError, ValueError):
@@ -36,3 +39,14 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     gc.set_threshold(_ALLOCATIONS)
     with listening(settings) as descriptor:
         return Parent(settings, again, descriptor).run()
+
+
+def _keep_nothing_of_stderr() -> None:
+    """What cannot be written is lost at once.
+
+    Else Python would keep it: each flush would fail from then on, that of the exit too, and a fork would double it.
+    """
+    if sys.stderr:
+        raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+        # as PYTHONUNBUFFERED does it
+        sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)

@@ -17,8 +17,6 @@ from . import systemd
 
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
-_QUIT = b"\0\0\0\1Q"  # of the milter protocol: the other side closes
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,42 +45,17 @@ def listening(settings: Settings) -> Iterator[int]:
                     os.unlink(listen.path)
 
 
-def knock(listener: socket.socket) -> None:
-    """Connect to a socket of ours, since only that wakes a worker that hangs in accept(2).
+def turn_away(descriptor: int) -> None:
+    """Take the socket from this process: nobody can connect to it any more. The connections that are open stay.
 
-    Of the workers that see a connection come, one gets it, and the others wait there for the next.
+    Other processes go on listening. libmilter can only stop listening and end its connections in one, so it is left a
+    descriptor on which nothing ever happens. It is no other socket: whoever found the name of that could connect to it.
+    A call that libmilter has begun still waits at the old socket until a signal interrupts it. If it has just seen a
+    connection there, its accept(2) fails, and it logs that once.
     """
-    with socket.socket(listener.family) as knocking:
-        knocking.setblocking(False)
-        with contextlib.suppress(OSError):
-            knocking.connect(listener.getsockname())
-
-
-def turn_away(descriptor: int) -> socket.socket:
-    """Let nobody come to this process by the socket any more; those that are here stay, other processes go on.
-
-    libmilter can only stop listening and end its connections in one. So it is left a socket that nobody knows of, the
-    one returned. Until :func:`is_heard` there, it may still wait for one connection to the old one.
-    """
-    quiet = socket.socket(socket.AF_UNIX)
-    quiet.bind("")
-    quiet.listen()
-    os.dup2(quiet.fileno(), descriptor, inheritable=False)
-    return quiet
-
-
-def is_heard(listener: socket.socket, seconds: float) -> bool:
-    """Does libmilter take a connection to a Unix socket of ours, within some seconds?"""
-    with socket.socket(listener.family) as client:
-        client.settimeout(seconds)
-        try:
-            client.connect(listener.getsockname())
-            client.sendall(_QUIT)
-            return client.recv(1) == b""
-        except TimeoutError:
-            return False
-        except ConnectionError:
-            return True
+    nothing = os.eventfd(0)
+    os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
 
 
 def _open(listen: Listen) -> socket.socket:

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ from .. import report
 from ..config import ConfigError, Settings, expired
 from ..network import system_nameservers
 from . import systemd, worker
-from .listening import knock
 from .worker import HANDLED, TIRED, Order
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
-_KNOCK_EVERY = 0.2  # seconds
+_LOOK_EVERY = 0.2  # seconds
 _PING_EVERY = 10.0
 _MAX_SILENCE = 60.0  # seconds after which a worker that has not answered hangs for good
 _SPARE = 5.0  # seconds that a worker may take to end, beside the time of its messages
@@ -117,7 +115,6 @@ class Parent:
                 self._order(pid, Order.PING)
 
     def _start(self) -> None:
-        sys.stderr.flush()
         parent = os.getpid()
         ours, theirs = socket.socketpair()
         ours.settimeout(_MAX_SENDING)
@@ -185,6 +182,8 @@ class Parent:
     def _order(self, pid: int, order: Order | Settings) -> None:
         try:
             worker.send(self._workers[pid].channel, order)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, and _reap() says how
         except OSError as error:
             # half an order is none: one that is alive, and does not read, must not stay with the settings of before
             _log.error("worker %d takes no order (%s); killed", pid, error)
@@ -230,17 +229,15 @@ class Parent:
         for pid in self._workers:
             self._order(pid, Order.STOP)
         end = time.monotonic() + self._settings.message_timeout + _SPARE
-        with socket.socket(fileno=os.dup(self._descriptor)) as listener:
-            while self._workers:
-                knock(listener)
-                if _ready([signals], _KNOCK_EVERY):
-                    signals.recv(4096)
-                for pid in list(self._workers):
-                    if os.waitpid(pid, os.WNOHANG)[0]:
-                        del self._workers[pid]
-                    elif time.monotonic() > end:
-                        _log.error("worker %d does not end; killed", pid)
-                        os.kill(pid, signal.SIGKILL)
+        while self._workers:
+            if _ready([signals], _LOOK_EVERY):
+                signals.recv(4096)
+            for pid in list(self._workers):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._workers[pid]
+                elif time.monotonic() > end:
+                    _log.error("worker %d does not end; killed", pid)
+                    os.kill(pid, signal.SIGKILL)
         return 0
 
 

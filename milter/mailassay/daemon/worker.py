@@ -1,6 +1,6 @@
 """A worker: a process in which libmilter's main runs, and a thread that hears what the parent says.
 
-libmilter has threads and signal handling of its own, and wakes for nothing but its socket: so orders come by a channel.
+libmilter has threads and signal handling of its own, and waits at its socket: so orders come by a channel.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from . import listening
 
 # what a worker says to its parent: that it answers, that it has judged as many messages as it is to
 ALIVE, TIRED = b"a", b"t"
+# interrupts libmilter's system calls; libmilter itself does not use it
+_WAKE = signal.SIGURG
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.05  # seconds
-_KNOCK_EVERY = 0.2
+_WAKE_EVERY = 0.2
 _GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
@@ -70,6 +72,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         sys.excepthook = untrapped
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(_WAKE, lambda *_: None)
         # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
         threading.Thread(target=_obey, args=(channel, now, nameservers, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
@@ -81,7 +84,6 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
     finally:
-        sys.stderr.flush()
         os._exit(status)
 
 
@@ -108,10 +110,8 @@ def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descripto
 def _leave(now: Work, descriptor: int, at_once: bool) -> None:
     """End when the last connection does; ``at_once``: when no message is in hand, or its time is over."""
     end = time.monotonic() + now.settings.message_timeout
-    with socket.socket(fileno=os.dup(descriptor)) as shared:
-        quiet = listening.turn_away(descriptor)
-        while not listening.is_heard(quiet, _KNOCK_EVERY):
-            listening.knock(shared)
+    listening.turn_away(descriptor)
+    _wake()
     if at_once:
         while any(each.in_hand for each in [*now.sessions]) and time.monotonic() < end:
             time.sleep(_LOOK_EVERY)
@@ -119,11 +119,20 @@ def _leave(now: Work, descriptor: int, at_once: bool) -> None:
         # whoever came last may not have said anything yet
         time.sleep(_GREETING)
         while now.sessions:
-            time.sleep(_KNOCK_EVERY)
+            time.sleep(_WAKE_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)
     while True:
-        listening.knock(quiet)
-        time.sleep(_KNOCK_EVERY)
+        _wake()
+        time.sleep(_WAKE_EVERY)
+
+
+def _wake() -> None:
+    """Interrupt libmilter's poll(2) or accept(2) in the main thread, so that it sees a new descriptor, or that it ends.
+
+    Of the workers that see a connection come, one gets it, and the others wait in accept(2) for the next.
+    """
+    if main := threading.main_thread().ident:
+        signal.pthread_kill(main, _WAKE)
 
 
 def _finish(now: Work) -> None:
@@ -137,7 +146,7 @@ def _finish(now: Work) -> None:
 def _die_with(parent: int) -> None:
     """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2).
 
-    Nor would anybody wake it for SIGTERM; what it has in hand the sender tries again.
+    What it has in hand the sender tries again.
     """
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

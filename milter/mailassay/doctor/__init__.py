@@ -5,7 +5,7 @@ Facts are gathered first (``look``); a check is a function from them to findings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from . import content, host, wiring
 from .facts import Facts
@@ -14,6 +14,8 @@ from .look import around
 from .postfix import NoPostfix
 
 __all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "examine"]
+
+_MOST_FOUND = 100  # by one check
 
 CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.running,
@@ -48,5 +50,17 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
 
 def examine(facts: Facts) -> list[Finding]:
     """What all checks find, worst first, nothing twice; of a check that finds something wrong also what is fine."""
-    found = dict.fromkeys(finding for check in CHECKS for finding in check(facts))
+    found = dict.fromkeys(finding for check in CHECKS for finding in _some(check(facts)))
     return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
+
+
+def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """No more than anybody mends by hand: a configuration may have any number of services and milters."""
+    wrong = 0
+    for finding in findings:
+        yield finding
+        wrong += finding.severity is not Severity.FINE
+        if wrong == _MOST_FOUND:
+            reason = f"{finding.code} was found {_MOST_FOUND} times, and there may be more: mend these, and look again"
+            yield Finding(Severity.ERROR, "too-many", reason)
+            return

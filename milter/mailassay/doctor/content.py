@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
@@ -37,7 +38,7 @@ def version(facts: Facts) -> Iterator[Finding]:
 def instances(facts: Facts) -> Iterator[Finding]:
     """Are there further ones, which this examination is not about (MULTI_INSTANCE_README)?"""
     if not facts.postfix.folder and (others := tokens(facts.postfix.value("multi_instance_directories"))):
-        which = " ".join(f"--postfix-config {each}" for each in others)
+        which = " ".join(f"--postfix-config {shlex.quote(each)}" for each in others)
         yield note("instances", f"Postfix has further instances, which were not examined; for each of them: {which}")
 
 

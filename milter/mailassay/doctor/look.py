@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import grp
 import os
 import pwd
 import re
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -24,9 +26,10 @@ from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
-from .postfix import Postfix, examined, looked_up, tokens
+from .postfix import NoPostfix, Postfix, examined, looked_up, tokens
 
 _PATIENCE = 5.0  # seconds for each thing that is waited for
+_PATIENCE_WITH_POSTFIX = 60.0  # for all of its commands together
 _SIGNED = Question("arpa", "SOA")  # as old as DNS, and signed
 _TIME_ERROR = 5  # adjtimex(2)
 _UNIT = "mailassay.service"
@@ -40,11 +43,12 @@ _QUIT = struct.pack("!Ic", 1, b"Q")
 
 def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
     """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix."""
-    postfix, unseen = examined(folder), list[str]()
-    real = {path: os.path.realpath(path) for path in _paths(settings, config, postfix)}
+    until = time.monotonic() + _PATIENCE_WITH_POSTFIX
+    postfix, unseen = examined(folder, until), list[str]()
+    real = {path: os.path.realpath(path) for path in dict.fromkeys(_paths(settings, config, postfix))}
     silence, pid = _greeted(settings.listen, unseen)
     process = _process(pid or _main_pid(), unseen)
-    held, waiting, down = _backlog(settings, postfix, unseen)
+    held, waiting, down = _backlog(settings, postfix, until, unseen)
     return Facts(
         settings=settings,
         postfix=postfix,
@@ -59,7 +63,10 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         interpreter=sys.executable,
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
         signers=dict(_signers(unseen)),
-        tables={name: tuple(_tables(name, settings, postfix)) for name in ("header_checks", "milter_header_checks")},
+        tables={
+            name: tuple(_tables(name, settings, postfix, until, unseen))
+            for name in ("header_checks", "milter_header_checks")
+        },
         nameservers=tuple(_asked(settings)),
         synchronized=_synchronized(),
         names=frozenset({socket.gethostname().lower()}),
@@ -71,9 +78,9 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
     )
 
 
-def _backlog(settings: Settings, postfix: Postfix, unseen: list[str]) -> tuple[int, float, bool]:
+def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int, float, bool]:
     """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down."""
-    queue, down = Queue(postfix.folder), False
+    queue, down = Queue(postfix.folder, until), False
     try:
         down = queue.is_down()
         found = oldest(queue, settings.policy.tag.verdict)
@@ -164,17 +171,32 @@ def _connected(listen: Listen) -> socket.socket:
 
 def _negotiated(channel: socket.socket) -> str:
     channel.sendall(_OFFER)
-    with channel.makefile("rb") as answers:
-        head = answers.read(4)
-        length = int.from_bytes(head)
-        if len(head) < 4:
-            return "who answers hangs up on the first word of the milter protocol"
-        if not 13 <= length <= _MAX_PACKET or (answer := answers.read(length))[:1] != b"O" or len(answer) < length:
-            return "what answers does not speak the milter protocol"
+    until = time.monotonic() + _PATIENCE
+    head = _received(channel, 4, until)
+    length = int.from_bytes(head)
+    if len(head) < 4:
+        return "who answers hangs up on the first word of the milter protocol"
+    if (
+        not 13 <= length <= _MAX_PACKET
+        or (answer := _received(channel, length, until))[:1] != b"O"
+        or len(answer) < length
+    ):
+        return "what answers does not speak the milter protocol"
     with contextlib.suppress(OSError):
         # it has said what it had to
         channel.sendall(_QUIT)
     return ""
+
+
+def _received(channel: socket.socket, count: int, until: float) -> bytes:
+    """So many octets, or fewer where the other side hangs up. Raises TimeoutError."""
+    found = b""
+    while len(found) < count:
+        channel.settimeout(max(0.001, until - time.monotonic()))
+        if not (octets := channel.recv(count - len(found))):
+            break
+        found += octets
+    return found
 
 
 def _main_pid() -> int | None:
@@ -219,7 +241,7 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
     """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty where none is given, which means both."""
     for path in _SIGNERS:
         try:
-            text = Path(path).read_text(errors="replace")
+            text = _text(path)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -229,25 +251,31 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
         yield path, mode[1].lower() if mode else ""
 
 
-def _tables(name: str, settings: Settings, postfix: Postfix) -> Iterator[Table]:
+def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> Iterator[Table]:
     ours = settings.authserv_id or postfix.value("myhostname")
     field = f"Authentication-Results: {ours}; dmarc=none header.from=example.com"
     for table in tokens(postfix.value(name)):
         kind, _, place = table.partition(":")
         # others ask a server, or have no patterns
-        if kind in ("regexp", "pcre"):
-            yield Table(
-                table, place if place.startswith("{") else _text(place), looked_up(postfix.folder, table, field)
-            )
+        if kind not in ("regexp", "pcre"):
+            continue
+        try:
+            text = place if place.startswith("{") else _text(place)
+        except OSError:
+            # Postfix says so itself, loudly
+            text = ""
+        try:
+            yield Table(table, text, looked_up(postfix.folder, until, table, field))
+        except NoPostfix as error:
+            unseen.append(f"{name} {table}: {error}")
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_MAX_TEXT).decode(errors="replace")
-    except OSError:
-        # Postfix says so itself, loudly
-        return ""
+    """The beginning of a file. Raises OSError, also where it is none: nobody may ever write into a FIFO."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(_MAX_TEXT).decode(errors="replace")
 
 
 def _asked(settings: Settings) -> Iterator[Nameserver]:

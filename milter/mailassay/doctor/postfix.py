@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import IO
 
 RESTRICTIONS = tuple(
     f"smtpd_{stage}_restrictions" for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
@@ -39,7 +42,10 @@ PARAMETERS = (
     *RESTRICTIONS,
 )
 _PATH = os.pathsep.join(["/usr/sbin", "/sbin", "/usr/local/sbin"])
-_PATIENCE = 30  # seconds for one of Postfix's commands
+_MOST_PRINTED = 10_000_000  # octets of what one of Postfix's commands prints
+_MOST_SAID = 1_000  # characters of its complaint
+_MOST_SERVICES = 2_000
+_LONGEST = 20_000  # characters of a value
 _SUBMISSION = ("submission", "587", "submissions", "smtps", "465")
 _LOOPBACK = re.compile(r"127\.[0-9.]+|\[?::1\]?|localhost", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -92,7 +98,7 @@ class Postfix:
     @property
     def version(self) -> tuple[int, ...]:
         """(3, 7, 11); the date of a snapshot is no part of it."""
-        return tuple(int(number) for number in re.findall("[0-9]+", self.values.get("mail_version", ""))[:3])
+        return tuple(int(number) for number in re.findall("[0-9]{1,9}", self.values.get("mail_version", ""))[:3])
 
     def value(self, name: str, service: Service | None = None) -> str:
         """Expanded; empty where this Postfix has no such parameter."""
@@ -147,16 +153,18 @@ def tokens(text: str) -> list[str]:
     return [token for token in [*found, text[begin:]] if token]
 
 
-def unspaced(text: str) -> str:
-    """A list without white space, since ``postconf -P`` takes none (Postfix 3.7)."""
+def unspaced(text: str, levels: int = 3) -> str:
+    """A list without white space, since ``postconf -P`` takes none (Postfix 3.7); none of its lists nests deeper."""
     return ",".join(
-        "{" + unspaced(token[1:-1]) + "}" if token[0] == "{" and token[-1] == "}" else token for token in tokens(text)
+        "{" + unspaced(token[1:-1], levels - 1) + "}" if levels and token[0] == "{" and token[-1] == "}" else token
+        for token in tokens(text)
     )
 
 
 def parameters(output: str) -> dict[str, str]:
     """What ``postconf`` prints: ``name = value`` a line."""
-    pairs = (line.partition("=") for line in output.splitlines() if "=" in line)
+    # a value may hold what splitlines() takes for the end of a line
+    pairs = (line.partition("=") for line in output.split("\n") if "=" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
@@ -172,7 +180,7 @@ def overrides(output: str) -> dict[str, dict[str, str]]:
 
 def services(output: str, chrooted: bool) -> Iterator[Service]:
     """What ``postconf -M`` prints; ``chrooted``: what ``-`` means in the fifth column (master(5))."""
-    for line in output.splitlines():
+    for line in output.split("\n"):
         columns = line.split(None, 7)
         if len(columns) == 8 and not line.startswith(("#", " ", "\t")):
             name, kind, _, _, chroot, _, _, command = columns
@@ -180,39 +188,50 @@ def services(output: str, chrooted: bool) -> Iterator[Service]:
             yield Service(name, kind, command.split()[0], jailed)
 
 
-def examined(folder: str | None) -> Postfix:
-    """The Postfix of a configuration directory, None: the default one. Raises NoPostfix."""
-    written = parameters(run("postconf", folder, *PARAMETERS))
-    bare = Postfix(written, parameters(run("postconf", folder, "-x", *PARAMETERS)), folder=folder)
-    level = re.match("[0-9]+", bare.value("compatibility_level"))
-    listed = services(run("postconf", folder, "-M"), chrooted=not level or int(level[0]) < 1)
-    options = overrides(run("postconf", folder, "-P"))
+def examined(folder: str | None, until: float) -> Postfix:
+    """The Postfix of a configuration directory, None: the default one. Raises NoPostfix.
+
+    Postfix's commands may take until then, by the monotonic clock.
+    """
+    written = _bounded(parameters(run("postconf", folder, until, *PARAMETERS)))
+    bare = Postfix(written, _bounded(parameters(run("postconf", folder, until, "-x", *PARAMETERS))), folder=folder)
+    level = re.match("[0-9]{1,9}", bare.value("compatibility_level"))
+    listed = [*services(run("postconf", folder, until, "-M"), chrooted=not level or int(level[0]) < 1)]
+    if len(listed) > _MOST_SERVICES:
+        raise NoPostfix(f"master.cf has {len(listed)} services, and no more than {_MOST_SERVICES} are examined")
+    options = overrides(run("postconf", folder, until, "-P"))
     return Postfix(
         bare.written,
         bare.values,
-        tuple(_with(each, options.get(str(each), {}), folder) for each in listed),
+        tuple(_with(each, _bounded(options.get(str(each), {})), folder, until) for each in listed),
         folder,
     )
 
 
-def _with(service: Service, options: Mapping[str, str], folder: str | None) -> Service:
+def _bounded(values: dict[str, str]) -> dict[str, str]:
+    for name, value in values.items():
+        if len(value) > _LONGEST:
+            raise NoPostfix(f"{name} has {len(value)} characters, and no more than {_LONGEST} are examined")
+    return values
+
+
+def _with(service: Service, options: Mapping[str, str], folder: str | None, until: float) -> Service:
     """A service with its options. They may also change what main.cf's parameters are made of."""
     values: Mapping[str, str] = {}
     if options and service.program in ("smtpd", "cleanup"):
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        values = parameters(run("postconf", folder, "-x", *given, *PARAMETERS))
+        values = _bounded(parameters(run("postconf", folder, until, "-x", *given, *PARAMETERS)))
     return Service(service.name, service.kind, service.program, service.chrooted, options, values)
 
 
-def run(program: str, folder: str | None, *arguments: str) -> str:
+def run(program: str, folder: str | None, until: float, *arguments: str) -> str:
     """What one of Postfix's commands prints. Raises NoPostfix."""
     if not (path := found(program)):
         raise NoPostfix(f"there is no {program} command: no Postfix is installed here")
-    command = [path, *(["-c", folder] if folder else []), *arguments]
-    done = _done(command)
-    if done.returncode:
-        raise NoPostfix(f"{program} fails: {done.stderr.strip() or f'exit status {done.returncode}'}")
-    return done.stdout
+    status, printed, said = _done([path, *(["-c", folder] if folder else []), *arguments], until)
+    if status:
+        raise NoPostfix(f"{program} fails: {said.strip()[:_MOST_SAID] or f'exit status {status}'}")
+    return printed
 
 
 def found(program: str) -> str | None:
@@ -220,17 +239,55 @@ def found(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path=_PATH)
 
 
-def looked_up(folder: str | None, table: str, key: str) -> str:
-    """What a table says of a key, as Postfix reads it; empty where nothing."""
+def looked_up(folder: str | None, until: float, table: str, key: str) -> str:
+    """What a table says of a key, as Postfix reads it; empty where nothing. Raises NoPostfix."""
     if not (path := found("postmap")):
         return ""
-    return _done([path, *(["-c", folder] if folder else []), "-q", key, table]).stdout.strip()
+    return _done([path, *(["-c", folder] if folder else []), "-q", key, table], until)[1].strip()
 
 
-def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _done(command: list[str], until: float) -> tuple[int, str, str]:
+    """Exit status, and what a command printed to stdout and to stderr. Raises NoPostfix."""
+    program = os.path.basename(command[0])
     try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_PATIENCE
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoPostfix(f"{os.path.basename(command[0])} cannot be run: {error}") from error
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                assert process.stdout
+                assert process.stderr
+                printed, said = _read(program, process.stdout, process.stderr, until)
+                status = process.wait(max(0.0, until - time.monotonic()))
+            finally:
+                process.kill()
+    except subprocess.TimeoutExpired:
+        raise NoPostfix(f"{program} takes too long") from None
+    except OSError as error:
+        raise NoPostfix(f"{program} cannot be run: {error}") from error
+    return status, _text(printed), _text(said)
+
+
+def _read(program: str, stdout: IO[bytes], stderr: IO[bytes], until: float) -> tuple[bytes, bytes]:
+    """All that comes from both. Raises NoPostfix where it is too much, or takes too long."""
+    found = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for number in found:
+            selector.register(number, selectors.EVENT_READ)
+        while selector.get_map():
+            left = until - time.monotonic()
+            ready = selector.select(left) if left > 0 else []
+            if not ready:
+                raise NoPostfix(f"{program} takes too long")
+            for key, _ in ready:
+                octets = os.read(key.fd, 65_536)
+                if not octets:
+                    selector.unregister(key.fd)
+                found[key.fd] += octets
+            if max(map(len, found.values())) > _MOST_PRINTED:
+                raise NoPostfix(f"{program} prints more than {_MOST_PRINTED} octets")
+    return bytes(found[stdout.fileno()]), bytes(found[stderr.fileno()])
+
+
+def _text(octets: bytes) -> str:
+    """Without NUL: no path or user has one, and Python's functions for these raise ValueError."""
+    return octets.decode(errors="replace").replace("\0", "\ufffd")

@@ -36,17 +36,15 @@ def incoming(facts: Facts) -> list[Service]:
 
     Nor where programs of this host do, and no milter is asked, unless there is no other.
     """
-    found = [each for each in listeners(facts) if not each.is_submission and not _is_return(facts, each)]
+    filtered = _has_filter(facts)
+    found = [each for each in listeners(facts) if not each.is_submission and not (filtered and each.is_local)]
     return [each for each in found if not (each.is_local and _without_milters(facts, each))] or found
 
 
-def _is_return(facts: Facts, service: Service) -> bool:
-    filters = (
-        facts.postfix.value(name, each)
-        for each in facts.postfix.services
-        for name in ("content_filter", "smtpd_proxy_filter")
-    )
-    return service.is_local and any(filters)
+def _has_filter(facts: Facts) -> bool:
+    """Is there a content filter, which gives mail back to a service on loopback?"""
+    names = ("content_filter", "smtpd_proxy_filter")
+    return any(facts.postfix.value(name, each) for each in facts.postfix.services for name in names)
 
 
 def _without_milters(facts: Facts, service: Service) -> bool:
@@ -175,9 +173,9 @@ def reachable(facts: Facts) -> Iterator[Finding]:
 
 def not_called(facts: Facts) -> Iterator[Finding]:
     """Are we where no mail of strangers comes in?"""
-    postfix = facts.postfix
+    postfix, judged = facts.postfix, {id(each) for each in incoming(facts)}
     for service in listeners(facts):
-        if service in incoming(facts) or _without_milters(facts, service) or not (found := _seat(facts, service)):
+        if id(service) in judged or _without_milters(facts, service) or not (found := _seat(facts, service)):
             continue
         mend = postfix.override("smtpd_milters", _instead(facts, service, found.ours, None), service)
         if service.is_submission:
@@ -244,7 +242,7 @@ def default_action(facts: Facts) -> Iterator[Finding]:
 def protocol(facts: Facts) -> Iterator[Finding]:
     """Can Postfix tell us all that we need?"""
     for _, value, name, mend in _setting(facts, "protocol", "6"):
-        number = re.match("[0-9]+", value)
+        number = re.match("[0-9]{1,9}", value)
         if number and int(number[0]) < 6:
             reason = "blanks that a signature covers are lost, and good DKIM signatures fail"
             yield error("milter-protocol", f"{name} is {value}, not 6: {reason}", mend)

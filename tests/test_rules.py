@@ -390,6 +390,10 @@ def test_what_is_wrong_with_a_list(folder, text, file, line, column, message):
     ("lists", "message"),
     [
         ("{p: file:nowhere.txt}", "nowhere.txt` cannot be read: No such file or directory"),
+        (
+            "{p: file:empty.txt}",
+            "empty.txt` cannot be read: it is empty; write a line with # if the list has no members",
+        ),
         ("{p: file:broken.txt}", "broken.txt` cannot be read: line 2 is not UTF-8 text"),
         ("{p: [list:p]}", "lists.p: expected a member or file:PATH"),
         ("{p: [[a.example]]}", "lists.p: expected a member or file:PATH, found a list"),
@@ -397,6 +401,7 @@ def test_what_is_wrong_with_a_list(folder, text, file, line, column, message):
     ],
 )
 def test_what_is_wrong_with_lists(folder, lists, message):
+    (folder / "empty.txt").write_bytes(b"")
     (folder / "broken.txt").write_bytes(b"a.example\n\xff\n")
     with pytest.raises(ConfigError, match="lists") as error:
         policy(folder, f"lists: {lists}")

@@ -67,7 +67,9 @@ POLICY: Mapping[str, str] = {
     "lists": (
         "For use as `list:NAME` wherever domains, addresses or networks are asked for, alone or among others. A member "
         "`file:PATH` stands for the lines of a file: one member a line, `#` begins a comment; a relative path starts "
-        "at the folder of the policy. Files are read again on reload. A list is no member of another."
+        "at the folder of the policy. A file of 0 octets is an error, since a program that writes it may have been "
+        "interrupted: a comment says that no member is meant. Files are read again on reload. A list is no member of "
+        "another."
     ),
     "dmarc": "What follows from DMARC (RFC 9989).",
     "dmarc.reject": (

@@ -102,7 +102,9 @@ POLICY: Mapping[str, str] = {
     ),
     "dmarc.authors": (
         "Lines of their own for some author domains, in the place of the general ones. The first element that has the "
-        "author domain counts; none does where From is not one domain."
+        "author domain counts. If From can be read to name several domains, each has its own element, and the severest "
+        "of what they and the general lines ask for is done: a stricter line holds if any domain has it, a laxer one "
+        "and `monitor` only if all do."
     ),
     "dmarc.authors.for": "The author domains that the element is about. Required.",
     "dmarc.authors.reject": "In the place of `dmarc.reject`; left out, that one and `dmarc.reject_needs` count.",
@@ -199,7 +201,8 @@ POLICY: Mapping[str, str] = {
     "limits.dns_records": "Of one DNS response, CNAMEs included; beyond, temperror.",
     "rules": (
         "Your own rules. The first that applies decides, and then no other line of the policy does; where none "
-        "applies, the severest of what the other lines ask for is done."
+        "applies, the severest of what the other lines ask for is done. A rule that fits some recipients only, or some "
+        "of the domains that From may be read to name, decides nothing: its action is the least that is done."
     ),
     "rules.name": (
         "Names the rule in the log and the header: at most 60 letters, digits, `_`, `.` and `-`. Required; each once."
@@ -214,8 +217,8 @@ POLICY: Mapping[str, str] = {
         "`none`, or `policy: none`. In an `any` each part has to be bound; what stands in a `not` binds nothing."
     ),
     "rules.if": (
-        "When the rule applies. A rule that accepts or tags applies only where every recipient, and every domain that "
-        "From may be read to name, fits; one that holds, defers or rejects where any does. Where DNS gives no answer, "
+        "When the rule applies. A rule that accepts applies only where every recipient, and every domain that From may "
+        "be read to name, fits; one that tags, holds, defers or rejects where any does. Where DNS gives no answer, "
         "nothing is authenticated: no exception applies that an answer could have ruled out, and what is rejected for "
         "want of one is deferred. Required."
     ),
@@ -248,7 +251,10 @@ POLICY: Mapping[str, str] = {
     "if.spf_helo": "The SPF result of HELO.",
     "if.dkim": "The best result of all DKIM signatures; `none` where there is none.",
     "if.arc": "The result of the ARC chain.",
-    "if.dmarc": "The result of DMARC.",
+    "if.dmarc": (
+        "The result of DMARC. Where From may be read to name several domains, this, `policy` and `policy_tag` ask of "
+        "the message and of each of them."
+    ),
     "if.policy": "The policy that applies to the author domain, after the choice among p=, sp= and np= and after t=y.",
     "if.policy_tag": (
         "Where that policy came from: `p` the author domain's own, `sp` a parent's for subdomains, `np` a parent's for "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..dmarc import Disposition
+from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
 from ..result import Result
 from .sets import Addresses, Domains, Network, Networks
@@ -171,7 +171,20 @@ def _author(case: Case, values: Any, every: bool) -> bool:
 
 def _recipient(case: Case, values: Any, every: bool) -> bool:
     recipients = case.transaction.recipients
-    return bool(recipients) and (all if every else any)(each in values for each in recipients)
+    # an empty one stands for those that are more than are kept: it may be one of these, and it may be another
+    return bool(recipients) and (all if every else any)(each in values if each else not every for each in recipients)
+
+
+def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], bool]:
+    """What DMARC says of the message, and of each reading of its author."""
+
+    def holds(case: Case, values: Any, every: bool) -> bool:
+        found = case.evidence.dmarc
+        if case.evidence.authors is None:
+            return not every
+        return (all if every else any)(word(each) in values for each in (found, *found.readings))
+
+    return holds
 
 
 def _client_name(case: Case, values: Any, _: bool) -> bool:
@@ -218,8 +231,8 @@ _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "spf_helo": lambda case, values, _: case.evidence.spf_helo.result in values,
     "dkim": lambda case, values, _: dkim_result(case) in values,
     "arc": lambda case, values, _: case.evidence.arc.result in values,
-    "dmarc": lambda case, values, _: case.evidence.dmarc.result in values,
-    "policy": lambda case, values, _: case.evidence.dmarc.policy in values,
-    "policy_tag": lambda case, values, _: case.evidence.dmarc.tag in values,
+    "dmarc": _dmarc(lambda found: found.result),
+    "policy": _dmarc(lambda found: found.policy),
+    "policy_tag": _dmarc(lambda found: found.tag),
     "sender_domain": _sender_domain,
 }

@@ -175,6 +175,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("workers: 4", "workers", 4),
         ("workers: auto", "workers", None),
         ("trusted_networks: []", "trusted_networks", ()),
+        ('recipient_delimiter: "+-"', "recipient_delimiter", "+-"),
+        ("recipient_delimiter: =", "recipient_delimiter", "="),
+        ("recipient_delimiter: ''", "recipient_delimiter", ""),
         (
             'trusted_networks: [192.0.2.0/24, 198.51.100.7, "2001:db8::/32"]',
             "trusted_networks",
@@ -238,7 +241,7 @@ TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
     "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
-    "trusted_networks, dns, message_timeout, log"
+    "trusted_networks, recipient_delimiter, dns, message_timeout, log"
 )
 
 
@@ -286,6 +289,8 @@ KEYS = (
         ("workers: many", 1, 10, f"{WORKERS} the text `many`"),
         (f"workers: 1{5000 * '0'}", 1, 10, f"{WORKERS} the number `1{56 * '0'}...`"),
         ("trusted_networks: 127.0.0.1", 1, 19, "trusted_networks: expected a list, found the text `127.0.0.1`"),
+        ("recipient_delimiter: a@", 1, 22, 'recipient_delimiter: expected characters such as "+", found the text `a@`'),
+        ("recipient_delimiter: 1", 1, 22, 'recipient_delimiter: expected characters such as "+", found the number `1`'),
         ("trusted_networks:", 1, 18, "trusted_networks: expected a list, found nothing"),
         ("trusted_networks: [x]", 1, 20, f"{NETWORK} the text `x`"),
         ("trusted_networks:\n - [a]", 2, 4, f"{NETWORK} a list"),

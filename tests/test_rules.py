@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mailassay.config import ConfigError, Settings, load_policy
 from mailassay.conversation import Clocks, Conversation
 from mailassay.message import split
+from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.report import facts
 from mailassay.zone import Zone
@@ -58,7 +59,12 @@ def policy(folder, text):
 
 def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@relay.example", **more):
     """The outcome of one message; by default one that fails DMARC of bank.example, which asks to reject."""
-    settings = Settings(authserv_id="mx.receiver.example", policy=policy, trusted_networks=())
+    settings = Settings(
+        authserv_id="mx.receiver.example",
+        policy=policy,
+        trusted_networks=(),
+        recipient_delimiter=more.get("delimiters"),
+    )
     conversation = Conversation(settings, ZONE, clocks=Clocks(now=lambda: more.get("now", NOON)))
     conversation.connect(ip_address(client))
     conversation.helo(more.get("helo", "out.relay.example"))
@@ -185,6 +191,79 @@ def test_recipients(folder, condition, then, recipients, applies):
     rule = {"if": {**condition, "client": "198.51.100.0/24"}, "then": then}
     made = policy(folder, rules(rule))
     assert (verdict(made, recipients=recipients).rule == "rules.r0") is applies
+
+
+@pytest.mark.parametrize(
+    ("condition", "then", "recipient", "delimiters", "applies"),
+    [
+        ({"recipient": "bob@"}, "reject", "bob+x@a.example", "+", True),
+        ({"recipient": "bob@a.example"}, "reject", "BOB+x+y@A.example", "+", True),
+        ({"recipient": "bob@"}, "reject", "bob=x@a.example", "+=", True),
+        ({"recipient": "bob+x@"}, "reject", "bob+x@a.example", "+", True),
+        ({"recipient": "bob+x@"}, "reject", "bob@a.example", "+", False),
+        ({"recipient": "bob@"}, "reject", "bob-x@a.example", "+", False),
+        ({"recipient": "bob@"}, "reject", "bob+x@a.example", "", False),
+        ({"recipient": "bob@"}, "reject", '"bob+ x"@a.example', "+", True),
+        ({"recipient": "bob@"}, "reject", '"bo\\b"@a.example', "", True),
+        ({"not": {"recipient": "bob@"}}, "reject", "bob+x@a.example", "+", False),
+        ({"recipient": "bob@"}, "accept", "bob+x@a.example", "+", True),
+        ({"not": {"recipient": "bob@"}}, "accept", "bob+x@a.example", "+", False),
+        # not known: what may be an extension keeps out, and lets nothing in
+        ({"recipient": "bob@"}, "reject", "bob+x@a.example", None, True),
+        ({"recipient": "bob@"}, "reject", "bob-x@a.example", None, True),
+        ({"recipient": "bob-x@"}, "reject", "bob-x+y@a.example", None, True),
+        ({"not": {"recipient": "bob@"}}, "reject", "bob+x@a.example", None, True),
+        ({"recipient": "bob@"}, "accept", "bob+x@a.example", None, False),
+        ({"recipient": "bob+x@"}, "accept", "bob+x@a.example", None, True),
+        ({"not": {"recipient": "bob@"}}, "accept", "bob+x@a.example", None, False),
+    ],
+)
+def test_an_address_extension(folder, condition, then, recipient, delimiters, applies):
+    """The mailbox is what a rule names, not its spelling."""
+    made = policy(folder, rules({"if": {**condition, "client": "198.51.100.0/24"}, "then": then}))
+    assert (verdict(made, recipients=[recipient], delimiters=delimiters).rule == "rules.r0") is applies
+
+
+def split_addr(local_part, delimiters):
+    """Postfix 3.7, src/global/split_addr.c, with owner_request_special and double_bounce_sender as they come."""
+    if local_part.lower() in ("postmaster", "mailer-daemon", "double-bounce"):
+        return local_part
+    if "-" in delimiters:
+        if local_part[:6].lower() == "owner-":
+            return local_part
+        if len(local_part) > 8 and local_part[-8:].lower() == "-request":
+            return local_part
+    length = 0
+    while length < len(local_part) and local_part[length] not in delimiters:
+        length += 1
+    return local_part if length in (0, len(local_part)) else local_part[:length]
+
+
+LOCAL_PARTS = st.lists(
+    st.sampled_from(["owner", "request", "OWNER-", "-Request", "postmaster", "Double-Bounce", "a", "+", "-", "=", "."]),
+    min_size=1,
+    max_size=5,
+).map("".join)
+
+
+@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-", "-+", "=", "+="]), st.booleans(), st.booleans())
+def test_extensions_are_what_postfix_takes_for_them(local_part, delimiters, quoted, every):
+    address = f'"{local_part}"@x' if quoted else f"{local_part}@x"
+    split = split_addr(local_part, delimiters)
+    assert {*spellings(address, delimiters, every)} == {address, f"{local_part}@x", f"{split}@x"}
+
+
+@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-"]))
+def test_what_is_not_known_keeps_out_whatever_it_is(local_part, delimiters):
+    """And lets in only what it would anyway."""
+    address = f"{local_part}@x"
+    known = {*spellings(address, delimiters, every=True)}
+    assert {*spellings(address, None, every=True)} <= known <= {*spellings(address, None, every=False)}
+
+
+@given(st.text(max_size=20), st.none() | st.text('+-@"\\', max_size=3), st.booleans())
+def test_any_text_has_its_spellings(text, delimiters, every):
+    assert text in spellings(text, delimiters, every)
 
 
 @pytest.mark.parametrize(

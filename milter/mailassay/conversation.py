@@ -193,7 +193,8 @@ class Conversation:
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
         evidence = authenticate(connection, transaction, content, resolve, self._clocks.now(), policy, known)
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample))
+        delimiter = self.settings.recipient_delimiter
+        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample, delimiter))
         infos = resinfos(connection, evidence, verdict.override)
         found = render(self.authserv_id, infos, utf8=mail.transaction.smtputf8)
         add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]

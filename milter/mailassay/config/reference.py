@@ -39,6 +39,12 @@ SETTINGS: Mapping[str, str] = {
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
         "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
     ),
+    "recipient_delimiter": (
+        'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
+        '`user@`, and a rule with `recipient: user@` fits it. `""` is none. `null` asks Postfix (`postconf '
+        "recipient_delimiter`) at each start and reload. If it cannot be asked, rules that keep mail out take off what "
+        "begins with `+` or with `-`, and what lets mail in takes addresses as they are."
+    ),
     "dns": "How DNS is asked.",
     "dns.nameservers": (
         "The resolvers, tried in this order, such as `127.0.0.1`, `127.0.0.1:5353`, `::1` or `[::1]:5353`; an empty "
@@ -236,7 +242,10 @@ POLICY: Mapping[str, str] = {
     "rules.reason": "Words for the log, and for what is held; they may have placeholders.",
     "if.author": "The author domain: the one in From.",
     "if.mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path. It is not authenticated.",
-    "if.recipient": "A recipient (RCPT TO).",
+    "if.recipient": (
+        "A recipient (RCPT TO), with its address extension or without (`recipient_delimiter`). What Postfix makes of "
+        "the address later is not seen: virtual aliases, aliases(5), canonical maps, forwarding by the user."
+    ),
     "if.client": "The address of the client.",
     "if.client_name": "The name of the client, where iprev passes.",
     "if.helo": "The name in HELO or EHLO. It is not authenticated.",

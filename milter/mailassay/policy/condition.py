@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
 from ..result import Result
+from .mailbox import spellings
 from .sets import Addresses, Domains, Network, Networks
 
 Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
@@ -171,8 +172,15 @@ def _author(case: Case, values: Any, every: bool) -> bool:
 
 def _recipient(case: Case, values: Any, every: bool) -> bool:
     recipients = case.transaction.recipients
-    # an empty one stands for those that are more than are kept: it may be one of these, and it may be another
-    return bool(recipients) and (all if every else any)(each in values if each else not every for each in recipients)
+    delimiters = case.recipient_delimiter
+
+    def fits(recipient: str) -> bool:
+        if not recipient:
+            # stands for those that are more than are kept: it may be one of these, and it may be another
+            return not every
+        return any(each in values for each in spellings(recipient, delimiters, every))
+
+    return bool(recipients) and (all if every else any)(map(fits, recipients))
 
 
 def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], bool]:

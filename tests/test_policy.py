@@ -18,7 +18,7 @@ from mailassay.evidence import Case, Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
 from mailassay.policy.condition import All, AnyOf, Match, Not
-from mailassay.policy.sets import Domains
+from mailassay.policy.sets import Addresses, Domains
 from mailassay.result import Result
 from mailassay.spf import Spf
 from mailassay.verdict import Action
@@ -144,6 +144,7 @@ LEAVES = st.one_of(
     st.sets(st.sampled_from([Result.NONE, Result.FAIL, Result.TEMPERROR]), min_size=1).map(
         lambda words: Match("dmarc", tuple(sorted(words)))
     ),
+    st.sampled_from(NAMES).map(lambda name: Match("recipient", Addresses((name,)))),
     st.sets(st.sampled_from(Disposition), min_size=1).map(lambda words: Match("policy", tuple(sorted(words)))),
 )
 CONDITIONS = st.recursive(
@@ -199,3 +200,12 @@ def test_no_reading_takes_anything_off_what_follows_from_another(made, readings)
     assert together.severity >= max(each.severity for each in alone)
     unread = decide(made, of(Author(names, "too many", unread=True), [])).action
     assert unread.severity >= max(each.severity for each in alone)
+
+
+@given(POLICIES, READINGS, st.lists(st.sampled_from([f"x@{name}" for name in NAMES]), min_size=1, max_size=3))
+def test_no_recipient_takes_anything_off_what_follows_from_another(made, readings, recipients):
+    found = of(Author(tuple(name for name, _ in readings), "several"), readings)
+    alone = [decide(made, found, recipients=[each]).action.severity for each in recipients]
+    assert decide(made, found, recipients=recipients).action.severity >= max(alone)
+    # one that stands for those that are more than are kept may be any of them
+    assert decide(made, found, recipients=[""]).action.severity >= max(alone)

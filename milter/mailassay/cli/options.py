@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -77,9 +78,6 @@ def host_names() -> set[str]:
 
 def _postconf(name: str) -> str | None:
     """What Postfix has for a parameter; None if it cannot be asked."""
-    # only here: most commands have no use for it
-    import subprocess
-
     if not (program := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")):
         return None
     try:

@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, str] = {
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
         '`user@`, and a rule with `recipient: user@` fits it. `""` is none. `null` asks Postfix (`postconf '
-        "recipient_delimiter`, of the default instance) at each start and reload. If it cannot be asked, rules that "
+        "recipient_delimiter`, of the primary instance) at each start and reload. If it cannot be asked, rules that "
         "keep mail out take off what begins with `+` or with `-`, and what lets mail in takes addresses as they are."
     ),
     "dns": "How DNS is asked.",

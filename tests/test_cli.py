@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 import mailassay
 from mailassay.cli import main
+from mailassay.cli.options import asked
+from mailassay.config import Settings
 
 ZONE = """
 1.2.0.192.in-addr.arpa PTR  mail.bank.example
@@ -279,6 +281,37 @@ def test_the_host_has_several_names(folder, monkeypatch, by, results, status):
     came = f"Received: from mail.bank.example (unknown [192.0.2.1])\n\tby {by} (Postfix) with ESMTP id 1; x\n"
     (folder / "came").write_text(f"Return-Path: <alice@bank.example>\n{ours}{came}{MESSAGE.decode()}")
     assert main(["check", "came", "--zone=zone"]) == status
+
+
+@pytest.mark.parametrize(
+    ("script", "action"),
+    [
+        ("test $2 = recipient_delimiter || exit 1; echo =", "reject"),
+        ("echo", "accept"),  # known, and none
+        ("exit 1", "accept"),  # not known: + and -
+        ("kill $$", "accept"),
+    ],
+)
+def test_postfix_is_asked_for_its_delimiter(folder, monkeypatch, script, action, capsys):
+    (folder / "postconf").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "postconf").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+    rule = {"name": "board", "if": {"recipient": "bob@"}, "then": "reject"}
+    (folder / "policy.yaml").write_text(json.dumps({"rules": [rule]}))
+    (folder / "config.yaml").write_text("policy: policy.yaml")
+    named = ["check", "mail", *GOOD, "--json", "--config=config.yaml", "--rcpt"]
+    assert main([*named, "bob=x@receiver.example"]) == (action == "reject")
+    assert json.loads(capsys.readouterr().out)["verdict"]["action"] == action
+    unknown = "echo" not in script
+    assert main([*named, "bob+x@receiver.example"]) == unknown
+    capsys.readouterr()
+    assert main(["config", "check", "--config=config.yaml"]) == 0
+    assert ("recipient_delimiter: Postfix cannot be asked" in capsys.readouterr().err) is unknown
+
+
+def test_the_configured_delimiter_counts(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name, **_: pytest.fail(name))
+    assert asked(Settings(recipient_delimiter="+")).recipient_delimiter == "+"
 
 
 def test_interrupted(folder):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import threading
 from dataclasses import fields, replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,8 +14,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailassay.config import ConfigError, Listen, LogFormat, LogLevel, Problem, Settings, load, load_policy
-from mailassay.config.document import MAX_OCTETS
+from mailassay.config import ConfigError, Listen, LogFormat, LogLevel, Problem, Settings, document, load, load_policy
+from mailassay.config.document import MAX_OCTETS, Unfit, read
 from mailassay.limits import Limits
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
 from mailassay.verdict import Action
@@ -50,11 +53,86 @@ def problems(error: pytest.ExceptionInfo[ConfigError]) -> list[tuple[int, int, s
     return [(problem.line, problem.column, problem.message) for problem in error.value.problems]
 
 
-def test_without_a_file_or_with_an_empty_one_everything_is_default(folder: Path) -> None:
+def test_without_a_file_or_with_an_empty_map_everything_is_default(folder: Path) -> None:
     assert load(None) == Settings()
-    for text in ("", "\n# nothing\n", "---\n", "null\n", "{}", "dns:\nlog:\n", "\ufeff"):
+    for text in ("{}", "# nothing\n{}\n", "dns:\nlog:\n", "\ufeff{}"):
         assert settings(folder, text) == Settings()
         assert policy(folder, text.replace("dns", "spf").replace("log", "dmarc")) == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("\ufeff", 1),
+        ("\n# nothing\n", 3),
+        ("---\n", 2),
+        ("# nothing\n---\n...\n", 3),
+        ("null\n", 1),
+        (" ~", 1),
+    ],
+)
+def test_a_file_without_a_document_is_an_error(folder: Path, text: str, line: int) -> None:
+    """A program that wrote it may have been interrupted; the operator's rules must not disappear with that."""
+    with pytest.raises(ConfigError) as error:
+        settings(folder, text)
+    assert [(found[0], found[2]) for found in problems(error)] == [
+        (line, "the file says nothing; write {} for the defaults")
+    ]
+    with pytest.raises(ConfigError):
+        policy(folder, text)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_file_that_is_being_written_is_read_again(tmp_path: Path, refuses: bool) -> None:
+    """Whether the part that was read can be used or not."""
+    path, seen = tmp_path / "file", list[bytes]()
+    path.write_bytes(b"half")
+
+    def parse(octets: bytes) -> bytes:
+        seen.append(octets)
+        if len(seen) == 1:
+            path.write_bytes(b"the whole text")
+            if refuses:
+                raise Unfit("cut")
+        return octets
+
+    assert read(str(path), 100, parse) == b"the whole text"
+    assert seen == [b"half", b"the whole text"]
+
+
+def test_a_file_that_does_not_change_is_refused_once(tmp_path: Path) -> None:
+    path, seen = tmp_path / "file", list[bytes]()
+    path.write_bytes(b"wrong")
+
+    def parse(octets: bytes) -> bytes:
+        seen.append(octets)
+        raise Unfit("wrong")
+
+    with pytest.raises(Unfit):
+        read(str(path), 100, parse)
+    assert seen == [b"wrong"]
+
+
+def test_a_file_that_is_written_all_the_time_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, count = folder / "busy.yaml", itertools.count(1)
+    path.write_text("{}")
+
+    def write_more(_: float) -> None:
+        path.write_text("x: [" + "y" * next(count))
+
+    monkeypatch.setattr(document.time, "sleep", write_more)
+    write_more(0)
+    with pytest.raises(ConfigError) as error:
+        load(str(path))
+    assert problems(error) == [(1, 1, "cannot be read: another program keeps writing it")]
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    threading.Thread(target=path.write_text, args=("workers: 3",)).start()
+    assert load(str(path)).workers == 3
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -98,6 +176,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("workers: 4", "workers", 4),
         ("workers: auto", "workers", None),
         ("trusted_networks: []", "trusted_networks", ()),
+        ('recipient_delimiter: "+-"', "recipient_delimiter", "+-"),
+        ("recipient_delimiter: =", "recipient_delimiter", "="),
+        ("recipient_delimiter: ''", "recipient_delimiter", ""),
         (
             'trusted_networks: [192.0.2.0/24, 198.51.100.7, "2001:db8::/32"]',
             "trusted_networks",
@@ -161,7 +242,7 @@ TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
     "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
-    "trusted_networks, dns, message_timeout, log"
+    "trusted_networks, recipient_delimiter, dns, message_timeout, log"
 )
 
 
@@ -209,6 +290,8 @@ KEYS = (
         ("workers: many", 1, 10, f"{WORKERS} the text `many`"),
         (f"workers: 1{5000 * '0'}", 1, 10, f"{WORKERS} the number `1{56 * '0'}...`"),
         ("trusted_networks: 127.0.0.1", 1, 19, "trusted_networks: expected a list, found the text `127.0.0.1`"),
+        ("recipient_delimiter: a@", 1, 22, 'recipient_delimiter: expected characters such as "+", found the text `a@`'),
+        ("recipient_delimiter: 1", 1, 22, 'recipient_delimiter: expected characters such as "+", found the number `1`'),
         ("trusted_networks:", 1, 18, "trusted_networks: expected a list, found nothing"),
         ("trusted_networks: [x]", 1, 20, f"{NETWORK} the text `x`"),
         ("trusted_networks:\n - [a]", 2, 4, f"{NETWORK} a list"),

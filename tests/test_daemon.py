@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -477,6 +478,7 @@ def test_the_message_in_hand_keeps_its_policy(lenient):
     [
         ("dmarc:\n  reject: perhaps\n", "policy.yaml:2:11: dmarc.reject: expected reject"),
         ("dmarc: [", "policy.yaml:1:9: while parsing a flow node"),
+        ("", "policy.yaml:1:1: the file says nothing; write {} for the defaults"),
     ],
 )
 def test_a_bad_configuration_changes_nothing(lenient, policy, problem):
@@ -491,6 +493,31 @@ def test_a_bad_configuration_changes_nothing(lenient, policy, problem):
         rewrite(lenient, {"dmarc": {"reject": "reject"}})
         reload(lenient, "judges by policy", count=2)
         assert spoof(client).verdict == "reject"
+
+
+@pytest.mark.skipif(not shutil.which("postconf", path="/usr/sbin"), reason="Postfix is not installed")
+def test_postfix_is_asked_for_its_delimiter_at_start_and_reload(tmp_path, dns):
+    """A Postfix that cannot be asked keeps no service from running."""
+    main = tmp_path / "main.cf"
+    main.write_text("recipient_delimiter = =\n")
+    rule = {"name": "board", "if": {"recipient": "bob@"}, "then": "reject"}
+    serve = Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}, "rules": [rule]})
+    serve.environment["MAIL_CONFIG"] = str(tmp_path)
+
+    def verdicts():
+        with attacker(serve) as client:
+            return [
+                spoof(client, recipients=[b"<bob%cx@receiver.example>" % each]).verdict == "reject" for each in b"=+-"
+            ]
+
+    with serve:
+        assert verdicts() == [True, False, False]
+        main.write_text("recipient_delimiter = +\n")
+        reload(serve, "judges by policy")
+        assert verdicts() == [False, True, False]
+        main.unlink()
+        reload(serve, "judges by policy")
+        assert verdicts() == [False, True, True]
 
 
 def test_reloads_under_load(lenient):

@@ -15,7 +15,7 @@ def found(folder, policy, settings=""):
     """(file, line, message) of each warning."""
     (folder / "policy.yaml").write_text(policy)
     path = folder / "mailassay.yaml"
-    path.write_text(f"policy: policy.yaml\n{settings}")
+    path.write_text(f"policy: policy.yaml\n{settings}\nrecipient_delimiter: '+'\n")
     odd = warnings(load(str(path)), str(path), NOW, {"mx", "mx.receiver.example"})
     assert all(each.warning and ": warning: " in str(each) for each in odd)
     return [(each.path.removeprefix(f"{folder}/"), each.line, each.message) for each in odd]

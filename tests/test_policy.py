@@ -4,14 +4,21 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay.arc import Arc
+from mailassay.author import Author
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
+from mailassay.dmarc import Policy as Found
+from mailassay.dmarc import check as dmarc_check
 from mailassay.domain import Domain
 from mailassay.evidence import Case, Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
-from mailassay.policy import DmarcActions, IprevActions, Mode, Policy, SpfActions
+from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
+from mailassay.policy.condition import All, AnyOf, Match, Not
+from mailassay.policy.sets import Addresses, Domains
 from mailassay.result import Result
 from mailassay.spf import Spf
 from mailassay.verdict import Action
@@ -122,3 +129,93 @@ def test_the_reply_repeats_nothing_else_of_the_sender():
 
 def test_actions_rise_in_severity():
     assert sorted(Action, key=lambda action: action.severity) == ["accept", "tag", "hold", "defer", "reject"]
+
+
+def test_the_first_of_the_sample_is_outside_where_nothing_is_enforced():
+    """The numbers are 0 to 99, so a percentage of 0 has none of them."""
+    made = Policy(dmarc=DmarcActions(enforce_percent=0))
+    found = decide(made, evidence(Result.FAIL, REJECT), sample=0)
+    assert (found.action, found.would) == ("accept", "reject")
+    assert decide(Policy(dmarc=DmarcActions(enforce_percent=1)), evidence(Result.FAIL, REJECT)).action == "reject"
+
+
+# --- an author of several readings
+
+NAMES = [Domain(f"{name}.example") for name in "abc"]
+ACTIONS = st.sampled_from(Action)
+ELEMENTS = st.builds(
+    AuthorActions,
+    st.lists(st.sampled_from(NAMES), unique=True, min_size=1).map(lambda names: Domains(tuple(sorted(names)))),
+    *[st.none() | ACTIONS] * 3,
+    st.booleans(),
+)
+LEAVES = st.one_of(
+    st.sampled_from(NAMES).map(lambda name: Match("author", Domains((name,)))),
+    st.sets(st.sampled_from([Result.NONE, Result.FAIL, Result.TEMPERROR]), min_size=1).map(
+        lambda words: Match("dmarc", tuple(sorted(words)))
+    ),
+    st.sampled_from(NAMES).map(lambda name: Match("recipient", Addresses((name,)))),
+    st.sets(st.sampled_from(Disposition), min_size=1).map(lambda words: Match("policy", tuple(sorted(words)))),
+)
+CONDITIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(inner.map(Not), st.tuples(inner, inner).map(All), st.tuples(inner, inner).map(AnyOf)),
+    max_leaves=5,
+)
+POLICIES = st.builds(
+    lambda general, needs, elements, percent, rules: Policy(
+        dmarc=DmarcActions(*general, reject_needs=needs, authors=tuple(elements), enforce_percent=percent),
+        rules=tuple(
+            Rule(f"r{at}", condition, action, monitor) for at, (condition, action, monitor) in enumerate(rules)
+        ),
+    ),
+    st.tuples(ACTIONS, ACTIONS, ACTIONS, st.none() | ACTIONS),
+    st.none() | CONDITIONS,
+    st.lists(ELEMENTS, max_size=3),
+    st.sampled_from([0, 100]),
+    st.lists(st.tuples(CONDITIONS, ACTIONS, st.booleans()), max_size=3),
+)
+
+
+READINGS = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from(
+            [(each, Result.FAIL) for each in Disposition] + [(None, each) for each in (Result.NONE, Result.TEMPERROR)]
+        ),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda each: each[0],
+)
+
+
+def nobody_is_asked(name, rdtype):
+    raise AssertionError(name, rdtype)
+
+
+def of(author, readings):
+    """The evidence for a message that authenticates nobody."""
+    known = [Found(Dmarc(result, name, policy, "p" if policy else "")) for name, (policy, result) in readings]
+    found = dmarc_check(author, [], nobody_is_asked, known=known)
+    return replace(evidence(), dmarc=found, authors=None if author.unread else author.domains)
+
+
+@given(POLICIES, READINGS)
+def test_no_reading_takes_anything_off_what_follows_from_another(made, readings):
+    """Whatever the lines and rules: a message of several is treated no better than that of the strictest alone."""
+    alone = [decide(made, of(Author((each[0],)), [each])).action for each in readings]
+    names = tuple(name for name, _ in readings)
+    together = decide(made, of(Author(names, "several"), readings)).action
+    assert together.severity >= max(each.severity for each in alone)
+    unread = decide(made, of(Author(names, "too many", unread=True), [])).action
+    assert unread.severity >= max(each.severity for each in alone)
+
+
+@given(POLICIES, READINGS, st.lists(st.sampled_from([f"x@{name}" for name in NAMES]), min_size=1, max_size=3))
+def test_no_recipient_takes_anything_off_what_follows_from_another(made, readings, recipients):
+    found = of(Author(tuple(name for name, _ in readings), "several"), readings)
+    alone = [decide(made, found, recipients=[each]).action.severity for each in recipients]
+    assert decide(made, found, recipients=recipients).action.severity >= max(alone)
+    # one that stands for those that are more than are kept may be any of them
+    assert decide(made, found, recipients=[""]).action.severity >= max(alone)

@@ -234,6 +234,7 @@ SCALARS = {
     "a network or an address": ["192.0.2.0/24", '"2001:db8::/32"', "1:2:3:4:5:6:7:8", "192.0.2.1"],
     "a network or a domain": ["192.0.2.0/24", ".a.example", "relay.example"],
     "a domain": ["a.example", ".A.example", "bücher.example", "a.example.", "12", "1.2", "_x.example", "list:l", "no"],
+    "characters": ["+", '"-"', "'+-'", '""', "=", "'@'"],
     "a domain or <>": ["<>", "a.example", "'<>'", ".a.example"],
     "an address or a domain": ["a@a.example", "a@", "a.example", ".a.example", '"a b"@a.example', "'*@a.example'"],
     "a name": ["a", "b.1", "12", "2.5", "true", "'no'", "c-d_e"],

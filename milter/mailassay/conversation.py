@@ -227,7 +227,9 @@ class Conversation:
         elif unanswered and self.settings.dns_unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        verdict = policy.decide(Case(connection, transaction, evidence, self._clocks.now(), sample, trouble))
+        delimiter = self.settings.recipient_delimiter
+        case = Case(connection, transaction, evidence, self._clocks.now(), sample, delimiter, trouble)
+        verdict = policy.decide(case)
         infos = resinfos(connection, evidence, verdict.override)
         found = render(self.authserv_id, infos, utf8=mail.transaction.smtputf8)
         add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]

@@ -92,12 +92,17 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a policy decides by. ``now`` is in seconds since 1970; ``sample`` is from 0 to 99, of one message always
-    the same, and evenly spread."""
+    """All that a policy decides by.
+
+    ``now`` is in seconds since 1970; ``sample`` is from 0 to 99, of one message always the same, and evenly spread.
+    ``recipient_delimiter`` is Postfix's: the characters that begin an address extension; None if it is not known.
+    ``trouble`` is that of DNS as a whole.
+    """
 
     connection: Connection
     transaction: Transaction
     evidence: Evidence
     now: float = 0.0
     sample: int = 0
+    recipient_delimiter: str | None = None
     trouble: Trouble | None = None

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from mailassay.cli.options import asked
+from mailassay.config import Settings
 from mailassay.zone import Zone
 from tests.lab.mta import DOMAIN
 
@@ -90,3 +92,43 @@ def test_a_sender_in_letters_of_his_own(spelled):
     """RFC 6531: U-labels are the A-labels that a rule has."""
     reply = send(spelled, mail_from="a@bücher.example", recipient=f"list@{DOMAIN}", options=" SMTPUTF8")
     assert str(reply) == "451 4.7.1 from"
+
+
+@pytest.fixture(scope="module")
+def extended(make_lab):
+    """A Postfix with address extensions, and rules for a mailbox."""
+    rules = [
+        {"name": "out", "if": {"recipient": "board@", "not": {"client": "192.0.2.1"}}, "then": "reject"},
+        {"name": "in", "if": {"recipient": f"inbox@{DOMAIN}", "client": "192.0.2.1"}, "then": "accept"},
+        {"name": "else", "if": {"client": "192.0.2.1"}, "then": "defer", "reply": "else"},
+    ]
+    return make_lab(names=NAMES, policy={"rules": rules}, more="recipient_delimiter = +\n", recipient_delimiter="+")
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    ["inbox@{}", "inbox+x@{}", "INBOX+x+y@{}", '"inbox+x"@{}', '"inbox+ x"@{}', "inbox+@{}", "inbox\\+x@{}"],
+)
+def test_a_recipient_with_an_extension_is_that_mailbox(extended, recipient):
+    """As Postfix delivers to it: Delivered-To has the mailbox that virtual(8) found."""
+    assert extended.postfix.delivered(send(extended, recipient=recipient.format(DOMAIN)).queue_id)
+
+
+@pytest.mark.parametrize("recipient", ["inbox-x@{}", "+inbox@{}", "other+inbox@{}"])
+def test_what_is_no_extension_is_another_mailbox(extended, recipient):
+    assert str(send(extended, recipient=recipient.format(DOMAIN))) == "451 4.7.1 else"
+
+
+@pytest.mark.parametrize("recipient", ["board@{}", "board+x@{}", '"board+ x"@{}', "Board++@{}"])
+def test_an_extension_does_not_pass_by_a_rule(extended, recipient):
+    with extended.postfix.client() as client:
+        client.command("EHLO x.example")
+        client.become("198.51.100.66", "x.example")
+        client.command("EHLO x.example")
+        reply = client.send("a@x.example", [recipient.format(DOMAIN)], b"From: a@x.example\r\n\r\nx\r\n")
+    assert str(reply).startswith("550 5.7.1 ")
+
+
+def test_postfix_says_what_its_delimiter_is(extended, monkeypatch):
+    monkeypatch.setenv("MAIL_CONFIG", extended.postfix.run("postconf", "-h", "config_directory").strip())
+    assert asked(Settings()).recipient_delimiter == "+"

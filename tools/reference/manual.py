@@ -113,9 +113,10 @@ def settings() -> str:
             "DESCRIPTION",
             paragraph(
                 "A YAML file, by default `/etc/mailassay/mailassay.yaml`. A key that is left out has its default; an "
-                "unknown key is an error, and a file with an error is not used at all. Anchors, aliases and tags are "
-                "not supported. `mailassay config check` names every mistake; `systemctl reload mailassay` makes a "
-                "change take effect. A dotted name such as `dns.timeout` is the key `timeout` in the map `dns`."
+                "unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. A file with "
+                "an error is not used at all. Anchors, aliases and tags are not supported. `mailassay config check` "
+                "names every mistake; `systemctl reload mailassay` makes a change take effect. A dotted name such as "
+                "`dns.timeout` is the key `timeout` in the map `dns`."
             ),
         ),
         section("KEYS", *_keys(schema.settings().keys)),
@@ -138,9 +139,10 @@ def policy() -> str:
             "DESCRIPTION",
             paragraph(
                 "A YAML file, which `policy` in mailassay.yaml(5) names. A key that is left out has its default; an "
-                "unknown key is an error, and a file with an error is not used at all. `mailassay config check` names "
-                "every mistake, `mailassay check --policy FILE` tries a policy on a message or, with `--summary`, on "
-                "many, and `systemctl reload mailassay` makes a change take effect."
+                "unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. A file with "
+                "an error is not used at all. `mailassay config check` names every mistake, `mailassay check --policy "
+                "FILE` tries a policy on a message or, with `--summary`, on many, and `systemctl reload "
+                "mailassay` makes a change take effect."
             ),
             paragraph(
                 "The first of the `rules` that applies decides. Where none does, the severest of what the other lines "

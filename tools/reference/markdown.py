@@ -13,7 +13,8 @@ _HEAD = """\
 
 Every key of the two files. This page is generated (`make reference`), as are the manual pages mailassay.yaml(5) and
 mailassay-policy(5), and the JSON Schemas that editors complete from; all say the same. A key that is left out has its
-default; an unknown key is an error. After a change: `mailassay config check`, then `systemctl reload mailassay`.
+default; an unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. After a change:
+`mailassay config check`, then `systemctl reload mailassay`.
 """
 _POLICY = """\
 What follows from the results. The first of the `rules` that applies decides; where none does, the severest of what the

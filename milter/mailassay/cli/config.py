@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import ConfigError, Problem, warnings
 from ..network import system_nameservers
 from ..terminal import printable
-from .options import Commands, as_json, config_file, host_names, settings, takes_config, takes_json
+from .options import Commands, as_json, asked, config_file, host_names, settings, takes_config, takes_json
 
 
 def add(commands: Commands) -> None:
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     try:
-        found = settings(arguments)
+        found = asked(settings(arguments))
     except ConfigError as error:
         _tell(error.problems, arguments.json)
         return 1

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +18,7 @@ from ..resolver import Cached, Source
 from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
+_PATIENCE = 5.0  # seconds for Postfix's answer
 
 # a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
 _LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
@@ -61,16 +64,35 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
     return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
 
 
+def asked(settings: Settings) -> Settings:
+    """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
+    if settings.recipient_delimiter is not None:
+        return settings
+    return replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
+
+
 def host_names() -> set[str]:
     """The names of this host: its own, and the one that Postfix goes by."""
-    # only here: the daemon has no use for it
-    import subprocess
+    return {socket.gethostname(), *(_postconf("myhostname") or "").split()}
 
-    names = {socket.gethostname()}
-    if postconf := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"):
-        found = subprocess.run([postconf, "-h", "myhostname"], capture_output=True, text=True, check=False)
-        names |= set(found.stdout.split())
-    return names
+
+def _postconf(name: str) -> str | None:
+    """What Postfix has for a parameter; None if it cannot be asked."""
+    if not (program := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")):
+        return None
+    try:
+        done = subprocess.run(
+            [program, "-xh", name],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def as_json(found: Any, indent: int | None = None) -> str:

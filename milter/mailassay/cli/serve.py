@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from .options import Commands, settings, takes_config
+from .options import Commands, asked, settings, takes_config
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +26,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from ..daemon import CannotListen, serve
 
     try:
-        return serve(settings(arguments), lambda: settings(arguments))
+        return serve(asked(settings(arguments)), lambda: asked(settings(arguments)))
     except CannotListen as error:
         print(f"mailassay: {error}", file=sys.stderr)
         return os.EX_OSERR

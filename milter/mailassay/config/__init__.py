@@ -59,7 +59,7 @@ class Settings:
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``). No ``nameservers`` means the system's.
+    (``socket_group``), what Postfix has (``recipient_delimiter``). No ``nameservers`` means the system's.
     ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
     and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are
     warnings of the policy file.
@@ -77,6 +77,7 @@ class Settings:
     workers: int | None = None
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    recipient_delimiter: str | None = None
     nameservers: tuple[Nameserver, ...] = ()
     dns_timeout: float = 2.0
     dns_unavailable: Action = Action.DEFER
@@ -159,6 +160,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
         "workers": values.whole(1, 1024, unless="auto"),
         "retire_after": values.whole(1, 999_999_999, unless="never"),
         "trusted_networks": List(values.network),
+        "recipient_delimiter": values.or_nothing(values.delimiters),
         "dns": Map(
             _dns,
             {

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -13,6 +17,8 @@ MAX_OCTETS = 256 * 1024  # of one file
 MAX_DEPTH = 16  # of nested lists and maps; the files need 3
 MAX_PROBLEMS = 100  # that are told of
 MAX_SHOWN = 60  # characters of the operator's text in a message
+_TRIES = 20  # at a file that somebody is writing
+_PAUSE = 0.02  # seconds between them
 
 T = TypeVar("T")
 
@@ -114,25 +120,47 @@ class Read(NamedTuple, Generic[T]):
     lines: dict[str, int]
 
 
-def octets_of(path: str, most: int = MAX_OCTETS) -> bytes:
-    """A file's octets, one more than ``most`` where it is longer. Raises OSError."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(most + 1)
-    except ValueError as error:
-        # a NUL or a lone surrogate, which no path can have
-        raise OSError(0, str(error)) from error
+def read(path: str, most: int, parse: Callable[[bytes], T]) -> T:
+    """What ``parse`` makes of a file's octets, of which it gets one more than ``most`` if there are more.
+
+    A program that does not write a new file and rename it leaves an empty or incomplete file for a moment. So a file
+    that changed while it was read is read again, and so is one that changed after ``parse`` refused it. Raises OSError
+    and what ``parse`` raises.
+    """
+    for _ in range(_TRIES):
+        try:
+            with open(path, "rb") as file:
+                before, octets = _state(os.fstat(file.fileno())), file.read(most + 1)
+        except ValueError as error:
+            # a NUL or a lone surrogate, which no path can have
+            raise OSError(0, str(error)) from error
+        try:
+            made = parse(octets)
+        except (ConfigError, Unfit):
+            time.sleep(_PAUSE)
+            if before == _state(os.stat(path)):
+                raise
+            continue
+        if before == _state(os.stat(path)):
+            return made
+        time.sleep(_PAUSE)
+    raise OSError(errno.EBUSY, "another program keeps writing it")
 
 
-def compose(path: str) -> yaml.Node | None:
-    """The one document of a file, None if it is empty. Raises OSError where it cannot be read, ConfigError."""
-    return _compose(path, octets_of(path))
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    """What differs once a file is written or replaced. A pipe or a device cannot be read a second time."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
 
 
-def fit(root: yaml.Node | None, shape: Map[T]) -> Read[T]:
+def compose(path: str) -> yaml.Node:
+    """The one document of a file. Raises OSError if it cannot be read, ConfigError if it has no document."""
+    return read(path, MAX_OCTETS, lambda octets: _compose(path, octets))
+
+
+def fit(root: yaml.Node, shape: Map[T]) -> Read[T]:
     """What a document says."""
     document = _Document({}, {})
-    made = list(document.fit(root, shape, "")) if root else []
+    made = list(document.fit(root, shape, ""))
     return Read(made[0] if made else shape.make(), list(document.problems), document.lines)
 
 
@@ -236,6 +264,9 @@ def _unknown(key: str, keys: Iterable[str], prefix: str) -> str:
     return f"unknown key {shown(prefix + key)}; {hint}"
 
 
+_NO_DOCUMENT = "the file says nothing; write {} for the defaults"
+
+
 class _Loader(yaml.SafeLoader):
     """Composes plain trees only: without aliases (which can multiply without end), tags, or deep nesting.
 
@@ -260,8 +291,8 @@ class _Loader(yaml.SafeLoader):
         raise yaml.MarkedYAMLError(problem=trouble, problem_mark=event.start_mark)
 
 
-def _compose(path: str, octets: bytes) -> yaml.Node | None:
-    """The one document of a file, None if it is empty. Raises ConfigError."""
+def _compose(path: str, octets: bytes) -> yaml.Node:
+    """The one document of a file. Raises ConfigError if there is none: nobody has to mean the defaults by it."""
     if len(octets) > MAX_OCTETS:
         raise ConfigError([Problem(path, 1, 1, f"longer than {MAX_OCTETS} octets")])
     try:
@@ -275,7 +306,10 @@ def _compose(path: str, octets: bytes) -> yaml.Node | None:
         message = f"the character U+{error.character:04X} is not allowed"
         raise _ends_at(path, text[: error.position], message) from error
     try:
-        return loader.get_single_node()
+        root: yaml.Node | None = loader.get_single_node()
+        if root is not None and not is_nothing(root):
+            return root
+        mark, message = (root.start_mark if root else loader.get_mark()), _NO_DOCUMENT
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or loader.get_mark()
         message = ": ".join(text for text in (error.context, error.problem) if text)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from .document import Problem, Unfit, Value, octets_of, problem, shown, unexpected
+from .document import Problem, Unfit, Value, problem, read, shown, unexpected
 
 MAX_LIST_OCTETS = 32 << 20
 _IN_POLICY, _IN_FILE = "list:", "file:"
@@ -65,12 +65,18 @@ class Lists:
         return self._lists[name]
 
 
-def _members(path: str) -> Iterator[yaml.Node]:
-    """The lines of a file, without comments, each with its place."""
+def _members(path: str) -> list[yaml.Node]:
+    """The members in a file. Raises OSError, Unfit."""
     # whoever writes to a pipe decides when its reader goes on
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise Unfit("not a regular file")
-    octets = octets_of(path, MAX_LIST_OCTETS)
+    return read(path, MAX_LIST_OCTETS, lambda octets: list(_lines(path, octets)))
+
+
+def _lines(path: str, octets: bytes) -> Iterator[yaml.Node]:
+    """The lines of a file, without comments, each with its place. Raises Unfit."""
+    if not octets:
+        raise Unfit("it is empty; write a line with # if the list has no members")
     if len(octets) > MAX_LIST_OCTETS:
         raise Unfit(f"longer than {MAX_LIST_OCTETS} octets")
     try:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ..policy import Policy, Rule
-from ..policy.condition import is_bound, never_holds
+from ..policy.condition import is_bound, matches, never_holds
 from ..policy.rule import lets_in
 from .document import Problem
 
@@ -35,6 +35,13 @@ def _of_settings(
             settings.lines.get("authserv_id", 1),
             f"authserv_id: {name} is no name of this host ({', '.join(sorted(host_names))}); readers that trust the "
             "name of the host will not find our results",
+        )
+    keys = {each.key for rule in settings.policy.rules for each in matches(rule.condition)}
+    if settings.recipient_delimiter is None and "recipient" in keys:
+        yield _odd(
+            path,
+            settings.lines.get("recipient_delimiter", 1),
+            "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
         )
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)

@@ -39,6 +39,12 @@ SETTINGS: Mapping[str, str] = {
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
         "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
     ),
+    "recipient_delimiter": (
+        'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
+        '`user@`, and a rule with `recipient: user@` fits it. `""` is none. `null` asks Postfix (`postconf '
+        "recipient_delimiter`, of the primary instance) at each start and reload. If it cannot be asked, rules that "
+        "keep mail out take off what begins with `+` or with `-`, and what lets mail in takes addresses as they are."
+    ),
     "dns": "How DNS is asked.",
     "dns.nameservers": (
         "The resolvers, tried in this order, such as `127.0.0.1`, `127.0.0.1:5353`, `::1` or `[::1]:5353`; an empty "
@@ -71,7 +77,9 @@ POLICY: Mapping[str, str] = {
     "lists": (
         "For use as `list:NAME` wherever domains, addresses or networks are asked for, alone or among others. A member "
         "`file:PATH` stands for the lines of a file: one member a line, `#` begins a comment; a relative path starts "
-        "at the folder of the policy. Files are read again on reload. A list is no member of another."
+        "at the folder of the policy. A file of 0 octets is an error, since a program that writes it may have been "
+        "interrupted: a comment says that no member is meant. Files are read again on reload. A list is no member of "
+        "another."
     ),
     "dmarc": "What follows from DMARC (RFC 9989).",
     "dmarc.reject": (
@@ -105,7 +113,9 @@ POLICY: Mapping[str, str] = {
     ),
     "dmarc.authors": (
         "Lines of their own for some author domains, in the place of the general ones. The first element that has the "
-        "author domain counts; none does where From is not one domain."
+        "author domain counts. If From can be read to name several domains, each has its own element, and the severest "
+        "of what they and the general lines ask for is done: a stricter line holds if any domain has it, a laxer one "
+        "and `monitor` only if all do."
     ),
     "dmarc.authors.for": "The author domains that the element is about. Required.",
     "dmarc.authors.reject": "In the place of `dmarc.reject`; left out, that one and `dmarc.reject_needs` count.",
@@ -205,7 +215,8 @@ POLICY: Mapping[str, str] = {
     "limits.dns_records": "Of one DNS response, CNAMEs included; beyond, it is not read, which is permerror.",
     "rules": (
         "Your own rules. The first that applies decides, and then no other line of the policy does; where none "
-        "applies, the severest of what the other lines ask for is done."
+        "applies, the severest of what the other lines ask for is done. A rule that fits some recipients only, or some "
+        "of the domains that From may be read to name, decides nothing: its action is the least that is done."
     ),
     "rules.name": (
         "Names the rule in the log and the header: at most 60 letters, digits, `_`, `.` and `-`. Required; each once."
@@ -220,8 +231,8 @@ POLICY: Mapping[str, str] = {
         "`none`, or `policy: none`. In an `any` each part has to be bound; what stands in a `not` binds nothing."
     ),
     "rules.if": (
-        "When the rule applies. A rule that accepts or tags applies only where every recipient, and every domain that "
-        "From may be read to name, fits; one that holds, defers or rejects where any does. Where DNS gives no answer, "
+        "When the rule applies. A rule that accepts applies only where every recipient, and every domain that From may "
+        "be read to name, fits; one that tags, holds, defers or rejects where any does. Where DNS gives no answer, "
         "nothing is authenticated: no exception applies that an answer could have ruled out, and what is rejected for "
         "want of one is deferred. Required."
     ),
@@ -239,7 +250,10 @@ POLICY: Mapping[str, str] = {
     "rules.reason": "Words for the log, and for what is held; they may have placeholders.",
     "if.author": "The author domain: the one in From.",
     "if.mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path. It is not authenticated.",
-    "if.recipient": "A recipient (RCPT TO).",
+    "if.recipient": (
+        "A recipient (RCPT TO), with its address extension or without (`recipient_delimiter`). What Postfix makes of "
+        "the address later is not seen: virtual aliases, aliases(5), canonical maps, forwarding by the user."
+    ),
     "if.client": "The address of the client.",
     "if.client_name": "The name of the client, where iprev passes.",
     "if.helo": "The name in HELO or EHLO. It is not authenticated.",
@@ -254,7 +268,10 @@ POLICY: Mapping[str, str] = {
     "if.spf_helo": "The SPF result of HELO.",
     "if.dkim": "The best result of all DKIM signatures; `none` where there is none.",
     "if.arc": "The result of the ARC chain.",
-    "if.dmarc": "The result of DMARC.",
+    "if.dmarc": (
+        "The result of DMARC. Where From may be read to name several domains, this, `policy` and `policy_tag` ask of "
+        "the message and of each of them."
+    ),
     "if.policy": "The policy that applies to the author domain, after the choice among p=, sp= and np= and after t=y.",
     "if.policy_tag": (
         "Where that policy came from: `p` the author domain's own, `sp` a parent's for subdomains, `np` a parent's for "

@@ -104,7 +104,7 @@ class _Made(NamedTuple):
                 return dict(shape.schema)
 
     def _map(self, shape: Map[Any], defaults: Any, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"type": "object" if shape.schema else ["object", "null"]}
+        found: dict[str, Any] = {"type": ["object", "null"] if name and not shape.schema else "object"}
         if isinstance(shape.keys, AnyName):
             return found | {
                 "propertyNames": dict(values.header_name.schema),

@@ -165,6 +165,17 @@ def authserv_id(node: yaml.Node) -> str:
     return str(text)
 
 
+@value(title="characters", type="string", pattern="^[!-?A-~]{0,20}$")
+def delimiters(node: yaml.Node) -> str:
+    """Characters of a local-part, each of which begins an address extension; none if there are no extensions."""
+    expected = 'characters such as "+"'
+    # YAML 1.1 has a kind of its own for a plain =
+    text = _scalar(node, expected, kinds="str value")
+    if not re.fullmatch("[!-?A-~]{0,20}", text):
+        raise unexpected(expected, node)
+    return text
+
+
 def _split_port(text: str) -> tuple[str, str]:
     """``host``, ``host:port``, ``[host]`` and ``[host]:port`` taken apart; a port that is not there is empty."""
     if bracketed := re.fullmatch(r"\[([^\[\]]*)\](?::(.+))?", text):

@@ -30,6 +30,7 @@ class Dmarc:
 
     ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
     lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
+    ``readings`` are the results of each domain that an author who is not one clear domain may be read to name.
     ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` kept an identifier apart that the
     tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
     ``at_stake`` goes with temperror: the strictest policy that is known to be possible, by a record that was found, or
@@ -48,6 +49,7 @@ class Dmarc:
     public_suffix: Domain | None = None
     at_stake: Disposition = Disposition.NONE
     reason: str = ""
+    readings: tuple[Dmarc, ...] = ()
 
 
 def resinfo(found: Dmarc) -> Resinfo:
@@ -101,7 +103,8 @@ def check(
         return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=author.problem)
     if not found:
         return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem)
-    return replace(_strictest([each.otherwise for each in found]), ambiguous=True, reason=author.problem)
+    readings = tuple(each.otherwise for each in found)
+    return replace(_strictest(readings), ambiguous=True, reason=author.problem, readings=readings)
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..dmarc import Disposition
+from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
 from ..result import Result
+from .mailbox import spellings
 from .sets import Addresses, Domains, Network, Networks
 
 Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
@@ -171,7 +172,27 @@ def _author(case: Case, values: Any, every: bool) -> bool:
 
 def _recipient(case: Case, values: Any, every: bool) -> bool:
     recipients = case.transaction.recipients
-    return bool(recipients) and (all if every else any)(each in values for each in recipients)
+    delimiters = case.recipient_delimiter
+
+    def fits(recipient: str) -> bool:
+        if not recipient:
+            # stands for those that are more than are kept: it may be one of these, and it may be another
+            return not every
+        return any(each in values for each in spellings(recipient, delimiters, every))
+
+    return bool(recipients) and (all if every else any)(map(fits, recipients))
+
+
+def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], bool]:
+    """What DMARC says of the message, and of each reading of its author."""
+
+    def holds(case: Case, values: Any, every: bool) -> bool:
+        found = case.evidence.dmarc
+        if case.evidence.authors is None:
+            return not every
+        return (all if every else any)(word(each) in values for each in (found, *found.readings))
+
+    return holds
 
 
 def _client_name(case: Case, values: Any, _: bool) -> bool:
@@ -218,8 +239,8 @@ _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "spf_helo": lambda case, values, _: case.evidence.spf_helo.result in values,
     "dkim": lambda case, values, _: dkim_result(case) in values,
     "arc": lambda case, values, _: case.evidence.arc.result in values,
-    "dmarc": lambda case, values, _: case.evidence.dmarc.result in values,
-    "policy": lambda case, values, _: case.evidence.dmarc.policy in values,
-    "policy_tag": lambda case, values, _: case.evidence.dmarc.tag in values,
+    "dmarc": _dmarc(lambda found: found.result),
+    "policy": _dmarc(lambda found: found.policy),
+    "policy_tag": _dmarc(lambda found: found.tag),
     "sender_domain": _sender_domain,
 }

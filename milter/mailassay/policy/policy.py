@@ -63,16 +63,18 @@ class Policy:
     def decide(self, case: Case) -> Verdict:
         """The first rule that applies, or else the severest of what the policy's lines ask for; silence is acceptance.
 
+        A rule that fits some of the recipients or readings of the author only does not decide: see ``Rule.decides``.
+
         What is only recorded counts in ``would``: all of it in monitor mode; rules, author domains and messages outside
         the sample that are monitored else.
         """
         by_rules = list(self._of_rules(case))
-        decided = bool(by_rules) and not by_rules[-1].recorded
-        findings = by_rules[-1:] if decided else list(self._findings(case))
-        enforced = by_rules[-1] if decided else _severest([each for each in findings if not each.recorded])
-        # the first rule that applies would have decided; only without one do the lines
-        wanted = by_rules[0] if by_rules else _severest(findings)
-        recorded = [each for each in dict.fromkeys((*by_rules, *findings)) if each.recorded]
+        decided = any(each.decides and not each.recorded for each in by_rules)
+        lines = [] if decided else list(self._findings(case))
+        findings = [*by_rules, *lines]
+        enforced = _first([each for each in findings if not each.recorded])
+        wanted = _first(findings)
+        recorded = [each for each in dict.fromkeys(findings) if each.recorded]
         override = next((each.override for each in findings if each.override and not each.recorded), "")
         if self.mode is Mode.MONITOR:
             # as if enforced: what is only recorded then too is beside it
@@ -91,11 +93,12 @@ class Policy:
         )
 
     def _of_rules(self, case: Case) -> Iterator[_Finding]:
-        """The rules that apply, up to the first that is enforced."""
+        """The rules that apply, up to the first that is enforced and decides."""
         for rule in self.rules:
             if rule.applies(case):
-                yield _of_rule(rule, case)
-                if not rule.monitor:
+                found = _of_rule(rule, case)
+                yield found
+                if found.decides and not found.recorded:
                     return
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
@@ -122,46 +125,75 @@ class Policy:
 
     def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
-        author = dmarc.header_from or "the author domain"
-        special = self._special(case.evidence)
+        readings = dmarc.readings or (dmarc,)
+        elements = self._elements(case.evidence)
+        monitored = all(each.monitor for each in elements)
         sampled_out = case.sample >= lines.enforce_percent
-        if dmarc.result is Result.FAIL and dmarc.policy:
-            rule, action = self._line(case, dmarc.policy, special)
-            reason = f"DMARC fail for {author}, whose policy is {dmarc.policy}"
-            refusal = f"Email rejected per DMARC policy for {author}"
-            finding = _Finding(action, rule, "7.1", reason, refusal)
-            if action is not Action.ACCEPT and (override := self._override(case)):
+        if not monitored:
+            # what is only tried for one reading does nothing for, or to, a message that is not all its own
+            elements = [_GENERAL if each.monitor else each for each in elements]
+        # of several readings with one policy the first is named; of several policies the strictest speaks first
+        failed = [each for each in reversed(readings) if each.result is Result.FAIL]
+        authors = {each.policy: each.header_from for each in failed if each.policy}
+        if case.evidence.authors is None:
+            authors = dict.fromkeys(Disposition)
+        asked = sorted(authors, key=list(Disposition).index, reverse=True)
+        if asked:
+            finding = max((self._failure(case, each, elements, authors[each]) for each in asked), key=_severity)
+            if finding.action is not Action.ACCEPT and (override := self._override(case)):
                 finding = override
-            yield finding._replace(recorded=special.monitor or sampled_out)
+            yield finding._replace(recorded=monitored or sampled_out)
         if dmarc.ambiguous and lines.ambiguous_author:
             reason = "The author of the message is not one clear domain"
             yield _Finding(
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
-        if dmarc.result is Result.TEMPERROR and dmarc.at_stake is not Disposition.NONE:
-            reason = f"DMARC for {author} cannot be decided now"
-            yield _Finding(
-                lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=special.monitor or sampled_out
-            )
+        # the operator's own line may ask for more than the domain does
+        own = any(each.none not in (None, Action.ACCEPT) for each in elements)
+        undecided = [each for each in readings if each.result is Result.TEMPERROR]
+        waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
+        if waiting:
+            reason = f"DMARC for {waiting[0].header_from or _NOBODY} cannot be decided now"
+            yield _Finding(lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=monitored or sampled_out)
 
-    def _special(self, evidence: Evidence) -> AuthorActions:
-        """The lines for an author domain of its own, where the author is one domain."""
-        match evidence.authors:
-            case (author,):
-                return next((each for each in self.dmarc.authors if author in each.authors), _GENERAL)
-            case _:
-                return _GENERAL
+    def _elements(self, evidence: Evidence) -> list[AuthorActions]:
+        """Of ``authors`` the first that fits, for each reading of the author; or else the general lines.
 
-    def _line(self, case: Case, policy: Disposition, special: AuthorActions) -> tuple[str, Action]:
-        """The line that speaks of a failure under a policy, and what it says."""
-        own: Action | None = getattr(special, policy)
-        if own is not None:
-            return f"dmarc.authors.{policy}", own
+        If the readings are not known, each element may fit, and none has to.
+        """
+        if evidence.authors is None:
+            return [_GENERAL, *self.dmarc.authors]
+        found = [
+            next((each for each in self.dmarc.authors if author in each.authors), _GENERAL)
+            for author in evidence.authors
+        ]
+        return found or [_GENERAL]
+
+    def _failure(
+        self, case: Case, policy: Disposition, elements: list[AuthorActions], author: Domain | None
+    ) -> _Finding:
+        """The severest line that speaks of a failure under a policy: so a laxer one holds only if all readings fit."""
+        name = author or _NOBODY
+        reason = f"DMARC fail for {name}, whose policy is {policy}"
+        refusal = f"Email rejected per DMARC policy for {name}"
+        rule, action = self._line(case, policy)
+        general = _Finding(action, rule, "7.1", reason, refusal)
+        actions: list[Action | None] = [getattr(each, policy) for each in elements]
+        found = (
+            general if each is None else general._replace(action=each, rule=f"dmarc.authors.{policy}")
+            for each in actions
+        )
+        return max(found, key=_severity)
+
+    def _line(self, case: Case, policy: Disposition) -> tuple[str, Action]:
+        """The general line that speaks of a failure under a policy, and what it says."""
         match policy:
             case Disposition.REJECT:
                 needs = self.dmarc.reject_needs
                 if needs and not needs.holds(case, every=False):
-                    return "dmarc.reject_needs", min(self.dmarc.quarantine, self.dmarc.reject, key=_severity)
+                    return "dmarc.reject_needs", min(
+                        self.dmarc.quarantine, self.dmarc.reject, key=lambda each: each.severity
+                    )
                 return "dmarc.reject", self.dmarc.reject
             case Disposition.QUARANTINE:
                 return "dmarc.quarantine", self.dmarc.quarantine
@@ -195,6 +227,7 @@ class _Finding(NamedTuple):
     recorded: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
+    decides: bool = False  # and then nothing that stands further down counts
 
 
 MAX_REPLY = 450  # characters of text; a line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
@@ -205,6 +238,7 @@ _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered none of the questions that the message raised",
     Trouble.UNSENT: "A question to DNS could not be sent in time, since too many were under way",
 }
+_NOBODY = "the author domain"
 _SENDER_DOMAIN = {
     Receives.NULL_MX: "The sender accepts no mail (null MX)",
     Receives.NO_MAIL: "The sender cannot receive mail: no MX and no address",
@@ -212,8 +246,16 @@ _SENDER_DOMAIN = {
 }
 
 
-def _severity(action: Action) -> int:
-    return action.severity
+def _severity(finding: _Finding) -> int:
+    return finding.action.severity
+
+
+def _first(findings: list[_Finding]) -> _Finding:
+    """The first that decides, or what is severer above it; the severest if none decides."""
+    for place, each in enumerate(findings):
+        if each.decides:
+            return max(findings[: place + 1], key=_severity)
+    return _severest(findings)
 
 
 def _severest(findings: list[_Finding]) -> _Finding:
@@ -231,9 +273,10 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
         action = Action.DEFER
     headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
     fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.policy is not Disposition.NONE
-    override = f"local_policy: rule {rule.name}" if fails and lets_in(rule.action) else ""
+    decides = rule.decides(case)
+    override = f"local_policy: rule {rule.name}" if fails and decides and lets_in(rule.action) else ""
     enhanced = (rule.enhanced if action is rule.action else "") or "7.1"
-    return _Finding(action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override)
+    return _Finding(action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override, decides)
 
 
 def _reply(finding: _Finding, case: Case) -> Reply | None:

@@ -52,17 +52,22 @@ class Rule:
         return self.expires is not None and datetime.fromtimestamp(now, UTC).date() > self.expires
 
     def applies(self, case: Case) -> bool:
-        """A rule that lets mail in does so only where every recipient and every reading of the author fits.
-
-        And where no answer of DNS that is missing could have made it otherwise.
-        """
+        """Does it fit any recipient and any reading of the author? A rule that accepts has to decide, too."""
         if self.is_expired(case.now):
             return False
-        return self.is_certain(case) if lets_in(self.action) else self.condition.holds(case, every=False)
+        return self.decides(case) if self.action is Action.ACCEPT else self.condition.holds(case, every=False)
+
+    def decides(self, case: Case) -> bool:
+        """Does it fit every recipient and every reading of the author, whatever the answers that DNS did not give?
+
+        A rule that applies and does not decide is the least that follows: a sender who adds a recipient or an author
+        for the sake of a rule must not escape what is severer.
+        """
+        return self.condition.holds(case, every=True, otherwise=False)
 
     def is_certain(self, case: Case) -> bool:
-        """Does it apply whatever the answers that DNS did not give?"""
-        return self.condition.holds(case, lets_in(self.action), otherwise=False)
+        """Does a rule that applies do so whatever the answers that DNS did not give?"""
+        return self.condition.holds(case, every=False, otherwise=False)
 
 
 def lets_in(action: Action) -> bool:

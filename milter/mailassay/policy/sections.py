@@ -53,9 +53,10 @@ class DmarcActions:
     ``ambiguous_author`` is what at least follows where From is not one clear domain; None: only what the strictest of
     its readings asks for. ``public_suffixes``: registrable domains as a net below the tree walk.
 
-    ``authors`` overrules the lines for some author domains, the first that fits. ``trusted_sealers`` are believed what
-    their ARC sets say, ``trusted_forwarders`` and ``mailing_lists`` that what they pass on is what it was: what fails
-    and comes by them is accepted. ``enforce_percent`` of the messages get what follows, with the rest it is recorded.
+    ``authors`` overrules the lines for some author domains, the first that fits; of an author of several readings, the
+    severest of what is said of any. ``trusted_sealers`` are believed what their ARC sets say, ``trusted_forwarders``
+    and ``mailing_lists`` that what they pass on is what it was: what fails and comes by them is accepted.
+    ``enforce_percent`` of the messages get what follows, with the rest it is recorded.
     """
 
     reject: Action = Action.REJECT

@@ -1,0 +1,36 @@
+"""The mailbox that a recipient's address means: Postfix delivers ``user+extension`` to ``user``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_ASSUMED = ("+", "-")  # delimiters, if it is not known which characters are
+_WHOLE = re.compile("postmaster|mailer-daemon|double-bounce", re.IGNORECASE)
+_LISTS = re.compile("owner-.*|.+-request", re.IGNORECASE | re.DOTALL)
+
+
+def spellings(address: str, delimiters: str | None, every: bool) -> Iterator[str]:
+    """The address, and it without its extension: by either a rule may name the mailbox.
+
+    ``delimiters`` is Postfix's ``recipient_delimiter``: any of its characters begins an extension. If it is not known
+    (None), no extension is taken off to let mail in (``every``), and any that there may be to keep it out.
+    """
+    yield address
+    local_part, at, domain = address.rpartition("@")
+    if local_part.startswith('"') and local_part.endswith('"') and len(local_part) > 1:
+        # quoted for SMTP (RFC 5321 section 4.1.2); the mailbox has no quotes
+        local_part = re.sub(r"\\(.)", r"\1", local_part[1:-1], flags=re.DOTALL)
+        yield f"{local_part}{at}{domain}"
+    for each in (delimiters,) if delimiters is not None else () if every else _ASSUMED:
+        if user := _user(local_part, each):
+            yield f"{user}{at}{domain}"
+
+
+def _user(local_part: str, delimiters: str) -> str:
+    """The local-part without its extension, empty if it has none: ``split_addr()`` of Postfix, by its defaults."""
+    # owner_request_special of postconf(5)
+    if _WHOLE.fullmatch(local_part) or ("-" in delimiters and _LISTS.fullmatch(local_part)):
+        return ""
+    places = [place for each in delimiters if (place := local_part.find(each)) >= 0]
+    return local_part[: min(places, default=0)]

@@ -15,18 +15,23 @@ from contextlib import contextmanager
 
 import pytest
 
+from mailassay.config import Settings
+from mailassay.daemon.worker import questions_under_way
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 
-ZONE = """
+HOSTS = " ".join(f"a:{number}.%{{d1r}}.slow.example" for number in range(10))
+ZONE = f"""
     1.2.0.192.in-addr.arpa  PTR  mail.bank.example
     mail.bank.example       A    192.0.2.1
     bank.example            TXT  "v=spf1 ip4:192.0.2.1 -all"
     _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
     slow.example            TXT  ?
     *.slow.example          TXT  ?
+    *.slow.example          A    ?
+    *.hostile.example       TXT  "v=spf1 {HOSTS} -all"
 """
 FROM_BANK = (b"From", b" Alice <alice@bank.example>")
 
@@ -475,6 +480,65 @@ def test_the_watchdog_is_fed(tmp_path, dns):
 
 
 # --- what goes wrong around it
+
+
+def test_more_questions_than_may_be_under_way(tmp_path, dns):
+    """Hostile messages ask far more than there are descriptors, and nobody answers; others are judged beside them."""
+    over, taken = threading.Event(), []
+
+    def attack(number):
+        """Three names of SPF records, keys and policies, and all that follows from them."""
+        with MilterClient(served.socket) as client:
+            client.connect("198.51.100.66")
+            client.helo(f"h{number}.hostile.example".encode())
+            domain = f"a.b.c.d.e.f.{number}.slow.example"
+            tags = f" v=1; a=rsa-sha256; h=from; bh=AAAA; b=AAAA; d={domain}; s="
+            fields = [(b"DKIM-Signature", f"{tags}{each}".encode()) for each in range(10)]
+            fields.append((b"From", f" a@{domain}".encode()))
+            while not over.is_set():
+                client.message(f"<a@m{number}.hostile.example>".encode(), fields)
+
+    def watch():
+        while not over.wait(0.05):
+            taken.append(len(os.listdir(f"/proc/{worker}/fd")))
+
+    served = Serve(tmp_path, dns, message_timeout=10)
+    served.before = "ulimit -n 256;"
+    with served, ThreadPoolExecutor(13) as pool:
+        (worker,) = served.workers()
+        try:
+            talks = [pool.submit(attack, number) for number in range(12)]
+            watching = pool.submit(watch)
+            end = time.monotonic() + 30
+            # three quarters of those for questions, and the connections: no more may be under way
+            while not taken or max(taken) < 96 + 12:
+                assert time.monotonic() < end, max(taken, default=0)
+                time.sleep(0.01)
+            for _ in range(3):
+                with MilterClient(served.socket) as client:
+                    client.connect("192.0.2.1")
+                    client.helo(b"mail.bank.example")
+                    answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+                    assert answer.results()["dmarc"] == "pass"
+                with attacker(served) as client:
+                    assert spoof(client).verdict == "reject"
+        finally:
+            over.set()
+        for each in (*talks, watching):
+            each.result()
+        # half of what there is for questions; the rest are connections, and what a process has
+        assert max(taken) < 128 + 40
+        assert served.workers() == [worker]
+    assert "failed" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "workers", "most"), [(256, 1, 128), (65_536, 1, 2000), (1_000_000, 10_000, 16), (8, 1, 16)]
+)
+def test_how_many_questions_may_be_under_way(monkeypatch, descriptors, workers, most):
+    """No more than there are descriptors and ports for, with as many left to others."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert questions_under_way(Settings(workers=workers)) == most
 
 
 def test_a_child_of_somebody_else_does_not_matter(tmp_path, dns):

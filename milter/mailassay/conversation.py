@@ -69,9 +69,20 @@ class Conversation:
     Between messages ``settings`` may be replaced.
     """
 
-    def __init__(self, settings: Settings, source: Source, authserv_id: str = "", clocks: Clocks = Clocks()) -> None:
-        """``authserv_id`` is the MTA's name for itself, for where the settings have none."""
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        authserv_id: str = "",
+        clocks: Clocks = Clocks(),
+        first: Source | None = None,
+    ) -> None:
+        """``authserv_id`` is the MTA's name for itself, for where the settings have none.
+
+        ``first`` is asked what decides most, where such questions have a way of their own.
+        """
         self.settings, self._source, self._clocks = settings, source, clocks
+        self._first = first or source
         self._name = authserv_id
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False

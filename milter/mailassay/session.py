@@ -17,7 +17,7 @@ import Milter
 from . import report
 from .config import Settings
 from .conversation import Conversation, Outcome
-from .resolver import Source
+from .resolver import Asker
 from .verdict import Action
 
 _NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
@@ -77,12 +77,13 @@ def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackT
 class Work:
     """What a worker has in hand, and what it judges the next message by.
 
-    ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``tired`` is
-    called once, when as many messages were judged as the settings give a worker.
+    ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
+    makes the source of one connection. ``tired`` is called once, when as many messages were judged as the settings give
+    a worker.
     """
 
-    def __init__(self, settings: Settings, source: Source, tired: Callable[[], None]) -> None:
-        self.settings, self.source, self._tired = settings, source, tired
+    def __init__(self, settings: Settings, asker: Callable[[], Asker], tired: Callable[[], None]) -> None:
+        self.settings, self.asker, self._tired = settings, asker, tired
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
         self._judged = itertools.count(1)
@@ -103,6 +104,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     def __init__(self, work: Work) -> None:
         self._work = work
         self._conversation: Conversation | None = None
+        self._asker: Asker | None = None
         self._in_hand = False
         self.failed = False
 
@@ -143,7 +145,10 @@ class Session(Milter.Base):  # type: ignore[misc]
         del hostname  # Postfix's opinion of the name; ours comes from DNS
         authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = None
-        conversation = Conversation(self._work.settings, self._work.source, authserv_id)
+        if self._asker:
+            self._asker.close()
+        self._asker = asker = self._work.asker()
+        conversation = Conversation(self._work.settings, asker, authserv_id, first=asker.first)
         # without the zone of a link-local address, which means nothing to SPF and policy
         client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
@@ -212,7 +217,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
         finally:
-            self._in_hand = False
+            self._over()
             self._work.judging.discard(self)
             self._work.judged()
         return answer
@@ -220,7 +225,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     @_guarded
     def abort(self) -> int:
         """The transaction is over without a message."""
-        self._in_hand = False
+        self._over()
         if self._conversation:
             self._conversation.abort()
         return int(Milter.CONTINUE)
@@ -228,7 +233,15 @@ class Session(Milter.Base):  # type: ignore[misc]
     def close(self) -> int:
         """The connection is over."""
         self._work.sessions.discard(self)
+        if self._asker:
+            self._asker.close()
         return int(Milter.CONTINUE)
+
+    def _over(self) -> None:
+        """No message is in hand any more; what it has asked and nobody has sent need not be asked."""
+        self._in_hand = False
+        if self._asker:
+            self._asker.drop()
 
     @property
     def _talk(self) -> Conversation:

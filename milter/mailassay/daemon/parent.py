@@ -78,7 +78,7 @@ class Parent:
 
     @property
     def _count(self) -> int:
-        return self._settings.workers or len(os.sched_getaffinity(0))
+        return worker.worker_count(self._settings)
 
     def _staying(self) -> list[int]:
         return [pid for pid, each in self._workers.items() if not each.leaving]

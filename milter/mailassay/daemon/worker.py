@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 import pickle
+import resource
 import signal
 import socket
 import struct
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from enum import Enum
+from pathlib import Path
 from typing import NoReturn
 
 import Milter
@@ -25,6 +27,7 @@ from .. import report
 from ..config import Settings
 from ..limits import Limits
 from ..network import Nameservers
+from ..network.turns import Turns
 from ..resolver import Cached
 from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
@@ -37,6 +40,8 @@ _KNOCK_EVERY = 0.2
 _GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
+_MOST_UNDER_WAY, _LEAST_UNDER_WAY = 2000, 16  # DNS questions
+_PORTS = (32768, 60999)  # as Linux has it
 
 _log = logging.getLogger(__name__)
 
@@ -64,18 +69,19 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
     try:
         _die_with(parent)
         nameservers = Nameservers(*_dns(settings))
-        source = Cached(nameservers, settings.cache_size)
-        now = Work(settings, source, tired=lambda: channel.sendall(TIRED))
+        cached = Cached(nameservers, settings.cache_size)
+        turns = Turns(cached, questions_under_way(settings))
+        now = Work(settings, turns.asker, tired=lambda: channel.sendall(TIRED))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
-        threading.Thread(target=_obey, args=(channel, now, nameservers, descriptor), daemon=True).start()
+        threading.Thread(target=_obey, args=(channel, now, nameservers, turns, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         milter.main()
         _finish(now)
-        use = source.use()
+        use = cached.use()
         _log.info("worker %d ends; DNS: %d questions, %d of them sent, %d answers kept", os.getpid(), *use)
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
@@ -89,7 +95,27 @@ def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits
     return settings.nameservers, settings.dns_timeout, settings.policy.limits
 
 
-def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descriptor: int) -> None:
+def questions_under_way(settings: Settings) -> int:
+    """How many DNS questions a worker may have under way: each takes a descriptor and a port of this host.
+
+    Half of either is left to connections, and to other programs; the name server may be one of them.
+    """
+    try:
+        low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        # hidden from the shipped unit, by ProcSubset=pid
+        low, high = _PORTS
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ports = (high - low + 1) // worker_count(settings)
+    return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, ports // 2, descriptors // 2))
+
+
+def worker_count(settings: Settings) -> int:
+    """One for each processor that this process may use, unless the settings say how many."""
+    return settings.workers or len(os.sched_getaffinity(0))
+
+
+def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, turns: Turns, descriptor: int) -> None:
     """Hear the parent until it is gone."""
     with channel.makefile("rb") as orders:
         while length := orders.read(_LENGTH.size):
@@ -102,6 +128,7 @@ def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descripto
                 report.set_up(order.log_level, order.log_format)
                 now.settings = order
                 nameservers.configure(*_dns(order))
+                turns.most = questions_under_way(order)
                 _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
 
 

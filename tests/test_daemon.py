@@ -15,7 +15,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from mailassay import network
 from mailassay.config import Settings
+from mailassay.daemon.nameservers import SystemNameservers
 from mailassay.daemon.worker import questions_under_way
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
@@ -477,6 +479,105 @@ def test_the_watchdog_is_fed(tmp_path, dns):
         with served:
             assert channel.recv(1000).startswith(b"READY=1")
             assert [channel.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+
+
+# --- the name servers of the system
+
+
+def test_name_servers_that_change(tmp_path, dns, free_port):
+    """No reload is needed, and a file that is being written, or lost, does no harm."""
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("# DHCP has not answered yet\n")
+    served = Serve(tmp_path, dns, dns={"timeout": 0.2}, workers=2)
+    served.module = "tests.lab.impatient"
+    served.environment |= {"RESOLV_CONF": str(resolv_conf), "DNS_PORT": str(free_port)}
+
+    def verdicts():
+        """Of both workers, it may be."""
+        found = set()
+        for _ in range(4):
+            with attacker(served) as client:
+                found.add(spoof(client).verdict)
+        return found
+
+    strict, lenient = Zone(ZONE, ttl=0), Zone(ZONE.replace("p=reject", "p=none"), ttl=0)
+    with DnsServer(strict, "127.0.0.2", free_port), DnsServer(lenient, "127.0.0.3", free_port), served:
+        assert "reject" not in verdicts()
+        resolv_conf.write_text("nameserver 127.0.0.2\n")
+        served.wait_for(f"the name servers of the system are now 127.0.0.2 port {free_port}")
+        served.wait_for_count("judges by policy", 2)
+        assert verdicts() == {"reject"}
+        resolv_conf.write_text("")
+        time.sleep(0.5)
+        assert verdicts() == {"reject"}
+        resolv_conf.write_text("nameserver nobody\n")
+        served.wait_for("; the name servers stay")
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for("the configuration is not reloaded")
+        resolv_conf.unlink()
+        time.sleep(0.5)
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for_count("judges by policy", 4)
+        assert verdicts() == {"reject"}
+        other = tmp_path / "other"
+        other.write_text("nameserver 127.0.0.3\nnameserver 127.0.0.2\n")
+        other.rename(resolv_conf)
+        served.wait_for(f"are now 127.0.0.3 port {free_port}, 127.0.0.2 port {free_port}")
+        served.wait_for_count("judges by policy", 6)
+        assert verdicts() == {"continue"}
+    assert served.log.read_text().count("the name servers stay") == 1
+
+
+@pytest.fixture
+def resolv_conf(tmp_path, monkeypatch):
+    path = tmp_path / "resolv.conf"
+    monkeypatch.setattr(network, "RESOLV_CONF", str(path))
+    return path
+
+
+def test_what_is_followed(resolv_conf):
+    system = SystemNameservers()
+    named = Settings(nameservers=(("192.0.2.1", 5353),))
+    resolv_conf.write_text("nameserver 192.0.2.2\n")
+    assert system.resolved(named) == named
+    assert system.changed() is None
+    assert system.resolved(Settings()).nameservers == (("192.0.2.2", 53),)
+    assert system.changed() is None
+    resolv_conf.write_text("nameserver 2001:db8::1\nnameserver 192.0.2.2\n")
+    assert system.changed() == (("2001:db8::1", 53), ("192.0.2.2", 53))
+    assert system.changed() is None
+    resolv_conf.write_text("nameserver 2001:db8::1\n# the same\nnameserver 192.0.2.2\n")
+    assert system.changed() is None
+    resolv_conf.unlink()
+    assert system.changed() is None
+    assert system.resolved(Settings()).nameservers == (("2001:db8::1", 53), ("192.0.2.2", 53))
+    assert system.resolved(named) == named
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() is None
+    resolv_conf.unlink()
+    assert system.resolved(Settings()).nameservers == (("127.0.0.1", 53),)
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() == (("192.0.2.3", 53),)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"", b"\n", b"search example\n", b"nameserver\n", b"nameserver x\n", b"\xff\xfe", None]
+)
+def test_what_is_not_followed(resolv_conf, wrong):
+    """A directory in its place neither."""
+    system = SystemNameservers()
+    resolv_conf.write_text("nameserver 192.0.2.2\n")
+    system.resolved(Settings())
+    resolv_conf.unlink()
+    if wrong is None:
+        resolv_conf.mkdir()
+    else:
+        resolv_conf.write_bytes(wrong)
+    assert system.changed() is None
+    if wrong is None:
+        resolv_conf.rmdir()
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() == (("192.0.2.3", 53),)
 
 
 # --- what goes wrong around it

@@ -11,7 +11,8 @@ from .. import report
 from ..config import Settings
 from . import worker
 from .listening import CannotListen, listening
-from .parent import Parent, resolved
+from .nameservers import SystemNameservers
+from .parent import Parent
 
 __all__ = ["CannotListen", "serve"]
 
@@ -24,7 +25,8 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
 
     On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
     """
-    settings = resolved(settings)
+    system = SystemNameservers()
+    settings = system.resolved(settings)
     report.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
     with contextlib.suppress(OSError, ValueError):
@@ -35,4 +37,4 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
     with listening(settings) as descriptor:
-        return Parent(settings, again, descriptor).run()
+        return Parent(settings, again, descriptor, system).run()

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 from .. import report
 from ..config import ConfigError, Settings, expired
-from ..network import system_nameservers
-from . import systemd, worker
+from . import nameservers, systemd, worker
 from .listening import knock
+from .nameservers import SystemNameservers
 from .worker import HANDLED, TIRED, Order
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
@@ -44,10 +44,15 @@ class _Worker:
 
 
 class Parent:
-    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows."""
+    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows.
 
-    def __init__(self, settings: Settings, again: Callable[[], Settings], descriptor: int) -> None:
-        self._settings, self._again, self._descriptor = settings, again, descriptor
+    ``system`` has found the name servers of the settings, if they name none, and knows when they change.
+    """
+
+    def __init__(
+        self, settings: Settings, again: Callable[[], Settings], descriptor: int, system: SystemNameservers
+    ) -> None:
+        self._settings, self._again, self._descriptor, self._system = settings, again, descriptor, system
         self._expired: set[str] = set()
         self._workers: dict[int, _Worker] = {}  # by process id
         self._pause = 0.0
@@ -109,6 +114,7 @@ class Parent:
         self._ping_at = now + min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
         systemd.alive()
         self._tell_expired()
+        self._follow_nameservers()
         for pid, each in self._workers.items():
             if now - each.heard > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
@@ -194,7 +200,7 @@ class Parent:
         """Read the configuration; a bad one changes nothing."""
         systemd.reloading()
         try:
-            found = resolved(self._again())
+            found = self._system.resolved(self._again())
         except ConfigError as error:
             for problem in error.problems:
                 _log.error("%s", problem)
@@ -206,10 +212,20 @@ class Parent:
                 _log.warning("%s: takes a restart; not changed", name)
         self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
         report.set_up(found.log_level, found.log_format)
-        for pid in self._workers:
-            self._order(pid, self._settings)
+        self._hand_out()
         self._tell_policy("reloaded: policy")
         systemd.ready(self._status)
+
+    def _hand_out(self) -> None:
+        """Give the settings to all workers."""
+        for pid in self._workers:
+            self._order(pid, self._settings)
+
+    def _follow_nameservers(self) -> None:
+        if found := self._system.changed():
+            _log.info("the name servers of the system are now %s", nameservers.text(found))
+            self._settings = replace(self._settings, nameservers=found)
+            self._hand_out()
 
     def _tell_policy(self, beginning: str) -> None:
         policy = self._settings.policy
@@ -242,11 +258,6 @@ class Parent:
                         _log.error("worker %d does not end; killed", pid)
                         os.kill(pid, signal.SIGKILL)
         return 0
-
-
-def resolved(settings: Settings) -> Settings:
-    """With the system's name servers where none are named. Raises ConfigError."""
-    return settings if settings.nameservers else replace(settings, nameservers=tuple(system_nameservers()))
 
 
 @contextlib.contextmanager

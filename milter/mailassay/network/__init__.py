@@ -21,6 +21,8 @@ from ..limits import Limits
 from ..resolver import NXDOMAIN, Answer, DnsTempError, Question
 from . import wire
 
+RESOLV_CONF = "/etc/resolv.conf"
+PORT = 53
 MAX_TRIES = 3
 _MAX_HEARD = 32  # datagrams and ICMP errors for one try by UDP
 _MAX_PACKET = 65_535  # octets
@@ -29,14 +31,19 @@ Place = tuple[str, int]
 
 
 def system_nameservers() -> list[Place]:
-    """The name servers of /etc/resolv.conf, or the one on this host where there are none. Raises ConfigError."""
+    """The name servers of the system, or the one on this host if it names none. Raises ConfigError."""
+    return listed_nameservers() or [("127.0.0.1", PORT)]
+
+
+def listed_nameservers() -> list[Place]:
+    """The name servers that resolv.conf(5) names; none if the file is missing or names none. Raises ConfigError."""
     try:
-        system = dns.resolver.Resolver()
+        system = dns.resolver.Resolver(RESOLV_CONF)
     except dns.resolver.NoResolverConfiguration:
-        return [("127.0.0.1", 53)]
+        return []
     except ValueError as error:
-        raise ConfigError([Problem("/etc/resolv.conf", 1, 1, str(error))]) from error
-    return [(str(address), system.port) for address in system.nameservers]
+        raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error))]) from error
+    return [(str(address), PORT) for address in system.nameservers]
 
 
 class Nameservers:

@@ -8,17 +8,21 @@ import resource
 import signal
 import socket
 import stat
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay import network
 from mailassay.config import Settings
 from mailassay.daemon.nameservers import SystemNameservers
-from mailassay.daemon.worker import questions_under_way
+from mailassay.daemon.parent import Parent
+from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
@@ -578,6 +582,95 @@ def test_what_is_not_followed(resolv_conf, wrong):
         resolv_conf.rmdir()
     resolv_conf.write_text("nameserver 192.0.2.3\n")
     assert system.changed() == (("192.0.2.3", 53),)
+
+
+# --- what it counts
+
+
+def test_what_is_counted(tmp_path):
+    """In all workers, those that ended too: for systemd, and once a minute for the log."""
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+        DnsServer(Zone(ZONE, ttl=0), mode="drop") as silent,
+    ):
+        channel.bind(path)
+        channel.settimeout(20)
+
+        def status(text):
+            while not (said := channel.recv(1000).decode()).startswith("STATUS=") or text not in said:
+                pass
+            return said
+
+        served = Serve(tmp_path, silent, workers=2, retire_after=3, message_timeout=0.3)
+        served.module = "tests.lab.unanswered"
+        served.environment["NOTIFY_SOCKET"] = path
+        with served:
+            with attacker(served) as client:
+                spoof(client)
+            assert status("; 1 messages").endswith("; 1 messages, 1 of them without an answer from DNS")
+            log = served.wait_for("DNS: 1 of the last 1 messages had no answer from 127.0.0.1 port")
+            assert "questions failed" in log
+            silent.mode = "ok"
+            for _ in range(8):
+                with attacker(served) as client:
+                    spoof(client)
+            status("; 9 messages, 1 of them without an answer from DNS")
+            silent.mode = "drop"
+            with attacker(served) as client:
+                spoof(client)
+            status("; 10 messages, 2 of them without an answer from DNS")
+            served.wait_for("has made room")
+            os.kill(served.workers()[0], signal.SIGKILL)
+            served.wait_for("starting another")
+            with attacker(served) as client:
+                spoof(client)
+            status("; 11 messages, 3 of them without")
+            rewrite(served, listen=7)
+            os.kill(served.pid, signal.SIGHUP)
+            while "; the last reload failed: " not in channel.recv(1000).decode():
+                pass
+        assert served.log.read_text().count("had no answer from") == 1
+
+
+@given(
+    said=st.lists(st.tuples(st.booleans(), st.tuples(*[st.integers(0, 2**64 - 1)] * 3))),
+    cuts=st.lists(st.integers(1, 60)),
+)
+def test_words_of_workers(said, cuts):
+    """However they arrive."""
+    octets = b"".join(struct.pack("!?QQQ", tired, *counts) for tired, counts in said)
+    heard, found = bytearray(), []
+    for size in [*cuts, len(octets)]:
+        heard += octets[:size]
+        octets = octets[size:]
+        found += words(heard)
+    assert found == said
+    assert not heard
+
+
+def test_how_often_it_is_said(caplog, monkeypatch):
+    """Of what is new since the last look, or the last warning."""
+    with caplog.at_level("WARNING", logger="mailassay"):
+        parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+        for now, counts in [
+            (0, (100, 0, 7)),
+            (10, (110, 3, 9)),
+            (20, (120, 13, 20)),
+            (69, (180, 20, 30)),
+            (70, (190, 21, 31)),
+            (130, (250, 21, 40)),
+            (140, (260, 22, 50)),
+        ]:
+            monkeypatch.setattr(parent, "_ended", Counts(*counts))
+            parent._tell_counts(now)
+    assert [
+        record.getMessage().replace(" messages had no answer from 192.0.2.1 port 53", "") for record in caplog.records
+    ] == [
+        "DNS: 3 of the last 10; 2 questions failed",
+        "DNS: 18 of the last 80; 22 questions failed",
+        "DNS: 1 of the last 10; 10 questions failed",
+    ]
 
 
 # --- what goes wrong around it

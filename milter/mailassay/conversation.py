@@ -31,6 +31,7 @@ class Outcome:
     ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
     last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
     ``evidence`` is None where the message was not judged. ``seconds`` is what the checks took at the end.
+    ``unanswered``: no name server answered any question.
     """
 
     verdict: Verdict
@@ -38,6 +39,7 @@ class Outcome:
     add: tuple[tuple[str, str], ...] = ()
     evidence: Evidence | None = None
     seconds: float = 0.0
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

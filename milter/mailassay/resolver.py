@@ -102,11 +102,15 @@ def question(name: str, rdtype: str) -> Question:
 
 
 class Use(NamedTuple):
-    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now."""
+    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now.
+
+    ``failed`` are those sent that had no answer.
+    """
 
     asked: int
     sent: int
     kept: int
+    failed: int = 0
 
 
 class _Kept(NamedTuple):
@@ -131,7 +135,7 @@ class Cached:
         self._lock = threading.Lock()
         self._fresh: OrderedDict[Question, _Kept] = OrderedDict()
         self._in_flight: dict[Question, Future[Answer]] = {}
-        self._asked = self._sent = 0
+        self._asked = self._sent = self._failed = 0
 
     def __call__(self, question: Question) -> Future[Answer]:
         known, due = self.find(question)
@@ -164,7 +168,7 @@ class Cached:
     def use(self) -> Use:
         """Since the process began."""
         with self._lock:
-            return Use(self._asked, self._sent, len(self._fresh))
+            return Use(self._asked, self._sent, len(self._fresh), self._failed)
 
     def _find(self, question: Question) -> tuple[Future[Answer] | None, bool]:
         kept, now, asked = self._fresh.get(question), self._clock(), self._in_flight.get(question)
@@ -178,7 +182,10 @@ class Cached:
     def _keep(self, question: Question, done: Future[Answer]) -> None:
         with self._lock:
             self._in_flight.pop(question, None)
-            if _failed(done) or not self._size:
+            if _failed(done):
+                self._failed += 1
+                return
+            if not self._size:
                 return
             answer = done.result()
             if answer.ttl and sum(_RECORD + len(record) for record in answer.records) <= MAX_KEPT:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
+import math
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -78,22 +79,26 @@ class Work:
     """What a worker has in hand, and what it judges the next message by.
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
-    makes the source of one connection. ``tired`` is called once, when as many messages were judged as the settings give
-    a worker.
+    makes the source of one connection. ``messages`` were judged, and none of the questions of those ``unanswered`` had
+    an answer. ``tired`` is called once, when as many were judged as the settings give a worker.
     """
 
     def __init__(self, settings: Settings, asker: Callable[[], Asker], tired: Callable[[], None]) -> None:
         self.settings, self.asker, self._tired = settings, asker, tired
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
-        self._judged = itertools.count(1)
+        self.messages = self.unanswered = 0
+        self._lock = threading.Lock()
         self._said = False
 
-    def judged(self) -> None:
-        """One message more has its answer."""
-        count = next(self._judged)
-        if self.settings.retire_after and count >= self.settings.retire_after and not self._said:
-            self._said = True
+    def judged(self, unanswered: bool = False) -> None:
+        """One message more has its answer; ``unanswered``: none of its questions had one from DNS."""
+        with self._lock:
+            self.messages += 1
+            self.unanswered += unanswered
+            tired = not self._said and self.messages >= (self.settings.retire_after or math.inf)
+            self._said |= tired
+        if tired:
             self._tired()
 
 
@@ -207,10 +212,12 @@ class Session(Milter.Base):  # type: ignore[misc]
     def eom(self) -> int:
         """End of the message: judge it and say so."""
         self._work.judging.add(self)
+        unanswered = False
         try:
             if self.failed:
                 return self._defer()
             outcome = self._talk.end_of_message()
+            unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
             _log.info("%s", report.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
@@ -219,7 +226,7 @@ class Session(Milter.Base):  # type: ignore[misc]
         finally:
             self._over()
             self._work.judging.discard(self)
-            self._work.judged()
+            self._work.judged(unanswered)
         return answer
 
     @_guarded

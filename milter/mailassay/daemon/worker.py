@@ -16,9 +16,10 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import Milter
 import milter
@@ -32,18 +33,39 @@ from ..resolver import Cached
 from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
 
-# what a worker says to its parent: that it answers, that it has judged as many messages as it is to
-ALIVE, TIRED = b"a", b"t"
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.05  # seconds
 _KNOCK_EVERY = 0.2
 _GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
+_WORD = struct.Struct("!?QQQ")
 _MOST_UNDER_WAY, _LEAST_UNDER_WAY = 2000, 16  # DNS questions
 _PORTS = (32768, 60999)  # as Linux has it
 
 _log = logging.getLogger(__name__)
+
+
+class Counts(NamedTuple):
+    """What a worker has done so far, or all have.
+
+    Messages that it judged; those among them that had no answer from DNS at all; and questions that had none.
+    """
+
+    messages: int = 0
+    unanswered: int = 0
+    failures: int = 0
+
+    def plus(self, other: Counts, sign: int = 1) -> Counts:
+        """Both together; with ``sign`` -1 the difference."""
+        return Counts(*(one + sign * more for one, more in zip(self, other, strict=True)))
+
+
+class Word(NamedTuple):
+    """What a worker says to its parent, when it is asked, and when it has judged as many messages as it is to."""
+
+    tired: bool
+    counts: Counts
 
 
 class Order(Enum):
@@ -63,6 +85,16 @@ def send(channel: socket.socket, order: Order | Settings) -> None:
     channel.sendall(_LENGTH.pack(len(octets)) + octets)
 
 
+def words(heard: bytearray) -> list[Word]:
+    """The words in what was heard from a worker; the beginning of one stays there."""
+    found = []
+    while len(heard) >= _WORD.size:
+        tired, *counts = _WORD.unpack_from(heard)
+        found.append(Word(tired, Counts(*counts)))
+        del heard[: _WORD.size]
+    return found
+
+
 def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int) -> NoReturn:
     """A worker process, from fork to exit. It begins with all ``HANDLED`` signals blocked."""
     status = os.EX_SOFTWARE
@@ -71,18 +103,26 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         nameservers = Nameservers(*_dns(settings))
         cached = Cached(nameservers, settings.cache_size)
         turns = Turns(cached, questions_under_way(settings))
-        now = Work(settings, turns.asker, tired=lambda: channel.sendall(TIRED))
+        saying = threading.Lock()
+
+        def say(*, tired: bool = False) -> None:
+            with saying:
+                channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
+
+        now = Work(settings, turns.asker, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
-        threading.Thread(target=_obey, args=(channel, now, nameservers, turns, descriptor), daemon=True).start()
+        threading.Thread(target=_obey, args=(channel, say, now, nameservers, turns, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         milter.main()
         _finish(now)
+        say()
         use = cached.use()
-        _log.info("worker %d ends; DNS: %d questions, %d of them sent, %d answers kept", os.getpid(), *use)
+        said = "worker %d ends; DNS: %d questions, %d of them sent, %d answers kept, %d failures"
+        _log.info(said, os.getpid(), *use)
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
@@ -115,13 +155,20 @@ def worker_count(settings: Settings) -> int:
     return settings.workers or len(os.sched_getaffinity(0))
 
 
-def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, turns: Turns, descriptor: int) -> None:
+def _obey(
+    channel: socket.socket,
+    say: Callable[[], None],
+    now: Work,
+    nameservers: Nameservers,
+    turns: Turns,
+    descriptor: int,
+) -> None:
     """Hear the parent until it is gone."""
     with channel.makefile("rb") as orders:
         while length := orders.read(_LENGTH.size):
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
-                channel.sendall(ALIVE)
+                say()
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:

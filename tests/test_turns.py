@@ -114,9 +114,22 @@ def test_askers_take_turns():
     ask(greedy, *range(100))
     ask(honest, "a", "b")
     ask(modest, "x")
+    for name in (0, 1, 2, 3, "a"):
+        source.answer(q(name))
+    assert source.asked == ["0", "1", "2", "a", "x", "3", "4", "b"]
+
+
+def test_who_has_little_under_way_is_the_next():
+    """However much others wait for: they have all had more."""
+    source, gated = gate(40)
+    for number in range(2):
+        ask(gated.asker(), *[f"{number} {each}" for each in range(20 + number * 100)])
+    honest = gated.asker()
     for number in range(5):
-        source.answer(q(number) if number < 4 else q("a"))
-    assert source.asked == ["0", "1", "2", "3", "a", "x", "4", "b"]
+        ask(honest, f"honest {number}")
+        source.answer(next(question for question in source.open if "honest" not in question.name))
+        assert source.asked[-1] == f"honest {number}"
+        source.answer(q(f"honest {number}"))
 
 
 def test_the_first_go_before_the_others():
@@ -346,7 +359,7 @@ class Gated(RuleBasedStateMachine):
         for kind in kinds:
             assert 0 <= kind.under_way <= 6
             # who may ask does
-            assert not kind.turns or kind.under_way == 6 or sum(each.under_way for each in kinds) == 8
+            assert not kind.next() or kind.under_way == 6 or sum(each.under_way for each in kinds) == 8
 
     @invariant()
     def answers_belong_to_questions(self):

@@ -17,9 +17,10 @@ class Turns:
     """The way of all connections of a process to its cache: at most ``most`` questions are under way at a time.
 
     Questions are of two kinds: those asked as ``first`` go before the others, and neither kind gets more than three
-    quarters of ``most``. Askers, one for each connection, get turns: so whoever asks much waits for himself, and
-    nobody else for more than one question of his. Each asker has a queue of its own, also for a question that another
-    waits to ask: nobody is held back by somebody else's place in a queue.
+    quarters of ``most``. Of the askers, one for each connection, the one with the fewest questions under way is the
+    next, and among these the one that has waited longest: so whoever asks much waits for himself. Each asker has a
+    queue of its own, also for a question that another waits to ask: nobody is held back by somebody else's place in a
+    queue.
     An answer that is known, or a question that was sent for whomever, is had at once.
     """
 
@@ -84,8 +85,7 @@ class Turns:
         if self._first.under_way + self._others.under_way >= self.most:
             return None
         for kind in (self._first, self._others):
-            if kind.turns and kind.under_way < self.most - self.most // 4:
-                queue, _ = kind.turns.popitem(last=False)
+            if kind.under_way < self.most - self.most // 4 and (queue := kind.next()):
                 return queue, *queue.begin()
         return None
 
@@ -131,12 +131,18 @@ class _Asker:
 
 
 class _Kind:
-    """Questions of one kind: how many are under way, and the queues that may send one, in the order of their turns."""
+    """Questions of one kind: how many are under way, and the queues that may send one.
+
+    ``turns`` has those with no question under way, with one, and so on, each in the order in which they came there.
+    """
 
     def __init__(self, most: int) -> None:
-        self.most = most  # of one asker
         self.under_way = 0
-        self.turns: OrderedDict[_Queue, None] = OrderedDict()
+        self.turns: list[OrderedDict[_Queue, None]] = [OrderedDict() for _ in range(most)]
+
+    def next(self) -> _Queue | None:
+        """Whose turn it is; None if no question waits that may be sent."""
+        return next((queue for turns in self.turns for queue in turns), None)
 
 
 class _Queue:
@@ -146,6 +152,7 @@ class _Queue:
         self._kind = kind
         self.waiting: OrderedDict[Question, Waiting] = OrderedDict()
         self._under_way = 0
+        self._turns: OrderedDict[_Queue, None] | None = None
 
     def put(self, question: Question, waiting: Waiting) -> None:
         """Let a question wait."""
@@ -181,11 +188,16 @@ class _Queue:
         self._settle()
 
     def _settle(self) -> None:
-        """Have a turn, or none; a queue that has one already keeps its place."""
-        if self.waiting and self._under_way < self._kind.most:
-            self._kind.turns.setdefault(self)
-        else:
-            self._kind.turns.pop(self, None)
+        """Have a turn, or none; a queue that has the right one keeps its place."""
+        may = bool(self.waiting) and self._under_way < len(self._kind.turns)
+        turns = self._kind.turns[self._under_way] if may else None
+        if turns is self._turns:
+            return
+        if self._turns is not None:
+            del self._turns[self]
+        if turns is not None:
+            turns[self] = None
+        self._turns = turns
 
 
 def _unsent(question: Question, waiting: Waiting) -> Waiting:

@@ -1,4 +1,4 @@
-"""`mailassay` that asks its workers often, and takes a message without an answer about DMARC for one without any."""
+"""`mailassay` that asks its workers often, and takes mail from unanswered@... for mail without an answer from DNS."""
 
 import sys
 from dataclasses import replace
@@ -6,13 +6,12 @@ from dataclasses import replace
 from mailassay.cli import main
 from mailassay.conversation import Conversation
 from mailassay.daemon import parent
-from mailassay.result import Result
 
 
 def end_of_message(self):
     """As a message ends, and what is to be counted."""
-    outcome = end(self)
-    return replace(outcome, unanswered=outcome.evidence.dmarc.result is Result.TEMPERROR)
+    unanswered = self._mail.transaction.mail_from.startswith("unanswered@")
+    return replace(end(self), unanswered=unanswered)
 
 
 end = Conversation.end_of_message

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import threading
 import time
 from collections import Counter
@@ -17,22 +18,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mailassay.config import Listen
+from mailassay import network
+from mailassay.config import Listen, Settings
 from mailassay.daemon import systemd
 from mailassay.daemon.listening import _open
+from mailassay.daemon.nameservers import SystemNameservers
+from mailassay.daemon.parent import Parent
+from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 
-ZONE = """
+HOSTS = " ".join(f"a:{number}.%{{d1r}}.slow.example" for number in range(10))
+ZONE = f"""
     1.2.0.192.in-addr.arpa  PTR  mail.bank.example
     mail.bank.example       A    192.0.2.1
     bank.example            TXT  "v=spf1 ip4:192.0.2.1 -all"
     _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
     slow.example            TXT  ?
     *.slow.example          TXT  ?
+    *.slow.example          A    ?
+    *.hostile.example       TXT  "v=spf1 {HOSTS} -all"
 """
 FROM_BANK = (b"From", b" Alice <alice@bank.example>")
 
@@ -697,7 +707,252 @@ def test_the_watchdog_is_fed(tmp_path, dns):
             assert [channel.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
 
 
+# --- the name servers of the system
+
+
+def test_name_servers_that_change(tmp_path, dns, free_port):
+    """No reload is needed, and a file that is being written, or lost, does no harm."""
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("# DHCP has not answered yet\n")
+    served = Serve(tmp_path, dns, dns={"timeout": 0.2}, workers=2)
+    served.module = "tests.lab.impatient"
+    served.environment |= {"RESOLV_CONF": str(resolv_conf), "DNS_PORT": str(free_port)}
+
+    def verdicts():
+        """Of both workers, it may be."""
+        found = set()
+        for _ in range(4):
+            with attacker(served) as client:
+                found.add(spoof(client).verdict)
+        return found
+
+    strict, lenient = Zone(ZONE, ttl=0), Zone(ZONE.replace("p=reject", "p=none"), ttl=0)
+    with DnsServer(strict, "127.0.0.2", free_port), DnsServer(lenient, "127.0.0.3", free_port), served:
+        assert "reject" not in verdicts()
+        resolv_conf.write_text("nameserver 127.0.0.2\n")
+        served.wait_for(f"the name servers of the system are now 127.0.0.2 port {free_port}")
+        served.wait_for_count("judges by policy", 2)
+        assert verdicts() == {"reject"}
+        resolv_conf.write_text("")
+        time.sleep(0.5)
+        assert verdicts() == {"reject"}
+        resolv_conf.write_text("nameserver nobody\n")
+        served.wait_for("; the name servers stay")
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for("the configuration is not reloaded")
+        resolv_conf.unlink()
+        time.sleep(0.5)
+        os.kill(served.pid, signal.SIGHUP)
+        served.wait_for_count("judges by policy", 4)
+        assert verdicts() == {"reject"}
+        other = tmp_path / "other"
+        other.write_text("nameserver 127.0.0.3\nnameserver 127.0.0.2\n")
+        other.rename(resolv_conf)
+        served.wait_for(f"are now 127.0.0.3 port {free_port}, 127.0.0.2 port {free_port}")
+        served.wait_for_count("judges by policy", 6)
+        assert verdicts() == {"continue"}
+    assert served.log.read_text().count("the name servers stay") == 1
+
+
+@pytest.fixture
+def resolv_conf(tmp_path, monkeypatch):
+    path = tmp_path / "resolv.conf"
+    monkeypatch.setattr(network, "RESOLV_CONF", str(path))
+    return path
+
+
+def test_what_is_followed(resolv_conf):
+    system = SystemNameservers()
+    named = Settings(nameservers=(("192.0.2.1", 5353),))
+    resolv_conf.write_text("nameserver 192.0.2.2\n")
+    assert system.resolved(named) == named
+    assert system.changed() is None
+    assert system.resolved(Settings()).nameservers == (("192.0.2.2", 53),)
+    assert system.changed() is None
+    resolv_conf.write_text("nameserver 2001:db8::1\nnameserver 192.0.2.2\n")
+    assert system.changed() == (("2001:db8::1", 53), ("192.0.2.2", 53))
+    assert system.changed() is None
+    resolv_conf.write_text("nameserver 2001:db8::1\n# the same\nnameserver 192.0.2.2\n")
+    assert system.changed() is None
+    resolv_conf.unlink()
+    assert system.changed() is None
+    assert system.resolved(Settings()).nameservers == (("2001:db8::1", 53), ("192.0.2.2", 53))
+    assert system.resolved(named) == named
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() is None
+    resolv_conf.unlink()
+    assert system.resolved(Settings()).nameservers == (("127.0.0.1", 53),)
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() == (("192.0.2.3", 53),)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"", b"\n", b"search example\n", b"nameserver\n", b"nameserver x\n", b"\xff\xfe", None]
+)
+def test_what_is_not_followed(resolv_conf, wrong):
+    """A directory in its place neither."""
+    system = SystemNameservers()
+    resolv_conf.write_text("nameserver 192.0.2.2\n")
+    system.resolved(Settings())
+    resolv_conf.unlink()
+    if wrong is None:
+        resolv_conf.mkdir()
+    else:
+        resolv_conf.write_bytes(wrong)
+    assert system.changed() is None
+    if wrong is None:
+        resolv_conf.rmdir()
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() == (("192.0.2.3", 53),)
+
+
+# --- what it counts
+
+
+def test_what_is_counted(tmp_path, dns):
+    """In all workers, those that ended too: for systemd, and once a minute for the log."""
+    path = str(tmp_path / "notify")
+
+    def send(sender):
+        with attacker(served) as client:
+            client.message(f"<{sender}@evil.example>".encode(), [FROM_BANK])
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(20)
+
+        def wait_for(text):
+            while text not in (said := channel.recv(1000).decode()):
+                pass
+            return said
+
+        served = Serve(tmp_path, dns, workers=2, retire_after=3)
+        served.module = "tests.lab.unanswered"
+        served.environment["NOTIFY_SOCKET"] = path
+        with served:
+            send("unanswered")
+            said = wait_for("; 1 messages")
+            assert said.startswith("STATUS=2 workers, policy ")
+            assert said.endswith("; 1 messages, 1 of them without an answer from DNS")
+            served.wait_for("DNS: 1 of the last 1 messages had no answer from 127.0.0.1 port")
+            for _ in range(8):
+                send("answered")
+            wait_for("; 9 messages, 1 of them without an answer from DNS")
+            send("unanswered")
+            wait_for("; 10 messages, 2 of them without an answer from DNS")
+            log = served.wait_for("has made room")
+            # not one that ends by itself
+            (worker, *_) = [pid for pid in served.workers() if f"worker {pid} makes room" not in log]
+            os.kill(worker, signal.SIGKILL)
+            served.wait_for(f"worker {worker} ended (signal 9)")
+            send("unanswered")
+            wait_for("; 11 messages, 3 of them without an answer from DNS")
+            rewrite(served, listen=7)
+            os.kill(served.pid, signal.SIGHUP)
+            wait_for("; 11 messages, 3 of them without an answer from DNS; the last reload failed: ")
+        assert served.log.read_text().count("had no answer from") == 1
+
+
+@given(
+    said=st.lists(st.tuples(st.booleans(), st.tuples(*[st.integers(0, 2**64 - 1)] * 3))),
+    cuts=st.lists(st.integers(1, 60)),
+)
+def test_words_of_workers(said, cuts):
+    """However they arrive."""
+    octets = b"".join(struct.pack("!?QQQ", tired, *counts) for tired, counts in said)
+    heard, found = bytearray(), []
+    for size in [*cuts, len(octets)]:
+        heard += octets[:size]
+        octets = octets[size:]
+        found += words(heard)
+    assert found == said
+    assert not heard
+
+
+def test_how_often_it_is_said(caplog, monkeypatch):
+    """Of what is new since the last look, or the last warning."""
+    with caplog.at_level("WARNING", logger="mailassay"):
+        parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+        for now, counts in [
+            (0, (100, 0, 7)),
+            (10, (110, 3, 9)),
+            (20, (120, 13, 20)),
+            (69, (180, 20, 30)),
+            (70, (190, 21, 31)),
+            (130, (250, 21, 40)),
+            (140, (260, 22, 50)),
+        ]:
+            monkeypatch.setattr(parent, "_ended", Counts(*counts))
+            parent._tell_counts(now)
+    assert [
+        record.getMessage().replace(" messages had no answer from 192.0.2.1 port 53", "") for record in caplog.records
+    ] == [
+        "DNS: 3 of the last 10; 2 questions failed",
+        "DNS: 18 of the last 80; 22 questions failed",
+        "DNS: 1 of the last 10; 10 questions failed",
+    ]
+
+
 # --- what goes wrong around it
+
+
+def test_more_questions_than_may_be_under_way(tmp_path, dns):
+    """Hostile messages ask far more than there are descriptors, and nobody answers; others are judged beside them."""
+    over, taken = threading.Event(), []
+
+    def attack(number):
+        """Three names of SPF records, keys and policies, and all that follows from them."""
+        with MilterClient(served.socket) as client:
+            client.connect("198.51.100.66")
+            client.helo(f"h{number}.hostile.example".encode())
+            domain = f"a.b.c.d.e.f.{number}.slow.example"
+            tags = f" v=1; a=rsa-sha256; h=from; bh=AAAA; b=AAAA; d={domain}; s="
+            fields = [(b"DKIM-Signature", f"{tags}{each}".encode()) for each in range(10)]
+            fields.append((b"From", f" a@{domain}".encode()))
+            while not over.is_set():
+                client.message(f"<a@m{number}.hostile.example>".encode(), fields)
+
+    def watch():
+        while not over.wait(0.05):
+            taken.append(len(os.listdir(f"/proc/{worker}/fd")))
+
+    served = Serve(tmp_path, dns, message_timeout=10)
+    served.before = "ulimit -n 256;"
+    with served, ThreadPoolExecutor(13) as pool:
+        (worker,) = served.workers()
+        try:
+            talks = [pool.submit(attack, number) for number in range(12)]
+            watching = pool.submit(watch)
+            end = time.monotonic() + 30
+            # three quarters of those for questions, and the connections: no more may be under way
+            while not taken or max(taken) < 96 + 12:
+                assert time.monotonic() < end, max(taken, default=0)
+                time.sleep(0.01)
+            for _ in range(3):
+                with MilterClient(served.socket) as client:
+                    client.connect("192.0.2.1")
+                    client.helo(b"mail.bank.example")
+                    answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+                    assert answer.results()["dmarc"] == "pass"
+                with attacker(served) as client:
+                    assert spoof(client).verdict == "reject"
+        finally:
+            over.set()
+        for each in (*talks, watching):
+            each.result()
+        # half of what there is for questions; the rest are connections, and what a process has
+        assert max(taken) < 128 + 40
+        assert served.workers() == [worker]
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "workers", "most"), [(256, 1, 128), (65_536, 1, 2000), (1_000_000, 10_000, 16), (8, 1, 16)]
+)
+def test_how_many_questions_may_be_under_way(monkeypatch, descriptors, workers, most):
+    """No more than there are descriptors and ports for, with as many left to others."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert questions_under_way(Settings(workers=workers)) == most
 
 
 def test_a_child_of_somebody_else_does_not_matter(tmp_path, dns):

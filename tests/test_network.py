@@ -1,6 +1,7 @@
 """dnspython against a real server on loopback."""
 
 import contextlib
+import select
 import socket
 import struct
 import sys
@@ -260,8 +261,8 @@ class Raw:
     """A server whose UDP answers a function makes from the empty response, and ``stream`` what it says by TCP."""
 
     def __init__(self, respond, stream=None):
-        self.udp, self._tcp = bound(socket.AF_INET, "127.0.0.1", 0)
-        self._tcp.settimeout(2)
+        self.udp, self.tcp = bound(socket.AF_INET, "127.0.0.1", 0)
+        self.tcp.settimeout(2)
         self.place = self.udp.getsockname()
         self._respond, self._stream = respond, stream
         self.asked = []
@@ -275,7 +276,7 @@ class Raw:
         self.udp.sendto(b"", self.place)
         self._thread.join()
         self.udp.close()
-        self._tcp.close()
+        self.tcp.close()
 
     def _run(self):
         while True:
@@ -289,10 +290,12 @@ class Raw:
             if self._stream:
                 # whoever asked may have given up
                 with contextlib.suppress(OSError, dns.exception.DNSException):
-                    connection, _ = self._tcp.accept()
+                    connection, _ = self.tcp.accept()
                     with connection, connection.makefile("rb") as read:
                         query = dns.message.from_wire(read.read(int.from_bytes(read.read(2))))
-                        connection.sendall(self._stream(dns.message.make_response(query)))
+                        said = self._stream(dns.message.make_response(query))
+                        for piece in [said] if isinstance(said, bytes) else said:
+                            connection.sendall(piece)
 
 
 def ask_raw(respond, rdtype="A", limits=Limits(), timeout=5, **more):
@@ -688,4 +691,190 @@ def test_what_udp_cannot_carry_comes_by_tcp():
 )
 def test_trouble_by_tcp(stream, trouble):
     with pytest.raises(DnsTempError, match=trouble):
-        ask_raw(truncated, stream=stream)
+        ask_raw(truncated, stream=stream, timeout=2)
+
+
+# --- what a server, or somebody between, does to keep a question from its answer
+
+NOWHERE = ("255.255.255.255", 53)  # connect(2) is not permitted
+
+
+def asked(places, timeout, wait=30):
+    """What comes of one question for a.example, and after how many seconds."""
+    with contextlib.closing(Nameservers(places, timeout)) as nameservers:
+        began = time.monotonic()
+        try:
+            found = nameservers(question("a.example", "A")).result(wait).records
+        except DnsTempError as error:
+            found = str(error)
+        return found, time.monotonic() - began
+
+
+@pytest.fixture
+def refusing():
+    """Places that nobody listens at."""
+    places = []
+    for _ in range(3):
+        udp, tcp = bound(socket.AF_INET, "127.0.0.1", 0)
+        places.append(udp.getsockname())
+        udp.close()
+        tcp.close()
+    return places
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_servers_that_refuse_are_asked_again_when_a_try_is_over(refusing, count):
+    """So those that restart meanwhile answer, and at the end it is said what was wrong."""
+    found, seconds = asked(refusing[:count], 0.2)
+    assert found == "a.example A: [Errno 111] Connection refused"
+    assert seconds >= max(2, count) * 0.2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_server_that_comes_back_within_the_time_of_a_try(refusing, count):
+    with contextlib.closing(Nameservers(refusing[:count], 3)) as nameservers:
+        future = nameservers(question("a.example", "A"))
+        with pytest.raises(TimeoutError):
+            future.result(0.2)
+        with DnsServer(Zone(ZONE), *refusing[0]):
+            assert set(future.result(30).records) == {"192.0.2.1", "192.0.2.2"}
+
+
+def test_a_server_that_goes_away_within_a_connection():
+    """As one that restarts does."""
+    came = []
+
+    def stream(response):
+        came.append(response)
+        return b"" if len(came) < 2 else by_tcp(with_records("a.example A 192.0.2.1"))(response)
+
+    assert ask_raw(truncated, stream=stream, timeout=2).records == ("192.0.2.1",)
+
+
+def test_another_server_is_asked_at_once(server, refusing):
+    """It has nothing to do with the one that refuses, or cannot be reached."""
+    found, seconds = asked([NOWHERE, refusing[0], (server.address, server.port)], 60)
+    assert set(found) == {"192.0.2.1", "192.0.2.2"}
+    assert seconds < 60
+
+
+def test_a_server_that_cannot_be_reached():
+    found, seconds = asked([NOWHERE], 0.2)
+    assert "Permission denied" in found
+    assert seconds >= 0.4
+
+
+def test_what_waits_to_be_sent_again_when_all_ends(refusing):
+    nameservers = Nameservers([NOWHERE], 60)
+    others = Nameservers(refusing[:1], 60)
+    futures = [ask(question("a.example", "A")) for ask in (nameservers, others)]
+    for each in (nameservers, others):
+        each.close()
+    for future in futures:
+        with pytest.raises(DnsTempError, match="closed"):
+            future.result(10)
+
+
+def unreachable(source, port):
+    """An ICMP error, as if a server's host sent it, to the socket of this host with that port."""
+    udp = struct.pack("!4H", port, source[1], 8, 0)
+    addresses = socket.inet_aton("127.0.0.1") + socket.inet_aton(source[0])
+    quoted = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses + udp
+    words = sum(struct.unpack(f"!{len(quoted) // 2}H", quoted)) + 0x0303
+    while words >> 16:
+        words = (words & 0xFFFF) + (words >> 16)
+    return struct.pack("!BBHI", 3, 3, ~words & 0xFFFF, 0) + quoted
+
+
+@pytest.fixture
+def icmp():
+    """Sends ICMP errors, as anybody may who guesses a port."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+            yield lambda place, port: raw.sendto(unreachable(place, port), ("127.0.0.1", 0))
+    except PermissionError:
+        pytest.skip(reason="only root may send ICMP")
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_icmp_errors_end_nothing(icmp, tries):
+    """They are waited out, and other questions do not notice."""
+
+    def respond(response):
+        if response.question[0].name.labels[0] == b"b":
+            return with_records("b.example A 192.0.2.2")(response)
+        for _ in range(5):
+            icmp(server.place, server.asked[-1][1][1])
+        time.sleep(0.1)
+        return with_records("a.example A 192.0.2.1")(response) if len(server.asked) >= tries else []
+
+    with Raw(respond) as server, contextlib.closing(Nameservers([server.place], 3)) as nameservers:
+        assert nameservers(question("a.example", "A")).result(30).records == ("192.0.2.1",)
+        assert len(server.asked) == tries
+        assert nameservers(question("b.example", "A")).result(30).records == ("192.0.2.2",)
+
+
+def test_a_flood_of_icmp_errors(icmp):
+    """As with one of what is no response."""
+
+    def flood(_):
+        while not select.select([server.tcp], [], [], 0)[0]:
+            icmp(server.place, server.asked[-1][1][1])
+        return []
+
+    with Raw(flood, by_tcp(with_records("a.example A 192.0.2.9"))) as server:
+        assert asked([server.place], 60)[0] == ("192.0.2.9",)
+
+
+@pytest.mark.parametrize("noise", [b"", b"\0", b"x" * 40, None])
+def test_a_flood_of_what_is_no_response(noise):
+    """It is not read for ever: TCP is what nobody else can answer by (RFC 5452 section 9.3)."""
+
+    def flood(response):
+        for number in range(2000):
+            response.id = number
+            server.udp.sendto(response.to_wire() if noise is None else noise, server.asked[-1][1])
+        return []
+
+    with Raw(flood, by_tcp(with_records("a.example A 192.0.2.9"))) as server:
+        found, _ = asked([server.place], 60)
+    # an id may be the right one, and then the response is one
+    assert found in ((("192.0.2.9",),) if noise is not None else (("192.0.2.9",), ()))
+
+
+def test_other_questions_do_not_wait_for_a_flood(server):
+    """Of a socket no more is read at a time than of any other."""
+    over = threading.Event()
+
+    def flood(_):
+        while not over.is_set():
+            server_of_noise.udp.sendto(b"noise", server_of_noise.asked[-1][1])
+        return []
+
+    # nobody answers by TCP
+    with Raw(flood) as server_of_noise, contextlib.closing(Nameservers([server_of_noise.place], 60)) as nameservers:
+        nameservers(question("noise.example", "A"))
+        while not server_of_noise.asked:
+            time.sleep(0.01)
+        nameservers.configure([(server.address, server.port)], 60, Limits())
+        for number in range(50):
+            assert not nameservers(question(f"n{number}.example", "A")).result(30).exists
+        over.set()
+
+
+@pytest.mark.parametrize("octets_of_it", [b"", b"\0", b"\0\x64"])
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_server_that_drips(octets_of_it, drips):
+    """An octet now and then, or none, does not hold a question, nor its descriptor, longer than its try may last."""
+    over = threading.Event()
+
+    def stream(_):
+        yield octets_of_it
+        while not over.wait(0.02):
+            yield b"x" if drips else b""
+
+    with Raw(truncated, stream) as server, contextlib.closing(Nameservers([server.place], 0.3)) as nameservers:
+        with pytest.raises(DnsTempError, match="time-out"):
+            nameservers(question("a.example", "A")).result(30)
+        assert not nameservers._listener._open
+        over.set()

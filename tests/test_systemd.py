@@ -75,6 +75,13 @@ def test_service_tells_systemd():
     assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
 
 
+def test_service_waits_for_the_network():
+    """network.target is reached before there are addresses; nss-lookup.target is for a resolver to pull in."""
+    assert value("mailassay.service", "Wants") == ["network-online.target"]
+    (after,) = value("mailassay.service", "After")
+    assert after.split() == ["network-online.target", "nss-lookup.target"]
+
+
 def test_one_path_for_the_socket():
     (path,) = value("mailassay.socket", "ListenStream")
     assert value("mailassay.service", "ReadWritePaths") == ["-" + os.path.dirname(path)]

@@ -1,8 +1,9 @@
 """What every check may know of DNS: a question, an answer, and who remembers what was asked.
 
 Layers, each a function from a question to the future of its answer: a source (``network.Nameservers``, ``zone.Zone``),
-``Cached`` in front of it for the whole process, ``Shared`` for one message, and of that a ``Share`` for each check.
-A check sees none of them but a ``Resolver``: the ``Budget`` that waits for answers until time is up.
+``Cached`` in front of it for the whole process, an ``Asker`` for one connection if many ask at a time
+(``network.turns``), ``Shared`` for one message, and of that a ``Share`` for each check. A check sees none of them but a
+``Resolver``: the ``Budget`` that waits for answers until time is up.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ class DnsLimit(Exception):
         self.key = key
 
 
+class Waiting(Future[Answer]):
+    """A question that may have to wait before it is sent."""
+
+    sent = False
+
+
 Source = Callable[[Question], "Future[Answer]"]
 """Starts a question. The future gives an ``Answer`` or raises ``DnsTempError`` or ``DnsLimit``, and always ends."""
 
@@ -86,17 +93,37 @@ class Resolver(Protocol):
         """The answer for ``name``, letter case and a final dot ignored."""
 
 
+class Asker(Protocol):
+    """The source of one connection, which shares a bound on questions under way with others."""
+
+    def __call__(self, question: Question, /) -> Future[Answer]:
+        """Start a question; where others are before it, it waits."""
+
+    def first(self, question: Question, /) -> Future[Answer]:
+        """Start a question that goes before the others, also one that waits already."""
+
+    def drop(self) -> None:
+        """Forget the questions that wait: they end with ``DnsUnsent``."""
+
+    def close(self) -> None:
+        """Forget them, and ask nothing any more: that would end with ``DnsUnsent`` too."""
+
+
 def question(name: str, rdtype: str) -> Question:
     """The canonical question: one spelling, so that it is asked once."""
     return Question(name.lower().removesuffix("."), rdtype)
 
 
 class Use(NamedTuple):
-    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now."""
+    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now.
+
+    ``failed`` are those sent that had no answer.
+    """
 
     asked: int
     sent: int
     kept: int
+    failed: int = 0
 
 
 class _Kept(NamedTuple):
@@ -121,36 +148,57 @@ class Cached:
         self._lock = threading.Lock()
         self._fresh: OrderedDict[Question, _Kept] = OrderedDict()
         self._in_flight: dict[Question, Future[Answer]] = {}
-        self._asked = self._sent = 0
+        self._asked = self._sent = self._failed = 0
 
     def __call__(self, question: Question) -> Future[Answer]:
+        known, due = self.find(question)
+        if known and not due:
+            return known
+        sent = self.send(question)
+        return known or sent
+
+    def find(self, question: Question) -> tuple[Future[Answer] | None, bool]:
+        """What there is without sending the question: an answer that is kept, or one that is under way.
+
+        And whether the question is to be sent.
+        """
         with self._lock:
             self._asked += 1
-            kept, now = self._fresh.get(question), self._clock()
-            if kept and now >= kept.until:
-                del self._fresh[question]
-                kept = None
-            if kept:
-                self._fresh.move_to_end(question)
-                if now < kept.refresh or question in self._in_flight:
-                    return kept.future
-            elif asked := self._in_flight.get(question):
-                return asked
+            return self._find(question)
+
+    def send(self, question: Question) -> Future[Answer]:
+        """Send a question that :func:`find` says is to be sent, unless somebody else has done so since then."""
+        with self._lock:
+            known, due = self._find(question)
+            if known and not due:
+                return known
             self._sent += 1
             future = self._in_flight[question] = self._source(question)
         # outside the lock: a future that is done already calls back at once
         future.add_done_callback(lambda done: self._keep(question, done))
-        return kept.future if kept else future
+        return future
 
     def use(self) -> Use:
         """Since the process began."""
         with self._lock:
-            return Use(self._asked, self._sent, len(self._fresh))
+            return Use(self._asked, self._sent, len(self._fresh), self._failed)
+
+    def _find(self, question: Question) -> tuple[Future[Answer] | None, bool]:
+        kept, now, asked = self._fresh.get(question), self._clock(), self._in_flight.get(question)
+        if kept and now < kept.until:
+            self._fresh.move_to_end(question)
+            return kept.future, now >= kept.refresh and not asked
+        if kept:
+            del self._fresh[question]
+        return asked, not asked
 
     def _keep(self, question: Question, done: Future[Answer]) -> None:
         with self._lock:
             self._in_flight.pop(question, None)
-            if _failed(done) or not self._size:
+            if _failed(done):
+                self._failed += 1
+                return
+            if not self._size:
                 return
             answer = done.result()
             if answer.ttl and sum(_RECORD + len(record) for record in answer.records) <= MAX_KEPT:
@@ -317,7 +365,9 @@ class Budget:
     def __call__(self, name: str, rdtype: str) -> Answer:
         asked = question(name, rdtype)
         left = max(0.0, self._deadline - self._clock())
+        future = self._source(asked)
         try:
-            return self._source(asked).result(left)
+            return future.result(left)
         except FutureTimeout as error:
-            raise DnsTempError(f"no answer for {asked.name} {rdtype} within the time of the message") from error
+            kind = DnsUnsent if isinstance(future, Waiting) and not future.sent else DnsTempError
+            raise kind(f"no answer for {asked.name} {rdtype} within the time of the message") from error

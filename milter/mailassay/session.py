@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
+import math
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -17,7 +18,8 @@ import Milter
 from . import report
 from .config import Settings
 from .conversation import Conversation, Outcome
-from .resolver import Source
+from .dmarc import Remembered
+from .resolver import Asker, Source
 from .verdict import Action
 
 _NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
@@ -77,22 +79,28 @@ def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackT
 class Work:
     """What a worker has in hand, and what it judges the next message by.
 
-    ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``tired`` is
-    called once, when as many messages were judged as the settings give a worker.
+    ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
+    makes the source of one connection, ``anew`` asks also if an answer is kept, ``remembered`` are DMARC records. ``messages`` were judged, and none of the questions of those ``unanswered`` had
+    an answer. ``tired`` is called once, when as many were judged as the settings give a worker.
     """
 
-    def __init__(self, settings: Settings, source: Source, tired: Callable[[], None]) -> None:
-        self.settings, self.source, self._tired = settings, source, tired
+    def __init__(self, settings: Settings, asker: Callable[[], Asker], anew: Source, tired: Callable[[], None]) -> None:
+        self.settings, self.asker, self.anew, self._tired = settings, asker, anew, tired
+        self.remembered = Remembered()
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
-        self._judged = itertools.count(1)
+        self.messages = self.unanswered = 0
+        self._lock = threading.Lock()
         self._said = False
 
-    def judged(self) -> None:
-        """One message more has its answer."""
-        count = next(self._judged)
-        if self.settings.retire_after and count >= self.settings.retire_after and not self._said:
-            self._said = True
+    def judged(self, unanswered: bool = False) -> None:
+        """One message more has its answer; ``unanswered``: none of its questions had one from DNS."""
+        with self._lock:
+            self.messages += 1
+            self.unanswered += unanswered
+            tired = not self._said and self.messages >= (self.settings.retire_after or math.inf)
+            self._said |= tired
+        if tired:
             self._tired()
 
 
@@ -103,6 +111,7 @@ class Session(Milter.Base):  # type: ignore[misc]
     def __init__(self, work: Work) -> None:
         self._work = work
         self._conversation: Conversation | None = None
+        self._asker: Asker | None = None
         self._in_hand = False
         self.failed = False
 
@@ -143,7 +152,17 @@ class Session(Milter.Base):  # type: ignore[misc]
         del hostname  # Postfix's opinion of the name; ours comes from DNS
         authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = None
-        conversation = Conversation(self._work.settings, self._work.source, authserv_id)
+        if self._asker:
+            self._asker.close()
+        self._asker = asker = self._work.asker()
+        conversation = Conversation(
+            self._work.settings,
+            asker,
+            authserv_id,
+            first=asker.first,
+            anew=self._work.anew,
+            remembered=self._work.remembered,
+        )
         # without the zone of a link-local address, which means nothing to SPF and policy
         client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
@@ -202,25 +221,27 @@ class Session(Milter.Base):  # type: ignore[misc]
     def eom(self) -> int:
         """End of the message: judge it and say so."""
         self._work.judging.add(self)
+        unanswered = False
         try:
             if self.failed:
                 return self._defer()
             outcome = self._talk.end_of_message()
+            unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
             _log.info("%s", report.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
         finally:
-            self._in_hand = False
+            self._over()
             self._work.judging.discard(self)
-            self._work.judged()
+            self._work.judged(unanswered)
         return answer
 
     @_guarded
     def abort(self) -> int:
         """The transaction is over without a message."""
-        self._in_hand = False
+        self._over()
         if self._conversation:
             self._conversation.abort()
         return int(Milter.CONTINUE)
@@ -228,7 +249,15 @@ class Session(Milter.Base):  # type: ignore[misc]
     def close(self) -> int:
         """The connection is over."""
         self._work.sessions.discard(self)
+        if self._asker:
+            self._asker.close()
         return int(Milter.CONTINUE)
+
+    def _over(self) -> None:
+        """No message is in hand any more; what it has asked and nobody has sent need not be asked."""
+        self._in_hand = False
+        if self._asker:
+            self._asker.drop()
 
     @property
     def _talk(self) -> Conversation:

@@ -143,6 +143,13 @@ class Serve:
             time.sleep(0.02)
         raise AssertionError(f"{text!r} is not in the log:\n{self.log.read_text()}")
 
+    def wait_for_count(self, text: str, count: int, seconds: float = 10.0) -> None:
+        """Until the log holds a text so many times."""
+        end = time.monotonic() + seconds
+        while self.log.read_text().count(text) < count:
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.02)
+
     def entries(self) -> list[dict[str, Any]]:
         """The log so far, an entry a line."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]

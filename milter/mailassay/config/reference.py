@@ -48,9 +48,13 @@ SETTINGS: Mapping[str, str] = {
     "dns": "How DNS is asked.",
     "dns.nameservers": (
         "The resolvers, tried in this order, such as `127.0.0.1`, `127.0.0.1:5353`, `::1` or `[::1]:5353`; an empty "
-        "list is those of the system. A resolver on this machine that validates DNSSEC is worth having."
+        "list is those of /etc/resolv.conf, which is followed when it changes, without a reload. A resolver on this "
+        "machine that validates DNSSEC is worth having."
     ),
-    "dns.timeout": "Seconds for one try.",
+    "dns.timeout": (
+        "Seconds for one try, of two or three. A resolver that refuses, as one that restarts does, is asked again only "
+        "when they are over; another one is asked at once."
+    ),
     "dns.unavailable": (
         "What happens to a message if none of the questions that it raised had an answer: the resolver is down, or "
         "refuses to answer. `defer` waits until it answers again; `accept` lets in what nobody could check."

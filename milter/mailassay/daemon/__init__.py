@@ -13,7 +13,8 @@ from .. import report
 from ..config import Settings
 from . import worker
 from .listening import CannotListen, listening
-from .parent import Parent, resolved
+from .nameservers import SystemNameservers
+from .parent import Parent
 
 __all__ = ["CannotListen", "serve"]
 
@@ -26,7 +27,8 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
 
     On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
     """
-    settings = resolved(settings)
+    system = SystemNameservers()
+    settings = system.resolved(settings)
     _keep_nothing_of_stderr()
     report.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
@@ -38,7 +40,7 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
     with listening(settings) as descriptor:
-        return Parent(settings, again, descriptor).run()
+        return Parent(settings, again, descriptor, system).run()
 
 
 def _keep_nothing_of_stderr() -> None:

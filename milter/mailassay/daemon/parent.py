@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -10,13 +11,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .. import report
 from ..config import ConfigError, Settings, expired
-from ..network import system_nameservers
-from . import systemd, worker
-from .worker import HANDLED, TIRED, Order
+from . import nameservers, systemd, worker
+from .nameservers import SystemNameservers
+from .worker import HANDLED, Counts, Order
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
@@ -24,6 +25,7 @@ _LOOK_EVERY = 0.2  # seconds
 _PING_EVERY = 10.0
 _MAX_SILENCE = 60.0  # seconds after which a worker that has not answered hangs for good
 _SPARE = 5.0  # seconds that a worker may take to end, beside the time of its messages
+_WARN_EVERY = 60.0
 _MAX_SENDING = 5.0  # seconds for an order, which a worker reads at once
 # what a running service does not change: the socket is open, and its file has its mode
 _FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
@@ -33,24 +35,39 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Worker:
-    """``channel`` leads to it; ``started`` and ``heard`` (of it last) by the monotonic clock."""
+    """``channel`` leads to it; ``started`` and ``heard`` (of it last) by the monotonic clock.
+
+    ``counts`` are those that it has told last, ``unread`` the beginning of its next word.
+    """
 
     channel: socket.socket
     started: float
     heard: float
     leaving: bool = False
+    counts: Counts = field(default_factory=Counts)
+    unread: bytearray = field(default_factory=bytearray)
 
 
 class Parent:
-    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows."""
+    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows.
 
-    def __init__(self, settings: Settings, again: Callable[[], Settings], descriptor: int) -> None:
-        self._settings, self._again, self._descriptor = settings, again, descriptor
+    ``system`` has found the name servers of the settings, if they name none, and knows when they change.
+    """
+
+    def __init__(
+        self, settings: Settings, again: Callable[[], Settings], descriptor: int, system: SystemNameservers
+    ) -> None:
+        self._settings, self._again, self._descriptor, self._system = settings, again, descriptor, system
         self._expired: set[str] = set()
         self._workers: dict[int, _Worker] = {}  # by process id
         self._pause = 0.0
         self._start_at = 0.0
         self._ping_at = 0.0
+        self._ended = Counts()  # of workers that are no more
+        self._shown = Counts()  # to systemd
+        self._told = Counts()  # when it was looked for messages without an answer
+        self._warn_at = 0.0
+        self._failure = ""  # of the last reload
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
@@ -72,11 +89,19 @@ class Parent:
 
     @property
     def _status(self) -> str:
-        return f"{self._count} workers, policy {self._settings.policy.digest}"
+        counts = self._counts
+        messages = f"; {counts.messages} messages" if counts.messages else ""
+        unanswered = f", {counts.unanswered} of them without an answer from DNS" if counts.unanswered else ""
+        return f"{self._count} workers, policy {self._settings.policy.digest}{messages}{unanswered}{self._failure}"
+
+    @property
+    def _counts(self) -> Counts:
+        """What all workers have done, as far as they have told."""
+        return functools.reduce(Counts.plus, (each.counts for each in self._workers.values()), self._ended)
 
     @property
     def _count(self) -> int:
-        return self._settings.workers or len(os.sched_getaffinity(0))
+        return worker.worker_count(self._settings)
 
     def _staying(self) -> list[int]:
         return [pid for pid, each in self._workers.items() if not each.leaving]
@@ -107,6 +132,8 @@ class Parent:
         self._ping_at = now + min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
         systemd.alive()
         self._tell_expired()
+        self._follow_nameservers()
+        self._tell_counts(now)
         for pid, each in self._workers.items():
             if now - each.heard > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
@@ -154,7 +181,9 @@ class Parent:
             ended = self._workers.pop(pid, None)
             if not ended:
                 continue  # a child of somebody else that was left to us
+            _take_in(ended)
             ended.channel.close()
+            self._ended = self._ended.plus(ended.counts)
             if ended.leaving and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
                 _log.info("worker %d has made room", pid)
                 continue
@@ -165,12 +194,7 @@ class Parent:
         for pid, each in self._workers.items():
             if each.channel not in ready:
                 continue
-            try:
-                words = each.channel.recv(4096)
-            except ConnectionResetError:
-                continue  # it died with an order unread
-            each.heard = time.monotonic()
-            if TIRED in words and not each.leaving:
+            if _take_in(each) and not each.leaving:
                 self._dismiss(pid)
 
     def _dismiss(self, pid: int) -> None:
@@ -193,22 +217,49 @@ class Parent:
         """Read the configuration; a bad one changes nothing."""
         systemd.reloading()
         try:
-            found = resolved(self._again())
+            found = self._system.resolved(self._again())
         except ConfigError as error:
             for problem in error.problems:
                 _log.error("%s", problem)
             _log.error("the configuration is not reloaded; policy %s stays", self._settings.policy.digest)
-            systemd.ready(f"{self._status}; the last reload failed: {error.problems[0]}")
+            self._failure = f"; the last reload failed: {error.problems[0]}"
+            systemd.ready(self._status)
             return
+        self._failure = ""
         for name in _FIXED:
             if getattr(found, name) != getattr(self._settings, name):
                 _log.warning("%s: takes a restart; not changed", name)
         self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
         report.set_up(found.log_level, found.log_format)
-        for pid in self._workers:
-            self._order(pid, self._settings)
+        self._hand_out()
         self._tell_policy("reloaded: policy")
         systemd.ready(self._status)
+
+    def _hand_out(self) -> None:
+        """Give the settings to all workers."""
+        for pid in self._workers:
+            self._order(pid, self._settings)
+
+    def _follow_nameservers(self) -> None:
+        if found := self._system.changed():
+            _log.info("the name servers of the system are now %s", nameservers.text(found))
+            self._settings = replace(self._settings, nameservers=found)
+            self._hand_out()
+
+    def _tell_counts(self, now: float) -> None:
+        """Show them to systemd, and say how many messages had no answer from DNS, once a minute at most."""
+        counts = self._counts
+        if counts != self._shown:
+            systemd.status(self._status)
+            self._shown = counts
+        if now < self._warn_at:
+            return
+        new, self._told = counts.plus(self._told, -1), counts
+        if new.unanswered:
+            self._warn_at = now + _WARN_EVERY
+            said = "DNS: %d of the last %d messages had no answer from %s; %d questions failed"
+            places = nameservers.text(self._settings.nameservers)
+            _log.warning(said, new.unanswered, new.messages, places, new.failures)
 
     def _tell_policy(self, beginning: str) -> None:
         policy = self._settings.policy
@@ -241,9 +292,17 @@ class Parent:
         return 0
 
 
-def resolved(settings: Settings) -> Settings:
-    """With the system's name servers where none are named. Raises ConfigError."""
-    return settings if settings.nameservers else replace(settings, nameservers=tuple(system_nameservers()))
+def _take_in(each: _Worker) -> bool:
+    """Read what a worker has said; is it tired?"""
+    try:
+        each.unread += each.channel.recv(4096)
+    except OSError:
+        return False  # it died with an order unread
+    each.heard = time.monotonic()
+    found = worker.words(each.unread)
+    if found:
+        each.counts = found[-1].counts
+    return any(word.tired for word in found)
 
 
 @contextlib.contextmanager

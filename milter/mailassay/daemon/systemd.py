@@ -32,6 +32,11 @@ def ready(status: str) -> None:
     _notify("READY=1", f"STATUS={status}")
 
 
+def status(text: str) -> None:
+    """What ``systemctl status`` shows."""
+    _notify(f"STATUS={text}")
+
+
 def reloading() -> None:
     """The configuration is read again; :func:`ready` ends that."""
     _notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

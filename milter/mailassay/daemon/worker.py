@@ -9,14 +9,17 @@ import ctypes
 import logging
 import os
 import pickle
+import resource
 import signal
 import socket
 import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
-from typing import NoReturn
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import Milter
 import milter
@@ -25,12 +28,11 @@ from .. import report
 from ..config import Settings
 from ..limits import Limits
 from ..network import Nameservers
+from ..network.turns import Turns
 from ..resolver import Cached
 from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
 
-# what a worker says to its parent: that it answers, that it has judged as many messages as it is to
-ALIVE, TIRED = b"a", b"t"
 # interrupts libmilter's system calls; libmilter itself does not use it
 _WAKE = signal.SIGURG
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -39,8 +41,33 @@ _WAKE_EVERY = 0.2
 _GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
+_WORD = struct.Struct("!?QQQ")
+_MOST_UNDER_WAY, _LEAST_UNDER_WAY = 2000, 16  # DNS questions
+_PORTS = (32768, 60999)  # as Linux has it
 
 _log = logging.getLogger(__name__)
+
+
+class Counts(NamedTuple):
+    """What a worker has done so far, or all have.
+
+    Messages that it judged; those among them that had no answer from DNS at all; and questions that had none.
+    """
+
+    messages: int = 0
+    unanswered: int = 0
+    failures: int = 0
+
+    def plus(self, other: Counts, sign: int = 1) -> Counts:
+        """Both together; with ``sign`` -1 the difference."""
+        return Counts(*(one + sign * more for one, more in zip(self, other, strict=True)))
+
+
+class Word(NamedTuple):
+    """What a worker says to its parent, when it is asked, and when it has judged as many messages as it is to."""
+
+    tired: bool
+    counts: Counts
 
 
 class Order(Enum):
@@ -60,26 +87,45 @@ def send(channel: socket.socket, order: Order | Settings) -> None:
     channel.sendall(_LENGTH.pack(len(octets)) + octets)
 
 
+def words(heard: bytearray) -> list[Word]:
+    """The words in what was heard from a worker; the beginning of one stays there."""
+    found = []
+    while len(heard) >= _WORD.size:
+        tired, *counts = _WORD.unpack_from(heard)
+        found.append(Word(tired, Counts(*counts)))
+        del heard[: _WORD.size]
+    return found
+
+
 def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int) -> NoReturn:
     """A worker process, from fork to exit. It begins with all ``HANDLED`` signals blocked."""
     status = os.EX_SOFTWARE
     try:
         _die_with(parent)
         nameservers = Nameservers(*_dns(settings))
-        source = Cached(nameservers, settings.cache_size)
-        now = Work(settings, source, tired=lambda: channel.sendall(TIRED))
+        cached = Cached(nameservers, settings.cache_size)
+        turns = Turns(cached, questions_under_way(settings))
+        saying = threading.Lock()
+
+        def say(*, tired: bool = False) -> None:
+            with saying:
+                channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
+
+        now = Work(settings, turns.asker, nameservers, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(_WAKE, lambda *_: None)
         # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
-        threading.Thread(target=_obey, args=(channel, now, nameservers, descriptor), daemon=True).start()
+        threading.Thread(target=_obey, args=(channel, say, now, nameservers, turns, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         milter.main()
         _finish(now)
-        use = source.use()
-        _log.info("worker %d ends; DNS: %d questions, %d of them sent, %d answers kept", os.getpid(), *use)
+        say()
+        use = cached.use()
+        said = "worker %d ends; DNS: %d questions, %d of them sent, %d answers kept, %d failures"
+        _log.info(said, os.getpid(), *use)
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
@@ -91,19 +137,47 @@ def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits
     return settings.nameservers, settings.dns_timeout, settings.policy.limits
 
 
-def _obey(channel: socket.socket, now: Work, nameservers: Nameservers, descriptor: int) -> None:
+def questions_under_way(settings: Settings) -> int:
+    """How many DNS questions a worker may have under way: each takes a descriptor and a port of this host.
+
+    Half of either is left to connections, and to other programs; the name server may be one of them.
+    """
+    try:
+        low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        # hidden from the shipped unit, by ProcSubset=pid
+        low, high = _PORTS
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ports = (high - low + 1) // worker_count(settings)
+    return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, ports // 2, descriptors // 2))
+
+
+def worker_count(settings: Settings) -> int:
+    """One for each processor that this process may use, unless the settings say how many."""
+    return settings.workers or len(os.sched_getaffinity(0))
+
+
+def _obey(
+    channel: socket.socket,
+    say: Callable[[], None],
+    now: Work,
+    nameservers: Nameservers,
+    turns: Turns,
+    descriptor: int,
+) -> None:
     """Hear the parent until it is gone."""
     with channel.makefile("rb") as orders:
         while length := orders.read(_LENGTH.size):
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
-                channel.sendall(ALIVE)
+                say()
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:
                 report.set_up(order.log_level, order.log_format)
                 now.settings = order
                 nameservers.configure(*_dns(order))
+                turns.most = questions_under_way(order)
                 _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
 
 

@@ -7,7 +7,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from errno import EINPROGRESS
 from socket import AF_INET, AF_INET6, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, SocketKind, socket, socketpair
@@ -21,27 +21,37 @@ from ..limits import Limits
 from ..resolver import NXDOMAIN, Answer, DnsTempError, Question
 from . import wire
 
+RESOLV_CONF = "/etc/resolv.conf"
+PORT = 53
 MAX_TRIES = 3
+_MAX_HEARD = 32  # datagrams and ICMP errors for one try by UDP
 _MAX_PACKET = 65_535  # octets
 
 Place = tuple[str, int]
 
 
 def system_nameservers() -> list[Place]:
-    """The name servers of /etc/resolv.conf, or the one on this host where there are none. Raises ConfigError."""
+    """The name servers of the system, or the one on this host if it names none. Raises ConfigError."""
+    return listed_nameservers() or [("127.0.0.1", PORT)]
+
+
+def listed_nameservers() -> list[Place]:
+    """The name servers that resolv.conf(5) names; none if the file is missing or names none. Raises ConfigError."""
     try:
-        system = dns.resolver.Resolver()
+        system = dns.resolver.Resolver(RESOLV_CONF)
     except dns.resolver.NoResolverConfiguration:
-        return [("127.0.0.1", 53)]
+        return []
     except ValueError as error:
-        raise ConfigError([Problem("/etc/resolv.conf", 1, 1, str(error))]) from error
-    return [(str(address), system.port) for address in system.nameservers]
+        raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error))]) from error
+    return [(str(address), PORT) for address in system.nameservers]
 
 
 class Nameservers:
     """A source that asks name servers, any number of questions at once.
 
     Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
+    If a server refuses or cannot be reached, the next one is asked at once, and that one again at the end: but no
+    server again before the time of a try is over, so that a resolver may restart meanwhile.
     A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is trouble, like one that cannot be read.
     What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
     The thread that listens to them starts with the first question, so that a process may fork before.
@@ -66,7 +76,7 @@ class Nameservers:
     def __call__(self, question: Question) -> Future[Answer]:
         # under the lock, so that whatever is handed in comes before the end and is ended by it
         with self._lock:
-            exchange = _Exchange(question, iter(self._tries))
+            exchange = _Exchange(question, self._tries)
             if self._listener is None:
                 self._listener = _Listener(self._timeout, self._limits)
             self._listener.ask(exchange)
@@ -83,16 +93,25 @@ class Nameservers:
 class _Exchange:
     """One question on its way. ``turn`` counts its tries, ``channel`` is the socket of the one under way."""
 
-    def __init__(self, question: Question, places: Iterator[Place]) -> None:
-        self.question, self.places = question, places
+    def __init__(self, question: Question, places: Iterable[Place]) -> None:
+        self.question, self.places = question, deque(places)
         self.future: Future[Answer] = Future()
         self.trouble = "no try"
         self.turn = 0
+        self.tried: set[Place] = set()
         self.place: Place
         self.query: wire.Query
-        self.channel: socket
+        self.channel: socket | None = None
+        self.heard = 0  # by UDP, in this try
         self.stream: bytearray | None = None  # what has come by TCP
         self.sent = False  # by TCP
+
+    def goes_elsewhere(self) -> bool:
+        """Its server cannot be reached. Is there one that was not asked yet? Then this one comes again, last."""
+        if not self.places or self.places[0] in self.tried:
+            return False
+        self.places.append(self.place)
+        return True
 
     def fail(self, trouble: str) -> None:
         """Nobody will answer."""
@@ -111,7 +130,7 @@ class _Listener:
     def __init__(self, timeout: float, limits: Limits) -> None:
         self._timeout, self._limits = timeout, limits
         self._epoll = select.epoll()
-        self._open: dict[int, _Exchange] = {}
+        self._open: dict[int, tuple[_Exchange, socket]] = {}
         # all last equally long, so the first to begin is the first to end
         self._deadlines: deque[tuple[float, int, _Exchange]] = deque()
         self._stop, self._stopped = socketpair()
@@ -120,21 +139,27 @@ class _Listener:
 
     def ask(self, exchange: _Exchange) -> None:
         """Send the question to the next server: in the thread of who asks it, or after trouble in ours."""
-        for place in exchange.places:
-            # RFC 6891 section 7: FORMERR is what a server says that knows no EDNS
-            query = wire.query(exchange.question, edns=exchange.trouble != "FORMERR")
+        # RFC 6891 section 7: FORMERR is what a server says that knows no EDNS
+        edns = exchange.trouble != "FORMERR"
+        while exchange.places:
+            query = wire.query(exchange.question, edns=edns)
             if query is None:
                 exchange.future.set_result(NXDOMAIN)
                 return
-            exchange.place, exchange.query = place, query
-            exchange.stream, exchange.sent = None, False
-            exchange.turn += 1
-            self._deadlines.append((time.monotonic() + self._timeout, exchange.turn, exchange))
+            exchange.place, exchange.query = exchange.places.popleft(), query
+            exchange.tried.add(exchange.place)
+            exchange.heard, exchange.stream, exchange.sent = 0, None, False
+            exchange.trouble = "time-out"
+            exchange.turn = turn = exchange.turn + 1
             try:
                 self._connect(exchange, SOCK_DGRAM)
-                return
             except OSError as error:
                 exchange.trouble = str(error)
+                if exchange.goes_elsewhere():
+                    continue
+            # only now, since the listener may have the question done by then; a try that is over is passed over there
+            self._deadlines.append((time.monotonic() + self._timeout, turn, exchange))
+            return
         exchange.fail(exchange.trouble)
 
     def stop(self) -> None:
@@ -150,43 +175,50 @@ class _Listener:
                 channel.send(exchange.query.octets)
             elif (error := channel.connect_ex(exchange.place)) not in (0, EINPROGRESS):
                 raise OSError(error, os.strerror(error))
+            self._epoll.register(channel, select.EPOLLIN if kind == SOCK_DGRAM else select.EPOLLOUT)
         except OSError:
             channel.close()
             raise
+        # last, since from now on the listener may close it
         exchange.channel = channel
-        self._open[channel.fileno()] = exchange
-        self._epoll.register(channel, select.EPOLLIN if kind == SOCK_DGRAM else select.EPOLLOUT)
+        self._open[channel.fileno()] = exchange, channel
 
     def _run(self) -> None:
         with self._epoll, self._stop, self._stopped:
-            while self._open or not self.last:
+            while self._deadlines or not self.last:
                 now = time.monotonic()
                 while self._deadlines and self._deadlines[0][0] <= now:
                     _, turn, exchange = self._deadlines.popleft()
                     if exchange.turn == turn and not exchange.future.done():
-                        self._again(exchange, "time-out")
+                        self._again(exchange, exchange.trouble)
                 # a question that begins meanwhile does not end before that
                 ready = self._epoll.poll(self._deadlines[0][0] - now if self._deadlines else self._timeout)
                 for descriptor, _ in ready:
                     if descriptor == self._stopped.fileno():
-                        for exchange in [*self._open.values()]:
-                            self._close(exchange)
-                            exchange.fail("closed")
+                        for _, turn, exchange in self._deadlines:
+                            if exchange.turn == turn and not exchange.future.done():
+                                self._close(exchange)
+                                exchange.fail("closed")
                         return
                     # one that was closed since then, by what came before it
-                    if descriptor in self._open:
-                        self._hear(self._open[descriptor])
+                    if found := self._open.get(descriptor):
+                        self._hear(*found)
 
-    def _hear(self, exchange: _Exchange) -> None:
+    def _hear(self, exchange: _Exchange, channel: socket) -> None:
         """Something has come for a question, or its connection is there."""
         try:
-            response = self._by_udp(exchange) if exchange.stream is None else self._by_tcp(exchange, exchange.stream)
+            stream = exchange.stream
+            response = self._by_udp(exchange, channel) if stream is None else self._by_tcp(exchange, channel, stream)
             if response is None:
                 return
             code = wire.rcode(response)
             known = code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
             answer = wire.answer(response, exchange.query, self._limits) if known else None
-        except (dns.exception.DNSException, OSError, EOFError) as error:
+        except BlockingIOError:
+            return  # a datagram with a wrong checksum, which the kernel finds as it is read
+        except (OSError, EOFError) as error:
+            self._unreachable(exchange, str(error))
+        except dns.exception.DNSException as error:
             self._again(exchange, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - for whoever asked; everybody else's questions go on
             self._close(exchange)
@@ -198,21 +230,38 @@ class _Listener:
                 self._close(exchange)
                 exchange.future.set_result(answer)
 
-    def _by_udp(self, exchange: _Exchange) -> bytes | None:
-        """The response; None where it is none, which is passed over, or where it is too large and TCP has begun."""
-        response = exchange.channel.recv(_MAX_PACKET)
-        if not exchange.query.is_answered_by(response):
-            return None
-        if not wire.is_truncated(response):
-            return response
+    def _unreachable(self, exchange: _Exchange, trouble: str) -> None:
+        """An ICMP error, or a connection that came to nothing.
+
+        Anybody can send ICMP errors, so they end no try by UDP: until its deadline the response may still come.
+        """
+        exchange.trouble = trouble
+        elsewhere = exchange.goes_elsewhere()
+        if elsewhere or exchange.stream is not None:
+            self._close(exchange)
+        if elsewhere:
+            self.ask(exchange)
+
+    def _by_udp(self, exchange: _Exchange, channel: socket) -> bytes | None:
+        """The response; None where it is none, which is passed over, or where TCP has begun.
+
+        That is where the response is too large, or somebody sends many that are none (RFC 5452 section 9.3).
+        """
+        exchange.heard += 1
+        if exchange.heard <= _MAX_HEARD:
+            response = channel.recv(_MAX_PACKET)
+            if not exchange.query.is_answered_by(response):
+                return None
+            if not wire.is_truncated(response):
+                return response
         self._close(exchange)
         exchange.stream = bytearray()
         self._connect(exchange, SOCK_STREAM)
         return None
 
-    def _by_tcp(self, exchange: _Exchange, stream: bytearray) -> bytes | None:
+    def _by_tcp(self, exchange: _Exchange, channel: socket, stream: bytearray) -> bytes | None:
         """The response; None until all of it is there."""
-        channel, query = exchange.channel, exchange.query.octets
+        query = exchange.query.octets
         if not exchange.sent:
             if error := channel.getsockopt(SOL_SOCKET, SO_ERROR):
                 raise OSError(error, os.strerror(error))
@@ -239,6 +288,8 @@ class _Listener:
         self.ask(exchange)
 
     def _close(self, exchange: _Exchange) -> None:
-        # first out of sight, since another thread may get the same number
-        self._open.pop(exchange.channel.fileno(), None)
-        exchange.channel.close()
+        if exchange.channel:
+            # first out of sight, since another thread may get the same number
+            self._open.pop(exchange.channel.fileno(), None)
+            exchange.channel.close()
+            exchange.channel = None

@@ -1,0 +1,205 @@
+"""Bounds on the questions under way, and whose turn it is when a bound is reached."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+
+from ..resolver import Answer, Asker, Cached, DnsUnsent, Question, Waiting
+
+MAX_FIRST, MAX_OTHERS = 100, 32  # questions of one asker under way
+MAX_WAITING = 500  # questions of one asker, of both kinds
+
+
+class Turns:
+    """The way of all connections of a process to its cache: at most ``most`` questions are under way at a time.
+
+    Questions are of two kinds: those asked as ``first`` go before the others, and neither kind gets more than three
+    quarters of ``most``. Of the askers, one for each connection, the one with the fewest questions under way is the
+    next, and among these the one that has waited longest: so whoever asks much waits for himself. Each asker has a
+    queue of its own, also for a question that another waits to ask: nobody is held back by somebody else's place in a
+    queue.
+    An answer that is known, or a question that was sent for whomever, is had at once.
+    """
+
+    def __init__(self, source: Cached, most: int) -> None:
+        self.most = most
+        self._source = source
+        self._lock = threading.Lock()
+        self._first, self._others = _Kind(MAX_FIRST), _Kind(MAX_OTHERS)
+        self._here = threading.local()
+
+    def asker(self) -> Asker:
+        """For one connection."""
+        return _Asker(self, _Queue(self._first), _Queue(self._others))
+
+    def ask(self, asker: _Asker, question: Question, *, first: bool) -> Future[Answer]:
+        """What is known at once, or the future of a question that waits for its turn."""
+        known, due = self._source.find(question)
+        if known and not due:
+            return known
+        with self._lock:
+            waiting = asker.add(question, first=first)
+        if waiting is None:
+            return known or _unsent(question, Waiting())
+        self._send()
+        return known or waiting
+
+    def drop(self, asker: _Asker, *, close: bool) -> None:
+        """Forget the questions that wait; ``close``: and whatever else that asker may ask."""
+        with self._lock:
+            asker.closed |= close
+            dropped = [*asker.first_ones.clear(), *asker.others.clear()]
+        for question, waiting in dropped:
+            _unsent(question, waiting)
+
+    def _send(self) -> None:
+        """Send what may be sent now.
+
+        An answer that is there at once, and what is asked because of it, brings a thread here again: what it finds to
+        be sent is left to the first call, or calls would nest as deep as there are questions.
+        """
+        if getattr(self._here, "sending", False):
+            return
+        self._here.sending = True
+        try:
+            while True:
+                with self._lock:
+                    found = self._next()
+                if found is None:
+                    return
+                queue, question, waiting = found
+                try:
+                    future = self._source.send(question)
+                except Exception as error:  # noqa: BLE001 - for whoever asked; and nobody's turn is lost
+                    future = Future()
+                    future.set_exception(error)
+                future.add_done_callback(functools.partial(self._done, queue, waiting))
+        finally:
+            self._here.sending = False
+
+    def _next(self) -> tuple[_Queue, Question, Waiting] | None:
+        """Whose turn it is, and his question, which counts as under way from now on."""
+        if self._first.under_way + self._others.under_way >= self.most:
+            return None
+        for kind in (self._first, self._others):
+            if kind.under_way < self.most - self.most // 4 and (queue := kind.next()):
+                return queue, *queue.begin()
+        return None
+
+    def _done(self, queue: _Queue, waiting: Waiting, future: Future[Answer]) -> None:
+        with self._lock:
+            queue.end()
+        if error := future.exception():
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(future.result())
+        self._send()
+
+
+class _Asker:
+    """One connection's questions. It has no lock: ``Turns`` does."""
+
+    def __init__(self, turns: Turns, first: _Queue, others: _Queue) -> None:
+        self._turns, self.first_ones, self.others = turns, first, others
+        self.closed = False
+
+    def __call__(self, question: Question) -> Future[Answer]:
+        return self._turns.ask(self, question, first=False)
+
+    def first(self, question: Question) -> Future[Answer]:
+        return self._turns.ask(self, question, first=True)
+
+    def drop(self) -> None:
+        self._turns.drop(self, close=False)
+
+    def close(self) -> None:
+        self._turns.drop(self, close=True)
+
+    def add(self, question: Question, *, first: bool) -> Waiting | None:
+        """The question's place in the queues, at best the one it has; None if there is no room."""
+        queue = self.first_ones if first or question in self.first_ones.waiting else self.others
+        waiting = queue.waiting.get(question) or self.others.take(question)
+        if waiting is None:
+            if self.closed or len(self.first_ones.waiting) + len(self.others.waiting) >= MAX_WAITING:
+                return None
+            waiting = Waiting()
+        queue.put(question, waiting)
+        return waiting
+
+
+class _Kind:
+    """Questions of one kind: how many are under way, and the queues that may send one.
+
+    ``turns`` has those with no question under way, with one, and so on, each in the order in which they came there.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.under_way = 0
+        self.turns: list[OrderedDict[_Queue, None]] = [OrderedDict() for _ in range(most)]
+
+    def next(self) -> _Queue | None:
+        """Whose turn it is; None if no question waits that may be sent."""
+        return next((queue for turns in self.turns for queue in turns), None)
+
+
+class _Queue:
+    """One asker's questions of one kind: those that wait, and how many are under way."""
+
+    def __init__(self, kind: _Kind) -> None:
+        self._kind = kind
+        self.waiting: OrderedDict[Question, Waiting] = OrderedDict()
+        self._under_way = 0
+        self._turns: OrderedDict[_Queue, None] | None = None
+
+    def put(self, question: Question, waiting: Waiting) -> None:
+        """Let a question wait."""
+        self.waiting[question] = waiting
+        self._settle()
+
+    def take(self, question: Question) -> Waiting | None:
+        """Let a question wait here no more."""
+        waiting = self.waiting.pop(question, None)
+        self._settle()
+        return waiting
+
+    def clear(self) -> list[tuple[Question, Waiting]]:
+        """Let no question wait any more; those that did."""
+        waiting = [*self.waiting.items()]
+        self.waiting.clear()
+        self._settle()
+        return waiting
+
+    def begin(self) -> tuple[Question, Waiting]:
+        """The next question, which is under way."""
+        self._under_way += 1
+        self._kind.under_way += 1
+        question, waiting = self.waiting.popitem(last=False)
+        waiting.sent = True
+        self._settle()
+        return question, waiting
+
+    def end(self) -> None:
+        """One question is no longer under way."""
+        self._under_way -= 1
+        self._kind.under_way -= 1
+        self._settle()
+
+    def _settle(self) -> None:
+        """Have a turn, or none; a queue that has the right one keeps its place."""
+        may = bool(self.waiting) and self._under_way < len(self._kind.turns)
+        turns = self._kind.turns[self._under_way] if may else None
+        if turns is self._turns:
+            return
+        if self._turns is not None:
+            del self._turns[self]
+        if turns is not None:
+            turns[self] = None
+        self._turns = turns
+
+
+def _unsent(question: Question, waiting: Waiting) -> Waiting:
+    waiting.set_exception(DnsUnsent(f"{question.name} {question.rdtype}: not sent"))
+    return waiting

@@ -617,7 +617,7 @@ def test_a_reload_changes_what_can_be_changed(lenient):
         workers=3,
         listen="unix:/elsewhere.sock",
         log={"level": "debug", "format": "text"},
-        dns={"nameservers": ["127.0.0.1:1"], "timeout": 0.1},
+        dns={"nameservers": ["127.0.0.1:1"], "timeout": 0.1, "unavailable": "accept"},
     )
     reload(lenient, "judges by policy", count=2)
     assert "listen: takes a restart" in lenient.log.read_text()
@@ -714,7 +714,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
     """No reload is needed, and a file that is being written, or lost, does no harm."""
     resolv_conf = tmp_path / "resolv.conf"
     resolv_conf.write_text("# DHCP has not answered yet\n")
-    served = Serve(tmp_path, dns, dns={"timeout": 0.2}, workers=2)
+    served = Serve(tmp_path, dns, dns={"timeout": 0.2, "unavailable": "accept"}, workers=2)
     served.module = "tests.lab.impatient"
     served.environment |= {"RESOLV_CONF": str(resolv_conf), "DNS_PORT": str(free_port)}
 
@@ -809,13 +809,14 @@ def test_what_is_not_followed(resolv_conf, wrong):
 # --- what it counts
 
 
-def test_what_is_counted(tmp_path, dns):
+def test_what_is_counted(tmp_path):
     """In all workers, those that ended too: for systemd, and once a minute for the log."""
     path = str(tmp_path / "notify")
 
-    def send(sender):
+    def send(mode):
+        dns.mode = mode
         with attacker(served) as client:
-            client.message(f"<{sender}@evil.example>".encode(), [FROM_BANK])
+            client.message(b"<eve@evil.example>", [FROM_BANK])
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(path)
@@ -826,26 +827,27 @@ def test_what_is_counted(tmp_path, dns):
                 pass
             return said
 
+        dns = DnsServer(Zone(ZONE, ttl=0))
         served = Serve(tmp_path, dns, workers=2, retire_after=3)
-        served.module = "tests.lab.unanswered"
+        served.module = "tests.lab.impatient"
         served.environment["NOTIFY_SOCKET"] = path
-        with served:
-            send("unanswered")
+        with dns, served:
+            send("servfail")
             said = wait_for("; 1 messages")
             assert said.startswith("STATUS=2 workers, policy ")
             assert said.endswith("; 1 messages, 1 of them without an answer from DNS")
             served.wait_for("DNS: 1 of the last 1 messages had no answer from 127.0.0.1 port")
             for _ in range(8):
-                send("answered")
+                send("ok")
             wait_for("; 9 messages, 1 of them without an answer from DNS")
-            send("unanswered")
+            send("servfail")
             wait_for("; 10 messages, 2 of them without an answer from DNS")
             log = served.wait_for("has made room")
             # not one that ends by itself
             (worker, *_) = [pid for pid in served.workers() if f"worker {pid} makes room" not in log]
             os.kill(worker, signal.SIGKILL)
             served.wait_for(f"worker {worker} ended (signal 9)")
-            send("unanswered")
+            send("servfail")
             wait_for("; 11 messages, 3 of them without an answer from DNS")
             rewrite(served, listen=7)
             os.kill(served.pid, signal.SIGHUP)

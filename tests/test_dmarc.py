@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.author import Author
-from mailassay.dmarc import Disposition, Identifier, Record, check, questions, resinfo
+from mailassay.dmarc import Disposition, Identifier, Record, Remembered, check, policies, questions, resinfo
 from mailassay.dmarc.discovery import walk
 from mailassay.dmarc.suffix import between
 from mailassay.domain import Domain
 from mailassay.limits import Limits
-from mailassay.resolver import Budget
+from mailassay.resolver import Budget, DnsLimit
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -471,3 +471,89 @@ def test_what_is_written():
     found = check(author("b.example"), [], Asking(ORG))
     assert resinfo(found).properties == (("header", "from", "b.example"), ("policy", "dmarc", "reject"))
     assert resinfo(check(author(problem="no From field"), [], Asking())).properties == ()
+
+
+def asked_of(zone, domain="news.bank.example", remembered=None, identifiers=()):
+    """The result for an author, by such a zone."""
+    resolve = Budget(Zone(zone), float("inf"), lambda: 0.0)
+    known = policies(author(domain), resolve, remembered=remembered)
+    return check(author(domain), [*identifiers], resolve, known=known)
+
+
+UNKNOWN = "_dmarc.news.bank.example TXT !\n"
+
+
+@pytest.mark.parametrize(
+    ("records", "at_stake"),
+    [
+        ("", "none"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=none"', "none"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=reject"', "reject"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=reject; sp=none"', "none"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=reject; sp=none; np=quarantine"', "quarantine"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=none; sp=reject"', "reject"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=reject; t=y"', "quarantine"),
+        ('_dmarc.bank.example TXT "v=DMARC1; p=rejct"', "none"),
+        ('_dmarc.example TXT "v=DMARC1; psd=y; p=reject"', "reject"),
+    ],
+)
+def test_what_is_at_stake(records, at_stake):
+    """Of an author whose own record cannot be had, as far as records above it say."""
+    found = asked_of(UNKNOWN + records)
+    assert (found.result, found.at_stake, found.policy) == ("temperror", at_stake, None)
+
+
+def test_what_is_remembered_is_at_stake_and_is_never_judged_by():
+    remembered = Remembered()
+    good = '_dmarc.news.bank.example TXT "v=DMARC1; p=quarantine"'
+    assert asked_of(good, remembered=remembered).policy == "quarantine"
+    found = asked_of(UNKNOWN, remembered=remembered)
+    assert (found.result, found.at_stake, found.policy) == ("temperror", "quarantine", None)
+    # of another name nothing is known, and an answer that says otherwise ends it
+    assert asked_of("_dmarc.shop.example TXT !", "shop.example", remembered).at_stake == "none"
+    assert asked_of("x.example A 192.0.2.1", remembered=remembered).result == "none"
+    assert asked_of(UNKNOWN, remembered=remembered).at_stake == "none"
+
+
+def test_so_many_are_remembered_and_no_more():
+    """Those that ask for nothing take no room; the one not seen for longest leaves."""
+    remembered = Remembered(size=2)
+    strict, lax = Record.parse("v=DMARC1; p=reject"), Record.parse("v=DMARC1; p=none")
+    a, b, c, d = (Domain(f"{letter}.example") for letter in "abcd")
+    for name, record in ((a, strict), (b, strict), (d, lax), (a, strict), (c, strict)):
+        remembered.note(name, record)
+    assert [bool(remembered.at(name)) for name in (a, b, c, d)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("method", ["spf", "dkim"])
+def test_mail_of_the_very_author_domain_is_not_delayed(method):
+    """It is aligned whatever the record says that cannot be had."""
+    mine = Identifier(method, Domain("news.bank.example"), Result.PASS)
+    above = '_dmarc.bank.example TXT "v=DMARC1; p=reject; adkim=s; aspf=s"'
+    assert asked_of(UNKNOWN + above, identifiers=[mine]).result == "pass"
+    remembered = Remembered()
+    remembered.note(Domain("news.bank.example"), Record.parse("v=DMARC1; p=reject"))
+    found = asked_of(UNKNOWN, identifiers=[mine], remembered=remembered)
+    assert (found.result, found.at_stake) == ("temperror", "none")
+    for other in (mine._replace(domain=Domain("bank.example")), mine._replace(result=Result.TEMPERROR)):
+        assert asked_of(UNKNOWN + above, identifiers=[other]).at_stake == "reject"
+
+
+def test_an_answer_too_large_to_be_read_is_no_record():
+    """It is the name's own; the policy above it applies, and it is nothing to wait for."""
+
+    def resolve(name, rdtype):
+        if name == "_dmarc.news.bank.example":
+            raise DnsLimit("dns_octets", "an answer of more than 20480 octets")
+        zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+        return Budget(zone, float("inf"), lambda: 0.0)(name, rdtype)
+
+    found = check(author("news.bank.example"), [], resolve)
+    assert (found.result, found.policy, found.found_at) == ("fail", "reject", "bank.example")
+
+
+def test_of_several_readings_the_one_at_stake_is_named():
+    both = author("news.shop.example", "news.bank.example", problem="several author domains")
+    zone = UNKNOWN + '_dmarc.news.shop.example TXT !\n_dmarc.bank.example TXT "v=DMARC1; p=reject"'
+    found = check(both, [], Budget(Zone(zone), float("inf"), lambda: 0.0))
+    assert (found.result, found.header_from, found.at_stake) == ("temperror", "news.bank.example", "reject")

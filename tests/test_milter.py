@@ -435,9 +435,18 @@ def test_bad_mail_from(served, mail_from):
 # --- DNS in trouble
 
 
+def asking(dns, **more):
+    """The configuration's ``dns``."""
+    return {"nameservers": [f"{dns.address}:{dns.port}"], "timeout": 0.5, **more}
+
+
 @pytest.mark.parametrize("mode", ["servfail", "drop", "garbage"])
 def test_dns_in_trouble(tmp_path, mode):
-    with DnsServer(Zone(ZONE), mode=mode) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+    """No question has an answer, and the operator wants mail all the same."""
+    with (
+        DnsServer(Zone(ZONE), mode=mode) as dns,
+        Serve(tmp_path, dns, message_timeout=2, dns=asking(dns, unavailable="accept")) as served,
+    ):
         started = time.monotonic()
         with attacker(served) as client:
             fields, body = signed(("rsa", RSA))
@@ -452,12 +461,48 @@ def test_dns_in_trouble(tmp_path, mode):
     }
 
 
-def test_dns_in_trouble_can_defer(tmp_path):
-    policy = {"dmarc": {"temperror": "defer"}}
-    trouble = DnsServer(Zone(ZONE), mode="servfail")
-    with trouble as dns, Serve(tmp_path, dns, policy) as served, attacker(served) as client:
+@pytest.mark.parametrize("mode", ["servfail", "drop", "garbage"])
+def test_without_any_answer_from_dns_mail_waits(tmp_path, mode):
+    with (
+        DnsServer(Zone(ZONE), mode=mode) as dns,
+        Serve(tmp_path, dns, message_timeout=2) as served,
+        attacker(served) as client,
+    ):
         answer = client.message(b"<alice@bank.example>", [FROM_BANK])
-    assert answer.reply == b"451 4.7.1 DMARC for bank.example cannot be decided now"
+        assert answer.reply == b"451 4.4.3 Temporary failure of DNS"
+        assert served.wait_for('"rule": "dns.unavailable"')
+
+
+def test_a_resolver_that_fails_is_told_from_one_domain_that_does(tmp_path):
+    """Also if nearly all that a message asks for is kept from an earlier one."""
+    zone = ZONE + "broken.example TXT !\n_dmarc.broken.example TXT !\n"
+    honest = [(b"From", b" joe@broken.example")]
+    with DnsServer(Zone(zone)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+        for _ in range(2):
+            with attacker(served) as client:
+                answer = client.message(b"<joe@broken.example>", honest)
+            assert answer.results()["dmarc"] == "temperror"
+            assert answer.verdict == "continue"
+        dns.mode = "servfail"
+        with attacker(served) as client:
+            answer = client.message(b"<joe@broken.example>", honest)
+        assert answer.reply == b"451 4.4.3 Temporary failure of DNS"
+
+
+def test_what_is_at_stake_is_remembered(tmp_path):
+    """A domain that asked to reject, and whose DNS gives no answer now, while that of others does."""
+    spoof = [FROM_BANK]
+    with DnsServer(Zone(ZONE, ttl=0)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+        before = Zone(ZONE + "_dmarc.bank.example TXT !\n", ttl=0)
+        for zone, reply in (
+            (before, b"c"),
+            (Zone(ZONE, ttl=0), b"550 5.7.1 Email rejected per DMARC policy for bank.example"),
+            (before, b"451 4.7.1 DMARC for bank.example cannot be decided now"),
+        ):
+            dns.zone = zone
+            with attacker(served) as client:
+                answer = client.message(b"<eve@evil.example>", spoof)
+            assert answer.reply == reply or (reply == b"c" and answer.verdict == "continue")
 
 
 def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(served):

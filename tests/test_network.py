@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mailassay.limits import Limits
 from mailassay.network import Nameservers, system_nameservers, wire
 from mailassay.network.wire import MAX_TTL
-from mailassay.resolver import DnsTempError, Question, question
+from mailassay.resolver import DnsLimit, DnsTempError, Question, question
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer, bound
 
@@ -568,7 +568,7 @@ def test_more_records_than_are_read(limits):
     most = limits.dns_records
     addresses = [f"a.example A 10.0.{number >> 8}.{number & 255}" for number in range(most + 1)]
     assert len(ask_raw(with_records(*addresses[:most]), limits=limits).records) == most
-    with pytest.raises(DnsTempError, match="too big"):
+    with pytest.raises(DnsLimit, match=f"an answer of more than {most} records"):
         ask_raw(with_records(*addresses), limits=limits)
 
 
@@ -587,7 +587,7 @@ def response_of(size):
 def test_more_octets_than_are_read():
     most = Limits().dns_octets
     assert ask_raw(truncated, "TXT", stream=response_of(most)).records
-    with pytest.raises(DnsTempError, match="too big"):
+    with pytest.raises(DnsLimit, match=f"an answer of more than {most} octets"):
         ask_raw(truncated, "TXT", stream=response_of(most + 1))
 
 

@@ -258,7 +258,7 @@ class Shared:
 
     def unanswered(self) -> bool:
         """Did we have to wait for answers, and got none?"""
-        return bool(self._waited) and all(not each.done() or _failed(each) for each in list(self._waited.values()))
+        return bool(self._waited) and all(map(_silent, list(self._waited.values())))
 
     def kept(self) -> Question | None:
         """A question that did not have to be sent, since its answer was there."""
@@ -321,6 +321,11 @@ class Share:
 
 def _failed(future: Future[Answer]) -> bool:
     return future.done() and (future.cancelled() or future.exception() is not None)
+
+
+def _silent(future: Future[Answer]) -> bool:
+    """Has DNS said nothing? An answer that is too large to be read is one."""
+    return not future.done() or (_failed(future) and not isinstance(future.exception(), DnsLimit))
 
 
 Prefetch = Callable[[str, str], "Future[Answer]"]

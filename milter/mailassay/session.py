@@ -80,8 +80,9 @@ class Work:
     """What a worker has in hand, and what it judges the next message by.
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
-    makes the source of one connection, ``anew`` asks also if an answer is kept, ``remembered`` are DMARC records. ``messages`` were judged, and none of the questions of those ``unanswered`` had
-    an answer. ``tired`` is called once, when as many were judged as the settings give a worker.
+    makes the source of one connection, ``anew`` is one that keeps no answers, ``remembered`` are the DMARC records
+    seen. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer. ``tired`` is called
+    once, when as many were judged as the settings give a worker.
     """
 
     def __init__(self, settings: Settings, asker: Callable[[], Asker], anew: Source, tired: Callable[[], None]) -> None:

@@ -28,7 +28,7 @@ from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.network import wire
-from mailassay.resolver import Budget, Method, Shared
+from mailassay.resolver import Budget, DnsLimit, Method, Shared
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone, ZoneError
 
@@ -231,7 +231,7 @@ def zone(data: bytes) -> None:
 
 def answer(data: bytes) -> None:
     """DNS responses as they come from the network."""
-    with suppress(dns.exception.DNSException):
+    with suppress(dns.exception.DNSException, DnsLimit):
         name, octets = dns.name.from_wire(data, 12)
         question = data[12 : 16 + octets]
         rdtype = dns.rdatatype.RdataType(int.from_bytes(question[-4:-2]))

@@ -24,8 +24,9 @@ from mailassay.config import Settings
 from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
+from mailassay.network.turns import Turns
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions
-from mailassay.resolver import Question, Source
+from mailassay.resolver import Cached, Question, Source
 from mailassay.session import Session, Work
 from mailassay.verdict import Action
 
@@ -277,7 +278,8 @@ def session(data: bytes) -> None:
     if _FAILING not in log.handlers:
         log.addHandler(_FAILING)
     told = script(data)
-    talk = Session(Work(replace(_SETTINGS, policy=told.policy), told.dns, tired=lambda: None))
+    turns = Turns(Cached(told.dns, 100), 50)
+    talk = Session(Work(replace(_SETTINGS, policy=told.policy), turns.asker, told.dns, tired=lambda: None))
     mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])

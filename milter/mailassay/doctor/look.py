@@ -23,7 +23,7 @@ from pathlib import Path
 from ..config import Listen, Settings
 from ..held import Queue, Unavailable, oldest
 from ..network import Nameservers, system_nameservers
-from ..resolver import Answer, DnsTempError, Question
+from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .postfix import NoPostfix, Postfix, examined, looked_up, tokens
@@ -288,6 +288,8 @@ def _asked(settings: Settings) -> Iterator[Nameserver]:
             yield Nameserver(address, port, validates=answer.result().authentic)
         except DnsTempError as error:
             yield Nameserver(address, port, trouble=str(error).rpartition(": ")[2])
+        except DnsLimit as error:
+            yield Nameserver(address, port, trouble=str(error))
     for source in sources:
         source.close()
 

@@ -52,7 +52,7 @@ class Nameservers:
     Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
     If a server refuses or cannot be reached, the next one is asked at once, and that one again at the end: but no
     server again before the time of a try is over, so that a resolver may restart meanwhile.
-    A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is trouble, like one that cannot be read.
+    A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is a DnsLimit, and no other server is asked.
     What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
     The thread that listens to them starts with the first question, so that a process may fork before.
     """
@@ -220,7 +220,7 @@ class _Listener:
             self._unreachable(exchange, str(error))
         except dns.exception.DNSException as error:
             self._again(exchange, str(error) or type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - for whoever asked; everybody else's questions go on
+        except Exception as error:  # noqa: BLE001 - DnsLimit, or a bug: for whoever asked; everybody else's go on
             self._close(exchange)
             exchange.future.set_exception(error)
         else:

@@ -24,7 +24,7 @@ import dns.rdatatype
 import dns.wire
 
 from ..limits import Limits
-from ..resolver import Answer, Question
+from ..resolver import Answer, DnsLimit, Question
 
 MAX_TTL = 86400  # seconds
 _MAX_NAME, _MAX_LABEL = 255, 63  # octets on the wire (RFC 1035 section 2.3.4)
@@ -91,15 +91,16 @@ def is_truncated(response: bytes) -> bool:
 
 
 def answer(response: bytes, query: Query, limits: Limits) -> Answer:
-    """What a response to a query says, CNAMEs followed inside it. Raises DNSException.
+    """What a response to a query says, CNAMEs followed inside it. Raises DNSException, DnsLimit.
 
     dnspython itself puts every record into a set, by a hash of all its names: seconds where thousands are long. And
     the hash of a name is one that a sender can make equal for all of them; so names are compared in canonical form.
     """
     parser = dns.wire.Parser(response, 12 + len(query.question))
     answers, authorities = int.from_bytes(response[6:8]), int.from_bytes(response[8:10])
-    if len(response) > limits.dns_octets or answers + authorities > limits.dns_records:
-        raise dns.exception.TooBig
+    for key, found_here in (("dns_octets", len(response)), ("dns_records", answers + authorities)):
+        if found_here > (most := getattr(limits, key)):
+            raise DnsLimit(key, f"an answer of more than {most} {key.removeprefix('dns_')}")
     found: dict[bytes, list[tuple[str | None, int]]] = {}
     aliases: dict[bytes, tuple[bytes, int]] = {}
     for owner, rdtype, size, ttl in _records(parser, query, answers, {query.rdtype, dns.rdatatype.CNAME}):

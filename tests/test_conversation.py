@@ -8,10 +8,12 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
+from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy
+from mailassay.resolver import Waiting
 from mailassay.verdict import Action
 from mailassay.zone import Zone
-from tests.lab.sign import ed25519_key
+from tests.lab.sign import arc_set, ed25519_key
 
 KEY = ed25519_key()
 ZONE = Zone(
@@ -256,3 +258,62 @@ def test_the_time_of_the_message_bounds_its_checks():
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
     assert outcome.seconds < 2
+
+
+LENIENT = Settings(
+    authserv_id="mx.receiver.example",
+    dns_unavailable=Action.ACCEPT,
+    policy=Policy(dmarc=DmarcActions(temperror=Action.ACCEPT)),
+    message_timeout=0.02,
+)
+UNSENT = [
+    ("2.0.192.in-addr.arpa", "iprev"),
+    ("mail.bank.example", "the addresses of the client's name, and its SPF record"),
+    ("x.example", "SPF"),
+    ("_dmarc.bank.example", "the policy"),
+    ("_domainkey.bank.example", "a key"),
+    ("_domainkey.list.example", "a key of ARC"),
+]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in UNSENT], ids=[what for _, what in UNSENT])
+def test_a_question_that_was_never_sent_lets_nothing_in(name):
+    """Too many are under way in the process: whoever saw to that must not gain by it, and honest mail waits."""
+
+    def source(question):
+        return Waiting() if question.name.endswith(name) else ZONE(question)
+
+    signed = KEY.sign(b"From: alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    sealed = arc_set(signed, 1, "list.example", KEY)
+    fields = [field for field in split(sealed)[0] if field.name != b"From"]
+    outcome = send(begin(source=source, settings=LENIENT), "<eve@x.example>", fields=fields)
+    assert (outcome.verdict.action, outcome.verdict.rule) == (Action.DEFER, "dns.unsent")
+    assert str(outcome.verdict.reply) == "451 4.4.3 Temporary failure of DNS"
+
+
+def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
+    """Not after what a sender can make slow: with np= it decides which policy applies."""
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"')
+    asked = []
+
+    def source(question):
+        asked.append(question)
+        return zone(question)
+
+    conversation = begin(ATTACKER, source=source)
+    conversation.mail_from("<eve@x.example>")
+    conversation.header(b"From", b" ceo@nowhere.bank.example")
+    conversation.end_of_headers()
+    assert ("nowhere.bank.example", "A") in asked
+    assert conversation.end_of_message().verdict.action is Action.REJECT
+
+
+@pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
+def test_without_any_answer(unavailable, action):
+    """Also if the mode is to record only, it is recorded."""
+    settings = replace(SETTINGS, message_timeout=0.02, dns_unavailable=unavailable)
+    outcome = send(begin(source=lambda _: Future(), settings=settings))
+    assert (outcome.verdict.action, outcome.unanswered) == (action, True)
+    monitored = replace(settings, policy=Policy(Mode.MONITOR))
+    verdict = send(begin(source=lambda _: Future(), settings=monitored)).verdict
+    assert (verdict.action, verdict.would) == (Action.ACCEPT, action)

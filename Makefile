@@ -4,6 +4,10 @@ PYTHON := $(shell tools/find-python)
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# another one, with the lowest versions that setup.cfg allows, for the tests of what the libraries decide
+LOWEST := .venv-lowest
+OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author config dkim dkim_body dmarc domain header limits messages \
+    network sender_domain spf) tests/standards
 
 # where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
 DESTDIR :=
@@ -17,13 +21,14 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-deb lint unit conformance fuzz bench reference install uninstall deb clean
+.PHONY: help demo test test-lowest test-deb lint unit conformance fuzz bench reference install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo          messages through a throw-away Postfix, judged before your eyes (needs root)'
 	@echo 'make demo KEEP=1   the same, left running until Ctrl-C'
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
+	@echo 'make test-lowest   those that concern libraries, with the lowest versions setup.cfg allows; part of make test'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make unit          the tests that need neither root nor Postfix'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
@@ -42,6 +47,10 @@ demo: $(READY)
 
 test: lint
 	@$(RUN) -m pytest
+	@$(MAKE) --no-print-directory test-lowest
+
+test-lowest: $(LOWEST)/.ready
+	@$(LOWEST)/bin/python -m pytest $(OF_LIBRARIES)
 
 test-deb: $(READY) deb
 	@tools/packages '$(PYTHON)' debootstrap=debootstrap
@@ -75,6 +84,10 @@ reference: $(READY)
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(LOWEST)/.ready: setup.cfg tools/install
+	@tools/install "$(PYTHON)" "$(LOWEST)" lowest
 	@touch $@
 
 UNITS := mailassay.service mailassay.socket mailassay-held.service mailassay-held.timer
@@ -116,5 +129,5 @@ deb:
 	@tools/deb '$(SYSTEM_PYTHON)'
 
 clean:
-	rm -rf $(VENV) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

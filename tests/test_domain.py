@@ -34,6 +34,45 @@ def test_no_domain(text):
         Domain(text)
 
 
+# Default_Ignorable_Code_Point of Unicode: shown as nothing where a program does not know better
+IGNORABLE = [
+    *("ad", "34f", "61c", "115f-1160", "17b4-17b5", "180b-180f", "200b-200f", "202a-202e", "2060-206f", "3164"),
+    *("fe00-fe0f", "feff", "ffa0", "fff0-fff8", "1bca0-1bca3", "1d173-1d17a", "e0000-e0fff"),
+]
+# those that UTS 46 has for disallowed; a joiner is part of a name, but not of this one
+REFUSED = ["61c", "200c-200f", "202a-202e", "2065-2069", "fff0-fff8", "e0000-e00ff", "e01f0-e0fff"]
+
+
+def characters(ranges):
+    for first, _, last in (each.partition("-") for each in ranges):
+        yield from map(chr, range(int(first, 16), int(last or first, 16) + 1))
+
+
+def test_ignorable_characters():
+    """Whatever version of Unicode the library has: each stands for nothing, or makes it no domain."""
+    refused = set(characters(REFUSED))
+    for character in characters(IGNORABLE):
+        for text in (f"ba{character}nk", f"{character}bank", f"bank{character}"):
+            if character in refused:
+                with pytest.raises(BadDomain):
+                    Domain(f"{text}.example")
+            else:
+                assert Domain(f"{text}.example") == "bank.example", hex(ord(character))
+        with pytest.raises(BadDomain):
+            Domain(f"{character}.example")
+
+
+@pytest.mark.parametrize("text", ["xn--a\u3164bc.example", "-\u3164a.example", "a\u3164_\xad.example\u115f"])
+def test_a_label_with_ignorable_characters_is_no_exception(text):
+    plain = text.translate(dict.fromkeys(map(ord, "\u3164\xad\u115f")))
+    for each in (text, plain):
+        try:
+            found = Domain(each)
+        except BadDomain:
+            found = None
+        assert found in (None, plain)
+
+
 def test_parents():
     assert Domain("a.b.example").parents() == ["b.example", "example"]
     assert Domain("example").parents() == []

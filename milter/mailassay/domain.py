@@ -10,6 +10,16 @@ import idna
 MAX_OCTETS = 253  # RFC 1035 section 2.3.4: 255 in wire form
 MAX_LABEL = 63
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+# Default_Ignorable_Code_Point of Unicode but for the joiners, which IDNA 2008 allows in some scripts. What becomes of
+# them is ours to say, since versions of idna differ: UTS 46 drops these,
+_DROPPED = re.compile(
+    "[\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2064\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0100-\U000e01ef]"
+)
+# and has these for disallowed
+_DISALLOWED = re.compile(
+    "[\u061c\u200e\u200f\u202a-\u202e\u2065-\u2069\ufff0-\ufff8\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
+)
 
 
 class BadDomain(ValueError):
@@ -94,8 +104,10 @@ def _a_label(label: str) -> str:
     if label.isascii():
         lower = label.lower()
     else:
+        if _DISALLOWED.search(label):
+            raise BadDomain("a label with a character that is not shown")
         try:
-            lower = idna.encode(label, uts46=True).decode("ascii")
+            lower = idna.encode(_DROPPED.sub("", label), uts46=True).decode("ascii")
         except (idna.IDNAError, UnicodeError) as error:
             raise BadDomain("a label that IDNA does not allow") from error
     if not _LABEL.fullmatch(lower):

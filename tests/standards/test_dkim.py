@@ -28,6 +28,8 @@ from tests.lab.sign import TAGS, canonical_body, canonical_field, ed25519_key, r
 NOW = 1_800_000_000
 MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world \r\n\r\n"
 RSA, ED = rsa_key(), ed25519_key()
+P = (1 << 255) - 19
+Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # of a point of order 8 on edwards25519
 PASS, FAIL, PERMERROR, TEMPERROR = Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR
 
 
@@ -738,7 +740,14 @@ def test_rfc6376_6_1_2_a_key_of_another_kind(material):
     assert result(written(MESSAGE), f"v=DKIM1; p={material}") is PERMERROR
 
 
-def der(bits, exponent):
+def test_rfc8017_3_1_an_even_modulus():
+    """An RSA modulus is the product of odd primes; a key with an even one is permerror."""
+    assert keys.parse(f"p={der(2048, 65537)}").bits == 2048
+    with pytest.raises(keys.BadKey, match="modulus"):
+        keys.parse(f"p={der(2048, 65537, modulus=(1 << 2047) + 6)}")
+
+
+def der(bits, exponent, modulus=None):
     """A key of that many bits, with a modulus that nobody has the factors of."""
 
     def integer(number):
@@ -750,7 +759,7 @@ def der(bits, exponent):
         long = size.to_bytes((size.bit_length() + 7) // 8, "big")
         return long if size < 128 else bytes([0x80 | len(long)]) + long
 
-    octets = integer((1 << (bits - 1)) + 7) + integer(exponent)
+    octets = integer(modulus or (1 << (bits - 1)) + 7) + integer(exponent)
     return base64.b64encode(b"\x30" + length(octets) + octets).decode()
 
 
@@ -763,6 +772,46 @@ def test_rfc8463_3_ed25519():
     for octets in (b"", b"\1" * 31, b"\1" * 33, b"\1" * 44):
         assert result(signed, f"v=DKIM1; k=ed25519; p={base64.b64encode(octets).decode()}") is PERMERROR
     assert result(signed, ED.record.replace("k=ed25519; ", "")) is PERMERROR
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [0, 1, P - 1, P, P + 1, P + 18, Y8, P - Y8], ids=hex)
+def test_rfc8032_5_1_7_points_that_sign_everything(y, sign):
+    """An Ed25519 key of small order is permerror, since anybody can sign for it; so is one of the form y >= p."""
+    octets = (y | sign << 255).to_bytes(32, "little")
+    with pytest.raises(keys.BadKey, match="point"):
+        keys.parse(f"k=ed25519; p={base64.b64encode(octets).decode()}")
+
+
+def test_rfc8032_5_1_7_a_signature_by_nobody():
+    """The neutral point with R the same and S zero fits every message; it is permerror."""
+    signed = written(MESSAGE, with_tag(b"a", b"ed25519-sha256"), ED)
+    nobody = (1).to_bytes(32, "little")
+    forged = re.sub(rb"b=[^;\r]*(?=\r)", b"b=" + base64.b64encode(nobody + bytes(32)), signed, count=1)
+    assert forged != signed
+    assert result(forged, f"k=ed25519; p={base64.b64encode(nobody).decode()}") is PERMERROR
+
+
+def test_rfc8032_5_1_the_points_of_order_eight():
+    """Eight times such a point is the neutral one, in the arithmetic of section 5.1.4."""
+    d = -121665 * pow(121666, -1, P) % P
+    x = root((Y8 * Y8 - 1) * pow(d * Y8 * Y8 + 1, -1, P) % P)
+    point = (x, Y8)
+    for _ in range(3):
+        assert point != (0, 1)
+        x, y = point
+        product = d * x * x * y * y
+        point = (2 * x * y * pow(1 + product, -1, P) % P, (y * y + x * x) * pow(1 - product, -1, P) % P)
+    assert point == (0, 1)
+
+
+def root(square):
+    """Section 5.1.3, steps 2 and 3."""
+    found = pow(square, (P + 3) // 8, P)
+    if found * found % P != square:
+        found = found * pow(2, (P - 1) // 4, P) % P
+    assert found * found % P == square
+    return found
 
 
 def test_rfc8463_a_1_example():

@@ -21,6 +21,11 @@ from .signature import BadSignature, tag_list
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
 MAX_EXPONENT_BITS = 64  # OpenSSL's own bound for keys over 3072 bits; the work grows with it
 
+# Ed25519, RFC 8032 section 5.1: the prime of its field, and y of the eight points that are of small order
+_P = (1 << 255) - 19
+_Y_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = {0, 1, _P - 1, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8}
+
 # the DER of an RSAPublicKey, or of a SubjectPublicKeyInfo that holds one
 _RSA = re.compile(rb"0(?:[\0-\x7f]|\x81.|\x82..)(?:\x02|0.\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01)", re.DOTALL)
 
@@ -93,27 +98,46 @@ def _read(record: str) -> Key:
 
 
 def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
+    """The key of p=. What makes a key worthless is refused here: not every version of the library does."""
+    if kind not in ("rsa", "ed25519"):
+        raise BadKey("the key is of a type that is not known (k=)")
     try:
         octets = base64.b64decode(material, validate=True)
-        if kind == "ed25519":
-            return Ed25519PublicKey.from_public_bytes(octets)
-        if kind != "rsa":
-            raise BadKey("the key is of a type that is not known (k=)")
-        # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for; nothing
-        # else, since the loader warns of some kinds of key
-        if not _RSA.match(octets):
-            raise BadKey("the key is not of the type its k= says")
-        public = load_der_public_key(octets)
     except binascii.Error as error:
         raise BadKey("the key record's p= is not base64") from error
+    return _rsa(octets) if kind == "rsa" else _ed25519(octets)
+
+
+def _ed25519(octets: bytes) -> Ed25519PublicKey:
+    y = int.from_bytes(octets, "little") & (1 << 255) - 1
+    # anybody can sign for a point of small order, and OpenSSL takes y beyond the field's prime for another number
+    if y >= _P or y in _SMALL_ORDER:
+        raise BadKey("the key is a point that proves nothing (p=)")
+    try:
+        return Ed25519PublicKey.from_public_bytes(octets)
+    except ValueError as error:
+        raise BadKey("the key cannot be read (p=)") from error
+
+
+def _rsa(octets: bytes) -> RSAPublicKey:
+    # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for; nothing
+    # else, since the loader warns of some kinds of key
+    if not _RSA.match(octets):
+        raise BadKey("the key is not of the type its k= says")
+    try:
+        public = load_der_public_key(octets)
     except (ValueError, UnsupportedAlgorithm) as error:
-        if isinstance(error, BadKey):
-            raise
         raise BadKey("the key cannot be read (p=)") from error
     if not isinstance(public, RSAPublicKey):
         raise BadKey("the key is not of the type its k= says")
     if public.key_size < MIN_RSA_BITS:
         raise BadKey(f"the key has {public.key_size} bits, fewer than {MIN_RSA_BITS}")
-    if public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+    numbers = public.public_numbers()
+    if numbers.n % 2 == 0:
+        raise BadKey("the key's modulus is even")
+    # with 1 anybody can sign; RFC 8017 section 3.1
+    if numbers.e < 3 or numbers.e % 2 == 0:
+        raise BadKey("the key's exponent is even, or less than 3")
+    if numbers.e.bit_length() > MAX_EXPONENT_BITS:
         raise BadKey(f"the key's exponent has more than {MAX_EXPONENT_BITS} bits")
     return public

@@ -450,7 +450,7 @@ def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_at_most(zone
 )
 def test_no_more_is_asked_ahead_than_the_limits_allow(domain, asked):
     delayed = Delayed(AHEAD)
-    assert spf.ahead(ip_address("192.0.2.1"), "", domain, delayed) is None or not asked
+    assert spf.ahead(ip_address("192.0.2.1"), "", domain, delayed)() is None or not asked
     assert {each.name for each in delayed.let_all()} == asked
 
 
@@ -479,7 +479,7 @@ def test_what_needs_no_waiting_is_known_ahead(mail_from, client, result):
         answers.append(ZONE(question(name, rdtype)))
         return answers[-1]
 
-    found = spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)
+    found = spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)()
     if any(answer.exception() for answer in answers):
         assert found is None
     else:

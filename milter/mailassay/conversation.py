@@ -57,7 +57,7 @@ class _Mail:
 
     transaction: Transaction
     shared: Shared
-    spf_mail_from: spf.Spf | None = None
+    spf_mail_from: Callable[[], spf.Spf | None] = lambda: None
     sender_domain: sender_domain.SenderDomain | None = None
     recipients: list[str] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
@@ -96,6 +96,7 @@ class Conversation:
         self._helo = ""
         self._shared = Shared(source, most=settings.policy.limits.dns_questions, first=first)
         self._known = Known()
+        self._spf_helo: Callable[[], spf.Spf | None] = lambda: None
         self._mail: _Mail | None = None
 
     @property
@@ -121,11 +122,10 @@ class Conversation:
     def helo(self, name: str) -> None:
         """HELO or EHLO; a second one replaces the first."""
         self._helo = name
-        self._known = self._known._replace(spf_helo=None)
+        self._spf_helo = lambda: None
         if self._client_ip and not self._unjudged(""):
             of_spf = self._shared.of(Method.SPF_HELO)
-            found = spf.ahead(self._client_ip, "", name, of_spf.prefetch, self.settings.policy.limits)
-            self._known = self._known._replace(spf_helo=found)
+            self._spf_helo = spf.ahead(self._client_ip, "", name, of_spf.prefetch, self.settings.policy.limits)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
@@ -140,8 +140,9 @@ class Conversation:
             of_spf, of_sender = shared.of(Method.SPF), shared.of(Method.SENDER_DOMAIN)
             if self.settings.policy.asks_sender_domain:
                 self._mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, of_sender.prefetch)
-            found = spf.ahead(self._client_ip, transaction.mail_from, self._helo, of_spf.prefetch, limits)
-            self._mail.spf_mail_from = found
+            self._mail.spf_mail_from = spf.ahead(
+                self._client_ip, transaction.mail_from, self._helo, of_spf.prefetch, limits
+            )
 
     def recipient(self, address: str) -> None:
         """RCPT."""
@@ -215,7 +216,9 @@ class Conversation:
         def resolver(method: Method) -> Resolver:
             return mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
 
-        known = self._known._replace(spf_mail_from=mail.spf_mail_from, sender_domain=mail.sender_domain)
+        known = self._known._replace(
+            spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from(), sender_domain=mail.sender_domain
+        )
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
         evidence = authenticate(
             connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered

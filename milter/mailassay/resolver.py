@@ -265,23 +265,13 @@ class Shared:
         asked = list(self._asked.items())
         return next((each for each, future in asked if each not in self._waited and not _failed(future)), None)
 
-    def start(self, question: Question, method: Method) -> Future[Answer]:
-        """Ask, unless it has been asked."""
-        first = method in _FIRST
-        with self._lock:
-            future = self._asked.get(question)
-            if future is None:
-                known = self._known.get(question)
-                if known is not None and not _failed(known):
-                    future = self._asked[question] = known
-                    self._behind.add(question)
-            if future is None or (first and question in self._behind and not future.done()):
-                # what waits behind others may go first now
-                future = self._asked[question] = (self._first if first else self._source)(question)
-                (self._behind.discard if first else self._behind.add)(question)
-            if not future.done():
-                self._waited[question] = future
-            return future
+    def _start(self, question: Question, *, first: bool) -> Future[Answer]:
+        """Ask; what waits behind others may go first now. To be called under the lock."""
+        future = self._asked[question] = (self._first if first else self._source)(question)
+        (self._behind.discard if first else self._behind.add)(question)
+        if not future.done():
+            self._waited[question] = future
+        return future
 
 
 class Share:
@@ -289,17 +279,30 @@ class Share:
 
     def __init__(self, shared: Shared, method: Method, most: int | None) -> None:
         self._shared, self._method, self._most = shared, method, most
+        self._is_first = method in _FIRST
         self._asked: set[Question] = set()
-        self._lock = threading.Lock()
 
     def __call__(self, question: Question) -> Future[Answer]:
-        with self._lock:
-            if self._most is not None and question not in self._asked and len(self._asked) >= self._most:
-                future: Future[Answer] = Future()
-                future.set_exception(DnsLimit("dns_questions", f"more than {self._most} questions for {self._method}"))
-                return future
-            self._asked.add(question)
-        return self._shared.start(question, self._method)
+        shared = self._shared
+        with shared._lock:
+            if question not in self._asked:
+                if self._most is not None and len(self._asked) >= self._most:
+                    beyond: Future[Answer] = Future()
+                    text = f"more than {self._most} questions for {self._method}"
+                    beyond.set_exception(DnsLimit("dns_questions", text))
+                    return beyond
+                self._asked.add(question)
+            future = shared._asked.get(question)
+            if future is None:
+                known = shared._known.get(question)
+                if known is not None and not _failed(known):
+                    future = shared._asked[question] = known
+                    if not known.done():
+                        shared._waited[question] = known
+                        shared._behind.add(question)
+            if future is None or (self._is_first and question in shared._behind and not future.done()):
+                future = shared._start(question, first=self._is_first)
+            return future
 
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
         """Start a question that the check will ask later."""

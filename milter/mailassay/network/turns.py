@@ -26,6 +26,7 @@ class Turns:
 
     def __init__(self, source: Cached, most: int) -> None:
         self.most = most
+        self._most_of_a_kind = most - most // 4
         self._source = source
         self._lock = threading.Lock()
         self._first, self._others = _Kind(MAX_FIRST), _Kind(MAX_OTHERS)
@@ -40,8 +41,18 @@ class Turns:
         known, due = self._source.find(question)
         if known and not due:
             return known
+        queue = asker.first_ones if first else asker.others
         with self._lock:
-            waiting = asker.add(question, first=first)
+            at_once = self._is_quiet(queue) and asker.is_idle
+            if at_once:
+                queue.begin()
+            else:
+                waiting = asker.add(question, first=first)
+        if at_once:
+            # nobody waits: as nearly always
+            future = self._sent(question)
+            future.add_done_callback(functools.partial(self._end, queue))
+            return known or future
         if waiting is None:
             return known or _unsent(question, Waiting())
         self._send()
@@ -71,23 +82,42 @@ class Turns:
                 if found is None:
                     return
                 queue, question, waiting = found
-                try:
-                    future = self._source.send(question)
-                except Exception as error:  # noqa: BLE001 - for whoever asked; and nobody's turn is lost
-                    future = Future()
-                    future.set_exception(error)
-                future.add_done_callback(functools.partial(self._done, queue, waiting))
+                self._sent(question).add_done_callback(functools.partial(self._done, queue, waiting))
         finally:
             self._here.sending = False
+
+    def _sent(self, question: Question) -> Future[Answer]:
+        try:
+            return self._source.send(question)
+        except Exception as error:  # noqa: BLE001 - for whoever asked; and nobody's turn is lost
+            future: Future[Answer] = Future()
+            future.set_exception(error)
+            return future
+
+    def _is_quiet(self, queue: _Queue) -> bool:
+        """Does nobody wait who could be the next, and is there room for one more question of this asker?"""
+        return (
+            not (self._first.ready or self._others.ready)
+            and self._first.under_way + self._others.under_way < self.most
+            and queue.kind.under_way < self._most_of_a_kind
+            and queue.has_room
+        )
 
     def _next(self) -> tuple[_Queue, Question, Waiting] | None:
         """Whose turn it is, and his question, which counts as under way from now on."""
         if self._first.under_way + self._others.under_way >= self.most:
             return None
         for kind in (self._first, self._others):
-            if kind.under_way < self.most - self.most // 4 and (queue := kind.next()):
-                return queue, *queue.begin()
+            if kind.under_way < self._most_of_a_kind and (queue := kind.next()):
+                return queue, *queue.take_next()
         return None
+
+    def _end(self, queue: _Queue, _: Future[Answer]) -> None:
+        with self._lock:
+            queue.end()
+            if not (self._first.ready or self._others.ready):
+                return
+        self._send()
 
     def _done(self, queue: _Queue, waiting: Waiting, future: Future[Answer]) -> None:
         with self._lock:
@@ -118,6 +148,11 @@ class _Asker:
     def close(self) -> None:
         self._turns.drop(self, close=True)
 
+    @property
+    def is_idle(self) -> bool:
+        """Does none of its questions wait, and may it ask?"""
+        return not (self.closed or self.first_ones.waiting or self.others.waiting)
+
     def add(self, question: Question, *, first: bool) -> Waiting | None:
         """The question's place in the queues, at best the one it has; None if there is no room."""
         queue = self.first_ones if first or question in self.first_ones.waiting else self.others
@@ -133,23 +168,24 @@ class _Asker:
 class _Kind:
     """Questions of one kind: how many are under way, and the queues that may send one.
 
-    ``turns`` has those with no question under way, with one, and so on, each in the order in which they came there.
+    ``turns`` has those with no question under way, with one, and so on, each in the order in which they came there, and
+    ``ready`` is the number of all of them.
     """
 
     def __init__(self, most: int) -> None:
-        self.under_way = 0
+        self.under_way = self.ready = 0
         self.turns: list[OrderedDict[_Queue, None]] = [OrderedDict() for _ in range(most)]
 
     def next(self) -> _Queue | None:
         """Whose turn it is; None if no question waits that may be sent."""
-        return next((queue for turns in self.turns for queue in turns), None)
+        return next((queue for turns in self.turns for queue in turns), None) if self.ready else None
 
 
 class _Queue:
     """One asker's questions of one kind: those that wait, and how many are under way."""
 
     def __init__(self, kind: _Kind) -> None:
-        self._kind = kind
+        self.kind = kind
         self.waiting: OrderedDict[Question, Waiting] = OrderedDict()
         self._under_way = 0
         self._turns: OrderedDict[_Queue, None] | None = None
@@ -172,31 +208,41 @@ class _Queue:
         self._settle()
         return waiting
 
-    def begin(self) -> tuple[Question, Waiting]:
+    @property
+    def has_room(self) -> bool:
+        """May one more of its questions be under way?"""
+        return self._under_way < len(self.kind.turns)
+
+    def take_next(self) -> tuple[Question, Waiting]:
         """The next question, which is under way."""
-        self._under_way += 1
-        self._kind.under_way += 1
         question, waiting = self.waiting.popitem(last=False)
         waiting.sent = True
-        self._settle()
+        self.begin()
         return question, waiting
+
+    def begin(self) -> None:
+        """One question more is under way."""
+        self._under_way += 1
+        self.kind.under_way += 1
+        self._settle()
 
     def end(self) -> None:
         """One question is no longer under way."""
         self._under_way -= 1
-        self._kind.under_way -= 1
+        self.kind.under_way -= 1
         self._settle()
 
     def _settle(self) -> None:
         """Have a turn, or none; a queue that has the right one keeps its place."""
-        may = bool(self.waiting) and self._under_way < len(self._kind.turns)
-        turns = self._kind.turns[self._under_way] if may else None
+        turns = self.kind.turns[self._under_way] if self.waiting and self.has_room else None
         if turns is self._turns:
             return
         if self._turns is not None:
             del self._turns[self]
+            self.kind.ready -= 1
         if turns is not None:
             turns[self] = None
+            self.kind.ready += 1
         self._turns = turns
 
 

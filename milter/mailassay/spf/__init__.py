@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -41,21 +42,22 @@ class Spf:
 
 def ahead(
     client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch, limits: Limits = Limits()
-) -> Spf | None:
-    """What :func:`check_mail_from` gives, or :func:`check_helo` where ``mail_from`` is empty, if it need not wait.
+) -> Callable[[], Spf | None]:
+    """Start what :func:`check_mail_from` asks for, or :func:`check_helo` if ``mail_from`` is empty.
 
-    Else None, and all that it asks is started.
+    The function returned gives the result of that check as soon as it need not wait; before, and if it failed, None.
     """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
     if domain is None:
-        return Spf(Result.NONE, scope, name.lower())
+        return lambda: Spf(Result.NONE, scope, name.lower())
 
     def query(resolve: Resolver) -> Query:
         return Query(client_ip, local_part, domain, helo, resolve, limits)
 
-    found = Ahead(query, prefetch, limits).look()
-    return _spf(scope, domain, *found) if found else None
+    going = Ahead(query, prefetch, limits)
+    going.look()
+    return lambda: _spf(scope, domain, *found) if (found := going.found) else None
 
 
 def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:

@@ -15,68 +15,79 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ..limits import Limits
-from ..resolver import Answer, Prefetch, Resolver, Unanswered, question
+from ..resolver import Answer, Prefetch, Question, Resolver, Unanswered, question
 from .query import Query
 
 
 class Ahead:
-    """One check. ``query`` makes it anew for a resolver. Nothing here waits."""
+    """One check, whose questions ``query`` asks by the resolver that it is given. Nothing here waits."""
 
     def __init__(self, query: Callable[[Resolver], Query], prefetch: Prefetch, limits: Limits) -> None:
-        self._make, self._prefetch = query, prefetch
+        self._query = query(self._resolve)
+        self._query.goes_on = True
+        self._prefetch = prefetch
         self._spare = limits.spf_terms
-        self._started: set[tuple[str, str]] = set()
-        # answers arrive in several threads
+        self._futures: dict[Question, Future[Answer]] = {}
+        self._answers: dict[Question, Answer] = {}
+        self._arrivals: list[Future[Answer]] = []
+        self._failed = False
+        self._word = ""
+        # answers arrive in several threads, of which one looks at a time
         self._lock = threading.Lock()
         self._looking = self._again = False
 
-    def look(self) -> tuple[Query, str] | None:
-        """Go as far as the answers do, and start what is asked for next.
+    @property
+    def found(self) -> tuple[Query, str] | None:
+        """The check and its result word, if nothing that it asked for is unknown or failed; else None."""
+        with self._lock:
+            return (self._query, self._word) if self._word and not self._looking else None
 
-        The check and its result word, if nothing that it asked for is unknown or failed; else None.
-        """
+    def look(self) -> None:
+        """Go as far as the answers do, and start what is asked for next."""
         with self._lock:
             self._again = True
             if self._looking:
-                return None
+                return
             self._looking = True
         while True:
             with self._lock:
                 self._again = False
-            found = self._once()
+            self._once()
             with self._lock:
                 if not self._again:
                     self._looking = False
-                    return found
+                    return
 
-    def _once(self) -> tuple[Query, str] | None:
-        arrivals: list[Future[Answer]] = []
-        failed = False
-
-        def resolve(name: str, rdtype: str) -> Answer:
-            nonlocal failed
-            asked = question(name, rdtype)
-            if asked not in self._started:
-                if query.is_uncertain:
-                    if not self._spare:
-                        raise Unanswered
-                    self._spare -= 1
-                self._started.add(asked)
-            future = self._prefetch(name, rdtype)
-            if not future.done():
-                # an address leads to no further question, but where it makes a name of the client a validated one
-                if rdtype not in ("A", "AAAA") or query.wants_name:
-                    arrivals.append(future)
-                raise Unanswered
-            failed = failed or future.exception() is not None
-            return future.result()
-
-        query = self._make(resolve)
-        query.goes_on = True
+    def _once(self) -> None:
+        query = self._query
+        query.start_over()
         try:
             word, _, _ = query.check()
         except Unanswered:
             word = ""
+        if not self._failed and not query.passed_over:
+            self._word = word
+        arrivals, self._arrivals = self._arrivals, []
         for future in arrivals:
             future.add_done_callback(lambda _: self.look())
-        return (query, word) if word and not failed and not query.passed_over else None
+
+    def _resolve(self, name: str, rdtype: str) -> Answer:
+        asked = question(name, rdtype)
+        if answer := self._answers.get(asked):
+            return answer
+        future = self._futures.get(asked)
+        if future is None:
+            if self._query.is_uncertain:
+                if not self._spare:
+                    raise Unanswered
+                self._spare -= 1
+            future = self._futures[asked] = self._prefetch(name, rdtype)
+            # an address leads to no further question, but if it makes a name of the client a validated one
+            if not future.done() and (rdtype not in ("A", "AAAA") or self._query.wants_name):
+                self._arrivals.append(future)
+        if not future.done():
+            raise Unanswered
+        if future.exception():
+            self._failed = True
+        answer = self._answers[asked] = future.result()
+        return answer

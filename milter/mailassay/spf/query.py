@@ -47,6 +47,7 @@ def _checkable(name: str) -> str | None:
     return name if _can_be_asked(name) and "." in name and not name.startswith("[") else None
 
 
+@lru_cache(maxsize=4096)
 def _can_be_asked(name: str) -> bool:
     return len(name) <= MAX_OCTETS and all(0 < len(label) <= MAX_LABEL for label in name.split("."))
 
@@ -85,6 +86,11 @@ class Query(pyspf.query):  # type: ignore[misc]
         self.limit = ""
         # the names that a reason may tell: nothing that a macro or a client's PTR record made
         self._spelled_out = {domain}
+
+    def start_over(self) -> None:
+        """Before ``check()`` is called once more, when more is known."""
+        self.passed_over = self.is_uncertain = self.wants_name = False
+        self.prob = self.limit = ""
 
     def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
         """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
@@ -239,7 +245,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         """The records of a name. A term with a question without answer is counted, once (section 4.6.4)."""
         name = name.lower().removesuffix(".")
         # a macro's expansion may be any text: what cannot be asked does not exist
-        if not _can_be_asked(name):
+        if len(name) > MAX_OCTETS or not _can_be_asked(name):
             return ()
         try:
             records = self._resolve(name, qtype).records

@@ -42,7 +42,7 @@ def test_alignment_with_everything_is_found(monkeypatch):
 
 
 def test_more_questions_than_may_be_asked_are_found(monkeypatch):
-    monkeypatch.setattr(Shared, "start", lambda self, *_: [self._source(NOTHING) for _ in range(1001)][-1])
+    monkeypatch.setattr(Shared, "_start", lambda self, *_, **__: [self._source(NOTHING) for _ in range(1001)][-1])
     assert list(findings())
 
 

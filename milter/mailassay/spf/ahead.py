@@ -5,7 +5,7 @@ come, and goes on past what is not known yet. So terms are counted once, as RFC 
 
 Behind an include or redirect whose record is not known yet, nobody knows whether a term still counts. There only single
 questions are asked, at most ``limits.spf_terms`` of them, and none for the hosts of an mx. So no record makes us ask
-for more than ten names beside those that its evaluation asks for.
+for more than ten names beside those that ten terms may ask for.
 """
 
 from __future__ import annotations

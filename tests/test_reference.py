@@ -386,12 +386,18 @@ def full() -> Outcome:
     """An outcome that has everything the log can say of one message."""
     domain = Domain("a.example")
     found = Dmarc(
-        Result.FAIL, domain, Disposition.REJECT, found_at=domain, public_suffix=Domain("example"), reason="why"
+        Result.FAIL,
+        domain,
+        Disposition.REJECT,
+        found_at=domain,
+        public_suffix=Domain("example"),
+        at_stake=Disposition.REJECT,
+        reason="why",
     )
     evidence = Evidence(
         Iprev(Result.PASS, ip_address("192.0.2.1"), "mx.a.example"),
         Spf(Result.PASS, "helo", "mx.a.example"),
-        Spf(Result.PASS, "mailfrom", "a.example"),
+        Spf(Result.PERMERROR, "mailfrom", "a.example", limit="dns_questions"),
         (Dkim(Result.PASS, domain),),
         Arc(Result.NONE),
         found,

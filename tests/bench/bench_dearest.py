@@ -70,8 +70,15 @@ STARTS = [
     Parts(signatures=10, sets=50, bits=4096, decoy="the longest exponent", decoys=3),
     Parts(signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3),
     Parts(signatures=10, sets=50, bits=2048),
-    Parts(signatures=10, sets=50, bits=0),
+    Parts(
+        signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3, author="short addresses",
+        others="letters that casefold to three", spf="ip4", dmarc="uris", octets=100_000, body="HTML, indented",
+    ),
+    Parts(
+        bits=0, signatures=10, sets=50, author="closed comments", others="comments that close too often",
+        spf="macros of one part", dmarc="tags",
+    ),
     Parts(signatures=10, sets=50, decoy="tags", decoys=3, results=10_000),
     Parts(signatures=10, names=900, fields=900, field=900, filler="words"),
     Parts(signatures=10, sets=50, bits=0, domain="middle dots", tags=500),
-]
+]  # fmt: skip

@@ -181,7 +181,7 @@ POLICY: Mapping[str, str] = {
     ),
     "limits.results_octets": (
         "Of Authentication-Results fields, from the top; those beyond are removed unread, as are those beyond 1000 "
-        "parentheses, quotes and backslashes."
+        "parentheses, quotes and backslashes, of which each field counts as four more."
     ),
     "limits.signatures": "DKIM signatures, from the top; the rest is not there.",
     "limits.key_records": "DKIM keys at one selector; the rest is not there.",

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import arc
-from mailassay.dkim import Body, HeaderHashes
+from mailassay.dkim import Body, HeaderHashes, Work
 from mailassay.domain import Domain
+from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Budget
 from mailassay.result import Result
@@ -447,3 +448,31 @@ def test_what_is_quoted_says_nothing(quoted):
 def test_nothing_makes_up_for_a_failure(more):
     chain, found = signed(b" i=1; mx; dmarc=fail header.from=example.com; " + more)
     assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == ""
+
+
+def test_a_chain_that_costs_too_much_fails():
+    """With what is left of the work of a message, all the seals or none."""
+    message = MESSAGE
+    for number, domain in enumerate(("one", "two", "three"), 1):
+        message = arc_set(message, number, f"{domain}.example", ED)
+    headers, content = split(message)
+    resolve = Budget(Zone(ZONE), float("inf"), lambda: 0.0)
+
+    def found(most):
+        account = Work(Limits(signature_work=most))
+        chain = arc.chain(headers, account=account)
+        body = Body(arc.body_requests(chain))
+        body.update(content)
+        return arc.check(chain, HeaderHashes(headers, account), body.finish(), resolve), account.spent
+
+    whole, spent = found(10_000)
+    assert whole == arc.Arc(Result.PASS, ("one.example", "two.example", "three.example"), 0)
+    assert found(spent)[0] == whole
+    seen = set()
+    for most in range(spent):
+        less, paid = found(most)
+        assert paid <= most
+        seen.add((less.result, less.oldest_pass, less.reason))
+    # the seals and the newest message signature are what counts; how far the older ones hold comes last
+    limit = "limit: more work than signature_work allows"
+    assert seen == {(Result.FAIL, None, limit), (Result.PASS, 3, ""), (Result.PASS, 2, "")}

@@ -368,3 +368,12 @@ def test_no_value_is_a_result_to_who_looks_for_a_text(value, utf8):
 def test_an_equals_sign_that_makes_no_result_stays():
     found = [Resinfo("dkim", Result.PASS, (("header", "i", "prvs=1a=bob@x.example"),), reason="x= is not after t=")]
     assert 'reason="x= is not after t=" header.i=prvs=1a=bob@x.example' in render(OURS, found)
+
+
+def test_fields_that_would_take_long_to_read_are_removed_unread():
+    """Parentheses, quotes and backslashes are what reading takes time for, and each field is some work."""
+    usual = Field(b"Authentication-Results", b" other.example; spf=pass (a) smtp.mailfrom=b; dkim=pass (c) header.d=d")
+    dear = Field(b"Authentication-Results", b" other.example; none " + b"(a)" * 470)
+    assert unwanted(Headers([usual] * 40 + [dear]), "mx.example.org") == [41]
+    assert unwanted(Headers([dear]), "mx.example.org") == []
+    assert unwanted(Headers([dear, *[usual] * 40]), "mx.example.org") == [*range(9, 42)]

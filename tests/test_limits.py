@@ -10,14 +10,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
+from mailassay import dkim
 from mailassay.config import Settings, load_policy
 from mailassay.conversation import Clocks, Conversation
+from mailassay.dkim.work import reading
 from mailassay.limits import Limits
 from mailassay.message import split
+from mailassay.resolver import Answer
 from mailassay.zone import Zone
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
 
 NOW = int(time.time())
+LIMITS = Limits()
 RSA, ED, OTHER = rsa_key(), ed25519_key(), ed25519_key("other")
 MESSAGE = b"From: a@bank.example\r\nTo: bob@receiver.example\r\nSubject: hi\r\n\r\nHello\r\n"
 REJECT = '_dmarc.bank.example TXT "v=DMARC1; p=reject"\n'
@@ -96,6 +100,25 @@ def key_bits(number: int) -> Mail:
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     record = f"v=DKIM1; p={base64.b64encode(der).decode()}"
     return Mail(f'sel._domainkey.bank.example TXT "{record}"', RSA.sign(MESSAGE, "bank.example"))
+
+
+def signature_work(number: int) -> Mail:
+    """A signature that is right, below another one that takes what is left."""
+    signed = ED.sign(MESSAGE, "bank.example", "right")
+    headers, content = split(signed)
+    account = dkim.Work()
+    (found,) = dkim.signatures(headers, LIMITS, account)
+    body = dkim.Body([found.body])
+    body.update(content)
+    dkim.check(found, dkim.HeaderHashes(headers, account), body.finish(), lambda *_: Answer((ED.record,)), NOW)
+    rest = number - account.spent
+    value = b";" * ((rest - reading(b"")) // (reading(b";") - reading(b"")))
+    while reading(value) > rest:
+        value = value[1:]
+    while reading(value) < rest:
+        value += b"x"
+    message = b"DKIM-Signature:" + value + b"\r\n" + signed
+    return Mail(f'right._domainkey.bank.example TXT "{ED.record}"\n{REJECT}', message)
 
 
 def signed_with(tag: str) -> Mail:
@@ -223,6 +246,7 @@ CASES = [
     ("signatures", 3, signatures, "dkim=pass", "dmarc=fail"),
     ("key_records", 3, key_records, "dkim=pass", "dkim=fail"),
     ("key_bits", 4096, key_bits, "dkim=fail", "dkim=permerror"),
+    ("signature_work", 5000, signature_work, "dkim=pass", 'dkim=permerror reason="limit: more work'),
     ("clock_tolerance", 60, lambda number: signed_with(f"t={NOW + number}"), "dkim=pass", "dkim=permerror"),
     ("clock_tolerance", 60, lambda number: signed_with(f"x={NOW - number}"), "dkim=pass", "dkim=permerror"),
     ("arc_sets", 2, arc_sets, "arc=pass", "arc=fail"),

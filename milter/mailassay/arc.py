@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from .dkim.header import relaxed, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
 from .dkim.verify import usable_key
+from .dkim.work import TooMuchWork, Work, hashing, reading
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
@@ -77,21 +79,26 @@ class Arc:
         return Resinfo("arc", self.result, tuple(properties), self.reason)
 
 
-def chain(headers: Headers, limits: Limits = Limits()) -> Chain:
-    """Collect the ARC sets and look at their structure (RFC 8617 section 5.2, steps 1 to 3); never raises."""
+def chain(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> Chain:
+    """Collect the ARC sets and look at their structure (RFC 8617 section 5.2, steps 1 to 3); never raises.
+
+    ``account`` pays for reading them.
+    """
     try:
-        return _collect(headers, limits.arc_sets)
-    except BadSignature as error:
+        return _collect(headers, limits.arc_sets, account or Work(limits))
+    except (BadSignature, TooMuchWork) as error:
         return Chain(problem=str(error))
 
 
-def _collect(headers: Headers, most: int) -> Chain:
+def _collect(headers: Headers, most: int, account: Work) -> Chain:
     found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
     for name in (_SEAL, _MESSAGE, _RESULTS):
         for field in headers.named(name):
             # before the work, not after it: the limit bounds what a sender can make us read
             if len(found) > 3 * most:
                 raise BadSignature(f"more than {most} sets")
+            if name != _RESULTS:
+                account.pay(reading(field.value))
             tags = {} if name == _RESULTS else tag_list(field.value)
             instance = _instance(field, tags, most)
             if (instance, name) in found:
@@ -164,19 +171,38 @@ def check(
     resolve: Resolver,
     limits: Limits = Limits(),
 ) -> Arc:
-    """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included."""
+    """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included.
+
+    The account of ``header`` pays; a chain that it cannot pay for as a whole fails.
+    """
     if chain.problem:
         return Arc(Result.FAIL, reason=chain.problem)
     if not chain.sets:
         return Arc(Result.NONE)
+    try:
+        return _validate(chain, header, bodies, resolve, limits)
+    except TooMuchWork as error:
+        return Arc(Result.FAIL, reason=str(error))
+
+
+def _validate(
+    chain: Chain,
+    header: HeaderHashes,
+    bodies: Mapping[BodyRequest, BodyDigest],
+    resolve: Resolver,
+    limits: Limits,
+) -> Arc:
+    account = header.account
     if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve, limits):
         return Arc(Result.FAIL, reason=f"the newest message signature: {trouble}")
-    for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain), strict=True), 1):
-        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits):
+    for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain, account), strict=True), 1):
+        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits, account):
             return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}")
     oldest = len(chain.sets)
-    while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve, limits):
-        oldest -= 1
+    # the chain is good whatever comes of these
+    with suppress(TooMuchWork):
+        while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve, limits):
+            oldest -= 1
     sealers = tuple(each.seal.domain for each in chain.sets if each.seal.domain)
     return Arc(Result.PASS, sealers, 0 if oldest == 1 else oldest)
 
@@ -188,7 +214,7 @@ def _message_trouble(
     resolve: Resolver,
     limits: Limits,
 ) -> str:
-    """Why an ARC-Message-Signature does not hold; empty where it does."""
+    """Why an ARC-Message-Signature does not hold; empty where it does. Raises :class:`TooMuchWork`."""
     if signature.problem:
         return signature.problem
     body = bodies[signature.body]
@@ -201,13 +227,14 @@ def _message_trouble(
         return "a part of the body is not signed (l=)"
     if stray := header.stray(signature):
         return f"a further {stray} field is not signed"
-    return _signature_trouble(signature, header.digest(signature), resolve, limits)
+    return _signature_trouble(signature, header.digest(signature), resolve, limits, header.account)
 
 
-def _seal_digests(chain: Chain) -> Iterator[bytes]:
+def _seal_digests(chain: Chain, account: Work) -> Iterator[bytes]:
     """What each set's ARC-Seal signs: all fields of all sets up to it (RFC 8617 section 5.1.1)."""
     digest = hashlib.sha256()
     for each in chain.sets:
+        account.pay(hashing([each.results, each.message.field, each.seal.field]))
         digest.update(relaxed(each.results) + relaxed(each.message.field))
         signed = digest.copy()
         signed.update(relaxed(without_b(each.seal.field)).removesuffix(b"\r\n"))
@@ -215,7 +242,7 @@ def _seal_digests(chain: Chain) -> Iterator[bytes]:
         digest.update(relaxed(each.seal.field))
 
 
-def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, limits: Limits) -> str:
+def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, limits: Limits, account: Work) -> str:
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
@@ -225,10 +252,11 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
     trouble = "no key record"
     for record in records[: limits.key_records]:
         try:
-            key = usable_key(record, signature, limits)
+            key = usable_key(record, signature, limits, account)
             if key.testing:
                 # as good as unsigned (RFC 6376 section 3.6.1)
                 raise BadKey("the key is being tested (t=y)")
+            account.pay(key.work)
             if key.verifies(signature.signature, digest):
                 return ""
             trouble = "the signature does not fit the header"

@@ -57,7 +57,7 @@ _CODECS = {
     *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "hz", "unicode_escape", "raw_unicode_escape"),
 }
 _NO_ADDRESS = "no address in From"
-_MAX_NAMES = 500  # tried as a domain, of one field
+_MAX_NAMES = 64  # tried as a domain, of all fields together
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,15 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
         return Author((), problem or "From is larger than what is looked at", unread=True)
     domains: dict[Domain, None] = {}
+    tried: dict[str, tuple[Domain, ...]] = {}
     found: Iterable[Domain]
     for field in fields:
         text = field.value.decode("utf-8", "surrogateescape")
         try:
-            found = _mailboxes(text)
+            found = _mailboxes(text, tried)
         except _Unclear as error:
             try:
-                found = _anything([text])
+                found = _anything([text], tried)
             except _TooMuch as more:
                 return Author((), problem or str(more), unread=True)
             if isinstance(error, _Sloppy):
@@ -137,11 +138,11 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     return Author(tuple(domains)[: limits.from_domains], problem, unread)
 
 
-def _anything(texts: Iterable[str]) -> list[Domain]:
+def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
     """Whatever stands behind an ``@``, wherever it is. Raises :class:`_TooMuch`.
 
     It is found by readers that know comments and quotes, that know none, that pass over what has no place in a domain,
-    and that decode before they parse.
+    and that decode before they parse. ``tried`` has the names of other fields and what they stand for.
     """
     field = ",".join(texts)
     names: dict[str, None] = {}
@@ -151,9 +152,11 @@ def _anything(texts: Iterable[str]) -> list[Domain]:
         lexed = _AROUND_DOT.sub(".", " ".join(tokens))
         for reading in (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed)):
             names |= dict.fromkeys(_AFTER_AT.findall(reading.translate(_AT_SIGNS)))
-    if len(names) > _MAX_NAMES:
+    new = names.keys() - tried.keys()
+    if len(tried) + len(new) > _MAX_NAMES:
         raise _TooMuch("more addresses in From than are looked at")
-    return list(dict.fromkeys(chain.from_iterable(map(_domains, names))))
+    tried.update((name, tuple(_domains(name))) for name in new)
+    return list(dict.fromkeys(chain.from_iterable(tried[name] for name in names)))
 
 
 def _domains(name: str) -> Iterator[Domain]:
@@ -249,7 +252,7 @@ class _Token(NamedTuple):
         return self.start + len(self.text)
 
 
-def _mailboxes(field: str) -> Iterator[Domain]:
+def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Domain]:
     """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
     # nothing in it that any reader could take for something else; so are most
     if plain := _PLAIN.fullmatch(field):
@@ -292,7 +295,7 @@ def _mailboxes(field: str) -> Iterator[Domain]:
     others += _others_decoded(field.replace("\r\n", ""))
     if sloppy:
         raise _Sloppy(sloppy)
-    return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others]))
+    return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others], tried))
 
 
 def _others_decoded(field: str) -> list[str]:

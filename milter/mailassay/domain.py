@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from unicodedata import normalize
 
 import idna
 
@@ -106,8 +107,12 @@ def _a_label(label: str) -> str:
     else:
         if _DISALLOWED.search(label):
             raise BadDomain("a label with a character that is not shown")
+        label = _DROPPED.sub("", label)
+        # IDNA weighs some characters against all others; nothing that it does makes a label shorter than this
+        if len(normalize("NFKC", label)) > MAX_LABEL:
+            raise BadDomain("a label longer than one can be")
         try:
-            lower = idna.encode(_DROPPED.sub("", label), uts46=True).decode("ascii")
+            lower = idna.encode(label, uts46=True).decode("ascii")
         except (idna.IDNAError, UnicodeError) as error:
             raise BadDomain("a label that IDNA does not allow") from error
     if not _LABEL.fullmatch(lower):

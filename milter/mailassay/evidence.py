@@ -66,7 +66,7 @@ class Evidence:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The results that a limit of ours on questions made: ``method:limit`` each."""
+        """The results that a limit of ours on questions or work made: ``method:limit`` each."""
         found = [("iprev", self.iprev.limit), ("spf_helo", self.spf_helo.limit)]
         found += [("spf", self.spf_mail_from.limit if self.spf_mail_from else "")]
         found += [("dkim", each.limit) for each in self.dkim]

@@ -28,6 +28,7 @@ _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
 _VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*"')
+_MARKS, _MAX_MARKS = b'()"\\', 1000  # where comments and quoted strings begin and end; each is a step of _bare
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
 _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
@@ -102,14 +103,19 @@ def unwanted(
     """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
 
     Those that claim to be ours; those of a version nobody knows yet, unless they come from a ``trusted`` client; and,
-    unread, those beyond ``most`` octets, for reading one takes time in proportion to its length.
+    unread, those beyond ``most`` octets or ``_MAX_MARKS``, for reading one takes time in proportion to both.
     """
     fields = headers.named(b"authentication-results")
     ends = accumulate(len(field.value) for field in fields)
+    # a field costs as much as a few of them, however short it is
+    marks = accumulate(4 + len(field.value) - len(field.value.translate(None, _MARKS)) for field in fields)
     return [
         number
-        for number, (field, end) in enumerate(zip(fields, ends, strict=True), 1)
-        if end > most or is_ours(field.value, authserv_id) or not (trusted or is_known_version(field.value))
+        for number, (field, end, mark) in enumerate(zip(fields, ends, marks, strict=True), 1)
+        if end > most
+        or mark > _MAX_MARKS
+        or is_ours(field.value, authserv_id)
+        or not (trusted or is_known_version(field.value))
     ]
 
 

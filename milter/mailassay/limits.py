@@ -14,10 +14,12 @@ class Limits:
     and ``from_domains`` (distinct author domains). ``forged_fields`` in our own name are removed; with more of them a
     message is rejected in every mode, since what it costs the MTA to remove each grows with their number.
     ``results_octets`` of Authentication-Results fields, from the top, are searched for our name; those beyond are
-    removed unread.
+    removed unread, as are those beyond the first thousand parentheses, quotes and backslashes.
 
     DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
     key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.
+    DKIM and ARC together: ``signature_work`` in units of about a microsecond (``dkim.Work``), DKIM first; what would
+    exceed it is not done, so that the signature is permerror and the chain fails.
     ARC: ``arc_sets``, beyond which the chain fails (RFC 8617 section 4.2.1 has 50).
     SPF: ``spf_terms`` that ask DNS, ``spf_void_lookups`` without an answer, beyond which it is permerror, and
     ``spf_mx_hosts`` of one mx (RFC 7208 section 4.6.4).
@@ -31,13 +33,14 @@ class Limits:
     header_fields: int = 1000
     header_octets: int = 1_000_000
     from_fields: int = 8
-    from_octets: int = 8192
+    from_octets: int = 4096
     from_domains: int = 8
     forged_fields: int = 1000
-    results_octets: int = 65_536
+    results_octets: int = 32_768
     signatures: int = 10
     key_records: int = 4
     key_bits: int = 8192
+    signature_work: int = 24_000
     clock_tolerance: int = 3600
     arc_sets: int = 50
     spf_terms: int = 10
@@ -46,7 +49,7 @@ class Limits:
     ptr_names: int = 10
     dmarc_queries: int = 8
     identifiers: int = 20
-    record_octets: int = 16_384
+    record_octets: int = 4096
     dns_questions: int = 150
     dns_octets: int = 20_480
     dns_records: int = 128

@@ -31,8 +31,9 @@ class Content:
         self.author = author(headers, limits)
         if cut:
             self.author = replace(self.author, problem="more header fields than are looked at", unread=True)
-        self.signatures = dkim.signatures(headers, limits)
-        self.chain = arc.chain(headers, limits)
+        self.work = dkim.Work(limits)
+        self.signatures = dkim.signatures(headers, limits, self.work)
+        self.chain = arc.chain(headers, limits, self.work)
         self._limits = limits
         wanted = [signature.body for signature in self.signatures if not signature.problem]
         self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
@@ -93,7 +94,7 @@ def authenticate(
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
-    header, bodies = dkim.HeaderHashes(content.headers), content.body.finish()
+    header, bodies = dkim.HeaderHashes(content.headers, content.work), content.body.finish()
     spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
     if transaction.mail_from and not spf_mail_from:
         spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolver(Method.SPF), limits)

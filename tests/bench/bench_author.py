@@ -69,4 +69,4 @@ def test_author(benchmark, case, fields):
     room = LIMITS.from_octets // fields
     value = CASES[case].encode()[:room]
     found = benchmark(author, Headers([Field(b"From", value)] * fields))
-    assert found.problem != "more in From than is looked at"
+    assert found.problem != "From is larger than what is looked at"

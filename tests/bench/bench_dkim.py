@@ -31,11 +31,12 @@ def judge(fields, chunks=(b"x\r\n",), records=(ED.record,)):
         return Answer(tuple(records)) if rdtype == "TXT" and "_domainkey" in name else NXDOMAIN
 
     headers = Headers(fields)
-    signatures, chain = dkim.signatures(headers, LIMITS), arc.chain(headers, LIMITS)
+    account = dkim.Work(LIMITS)
+    signatures, chain = dkim.signatures(headers, LIMITS, account), arc.chain(headers, LIMITS, account)
     body = dkim.Body([*(each.body for each in signatures if not each.problem), *arc.body_requests(chain)])
     for chunk in chunks:
         body.update(chunk)
-    bodies, hashes = body.finish(), dkim.HeaderHashes(headers)
+    bodies, hashes = body.finish(), dkim.HeaderHashes(headers, account)
     results = [dkim.check(each, hashes, bodies, resolve, 0.0, LIMITS) for each in signatures]
     return list(dkim.resinfos(results)), arc.check(chain, hashes, bodies, resolve, LIMITS)
 
@@ -139,7 +140,7 @@ def test_fifty_arc_sets(benchmark, key, size):
     """With results of 19 kB the header section reaches the limit; beyond, no more of it is read."""
     fields = chain(50, key, b"x " * (size // 2))
     _, found = benchmark(judge, fields, (b"x\r\n",), [key.record])
-    assert found.result == "pass"
+    assert found.result == "pass" or found.reason.startswith("limit: ")
 
 
 def modulus(bits, exponent):
@@ -152,7 +153,8 @@ def modulus(bits, exponent):
     def _short(octets):
         return b"\x02" + (b"\x81" if len(octets) > 127 else b"") + bytes([len(octets)]) + octets
 
-    octets = integer((1 << bits) - 1) + integer(exponent)
+    # no power of two less one, which is divided by more cheaply
+    octets = integer((1 << bits) - (1 << bits // 2) - 1) + integer(exponent)
     return base64.b64encode(b"\x30\x82" + len(octets).to_bytes(2, "big") + octets).decode()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailassay.header import render, unwanted
+from mailassay.header import _MAX_MARKS, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
@@ -13,8 +13,10 @@ OCTETS = LIMITS.results_octets
 
 
 def filled(start, piece):
-    """One field as long as all of them may be, which is as dear as many: each octet is read some ten times."""
-    return [start + piece * ((OCTETS - len(start)) // len(piece))]
+    """One field that is read with as much in it as all of them may have: each octet is read some ten times."""
+    marks = sum(piece.count(mark) for mark in b'()"\\')
+    most = (OCTETS - len(start)) // len(piece)
+    return [start + piece * (min(most, (_MAX_MARKS - 2) // marks) if marks else most)]
 
 
 THEIRS = {

@@ -50,7 +50,7 @@ def send(postfix: Mta, messages: Sequence[Message], connections: int) -> Load:
                     message = next(waiting, None)
                 if message is None:
                     return
-                sent.append(_session(postfix.port, message))
+                sent.append(session(postfix.port, message))
         except BaseException as error:  # noqa: BLE001
             # it is raised below, in the thread that waits
             errors.append(error)
@@ -84,7 +84,8 @@ def wrong(sent: Iterable[Sent], log: Iterable[Mapping[str, object]] | None = Non
     return max(replies, (expected - found).total())
 
 
-def _session(port: int, message: Message) -> Sent:
+def session(port: int, message: Message) -> Sent:
+    """One message, over a connection of its own."""
     begun = time.perf_counter()
     with SmtpClient("127.0.0.1", port, _SECONDS) as client:
         client.command(f"EHLO {message.helo}")

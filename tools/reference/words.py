@@ -22,7 +22,7 @@ LOG_LINE: Mapping[str, str] = {
     "public_suffix": "The public suffix that kept a domain from aligning (`dmarc.public_suffixes`).",
     "at_stake": "With a temperror of DMARC: the policy that a record asks for which was found, or was seen before.",
     "limit": (
-        "The checks whose result a limit of ours on questions to DNS, or on their answers, made: `spf:dns_questions`."
+        "The checks whose result a limit of ours on questions to DNS, their answers or work made: `spf:dns_questions`."
     ),
     "sender_domain": "Whether the MAIL FROM domain can receive mail, where the policy asks.",
     "verdict": "What was done: `accept`, `tag`, `hold`, `defer` or `reject`.",

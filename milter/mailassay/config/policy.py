@@ -54,6 +54,7 @@ _LIMITS = {
     "signatures": (1, 100),
     "key_records": (1, 20),
     "key_bits": (4096, 16_384),
+    "signature_work": (5000, 10_000_000),
     "clock_tolerance": (0, 86_400),
     "arc_sets": (1, 50),
     "spf_terms": (10, 100),

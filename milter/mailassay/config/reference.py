@@ -198,10 +198,17 @@ POLICY: Mapping[str, str] = {
     "limits.forged_fields": (
         "Fields in our name, which are removed; beyond, the message is rejected, also where `mode` is `monitor`."
     ),
-    "limits.results_octets": "Of Authentication-Results fields, from the top; those beyond are removed unread.",
+    "limits.results_octets": (
+        "Of Authentication-Results fields, from the top; those beyond are removed unread, as are those beyond 1000 "
+        "parentheses, quotes and backslashes, of which each field counts as four more."
+    ),
     "limits.signatures": "DKIM signatures, from the top; the rest is not there.",
     "limits.key_records": "DKIM keys at one selector; the rest is not there.",
     "limits.key_bits": "Of an RSA key; beyond, permerror.",
+    "limits.signature_work": (
+        "Of reading and verifying all DKIM signatures and then ARC, in units of about a microsecond; beyond, permerror "
+        "for DKIM, and ARC fails. Ten signatures and five ARC sets by keys of 2048 bits take some 3000."
+    ),
     "limits.clock_tolerance": "Seconds by which t= of a DKIM signature may be ahead, and x= behind.",
     "limits.arc_sets": "Beyond, the chain fails (RFC 8617 section 4.2.1 has 50).",
     "limits.spf_terms": "SPF terms that ask DNS; beyond, permerror (RFC 7208 section 4.6.4).",

@@ -9,6 +9,7 @@ from .body import Body, BodyDigest, BodyRequest
 from .header import HeaderHashes
 from .signature import Signature, parse, signatures
 from .verify import Dkim, check, resinfos
+from .work import TooMuchWork, Work
 
 __all__ = [
     "Body",
@@ -17,6 +18,8 @@ __all__ = [
     "Dkim",
     "HeaderHashes",
     "Signature",
+    "TooMuchWork",
+    "Work",
     "check",
     "parse",
     "resinfos",

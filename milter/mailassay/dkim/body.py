@@ -10,7 +10,7 @@ Canonicalization = Literal["simple", "relaxed"]
 
 _LINE_ENDS = b"\r\n" * 16_384
 
-# Relaxed: each octet's class, in bits so far apart that the shifts of _relaxed bring no others together.
+# Relaxed: each octet's class, in bits so far apart that the shifts of reduced bring no others together.
 _CLASS = bytes({0x20: 0b11, 0x09: 0b11, 0x0D: 0b1000, 0x0A: 0b100000}.get(octet, 0) for octet in range(256))
 # TAB becomes SP and leaves its place to "!", so that SP with its lowest bit set is an octet that nothing else is.
 _ASIDE, _BACK = bytes.maketrans(b"\t!", b" \t"), bytes.maketrans(b"\t", b"!")
@@ -50,7 +50,7 @@ class _Canonical:
     def update(self, chunk: bytes) -> None:
         data = self._carry + chunk
         if self._relaxed:
-            data = _relaxed(data)
+            data = reduced(data)
         keep = len(data)
         if keep and data[keep - 1] == 0x0D:
             keep -= 1
@@ -91,7 +91,7 @@ class _Canonical:
         self._hashed += len(data)
 
 
-def _relaxed(data: bytes) -> bytes:
+def reduced(data: bytes) -> bytes:
     """White space reduced to one SP, and to none before a CRLF; what ``data`` ends in is taken to go on.
 
     All octets at once, as one integer, the first octet lowest: searching costs a branch for every blank there is.

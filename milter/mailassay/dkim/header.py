@@ -6,10 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from dkim.canonicalization import Relaxed, compress_whitespace
+from dkim.canonicalization import Relaxed
 
 from ..message import Field, Headers
+from . import work
+from .body import reduced
 from .signature import Signature
+from .work import Work
 
 _SHOWN = (
     b"from", b"sender", b"reply-to", b"to", b"cc", b"date", b"subject", b"content-type", b"content-transfer-encoding",
@@ -18,17 +21,24 @@ _SHOWN = (
 
 
 class HeaderHashes:
-    """The header hashes of one message; each field is canonicalized once, however many signatures cover it."""
+    """The header hashes of one message; each field is canonicalized once, however many signatures cover it.
 
-    def __init__(self, headers: Headers) -> None:
+    ``account`` pays for them, and for all else that is done to verify the message's signatures.
+    """
+
+    def __init__(self, headers: Headers, account: Work | None = None) -> None:
+        self.account = account or Work()
         self._headers = headers
         self._relaxed: dict[int, bytes] = {}
 
     def digest(self, signature: Signature) -> bytes:
-        """The SHA-256 over the fields that a signature covers, and its own field."""
+        """The SHA-256 over the fields that a signature covers, and its own field. Raises :class:`TooMuchWork`."""
+        self.account.pay(work.naming(signature.header_names))
+        covered = list(self._covered(signature))
+        self.account.pay(work.hashing([*(self._headers.fields[place] for place in covered), signature.field]))
         is_relaxed = signature.canonicalization.header_algorithm is Relaxed
         digest = hashlib.sha256()
-        for place in self._covered(signature):
+        for place in covered:
             digest.update(self._canonical(place) if is_relaxed else simple(self._headers.fields[place]))
         own = without_b(signature.field)
         digest.update((relaxed(own) if is_relaxed else simple(own)).removesuffix(b"\r\n"))
@@ -38,8 +48,9 @@ class HeaderHashes:
         """The name of a field that may be there once, is signed, and is there again unsigned; empty without one.
 
         A reader may be shown the one that is not signed (RFC 6376 section 8.15); a message that does not conform to
-        RFC 5322 should not be verified (section 3.8).
+        RFC 5322 should not be verified (section 3.8). Raises :class:`TooMuchWork`.
         """
+        self.account.pay(work.naming(signature.header_names))
         signed = Counter(signature.header_names)
         return next((name.decode() for name in _SHOWN if 0 < signed[name] < len(self._headers.named(name))), "")
 
@@ -71,9 +82,9 @@ def simple(field: Field) -> bytes:
 
 def relaxed(field: Field) -> bytes:
     """A field as ``relaxed`` hashes it, final CRLF included (RFC 6376 section 3.4.2)."""
-    # dkimpy's own strips more than white space
-    value: bytes = compress_whitespace(field.value.replace(b"\r\n", b"")).strip(b" ")
-    return field.name.lower() + b":" + value + b"\r\n"
+    # what is a line end only now, with a bare CR before and a bare LF behind, is none
+    lines = field.value.replace(b"\r\n", b"").split(b"\r\n")
+    return field.name.lower() + b":" + b"\r\n".join(map(reduced, lines)).strip(b" ") + b"\r\n"
 
 
 def without_b(field: Field) -> Field:

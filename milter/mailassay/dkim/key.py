@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from . import work
 from .signature import BadSignature, tag_list
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
@@ -36,13 +37,17 @@ class BadKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key: its type (``rsa``, ``ed25519``), size in bits, and what the record says of its use."""
+    """A public key: its type (``rsa``, ``ed25519``), size in bits, and what the record says of its use.
+
+    ``work`` is what a verification costs.
+    """
 
     kind: str
     bits: int
     public: RSAPublicKey | Ed25519PublicKey
     testing: bool
     strict: bool
+    work: int
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
         """Is ``signature`` this key's, over the SHA-256 ``digest``?"""
@@ -93,8 +98,11 @@ def _read(record: str) -> Key:
     flags = [flag.strip() for flag in tags.get(b"t", b"").split(b":")]
     kind = tags.get(b"k", b"rsa").decode("latin-1")
     public = _public_key(kind, material)
-    bits = public.key_size if isinstance(public, RSAPublicKey) else 256
-    return Key(kind, bits, public, b"y" in flags, b"s" in flags)
+    bits, cost = 256, work.ED25519
+    if isinstance(public, RSAPublicKey):
+        bits = public.key_size
+        cost = work.rsa(bits, public.public_numbers().e.bit_length())
+    return Key(kind, bits, public, b"y" in flags, b"s" in flags, cost)
 
 
 def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:

@@ -15,6 +15,7 @@ from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..message import Field, Headers
 from .body import BodyRequest
+from .work import TooMuchWork, Work, reading
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 """The algorithms that count, and the key type of each. rsa-sha1 is dead: RFC 8301 section 3.1."""
@@ -27,6 +28,8 @@ _FIELD_NAMES = re.compile(rb"[!-9;-~]+(?:[ \t\r\n]*:[ \t\r\n]*[!-9;-~]+)*")
 _LOCAL_PART = re.compile(r'(?:[^\0- "(),:;<>@\[\\\]\x7f]*|"(?:[^\0-\x1f"\\\x7f]|\\[ -~])*")@')
 _NUMBER = re.compile(rb"[0-9]{1,76}")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
+_MAX_BASE64 = 4096  # a signature by an RSA key of 16,384 bits has 2732
+_MAX_IDENTITY = 1000  # local part, at sign and domain have 318, each of them three characters at most
 
 
 class BadSignature(ValueError):
@@ -62,9 +65,18 @@ class Signature(NamedTuple):
         return f"{a_labels(self.selector)}._domainkey.{self.domain}"
 
 
-def signatures(headers: Headers, limits: Limits = Limits()) -> tuple[Signature, ...]:
-    """The DKIM signatures of a message, from the top."""
-    return tuple(parse(field) for field in headers.named(b"dkim-signature")[: limits.signatures])
+def signatures(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> tuple[Signature, ...]:
+    """The DKIM signatures of a message, from the top; ``account`` pays for reading them."""
+    account = account or Work(limits)
+    return tuple(_paid(field, account) for field in headers.named(b"dkim-signature")[: limits.signatures])
+
+
+def _paid(field: Field, account: Work) -> Signature:
+    try:
+        account.pay(reading(field.value))
+    except TooMuchWork as error:
+        return Signature(field, str(error))
+    return parse(field)
 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:
@@ -170,8 +182,11 @@ def text(value: bytes) -> str:
 
 def base64_value(value: bytes, tag: str) -> bytes:
     """A base64string with its folding (RFC 6376 section 2.10)."""
+    value = _WHITE_SPACE.sub(b"", value)
+    if len(value) > _MAX_BASE64:
+        raise BadSignature(f"{tag} is longer than a signature can be")
     try:
-        decoded = base64.b64decode(_WHITE_SPACE.sub(b"", value), validate=True)
+        decoded = base64.b64decode(value, validate=True)
     except binascii.Error as error:
         raise BadSignature(f"{tag} is not base64") from error
     if not decoded:
@@ -187,8 +202,13 @@ def number(value: bytes, tag: str) -> int:
 
 
 def _identity(value: bytes) -> tuple[str, Domain | None]:
-    """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain where it is one."""
+    """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain where it is one.
+
+    Nothing where it is longer than an address can be.
+    """
     plain = _WHITE_SPACE.sub(b"", value)
+    if len(plain) > _MAX_IDENTITY:
+        return "", None
     decoded = re.sub(rb"=([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), plain)
     local_part, _, domain = decoded.rpartition(b"@")
     is_one = _LOCAL_PART.fullmatch(f"{text(local_part)}@") and b"@" in decoded

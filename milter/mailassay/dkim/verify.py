@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from ..domain import Domain
 from ..limits import Limits
@@ -13,6 +14,7 @@ from . import key as keys
 from .body import BodyDigest, BodyRequest
 from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
+from .work import TooMuchWork, Work, reading
 
 _MAX_B = 64  # characters of b= that tell signatures apart
 
@@ -23,7 +25,7 @@ class Dkim:
 
     ``domain`` is d= (None where it is no domain), ``identity`` i=, ``bits`` the key's size. ``testing``: the key says
     t=y, so the message is to be treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
-    ``limit`` names the limit of ours, if it was one on questions that made the result.
+    ``limit`` names the limit of ours, if one on questions or work made the result.
     """
 
     result: Result
@@ -47,7 +49,7 @@ def check(
     now: float,
     limits: Limits = Limits(),
 ) -> Dkim:
-    """Verify one signature. ``now`` in seconds since 1970."""
+    """Verify one signature. ``now`` in seconds since 1970; the account of ``header`` pays."""
 
     def found(result: Result, reason: str = "", key: keys.Key | None = None, limit: str = "") -> Dkim:
         return Dkim(
@@ -79,25 +81,37 @@ def check(
     if not records:
         return found(Result.PERMERROR, "no key record")
     outcome = found(Result.PERMERROR, "no key record")
+    # the same for every key, so once
+    prove = partial(
+        _prove,
+        signature,
+        bodies[signature.body],
+        cache(partial(header.stray, signature)),
+        cache(partial(header.digest, signature)),
+        header.account,
+    )
     # several are undefined (RFC 6376 section 3.6.2.2), so each of a few is tried
     for record in records[: limits.key_records]:
         try:
-            key = usable_key(record, signature, limits)
+            key = usable_key(record, signature, limits, header.account)
+            result, reason = prove(key)
         except keys.BadKey as error:
             if outcome.result is Result.PERMERROR:
                 outcome = found(Result.PERMERROR, str(error))
             continue
-        result, reason = _prove(signature, header, bodies[signature.body], key)
+        except TooMuchWork as error:
+            return found(Result.PERMERROR, str(error), limit="signature_work")
         outcome = found(result, reason, key)
         if result is Result.PASS:
             break
     return outcome
 
 
-def usable_key(record: str, signature: Signature, limits: Limits) -> keys.Key:
-    """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`."""
+def usable_key(record: str, signature: Signature, limits: Limits, account: Work) -> keys.Key:
+    """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`, :class:`TooMuchWork`."""
     if len(record) > limits.record_octets:
         raise keys.BadKey(f"the key record has more than {limits.record_octets} octets")
+    account.pay(reading(record.encode("latin-1")))
     key = keys.parse(record)
     if key.bits > limits.key_bits:
         raise keys.BadKey(f"the key has {key.bits} bits, more than {limits.key_bits}")
@@ -108,15 +122,24 @@ def usable_key(record: str, signature: Signature, limits: Limits) -> keys.Key:
     return key
 
 
-def _prove(signature: Signature, header: HeaderHashes, body: BodyDigest, key: keys.Key) -> tuple[Result, str]:
+def _prove(
+    signature: Signature,
+    body: BodyDigest,
+    find_stray: Callable[[], str],
+    digest: Callable[[], bytes],
+    account: Work,
+    key: keys.Key,
+) -> tuple[Result, str]:
     length = signature.body.length
     if length is not None and body.hashed < length:
         return Result.PERMERROR, "l= is larger than the body"
     if body.digest != signature.body_hash:
         return Result.FAIL, "the body was changed"
-    if stray := header.stray(signature):
+    if stray := find_stray():
         return Result.FAIL, f"a further {stray} field is not signed"
-    if not key.verifies(signature.signature, header.digest(signature)):
+    hashed = digest()
+    account.pay(key.work)
+    if not key.verifies(signature.signature, hashed):
         return Result.FAIL, "the signature does not fit the header"
     if key.testing:
         return Result.PASS, "the key is being tested (t=y)"

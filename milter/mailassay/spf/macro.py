@@ -27,7 +27,8 @@ def expand(domain_spec: str, value: Callable[[str], str]) -> str:
         escape, letter, digits, reverse, delimiters = found.groups()
         if escape:
             return _ESCAPES[escape]
-        text = _transform(value(letter.lower()), digits, reverse, delimiters)
+        # of more than a name has, the end alone is left, and to escape all of it would cost ten times as much
+        text = _transform(value(letter.lower()), digits, reverse, delimiters)[-2 * MAX_OCTETS :]
         return quote(text, safe="", errors="surrogatepass") if letter.isupper() else text
 
     name = _MACRO.sub(expansion, domain_spec).removesuffix(".")

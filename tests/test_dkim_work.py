@@ -1,0 +1,75 @@
+"""What the signatures of one message may cost: whatever is done is paid before, and never more than the limit."""
+
+from collections import Counter
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailassay import arc, dkim
+from mailassay.dkim import key as keys
+from mailassay.dkim import work
+from mailassay.limits import Limits
+from mailassay.message import Field, Headers, split
+from mailassay.result import Result
+from tests.bench import dearest
+from tests.lab.sign import rsa_key
+
+
+@settings(max_examples=60, deadline=None)
+@given(parts=dearest.parts(small=True), most=st.integers(0, 30_000))
+def test_no_message_costs_more_than_the_limit(parts, most):
+    """Whatever it is made of; what is not paid for is not done, and does not pass."""
+    made = dearest.made(parts)
+    limits = Limits(signature_work=most)
+    headers, content = split(made.message)
+    account = dkim.Work(limits)
+    done: Counter[str] = Counter()
+    verifies, digest = keys.Key.verifies, dkim.HeaderHashes.digest
+
+    def verifying(key, *arguments):
+        done["verifications"] += key.work
+        return verifies(key, *arguments)
+
+    def hashing(hashes, signature):
+        found = digest(hashes, signature)
+        done["names"] += work.naming(signature.header_names)
+        return found
+
+    with patch.object(keys.Key, "verifies", verifying), patch.object(dkim.HeaderHashes, "digest", hashing):
+        signatures = dkim.signatures(headers, limits, account)
+        chain = arc.chain(headers, limits, account)
+        body = dkim.Body([*(each.body for each in signatures if not each.problem), *arc.body_requests(chain)])
+        body.update(content)
+        bodies, hashes = body.finish(), dkim.HeaderHashes(headers, account)
+        found = [dkim.check(each, hashes, bodies, made.resolve, dearest.NOW, limits) for each in signatures]
+        found_arc = arc.check(chain, hashes, bodies, made.resolve, limits)
+    assert done.total() <= account.spent <= most
+    for each in [*found, found_arc]:
+        if each.reason.startswith("limit: "):
+            assert each.result is (Result.FAIL if each is found_arc else Result.PERMERROR)
+
+
+def test_honest_mail_is_far_from_the_limit():
+    """Ten signatures and five sets, the header section that of a mailing list."""
+    parts = dearest.Parts(signatures=10, sets=5, bits=2048, fields=40, field=200, names=30)
+    made = dearest.made(parts)
+    assert made.spent(Limits()) < Limits().signature_work // 3
+
+
+def test_the_dearest_chain_that_the_rfc_asks_for():
+    """Fifty sets by keys of 2048 bits (RFC 8617 section 4.2.1) and ten signatures."""
+    made = dearest.made(dearest.Parts(signatures=10, sets=50, bits=2048))
+    assert made.spent(Limits()) < Limits().signature_work
+
+
+def test_costs_of_keys():
+    """They grow with what a key's owner chooses; a common key is a few dozen units."""
+    assert keys.parse(rsa_key(2048).record).work < 40
+    assert work.rsa(8192, 64) > 20 * work.rsa(2048, 17)
+    assert work.rsa(16_384, 64) > 3 * work.rsa(8192, 64)
+
+
+def test_a_field_that_is_not_read():
+    headers = dkim.signatures(Headers([Field(b"DKIM-Signature", b" v=1; d=example.com")]), Limits(signature_work=1))
+    assert [each.problem for each in headers] == ["limit: more work than signature_work allows"]

@@ -8,8 +8,11 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
+from mailassay.limits import Limits
 from mailassay.message import split
-from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy
+from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
+from mailassay.policy.condition import Match
+from mailassay.policy.sets import Domains
 from mailassay.resolver import Waiting
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -317,3 +320,29 @@ def test_without_any_answer(unavailable, action):
     monitored = replace(settings, policy=Policy(Mode.MONITOR))
     verdict = send(begin(source=lambda _: Future(), settings=monitored)).verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
+
+
+def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():
+    """Nobody reads them there, and nobody else may write them."""
+    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
+    policy = Policy(rules=(rule,), limits=Limits(header_fields=50))
+    forged = [(b"x-mailassay-verdict", b" accept"), (b"X-Team", b" trusted"), (b"X-Other", b" y")]
+    fields = [(b"X-Filler", b" y")] * 60 + forged
+    outcome = send(begin(settings=replace(SETTINGS, policy=policy)), fields=fields)
+    assert {name for name, _ in outcome.remove} == {"X-Mailassay-Verdict", "X-Team"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["<@relay.example,@other.example:joe@x.example>", "<joe@x.example>", " joe@x.example ", "@a.b:joe@x.example"],
+)
+def test_a_source_route_is_no_part_of_the_address(given):
+    """RFC 5321 section 4.1.1.2; SPF's macros have the local-part."""
+    asked = []
+
+    def source(question):
+        asked.append(question.name)
+        return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"')(question)
+
+    begin(source=source).mail_from(given)
+    assert "joe.l.joe@x.example.example" in asked

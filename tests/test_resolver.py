@@ -68,6 +68,17 @@ def test_a_failing_refresh_leaves_the_answer_there():
     assert cached(A) is not first
 
 
+def test_many_who_want_what_is_asked_again_send_one_question():
+    """Its answer takes its time, and they have the one that is there."""
+    source, clock = Source(), Clock()
+    cached = Cached(source, 100, clock)
+    first = cached(A)
+    source.futures[0].set_result(Answer(("192.0.2.1",), ttl=100))
+    clock.now = 95
+    assert all(cached(A) is first for _ in range(20))
+    assert source.asked == [A, A]
+
+
 def test_what_is_counted():
     source, clock = Source(ttl=100), Clock()
     cached = Cached(source, 100, clock)

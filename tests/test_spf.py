@@ -395,6 +395,13 @@ def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
     assert delayed.waiting() == {("elsewhere.example", "A"), ("mx1.example", "A"), ("mx2.example", "A")}
 
 
+def test_of_too_many_hosts_none_is_asked_for():
+    hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
+    delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))
+    spf.ahead(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed)
+    assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
+
+
 HOSTILE = st.sampled_from([f"d{number}.example" for number in range(6)])
 HOSTILE_TERMS = st.one_of(
     HOSTILE.map("include:{}".format),

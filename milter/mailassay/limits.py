@@ -49,7 +49,7 @@ class Limits:
     ptr_names: int = 10
     dmarc_queries: int = 8
     identifiers: int = 20
-    record_octets: int = 4096
+    record_octets: int = 5120
     dns_questions: int = 150
     dns_octets: int = 20_480
     dns_records: int = 128

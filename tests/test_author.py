@@ -408,3 +408,12 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
         read(" " + piece * (octets // len(piece.encode())), limits=limits)
     # a quadratic reading would take minutes
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(("number", "unread"), [(30, False), (70, True), (5000, True)])
+def test_more_names_than_are_tried(number, unread):
+    """They are the dear part of a From that is none; few domains among many names are read, too many names are not."""
+    names = " ".join(f"x@-{place}-" for place in range(number))
+    found = author(Headers([Field(b"From", f" {names} <a@bank.example> y".encode())]), Limits(from_octets=100_000))
+    assert found.unread is unread
+    assert unread or found.domains == ("bank.example",)

@@ -1,5 +1,6 @@
 """The events of a connection, in order: what they start, and what comes out."""
 
+import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -346,3 +347,46 @@ def test_a_source_route_is_no_part_of_the_address(given):
 
     begin(source=source).mail_from(given)
     assert "joe.l.joe@x.example.example" in asked
+
+
+FILLER = [(b"X-Filler", b" " + b"y" * 900)] * 40
+
+
+def test_messages_that_may_cost_much_are_judged_one_at_a_time():
+    """And no other message waits for them."""
+    dear = threading.Semaphore()
+    dear.acquire()
+    conversation = Conversation(SETTINGS, ZONE, dear=dear)
+    conversation.connect(ATTACKER)
+    assert send(conversation).verdict.action is Action.REJECT
+    found = []
+    thread = threading.Thread(target=lambda: found.append(send(conversation, fields=FILLER)))
+    thread.start()
+    thread.join(0.2)
+    assert found == []
+    dear.release()
+    thread.join()
+    assert found[0].verdict.action is Action.REJECT
+    assert dear.acquire(blocking=False), "it was not given back"
+
+
+def test_nobody_waits_for_the_dns_of_a_message_that_may_cost_much():
+    dear, free = threading.Semaphore(), []
+
+    class Slow(Future):
+        def result(self, timeout=None):
+            assert timeout is not None
+            taken = dear.acquire(blocking=False)
+            if taken:
+                dear.release()
+            free.append(taken)
+            raise TimeoutError
+
+    conversation = Conversation(
+        replace(SETTINGS, message_timeout=0.1), lambda _: Slow(), anew=lambda _: Slow(), dear=dear
+    )
+    conversation.connect(ATTACKER)
+    send(conversation, fields=FILLER)
+    assert free
+    assert all(free)
+    assert dear.acquire(blocking=False)

@@ -2,11 +2,17 @@
 
 import re
 import resource
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from mailassay.config import Settings
+from mailassay.network.turns import Turns
+from mailassay.resolver import Cached
+from mailassay.session import Session, Work
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import LEADING_SPACE, PROTOCOL, MilterClient
@@ -290,6 +296,24 @@ def test_an_mta_that_does_not_let_us_act(served, name):
     with pytest.raises(ConnectionError):
         MilterClient(served.socket, actions=0x1FF & ~lacking)
     served.wait_for(f"the MTA does not offer {name}; its messages are not judged")
+
+
+def test_a_login_that_is_not_utf8_is_one(served):
+    """Whoever logged in is no stranger, whatever the name."""
+    with attacker(served) as client:
+        answer = client.message(b"<alice@bank.example>", [FROM_BANK], login="jos\udce9")
+    assert (answer.verdict, answer.reply) == ("continue", b"")
+
+
+def test_the_zone_of_a_link_local_address_means_nothing_to_others():
+    """Neither to SPF nor to whoever reads the log."""
+    zone = Zone("")
+    work = Work(Settings(), Turns(Cached(zone, 10), 10).asker, zone, tired=lambda: None)
+    session = Session(work)
+    session._ctx = SimpleNamespace(getsymval={"j": "mx.receiver.example"}.get)
+    session._protocol = 0
+    session.connect("unknown", socket.AF_INET6, ("fe80::1%lo", 25, 0, 1))
+    assert session._talk.client == "fe80::1"
 
 
 def test_a_login_is_forgotten_with_its_message(served):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -18,11 +20,12 @@ from .header import render, unwanted
 from .message import Field, Headers, crlf
 from .pipeline import Content, Known, authenticate, resinfos
 from .policy import Mode
-from .resolver import Budget, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source
+from .resolver import Answer, Budget, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
 from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
+DEAR = 32_768  # octets of a header section that may cost much; honest ones are smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,16 @@ class Conversation:
         first: Source | None = None,
         anew: Source | None = None,
         remembered: Remembered | None = None,
+        dear: threading.Semaphore | None = None,
     ) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none.
 
         ``first`` starts the questions that go before others, ``anew`` one whose answer is kept. ``remembered`` are the
-        DMARC records of the process.
+        DMARC records of the process. ``dear`` is passed by messages with a large header section, so that few of them
+        are judged at a time and all others wait for none of them.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
-        self._first, self._anew, self._remembered = first, anew, remembered
+        self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
         self._name = authserv_id
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False
@@ -169,7 +174,8 @@ class Conversation:
         """The header section is complete."""
         mail = self._current()
         if not self._unjudged(mail.transaction.login):
-            mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
+            with self._turn(mail):
+                mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
             mail.content.prefetch(mail.shared)
 
     def body(self, chunk: bytes) -> bool:
@@ -205,7 +211,8 @@ class Conversation:
             reply = Reply(451, "4.7.1", "The client's address is not known")
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
-        return self._judge(mail, Connection(self._client_ip, self._helo), remove)
+        with self._turn(mail):
+            return self._judge(mail, Connection(self._client_ip, self._helo), remove)
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
@@ -214,7 +221,13 @@ class Conversation:
         policy = self.settings.policy
 
         def resolver(method: Method) -> Resolver:
-            return mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
+            resolve = mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
+
+            def others_first(name: str, rdtype: str) -> Answer:
+                with self._turn(mail, leave=True):
+                    return resolve(name, rdtype)
+
+            return others_first if mail.octets > DEAR else resolve
 
         known = self._known._replace(
             spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from(), sender_domain=mail.sender_domain
@@ -223,7 +236,7 @@ class Conversation:
         evidence = authenticate(
             connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered
         )
-        unanswered = mail.shared.unanswered() and not self._answers(mail.shared.kept(), deadline)
+        unanswered = mail.shared.unanswered() and not self._answers(mail, deadline)
         trouble = None
         if mail.shared.unsent:
             trouble = Trouble.UNSENT
@@ -244,17 +257,33 @@ class Conversation:
         seconds = self._clocks.monotonic() - started
         return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered)
 
-    def _answers(self, kept: Question | None, deadline: float) -> bool:
+    def _answers(self, mail: _Mail, deadline: float) -> bool:
         """Does DNS answer a question whose answer was kept? So one domain's trouble is not taken for everybody's."""
+        kept = mail.shared.kept()
         if kept is None or self._anew is None:
             return kept is not None
         try:
-            Budget(self._anew, deadline, self._clocks.monotonic)(*kept)
+            with self._turn(mail, leave=True):
+                Budget(self._anew, deadline, self._clocks.monotonic)(*kept)
         except DnsTempError:
             return False
         except DnsLimit:
             pass
         return True
+
+    @contextmanager
+    def _turn(self, mail: _Mail, *, leave: bool = False) -> Iterator[None]:
+        """Take the turn of a message that may cost much, or leave it for a while: nobody waits for somebody's DNS."""
+        if self._dear is None or mail.octets <= DEAR:
+            yield
+            return
+        take: list[Callable[[], object]] = [self._dear.acquire, self._dear.release]
+        begin, end = reversed(take) if leave else take
+        begin()
+        try:
+            yield
+        finally:
+            end()
 
     def abort(self) -> None:
         """RSET, or a transaction that came to nothing."""

@@ -81,13 +81,15 @@ class Work:
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
     makes the source of one connection, ``anew`` is one that keeps no answers, ``remembered`` are the DMARC records
-    seen. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer. ``tired`` is called
-    once, when as many were judged as the settings give a worker.
+    seen, and ``dear`` lets in one message at a time that may cost much. ``messages`` were judged, and none of the
+    questions of those ``unanswered`` had an answer. ``tired`` is called once, when as many were judged as the settings
+    give a worker.
     """
 
     def __init__(self, settings: Settings, asker: Callable[[], Asker], anew: Source, tired: Callable[[], None]) -> None:
         self.settings, self.asker, self.anew, self._tired = settings, asker, anew, tired
         self.remembered = Remembered()
+        self.dear = threading.Semaphore()
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
         self.messages = self.unanswered = 0
@@ -163,6 +165,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             first=asker.first,
             anew=self._work.anew,
             remembered=self._work.remembered,
+            dear=self._work.dear,
         )
         # without the zone of a link-local address, which means nothing to SPF and policy
         client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None

@@ -269,7 +269,7 @@ SMUGGLED = ["LF . CRLF", "LF . LF", "CRLF . LF", "CRLF . CR CRLF"]
 
 def test_without_the_line_in_main_cf(make_world: Callable[[str], World]) -> None:
     """Why it is advised: Postfix 3.7.11 by itself takes these for the end of DATA, and no milter can tell."""
-    world = make_world("")
+    world = make_world("smtpd_forbid_bare_newline = no\n")
     found = {}
     for name, end in ENDS.items():
         replies = smuggle(world, end)

@@ -196,7 +196,7 @@ class MilterClient:
 
     def macros(self, command: bytes, values: Mapping[str, str]) -> None:
         """Macro definitions for a command."""
-        pairs = b"".join(f"{name}\0{value}\0".encode() for name, value in values.items())
+        pairs = b"".join(f"{name}\0{value}\0".encode(errors="surrogateescape") for name, value in values.items())
         self._send(b"D", command + pairs)
 
     def command(self, command: bytes, payload: bytes = b"") -> Answer | None:

@@ -48,7 +48,7 @@ def test_more_questions_than_may_be_asked_are_found(monkeypatch):
 
 GOOD = (
     "mx.receiver.example;\n iprev=pass policy.iprev=192.0.2.1 (mx.a.example);\n spf=pass smtp.mailfrom=a.example;\n"
-    ' dkim=fail reason="x; \\"y" header.d=a.example header.i="a b@a.example";\n arc=none;\n dmarc=none'
+    ' dkim=fail reason="x (t=y)" header.d=a.example header.i="a@a_b.example";\n arc=none;\n dmarc=none'
 )
 
 
@@ -64,8 +64,11 @@ GOOD = (
         GOOD.replace("a.example", "a.example dmarc=pass"),
         GOOD.replace("a.example", "\u00fc.example"),
         GOOD.replace(";\n spf", "\n spf"),
-        GOOD.replace('\\"', '"'),
-        GOOD.replace("x;", "x" * 999),
+        GOOD.replace("x (", 'x "('),
+        GOOD.replace("x (", 'x \\"('),
+        GOOD.replace("a@a_b", "a=b@a_b"),
+        GOOD.replace("a@a_b", "a b@a_b"),
+        GOOD.replace("x (", "x" * 999),
         GOOD.replace("mx.receiver.example", "mx.elsewhere.example"),
     ],
 )

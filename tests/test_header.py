@@ -2,14 +2,15 @@
 
 import re
 import time
-import unicodedata
+from pathlib import Path
 
 import authres
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.header import MAX_LINE, MAX_VALUE, is_known_version, is_ours, render, unwanted
+from mailassay.domain import Domain
+from mailassay.header import _KINDS, MAX_LINE, is_known_version, is_ours, render, unwanted
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
 from tests.lab.disguises import DISGUISES, FOREIGN, OURS
@@ -81,63 +82,141 @@ def test_nothing_found():
     assert render(OURS, []) == "mx.example.org; none"
 
 
+def written(name, value, utf8=False, result=Result.PASS):
+    """How a property is written; empty where it is left out."""
+    ptype, _, name = name.partition(".")
+    clause = render(OURS, [Resinfo("x", result, ((ptype, name, value),))], utf8=utf8).partition("x=pass")[2]
+    return clause.partition("=")[2]
+
+
 @pytest.mark.parametrize(
-    ("value", "written"),
+    ("name", "value", "expected"),
     [
-        ("example.com", "example.com"),
-        ("2001:db8::1", '"2001:db8::1"'),
-        ("ab/+=", '"ab/+="'),
-        ("alice@example.com", "alice@example.com"),
-        ("@example.com", "@example.com"),
-        ("a b@example.com", '"a b@example.com"'),
-        ("a@b; dmarc=pass", '"a@b; dmarcpass"'),
-        ("a@b", '"a@b"'),
-        ("a@b_c.example", '"a@b_c.example"'),
-        ("a..b@example.com", '"a..b@example.com"'),
-        ("a/b=c@example.com", "a/b=c@example.com"),
-        ("a@b..c", '"a@b..c"'),
-        ("a@b.", '"a@b."'),
-        ("a@b@c", '"a@b@c"'),
-        ('say "hi"', '"say \\"hi\\""'),
-        ("back\\slash", '"back\\\\slash"'),
-        ("two\r\nlines\0", '"twolines"'.replace('"', "")),
-        ("\ud800x\udc80", "x"),
-        ("x" * 1000, "x" * MAX_VALUE),
-        ("€" * 100, '"' + "€" * (MAX_VALUE // 3) + '"'),
-        ("x" + "€" * 100, '"x' + "€" * ((MAX_VALUE - 1) // 3) + '"'),
-        ("zoë@bücher.example", '"zoë@bücher.example"'),
-        ("(comment)", '"(comment)"'),
-        ("", '""'),
+        ("header.d", "example.com", "example.com"),
+        ("header.d", "Example.COM.", "example.com"),
+        ("header.d", "_dmarc.example.com", "_dmarc.example.com"),
+        ("header.d", "com", ""),
+        ("header.d", "a..b", ""),
+        ("header.d", "a b.example", ""),
+        ("header.d", "dmarc=pass.example", ""),
+        ("header.d", "a" * 64 + ".example", ""),
+        ("header.d", ".".join(["a" * 63] * 4), ""),
+        ("header.from", "example.com", "example.com"),
+        ("header.from", "com", "com"),
+        ("smtp.mailfrom", "example.com", "example.com"),
+        ("smtp.mailfrom", "[192.0.2.1]", '"[192.0.2.1]"'),
+        ("smtp.mailfrom", 'x"y.example', ""),
+        ("smtp.helo", "MX_1.example.com", "mx_1.example.com"),
+        ("smtp.helo", "localhost", ""),
+        ("smtp.helo", "pass", ""),
+        ("smtp.helo", "[192.0.2.1]", '"[192.0.2.1]"'),
+        ("smtp.helo", "[ipv6:2001:DB8:0::1]", '"[IPv6:2001:db8::1]"'),
+        ("smtp.helo", "[IPv6:192.0.2.1]", ""),
+        ("smtp.helo", "[2001:db8::1]", ""),
+        ("smtp.helo", "[192.0.2.1;x=y]", ""),
+        ("smtp.helo", "192.0.2.1", "192.0.2.1"),
+        ("smtp.helo", "dmarc=pass", ""),
+        ("smtp.helo", "mail.example\r\n", ""),
+        ("policy.iprev", "192.0.2.1", "192.0.2.1"),
+        ("policy.iprev", "2001:db8::1", '"2001:db8::1"'),
+        ("smtp.remote-ip", "fe80::1%eth0; dmarc=pass", '"fe80::1"'),
+        ("smtp.remote-ip", "none", ""),
+        ("header.i", "@example.com", "@example.com"),
+        ("header.i", "alice@example.com", "alice@example.com"),
+        ("header.i", "a.l_i-c+e@Example.COM", "a.l_i-c+e@example.com"),
+        ("header.i", "a@b_c.example", '"a@b_c.example"'),
+        ("header.i", "a b@example.com", "@example.com"),
+        ("header.i", "a..b@example.com", "@example.com"),
+        ("header.i", "prvs=1a=bob@example.com", "@example.com"),
+        ("header.i", "a/b@example.com", "@example.com"),
+        ("header.i", "a%3Db@example.com", "@example.com"),
+        ("header.i", '"header.from=bank.example"@example.com', "@example.com"),
+        ("header.i", "a@b@example.com", "@example.com"),
+        ("header.i", "a" * 65 + "@example.com", "@example.com"),
+        ("header.i", "a@com", ""),
+        ("header.i", "example.com", ""),
+        ("header.i", "a@b; dmarc=pass", ""),
+        ("header.s", "sel", "sel"),
+        ("header.s", "2026._x", "2026._x"),
+        ("header.s", "dmarc=pass", ""),
+        ("header.s", 'say "hi"', ""),
+        ("header.a", "rsa-sha256", "rsa-sha256"),
+        ("header.a", "ed25519-sha256", "ed25519-sha256"),
+        ("header.a", "pass", ""),
+        ("header.a", "rsa-sha256=pass", ""),
+        ("header.a", "a-" * 200 + "b", ""),
+        ("header.b", "AbCdEfGh", "AbCdEfGh"),
+        ("header.b", "ab/+", '"ab/+"'),
+        ("header.b", "AA==", "AA"),
+        ("header.b", "A=B", ""),
+        ("header.b", "AA;dmarc=pass", ""),
+        ("header.b", "", ""),
+        ("header.oldest-pass", "0", "0"),
+        ("policy.dmarc", "reject", "reject"),
+        ("policy.dmarc", "none dmarc=pass", ""),
     ],
 )
-def test_values(value, written):
-    clause = Resinfo("x", Result.PASS, (("p", "q", value),))
-    assert render(OURS, [clause], utf8=True).endswith(f" p.q={written}")
+def test_what_is_written_of_a_value_and_what_is_left_out(name, value, expected):
+    assert written(name, value) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "in_utf8", "in_ascii"),
+    ("name", "value", "in_utf8", "in_ascii"),
     [
-        ("bücher.example", '"bücher.example"', "xn--bcher-kva.example"),
-        ("xn--bcher-kva.example", '"bücher.example"', "xn--bcher-kva.example"),
-        ("@xn--bcher-kva.example", '"@bücher.example"', "@xn--bcher-kva.example"),
-        ("@bücher.example", '"@bücher.example"', "@xn--bcher-kva.example"),
-        ("zoë@xn--bcher-kva.example", '"zoë@bücher.example"', '"zo\\\\x{EB}@xn--bcher-kva.example"'),
-        ("a@b@Bücher.example", '"a@b@Bücher.example"', '"a@b@xn--bcher-kva.example"'),
-        ("sélecteur", '"sélecteur"', "xn--slecteur-b1a"),
-        # what is no domain name, or an A-label of nothing, stays
-        ("ü ü", '"ü ü"', '"\\\\x{FC} \\\\x{FC}"'),
-        ("xn--a.example", "xn--a.example", "xn--a.example"),
-        ("XN--BCHER-KVA.example", '"bücher.example"', "XN--BCHER-KVA.example"),
-        ("xn--bcher-kva; dmarc=pass", '"xn--bcher-kva; dmarcpass"', '"xn--bcher-kva; dmarcpass"'),
-        # nothing is cut in its middle
-        ("\U0001f4e7" * 60, '"' + "\U0001f4e7" * 60 + '"', '"' + "\\\\x{1F4E7}" * (MAX_VALUE // 9) + '"'),
+        ("header.d", "bücher.example", '"bücher.example"', "xn--bcher-kva.example"),
+        ("header.d", "XN--BCHER-KVA.example", '"bücher.example"', "xn--bcher-kva.example"),
+        ("header.i", "@xn--bcher-kva.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        ("header.i", "zoë@bücher.example", '"zoë@bücher.example"', "@xn--bcher-kva.example"),
+        ("header.i", "zoe@bücher.example", '"zoe@bücher.example"', "zoe@xn--bcher-kva.example"),
+        ("header.s", "sélecteur", '"sélecteur"', "xn--slecteur-b1a"),
+        ("header.s", "xn--slecteur-b1a", '"sélecteur"', "xn--slecteur-b1a"),
+        # not the letters that they look like, or are the same as
+        ("header.i", "\uff41@bücher.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        ("header.i", "a\uff1db@bücher.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        ("header.i", "zoe\u0308@bücher.example", '"@bücher.example"', "@xn--bcher-kva.example"),
+        # an A-label of nothing
+        ("header.d", "xn--a.example", "xn--a.example", "xn--a.example"),
+        # whoever stops at the first character that is not ASCII, or not a letter, reads another's name
+        ("header.from", "bank.exampleü.evil.example", *[None] * 2),
+        ("header.from", "bank.example.über.example", *[None] * 2),
+        ("header.from", "банк.рф\u094d.evil.example", *[None] * 2),
+        ("header.from", "www.über.example", '"www.über.example"', "www.xn--ber-goa.example"),
+        # beyond the length of a value
+        ("header.d", ".".join(["\U00020000" * 18] * 4 + ["example"]), *[None] * 2),
     ],
-)  # fmt: skip
-def test_values_where_utf8_is_and_is_not_allowed(value, in_utf8, in_ascii):
-    clause = Resinfo("x", Result.PASS, (("p", "q", value),))
-    assert render(OURS, [clause], utf8=True).endswith(f" p.q={in_utf8}")
-    assert render(OURS, [clause]).endswith(f" p.q={in_ascii}")
+)
+def test_values_where_utf8_is_and_is_not_allowed(name, value, in_utf8, in_ascii):
+    in_utf8, in_ascii = in_utf8 or Domain(value), in_ascii or Domain(value)
+    assert written(name, value, utf8=True) == in_utf8
+    assert written(name, value) == in_ascii
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the key is being tested (t=y)", '"the key is being tested (t=y)"'),
+        ("x= is not after t=", '"x= is not after t="'),
+        ("_dmarc.bank.example TXT: SERVFAIL", '"_dmarc.bank.example TXT: SERVFAIL"'),
+        ("sel TXT: [Errno 101] Network is unreachable", '"sel TXT: [Errno 101] Network is unreachable"'),
+        ("dmarc=pass.evil.example TXT: SERVFAIL", ""),
+        ("bh= is empty, dmarc = pass", ""),
+        ("d=a; dmarc=pass", ""),
+        ('two "words"', ""),
+        ("zoë.example TXT: SERVFAIL", ""),
+        ("a\nb", ""),
+        # no name is cut in its middle
+        ("sealed by " + "a" * 240 + ".bank.example", '"sealed by"'),
+        ("a" * 256, ""),
+    ],
+)
+def test_reasons(text, expected):
+    field = render(OURS, [Resinfo("dkim", Result.FAIL, reason=text)], utf8=True)
+    assert field.partition("dkim=fail")[2] == (f" reason={expected}" if expected else "")
+
+
+def test_every_property_that_is_documented_has_its_kind():
+    documented = re.findall(r"^\| `([a-z]+\.[a-z-]+)` \|", Path("docs/header.md").read_text(), re.MULTILINE)
+    assert sorted(f"{ptype}.{name}" for ptype, name in _KINDS) == sorted(documented)
 
 
 @pytest.mark.parametrize("name", ["mx.bücher.example", "mx.xn--bcher-kva.example"])
@@ -154,22 +233,12 @@ def test_a_comment_that_is_no_host_name_is_left_out(comment):
     assert "(" not in render(OURS, [Resinfo("iprev", Result.PASS, comment=comment)])
 
 
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
-hosts = st.from_regex(HOST, fullmatch=True)
 text = (
     st.text(max_size=40)
     | st.text('ab@.;=()"\\ \r\n\t\0\u2028\ud800', max_size=12)
     | st.text('a;"\U0001f4e7', min_size=200)
-    | hosts
+    | st.from_regex(r"[A-Za-z0-9-]{1,9}(\.[A-Za-z0-9-]{1,9}){1,3}", fullmatch=True)
 )
-
-
-def kept(value):
-    """What is left of a value: no controls, no separators but the space, no surrogates, not all of a long one."""
-    left = "".join(mark for mark in value[: 2 * MAX_VALUE] if mark == " " or unicodedata.category(mark)[0] not in "CZ")
-    while len(left.encode()) > MAX_VALUE:
-        left = left[:-1]
-    return left
 
 
 @given(
@@ -178,7 +247,9 @@ def kept(value):
             Resinfo,
             st.sampled_from(["spf", "dkim"]),
             st.sampled_from(list(Result)),
-            st.lists(st.tuples(st.just("header"), st.sampled_from(["d", "i"]), text), max_size=3).map(tuple),
+            st.lists(st.tuples(st.sampled_from(sorted(_KINDS)), text), max_size=3).map(
+                lambda pairs: tuple((*kind, value) for kind, value in pairs)
+            ),
             text,
             text,
         ),
@@ -187,32 +258,29 @@ def kept(value):
     )
 )
 def test_no_value_breaks_out(resinfos):
-    in_ascii = render(OURS, resinfos)
-    assert in_ascii.isascii()
-    assert [[name for name, _ in clause] for clause in read_back(in_ascii)[1]] == [
-        [name for name, _ in clause] for clause in read_back(render(OURS, resinfos, utf8=True))[1]
-    ]
-    field = render(OURS, resinfos, utf8=True)
-    head, clauses = read_back(field)
-    assert head == OURS
-    assert all(len(line.encode()) <= MAX_LINE for line in field.split("\n"))
-    assert clauses == [
-        [
-            (each.method, str(each.result)),
-            *([("reason", kept(each.reason))] if kept(each.reason) else []),
-            *((f"{ptype}.{name}", kept(value)) for ptype, name, value in each.properties),
-            *([("", each.comment)] if HOST.fullmatch(each.comment) else []),
-        ]
-        for each in resinfos
-    ]
+    """Each clause has our method and result, and some of the properties, each once at its place."""
+    assert render(OURS, resinfos).isascii()
+    for utf8 in (True, False):
+        field = render(OURS, resinfos, utf8=utf8)
+        assert all(len(line.encode()) <= MAX_LINE for line in field.split("\n"))
+        head, clauses = read_back(field)
+        assert head == OURS
+        for clause, each in zip(clauses, resinfos, strict=True):
+            assert clause[0] == (each.method, str(each.result))
+            left = [name for name, _ in clause[1:] if name not in ("reason", "")]
+            given = iter(f"{ptype}.{name}" for ptype, name, _ in each.properties)
+            assert all(name in given for name in left)
+            values = [value for name, value in clause[1:] if name != "reason"]
+            assert all(re.fullmatch(r"[\w.@+/:\[\]-]+", value) for value in values)
+            assert all(value == each.comment for name, value in clause if not name)
 
 
 @pytest.mark.parametrize("utf8", [True, False])
 def test_no_line_is_so_long_that_postfix_breaks_it(utf8):
     """It breaks at any octet, so the quote of a quoted pair could come to stand alone, and what follows outside."""
-    identity = "\U0001f4e7" * 60 + '"; dmarc=pass' + '"' * 200
-    properties = (("header", "d", "d" * 253), ("header", "i", identity), ("header", "s", '"' * 255))
-    dkim = Resinfo("dkim", Result.FAIL, properties, reason="\\" * 255, comment="mail.example.com")
+    longest = ".".join(["d" * 63] * 3 + ["d" * 61])
+    properties = (("header", "d", longest), ("header", "i", f"{'i' * 64}@{longest}"), ("header", "s", longest))
+    dkim = Resinfo("dkim", Result.FAIL, properties, reason="r r" * 85, comment="mail.example.com")
     lines = render(OURS, [dkim, Resinfo("arc", Result.NONE)], utf8=utf8).split("\n")
     assert max(len(line.encode()) for line in lines) <= MAX_LINE
     starts = ["mx.example.org;", " dkim=fail reason=", " header.d=", " header.i=", " header.s=", " (mail.", " arc=none"]
@@ -221,25 +289,28 @@ def test_no_line_is_so_long_that_postfix_breaks_it(utf8):
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_clause_as_long_as_a_line_stays_on_it(more):
-    # " x=pass" and three times " p.q=", then the semicolon
-    length = MAX_LINE - len(" x=pass") - 3 * len(" p.q=") - 1 - 2 * 255 + more
-    assert length <= 2 * MAX_VALUE
-    values = ["a" * 255, "a" * 255, '"' * ((length - 2) // 2) + "a" * (length % 2)]
-    clause = Resinfo("x", Result.PASS, tuple(("p", "q", value) for value in values))
-    lines = render(OURS, [clause, Resinfo("y", Result.PASS)]).split("\n")
-    assert len(lines) == (6 if more else 3)
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+    values = (("header", "d", longest), ("header", "s", longest), ("header", "a", "a-b"), ("header", "b", "b" * 255))
+    # " x=pass" and four times " header.?=", then the semicolon
+    rest = MAX_LINE - len(" x=pass") - 4 * len(" header.d=") - sum(len(value) for *_, value in values) - 1 + more
+    reason = "r " + "r" * (rest - len(' reason="r "'))
+    lines = render(OURS, [Resinfo("x", Result.PASS, values, reason), Resinfo("y", Result.PASS)]).split("\n")
+    assert len(lines) == (len(values) + 3 if more else 3)
     assert more or len(lines[1]) == MAX_LINE
 
 
-@given(value=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40))
-def test_authres_reads_it(value):
-    field = render(OURS, [Resinfo("dkim", Result.PASS, (("header", "d", value),)), Resinfo("spf", Result.FAIL)])
+@given(
+    st.tuples(st.just("d"), st.from_regex(r"[a-z0-9_]{1,9}(\.[a-z0-9]{1,9}){1,3}", fullmatch=True))
+    | st.tuples(st.just("i"), st.from_regex(r"[A-Za-z0-9_+-]{1,9}@[a-z0-9]{1,9}(\.[a-z0-9]{1,9}){1,3}", fullmatch=True))
+    | st.tuples(st.just("b"), st.from_regex(r"[A-Za-z0-9+/]{1,9}", fullmatch=True))
+)
+def test_authres_reads_it(prop):
+    field = render(OURS, [Resinfo("dkim", Result.PASS, (("header", *prop),)), Resinfo("spf", Result.FAIL)])
     parsed = authres.AuthenticationResultsHeader.parse("Authentication-Results: " + field.replace("\n", ""))
     assert parsed.authserv_id == OURS
     assert [(each.method, each.result) for each in parsed.results] == [("dkim", "pass"), ("spf", "fail")]
-    # authres leaves quoted pairs as they are written
     (read,) = parsed.results[0].properties
-    assert (read.type, read.name, re.sub(r"\\(.)", r"\1", read.value)) == ("header", "d", value)
+    assert (read.type, read.name, read.value) == ("header", *prop)
 
 
 # --- fields that claim to be ours (section 5)
@@ -353,21 +424,6 @@ def test_a_version_nobody_knows_is_left_to_trusted_clients():
     fields = [Field(b"Authentication-Results", b" other.example 2; none")]
     assert unwanted(Headers(fields), OURS) == [1]
     assert unwanted(Headers(fields), OURS, trusted=True) == []
-
-
-@pytest.mark.parametrize(
-    "value", ["dmarc=pass", "DMARC=Pass@x.example", "x;dmarc==pass y", "dmarc=\0pass", "é dmarc=pass"]
-)
-@pytest.mark.parametrize("utf8", [True, False])
-def test_no_value_is_a_result_to_who_looks_for_a_text(value, utf8):
-    """Filters look for ``dmarc=pass`` and know nothing of quotes."""
-    found = [Resinfo("spf", Result.NONE, (("smtp", "helo", value),), reason=value)]
-    assert "dmarc=pass" not in render(OURS, found, utf8=utf8).lower()
-
-
-def test_an_equals_sign_that_makes_no_result_stays():
-    found = [Resinfo("dkim", Result.PASS, (("header", "i", "prvs=1a=bob@x.example"),), reason="x= is not after t=")]
-    assert 'reason="x= is not after t=" header.i=prvs=1a=bob@x.example' in render(OURS, found)
 
 
 def test_fields_that_would_take_long_to_read_are_removed_unread():

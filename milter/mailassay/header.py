@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from itertools import accumulate
 from unicodedata import normalize
 
@@ -15,14 +16,24 @@ from .limits import Limits
 from .message import Headers
 from .result import Resinfo
 
-MAX_VALUE = 255  # octets of one value in UTF-8, before quoting
+MAX_VALUE = 255  # octets of one value in UTF-8
 MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
+MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
-_DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"(?:{_DOT_ATOM})?@{_LABEL}(?:\.{_LABEL})+")  # domain-name: RFC 6376 section 3.5
-_EQUALS_PASS = re.compile(r"=+(?=pass)", re.IGNORECASE)
+_ATOM = r"[\w+-]+"  # of RFC 5322's dot-atom what no reader takes for anything but a name
+_LOCAL_PART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+# domain-name: RFC 6376 section 3.5
+_ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*)?@{_LABEL}(?:\.{_LABEL})+", re.ASCII)
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_U_LABELS = re.compile(r"[\w.-]+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_LITERAL = re.compile(r"\[(ipv6:)?([0-9a-f:.]+)\]", re.IGNORECASE)
+_ALGORITHM = re.compile(r"[A-Za-z0-9]{1,32}(?:-[A-Za-z0-9]{1,32}){1,3}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+")
+_OURS = re.compile(r"[a-z0-9]+")
+# our own words, with names that senders chose; an equals sign stands only behind the name of a tag
+_REASON = re.compile(r"(?:(?<![\w.-])(?:[a-z]|bh|cv|exp|redirect|tag)=|[A-Za-z0-9 .,:()'/\[\]_-])*", re.ASCII)
 
 # a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
@@ -46,50 +57,121 @@ class _Value(QuotableValue):  # type: ignore[misc]
         return '"' + re.sub(r'(["\\])', r"\\\1", self) + '"'
 
 
-def _value(text: str, utf8: bool) -> _Value:
-    """What may stand in the field of a value, which may be anything a sender wrote.
+def _labels(text: str, utf8: bool) -> str:
+    """A domain name, in U-labels if the message may hold UTF-8, else in A-labels; empty for what is none.
 
-    Control characters, lone surrogates and what exceeds ``MAX_VALUE`` octets are dropped. Domains stand as U-labels
-    where the message may hold UTF-8, else as A-labels, and what is left beyond ASCII as RFC 6533 section 3 writes it.
-    Filters look for ``dmarc=pass`` and know nothing of quotes, so that no value keeps the ``=`` of a pass.
+    U-labels stand only if they are letters and digits, and a reader who stops at the first character beyond ASCII finds
+    no other domain in them: ``bank.exampleü.evil.example`` has A-labels.
     """
-    local_part, at, domain = text[: 2 * MAX_VALUE].rpartition("@")
-    text = f"{local_part}{at}{u_labels(domain) if utf8 else a_labels(domain)}"
-    if text.isascii() and text.isprintable():
-        return _Value(_EQUALS_PASS.sub("", text[:MAX_VALUE]))
-    kept, octets = [], 0
-    for mark in text:
-        if mark.isprintable():  # surrogates are not
-            written = mark if utf8 or mark.isascii() else f"\\x{{{ord(mark):X}}}"
-            octets += len(written.encode())
-            if octets > MAX_VALUE:
-                break
-            kept.append(written)
-    return _Value(_EQUALS_PASS.sub("", "".join(kept)))
+    try:
+        name = Domain(text)
+    except BadDomain:
+        return ""
+    shown = u_labels(name) if utf8 else name
+    if shown.isascii():
+        return name
+    in_ascii = _BEYOND_ASCII.split(shown, maxsplit=1)[0].rstrip(".")
+    is_plain = _U_LABELS.fullmatch(shown) and "." not in in_ascii and len(shown.encode()) <= MAX_VALUE
+    return shown if is_plain else name
+
+
+def _domain(text: str, utf8: bool) -> str:
+    """A domain name of two labels or more."""
+    name = _labels(text, utf8)
+    return name if "." in name else ""
+
+
+def _host(text: str, utf8: bool) -> str:
+    """A domain name or an address literal (RFC 5321 section 4.1.3)."""
+    literal = _LITERAL.fullmatch(text)
+    if not literal:
+        return _domain(text, utf8)
+    address = _ip(literal[2], utf8)
+    is_v6 = ":" in address
+    return f"[{'IPv6:' if is_v6 else ''}{address}]" if address and bool(literal[1]) == is_v6 else ""
+
+
+def _ip(text: str, _: bool) -> str:
+    """An IP address; of a link-local one not the zone."""
+    try:
+        return str(ip_address(text.partition("%")[0]))
+    except ValueError:
+        return ""
+
+
+def _identity(text: str, utf8: bool) -> str:
+    """An address, or ``@`` and its domain if the local-part is not plain."""
+    local_part, at, name = text.rpartition("@")
+    domain = _domain(name, utf8) if at else ""
+    is_plain = len(local_part.encode(errors="replace")) <= MAX_LOCAL_PART and _LOCAL_PART.fullmatch(local_part)
+    if not (is_plain and (local_part.isascii() or (utf8 and normalize("NFKC", local_part) == local_part))):
+        local_part = ""
+    return f"{local_part}@{domain}" if domain else ""
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[str, bool], str]:
+    return lambda text, _: text if len(text) <= MAX_VALUE and pattern.fullmatch(text) else ""
+
+
+def _base64(text: str, _: bool) -> str:
+    """The beginning of a base64 text, without the padding at its end."""
+    text = text.rstrip("=")
+    return text if len(text) <= MAX_VALUE and _BASE64.fullmatch(text) else ""
+
+
+_KINDS: dict[tuple[str, str], Callable[[str, bool], str]] = {
+    ("policy", "iprev"): _ip,
+    ("smtp", "mailfrom"): _host,
+    ("smtp", "helo"): _host,
+    ("header", "d"): _domain,
+    ("header", "i"): _identity,
+    ("header", "s"): _labels,
+    ("header", "a"): _matching(_ALGORITHM),
+    ("header", "b"): _base64,
+    ("smtp", "remote-ip"): _ip,
+    ("header", "oldest-pass"): _matching(_OURS),
+    ("header", "from"): _labels,
+    ("policy", "dmarc"): _matching(_OURS),
+}
+"""What each property holds: its text as it may be written, given whether UTF-8 may be; empty for any other text.
+
+A reader of our field may know nothing of its quotes and look for ``dmarc = pass`` or ``header.from=``. So a value that
+a sender chose is a name, an address, a word or base64: letters, digits and few marks, no equals sign and no blank among
+them. What is none is left out, since what is escaped or mended for one reader is a result to another.
+"""
+
+
+def _reason(text: str) -> str:
+    """A reason of ours, cut between two words if it is long; empty if it holds what our words and names do not."""
+    if len(text) > MAX_VALUE:
+        text = text[: MAX_VALUE + 1].rpartition(" ")[0]
+    return text if _REASON.fullmatch(text) else ""
 
 
 def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False) -> str:
     """The field's value, one clause a line, folded with LF and a space as milters give header fields.
 
-    ``utf8``: the message may have UTF-8 in its header (RFC 6532), else the value is ASCII.
+    ``utf8``: the message may have UTF-8 in its header (RFC 6532), else the value is ASCII. Nothing that a sender chose
+    reads as a result: see ``_KINDS``.
 
     A clause too long for a line has its properties on lines of their own. Postfix breaks a longer line at any octet,
     even between a backslash and the quote after it, and what a sender wrote would go on outside its quotes.
     """
-    name = _value(authserv_id, utf8).quote_if_needed()
+    name = _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
     return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
 
 
 @lru_cache(maxsize=2048)
 def _clause(resinfo: Resinfo, utf8: bool) -> str:
     methodspec = AuthenticationResult(resinfo.method, result=resinfo.result)
-    if resinfo.reason:
-        methodspec.reason = _value(resinfo.reason, utf8)
+    if reason := _reason(resinfo.reason):
+        methodspec.reason = _Value(reason)
     pieces = [str(methodspec)]
     for ptype, name, value in resinfo.properties:
-        each = AuthenticationResultProperty(ptype, name)
-        each.value = _value(value, utf8)
-        pieces.append(str(each))
+        if written := _KINDS[ptype, name](value, utf8):
+            each = AuthenticationResultProperty(ptype, name)
+            each.value = _Value(written)
+            pieces.append(str(each))
     if len(resinfo.comment) <= MAX_VALUE and _HOST_NAME.fullmatch(resinfo.comment):
         pieces.append(f"({resinfo.comment})")
     clause = " ".join(pieces)

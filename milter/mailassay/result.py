@@ -23,8 +23,9 @@ class Result(StrEnum):
 class Resinfo:
     """One ``method=result`` clause of an Authentication-Results field, RFC 8601 section 2.2.
 
-    ``properties`` are (ptype, property, value) triples; the values may hold what a sender wrote and are quoted when
-    the field is rendered. ``reason`` is text of our own. ``comment`` is written only where it is a plain host name.
+    ``properties`` are (ptype, property, value) triples. A value may be anything that a sender wrote: ``header.render``
+    writes it only if it is what the property should hold. ``reason`` is text of our own, in which only domain names may
+    come from a sender. ``comment`` is written only if it is a plain host name.
     """
 
     method: str

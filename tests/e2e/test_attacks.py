@@ -211,10 +211,10 @@ def test_mail_from(world: World, sender: bytes) -> None:
 
 
 HELOS = {
-    b"x;dmarc=pass header.from=bank.example": 'spf=none smtp.helo="x',
+    b"x;dmarc=pass header.from=bank.example": "spf=none;",
     b"mail.bank.example\0.attacker.example": "spf=fail smtp.helo=mail.bank.example;",
-    b"mail.bank.example(": 'spf=none smtp.helo="mail.bank.example(";',
-    b'x"y': 'spf=none smtp.helo="x\\"y";',
+    b"mail.bank.example(": "spf=none;",
+    b'x"y': "spf=none;",
     b"[192.0.2.1]": 'spf=none smtp.helo="[192.0.2.1]";',
     b"mx.receiver.example": "spf=none smtp.helo=mx.receiver.example;",
 }

@@ -56,7 +56,7 @@ IN_ASCII = (
     "Authentication-Results: mx.receiver.example; "
     "iprev=pass policy.iprev=192.0.2.40 (mx.xn--bcher-kva.example); "
     "spf=pass smtp.mailfrom=xn--bcher-kva.example; "
-    'dkim=pass header.d=xn--bcher-kva.example header.i="zo\\\\x{EB}@xn--bcher-kva.example" header.s=xn--schlssel-95a '
+    "dkim=pass header.d=xn--bcher-kva.example header.i=@xn--bcher-kva.example header.s=xn--schlssel-95a "
     "header.a=rsa-sha256 header.b=...; "
     "arc=none smtp.remote-ip=192.0.2.40; "
     "dmarc=pass header.from=xn--bcher-kva.example policy.dmarc=reject"

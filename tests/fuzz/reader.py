@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
-_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"'
+_REASON = r"""[A-Za-z0-9]+|"[A-Za-z0-9 .,:()'/_=\[\]-]+\""""
 _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
-_ADDRESS = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]*@{_DOMAIN}"
-_VALUE = rf"(?:{_ADDRESS}|{_TOKEN}|{_QUOTED})"
+_ADDRESS = rf"[A-Za-z0-9_+.-]*@{_DOMAIN}"
+_VALUE = rf"(?:{_ADDRESS}|[A-Za-z0-9_+.-]+|\"[\w.@+/:\[\]-]+\")"
 _SPACE = r"(?: |\n )"
 _CLAUSE = re.compile(
-    rf"(?P<method>[a-z]+)=(?P<result>[a-z]+)(?:{_SPACE}reason={_VALUE})?"
+    rf"(?P<method>[a-z]+)=(?P<result>[a-z]+)(?:{_SPACE}reason=(?:{_REASON}))?"
     rf"(?P<properties>(?:{_SPACE}[a-z]+\.[a-z-]+={_VALUE})*)(?:{_SPACE}\({_DOMAIN}\))?"
 )
 _PROPERTY = re.compile(rf"{_SPACE}(?P<name>[a-z]+\.[a-z-]+)=(?P<value>{_VALUE})")

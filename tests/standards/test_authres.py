@@ -157,19 +157,25 @@ def test_rfc8601_2_2_no_result_is_none():
     assert render(OURS, []) == "mx.receiver.example; none"
 
 
-@pytest.mark.parametrize("mark", list('()<>@,;:\\"/[]?= '))
-def test_rfc8601_2_2_a_value_with_a_special_is_quoted(mark):
-    """A value with any of the tspecials, or a space, is a quoted-string, its quotes and backslashes escaped."""
-    escaped = re.sub(r'(["\\])', r"\\\1", mark)
-    clause = Resinfo("dkim", Result.PASS, (("header", "s", f"a{mark}b"),))
-    assert render(OURS, [clause]).endswith(f'header.s="a{escaped}b"')
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("b", "a/b+"), ("i", "a@b_c.example")],
+)
+def test_rfc8601_2_2_a_value_with_a_special_is_quoted(name, value):
+    """A value with any of the tspecials is a quoted-string, but for an address with a domain-name."""
+    assert render(OURS, [Resinfo("dkim", Result.PASS, (("header", name, value),))]).endswith(f'header.{name}="{value}"')
+    address = Resinfo("dkim", Result.PASS, (("header", "i", "a.b+c@example.com"),))
+    assert render(OURS, [address]).endswith(" header.i=a.b+c@example.com")
 
 
-@pytest.mark.parametrize("mark", ["\r", "\n", "\0", "\r\n", "\x7f", "\x1b", "\u2028", "\ud800"])
-def test_rfc8601_2_2_what_ends_a_line_is_dropped(mark):
-    """Control characters, line ends of any kind and lone surrogates are dropped from a value."""
-    clause = Resinfo("dkim", Result.PASS, (("header", "s", f"a{mark}b"),), reason=f"a{mark}b")
-    assert render(OURS, [clause], utf8=True).endswith(" dkim=pass reason=ab header.s=ab")
+@pytest.mark.parametrize(
+    "mark", [*'()<>,;:\\"/[]?= %&', "\r", "\n", "\0", "\r\n", "\x7f", "\x1b", "\u2028", "\ud800", "\uff1d"]
+)
+def test_rfc8601_2_2_what_is_no_name_is_left_out(mark):
+    """Of a value with any other mark than names have nothing is written; of an address its domain."""
+    properties = (("header", "s", f"a{mark}b"), ("header", "i", f"a{mark}b@example.com"))
+    clause = Resinfo("dkim", Result.PASS, properties, reason=f"a{mark}=b")
+    assert render(OURS, [clause], utf8=True).endswith(" dkim=pass header.i=@example.com")
 
 
 ATTACK = 'x"; dmarc=pass (y) z=\\'
@@ -180,30 +186,29 @@ ATTACK = 'x"; dmarc=pass (y) z=\\'
     [{"helo": ATTACK}, {"helo": ATTACK, "mail_from": "<>"}, {"mail_from": f"<a@{ATTACK}>"},
      {"mail_from": f"<{ATTACK}@b.example>"}],
 )  # fmt: skip
-def test_rfc8601_2_2_what_a_sender_wrote_stays_in_its_quotes(facts):
+def test_rfc8601_2_2_what_a_sender_wrote_is_no_result(facts):
     """HELO, MAIL FROM and the tags of a signature add no method, result, property or comment."""
     signature = f' v=1; a={ATTACK}; d={ATTACK}; s="; dmarc=pass; i=@"; dmarc=pass; h=from; bh=AA==; b=";dmarc=pass("'
     (name, text), *_ = outcome(
         (b"From", b" eve@evil.example"), (b"DKIM-Signature", signature.encode()), client="198.51.100.66", **facts
     ).add
-    bare = re.sub(r'"(\\.|[^"\\])*"', '""', text)
     assert name == NAME
-    assert "dmarc=pass" not in bare
-    assert [clause.strip().partition("=")[0] for clause in bare.split(";")[1:]] == [
+    assert "dmarc=pass" not in text
+    assert [clause.strip().partition("=")[0] for clause in text.split(";")[1:]] == [
         "iprev",
         "spf",
         "dkim",
         "arc",
         "dmarc",
     ]
-    assert "(" not in bare
+    assert "(" not in text
 
 
 def test_rfc8601_2_2_a_comment_is_a_host_name_that_dns_confirmed():
     """The only comment is the client's name, where it leads back to the client's address."""
     assert "iprev=pass policy.iprev=192.0.2.1 (mail.bank.example);" in written(AUTHOR)
     others = outcome((b"From", b" x@open.example"), client="198.51.100.66", mail_from="<>", helo="(comment)").add
-    assert re.search(r'smtp\.helo="\(comment\)"', others[0][1])
+    assert "comment" not in others[0][1]
 
 
 # --- section 2.7: methods and results

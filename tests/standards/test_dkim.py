@@ -917,7 +917,8 @@ def test_rfc8616_5_a_labels_and_u_labels_are_one_domain():
 
 
 def test_rfc8601_2_7_1_what_is_written():
-    """header.d, header.i, header.s, header.a and header.b are written, each quoted where it must be."""
+    """header.d, header.i, header.s, header.a and header.b are written, each quoted where it must be; of header.i the
+    domain alone if its local-part is not plain."""
     outcome = converse(written(MESSAGE, with_tag(b"i", b"=22a=3Bdmarc=3Dpass=22@example.com")))
     ((_, value),) = outcome.add
     clause = value.replace("\n", "")
@@ -927,7 +928,7 @@ def test_rfc8601_2_7_1_what_is_written():
     for part in ("header.d=example.com", "header.s=sel", "header.a=rsa-sha256", "dkim=pass"):
         assert part in clause
     assert clause.count("dmarc=pass") == 1  # our own
-    assert r'header.i="\"a;dmarcpass\"@example.com"' in clause
+    assert "header.i=@example.com header.s" in clause
 
 
 def test_rfc6008_4_header_b_tells_signatures_apart():

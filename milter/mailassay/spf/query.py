@@ -84,8 +84,9 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._resolve, self._limits = resolve, limits
         self._is_void = False
         self.limit = ""
-        # the names that a reason may tell: nothing that a macro or a client's PTR record made
-        self._spelled_out = {domain}
+        # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
+        self._spelled_out: set[str] = set()
+        self._spell_out(domain)
 
     def start_over(self) -> None:
         """Before ``check()`` is called once more, when more is known."""
@@ -172,13 +173,16 @@ class Query(pyspf.query):  # type: ignore[misc]
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
-        with suppress(BadDomain):
-            self._spelled_out.add(Domain(domain_spec))
+        self._spell_out(domain_spec)
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
             return domain_spec.removesuffix(".") or str(self.d)
         if not self.l.isascii() and macro.letters(domain_spec) & {"s", "l"}:
             return None
         return macro.expand(domain_spec, self._value)
+
+    def _spell_out(self, name: str) -> None:
+        with suppress(BadDomain):
+            self._spelled_out.add(Domain(name))
 
     def _value(self, letter: str) -> str:
         """What a macro letter stands for (section 7.2)."""

@@ -204,7 +204,7 @@ SCENARIOS = [
     Scenario(
         "a key that DNS does not give", "203.0.113.9", "late.example", "ann@late.example",
         unanswered,
-        Expected("permerror", "none", "temperror", "none", "temperror"),
+        Expected("permerror", "none", "temperror", "none", "temperror", "defer", "451 4.7.1"),
     ),
     Scenario(
         "authenticated client", "203.0.113.77", "laptop", "bob@receiver.example",

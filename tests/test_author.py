@@ -24,6 +24,11 @@ def read(*values, limits=Limits()):
     return author(Headers(Field(b"From", value) for value in octets), limits)
 
 
+def folded(text):
+    """Long text in lines of fewer octets than any MTA breaks."""
+    return re.sub("(?s)(.{200})(?=.)", "\\1\r\n ", text)
+
+
 def encoded(text, charset="utf-8", encoding="b"):
     """An encoded-word, RFC 2047."""
     octets = text.encode()
@@ -278,8 +283,8 @@ def test_several_from_fields():
         [" " + ", ".join(f"a@d{number}.example" for number in range(100))],
         [f" a@d{number}.example" for number in range(100)],
         [" junk"] * 100,
-        [" a@bank.example, " + "x" * 8192],
-        [" a@bank.example, " + "x" * 5000] * 2,
+        [folded(" a@bank.example, " + "x" * 8192)],
+        [folded(" a@bank.example, " + "x" * 5000)] * 2,
     ],
     ids=["domains", "fields", "junk", "octets", "octets of all"],
 )
@@ -292,7 +297,58 @@ def test_more_than_is_looked_at(fields):
 
 def test_what_is_looked_at_whole():
     assert not read(*[f" a@d{number}.example" for number in range(Limits().from_domains)]).unread
-    assert read(" a@bank.example (" + "x" * (Limits().from_octets - 18) + ")") == Author(("bank.example",))
+    long = folded(" a@bank.example (" + "x" * (Limits().from_octets - 100) + ")")
+    assert read(long + " " * (Limits().from_octets - len(long))) == Author(("bank.example",))
+
+
+def broken(field):
+    """As Postfix sends a field on (smtp_line_length_limit)."""
+    lines = b"From:" + field
+    return b"\r\n".join(re.sub(b"(?s)(.{998})(?=.)", b"\\1\r\n ", line) for line in lines.split(b"\r\n"))[5:]
+
+
+BREAKS = {
+    "inside the domain": ('"', '" <ceo@bank.example', "x.evil.example>"),
+    "before a dot of the domain": ('"', '" <ceo@bank.example', ".evil.example>"),
+    "before a quote": ('"', "\\", '" <ceo@bank.example> \\"" <eve@evil.example>'),
+    "before the end of a comment": ("(", "\\", ") <ceo@bank.example> (\\)) <eve@evil.example>"),
+    "inside an encoded-word": ("=?utf-8?q?", "?=", "<eve@evil.example>"),
+    "on another line": ('eve@evil.example,\r\n "', '" <ceo@bank.example', "x.evil.example>"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_line_that_an_mta_breaks(name):
+    before, last, after = BREAKS[name]
+    start = len(f"From: {before}".rpartition("\r\n")[2])
+    text = f" {before}{'a' * (998 - start - len(last))}{last}{after}"
+    assert broken(text.encode()).startswith(f" {before}".encode())
+    assert f"{last}\r\n {after}".encode() in broken(text.encode())
+    assert read(text) == Author((), "a line of From longer than 998 octets", unread=True)
+
+
+@given(
+    pieces=st.lists(
+        st.sampled_from(
+            [*'<>@()",;:. \\', "\r\n ", "a", "ü", "eve@evil.example", "<ceo@bank.example>", "a" * 100, "a" * 990]
+        ),
+        max_size=24,
+    )
+)
+def test_what_an_mta_sends_on_has_the_same_author(pieces):
+    """Whatever it breaks; it breaks nothing that is read."""
+    text = " " + "".join(pieces)
+    found = read(text)
+    assert found.unread or read(broken(text.encode())) == found
+
+
+@pytest.mark.parametrize(("octets", "unread"), [(997, False), (998, True), (2000, True)])
+def test_a_name_that_an_mta_breaks(octets, unread):
+    """Its first line is then no field, and the header section ends there: the next hop finds no From below it."""
+    fields = [Field(b"Sender", b" ceo@bank.example"), Field(b"j" * octets, b" x"), Field(b"From", b" eve@evil.example")]
+    found = author(Headers(fields))
+    assert found.unread is unread
+    assert bool(found.problem) is unread
 
 
 @given(
@@ -405,7 +461,7 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
     started = time.process_time()
     limits = Limits(from_octets=100_000)
     for octets in (60_000, 1_000_000):  # all of it is looked at, and more than is
-        read(" " + piece * (octets // len(piece.encode())), limits=limits)
+        read(folded(" " + piece * (octets // len(piece.encode()))), limits=limits)
     # a quadratic reading would take minutes
     assert time.process_time() - started < 10
 
@@ -414,6 +470,6 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
 def test_more_names_than_are_tried(number, unread):
     """They are the dear part of a From that is none; few domains among many names are read, too many names are not."""
     names = " ".join(f"x@-{place}-" for place in range(number))
-    found = author(Headers([Field(b"From", f" {names} <a@bank.example> y".encode())]), Limits(from_octets=100_000))
+    found = read(folded(f" {names} <a@bank.example> y"), limits=Limits(from_octets=100_000))
     assert found.unread is unread
     assert unread or found.domains == ("bank.example",)

@@ -230,7 +230,7 @@ CASES = [
     (
         "from_octets",
         1000,
-        lambda number: authors(b" (%s) a@bank.example" % (b"x" * (number - 18))),
+        lambda number: authors(b" (%s\r\n ) a@bank.example" % (b"x" * (number - 21))),
         "dmarc=pass",
         "policy.dmarc=reject; rule=dmarc.reject",
     ),

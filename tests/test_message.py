@@ -42,3 +42,19 @@ def test_instances_count_from_the_bottom():
     headers = Headers([Field(b"To", b"1"), Field(b"X", b"2"), Field(b"TO", b"3")])
     assert [field.value for field in headers.named(b"to")] == [b"1", b"3"]
     assert [headers.place(b"to", instance) for instance in range(3)] == [2, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (b"From", b"a" * 993, False),
+        (b"From", b"a" * 994, True),
+        (b"From", b"a" * 993 + b"\r\n " + b"a" * 997, False),
+        (b"From", b"\r\n " + b"a" * 998, True),
+        (b"F" * 997, b"", False),
+        (b"F" * 998, b"", True),
+    ],
+)
+def test_lines_that_an_mta_breaks(name, value, expected):
+    """The name and the colon are octets of the first line; line ends are none."""
+    assert Field(name, value).breakable is expected

@@ -23,7 +23,7 @@ from unicodedata import normalize
 
 from .domain import MAX_OCTETS, BadDomain, Domain
 from .limits import Limits
-from .message import Field, Headers
+from .message import MAX_LINE, Field, Headers
 
 _WHITE_SPACE = " \t\r\n"
 # with C1 and the line and paragraph separators, which some readers take for line ends
@@ -89,6 +89,9 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
 
     Where they name nobody, some readers show whom Sender or Resent-From names.
     """
+    if any(len(field.name) >= MAX_LINE for field in headers):
+        # an MTA that sends it on breaks the name: no field any more, so that the header section ends there
+        return Author((), "a field name longer than a line", unread=True)
     fields = [*headers.named(b"from"), *_fields_inside(headers)]
     found = _read(fields, limits, "several From fields" if len(fields) > 1 else "" if fields else "no From field")
     if found.domains or found.unread:
@@ -107,6 +110,8 @@ def _fields_inside(headers: Headers) -> Iterator[Field]:
 def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
         return Author((), problem or "From is larger than what is looked at", unread=True)
+    if any(field.breakable for field in fields):
+        return Author((), problem or "a line of From longer than 998 octets", unread=True)
     domains: dict[Domain, None] = {}
     tried: dict[str, tuple[Domain, ...]] = {}
     found: Iterable[Domain]

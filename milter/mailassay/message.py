@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
+
 
 class Field(NamedTuple):
     """One header field as it was received (RFC 5322 section 2.2).
@@ -14,6 +16,16 @@ class Field(NamedTuple):
 
     name: bytes
     value: bytes
+
+    @property
+    def breakable(self) -> bool:
+        """Is a line of it longer than ``MAX_LINE``? Its name belongs to the first.
+
+        An MTA that sends the message on breaks such a line at any octet: inside a domain, or between a backslash and
+        the quote after it. The next hop then reads what nobody has judged.
+        """
+        whole = self.name + b":" + self.value
+        return len(whole) > MAX_LINE and any(len(line) > MAX_LINE for line in whole.split(b"\r\n"))
 
 
 class Headers:

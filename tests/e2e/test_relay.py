@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from mailassay.author import author
+from mailassay.header import is_ours
+from mailassay.message import Headers, split
 from mailassay.zone import Zone
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID
@@ -105,3 +108,61 @@ def test_no_line_of_ours_is_broken(relay: tuple[Lab, Sink]) -> None:
     check(header)
     (ours,) = re.findall(rb"^Authentication-Results: mx((?:.*\r\n[ \t])*.*)", header, re.MULTILINE)
     assert max(map(len, ours.split(b"\r\n"))) <= 998
+
+
+def upto(before: bytes, after: bytes, octets: int = 998, fill: bytes = b"a") -> bytes:
+    """A text of so many octets."""
+    return before + fill * (octets - len(before) - len(after)) + after
+
+
+REFUSED = "550 5.7.1 Email rejected per DMARC policy for the author domain"
+# what is broken on its way behind the first text, and begins a line of its own with the second
+BROKEN = {
+    "domain": (upto(b'From: "', b'" <ceo@bank.example'), b"x.attacker.example>", REFUSED),
+    "dot of the domain": (upto(b'From: "', b'" <ceo@bank.example'), b".attacker.example>", REFUSED),
+    "escaped quote": (upto(b'From: "', b"\\"), b'" <ceo@bank.example> \\"" <eve@attacker.example>', REFUSED),
+    "escaped end of a comment": (
+        upto(b"From: (", b"\\"), b") <ceo@bank.example> (\\)) <eve@attacker.example>", REFUSED,
+    ),
+    "second line": (b"From:\r\n" + upto(b' "', b'" <ceo@bank.example'), b"x.attacker.example>", REFUSED),
+    "second break": (
+        upto(b'From: "', b'" <ceo@bank.example', 998 + 997), b"x.attacker.example>", REFUSED,
+    ),
+    "name of a field": (b"Sender: ceo@bank.example\r\n" + b"j" * 998, b": x\r\n" + EVE.strip(), REFUSED),
+    "name of a field, its end": (EVE + b"j" * 997 + b":", b" x", ""),
+    "Subject": (EVE + upto(b"Subject: ", b""), b"From: ceo@bank.example", ""),
+    "value of another field": (EVE + upto(b'X: "', b"\\"), b'"\r\n From: ceo@bank.example', ""),
+}  # fmt: skip
+
+
+def arrived(header: bytes) -> Headers:
+    """The fields that the next hop reads, all that it may think of them being what was judged."""
+    headers, _ = split(header)
+    ours, *others = [value.decode() for _, value in headers.named(b"authentication-results")]
+    assert ours.startswith(f" {AUTHSERV_ID};")
+    assert not [value for value in others if is_ours(value.encode(), AUTHSERV_ID)]
+    judged = re.findall(r"\sheader\.from=(\S+)", ours)
+    found = author(headers)
+    assert list(found.domains) == judged
+    assert not found.problem or "dmarc=permerror" in ours
+    return headers
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_no_author_comes_of_a_break(relay: tuple[Lab, Sink], name: str) -> None:
+    """What would read otherwise at the next hop is refused."""
+    before, after, refused = BROKEN[name]
+    lab, sink = relay
+    with RawSmtp("127.0.0.1", lab.postfix.port) as smtp:
+        smtp.hello("198.51.100.66", "mail.attacker.example")
+        smtp.command("MAIL FROM:<eve@attacker.example>")
+        assert smtp.command("RCPT TO:<bob@next.example>").code == 250
+        assert smtp.command("DATA").code == 354
+        (reply,) = smtp.content(before + after + b"\r\n\r\nhello\r\n.\r\n")
+    if refused:
+        assert str(reply) == refused
+    else:
+        header = sink.next().partition(b"\r\n\r\n")[0] + b"\r\n"
+        # this is where it broke
+        assert before[-20:] + b"\r\n " + after[:1] in header
+        arrived(header)

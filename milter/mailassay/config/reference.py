@@ -193,7 +193,10 @@ POLICY: Mapping[str, str] = {
     "limits.header_fields": "Of one message; beyond, DMARC fails as if the author domain asked to reject.",
     "limits.header_octets": "Of one message's header section; beyond, the same.",
     "limits.from_fields": "From fields; beyond, the same.",
-    "limits.from_octets": "Of all From fields together; beyond, the same.",
+    "limits.from_octets": (
+        "Of all From fields together; beyond, the same. So it is with a line of From longer than 998 octets, and with "
+        "a field whose name is: an MTA that sends them on breaks them."
+    ),
     "limits.from_domains": "Author domains; beyond, the same.",
     "limits.forged_fields": (
         "Fields in our name, which are removed; beyond, the message is rejected, also where `mode` is `monitor`."

@@ -39,7 +39,8 @@ def _check(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         digest = found.policy.digest
         path = config_file(arguments) or "built-in"
-        print(f"configuration {path}, policy {found.policy_path or 'standard'} (digest {digest}): fine")
+        text = f"configuration {path}, policy {found.policy_path or 'standard'} (digest {digest}): fine"
+        print(printable(text))
     return 0
 
 
@@ -58,17 +59,22 @@ def _tell(problems: tuple[Problem, ...] | list[Problem], for_programs: bool) -> 
             lines[each.path] = _lines(each.path)
         line = "".join(lines[each.path][each.line - 1 : each.line])
         if line.strip():
-            before = line[: each.column - 1]
-            print(f"    {printable(line)}", file=sys.stderr)
-            print("    " + " " * len(printable(before)) + "^", file=sys.stderr)
+            start = max(0, each.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
+            print(f"    {printable(line[start : start + _WIDTH])}", file=sys.stderr)
+            print("    " + " " * (each.column - 1 - start) + "^", file=sys.stderr)
 
 
+_WIDTH = 400  # characters of a line that are shown
+_MOST = 32 << 20  # octets of a file that are looked at for them
 _SHOWN = ("path", "line", "column", "message")
 
 
 def _lines(path: str) -> list[str]:
-    """What can be shown of a file; one that cannot be read has said so already."""
+    """What can be shown of a file; one that cannot be read, or not a second time, has said so already."""
     try:
-        return Path(path).read_bytes().decode("utf-8", "replace").split("\n")
+        if not Path(path).is_file():
+            return []
+        with open(path, "rb") as file:
+            return file.read(_MOST).decode("utf-8", "replace").split("\n")
     except (OSError, ValueError):
         return []

@@ -13,6 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
 
+from ..terminal import printable
+
 MAX_OCTETS = 256 * 1024  # of one file
 MAX_DEPTH = 16  # of nested lists and maps; the files need 3
 MAX_PROBLEMS = 100  # that are told of
@@ -37,7 +39,8 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {'warning: ' if self.warning else ''}{self.message}"
+        kind = "warning: " if self.warning else ""
+        return printable(f"{self.path}:{self.line}:{self.column}: {kind}{self.message}")
 
 
 class ConfigError(Exception):
@@ -246,9 +249,14 @@ def unexpected(expected: str, node: yaml.Node) -> Unfit:
 
 
 def shown(text: str) -> str:
-    """Text of the operator in a message: short, on one line, printable."""
+    """Text of the operator in a message: short, on one line, printable, in backquotes."""
+    return f"`{brief(text)}`"
+
+
+def brief(text: str) -> str:
+    """The same without backquotes."""
     text = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
-    return "`" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + "`"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _found(node: yaml.Node) -> str:

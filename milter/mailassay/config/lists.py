@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from .document import Problem, Unfit, Value, problem, read, shown, unexpected
+from .document import Problem, Unfit, Value, brief, problem, read, shown, unexpected
 
 MAX_LIST_OCTETS = 32 << 20
 _IN_POLICY, _IN_FILE = "list:", "file:"
@@ -37,20 +37,21 @@ class Lists:
         self._lists[str(name.value)] = members
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.ScalarNode) or each.value.startswith(_IN_POLICY):
-                self.problems.append(problem(each, f"lists.{name.value}: {unexpected('a member or file:PATH', each)}"))
+                self._wrong(name, each, str(unexpected("a member or file:PATH", each)))
             elif each.value.startswith(_IN_FILE):
                 path = os.path.join(folder, each.value.removeprefix(_IN_FILE))
                 try:
                     members += _members(path)
                 except (OSError, Unfit) as error:
                     why = error.strerror if isinstance(error, OSError) else error
-                    self.problems.append(
-                        problem(each, f"lists.{name.value}: {shown(each.value)} cannot be read: {why}")
-                    )
+                    self._wrong(name, each, f"{shown(each.value)} cannot be read: {why}")
             else:
                 members.append(each)
         if not members:
             self.empty[str(name.value)] = name
+
+    def _wrong(self, name: yaml.Node, node: yaml.Node, message: str) -> None:
+        self.problems.append(problem(node, f"lists.{brief(str(name.value))}: {message}"))
 
     def expand(self, node: yaml.Node) -> list[yaml.Node]:
         """The nodes that a node stands for: itself, or the members of the list it names. Raises Unfit."""
@@ -59,7 +60,7 @@ class Lists:
             return [node]
         name = text.removeprefix(_IN_POLICY)
         if name not in self._lists:
-            known = ", ".join(self._lists) or "none"
+            known = ", ".join(map(brief, self._lists)) or "none"
             raise Unfit(f"no list {shown(name)}; there are: {known}")
         self.unused.pop(name, None)
         return self._lists[name]
@@ -67,8 +68,13 @@ class Lists:
 
 def _members(path: str) -> list[yaml.Node]:
     """The members in a file. Raises OSError, Unfit."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:
+        # a NUL, which no path can have
+        raise OSError(0, str(error)) from error
     # whoever writes to a pipe decides when its reader goes on
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(mode):
         raise Unfit("not a regular file")
     return read(path, MAX_LIST_OCTETS, lambda octets: list(_lines(path, octets)))
 

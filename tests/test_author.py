@@ -342,6 +342,46 @@ def test_what_an_mta_sends_on_has_the_same_author(pieces):
     assert found.unread or read(broken(text.encode())) == found
 
 
+@pytest.mark.parametrize(
+    "domain",
+    [b"b\xfccher.example", b"b\xe0\x83\xbccher.example", b"b\xed\xa0\xbd\xed\xb8\x80cher.example",
+     b"bank\xc0\xaeexample", b"b\xc3cher.example", b"bank.example\xff"],
+    ids=["Latin-1", "overlong", "surrogates", "overlong dot", "cut off", "at its end"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        b" ceo@%s",
+        b" Ceo <ceo@%s>",
+        b" ceo@%s, eve@evil.example",
+        b" ceo@%s <eve@evil.example>",
+        b" (<ceo@%s>) eve@evil.example",
+    ],
+)
+def test_a_domain_in_no_charset_that_we_know(domain, form):
+    """A reader takes it for its own charset, and which domain that shows is not known."""
+    found = read(form % domain)
+    assert found.unread
+    assert found.problem
+
+
+def test_a_domain_in_the_charset_of_an_encoded_word():
+    assert read(" =?iso-8859-1?q?ceo=40b=FCcher.example?=").unread
+    assert read(" =?iso-8859-1?q?Gr=FC=DFe?= <a@bank.example>") == Author(("bank.example",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" M\xfcller <a@bank.example>",
+        b' "M\xfcller, J\xf6rg" <a@bank.example>',
+        b" M\xfcller, J\xf6rg <a@bank.example>",
+    ],
+)
+def test_a_name_in_no_charset_that_we_know(value):
+    assert read(value) == Author(("bank.example",))
+
+
 @pytest.mark.parametrize(("octets", "unread"), [(997, False), (998, True), (2000, True)])
 def test_a_name_that_an_mta_breaks(octets, unread):
     """Its first line is then no field, and the header section ends there: the next hop finds no From below it."""

@@ -39,6 +39,7 @@ _LITERAL = re.compile(r"\[(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _AROUND_DOT = re.compile(r"(?<![ \t\r\n])[ \t\r\n]*+\.[ \t\r\n]*+")
 _SPACE = re.compile(r"\s")
+_NO_UTF8 = re.compile("[\ud800-\udfff\ufffd]")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*([^()<>\[\]:;@,"\s\0]+)')
 _LETTERS = re.compile(r"[\w.-]+")
@@ -165,7 +166,10 @@ def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> lis
 
 
 def _domains(name: str) -> Iterator[Domain]:
-    """The domain of that name; where it is none, those that a reader may show in its place."""
+    """The domain of that name; if it is none, those that a reader may show in its place. Raises :class:`_TooMuch`."""
+    if _NO_UTF8.search(name):
+        # a reader takes them for letters of whatever charset it likes
+        raise _TooMuch("octets in a domain of From that are not UTF-8")
     try:
         yield Domain(name.replace("\\", "").rstrip("."))
     except BadDomain:

@@ -228,58 +228,6 @@ def test_helo(world: World, name: bytes) -> None:
     assert re.findall(r"\n dmarc=(\w+)", value) == ["fail"]
 
 
-# --- smuggling: a provider's outgoing server lets its customer's text pass, and we take part of it for commands
-
-INNER = (
-    b"MAIL FROM:<admin@cloud.example>\r\nRCPT TO:<bob@receiver.example>\r\nDATA\r\n"
-    b"From: admin@cloud.example\r\nSubject: smuggled\r\n\r\nPay.\r\n.\r\n"
-)
-ENDS = {
-    "LF . CRLF": b"\n.\r\n",
-    "LF . LF": b"\n.\n",
-    "LF . CR": b"\n.\r",
-    "CR . CR": b"\r.\r",
-    "CR . LF": b"\r.\n",
-    "CR . CRLF": b"\r.\r\n",
-    "CRLF . CR": b"\r\n.\r",
-    "CRLF . LF": b"\r\n.\n",
-    "CRLF . CR CRLF": b"\r\n.\r\r\n",
-    "CRLF NUL . CRLF": b"\r\n\0.\r\n",
-}
-
-
-def smuggle(world: World, end: bytes) -> list[Reply]:
-    letter = b"From: user@cloud.example\r\nSubject: harmless\r\n\r\nHello" + end + INNER
-    return world.send(letter, client="192.0.2.20", helo=b"out.cloud.example", mail_from=b"user@cloud.example")
-
-
-@pytest.mark.parametrize("name", ENDS)
-def test_smuggled_commands_are_text(world: World, name: str) -> None:
-    (reply,) = smuggle(world, ENDS[name])
-    delivered = world.postfix.delivered(reply.queue_id)
-    assert re.findall(r"\sdmarc=(\w+)", results(delivered)) == ["pass"]
-    above, _, below = delivered.partition(b"\n\n")
-    assert b"Subject: harmless" in above
-    assert b"MAIL FROM:<admin@cloud.example>" in below
-    assert b"admin" not in above
-
-
-SMUGGLED = ["LF . CRLF", "LF . LF", "CRLF . LF", "CRLF . CR CRLF"]
-
-
-def test_without_the_line_in_main_cf(make_world: Callable[[str], World]) -> None:
-    """Why it is advised: Postfix 3.7.11 by itself takes these for the end of DATA, and no milter can tell."""
-    world = make_world("smtpd_forbid_bare_newline = no\n")
-    found = {}
-    for name, end in ENDS.items():
-        replies = smuggle(world, end)
-        if len(ids := [reply.queue_id for reply in replies if reply.queue_id]) > 1:
-            delivered = world.postfix.delivered(ids[1])
-            assert b"Subject: smuggled" in delivered
-            found[name] = re.findall(r"\sdmarc=(\w+)", results(delivered))
-    assert found == {name: ["pass"] for name in SMUGGLED}
-
-
 # --- every message of tests/messages
 
 

@@ -195,6 +195,23 @@ SENDERS = {
     b"any@bank.example\0@attacker.example": "501 5.1.7 Bad sender address syntax",
     b"any@bank.example\x01.attacker.example": "501 5.1.7 Bad sender address syntax",
     b"any@b\xe4nk.example": "500 5.5.2 Error: bad UTF-8 syntax",
+    b"@attacker.example,@x.example:any@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b"any@x.example@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b"any%bank.example@": "spf=fail smtp.mailfrom=bank.example;",
+    b"@bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b"any(x)@(y)bank.example": "spf=fail smtp.mailfrom=bank.example;",
+    b" any@attacker.example ": "spf=pass smtp.mailfrom=attacker.example;",
+    b" ": "spf=pass smtp.helo=mail.attacker.example;",
+    b'"a>b"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
+    b'"a\\"@bank.example"@attacker.example': "spf=pass smtp.mailfrom=attacker.example;",
+    b"x" * 900 + b"@attacker.example": "spf=pass smtp.mailfrom=attacker.example;",
+    b"any@[IPv6:2001:db8::1]": 'spf=none smtp.mailfrom="[IPv6:2001:db8::1]";',
+    # Postfix writes its own name behind it
+    b"any": "spf=none smtp.mailfrom=mx.receiver.example;",
+    b"any@[bank.example]": "501 5.1.7 Bad sender address syntax",
+    b"any@attacker.example,any@bank.example": "501 5.1.7 Bad sender address syntax",
+    b"any@attacker.example><any@bank.example": "501 5.1.7 Bad sender address syntax",
+    b"any@" + b"a." * 200 + b"attacker.example": "501 5.1.7 Bad sender address syntax",
 }
 
 
@@ -208,6 +225,64 @@ def test_mail_from(world: World, sender: bytes) -> None:
         assert "any@" not in value
     else:
         assert str(reply) == expected
+
+
+# what stands behind the address: does it change who is asked about, or bring something into the message?
+PARAMETERS = [
+    b"", b" ", b" SIZE=0", b" SIZE=1 SIZE=99", b" BODY=7BIT", b" BODY=8BITMIME SMTPUTF8", b" SMTPUTF8 SMTPUTF8",
+    b" RET=HDRS ENVID=+3Ddmarc+3Dpass", b' ENVID="x', b" AUTH=any@bank.example", b" AUTH=<>",
+    b" SIZE=-1", b" SIZE=99999999999999999999", b" BODY=x", b" BODY=BINARYMIME", b" SMTPUTF8=yes", b" FOO=bar",
+    b" ENVID=x+0D+0AFrom:", b" <any@bank.example>", b" SMTPUTF8 any@bank.example",
+]  # fmt: skip
+RECIPIENTS = [
+    b"<@x.example:bob@receiver.example>", b'<"bob"@receiver.example>', b"<bob(x)@receiver.example>",
+    b"< bob@receiver.example >", b"<bob@receiver.example.>", b"<bob@RECEIVER.example>", b"<receiver.example!bob>",
+    b'<"b o b"@receiver.example>', b"<bob@receiver.example> ORCPT=rfc822;x+0D+0AFrom:+20any@bank.example",
+    b"<bob@receiver.example> ORCPT=utf-8;\xc3\xbc@x", b"<bob@receiver.example> NOTIFY=NEVER",
+    b"<bob@receiver.example> ORCPT=;", b"<bob@receiver.example> NOTIFY=SUCCESS,x", b"<>", b"<bob@other.example>",
+]  # fmt: skip
+
+
+def said(world: World, lines: list[bytes], content: bytes) -> Reply:
+    """The reply that decided."""
+    with RawSmtp("127.0.0.1", world.postfix.port) as smtp:
+        smtp.hello("198.51.100.66", b"mail.attacker.example")
+        for line in (*lines, b"DATA"):
+            reply = smtp.command(line)
+            if reply.code >= 400:
+                return reply
+        return smtp.content(content + b"\r\nx" + END)[0]
+
+
+def check_said(world: World, lines: list[bytes]) -> None:
+    """Postfix takes the envelope or does not; if it does, honest mail passes and a spoof is refused."""
+    honest, spoof = (said(world, lines, author) for author in (EVE, BANK))
+    if not honest.queue_id:
+        assert str(honest) == str(spoof)
+        assert honest.text[:2] in ("5.", "4.")
+        return
+    assert str(spoof) == REFUSED
+    delivered = world.postfix.delivered(honest.queue_id)
+    value = results(delivered)
+    assert "\n spf=pass smtp.mailfrom=attacker.example;" in value
+    assert re.findall(r"\sdmarc=(\w+)", value) == ["pass"]
+    assert "bank" not in value
+    assert [value for name, value in fields(delivered.partition(b"\n\n")[0]) if name == b"From"] == [EVE[5:-2]]
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_parameters_of_mail(world: World, parameters: bytes) -> None:
+    check_said(world, [b"MAIL FROM:<eve@attacker.example>" + parameters, b"RCPT TO:<bob@receiver.example>"])
+
+
+@pytest.mark.parametrize("recipient", RECIPIENTS)
+def test_recipients(world: World, recipient: bytes) -> None:
+    check_said(world, [b"MAIL FROM:<eve@attacker.example>", b"RCPT TO:" + recipient])
+
+
+def test_a_thousand_recipients(world: World) -> None:
+    names = [b"RCPT TO:<user%d@receiver.example>" % number for number in range(1000)]
+    check_said(world, [b"MAIL FROM:<eve@attacker.example>", *names])
 
 
 HELOS = {
@@ -226,58 +301,6 @@ def test_helo(world: World, name: bytes) -> None:
     value = results(world.postfix.delivered(reply.queue_id))
     assert f"\n {HELOS[name]}" in value
     assert re.findall(r"\n dmarc=(\w+)", value) == ["fail"]
-
-
-# --- smuggling: a provider's outgoing server lets its customer's text pass, and we take part of it for commands
-
-INNER = (
-    b"MAIL FROM:<admin@cloud.example>\r\nRCPT TO:<bob@receiver.example>\r\nDATA\r\n"
-    b"From: admin@cloud.example\r\nSubject: smuggled\r\n\r\nPay.\r\n.\r\n"
-)
-ENDS = {
-    "LF . CRLF": b"\n.\r\n",
-    "LF . LF": b"\n.\n",
-    "LF . CR": b"\n.\r",
-    "CR . CR": b"\r.\r",
-    "CR . LF": b"\r.\n",
-    "CR . CRLF": b"\r.\r\n",
-    "CRLF . CR": b"\r\n.\r",
-    "CRLF . LF": b"\r\n.\n",
-    "CRLF . CR CRLF": b"\r\n.\r\r\n",
-    "CRLF NUL . CRLF": b"\r\n\0.\r\n",
-}
-
-
-def smuggle(world: World, end: bytes) -> list[Reply]:
-    letter = b"From: user@cloud.example\r\nSubject: harmless\r\n\r\nHello" + end + INNER
-    return world.send(letter, client="192.0.2.20", helo=b"out.cloud.example", mail_from=b"user@cloud.example")
-
-
-@pytest.mark.parametrize("name", ENDS)
-def test_smuggled_commands_are_text(world: World, name: str) -> None:
-    (reply,) = smuggle(world, ENDS[name])
-    delivered = world.postfix.delivered(reply.queue_id)
-    assert re.findall(r"\sdmarc=(\w+)", results(delivered)) == ["pass"]
-    above, _, below = delivered.partition(b"\n\n")
-    assert b"Subject: harmless" in above
-    assert b"MAIL FROM:<admin@cloud.example>" in below
-    assert b"admin" not in above
-
-
-SMUGGLED = ["LF . CRLF", "LF . LF", "CRLF . LF", "CRLF . CR CRLF"]
-
-
-def test_without_the_line_in_main_cf(make_world: Callable[[str], World]) -> None:
-    """Why it is advised: Postfix 3.7.11 by itself takes these for the end of DATA, and no milter can tell."""
-    world = make_world("smtpd_forbid_bare_newline = no\n")
-    found = {}
-    for name, end in ENDS.items():
-        replies = smuggle(world, end)
-        if len(ids := [reply.queue_id for reply in replies if reply.queue_id]) > 1:
-            delivered = world.postfix.delivered(ids[1])
-            assert b"Subject: smuggled" in delivered
-            found[name] = re.findall(r"\sdmarc=(\w+)", results(delivered))
-    assert found == {name: ["pass"] for name in SMUGGLED}
 
 
 # --- every message of tests/messages

@@ -10,11 +10,10 @@ import pytest
 
 from mailassay.zone import Zone
 from tests.lab.raw import RawSmtp
-from tests.lab.sign import rsa_key
+from tests.lab.sign import rsa_key, written
 from tests.lab.smtp import Reply
 
 from .conftest import Lab
-from .test_attacks import END, ENDS, INNER
 
 KEY = rsa_key()
 ZONE = Zone(
@@ -58,7 +57,7 @@ def by_data(lab: Lab, message: bytes) -> Reply:
     with RawSmtp("127.0.0.1", lab.postfix.port) as smtp:
         smtp.hello("192.0.2.20", "out.cloud.example")
         assert smtp.envelope("user@cloud.example").code == 354
-        return smtp.content(stuffed + END[2:])[0]
+        return smtp.content(stuffed + b".\r\n")[0]
 
 
 def judged(lab: Lab, reply: Reply) -> str:
@@ -107,19 +106,6 @@ def test_chunks_are_judged_as_data_is(chunks_lab: Lab, way: str, message: bytes)
     assert judged(chunks_lab, reply) == judged(chunks_lab, plain)
 
 
-@pytest.mark.parametrize("name", [*ENDS, "CRLF . CRLF"])
-def test_no_end_of_data_ends_chunks(chunks_lab: Lab, name: str) -> None:
-    """What stands in a chunk is text, however a line ends."""
-    end = ENDS.get(name, b"\r\n.\r\n")
-    reply = by_bdat(chunks_lab, [PLAIN + end + INNER])
-    if reply.queue_id:
-        delivered = chunks_lab.postfix.delivered(reply.queue_id)
-        assert delivered.count(b"Authentication-Results:") == 1
-        assert b"MAIL FROM:<admin@cloud.example>" in delivered.partition(b"\n\n")[2]
-    else:
-        assert reply.code >= 500
-
-
 def test_after_rset_chunks_are_another_message(chunks_lab: Lab) -> None:
     """Nothing of the one that was given up counts for the next."""
     signed = KEY.sign(PLAIN, "cloud.example")
@@ -133,3 +119,119 @@ def test_after_rset_chunks_are_another_message(chunks_lab: Lab) -> None:
             if not last:
                 assert smtp.command("RSET").code == 250
     assert str(reply) == "550 5.7.1 Email rejected per DMARC policy for bank.example"
+
+
+HEADER = b"From: user@cloud.example\r\nTo: bob@receiver.example\r\nSubject: hi\r\n\r\n"
+# name: (the body, does a signature over it verify?)
+BODIES = {
+    "line": (b"a\r\n", True),
+    "no end of line": (b"a", True),
+    "nothing": (b"", True),
+    "empty lines": (b"\r\n\r\n", True),
+    "blanks at the end": (b"a  \r\n \t \r\n\r\n", True),
+    "dot": (b".\r\n", True),
+    "dots": (b"..\r\n.a\r\n..b\r\n", True),
+    "From line": (b"From me\r\n>From you\r\n", True),
+    "NUL": (b"a\0b\0\r\n\0\r\n", True),
+    "8-bit": (b"\xff\xfe\xc3\r\n", True),
+    "long lines": (b"x" * 5000 + b"\r\n" + b"y" * 2048 + b"\r\n" + b"z" * 2049, True),
+    "BDAT": (b"BDAT 0 LAST\r\nRSET\r\n", True),
+    # Postfix gives lines ends of its own and makes a bare CR a space, before we are asked
+    "bare LF": (b"a\nb\r\n", False),
+    "bare CR": (b"a\rb\r\n", False),
+    "CR CR LF": (b"a\r\r\nb\r\n", False),
+    "LF CR": (b"a\n\rb\r\n", False),
+    "CR where a line is cut": (b"x" * 2047 + b"\ry\r\n", False),
+}
+
+
+@pytest.mark.parametrize("canonicalization", [b"relaxed", b"simple"])
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_in_chunks(chunks_lab: Lab, name: str, canonicalization: bytes) -> None:
+    """The hash of the body is that of the same octets by DATA, where dots are doubled on the way."""
+    body, verifies = BODIES[name]
+    value = b" v=1; a=rsa-sha256; c=%s/%s; d=cloud.example; s=sel; h=from; bh={bh}; b={b}" % ((canonicalization,) * 2)
+    relaxed = canonicalization == b"relaxed"
+    signed = written(HEADER + body, value, KEY, covered=[b"from"], relaxed=(relaxed, relaxed))
+    whole = by_bdat(chunks_lab, [signed])
+    pieces = by_bdat(chunks_lab, cut(signed, *range(7, len(signed), 7)), last_is_empty=True)
+    plain = by_data(chunks_lab, signed if signed.endswith(b"\r\n") else signed + b"\r\n")
+    found = [judged(chunks_lab, reply) for reply in (whole, pieces, plain)]
+    assert [re.findall(r"\sdkim=(\w+)", each) for each in found] == [["pass" if verifies else "fail"]] * 3
+    assert len(set(found)) == 1
+    texts = [chunks_lab.postfix.delivered(reply.queue_id).partition(b"\n\n")[2] for reply in (whole, pieces, plain)]
+    assert len(set(texts)) == 1
+
+
+def chunk(octets: bytes, last: bool = False, length: int | None = None) -> bytes:
+    """The command, and what follows it."""
+    return b"BDAT %d%s\r\n" % (len(octets) if length is None else length, b" LAST" if last else b"") + octets
+
+
+MAIL = b"MAIL FROM:<user@cloud.example>\r\n"
+RCPT = b"RCPT TO:<bob@receiver.example>\r\n"
+AUTHOR = b"From: user@cloud.example\r\n"
+GOOD = AUTHOR + b"\r\nx\r\n"
+EVIL = b"From: ceo@bank.example\r\n\r\nx\r\n"
+# name: (what is sent, the codes of the replies, "R" for the refusal of a spoof and "Q" for a message that is taken)
+TALKS = {
+    "LAST without octets": (MAIL + RCPT + chunk(GOOD) + chunk(b"", True), "250 250 250 Q"),
+    "DATA behind BDAT": (MAIL + RCPT + chunk(GOOD) + b"DATA\r\n", "250 250 250 503"),
+    "BDAT behind DATA": (MAIL + RCPT + b"DATA\r\n" + GOOD + chunk(EVIL, True) + b".\r\n", "250 250 354 Q"),
+    "RSET between": (
+        MAIL + RCPT + chunk(GOOD) + b"RSET\r\n" + MAIL + RCPT + chunk(EVIL, True),
+        "250 250 250 250 250 250 R",
+    ),
+    "RSET and no MAIL": (MAIL + RCPT + chunk(GOOD) + b"RSET\r\n" + chunk(EVIL, True), "250 250 250 250 503"),
+    "EHLO between": (
+        MAIL + RCPT + chunk(GOOD) + b"EHLO x\r\n" + MAIL + RCPT + chunk(EVIL, True),
+        "250 250 250 250 250 250 R",
+    ),
+    "MAIL between": (MAIL + RCPT + chunk(GOOD) + MAIL + chunk(EVIL, True), "250 250 250 503 Q"),
+    "RCPT between": (MAIL + RCPT + chunk(GOOD) + RCPT + chunk(EVIL, True), "250 250 250 503 Q"),
+    "NOOP between": (MAIL + RCPT + chunk(GOOD[:9]) + b"NOOP\r\n" + chunk(GOOD[9:], True), "250 250 250 250 Q"),
+    "chunk behind LAST": (MAIL + RCPT + chunk(GOOD, True) + chunk(EVIL, True), "250 250 Q 503"),
+    "message behind LAST": (MAIL + RCPT + chunk(GOOD, True) + MAIL + RCPT + chunk(EVIL, True), "250 250 Q 250 250 R"),
+    "message behind a refusal": (
+        MAIL + RCPT + chunk(EVIL, True) + MAIL + RCPT + chunk(GOOD, True),
+        "250 250 R 250 250 Q",
+    ),
+    "empty chunk": (MAIL + RCPT + chunk(b"") + chunk(GOOD, True), "250 250 551 551"),
+    "no recipient": (MAIL + chunk(EVIL, True), "250 554"),
+    "no sender": (chunk(EVIL, True), "503"),
+    "length too short": (MAIL + RCPT + chunk(GOOD, True, len(GOOD) - 3), "250 250 Q 500"),
+    "BINARYMIME": (b"MAIL FROM:<user@cloud.example> BODY=BINARYMIME\r\n", "555"),
+    "chunk in a chunk": (MAIL + RCPT + chunk(AUTHOR + b"\r\n" + chunk(EVIL, True), True), "250 250 Q"),
+    "name of a field over two": (
+        MAIL + RCPT + chunk(b"Fr") + chunk(b"om: ceo@bank.example\r\n\r\nx", True),
+        "250 250 250 R",
+    ),
+    "line end over two": (MAIL + RCPT + chunk(b"X: y\r") + chunk(b"\n" + EVIL, True), "250 250 250 R"),
+    "line over two": (MAIL + RCPT + chunk(b"From: ceo@") + chunk(b"bank.example\r\n\r\nx", True), "250 250 250 R"),
+    "continuation in the second": (
+        MAIL + RCPT + chunk(b"From:\r\n") + chunk(b" ceo@bank.example\r\n\r\nx", True),
+        "250 250 250 R",
+    ),
+    "end of the header in the second": (
+        MAIL + RCPT + chunk(AUTHOR + b"\r") + chunk(b"\n" + EVIL, True),
+        "250 250 250 Q",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_commands_between_chunks(chunks_lab: Lab, name: str) -> None:
+    """What comes in was judged with what belongs to it, and nothing else."""
+    octets, expected = TALKS[name]
+    with RawSmtp("127.0.0.1", chunks_lab.postfix.port) as smtp:
+        smtp.hello("192.0.2.20", "out.cloud.example")
+        replies = smtp.content(octets)
+    found = []
+    for reply in replies:
+        refused = str(reply) == "550 5.7.1 Email rejected per DMARC policy for bank.example"
+        found.append("Q" if reply.queue_id else "R" if refused else str(reply.code))
+        if reply.queue_id:
+            assert "dmarc=pass header.from=cloud.example" in judged(chunks_lab, reply)
+            header = chunks_lab.postfix.delivered(reply.queue_id).partition(b"\n\n")[0]
+            assert re.findall(rb"^From:.*", header, re.MULTILINE) == [AUTHOR.strip()]
+    assert " ".join(found) == expected

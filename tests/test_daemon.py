@@ -714,7 +714,8 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
     """No reload is needed, and a file that is being written, or lost, does no harm."""
     resolv_conf = tmp_path / "resolv.conf"
     resolv_conf.write_text("# DHCP has not answered yet\n")
-    served = Serve(tmp_path, dns, dns={"timeout": 0.2, "unavailable": "accept"}, workers=2)
+    # Postfix is not asked, which takes a second if it has no main.cf: the impatient parent would kill the workers
+    served = Serve(tmp_path, dns, dns={"timeout": 0.2, "unavailable": "accept"}, workers=2, recipient_delimiter="+")
     served.module = "tests.lab.impatient"
     served.environment |= {"RESOLV_CONF": str(resolv_conf), "DNS_PORT": str(free_port)}
 

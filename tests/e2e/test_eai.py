@@ -217,7 +217,7 @@ def test_senders_that_postfix_does_not_take(lab_eai, name, options):
 def test_a_sender_that_spf_forbids(lab_eai, name):
     """The domain of MAIL FROM and HELO is bücher.example's in every spelling."""
     domain = TAKEN[name].encode()
-    reply = say(lab_eai, b"eve@attacker.example", b"ceo@" + domain, b"mx." + domain, SMTPUTF8)
+    reply = say(lab_eai, "Zoë <eve@attacker.example>".encode(), b"ceo@" + domain, b"mx." + domain, SMTPUTF8)
     entry = lab_eai.serve.entry(reply.queue_id)
     assert (entry["spf"], entry["mail_from"], entry["dmarc"]) == ("fail", A_LABELS, "none")
     header = lab_eai.postfix.delivered(reply.queue_id).partition(b"\n\n")[0].decode()

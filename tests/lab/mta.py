@@ -48,6 +48,7 @@ smtpd_peername_lookup = no
 local_header_rewrite_clients =
 smtpd_client_connection_count_limit = 0
 message_size_limit = 52428800
+in_flow_delay = 0
 smtputf8_enable = yes
 alias_maps =
 alias_database =

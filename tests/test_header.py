@@ -426,10 +426,27 @@ def test_a_version_nobody_knows_is_left_to_trusted_clients():
     assert unwanted(Headers(fields), OURS, trusted=True) == []
 
 
+BROKEN = {
+    "a version": b" " * 955 + OURS.encode() + b"1; dmarc=pass",
+    "another name": b" " * 955 + OURS.encode() + b".evil.example; dmarc=pass",
+    "a name before": b"(" + b"a" * 970 + b") x." + OURS.encode() + b"; dmarc=pass",
+    "a second line": b"\r\n" + b" " * 984 + OURS.encode() + b"1; dmarc=pass",
+}
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_line_that_an_mta_breaks(name, trusted):
+    """Another's name before it, it may be ours behind it."""
+    field = Field(b"Authentication-Results", BROKEN[name])
+    assert not is_ours(field.value, OURS)
+    assert unwanted(Headers([field]), OURS, trusted=trusted) == [1]
+
+
 def test_fields_that_would_take_long_to_read_are_removed_unread():
     """Parentheses, quotes and backslashes are what reading takes time for, and each field is some work."""
     usual = Field(b"Authentication-Results", b" other.example; spf=pass (a) smtp.mailfrom=b; dkim=pass (c) header.d=d")
-    dear = Field(b"Authentication-Results", b" other.example; none " + b"(a)" * 470)
+    dear = Field(b"Authentication-Results", b" other.example; none " + b"(a)" * 235 + b"\r\n " + b"(a)" * 235)
     assert unwanted(Headers([usual] * 40 + [dear]), "mx.example.org") == [41]
     assert unwanted(Headers([dear]), "mx.example.org") == []
     assert unwanted(Headers([dear, *[usual] * 40]), "mx.example.org") == [*range(9, 42)]

@@ -68,6 +68,14 @@ class _Mail:
     cut: bool = False
     content: Content | None = None
 
+    @property
+    def utf8(self) -> bool:
+        """May our field hold UTF-8? Only if the message cannot do without SMTPUTF8 anyway.
+
+        Else the MTA bounces, because of us, what a next hop without SMTPUTF8 would take.
+        """
+        return self.transaction.smtputf8 and not all(field.value.isascii() for field in self.fields)
+
 
 class Conversation:
     """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``.
@@ -203,7 +211,7 @@ class Conversation:
             reply = Reply(550, "5.7.1", "Too many forged header fields")
             return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))
         # where something was removed, say that nothing was checked
-        none = render(self.authserv_id, [], utf8=mail.transaction.smtputf8)
+        none = render(self.authserv_id, [], utf8=mail.utf8)
         unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
         if because:
             return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked)
@@ -247,7 +255,7 @@ class Conversation:
         case = Case(connection, transaction, evidence, self._clocks.now(), sample, delimiter, trouble)
         verdict = policy.decide(case)
         infos = resinfos(connection, evidence, verdict.override)
-        found = render(self.authserv_id, infos, utf8=mail.transaction.smtputf8)
+        found = render(self.authserv_id, infos, utf8=mail.utf8)
         add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]
         if verdict.action is Action.TAG:
             add.append((policy.tag.flag, "YES"))

@@ -13,11 +13,10 @@ from authres.core import AuthenticationResult, AuthenticationResultProperty, Quo
 
 from .domain import BadDomain, Domain, a_labels, u_labels
 from .limits import Limits
-from .message import Headers
+from .message import MAX_LINE, Headers
 from .result import Resinfo
 
 MAX_VALUE = 255  # octets of one value in UTF-8
-MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
 MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -184,8 +183,9 @@ def unwanted(
 ) -> list[int]:
     """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
 
-    Those that claim to be ours; those of a version nobody knows yet, unless they come from a ``trusted`` client; and,
-    unread, those beyond ``most`` octets or ``_MAX_MARKS``, for reading one takes time in proportion to both.
+    Those that claim to be ours; those of a version nobody knows yet, unless they come from a ``trusted`` client; those
+    with a line that an MTA breaks, for our name may stand alone only then; and, unread, those beyond ``most`` octets or
+    ``_MAX_MARKS``, for reading one takes time in proportion to both.
     """
     fields = headers.named(b"authentication-results")
     ends = accumulate(len(field.value) for field in fields)
@@ -196,6 +196,7 @@ def unwanted(
         for number, (field, end, mark) in enumerate(zip(fields, ends, marks, strict=True), 1)
         if end > most
         or mark > _MAX_MARKS
+        or field.breakable
         or is_ours(field.value, authserv_id)
         or not (trusted or is_known_version(field.value))
     ]

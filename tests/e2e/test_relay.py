@@ -166,3 +166,40 @@ def test_no_author_comes_of_a_break(relay: tuple[Lab, Sink], name: str) -> None:
         # this is where it broke
         assert before[-20:] + b"\r\n " + after[:1] in header
         arrived(header)
+
+
+RESULTS = {
+    "version": (upto(b"Authentication-Results:", AUTHSERV_ID.encode(), fill=b" "), b"1"),
+    "other name": (upto(b"Authentication-Results: (", b")" + AUTHSERV_ID.encode()), b"x"),
+    "name below ours": (upto(b"Authentication-Results:", AUTHSERV_ID.encode(), fill=b" "), b".attacker.example"),
+    "name that ends with ours": (upto(b"Authentication-Results: (", b")x."), AUTHSERV_ID.encode()),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_no_results_of_ours_come_of_a_break(relay: tuple[Lab, Sink], name: str) -> None:
+    """A field that is another's before the break, and in our name behind it, does not come so far."""
+    before, after = RESULTS[name]
+    header = relayed(relay, before + after + b"; dmarc=pass header.from=bank.example\r\n" + EVE + b"\r\nhello")
+    assert header is not None
+    assert len(arrived(header).named(b"authentication-results")) == 1
+    check(header)
+
+
+@pytest.mark.parametrize(
+    ("author", "mail_from"),
+    [
+        ("From: eve@attacker.example", "eve@attacker.example"),
+        ("From: eve@xn--bcher-kva.example", "eve@xn--bcher-kva.example"),
+    ],
+)
+def test_nothing_bounces_because_of_us(relay: tuple[Lab, Sink], author: str, mail_from: str) -> None:
+    """The next hop has no SMTPUTF8, and the message needs none, though its client asked for it."""
+    lab, sink = relay
+    with RawSmtp("127.0.0.1", lab.postfix.port) as smtp:
+        smtp.hello("198.51.100.66", "mail.attacker.example")
+        smtp.command(f"MAIL FROM:<{mail_from}> SMTPUTF8")
+        assert smtp.command("RCPT TO:<bob@next.example>").code == 250
+        assert smtp.command("DATA").code == 354
+        assert smtp.content(author.encode() + b"\r\n\r\nhello\r\n.\r\n")[0].code == 250
+    assert sink.next().startswith(b"Authentication-Results: mx.receiver.example;")

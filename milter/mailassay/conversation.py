@@ -272,7 +272,9 @@ class Conversation:
             return kept is not None
         try:
             with self._turn(mail, leave=True):
-                Budget(self._anew, deadline, self._clocks.monotonic)(*kept)
+                # a slow check of the sender's own must not leave it no time
+                now = self._clocks.monotonic()
+                Budget(self._anew, max(deadline, now + self.settings.dns_timeout), self._clocks.monotonic)(*kept)
         except DnsTempError:
             return False
         except DnsLimit:

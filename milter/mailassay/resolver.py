@@ -261,16 +261,25 @@ class Shared:
         return bool(self._waited) and all(map(_silent, list(self._waited.values())))
 
     def kept(self) -> Question | None:
-        """A question that did not have to be sent, since its answer was there."""
+        """A question that did not have to be sent, since its answer was there; the one with the shortest name.
+
+        That is least likely to be the sender's own, and to fail with his.
+        """
         asked = list(self._asked.items())
-        return next((each for each, future in asked if each not in self._waited and not _failed(future)), None)
+        kept = (each for each, future in asked if each not in self._waited and not _failed(future))
+        return min(kept, key=lambda each: each.name.count("."), default=None)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
-        """Ask; what waits behind others may go first now. To be called under the lock."""
-        future = self._asked[question] = (self._first if first else self._source)(question)
-        (self._behind.discard if first else self._behind.add)(question)
-        if not future.done():
-            self._waited[question] = future
+        """Ask; what waits behind others may go first now. Not to be called under the lock."""
+        future = (self._first if first else self._source)(question)
+        with self._lock:
+            if not first and question in self._asked:
+                # another thread has asked meanwhile, and may have let it go first
+                return self._asked[question]
+            self._asked[question] = future
+            (self._behind.discard if first else self._behind.add)(question)
+            if not future.done():
+                self._waited[question] = future
         return future
 
 
@@ -300,9 +309,10 @@ class Share:
                     if not known.done():
                         shared._waited[question] = known
                         shared._behind.add(question)
-            if future is None or (self._is_first and question in shared._behind and not future.done()):
-                future = shared._start(question, first=self._is_first)
-            return future
+            if future is not None and (not self._is_first or question not in shared._behind or future.done()):
+                return future
+        # not under the lock: what the source sends on may bring answers at once, and who hears them asks on
+        return shared._start(question, first=self._is_first)
 
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
         """Start a question that the check will ask later."""

@@ -41,8 +41,9 @@ def listed_nameservers() -> list[Place]:
         system = dns.resolver.Resolver(RESOLV_CONF)
     except dns.resolver.NoResolverConfiguration:
         return []
-    except ValueError as error:
-        raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error))]) from error
+    except (ValueError, dns.exception.DNSException) as error:
+        # a name in search or domain may be none
+        raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error) or type(error).__name__)]) from error
     return [(str(address), PORT) for address in system.nameservers]
 
 

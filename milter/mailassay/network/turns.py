@@ -25,12 +25,25 @@ class Turns:
     """
 
     def __init__(self, source: Cached, most: int) -> None:
-        self.most = most
-        self._most_of_a_kind = most - most // 4
+        self._set_most(most)
         self._source = source
         self._lock = threading.Lock()
         self._first, self._others = _Kind(MAX_FIRST), _Kind(MAX_OTHERS)
         self._here = threading.local()
+
+    @property
+    def most(self) -> int:
+        """Questions under way at a time; may be changed."""
+        return self._most
+
+    @most.setter
+    def most(self, most: int) -> None:
+        with self._lock:
+            self._set_most(most)
+        self._send()
+
+    def _set_most(self, most: int) -> None:
+        self._most, self._most_of_a_kind = most, most - most // 4
 
     def asker(self) -> Asker:
         """For one connection."""
@@ -98,14 +111,14 @@ class Turns:
         """Does nobody wait who could be the next, and is there room for one more question of this asker?"""
         return (
             not (self._first.ready or self._others.ready)
-            and self._first.under_way + self._others.under_way < self.most
+            and self._first.under_way + self._others.under_way < self._most
             and queue.kind.under_way < self._most_of_a_kind
             and queue.has_room
         )
 
     def _next(self) -> tuple[_Queue, Question, Waiting] | None:
         """Whose turn it is, and his question, which counts as under way from now on."""
-        if self._first.under_way + self._others.under_way >= self.most:
+        if self._first.under_way + self._others.under_way >= self._most:
             return None
         for kind in (self._first, self._others):
             if kind.under_way < self._most_of_a_kind and (queue := kind.next()):

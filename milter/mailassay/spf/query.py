@@ -225,14 +225,23 @@ class Query(pyspf.query):  # type: ignore[misc]
         except pyspf.TempError:
             return False
         except Unanswered as unanswered:
-            self.wants_name = True
             self._pass_over(unanswered)
             return False
 
     def _validated_name(self) -> str:
         """The macro "p": the domain itself, or else a name below it, or else any (section 7.3)."""
         nearest = sorted(self._names, key=lambda name: (name != self.d, not name.endswith("." + self.d)))
-        return next(filter(self._leads_back, nearest), "unknown")
+        for name in nearest:
+            try:
+                if self._within(self.dns_a(name, self.A)):
+                    return name
+            except pyspf.TempError:
+                continue
+            except Unanswered:
+                # another name would be another question
+                self.wants_name = True
+                raise
+        return "unknown"
 
     def dns_spf(self, domain: str) -> str | None:
         """The SPF record of a domain; None where it has none or is no domain name to ask for (sections 4.3 to 4.5)."""

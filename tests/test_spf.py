@@ -395,6 +395,15 @@ def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
     assert delayed.waiting() == {("elsewhere.example", "A"), ("mx1.example", "A"), ("mx2.example", "A")}
 
 
+def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
+    names = "".join(f"1.2.0.192.in-addr.arpa PTR p{number}.client.example\n" for number in range(10))
+    terms = " ".join(f"a:%{{p}}.t{number}.p.example" for number in range(9))
+    delayed = Delayed(Zone(f'p.example TXT "v=spf1 {terms} -all"\n{names}'))
+    spf.ahead(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed)
+    asked = {each.name for each in delayed.let_all() if ".t" in each.name}
+    assert asked == {f"unknown.t{number}.p.example" for number in range(2)}
+
+
 def test_of_too_many_hosts_none_is_asked_for():
     hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))

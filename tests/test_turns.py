@@ -4,12 +4,15 @@ import itertools
 import threading
 from collections import Counter
 from concurrent.futures import Future, wait
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from mailassay.config import Settings
+from mailassay.conversation import Conversation
 from mailassay.network.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
 from mailassay.resolver import Answer, Budget, Cached, DnsTempError, DnsUnsent, Question
 
@@ -428,3 +431,56 @@ def test_many_threads():
     assert worst <= 16
     assert len(futures) == 8 * 10 * 60
     assert gated._first.under_way == gated._others.under_way == 0
+
+
+def test_an_answer_that_comes_while_another_is_asked_for_stops_nobody():
+    """A question that waits is sent while another is asked, its answer is there, and who hears it asks on."""
+    hosts = {f"m{place}.evil.example": [f"10 x{place}-{host}.evil.example" for host in range(10)] for place in range(4)}
+    records = {
+        ("h1.evil.example", "TXT"): [f"v=spf1 {' '.join(f'mx:{name}' for name in hosts)} -all"],
+        ("h2.evil.example", "TXT"): ["v=spf1 a:y.evil.example -all"],
+        **{(name, "MX"): found for name, found in hosts.items()},
+    }
+    pending = {}
+
+    def source(question):
+        future = Future()
+        if question in records or question.rdtype == "PTR":
+            future.set_result(Answer(tuple(records.get(question, ())), ttl=300))
+        else:
+            pending[question] = future
+        return future
+
+    turns = Turns(Cached(source, 1000), 2000)
+
+    def connection():
+        asker = turns.asker()
+        conversation = Conversation(Settings(), asker, "mx.receiver.example", first=asker.first)
+        conversation.connect(ip_address("198.51.100.66"))
+        return conversation
+
+    first = connection()
+    # more than may be under way, and two that wait behind them; another connection has the answer to one of these kept
+    for name in ("h1.evil.example", "h3.evil.example", "h2.evil.example"):
+        first.helo(name)
+    connection().helo("h2.evil.example")
+
+    def dns():
+        for question in [each for each in pending if each.rdtype == "A"][:9]:
+            pending.pop(question).set_result(Answer(("192.0.2.9",), ttl=60))
+        answer = Answer(("v=spf1 a:z.evil.example -all",), ttl=300)
+        pending.pop(Question("h3.evil.example", "TXT")).set_result(answer)
+
+    thread = threading.Thread(target=dns, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_the_bound_changes_as_a_whole():
+    """No kind may have all of it, after a change either."""
+    turns = Turns(Cached(lambda _: Future(), 10), 2000)
+    turns.most = 40
+    for number in range(100):
+        turns.asker().first(Question(f"{number}.example", "TXT"))
+    assert turns._first.under_way == 30

@@ -231,16 +231,12 @@ class Query(pyspf.query):  # type: ignore[misc]
     def _validated_name(self) -> str:
         """The macro "p": the domain itself, or else a name below it, or else any (section 7.3)."""
         nearest = sorted(self._names, key=lambda name: (name != self.d, not name.endswith("." + self.d)))
+        self.wants_name = True
         for name in nearest:
-            try:
+            # Unanswered goes through: another name would be another question
+            with suppress(pyspf.TempError):
                 if self._within(self.dns_a(name, self.A)):
                     return name
-            except pyspf.TempError:
-                continue
-            except Unanswered:
-                # another name would be another question
-                self.wants_name = True
-                raise
         return "unknown"
 
     def dns_spf(self, domain: str) -> str | None:

@@ -788,7 +788,8 @@ def test_what_is_followed(resolv_conf):
 
 
 @pytest.mark.parametrize(
-    "wrong", [b"", b"\n", b"search example\n", b"nameserver\n", b"nameserver x\n", b"\xff\xfe", None]
+    "wrong",
+    [b"", b"\n", b"search example\n", b"search foo..bar\n", b"nameserver\n", b"nameserver x\n", b"\xff\xfe", None],
 )
 def test_what_is_not_followed(resolv_conf, wrong):
     """A directory in its place neither."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -69,12 +70,18 @@ def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
     return found
 
 
+def is_kept_out(outcome: Outcome) -> bool:
+    return outcome.verdict.action in (Action.REJECT, Action.DEFER)
+
+
+def described(seed: int, message: bytes, outcome: Outcome) -> str:
+    return f"seed {seed}: {outcome.verdict} {outcome.evidence and outcome.evidence.dmarc} {message[:2000]!r}"
+
+
 def let_in(policy: Policy, seed: int) -> list[str]:
-    """What came in that must not; and how many were judged."""
+    """What came in that must not."""
     return [
-        f"seed {seed}: {outcome.verdict} {outcome.evidence and outcome.evidence.dmarc} {message[:2000]!r}"
-        for message, outcome in outcomes(policy, seed)
-        if outcome.verdict.action not in (Action.REJECT, Action.DEFER)
+        described(seed, message, outcome) for message, outcome in outcomes(policy, seed) if not is_kept_out(outcome)
     ]
 
 
@@ -89,17 +96,19 @@ def main(wanted: int, seed: int) -> int:
     """Try so many messages of each policy; the number that came in."""
     bad = 0
     for name in NAMES:
-        policy, judged, at = policy_of(name), 0, seed
-        actions: dict[str, int] = {}
-        while judged < wanted:
+        policy, at = policy_of(name), seed
+        actions: Counter[Action] = Counter()
+        while actions.total() < wanted:
             for message, outcome in outcomes(policy, at):
-                judged += 1
-                actions[outcome.verdict.action] = actions.get(outcome.verdict.action, 0) + 1
-                if outcome.verdict.action not in (Action.REJECT, Action.DEFER):
+                actions[outcome.verdict.action] += 1
+                if not is_kept_out(outcome):
                     bad += 1
-                    print(f"seed {at}: {outcome.verdict} {message[:2000]!r}")
+                    print(described(at, message, outcome))
             at += 1
-        print(f"{name}: {judged} messages, {actions}")
+            if at % 1000 == 0:
+                print(f"{name}: {actions.total()} messages so far, {bad} came in", file=sys.stderr)
+        counts = ", ".join(f"{count} {action}" for action, count in actions.most_common())
+        print(f"{name}: {actions.total()} messages, {counts}", flush=True)
     return bad
 
 

@@ -9,6 +9,7 @@ from mailassay.limits import Limits
 from mailassay.resolver import NXDOMAIN, Answer
 
 RECORD, TERMS = Limits().record_octets, Limits().spf_terms
+IPV6 = "2001:db8::1"
 LOCAL_PART, HELO = "-" * 2000, "." * 2000  # as long as a line of SMTP
 
 
@@ -36,11 +37,26 @@ def hosts():
 def macros(macro):
     """A record and nine that it includes, each with a domain-spec as long as it may be."""
     zone = {}
-    spec = macro * ((500 - len(".example")) // len(macro)) + ".example"
+    spec = macro * ((500 - len(".0.example")) // len(macro))
     for number in range(TERMS // 2):
-        terms = f"v=spf1 exists:{spec} include:r{number + 1}.example"
+        terms = f"v=spf1 exists:{spec}.{number}.example include:r{number + 1}.example"
         zone[f"r{number}.example", "TXT"] = (terms,)
     return {**zone, (f"r{TERMS // 2}.example", "TXT"): ("v=spf1 -all",)}
+
+
+def names_of_the_client():
+    """Ten terms with the validated name of the client, of whose ten names the last is one."""
+    names = tuple(f"n{number}.example" for number in range(Limits().ptr_names))
+    spec = "%{P}" * 120
+    zone = {("r0.example", "TXT"): ("v=spf1" + "".join(f" exists:{spec}.{term}.example" for term in range(TERMS)),)}
+    for client, rdtype, address in (
+        ("1.2.0.192.in-addr.arpa", "A", "192.0.2.1"),
+        (ip_address(IPV6).reverse_pointer, "AAAA", IPV6),
+    ):
+        zone[client, "PTR"] = names
+        zone |= {(name, rdtype): ("203.0.113.1" if rdtype == "A" else "2001:db8::2",) for name in names[:-1]}
+        zone[names[-1], rdtype] = (address,)
+    return zone
 
 
 CASES = {
@@ -56,12 +72,13 @@ CASES = {
     "macros of one part": macros("%{l1r-}"),
     "escaped macros": macros("%{S}"),
     "macros of many delimiters": macros("%{H999999999r.-+,/_=}"),
+    "names of the client": names_of_the_client(),
     "hosts with thousands of addresses": hosts(),
     "thousands of texts": {("r0.example", "TXT"): tuple(f"v=spf{number}" for number in range(10, 4000))},
 }
 
 
-@pytest.mark.parametrize("client", ["192.0.2.1", "2001:db8::1"])
+@pytest.mark.parametrize("client", ["192.0.2.1", IPV6])
 @pytest.mark.parametrize("case", CASES)
 def test_spf(benchmark, case, client):
     zone = CASES[case]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,14 +13,16 @@ from hypothesis import strategies as st
 
 from mailassay import arc, dkim, domain, header
 from mailassay.config import Settings
-from mailassay.conversation import Conversation, Outcome
+from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.dkim import key as keys
 from mailassay.dmarc import record as dmarc_record
 from mailassay.limits import Limits
 from mailassay.message import Headers, split
 from mailassay.resolver import NXDOMAIN, Answer, Question
+from mailassay.spf import macro
 from mailassay.spf import query as spf_query
 from tests.bench import bench_author, bench_dkim, bench_dmarc, bench_header, bench_spf
+from tests.lab import hostile
 from tests.lab.sign import Key, arc_set, ed25519_key, rsa_key, written
 
 LIMITS = Limits()
@@ -59,6 +63,7 @@ class Parts:
     dmarc: str = ""
     body: str = ""
     octets: int = 0  # of the body
+    late: bool = False  # the answers of DNS come one by one
 
 
 def parts(*, small: bool = False, signatures_only: bool = False) -> st.SearchStrategy[Parts]:
@@ -88,6 +93,7 @@ def parts(*, small: bool = False, signatures_only: bool = False) -> st.SearchStr
         "dmarc": st.sampled_from(["", *_DMARC]),
         "body": st.sampled_from([*bench_dkim.BODIES]),
         "octets": st.sampled_from([0, 1000, 100_000]),
+        "late": st.booleans(),
     }
     return st.builds(Parts, **signing, **({} if small or signatures_only else others))
 
@@ -124,6 +130,7 @@ class Made:
     client: str = "192.0.2.1"
     helo: str = "mail.example.com"
     mail_from: str = "<a@example.com>"
+    late: bool = False
     asked: dict[Question, Future[Answer]] = field(default_factory=dict)
 
     def resolve(self, name: str, rdtype: str) -> Answer:
@@ -146,7 +153,14 @@ class Made:
         """From the first field to the end of the message, as if no message like it had been here before."""
         headers, body = self.read
         forget()
-        conversation = Conversation(Settings(authserv_id=OURS), self.source)
+        clock = hostile.Clock()
+        ticks = itertools.count(1)
+
+        def later(question: Question) -> Future[Answer]:
+            return hostile.Late(clock, next(ticks) / 1000, self.source(question).result())
+
+        source = later if self.late else self.source
+        conversation = Conversation(Settings(authserv_id=OURS), source, "", Clocks(time.time, clock))
         conversation.connect(ip_address(self.client))
         conversation.helo(self.helo)
         conversation.mail_from(self.mail_from)
@@ -179,7 +193,8 @@ class Made:
 
 def forget() -> None:
     """What other messages left."""
-    for remembered in (keys._known, domain._normalize, dmarc_record._read, header._clause, spf_query._checkable):
+    spf = (spf_query._checkable, spf_query._counting, macro.letters, macro.expand)
+    for remembered in (keys._known, domain._normalize, dmarc_record._read, header._clause, *spf):
         remembered.cache_clear()
 
 
@@ -240,5 +255,6 @@ def _signed(message: bytes, parts: Parts, key: Key) -> Made:
         # the record is that of the HELO name too
         helo = bench_spf.HELO if "delimiters" in parts.spf else "r0.example"
         mail_from = f"<{bench_spf.LOCAL_PART}@r0.example>"
-        return Made(message, zone | bench_spf.CASES[parts.spf], everywhere, helo=helo, mail_from=mail_from)
-    return Made(message, zone, everywhere)
+        zone |= bench_spf.CASES[parts.spf]
+        return Made(message, zone, everywhere, helo=helo, mail_from=mail_from, late=parts.late)
+    return Made(message, zone, everywhere, late=parts.late)

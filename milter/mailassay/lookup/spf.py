@@ -14,7 +14,7 @@ from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
 from ..spf import checkable, macro
-from ..spf.query import Query
+from ..spf.query import Query, counting
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from .asking import start
@@ -209,8 +209,7 @@ class _Tree:
             return domain
         if not macro.letters(spec) <= _FIXED:
             return None
-        values = {"d": domain, "o": str(self._sender)}
-        return macro.expand(spec, values.__getitem__)
+        return macro.expand(spec, (("d", domain), ("o", str(self._sender))))
 
 
 def _unread(text: str) -> Iterator[Term]:
@@ -253,6 +252,10 @@ class _Anyone(Query):
         """Nobody has put into DNS what a message of such a client makes a macro stand for."""
         target = super().target(domain_spec)
         return target if macro.letters(domain_spec) <= _FIXED else _NOWHERE
+
+    def counting(self, text: str) -> tuple[tuple[Directive, ...], str]:
+        """Those of the addresses are by what this client is in."""
+        return counting(text, self._limits.spf_terms, self.A, self._within)
 
     def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
         return (prefix4 if self.A == "A" else prefix6) == 0 and any(addresses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import quote
 
 from ..domain import MAX_OCTETS
@@ -12,23 +12,27 @@ _MACRO = re.compile(r"%(?:([%_-])|\{([a-z])([0-9]*)(r?)([.+,/_=-]*)\})", re.IGNO
 _ESCAPES = {"%": "%", "_": " ", "-": "%20"}
 
 
-def letters(domain_spec: str) -> set[str]:
+@lru_cache(maxsize=256)
+def letters(domain_spec: str) -> frozenset[str]:
     """The macro letters of a domain-spec, in lower case."""
-    return {found[2].lower() for found in _MACRO.finditer(domain_spec) if found[2]}
+    return frozenset(found[2].lower() for found in _MACRO.finditer(domain_spec) if found[2])
 
 
-def expand(domain_spec: str, value: Callable[[str], str]) -> str:
-    """The name that a domain-spec without syntax errors stands for; ``value`` says what a macro letter does.
+@lru_cache(maxsize=256)
+def expand(domain_spec: str, values: tuple[tuple[str, str], ...]) -> str:
+    """The name that a domain-spec without syntax errors stands for; ``values`` has a text for each macro letter in it.
 
-    From a longer name than DNS has, labels are taken off the left (section 7.3).
+    From a longer name than DNS has, labels are taken off the left (section 7.3). It is kept, since the check runs again
+    whenever an answer has come.
     """
+    value = dict(values)
 
     def expansion(found: re.Match[str]) -> str:
         escape, letter, digits, reverse, delimiters = found.groups()
         if escape:
             return _ESCAPES[escape]
         # of more than a name has, the end alone is left, and to escape all of it would cost ten times as much
-        text = _transform(value(letter.lower()), digits, reverse, delimiters)[-2 * MAX_OCTETS :]
+        text = _transform(value[letter.lower()], digits, reverse, delimiters)[-2 * MAX_OCTETS :]
         return quote(text, safe="", errors="surrogatepass") if letter.isupper() else text
 
     name = _MACRO.sub(expansion, domain_spec).removesuffix(".")

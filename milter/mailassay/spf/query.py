@@ -6,9 +6,9 @@ of the result. How it reads records, expands macros and weighs terms differs fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
@@ -22,6 +22,7 @@ from . import macro
 from .record import BadRecord, Directive, is_record, parse
 
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
+_ADDRESSES = {"ip4": "A", "ip6": "AAAA"}  # the mechanisms that ask nothing, and whose clients they are for
 
 
 @lru_cache(maxsize=256)
@@ -50,6 +51,39 @@ def _checkable(name: str) -> str | None:
 @lru_cache(maxsize=4096)
 def _can_be_asked(name: str) -> bool:
     return len(name) <= MAX_OCTETS and all(0 < len(label) <= MAX_LABEL for label in name.split("."))
+
+
+def _is_within(version: str, client: int, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+    """Is the client in the network of one of these? ``version`` is A for addresses of IPv4, AAAA for IPv6."""
+    family, shift = (AF_INET, 32 - prefix4) if version == "A" else (AF_INET6, 128 - prefix6)
+    network = client >> shift
+    # half the time of ip_address(): a record may have thousands, and so may a host
+    return network in [int.from_bytes(inet_pton(family, each)) >> shift for each in addresses]
+
+
+def counting(text: str, most: int, version: str, is_within: Callable[..., bool]) -> tuple[tuple[Directive, ...], str]:
+    """What a record says about one client: the terms that count, and its redirect. Raises :class:`BadRecord`.
+
+    An ip4 or ip6 that does not match is left out, and so is what stands behind the first one that does. Of the terms
+    that ask DNS there is at most one more than the ``most`` that are allowed. So the result is short.
+    """
+    parsed = parse(text)
+    terms: list[Directive] = []
+    for term in parsed.directives():
+        if term.mechanism in _ADDRESSES:
+            if _ADDRESSES[term.mechanism] != version or not is_within([term.argument], *term.prefixes):
+                continue
+            return (*terms, term), ""
+        terms.append(term)
+        if term.mechanism == "all" or len(terms) > most:
+            break
+    return tuple(terms), parsed.redirect
+
+
+@lru_cache(maxsize=128)
+def _counting(text: str, most: int, version: str, client: int) -> tuple[tuple[Directive, ...], str]:
+    """Kept, since the check runs again whenever an answer has come, and for more than one identity of a client."""
+    return counting(text, most, version, partial(_is_within, version, client))
 
 
 class Query(pyspf.query):  # type: ignore[misc]
@@ -98,22 +132,26 @@ class Query(pyspf.query):  # type: ignore[misc]
         if spf is None:
             return "none", 250, ""
         try:
-            parsed = parse(spf)
+            terms, redirect = self.counting(spf)
         except BadRecord as error:
             raise pyspf.PermError(str(error)) from error
-        for directive in parsed.directives():
+        for directive in terms:
             if self._applies(directive):
                 if not recursion:
                     self.mechanism = directive.text
                 return directive.result, 250, ""
-        if parsed.redirect:
+        if redirect:
             self.check_lookups()
             try:
-                if (domain := self.target(parsed.redirect)) is not None:
+                if (domain := self.target(redirect)) is not None:
                     return self._check_host("redirect", domain, recursion)
             except Unanswered as unanswered:
                 self._pass_over(unanswered, is_record=True)
         return "neutral", 250, ""
+
+    def counting(self, text: str) -> tuple[tuple[Directive, ...], str]:
+        """The terms of a record that count for this client, and its redirect. Raises :class:`BadRecord`."""
+        return _counting(text, self._limits.spf_terms, self.A, self._client)
 
     def _applies(self, term: Directive) -> bool:
         try:
@@ -138,10 +176,9 @@ class Query(pyspf.query):  # type: ignore[misc]
 
     def matches(self, term: Directive) -> bool:
         """Section 5."""
-        if term.mechanism == "all":
+        if term.mechanism == "all" or term.mechanism in _ADDRESSES:
+            # of the addresses, only one that matches is a term that counts
             return True
-        if term.mechanism in ("ip4", "ip6"):
-            return (term.mechanism == "ip4") == (self.A == "A") and self._within([term.argument], *term.prefixes)
         self.check_lookups()
         target = self.target(term.argument)
         if target is None:
@@ -173,12 +210,13 @@ class Query(pyspf.query):  # type: ignore[misc]
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
-        self._spell_out(domain_spec)
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
+            self._spell_out(domain_spec)
             return domain_spec.removesuffix(".") or str(self.d)
-        if not self.l.isascii() and macro.letters(domain_spec) & {"s", "l"}:
+        letters = macro.letters(domain_spec)
+        if not self.l.isascii() and letters & {"s", "l"}:
             return None
-        return macro.expand(domain_spec, self._value)
+        return macro.expand(domain_spec, tuple((letter, self._value(letter)) for letter in sorted(letters)))
 
     def _spell_out(self, name: str) -> None:
         with suppress(BadDomain):
@@ -190,10 +228,7 @@ class Query(pyspf.query):  # type: ignore[misc]
 
     def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
         """Is the client's address in the network of one of these?"""
-        family, shift = (AF_INET, 32 - prefix4) if self.A == "A" else (AF_INET6, 128 - prefix6)
-        network = self._client >> shift
-        # half the time of ip_address(): a record may have thousands, and so may a host
-        return network in [int.from_bytes(inet_pton(family, each)) >> shift for each in addresses]
+        return _is_within(self.A, self._client, addresses, prefix4, prefix6)
 
     def _exchanges(self, domain: str) -> list[str]:
         """The hosts of an MX lookup, in order of preference (section 5.4)."""

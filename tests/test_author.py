@@ -506,6 +506,25 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
     assert time.process_time() - started < 10
 
 
+@pytest.mark.parametrize("fields", [1, 4])
+@pytest.mark.parametrize(("piece", "pieces"), [("a ", 1), ("a,", 2), ("()", 2), ('"" ', 2), ("x@bank.example,", 4)])
+def test_more_words_and_marks_than_are_looked_at(piece, pieces, fields):
+    """Each takes time, and an honest From has few."""
+    name, problem = " <a@bank.example>", "more words and marks in From than are looked at"
+
+    def of(number):
+        """Fields with so many words and marks together; five are the address."""
+        return [
+            f" {piece * ((number // fields - 5) // pieces)}".replace(piece * 20, f"{piece * 20}\r\n ") + name
+        ] * fields
+
+    limits = Limits(from_octets=100_000, from_fields=4)
+    assert read(*of(1000), limits=limits).problem != problem
+    found = read(*of(1000 + 10 * fields), limits=limits)
+    assert found.unread
+    assert fields > 1 or found.problem == problem
+
+
 @pytest.mark.parametrize(("number", "unread"), [(30, False), (70, True), (5000, True)])
 def test_more_names_than_are_tried(number, unread):
     """They are the dear part of a From that is none; few domains among many names are read, too many names are not."""

@@ -34,6 +34,7 @@ _ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
 _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 _EMPTY_LINE = re.compile(r"\r\n[ \t]*(?=\r\n)")
 _WORD = re.compile(r'[^()<>\[\]:;@\\," \t\r\n]+')
+_PIECE = re.compile(r'[()<>\[\]:;@\\,"]|[^()<>\[\]:;@\\," \t\r\n]+')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LITERAL = re.compile(r"\[(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
@@ -59,6 +60,7 @@ _CODECS = {
 }
 _NO_ADDRESS = "no address in From"
 _MAX_NAMES = 64  # tried as a domain, of all fields together
+_MAX_PIECES = 1000  # words and marks, of all fields together: each takes time, and 64 mailboxes have half as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,13 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
         return Author((), problem or "From is larger than what is looked at", unread=True)
     if any(field.breakable for field in fields):
         return Author((), problem or "a line of From longer than 998 octets", unread=True)
+    texts = [field.value.decode("utf-8", "surrogateescape") for field in fields]
+    if sum(len(_PIECE.findall(text)) for text in texts) > _MAX_PIECES:
+        return Author((), problem or "more words and marks in From than are looked at", unread=True)
     domains: dict[Domain, None] = {}
     tried: dict[str, tuple[Domain, ...]] = {}
     found: Iterable[Domain]
-    for field in fields:
-        text = field.value.decode("utf-8", "surrogateescape")
+    for text in texts:
         try:
             found = _mailboxes(text, tried)
         except _Unclear as error:

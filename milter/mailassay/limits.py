@@ -9,13 +9,14 @@ from dataclasses import dataclass
 class Limits:
     """The ``limits:`` of a policy. Nothing beyond a limit passes: each says what the result is.
 
-    Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails
-    as if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields
-    together) and ``from_domains`` (distinct author domains), and with a line of From or a field name that an MTA
-    breaks (998 octets, RFC 5322 section 2.1.1; no limit of ours). ``forged_fields`` in our own name are removed; with
-    more of them a message is rejected in every mode, since what it costs the MTA to remove each grows with their
-    number. ``results_octets`` of Authentication-Results fields, from the top, are searched for our name; those beyond
-    are removed unread, as are those beyond the first thousand parentheses, quotes and backslashes.
+    Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
+    if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields together)
+    and ``from_domains`` (distinct author domains), with more than 1000 words and marks in From, and with a line of From
+    or a field name that an MTA breaks (998 octets, RFC 5322 section 2.1.1; no limit of ours). ``forged_fields`` in our
+    own name are removed; with more of them a message is rejected in every mode, since what it costs the MTA to remove
+    each grows with their number. ``results_octets`` of Authentication-Results fields, from the top, are searched for
+    our name; those beyond are removed unread, as are those beyond the first thousand parentheses, quotes and
+    backslashes.
 
     DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
     key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.
@@ -41,7 +42,7 @@ class Limits:
     signatures: int = 10
     key_records: int = 4
     key_bits: int = 8192
-    signature_work: int = 24_000
+    signature_work: int = 16_000
     clock_tolerance: int = 3600
     arc_sets: int = 50
     spf_terms: int = 10

@@ -1,7 +1,8 @@
 """The dearest message: searched for, not listed. What it is made of is printed with what it costs.
 
-Hypothesis makes messages of all parts and goes on from those that take most CPU time; DNS has every answer ready, and
-nothing is remembered of earlier messages. Bodies are small: what they cost per octet is in ``bench_dkim.py``.
+Hypothesis makes messages of all parts and goes on from those that take most CPU time; then one part after another of
+the dearest is changed as long as that makes it dearer. Nothing is remembered of earlier messages. Bodies are small:
+what they cost per octet is in ``bench_dkim.py``.
 """
 
 import time
@@ -17,6 +18,7 @@ from tests.bench.dearest import Parts, made
 
 NOTHING = Parts()
 EXAMPLES = 150
+LEAST = 1.02  # times as dear, or the clock may be all that differs
 
 
 def cost(message: dearest.Made) -> float:
@@ -32,6 +34,23 @@ def cost(message: dearest.Made) -> float:
 def shown(parts: Parts) -> str:
     """What differs from the plainest message."""
     return " ".join(f"{name}={value!r}" for name, value in asdict(parts).items() if value != getattr(NOTHING, name))
+
+
+def climbed(parts: Parts, found: dict[Parts, float], *, signatures_only: bool) -> Parts:
+    """The dearest of those that differ in one part, and so on, until none is dearer."""
+    while True:
+        start = parts
+        for part, values in dearest.choices(signatures_only=signatures_only).items():
+            # of a range its ends and two between, of which one is small
+            ends = {values[0], values[-1] // 20, values[-1] // 2, values[-1]} if isinstance(values, range) else values
+            for value in ends:
+                other = Parts(**(asdict(parts) | {part: value}))
+                if other not in found:
+                    found[other] = cost(made(other))
+                if found[other] > found[parts] * LEAST:
+                    parts = other
+        if parts == start:
+            return parts
 
 
 @pytest.mark.parametrize("of", ["all parts", "signatures"])
@@ -52,7 +71,7 @@ def test_the_dearest_message(benchmark, of, capsys):
         target(found[parts], label="milliseconds")
 
     search()
-    worst = max(found, key=found.__getitem__)
+    worst = climbed(max(found, key=found.__getitem__), found, signatures_only=of == "signatures")
     message = made(worst)
     with capsys.disabled():
         print(f"\n{found[worst]:.0f} ms of CPU, {len(found)} messages tried, this has {len(message.message)} octets:")
@@ -67,6 +86,10 @@ def test_the_dearest_message(benchmark, of, capsys):
 
 # where to begin: what was dear once
 STARTS = [
+    Parts(
+        signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3, author="labels that are none",
+        others="as many fields as there may be", spf="unknown modifiers", dmarc="tags", late=True,
+    ),
     Parts(signatures=10, sets=50, bits=4096, decoy="the longest exponent", decoys=3),
     Parts(signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3),
     Parts(signatures=10, sets=50, bits=2048),

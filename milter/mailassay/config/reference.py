@@ -195,7 +195,7 @@ POLICY: Mapping[str, str] = {
     "limits.from_fields": "From fields; beyond, the same.",
     "limits.from_octets": (
         "Of all From fields together; beyond, the same. So it is with a line of From longer than 998 octets, and with "
-        "a field whose name is: an MTA that sends them on breaks them."
+        "a field whose name is, for an MTA that sends them on breaks them; and with more than 1000 words and marks."
     ),
     "limits.from_domains": "Author domains; beyond, the same.",
     "limits.forged_fields": (

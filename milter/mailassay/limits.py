@@ -42,7 +42,7 @@ class Limits:
     signatures: int = 10
     key_records: int = 4
     key_bits: int = 8192
-    signature_work: int = 16_000
+    signature_work: int = 18_000
     clock_tolerance: int = 3600
     arc_sets: int = 50
     spf_terms: int = 10

@@ -23,7 +23,7 @@ from .policy import Partial
 from .resolver import Answer, DnsTempError, Question, Source, question
 from .result import Result
 from .spf.query import Query, checkable
-from .spf.record import Directive
+from .spf.record import Directive, parse
 
 _BODY_CHUNK = 65536
 
@@ -238,6 +238,9 @@ class _Spoken(Query):
         super().__init__(*given)  # type: ignore[arg-type]
         self.terms: list[Term] = []
         self._depth = 0
+
+    # those that never match are looked at too
+    read = staticmethod(parse)
 
     def matches(self, term: Directive) -> bool:
         place, self._depth = len(self.terms), self._depth + 1

@@ -6,9 +6,9 @@ of the result. How it reads records, expands macros and weighs terms differs fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
@@ -19,7 +19,7 @@ from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver, Unanswered
 from . import macro
-from .record import BadRecord, Directive, is_record, parse
+from .record import BadRecord, Directive, Record, is_record, parse
 
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
 _ADDRESSES = {"ip4": "A", "ip6": "AAAA"}  # the mechanisms that ask nothing, and whose clients they are for
@@ -61,29 +61,28 @@ def _is_within(version: str, client: int, addresses: Iterable[str], prefix4: int
     return network in [int.from_bytes(inet_pton(family, each)) >> shift for each in addresses]
 
 
-def counting(text: str, most: int, version: str, is_within: Callable[..., bool]) -> tuple[tuple[Directive, ...], str]:
-    """What a record says about one client: the terms that count, and its redirect. Raises :class:`BadRecord`.
-
-    An ip4 or ip6 that does not match is left out, and so is what stands behind the first one that does. Of the terms
-    that ask DNS there is at most one more than the ``most`` that are allowed. So the result is short.
-    """
-    parsed = parse(text)
-    terms: list[Directive] = []
-    for term in parsed.directives():
-        if term.mechanism in _ADDRESSES:
-            if _ADDRESSES[term.mechanism] != version or not is_within([term.argument], *term.prefixes):
-                continue
-            return (*terms, term), ""
-        terms.append(term)
-        if term.mechanism == "all" or len(terms) > most:
-            break
-    return tuple(terms), parsed.redirect
-
-
 @lru_cache(maxsize=128)
-def _counting(text: str, most: int, version: str, client: int) -> tuple[tuple[Directive, ...], str]:
-    """Kept, since the check runs again whenever an answer has come, and for more than one identity of a client."""
-    return counting(text, most, version, partial(_is_within, version, client))
+def _counting(text: str, most: int, version: str, client: int) -> Record:
+    """A record without the terms that never count for one client. Raises :class:`BadRecord`.
+
+    These are each ip4 or ip6 that does not match, what stands behind the first one that does, and of the terms that ask
+    DNS those after one more than the ``most`` that are allowed. What is left is short. It is kept, since the check runs
+    again whenever an answer has come, and for more than one identity of a client.
+    """
+    whole = parse(text)
+    terms: list[str] = []
+    for term in whole.directives():
+        is_address = term.mechanism in _ADDRESSES
+        if is_address and not (
+            _ADDRESSES[term.mechanism] == version and _is_within(version, client, [term.argument], *term.prefixes)
+        ):
+            continue
+        terms.append(term.text)
+        if is_address or term.mechanism == "all":
+            return Record(tuple(terms), "")
+        if len(terms) > most:
+            break
+    return Record(tuple(terms), whole.redirect)
 
 
 class Query(pyspf.query):  # type: ignore[misc]
@@ -132,25 +131,25 @@ class Query(pyspf.query):  # type: ignore[misc]
         if spf is None:
             return "none", 250, ""
         try:
-            terms, redirect = self.counting(spf)
+            record = self.read(spf)
         except BadRecord as error:
             raise pyspf.PermError(str(error)) from error
-        for directive in terms:
+        for directive in record.directives():
             if self._applies(directive):
                 if not recursion:
                     self.mechanism = directive.text
                 return directive.result, 250, ""
-        if redirect:
+        if record.redirect:
             self.check_lookups()
             try:
-                if (domain := self.target(redirect)) is not None:
+                if (domain := self.target(record.redirect)) is not None:
                     return self._check_host("redirect", domain, recursion)
             except Unanswered as unanswered:
                 self._pass_over(unanswered, is_record=True)
         return "neutral", 250, ""
 
-    def counting(self, text: str) -> tuple[tuple[Directive, ...], str]:
-        """The terms of a record that count for this client, and its redirect. Raises :class:`BadRecord`."""
+    def read(self, text: str) -> Record:
+        """What counts of a record. Raises :class:`BadRecord`."""
         return _counting(text, self._limits.spf_terms, self.A, self._client)
 
     def _applies(self, term: Directive) -> bool:
@@ -176,9 +175,10 @@ class Query(pyspf.query):  # type: ignore[misc]
 
     def matches(self, term: Directive) -> bool:
         """Section 5."""
-        if term.mechanism == "all" or term.mechanism in _ADDRESSES:
-            # of the addresses, only one that matches is a term that counts
+        if term.mechanism == "all":
             return True
+        if term.mechanism in _ADDRESSES:
+            return _ADDRESSES[term.mechanism] == self.A and self._within([term.argument], *term.prefixes)
         self.check_lookups()
         target = self.target(term.argument)
         if target is None:

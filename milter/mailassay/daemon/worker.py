@@ -112,7 +112,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
             with saying:
                 channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
 
-        now = Work(settings, turns.asker, nameservers, tired=lambda: say(tired=True))
+        now = Work(settings, turns.asker, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         sys.setswitchinterval(_SWITCH)

@@ -51,6 +51,8 @@ class Answer:
 
 NXDOMAIN = Answer(exists=False)
 NO_DATA = Answer()
+UNASKABLE = Answer(exists=False)
+"""The very object is the answer for a name that DNS can have none of: nobody was asked, whose answer it would be."""
 
 
 class DnsTempError(Exception):
@@ -277,7 +279,12 @@ class Shared:
         That is least likely to be the sender's own, and to fail with his.
         """
         asked = list(self._asked.items())
-        kept = (each for each, future in asked if each not in self._waited and not _failed(future))
+        # a name that nobody can be asked for would always have an answer
+        kept = (
+            each
+            for each, future in asked
+            if each not in self._waited and not _failed(future) and future.result() is not UNASKABLE
+        )
         return min(kept, key=lambda each: each.name.count("."), default=None)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:

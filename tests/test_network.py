@@ -1,6 +1,7 @@
 """dnspython against a real server on loopback."""
 
 import contextlib
+import errno
 import select
 import socket
 import struct
@@ -267,6 +268,42 @@ def test_a_thread_that_stands_still(server, monkeypatch):
         over.set()
         while not nameservers.goes_on():
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN])
+@pytest.mark.parametrize("kind", ["by UDP", "by TCP"])
+def test_without_a_socket_no_question_is_sent(server, monkeypatch, number, kind):
+    """That is no trouble of a domain: a sender may have seen to it."""
+    made = network.socket
+
+    def full(family, of):
+        if of == socket.SOCK_STREAM or kind == "by UDP":
+            raise OSError(number, "full")
+        return made(family, of)
+
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+        monkeypatch.setattr(network, "socket", full)
+        future = nameservers(question("large.example", "TXT"))
+        if (number, kind) == (errno.EAGAIN, "by TCP"):
+            # as a datagram with a wrong checksum; it waits for the time of the try, and for nothing else
+            pytest.raises(DnsTempError, future.result, 30)
+        else:
+            pytest.raises(DnsUnsent, future.result, 30)
+        monkeypatch.setattr(network, "socket", made)
+        assert nameservers(question("large.example", "TXT")).result(30).records
+
+
+def test_an_address_that_this_host_cannot_reach(server, monkeypatch):
+    """That is no limit of ours: mail does not wait for it."""
+
+    def unreachable(*_):
+        raise OSError(errno.EADDRNOTAVAIL, "no IPv6")
+
+    monkeypatch.setattr(network, "socket", unreachable)
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+        with pytest.raises(DnsTempError) as caught:
+            nameservers(question("a.example", "A")).result(30)
+    assert caught.type is DnsTempError
 
 
 @pytest.mark.parametrize("packet", [b"", b"\0", b"\0" * 12, b"\xff" * 40])

@@ -64,7 +64,7 @@ class DnsLate(DnsTempError):
 
 
 class DnsUnsent(DnsLate):
-    """The question was not sent, or too late, since too many are under way in this process.
+    """The question was not sent, or too late, or nobody hears the answer: a bound or a fault of ours.
 
     The sender of this message may have seen to that, so no message is let in by it.
     """

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from errno import EINPROGRESS
+from errno import EAGAIN, EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from socket import AF_INET, AF_INET6, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, SocketKind, socket, socketpair
 
 import dns.exception
@@ -28,6 +28,7 @@ MAX_TRIES = 3
 _MAX_HEARD = 32  # datagrams and ICMP errors for one try by UDP
 _MAX_PACKET = 65_535  # octets
 _MAX_STILL = 30.0  # seconds beyond those of a try, in which the thread has to go on
+_OURS = {EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM}  # no port, descriptor or memory is left, whoever took them
 _UNHEARD = "no thread listens to name servers"
 
 _log = logging.getLogger(__name__)
@@ -129,6 +130,13 @@ class _Exchange:
         self.heard = 0  # by UDP, in this try
         self.stream: bytearray | None = None  # what has come by TCP
         self.sent = False  # by TCP
+        self.kind: type[DnsTempError] = DnsTempError
+
+    def blame(self, error: OSError | EOFError) -> None:
+        """Remember the trouble, and whether it is ours."""
+        self.trouble = str(error)
+        if isinstance(error, OSError) and error.errno in _OURS:
+            self.kind = DnsUnsent
 
     def goes_elsewhere(self) -> bool:
         """Its server cannot be reached. Is there one that was not asked yet? Then this one comes again, last."""
@@ -137,9 +145,9 @@ class _Exchange:
         self.places.append(self.place)
         return True
 
-    def fail(self, trouble: str, kind: type[DnsTempError] = DnsTempError) -> None:
+    def fail(self, trouble: str, kind: type[DnsTempError] | None = None) -> None:
         """Nobody will answer."""
-        self.future.set_exception(kind(f"{self.question.name} {self.question.rdtype}: {trouble}"))
+        self.future.set_exception((kind or self.kind)(f"{self.question.name} {self.question.rdtype}: {trouble}"))
 
 
 class _Listener:
@@ -180,7 +188,7 @@ class _Listener:
             try:
                 self._connect(exchange, SOCK_DGRAM)
             except OSError as error:
-                exchange.trouble = str(error)
+                exchange.blame(error)
                 if exchange.goes_elsewhere():
                     continue
             # only now, since the listener may have the question done by then; a try that is over is passed over there
@@ -257,7 +265,7 @@ class _Listener:
         except BlockingIOError:
             return  # a datagram with a wrong checksum, which the kernel finds as it is read
         except (OSError, EOFError) as error:
-            self._unreachable(exchange, str(error))
+            self._unreachable(exchange, error)
         except dns.exception.DNSException as error:
             self._again(exchange, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - DnsLimit, or a bug: for whoever asked; everybody else's go on
@@ -270,12 +278,12 @@ class _Listener:
                 self._close(exchange)
                 exchange.future.set_result(answer)
 
-    def _unreachable(self, exchange: _Exchange, trouble: str) -> None:
+    def _unreachable(self, exchange: _Exchange, error: OSError | EOFError) -> None:
         """An ICMP error, or a connection that came to nothing.
 
         Anybody can send ICMP errors, so they end no try by UDP: until its deadline the response may still come.
         """
-        exchange.trouble = trouble
+        exchange.blame(error)
         elsewhere = exchange.goes_elsewhere()
         if elsewhere or exchange.stream is not None:
             self._close(exchange)

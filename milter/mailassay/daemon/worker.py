@@ -172,7 +172,11 @@ def _obey(
         while length := orders.read(_LENGTH.size):
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
-                say()
+                # without DNS it is of no use, and whoever says nothing is replaced
+                if nameservers.goes_on():
+                    say()
+                else:
+                    _log.error("worker %d does not hear name servers any more", os.getpid())
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:

@@ -427,6 +427,20 @@ def test_a_worker_that_hangs_is_killed(tmp_path, dns):
             assert spoof(client).verdict == "reject"
 
 
+def test_a_service_that_stands_still_as_a_whole(tmp_path, dns):
+    """As in a container that is frozen: nobody is silent, since nobody was asked."""
+    served = Serve(tmp_path, dns, workers=3, recipient_delimiter="+")
+    served.module = "tests.lab.impatient"
+    with served:
+        workers = served.wait_for_workers(3)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in (*workers, served.pid):
+                os.kill(pid, number)
+            time.sleep(2)
+        assert served.workers() == workers
+        assert "does not answer" not in served.log.read_text()
+
+
 @pytest.mark.parametrize("fault", ["dead", "still"])
 def test_a_worker_whose_dns_is_gone_is_replaced(tmp_path, dns, fault):
     """It lets nothing in by that, whatever the settings say of trouble with DNS."""

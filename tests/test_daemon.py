@@ -1,6 +1,6 @@
 """The service: its socket, its workers, signals and systemd, seen from outside; a real second process and real DNS."""
 
-import contextlib
+import errno
 import itertools
 import json
 import os
@@ -319,6 +319,19 @@ def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
 # --- workers that make room
 
 
+def test_a_worker_for_which_there_is_no_descriptor(monkeypatch, caplog):
+    """The service goes on, and tries again later."""
+
+    def full():
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(socket, "socketpair", full)
+    parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+    parent._start()
+    assert caplog.messages == ["cannot start a worker (Too many open files in system); trying again in 0.5 s"]
+    assert parent._start_at > time.monotonic() - 60
+
+
 def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
     """Another takes its place at once; who is connected to it stays, and is served until he leaves."""
     with Serve(tmp_path, dns, retire_after=5) as served, attacker(served) as client:
@@ -451,7 +464,7 @@ def test_a_worker_whose_dns_is_gone_is_replaced(tmp_path, dns, fault):
     with served:
         (worker,) = served.workers()
         # Postfix defers what its milter has no answer to
-        with contextlib.suppress(ConnectionError), attacker(served) as client:
+        with suppress(ConnectionError), attacker(served) as client:
             answer = client.message(f"<eve@{fault}.example>".encode(), [(b"From", b" joe@honest.example")])
             assert answer.reply == b"451 4.4.3 Temporary failure of DNS"
         served.wait_for(f"worker {worker} does not hear name servers any more")

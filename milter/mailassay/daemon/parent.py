@@ -146,7 +146,11 @@ class Parent:
 
     def _start(self) -> None:
         parent = os.getpid()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._not_started(error)
+            return
         ours.settimeout(_MAX_SENDING)
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
@@ -155,13 +159,16 @@ class Parent:
                 self._become_worker(parent, theirs, ours)
         except OSError as error:
             ours.close()
-            self._delay(0.0)
-            _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
+            self._not_started(error)
         else:
             self._workers[pid] = _Worker(ours, time.monotonic())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             theirs.close()
+
+    def _not_started(self, error: OSError) -> None:
+        self._delay(0.0)
+        _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
 
     def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket) -> None:
         signal.set_wakeup_fd(-1)

@@ -14,7 +14,7 @@ from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
 from mailassay.policy.condition import Match
 from mailassay.policy.sets import Domains
-from mailassay.resolver import Waiting
+from mailassay.resolver import Answer, Waiting
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
@@ -321,6 +321,33 @@ def test_without_any_answer(unavailable, action):
     monitored = replace(settings, policy=Policy(Mode.MONITOR))
     verdict = send(begin(source=lambda _: Future(), settings=monitored)).verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_whether_dns_answers_at_all_has_time_of_its_own(answers):
+    """An answer that was kept is asked for anew, for the time of a try, after that of the message is over."""
+    asked = []
+
+    def source(question):
+        if question == ("bank.example", "TXT"):
+            return ZONE(question)
+        return Future()
+
+    def anew(question):
+        asked.append(question)
+        future = Future()
+        if answers:
+            threading.Timer(0.3, future.set_result, [Answer()]).start()
+        return future
+
+    settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=60 if answers else 0.1)
+    conversation = Conversation(settings, source, anew=anew)
+    conversation.connect(CLIENT)
+    conversation.helo("mail.bank.example")
+    outcome = send(conversation)
+    assert asked == [("bank.example", "TXT")]
+    assert outcome.unanswered is not answers
+    assert outcome.verdict.rule == ("default" if answers else "dns.unavailable")
 
 
 def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():

@@ -1,5 +1,6 @@
 """The service: its socket, its workers, signals and systemd, seen from outside; a real second process and real DNS."""
 
+import errno
 import itertools
 import json
 import os
@@ -318,6 +319,19 @@ def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
 # --- workers that make room
 
 
+def test_a_worker_for_which_there_is_no_descriptor(monkeypatch, caplog):
+    """The service goes on, and tries again later."""
+
+    def full():
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(socket, "socketpair", full)
+    parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+    parent._start()
+    assert caplog.messages == ["cannot start a worker (Too many open files in system); trying again in 0.5 s"]
+    assert parent._start_at > time.monotonic() - 60
+
+
 def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
     """Another takes its place at once; who is connected to it stays, and is served until he leaves."""
     with Serve(tmp_path, dns, retire_after=5) as served, attacker(served) as client:
@@ -419,6 +433,41 @@ def test_a_worker_that_hangs_is_killed(tmp_path, dns):
     with served:
         (worker,) = served.workers()
         os.kill(worker, signal.SIGSTOP)
+        served.wait_for(f"worker {worker} does not answer; killed")
+        served.wait_for(f"worker {worker} ended (signal 9)")
+        served.wait_for_workers(1)
+        with attacker(served) as client:
+            assert spoof(client).verdict == "reject"
+
+
+def test_a_service_that_stands_still_as_a_whole(tmp_path, dns):
+    """As in a container that is frozen: nobody is silent, since nobody was asked."""
+    served = Serve(tmp_path, dns, workers=3, recipient_delimiter="+")
+    served.module = "tests.lab.impatient"
+    with served:
+        workers = served.wait_for_workers(3)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in (*workers, served.pid):
+                os.kill(pid, number)
+            time.sleep(2)
+        assert served.workers() == workers
+        assert "does not answer" not in served.log.read_text()
+
+
+@pytest.mark.parametrize("fault", ["dead", "still"])
+def test_a_worker_whose_dns_is_gone_is_replaced(tmp_path, dns, fault):
+    """It lets nothing in by that, whatever the settings say of trouble with DNS."""
+    policy = {"dmarc": {"temperror": "accept"}}
+    more = {"dns": {"nameservers": [f"{dns.address}:{dns.port}"], "timeout": 0.2, "unavailable": "accept"}}
+    served = Serve(tmp_path, dns, policy, message_timeout=60, recipient_delimiter="+", **more)
+    served.module = "tests.lab.impatient"
+    with served:
+        (worker,) = served.workers()
+        # Postfix defers what its milter has no answer to
+        with suppress(ConnectionError), attacker(served) as client:
+            answer = client.message(f"<eve@{fault}.example>".encode(), [(b"From", b" joe@honest.example")])
+            assert answer.reply == b"451 4.4.3 Temporary failure of DNS"
+        served.wait_for(f"worker {worker} does not hear name servers any more")
         served.wait_for(f"worker {worker} does not answer; killed")
         served.wait_for(f"worker {worker} ended (signal 9)")
         served.wait_for_workers(1)
@@ -804,6 +853,26 @@ def test_what_is_not_followed(resolv_conf, wrong):
     assert system.changed() is None
     if wrong is None:
         resolv_conf.rmdir()
+    resolv_conf.write_text("nameserver 192.0.2.3\n")
+    assert system.changed() == (("192.0.2.3", 53),)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), UnicodeError("x"), ValueError("x")])
+def test_a_file_that_cannot_be_read(resolv_conf, monkeypatch, caplog, error):
+    """It does not end the service, and the log says so."""
+
+    def fails(*_):
+        raise error
+
+    system = SystemNameservers()
+    resolv_conf.write_text("nameserver 192.0.2.2\n")
+    system.resolved(Settings())
+    resolv_conf.write_text("nameserver 192.0.2.33\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("dns.resolver.Resolver", fails)
+        assert system.changed() is None
+        assert system.changed() is None
+    assert caplog.text.count("the name servers stay") == 1
     resolv_conf.write_text("nameserver 192.0.2.3\n")
     assert system.changed() == (("192.0.2.3", 53),)
 

@@ -1,12 +1,14 @@
 """dnspython against a real server on loopback."""
 
 import contextlib
+import errno
 import select
 import socket
 import struct
 import sys
 import threading
 import time
+from ipaddress import ip_address
 
 import dns.exception
 import dns.flags
@@ -17,10 +19,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailassay import network
+from mailassay.config import Settings
+from mailassay.conversation import Conversation
 from mailassay.limits import Limits
 from mailassay.network import Nameservers, system_nameservers, wire
+from mailassay.network.turns import Turns
 from mailassay.network.wire import MAX_TTL
-from mailassay.resolver import DnsLimit, DnsTempError, Question, question
+from mailassay.resolver import Cached, DnsLimit, DnsTempError, DnsUnsent, Question, question
+from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer, bound
 
@@ -176,6 +183,28 @@ def test_the_system_has_nameservers():
     assert all(port == 53 for _, port in system_nameservers())
 
 
+@pytest.mark.parametrize(
+    ("mail_from", "selector"),
+    [("evil.example", "s"), (".".join(["a" * 60] * 4) + ".exampl", "s"), ("evil.example", "s" * 64)],
+)
+def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, selector):
+    """A sender may choose one: no answer of a name server that is down."""
+    with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1)) as nameservers:
+        asker = Turns(Cached(nameservers, 100), 100).asker()
+        settings = Settings(message_timeout=1, dns_timeout=0.1)
+        talk = Conversation(settings, asker, "mx.receiver.example", first=asker.first, anew=asker.anew)
+        talk.connect(ip_address("198.51.100.66"))
+        talk.helo("mail.evil.example")
+        talk.mail_from(f"<eve@{mail_from}>")
+        signature = f" v=1; a=ed25519-sha256; d=evil.example; s={selector}; h=from; bh=; b=AAAA"
+        talk.header(b"DKIM-Signature", signature.encode())
+        talk.header(b"From", b" ceo@bank.example")
+        talk.end_of_headers()
+        outcome = talk.end_of_message()
+    assert outcome.unanswered
+    assert (outcome.verdict.action, outcome.verdict.rule) == (Action.DEFER, "dns.unavailable")
+
+
 def test_what_is_under_way_when_all_ends():
     with DnsServer(Zone(""), mode="drop") as server:
         nameservers = Nameservers([(server.address, server.port)], 30)
@@ -198,6 +227,82 @@ def test_closed_before_they_began():
             for future in futures:
                 with pytest.raises(DnsTempError, match="closed"):
                     future.result(5)
+
+
+def test_a_thread_that_dies(server, monkeypatch, caplog):
+    """By a bug of ours: no answer is to be had, and that lets nothing in."""
+
+    def broken(*_):
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(network._Listener, "_hear", broken)
+    with contextlib.closing(Nameservers([(server.address, server.port)], 60)) as nameservers:
+        assert nameservers.goes_on()
+        futures = [nameservers(question(f"slow{number}.example", "A")) for number in range(10)]
+        for future in futures:
+            with pytest.raises(DnsUnsent):
+                future.result(30)
+        assert not nameservers.goes_on()
+        with pytest.raises(DnsUnsent):
+            nameservers(question("a.example", "A")).result(0)
+        # also with another time, as a reload may give it
+        nameservers.configure([(server.address, server.port)], 50, Limits())
+        assert not nameservers.goes_on()
+        with pytest.raises(DnsUnsent):
+            nameservers(question("a.example", "A")).result(0)
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_thread_that_stands_still(server, monkeypatch):
+    """While it does, nothing is asked."""
+    monkeypatch.setattr(network, "_MAX_STILL", 0.2)
+    over = threading.Event()
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+        future = nameservers(question("a.example", "A"))
+        future.add_done_callback(lambda _: over.wait(60))
+        future.exception(30)
+        while nameservers.goes_on():
+            time.sleep(0.01)
+        with pytest.raises(DnsUnsent):
+            nameservers(question("a.example", "TXT")).result(0)
+        over.set()
+        while not nameservers.goes_on():
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "timeout"),
+    [
+        *((number, socket.SOCK_DGRAM, 0.02) for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)),
+        (errno.EAGAIN, socket.SOCK_DGRAM, 0.02),
+        # the response by UDP has to come first
+        (errno.EMFILE, socket.SOCK_STREAM, 2),
+    ],
+)
+def test_without_a_socket_no_question_is_sent(server, monkeypatch, number, kind, timeout):
+    """That is no trouble of a domain: a sender may have seen to it."""
+
+    def full(family, of):
+        if of == kind:
+            raise OSError(number, "full")
+        return socket.socket(family, of)
+
+    monkeypatch.setattr(network, "socket", full)
+    with contextlib.closing(Nameservers([(server.address, server.port)], timeout)) as nameservers:
+        error = nameservers(question("large.example", "TXT")).exception(30)
+    assert type(error) is DnsUnsent
+
+
+def test_an_address_that_this_host_cannot_reach(server, monkeypatch):
+    """That is no limit of ours: mail does not wait for it."""
+
+    def unreachable(*_):
+        raise OSError(errno.EADDRNOTAVAIL, "no IPv6")
+
+    monkeypatch.setattr(network, "socket", unreachable)
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+        error = nameservers(question("a.example", "A")).exception(30)
+    assert type(error) is DnsTempError
 
 
 @pytest.mark.parametrize("packet", [b"", b"\0", b"\0" * 12, b"\xff" * 40])

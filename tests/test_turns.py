@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
 from mailassay.network.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
-from mailassay.resolver import Answer, Budget, Cached, DnsTempError, DnsUnsent, Question
+from mailassay.resolver import Answer, Budget, Cached, DnsTempError, DnsUnsent, Method, Question, Shared, Waiting
+from mailassay.zone import Zone
 
 
 class Source:
@@ -48,7 +49,7 @@ class Clock:
 
 def is_sent(future):
     """One that need not wait is no Waiting."""
-    return getattr(future, "sent", True)
+    return not isinstance(future, Waiting)
 
 
 def q(name):
@@ -195,7 +196,7 @@ def test_what_is_under_way_is_had_at_once():
     source.answer(q(2))
     assert same.result(0).records == ("2",)
     assert source.asked == ["0", "1", "2", "3"]
-    assert is_sent(waits)
+    assert not waits.done()
 
 
 def test_what_is_kept_is_had_at_once():
@@ -240,6 +241,67 @@ def test_what_is_counted():
     ask(asker, *range(10), 0)
     source.answer_all()
     assert cached.use()[:2] == (11, 10)
+
+
+# --- asked anew, to see whether DNS answers
+
+
+def test_a_question_asked_anew_keeps_the_bounds():
+    """It goes first; the answer that is kept is none, and the new one is kept."""
+    clock = Clock()
+    source, gated = gate(4, clock=clock)
+    asker, other = gated.asker(), gated.asker()
+    ask(asker, "kept")
+    source.answer(q("kept"), ttl=100)
+    ask(asker, *range(3))
+    (one,) = [other.anew(q("kept"))]
+    assert source.asked == ["kept", "0", "1", "2", "kept"]
+    assert not one.done()
+    assert asker.anew(q("1")) is not None
+    # the bound is reached: it waits, and goes before the others
+    ask(asker, "later")
+    waits = other.anew(q("0"))
+    clock.now = 50
+    source.answer(q("kept"), ttl=100)
+    assert one.result(0).records == ("kept",)
+    clock.now = 120
+    assert ask(asker, "kept")[0].result(0).records == ("kept",)
+    source.answer_all()
+    assert waits.result(0).records == ("0",)
+    assert gated._first.under_way == gated._others.under_way == 0
+
+
+def test_a_question_asked_anew_waits_for_its_turn():
+    """Whatever is kept of it."""
+    source, gated = gate(4)
+    asker, other = gated.asker(), gated.asker()
+    ask(asker, "kept")
+    source.answer(q("kept"), ttl=100)
+    ask(asker, *range(3))
+    ask(other, "first", first=True)
+    ask(asker, "later")
+    waits = asker.anew(q("kept"))
+    assert len(source.asked) == 5
+    with pytest.raises(DnsUnsent):
+        Budget(asker.anew, 0.02, Clock())("kept", "A")
+    source.answer(q(0))
+    assert source.asked[-1] == "kept"
+    assert not waits.done()
+    source.open.pop(q("kept")).set_exception(DnsTempError("SERVFAIL"))
+    with pytest.raises(DnsTempError, match="SERVFAIL"):
+        waits.result(0)
+    # what is kept is not forgotten
+    assert ask(other, "kept")[0].result(0).records == ("kept",)
+
+
+def test_many_who_ask_anew_send_one_question():
+    source, gated = gate(40)
+    ask(gated.asker(), "kept")
+    source.answer(q("kept"), ttl=100)
+    futures = [gated.asker().anew(q("kept")) for _ in range(20)]
+    assert source.asked == ["kept"] * 2
+    source.answer_all()
+    assert all(future.result(0).records == ("kept",) for future in futures)
 
 
 # --- ends
@@ -310,15 +372,107 @@ def test_answers_that_are_there_at_once_do_not_nest():
     assert len(source.asked) == 800
 
 
-@pytest.mark.parametrize(("sent", "kind"), [(True, DnsTempError), (False, DnsUnsent)])
-def test_time_that_runs_out(sent, kind):
-    """A question that was sent and has no answer is somebody else's trouble; one that was not is ours."""
-    _, gated = gate(4)
+@pytest.mark.parametrize("waits", [False, True, "and is sent too late"])
+def test_time_that_runs_out(waits):
+    """A question that was sent and has no answer is somebody else's trouble; one that had to wait is ours."""
+    source, gated = gate(4)
     asker = gated.asker()
-    ask(asker, *range(0 if sent else 3))
+    ask(asker, *range(3 if waits else 0))
+    future = asker(Question("a.example", "A"))
+    if waits and waits is not True:
+        source.answer(q(0))
+        assert source.asked[-1] == "a.example"
     with pytest.raises(DnsTempError, match="within the time of the message") as caught:
-        Budget(asker, 0.02, Clock())("a.example", "A")
-    assert caught.type is kind
+        Budget(lambda _: future, 0.02, Clock())("a.example", "A")
+    assert issubclass(caught.type, DnsUnsent) is bool(waits)
+
+
+def talk(most):
+    """A source, and the shared questions of a message whose time is over, of an asker that fills the bound."""
+    source, gated = gate(most)
+    asker = gated.asker()
+    ask(asker, *range(most - most // 4))
+    return source, gated, Shared(asker, first=asker.first)
+
+
+def test_what_follows_from_a_question_that_waited():
+    """It is asked late, so that there is no time for its answer: that is no trouble of its domain."""
+    source, _, shared = talk(4)
+    resolve = shared.of(Method.SPF).resolver(0.0, Clock())
+    shared.of(Method.SPF).prefetch("a.example", "A")
+    source.answer(q(0))
+    source.answer(Question("a.example", "A"))
+    assert resolve("a.example", "A").records == ("a.example",)
+    assert not shared.unsent
+    with pytest.raises(DnsTempError):
+        resolve("b.example", "A")
+    assert shared.unsent
+
+
+@pytest.mark.parametrize("method", [Method.SPF, Method.DMARC])
+def test_an_answer_that_somebody_else_had_meanwhile(method):
+    """What waits is looked for once more when the time is up."""
+    source, gated, shared = talk(4)
+    share = shared.of(method)
+    if method is Method.DMARC:
+        ask(gated.asker(), "f", first=True)
+    resolve = share.resolver(0.0, Clock())
+    asked = share.prefetch("a.example", "A")
+    with pytest.raises(DnsUnsent):
+        resolve("a.example", "A")
+    assert shared.unsent
+    shared.unsent = False
+    # as a reload may, or an asker of whom little is under way
+    gated._source.send(Question("a.example", "A"))
+    with pytest.raises(DnsUnsent):
+        resolve("a.example", "A")
+    assert shared.unsent
+    shared.unsent = False
+    source.answer(Question("a.example", "A"), ttl=60)
+    assert not asked.done()
+    assert resolve("a.example", "A").records == ("a.example",)
+    assert not shared.unsent
+
+
+def test_what_a_connection_waits_for_at_the_end_of_a_message():
+    """It is dropped with the message, and asked again for the next one."""
+    zone = Zone("""
+        1.2.0.192.in-addr.arpa PTR mail.bank.example
+        mail.bank.example      A   192.0.2.1
+        mail.bank.example      TXT "v=spf1 a -all"
+        bank.example           TXT "v=spf1 ip4:192.0.2.1 -all"
+        """)
+    held = []
+
+    def source(question):
+        if question.name.endswith(".busy"):
+            held.append(future := Future())
+            return future
+        return zone(question)
+
+    turns = Turns(Cached(source, 100), 4)
+    others = turns.asker()
+    ask(others, *[f"{number}.busy" for number in range(3)])
+    ask(others, "f.busy", first=True)
+    asker = turns.asker()
+    conversation = Conversation(Settings(message_timeout=0.02), asker, "mx.receiver.example", first=asker.first)
+    conversation.connect(ip_address("192.0.2.1"))
+    conversation.helo("mail.bank.example")
+
+    def send():
+        conversation.mail_from("<alice@bank.example>")
+        conversation.header(b"From", b" alice@bank.example")
+        conversation.end_of_headers()
+        outcome = conversation.end_of_message()
+        asker.drop()
+        return outcome
+
+    assert send().verdict.rule == "dns.unsent"
+    for future in held:
+        future.set_result(Answer())
+    evidence = send().evidence
+    assert (evidence.iprev.result, evidence.iprev.name) == ("pass", "mail.bank.example")
+    assert (evidence.spf_helo.result, evidence.spf_mail_from.result) == ("pass", "pass")
 
 
 # --- all of it

@@ -97,9 +97,9 @@ class Conversation:
     ) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none.
 
-        ``first`` starts the questions that go before others, ``anew`` one whose answer is kept. ``remembered`` are the
-        DMARC records of the process. ``dear`` is passed by messages with a large header section, so that few of them
-        are judged at a time and all others wait for none of them.
+        ``first`` starts the questions that go before others, ``anew`` one although its answer may be kept.
+        ``remembered`` are the DMARC records of the process. ``dear`` is passed by messages with a large header
+        section, so that few of them are judged at a time and all others wait for none of them.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear

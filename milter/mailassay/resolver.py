@@ -51,14 +51,20 @@ class Answer:
 
 NXDOMAIN = Answer(exists=False)
 NO_DATA = Answer()
+UNASKABLE = Answer(exists=False)
+"""The very object is the answer for a name that DNS can have none of: nobody was asked, whose answer it would be."""
 
 
 class DnsTempError(Exception):
     """No answer could be had: time-out, SERVFAIL, REFUSED, garbage. The text names the question and the trouble."""
 
 
-class DnsUnsent(DnsTempError):
-    """The question was not sent: too many are under way in this process, and the time of the message was up.
+class DnsLate(DnsTempError):
+    """The time of the message was up before there was an answer."""
+
+
+class DnsUnsent(DnsLate):
+    """The question was not sent, or too late, or nobody hears the answer: a bound or a fault of ours.
 
     The sender of this message may have seen to that, so no message is let in by it.
     """
@@ -77,9 +83,9 @@ class DnsLimit(Exception):
 
 
 class Waiting(Future[Answer]):
-    """A question that may have to wait before it is sent."""
+    """A question that has to wait before it is sent; ``anew``: although its answer may be kept."""
 
-    sent = False
+    anew = False
 
 
 Source = Callable[[Question], "Future[Answer]"]
@@ -101,6 +107,9 @@ class Asker(Protocol):
 
     def first(self, question: Question, /) -> Future[Answer]:
         """Start a question that goes before the others, also one that waits already."""
+
+    def anew(self, question: Question, /) -> Future[Answer]:
+        """Start a question as ``first`` does, although its answer may be kept."""
 
     def drop(self) -> None:
         """Forget the questions that wait: they end with ``DnsUnsent``."""
@@ -166,10 +175,13 @@ class Cached:
             self._asked += 1
             return self._find(question)
 
-    def send(self, question: Question) -> Future[Answer]:
-        """Send a question that :func:`find` says is to be sent, unless somebody else has done so since then."""
+    def send(self, question: Question, *, anew: bool = False) -> Future[Answer]:
+        """Send a question that :func:`find` says is to be sent, unless somebody else has done so since then.
+
+        ``anew``: also if its answer is kept.
+        """
         with self._lock:
-            known, due = self._find(question)
+            known, due = (self._in_flight.get(question), False) if anew else self._find(question)
             if known and not due:
                 return known
             self._sent += 1
@@ -247,6 +259,7 @@ class Shared:
         self._shares: dict[Method, Share] = {}
         # an answer that arrives asks on, in the thread that brings it
         self._lock = threading.Lock()
+        self._queued = False
         self.unsent = False
 
     def of(self, method: Method) -> Share:
@@ -266,13 +279,19 @@ class Shared:
         That is least likely to be the sender's own, and to fail with his.
         """
         asked = list(self._asked.items())
-        kept = (each for each, future in asked if each not in self._waited and not _failed(future))
+        # a name that nobody can be asked for would always have an answer
+        kept = (
+            each
+            for each, future in asked
+            if each not in self._waited and not _failed(future) and future.result() is not UNASKABLE
+        )
         return min(kept, key=lambda each: each.name.count("."), default=None)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
         """Ask; what waits behind others may go first now. Not to be called under the lock."""
         future = (self._first if first else self._source)(question)
         with self._lock:
+            self._queued |= isinstance(future, Waiting)
             if not first and question in self._asked:
                 # another thread has asked meanwhile, and may have let it go first
                 return self._asked[question]
@@ -307,6 +326,7 @@ class Share:
                 if known is not None and not _failed(known):
                     future = shared._asked[question] = known
                     if not known.done():
+                        shared._queued |= isinstance(known, Waiting)
                         shared._waited[question] = known
                         shared._behind.add(question)
             if future is not None and (not self._is_first or question not in shared._behind or future.done()):
@@ -319,14 +339,24 @@ class Share:
         return self(question(name, rdtype))
 
     def resolver(self, deadline: float, clock: Clock = time.monotonic) -> Resolver:
-        """Waits for answers until ``deadline``; see :class:`Budget`."""
-        budget = Budget(self, deadline, clock)
+        """Waits for answers until ``deadline``; see :class:`Budget`.
+
+        If the time is up after any question of the message had to wait for its turn, the message has an ``unsent``
+        question: one that follows from another is sent late because that one was.
+        """
+        budget, shared = Budget(self, deadline, clock), self._shared
 
         def resolve(name: str, rdtype: str) -> Answer:
             try:
                 return budget(name, rdtype)
-            except DnsUnsent:
-                self._shared.unsent = True
+            except DnsLate as late:
+                if not (shared._queued or isinstance(late, DnsUnsent)):
+                    raise
+                # somebody else may have had the answer since then
+                again = (shared._first if self._is_first else shared._source)(question(name, rdtype))
+                if again.done() and not _failed(again):
+                    return again.result()
+                shared.unsent = True
                 raise
 
         return resolve
@@ -387,5 +417,5 @@ class Budget:
         try:
             return future.result(left)
         except FutureTimeout as error:
-            kind = DnsUnsent if isinstance(future, Waiting) and not future.sent else DnsTempError
+            kind = DnsUnsent if isinstance(future, Waiting) else DnsLate
             raise kind(f"no answer for {asked.name} {rdtype} within the time of the message") from error

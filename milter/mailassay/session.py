@@ -19,7 +19,7 @@ from . import report
 from .config import Settings
 from .conversation import Conversation, Outcome
 from .dmarc import Remembered
-from .resolver import Asker, Source
+from .resolver import Asker
 from .verdict import Action
 
 _NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
@@ -80,14 +80,13 @@ class Work:
     """What a worker has in hand, and what it judges the next message by.
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
-    makes the source of one connection, ``anew`` is one that keeps no answers, ``remembered`` are the DMARC records
-    seen, and ``dear`` lets in one message at a time that may cost much. ``messages`` were judged, and none of the
-    questions of those ``unanswered`` had an answer. ``tired`` is called once, when as many were judged as the settings
-    give a worker.
+    makes the source of one connection, ``remembered`` are the DMARC records seen, and ``dear`` lets in one message at a
+    time that may cost much. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer.
+    ``tired`` is called once, when as many were judged as the settings give a worker.
     """
 
-    def __init__(self, settings: Settings, asker: Callable[[], Asker], anew: Source, tired: Callable[[], None]) -> None:
-        self.settings, self.asker, self.anew, self._tired = settings, asker, anew, tired
+    def __init__(self, settings: Settings, asker: Callable[[], Asker], tired: Callable[[], None]) -> None:
+        self.settings, self.asker, self._tired = settings, asker, tired
         self.remembered = Remembered()
         self.dear = threading.Semaphore()
         self.sessions: set[Session] = set()
@@ -163,7 +162,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             asker,
             authserv_id,
             first=asker.first,
-            anew=self._work.anew,
+            anew=asker.anew,
             remembered=self._work.remembered,
             dear=self._work.dear,
         )

@@ -1,17 +1,32 @@
 """`mailassay` that asks its workers often and waits for them less than it does in earnest.
 
-The environment may name another file for /etc/resolv.conf, and the port of the servers in it.
+The environment may name another file for /etc/resolv.conf, and the port of the servers in it. What is heard of a name
+that begins with "dead." ends the thread that listens to DNS, "still." lets it stand still.
 """
 
 import os
 import sys
+import time
 
 from mailassay import network
 from mailassay.cli import main
 from mailassay.daemon import parent
 
+hear = network._Listener._hear
+
+
+def faulty_hear(self, exchange, channel):
+    """A fault of ours."""
+    if exchange.question.name.startswith("dead."):
+        raise LookupError("a fault of DNS")
+    if exchange.question.name.startswith("still."):
+        time.sleep(1000)
+    hear(self, exchange, channel)
+
+
 if __name__ == "__main__":
     parent._PING_EVERY, parent._MAX_SILENCE, parent._MAX_SENDING = 0.1, 1.0, 0.5
+    network._MAX_STILL, network._Listener._hear = 0.5, faulty_hear
     network.RESOLV_CONF = os.environ.get("RESOLV_CONF", network.RESOLV_CONF)
     network.PORT = int(os.environ.get("DNS_PORT", network.PORT))
     sys.exit(main())

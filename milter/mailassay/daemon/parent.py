@@ -35,14 +35,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Worker:
-    """``channel`` leads to it; ``started`` and ``heard`` (of it last) by the monotonic clock.
+    """``channel`` leads to it; ``started`` by the monotonic clock; ``asked``: how often, since it was heard last.
 
     ``counts`` are those that it has told last, ``unread`` the beginning of its next word.
     """
 
     channel: socket.socket
     started: float
-    heard: float
+    asked: int = 0
     leaving: bool = False
     counts: Counts = field(default_factory=Counts)
     unread: bytearray = field(default_factory=bytearray)
@@ -129,21 +129,28 @@ class Parent:
         now = time.monotonic()
         if now < self._ping_at:
             return
-        self._ping_at = now + min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
+        every = min(_PING_EVERY, (systemd.watchdog() or 3600) / 3)
+        self._ping_at = now + every
         systemd.alive()
         self._tell_expired()
         self._follow_nameservers()
         self._tell_counts(now)
         for pid, each in self._workers.items():
-            if now - each.heard > _MAX_SILENCE:
+            # not by the clock, which goes on while all of us stand still
+            if each.asked * every > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
                 os.kill(pid, signal.SIGKILL)
             else:
+                each.asked += 1
                 self._order(pid, Order.PING)
 
     def _start(self) -> None:
         parent = os.getpid()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._not_started(error)
+            return
         ours.settimeout(_MAX_SENDING)
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
@@ -152,14 +159,16 @@ class Parent:
                 self._become_worker(parent, theirs, ours)
         except OSError as error:
             ours.close()
-            self._delay(0.0)
-            _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
+            self._not_started(error)
         else:
-            now = time.monotonic()
-            self._workers[pid] = _Worker(ours, now, now)
+            self._workers[pid] = _Worker(ours, time.monotonic())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             theirs.close()
+
+    def _not_started(self, error: OSError) -> None:
+        self._delay(0.0)
+        _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
 
     def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket) -> None:
         signal.set_wakeup_fd(-1)
@@ -298,7 +307,7 @@ def _take_in(each: _Worker) -> bool:
         each.unread += each.channel.recv(4096)
     except OSError:
         return False  # it died with an order unread
-    each.heard = time.monotonic()
+    each.asked = 0
     found = worker.words(each.unread)
     if found:
         each.counts = found[-1].counts

@@ -112,7 +112,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
             with saying:
                 channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
 
-        now = Work(settings, turns.asker, nameservers, tired=lambda: say(tired=True))
+        now = Work(settings, turns.asker, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         sys.setswitchinterval(_SWITCH)
@@ -172,7 +172,11 @@ def _obey(
         while length := orders.read(_LENGTH.size):
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
-                say()
+                # without DNS it is of no use, and whoever says nothing is replaced
+                if nameservers.goes_on():
+                    say()
+                else:
+                    _log.error("worker %d does not hear name servers any more", os.getpid())
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:

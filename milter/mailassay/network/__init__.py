@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from errno import EINPROGRESS
+from errno import EAGAIN, EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from socket import AF_INET, AF_INET6, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, SocketKind, socket, socketpair
 
 import dns.exception
@@ -18,7 +19,7 @@ import dns.resolver
 
 from ..config import ConfigError, Problem
 from ..limits import Limits
-from ..resolver import NXDOMAIN, Answer, DnsTempError, Question
+from ..resolver import UNASKABLE, Answer, DnsTempError, DnsUnsent, Question
 from . import wire
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -26,6 +27,11 @@ PORT = 53
 MAX_TRIES = 3
 _MAX_HEARD = 32  # datagrams and ICMP errors for one try by UDP
 _MAX_PACKET = 65_535  # octets
+_MAX_STILL = 30.0  # seconds beyond those of a try, in which the thread has to go on
+_OURS = {EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM}  # no port, descriptor or memory is left, whoever took them
+_UNHEARD = "no thread listens to name servers"
+
+_log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 
@@ -41,8 +47,8 @@ def listed_nameservers() -> list[Place]:
         system = dns.resolver.Resolver(RESOLV_CONF)
     except dns.resolver.NoResolverConfiguration:
         return []
-    except (ValueError, dns.exception.DNSException) as error:
-        # a name in search or domain may be none
+    except (OSError, ValueError, dns.exception.DNSException) as error:
+        # a disk may fail as it is read, and a name in search or domain may be none
         raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error) or type(error).__name__)]) from error
     return [(str(address), PORT) for address in system.nameservers]
 
@@ -55,12 +61,14 @@ class Nameservers:
     server again before the time of a try is over, so that a resolver may restart meanwhile.
     A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is a DnsLimit, and no other server is asked.
     What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
-    The thread that listens to them starts with the first question, so that a process may fork before.
+    The thread that listens to them starts with the first question, so that a process may fork before. If it dies, which
+    takes a bug of ours, or stands still, every question is a DnsUnsent.
     """
 
     def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits = Limits()) -> None:
         self._lock = threading.Lock()
         self._listener: _Listener | None = None
+        self._dead = False
         self._timeout, self._limits = timeout, limits
         self.configure(addresses, timeout, limits)
 
@@ -78,15 +86,31 @@ class Nameservers:
         # under the lock, so that whatever is handed in comes before the end and is ended by it
         with self._lock:
             exchange = _Exchange(question, self._tries)
-            if self._listener is None:
-                self._listener = _Listener(self._timeout, self._limits)
-            self._listener.ask(exchange)
+            if self._listener is None and not self._dead:
+                self._listener = _Listener(self._timeout, self._limits, self._died)
+            if self._listener and self._goes_on():
+                self._listener.ask(exchange)
+                return exchange.future
+        exchange.fail(_UNHEARD, DnsUnsent)
         return exchange.future
+
+    def goes_on(self) -> bool:
+        """Does the thread hear what name servers say? If not, this process is to end."""
+        with self._lock:
+            return self._goes_on()
+
+    def _goes_on(self) -> bool:
+        still = time.monotonic() - self._listener.active if self._listener else 0.0
+        return not self._dead and still < self._timeout + _MAX_STILL
+
+    def _died(self) -> None:
+        with self._lock:
+            self._dead = True
 
     def close(self) -> None:
         """Stop the thread; questions under way end with a DnsTempError."""
         with self._lock:
-            if self._listener:
+            if self._listener and not self._dead:
                 self._listener.stop()
                 self._listener = None
 
@@ -106,6 +130,13 @@ class _Exchange:
         self.heard = 0  # by UDP, in this try
         self.stream: bytearray | None = None  # what has come by TCP
         self.sent = False  # by TCP
+        self.kind: type[DnsTempError] = DnsTempError
+
+    def blame(self, error: OSError | EOFError) -> None:
+        """Remember the trouble, and whether it is ours."""
+        self.trouble = str(error)
+        if isinstance(error, OSError) and error.errno in _OURS:
+            self.kind = DnsUnsent
 
     def goes_elsewhere(self) -> bool:
         """Its server cannot be reached. Is there one that was not asked yet? Then this one comes again, last."""
@@ -114,9 +145,9 @@ class _Exchange:
         self.places.append(self.place)
         return True
 
-    def fail(self, trouble: str) -> None:
+    def fail(self, trouble: str, kind: type[DnsTempError] | None = None) -> None:
         """Nobody will answer."""
-        self.future.set_exception(DnsTempError(f"{self.question.name} {self.question.rdtype}: {trouble}"))
+        self.future.set_exception((kind or self.kind)(f"{self.question.name} {self.question.rdtype}: {trouble}"))
 
 
 class _Listener:
@@ -124,12 +155,14 @@ class _Listener:
 
     A socket is connected, so that the kernel lets nothing in that comes from elsewhere, and its port is one that nobody
     knows (RFC 5452 section 9). asyncio would take twice the time of all the rest. ``last``: it is asked nothing more.
+    ``active``: when it has done something last, which it does once in the time of a try. ``died`` is told if it dies.
     """
 
     last = False
 
-    def __init__(self, timeout: float, limits: Limits) -> None:
-        self._timeout, self._limits = timeout, limits
+    def __init__(self, timeout: float, limits: Limits, died: Callable[[], None]) -> None:
+        self._timeout, self._limits, self._died = timeout, limits, died
+        self.active = time.monotonic()
         self._epoll = select.epoll()
         self._open: dict[int, tuple[_Exchange, socket]] = {}
         # all last equally long, so the first to begin is the first to end
@@ -145,7 +178,7 @@ class _Listener:
         while exchange.places:
             query = wire.query(exchange.question, edns=edns)
             if query is None:
-                exchange.future.set_result(NXDOMAIN)
+                exchange.future.set_result(UNASKABLE)
                 return
             exchange.place, exchange.query = exchange.places.popleft(), query
             exchange.tried.add(exchange.place)
@@ -155,7 +188,7 @@ class _Listener:
             try:
                 self._connect(exchange, SOCK_DGRAM)
             except OSError as error:
-                exchange.trouble = str(error)
+                exchange.blame(error)
                 if exchange.goes_elsewhere():
                     continue
             # only now, since the listener may have the question done by then; a try that is over is passed over there
@@ -186,24 +219,38 @@ class _Listener:
 
     def _run(self) -> None:
         with self._epoll, self._stop, self._stopped:
-            while self._deadlines or not self.last:
-                now = time.monotonic()
-                while self._deadlines and self._deadlines[0][0] <= now:
-                    _, turn, exchange = self._deadlines.popleft()
-                    if exchange.turn == turn and not exchange.future.done():
-                        self._again(exchange, exchange.trouble)
-                # a question that begins meanwhile does not end before that
-                ready = self._epoll.poll(self._deadlines[0][0] - now if self._deadlines else self._timeout)
-                for descriptor, _ in ready:
-                    if descriptor == self._stopped.fileno():
-                        for _, turn, exchange in self._deadlines:
-                            if exchange.turn == turn and not exchange.future.done():
-                                self._close(exchange)
-                                exchange.fail("closed")
-                        return
-                    # one that was closed since then, by what came before it
-                    if found := self._open.get(descriptor):
-                        self._hear(*found)
+            end: tuple[str, type[DnsTempError]] = "closed", DnsTempError
+            try:
+                self._listen()
+            except Exception:  # noqa: BLE001 - a bug; whoever waits hears of it, and the process ends
+                _log.exception("the thread that listens to name servers has died")
+                self._died()
+                end = _UNHEARD, DnsUnsent
+            # from now on it is asked nothing more
+            for exchange in dict.fromkeys(each for _, _, each in self._deadlines if not each.future.done()):
+                self._close(exchange)
+                exchange.fail(*end)
+
+    def _listen(self) -> None:
+        """Until it is to stop."""
+        while self._deadlines or not self.last:
+            self.active = now = time.monotonic()
+            while self._deadlines and self._deadlines[0][0] <= now:
+                _, turn, exchange = self._deadlines[0]
+                if exchange.turn == turn and not exchange.future.done():
+                    self._again(exchange, exchange.trouble)
+                # only now: one that a bug comes from has to end too
+                self._deadlines.popleft()
+                self.active = time.monotonic()
+            # a question that begins meanwhile does not end before that
+            ready = self._epoll.poll(self._deadlines[0][0] - now if self._deadlines else self._timeout)
+            for descriptor, _ in ready:
+                if descriptor == self._stopped.fileno():
+                    return
+                # one that was closed since then, by what came before it
+                if found := self._open.get(descriptor):
+                    self._hear(*found)
+                    self.active = time.monotonic()
 
     def _hear(self, exchange: _Exchange, channel: socket) -> None:
         """Something has come for a question, or its connection is there."""
@@ -218,7 +265,7 @@ class _Listener:
         except BlockingIOError:
             return  # a datagram with a wrong checksum, which the kernel finds as it is read
         except (OSError, EOFError) as error:
-            self._unreachable(exchange, str(error))
+            self._unreachable(exchange, error)
         except dns.exception.DNSException as error:
             self._again(exchange, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - DnsLimit, or a bug: for whoever asked; everybody else's go on
@@ -231,12 +278,12 @@ class _Listener:
                 self._close(exchange)
                 exchange.future.set_result(answer)
 
-    def _unreachable(self, exchange: _Exchange, trouble: str) -> None:
+    def _unreachable(self, exchange: _Exchange, error: OSError | EOFError) -> None:
         """An ICMP error, or a connection that came to nothing.
 
         Anybody can send ICMP errors, so they end no try by UDP: until its deadline the response may still come.
         """
-        exchange.trouble = trouble
+        exchange.blame(error)
         elsewhere = exchange.goes_elsewhere()
         if elsewhere or exchange.stream is not None:
             self._close(exchange)

@@ -49,9 +49,9 @@ class Turns:
         """For one connection."""
         return _Asker(self, _Queue(self._first), _Queue(self._others))
 
-    def ask(self, asker: _Asker, question: Question, *, first: bool) -> Future[Answer]:
-        """What is known at once, or the future of a question that waits for its turn."""
-        known, due = self._source.find(question)
+    def ask(self, asker: _Asker, question: Question, *, first: bool, anew: bool = False) -> Future[Answer]:
+        """What is known at once, or the future of a question that waits for its turn; ``anew``: nothing is known."""
+        known, due = (None, True) if anew else self._source.find(question)
         if known and not due:
             return known
         queue = asker.first_ones if first else asker.others
@@ -60,10 +60,10 @@ class Turns:
             if at_once:
                 queue.begin()
             else:
-                waiting = asker.add(question, first=first)
+                waiting = asker.add(question, first=first, anew=anew)
         if at_once:
             # nobody waits: as nearly always
-            future = self._sent(question)
+            future = self._sent(question, anew)
             future.add_done_callback(functools.partial(self._end, queue))
             return known or future
         if waiting is None:
@@ -95,13 +95,13 @@ class Turns:
                 if found is None:
                     return
                 queue, question, waiting = found
-                self._sent(question).add_done_callback(functools.partial(self._done, queue, waiting))
+                self._sent(question, waiting.anew).add_done_callback(functools.partial(self._done, queue, waiting))
         finally:
             self._here.sending = False
 
-    def _sent(self, question: Question) -> Future[Answer]:
+    def _sent(self, question: Question, anew: bool) -> Future[Answer]:
         try:
-            return self._source.send(question)
+            return self._source.send(question, anew=anew)
         except Exception as error:  # noqa: BLE001 - for whoever asked; and nobody's turn is lost
             future: Future[Answer] = Future()
             future.set_exception(error)
@@ -155,6 +155,9 @@ class _Asker:
     def first(self, question: Question) -> Future[Answer]:
         return self._turns.ask(self, question, first=True)
 
+    def anew(self, question: Question) -> Future[Answer]:
+        return self._turns.ask(self, question, first=True, anew=True)
+
     def drop(self) -> None:
         self._turns.drop(self, close=False)
 
@@ -166,7 +169,7 @@ class _Asker:
         """Does none of its questions wait, and may it ask?"""
         return not (self.closed or self.first_ones.waiting or self.others.waiting)
 
-    def add(self, question: Question, *, first: bool) -> Waiting | None:
+    def add(self, question: Question, *, first: bool, anew: bool) -> Waiting | None:
         """The question's place in the queues, at best the one it has; None if there is no room."""
         queue = self.first_ones if first or question in self.first_ones.waiting else self.others
         waiting = queue.waiting.get(question) or self.others.take(question)
@@ -174,6 +177,7 @@ class _Asker:
             if self.closed or len(self.first_ones.waiting) + len(self.others.waiting) >= MAX_WAITING:
                 return None
             waiting = Waiting()
+        waiting.anew |= anew
         queue.put(question, waiting)
         return waiting
 
@@ -229,7 +233,6 @@ class _Queue:
     def take_next(self) -> tuple[Question, Waiting]:
         """The next question, which is under way."""
         question, waiting = self.waiting.popitem(last=False)
-        waiting.sent = True
         self.begin()
         return question, waiting
 

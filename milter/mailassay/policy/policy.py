@@ -236,7 +236,7 @@ _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 _GENERAL = AuthorActions(Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered none of the questions that the message raised",
-    Trouble.UNSENT: "A question to DNS could not be sent in time, since too many were under way",
+    Trouble.UNSENT: "This host could not send a question to DNS in time",
 }
 _NOBODY = "the author domain"
 _SENDER_DOMAIN = {

@@ -14,7 +14,7 @@ from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
 from mailassay.policy.condition import Match
 from mailassay.policy.sets import Domains
-from mailassay.resolver import Answer, Waiting
+from mailassay.resolver import NXDOMAIN, Answer, Waiting
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
@@ -258,7 +258,9 @@ def test_the_body_is_read_no_further_than_needed():
 
 
 def test_the_time_of_the_message_bounds_its_checks():
-    outcome = send(begin(source=lambda _: Future(), settings=replace(SETTINGS, message_timeout=0.1)))
+    # whether DNS answers at all has the time of one try more
+    settings = replace(SETTINGS, message_timeout=0.1, dns_timeout=0.1)
+    outcome = send(begin(source=lambda _: Future(), settings=settings))
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
     assert outcome.seconds < 2
@@ -324,14 +326,19 @@ def test_without_any_answer(unavailable, action):
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_whether_dns_answers_at_all_has_time_of_its_own(answers):
-    """An answer that was kept is asked for anew, for the time of a try, after that of the message is over."""
+@pytest.mark.parametrize("mail_from", ["<joe@bank.example>", "<eve@x.localhost>"])
+def test_whether_dns_answers_at_all(answers, mail_from):
+    """The top-level domain of the author says it, and nothing that a sender has named; it has time of its own."""
     asked = []
 
     def source(question):
+        # an answer that was kept, and one that the resolver has of its own
         if question == ("bank.example", "TXT"):
             return ZONE(question)
-        return Future()
+        future = Future()
+        if question.name.endswith("localhost"):
+            threading.Timer(0.001, future.set_result, [NXDOMAIN]).start()
+        return future
 
     def anew(question):
         asked.append(question)
@@ -340,14 +347,39 @@ def test_whether_dns_answers_at_all_has_time_of_its_own(answers):
             threading.Timer(0.3, future.set_result, [Answer()]).start()
         return future
 
-    settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=60 if answers else 0.1)
+    settings = replace(SETTINGS, message_timeout=0.05, dns_timeout=60 if answers else 0.1)
     conversation = Conversation(settings, source, anew=anew)
     conversation.connect(CLIENT)
     conversation.helo("mail.bank.example")
-    outcome = send(conversation)
-    assert asked == [("bank.example", "TXT")]
+    conversation.mail_from(mail_from)
+    conversation.recipient("<bob@receiver.example>")
+    conversation.header(b"From", b" ceo@news.bank.example")
+    conversation.end_of_headers()
+    outcome = conversation.end_of_message()
+    assert set(asked) == {("_dmarc.example", "TXT")}
     assert outcome.unanswered is not answers
     assert outcome.verdict.rule == ("default" if answers else "dns.unavailable")
+
+
+def test_a_message_without_author_and_answers():
+    """Then a top-level domain that is there says whether DNS answers."""
+    asked = []
+
+    def anew(question):
+        asked.append(question)
+        future = Future()
+        future.set_result(NXDOMAIN)
+        return future
+
+    settings = replace(SETTINGS, message_timeout=0.02)
+    conversation = Conversation(settings, lambda _: Future(), anew=anew)
+    conversation.connect(CLIENT)
+    conversation.helo("mail.bank.example")
+    conversation.mail_from("<joe@bank.example>")
+    conversation.recipient("<bob@receiver.example>")
+    conversation.end_of_headers()
+    assert not conversation.end_of_message().unanswered
+    assert asked == [("_dmarc.com", "TXT")]
 
 
 def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():

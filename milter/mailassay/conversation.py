@@ -14,17 +14,19 @@ from pathlib import Path
 
 from . import iprev, sender_domain, spf
 from .config import Settings
-from .dmarc import Remembered
+from .dmarc import Dmarc, Remembered
 from .evidence import Case, Connection, Evidence, Transaction, Trouble
 from .header import render, unwanted
 from .message import Field, Headers, crlf
 from .pipeline import Content, Known, authenticate, resinfos
 from .policy import Mode
 from .resolver import Answer, Budget, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
+from .result import Result
 from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
+_TOP_LEVEL = "com"  # a domain that answers, for messages without author domain
 DEAR = 32_768  # octets of a header section that may cost much; honest ones are smaller
 
 
@@ -35,7 +37,7 @@ class Outcome:
     ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
     last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
     ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end.
-    ``unanswered``: none of the questions that the message raised had an answer.
+    ``unanswered``: DNS as a whole gave no answer when the message came.
     """
 
     verdict: Verdict
@@ -244,7 +246,7 @@ class Conversation:
         evidence = authenticate(
             connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered
         )
-        unanswered = mail.shared.unanswered() and not self._answers(mail, deadline)
+        unanswered = self._is_unanswered(mail, evidence.dmarc, deadline)
         trouble = None
         if mail.shared.unsent:
             trouble = Trouble.UNSENT
@@ -265,21 +267,29 @@ class Conversation:
         seconds = self._clocks.monotonic() - started
         return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered)
 
-    def _answers(self, mail: _Mail, deadline: float) -> bool:
-        """Does DNS answer a question whose answer was kept? So one domain's trouble is not taken for everybody's."""
-        kept = mail.shared.kept()
-        if kept is None or self._anew is None:
-            return kept is not None
+    def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
+        """Is DNS as a whole out of order, so that nobody can say what the author's policy is?
+
+        It may be if no question of the message had an answer, or none for a policy: others are the sender's choice, and
+        the resolver may have zones of its own. Then the top-level domain of each author is asked for, whatever is kept:
+        so one domain's trouble is not taken for everybody's.
+        """
+        readings = (dmarc, *dmarc.readings)
+        if not mail.shared.unanswered() and all(each.result is not Result.TEMPERROR for each in readings):
+            return False
+        domains = {each.header_from.labels[-1] for each in readings if each.header_from}
+        # a slow check of the sender's own must not leave it no time
+        until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
+        resolve = Budget(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
         try:
             with self._turn(mail, leave=True):
-                # a slow check of the sender's own must not leave it no time
-                now = self._clocks.monotonic()
-                Budget(self._anew, max(deadline, now + self.settings.dns_timeout), self._clocks.monotonic)(*kept)
+                for domain in sorted(domains) or [_TOP_LEVEL]:
+                    resolve(f"_dmarc.{domain}", "TXT")
         except DnsTempError:
-            return False
+            return True
         except DnsLimit:
             pass
-        return True
+        return False
 
     @contextmanager
     def _turn(self, mail: _Mail, *, leave: bool = False) -> Iterator[None]:

@@ -82,7 +82,7 @@ class Evidence:
 class Trouble(StrEnum):
     """Why a message has to be tried again, whatever was found.
 
-    ``unavailable``: none of its questions to DNS had an answer. ``unsent``: one could not be sent in time, since too
+    ``unavailable``: DNS as a whole gave no answer. ``unsent``: one could not be sent in time, since too
     many were under way, or by a fault of ours.
     """
 

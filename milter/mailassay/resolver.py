@@ -51,8 +51,6 @@ class Answer:
 
 NXDOMAIN = Answer(exists=False)
 NO_DATA = Answer()
-UNASKABLE = Answer(exists=False)
-"""The very object is the answer for a name that DNS can have none of: nobody was asked, whose answer it would be."""
 
 
 class DnsTempError(Exception):
@@ -272,20 +270,6 @@ class Shared:
     def unanswered(self) -> bool:
         """Did we have to wait for answers, and got none?"""
         return bool(self._waited) and all(map(_silent, list(self._waited.values())))
-
-    def kept(self) -> Question | None:
-        """A question that did not have to be sent, since its answer was there; the one with the shortest name.
-
-        That is least likely to be the sender's own, and to fail with his.
-        """
-        asked = list(self._asked.items())
-        # a name that nobody can be asked for would always have an answer
-        kept = (
-            each
-            for each, future in asked
-            if each not in self._waited and not _failed(future) and future.result() is not UNASKABLE
-        )
-        return min(kept, key=lambda each: each.name.count("."), default=None)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
         """Ask; what waits behind others may go first now. Not to be called under the lock."""

@@ -56,8 +56,9 @@ SETTINGS: Mapping[str, str] = {
         "when they are over; another one is asked at once."
     ),
     "dns.unavailable": (
-        "What happens to a message if none of the questions that it raised had an answer: the resolver is down, or "
-        "refuses to answer. `defer` waits until it answers again; `accept` lets in what nobody could check."
+        "What happens to a message if none of the questions that it raised had an answer, or none of those for the policy "
+        "of its author up to the top-level domain: the resolver is down, refuses to answer, or cannot reach anybody. "
+        "`defer` waits until it answers again; `accept` lets in what nobody could check."
     ),
     "dns.cache_size": (
         "Answers that each worker keeps, as long as their TTL says, each about 2 kB of memory and at most 8; 0 keeps "

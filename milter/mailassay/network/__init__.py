@@ -19,7 +19,7 @@ import dns.resolver
 
 from ..config import ConfigError, Problem
 from ..limits import Limits
-from ..resolver import UNASKABLE, Answer, DnsTempError, DnsUnsent, Question
+from ..resolver import NXDOMAIN, Answer, DnsTempError, DnsUnsent, Question
 from . import wire
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -178,7 +178,7 @@ class _Listener:
         while exchange.places:
             query = wire.query(exchange.question, edns=edns)
             if query is None:
-                exchange.future.set_result(UNASKABLE)
+                exchange.future.set_result(NXDOMAIN)
                 return
             exchange.place, exchange.query = exchange.places.popleft(), query
             exchange.tried.add(exchange.place)

@@ -235,7 +235,7 @@ MAX_VALUE = 900  # characters of a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 _GENERAL = AuthorActions(Domains())
 _TROUBLE = {
-    Trouble.UNAVAILABLE: "DNS answered none of the questions that the message raised",
+    Trouble.UNAVAILABLE: "DNS gave no answer to what the message raised",
     Trouble.UNSENT: "This host could not send a question to DNS in time",
 }
 _NOBODY = "the author domain"

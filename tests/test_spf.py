@@ -12,6 +12,7 @@ from mailassay.limits import Limits
 from mailassay.resolver import Answer, Budget, DnsTempError, question
 from mailassay.result import Result
 from mailassay.spf import macro, record
+from mailassay.spf.query import Query
 from mailassay.zone import Zone
 
 TEN = " ".join(f"a:void{n}.example" for n in range(2))
@@ -402,6 +403,27 @@ def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
     spf.ahead(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed)
     asked = {each.name for each in delayed.let_all() if ".t" in each.name}
     assert asked == {f"unknown.t{number}.p.example" for number in range(2)}
+
+
+def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
+    """An answer that makes no difference any more arrives in another thread, perhaps while the result is read."""
+    checked = []
+    check = Query.check
+    monkeypatch.setattr(Query, "check", lambda query: checked.append(query) or check(query))
+    zone = Zone("""
+        late.example  TXT  "v=spf1 include:inner.example mx -all"
+        inner.example TXT  "v=spf1 ip4:192.0.2.1"
+    """)
+    delayed = Delayed(zone)
+    found = spf.ahead(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    delayed.let("late.example")
+    assert (found(), delayed.waiting()) == (None, {("inner.example", "TXT"), ("late.example", "MX")})
+    delayed.let("inner.example")
+    known = found()
+    assert (known.result, known.mechanism) == ("pass", "include:inner.example")
+    times = len(checked)
+    delayed.let("late.example")
+    assert (len(checked), found()) == (times, known)
 
 
 def test_of_too_many_hosts_none_is_asked_for():

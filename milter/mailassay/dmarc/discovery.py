@@ -11,6 +11,7 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver
 from .record import Disposition, Record, is_record
+from .suffix import registrable
 
 
 def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
@@ -87,22 +88,38 @@ class Remembered:
     """The records seen in this process that ask for quarantine or reject, beyond their TTL.
 
     They are never used to judge by. They only tell that a policy may be at stake while DNS gives no answer. At most
-    ``size`` are kept; the one not seen for longest leaves first.
+    ``size`` are kept, and ``of_one`` of the names of one registrable domain, whose owner may have as many as he likes;
+    the one not seen for longest leaves first.
     """
 
-    def __init__(self, size: int = 50_000) -> None:
-        self._size = size
+    def __init__(self, size: int = 50_000, of_one: int = 20) -> None:
+        self._size, self._of_one = size, of_one
         self._lock = threading.Lock()
         self._records: OrderedDict[Domain, Record] = OrderedDict()
+        # in the same order
+        self._names: dict[Domain, dict[Domain, None]] = {}
 
     def note(self, name: Domain, record: Record | None) -> None:
         """This is what stands at a name now."""
+        asks = record if record and record.asks else None
         with self._lock:
-            self._records.pop(name, None)
-            if record and record.asks:
-                self._records[name] = record
+            if name in self._records:
+                self._forget(name)
+            if asks:
+                self._records[name] = asks
+                siblings = self._names.setdefault(registrable(name), {})
+                siblings[name] = None
+                if len(siblings) > self._of_one:
+                    self._forget(next(iter(siblings)))
                 if len(self._records) > self._size:
-                    self._records.popitem(last=False)
+                    self._forget(next(iter(self._records)))
+
+    def _forget(self, name: Domain) -> None:
+        del self._records[name]
+        owner = registrable(name)
+        del self._names[owner][name]
+        if not self._names[owner]:
+            del self._names[owner]
 
     def at(self, name: Domain) -> Record | None:
         """What stood at a name, if it asked for anything."""

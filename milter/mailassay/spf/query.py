@@ -102,6 +102,8 @@ class Query(pyspf.query):  # type: ignore[misc]
         """Run the check, again if more is known now."""
         self.passed_over = self.is_uncertain = self.wants_name = False
         self.prob = self.limit = ""
+        # what it costs to ask for them counts each time
+        self.__dict__.pop("_names", None)
         word, _, _ = self.check()
         return Found(word, self.mechanism or "", self.prob, self.limit)
 

@@ -436,6 +436,24 @@ def test_the_names_of_the_client_count_each_time_the_check_runs():
     assert (delayed.waiting(), found().reason) == (set(), "more than 2 terms without an answer")
 
 
+def test_a_check_that_runs_again_looks_at_each_address_once(monkeypatch):
+    """Answers that come one by one must not cost more than if they come together: a record may have 500 addresses."""
+    compared = []
+    within = Query._within
+    monkeypatch.setattr(Query, "_within", lambda query, *args: compared.append(args) or within(query, *args))
+    addresses = " ".join(f"ip4:198.51.100.{number}" for number in range(250))
+    includes = " ".join(f"include:i{number}.example" for number in range(9))
+    zone = Zone(
+        f'much.example TXT "v=spf1 {includes} " "{addresses} -all"\n'
+        + "".join(f'i{number}.example TXT "v=spf1 {addresses} exp=e{number}.example"\n' for number in range(9))
+    )
+    delayed = Delayed(zone)
+    found = spf.ahead(ip_address("192.0.2.1"), "joe@much.example", "mx.example", delayed)
+    while waiting := sorted(delayed.waiting()):
+        delayed.let(waiting[-1].name)
+    assert (found().result, len(compared)) == ("fail", 10 * 250)
+
+
 def test_of_too_many_hosts_none_is_asked_for():
     hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))

@@ -6,7 +6,8 @@ of the result. How it reads records, expands macros and weighs terms differs fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -19,7 +20,7 @@ from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver, Unanswered
 from . import macro
-from .record import BadRecord, Directive, is_record, parse
+from .record import BadRecord, Directive, Record, is_record, parse
 
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
 
@@ -64,6 +65,29 @@ class Found(NamedTuple):
     limit: str
 
 
+class _Terms:
+    """The mechanisms of a record in order, without those that ``may_match`` says never do.
+
+    Each is looked at when its turn comes, and once, however often the record is evaluated.
+    """
+
+    def __init__(self, record: Record, may_match: Callable[[Directive], bool]) -> None:
+        self.redirect = record.redirect
+        self._known: list[Directive] = []
+        self._more = filter(may_match, record.directives())
+
+    def __iter__(self) -> Iterator[Directive]:
+        # the record may be evaluated again while it is, if it includes itself
+        for place in itertools.count():
+            if place == len(self._known):
+                for term in self._more:
+                    self._known.append(term)
+                    break
+                else:
+                    return
+            yield self._known[place]
+
+
 class Query(pyspf.query):  # type: ignore[misc]
     """One check: ``found()``.
 
@@ -97,6 +121,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
         self._spelled_out: set[str] = set()
         self._spell_out(domain)
+        self._read: dict[str, _Terms] = {}
 
     def found(self) -> Found:
         """Run the check, again if more is known now."""
@@ -111,23 +136,29 @@ class Query(pyspf.query):  # type: ignore[misc]
         """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
         if spf is None:
             return "none", 250, ""
-        try:
-            parsed = parse(spf)
-        except BadRecord as error:
-            raise pyspf.PermError(str(error)) from error
-        for directive in parsed.directives():
+        terms = self._read.get(spf)
+        if terms is None:
+            try:
+                terms = self._read[spf] = _Terms(parse(spf), self._may_match)
+            except BadRecord as error:
+                raise pyspf.PermError(str(error)) from error
+        for directive in terms:
             if self._applies(directive):
                 if not recursion:
                     self.mechanism = directive.text
                 return directive.result, 250, ""
-        if parsed.redirect:
+        if terms.redirect:
             self.check_lookups()
             try:
-                if (domain := self.target(parsed.redirect)) is not None:
+                if (domain := self.target(terms.redirect)) is not None:
                     return self._check_host("redirect", domain, recursion)
             except Unanswered as unanswered:
                 self._pass_over(unanswered, is_record=True)
         return "neutral", 250, ""
+
+    def _may_match(self, term: Directive) -> bool:
+        """May it match, this time or if the check runs again?"""
+        return not self.goes_on or term.mechanism not in ("ip4", "ip6") or self.matches(term)
 
     def _applies(self, term: Directive) -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -72,14 +73,18 @@ class Walk:
 
 
 def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
-    """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError.
+    """The one record at a name. Raises DnsTempError.
 
-    So is an answer that is too large to be read: it is the name's own, and a record above it then counts.
+    An answer that is too large to be read is as good as none: it is the name's own, and a record above it then counts.
     """
     try:
-        texts = resolve(f"_dmarc.{name}", "TXT").records
+        return the_record(resolve(f"_dmarc.{name}", "TXT").records, limits)
     except DnsLimit:
         return None
+
+
+def the_record(texts: Iterable[str], limits: Limits = Limits()) -> Record | None:
+    """The one record in an answer; several are as good as none (section 4.10)."""
     found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
     return Record.parse(found[0]) if len(found) == 1 else None
 

@@ -314,6 +314,29 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
     assert conversation.end_of_message().verdict.action is Action.REJECT
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        '"v=DMARC1; p=none; np=reject"\n_dmarc.bank.example TXT "v=DMARC1; p=none"',
+        f'"v=DMARC1; np=reject; p=none; {"a" * 5120}"',
+    ],
+)
+def test_records_that_do_not_count_are_not_read(records):
+    """Else eight authors, each with seven names above, make us read a hundred records of each."""
+    asked, zone = [], Zone(f"_dmarc.bank.example TXT {records}")
+
+    def source(question):
+        asked.append(question)
+        return zone(question)
+
+    conversation = begin(ATTACKER, source=source)
+    conversation.mail_from("<eve@x.example>")
+    conversation.header(b"From", b" ceo@nowhere.bank.example")
+    conversation.end_of_headers()
+    assert ("_dmarc.bank.example", "TXT") in asked
+    assert ("nowhere.bank.example", "A") not in asked
+
+
 @pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""

@@ -525,6 +525,33 @@ def test_so_many_are_remembered_and_no_more():
     assert [bool(remembered.at(name)) for name in (a, b, c, d)] == [True, False, True, False]
 
 
+def test_names_of_one_organization_take_no_room_of_others():
+    """Who has a domain may have as many names below it as he likes, each with a record of its own."""
+    remembered = Remembered(size=10, of_one=3)
+    strict = Record.parse("v=DMARC1; p=reject")
+    bank, shop = Domain("bank.example"), Domain("news.shop.co.uk")
+    remembered.note(bank, strict)
+    remembered.note(shop, strict)
+    names = [Domain(f"{number}.of.evil.co.uk") for number in range(50)]
+    for name in names:
+        remembered.note(name, strict)
+        # as a walk does, the name above last
+        remembered.note(Domain("evil.co.uk"), strict)
+    assert remembered.at(bank)
+    assert remembered.at(shop)
+    kept = [name for name in (*names, Domain("evil.co.uk")) if remembered.at(name)]
+    assert kept == [*names[-2:], "evil.co.uk"]
+    for name in kept:
+        remembered.note(name, None)
+    for number in range(7):
+        remembered.note(Domain(f"{number}.example"), strict)
+    # a public suffix is an organization of its own
+    remembered.note(Domain("co.uk"), strict)
+    assert all(map(remembered.at, (bank, shop, "co.uk")))
+    remembered.note(Domain("last.example"), strict)
+    assert [bool(remembered.at(name)) for name in (bank, shop)] == [False, True]
+
+
 @pytest.mark.parametrize("method", ["spf", "dkim"])
 def test_mail_of_the_very_author_domain_is_not_delayed(method):
     """It is aligned whatever the record says that cannot be had."""

@@ -92,6 +92,14 @@ def test_no_message_comes_in(name: str) -> None:
         assert let_in(policy, seed) == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_who_breaks_his_own_dns_gains_nothing(name: str) -> None:
+    """By the lines of what is the sender's own: his SPF record, and the name of his address."""
+    policy = policy_of(name)
+    for lines in (policy.spf, policy.iprev):
+        assert lines.temperror.severity >= max(lines.fail.severity, lines.permerror.severity)
+
+
 def main(wanted: int, seed: int) -> int:
     """Try so many messages of each policy; the number that came in."""
     bad = 0

@@ -405,6 +405,37 @@ def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
     assert asked == {f"unknown.t{number}.p.example" for number in range(2)}
 
 
+def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
+    """An answer that makes no difference any more arrives in another thread, perhaps while the result is read."""
+    checked = []
+    check = query.Query.check
+    monkeypatch.setattr(query.Query, "check", lambda each: checked.append(each) or check(each))
+    zone = Zone("""
+        late.example  TXT  "v=spf1 include:inner.example mx -all"
+        inner.example TXT  "v=spf1 ip4:192.0.2.1"
+    """)
+    delayed = Delayed(zone)
+    found = spf.ahead(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    delayed.let("late.example")
+    assert (found(), delayed.waiting()) == (None, {("inner.example", "TXT"), ("late.example", "MX")})
+    delayed.let("inner.example")
+    known = found()
+    assert (known.result, known.mechanism) == ("pass", "include:inner.example")
+    times = len(checked)
+    delayed.let("late.example")
+    assert (len(checked), found()) == (times, known)
+
+
+def test_the_names_of_the_client_count_each_time_the_check_runs():
+    """That the client has no name is a term without an answer, also if it was known before the others were."""
+    zone = Zone('ptr.example TXT "v=spf1 ptr include:inner.example +all"\ninner.example TXT "v=spf1 a:no.example -mx"')
+    delayed = Delayed(zone)
+    found = spf.ahead(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed)
+    for name in ("ptr.example", "1.2.0.192.in-addr.arpa", "inner.example", "no.example", "inner.example"):
+        delayed.let(name)
+    assert (delayed.waiting(), found().reason) == (set(), "more than 2 terms without an answer")
+
+
 def test_of_too_many_hosts_none_is_asked_for():
     hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))

@@ -48,7 +48,7 @@ class Content:
             own, *above = dmarc.questions(domain, self._limits)
             of_dmarc.prefetch(own, "TXT")
             for name in above:
-                when(of_dmarc.prefetch(name, "TXT"), partial(_ask_whether_it_exists, domain, of_dmarc))
+                when(of_dmarc.prefetch(name, "TXT"), partial(self._ask_whether_it_exists, domain, of_dmarc))
         for signature in self.signatures:
             if not signature.problem:
                 of_dkim.prefetch(signature.key_name, "TXT")
@@ -56,12 +56,11 @@ class Content:
             if not signature.problem:
                 of_arc.prefetch(signature.key_name, "TXT")
 
-
-def _ask_whether_it_exists(domain: Domain, of_dmarc: Share, answer: Answer) -> None:
-    """With np= that decides which policy an author domain has."""
-    records = filter(None, map(dmarc.Record.parse, answer.records))
-    if any(record.np for record in records):
-        of_dmarc.prefetch(domain, "A")
+    def _ask_whether_it_exists(self, domain: Domain, of_dmarc: Share, answer: Answer) -> None:
+        """With np= that decides which policy an author domain has."""
+        record = dmarc.the_record(answer.records, self._limits)
+        if record and record.np:
+            of_dmarc.prefetch(domain, "A")
 
 
 class Known(NamedTuple):

@@ -1,6 +1,6 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
-from .discovery import Remembered, questions
+from .discovery import Remembered, questions, the_record
 from .evaluate import Dmarc, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
 
@@ -15,4 +15,5 @@ __all__ = [
     "policies",
     "questions",
     "resinfo",
+    "the_record",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,6 +12,7 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver
 from .record import Disposition, Record, is_record
+from .suffix import registrable
 
 
 def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
@@ -71,14 +73,18 @@ class Walk:
 
 
 def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
-    """The one record at a name; several are as good as none (section 4.10). Raises DnsTempError.
+    """The one record at a name. Raises DnsTempError.
 
-    So is an answer that is too large to be read: it is the name's own, and a record above it then counts.
+    An answer that is too large to be read is as good as none: it is the name's own, and a record above it then counts.
     """
     try:
-        texts = resolve(f"_dmarc.{name}", "TXT").records
+        return the_record(resolve(f"_dmarc.{name}", "TXT").records, limits)
     except DnsLimit:
         return None
+
+
+def the_record(texts: Iterable[str], limits: Limits = Limits()) -> Record | None:
+    """The one record in an answer; several are as good as none (section 4.10)."""
     found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
     return Record.parse(found[0]) if len(found) == 1 else None
 
@@ -87,22 +93,38 @@ class Remembered:
     """The records seen in this process that ask for quarantine or reject, beyond their TTL.
 
     They are never used to judge by. They only tell that a policy may be at stake while DNS gives no answer. At most
-    ``size`` are kept; the one not seen for longest leaves first.
+    ``size`` are kept, and ``of_one`` of the names of one registrable domain, whose owner may have as many as he likes;
+    the one not seen for longest leaves first.
     """
 
-    def __init__(self, size: int = 50_000) -> None:
-        self._size = size
+    def __init__(self, size: int = 50_000, of_one: int = 20) -> None:
+        self._size, self._of_one = size, of_one
         self._lock = threading.Lock()
         self._records: OrderedDict[Domain, Record] = OrderedDict()
+        # in the same order
+        self._names: dict[Domain, dict[Domain, None]] = {}
 
     def note(self, name: Domain, record: Record | None) -> None:
         """This is what stands at a name now."""
+        asks = record if record and record.asks else None
         with self._lock:
-            self._records.pop(name, None)
-            if record and record.asks:
-                self._records[name] = record
+            if name in self._records:
+                self._forget(name)
+            if asks:
+                self._records[name] = asks
+                siblings = self._names.setdefault(registrable(name), {})
+                siblings[name] = None
+                if len(siblings) > self._of_one:
+                    self._forget(next(iter(siblings)))
                 if len(self._records) > self._size:
-                    self._records.popitem(last=False)
+                    self._forget(next(iter(self._records)))
+
+    def _forget(self, name: Domain) -> None:
+        del self._records[name]
+        owner = registrable(name)
+        del self._names[owner][name]
+        if not self._names[owner]:
+            del self._names[owner]
 
     def at(self, name: Domain) -> Record | None:
         """What stood at a name, if it asked for anything."""

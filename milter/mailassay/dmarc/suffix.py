@@ -13,6 +13,11 @@ from ..domain import Domain
 _LIST = PublicSuffixList()
 
 
+def registrable(name: Domain) -> Domain:
+    """The registrable domain that a name belongs to; a public suffix belongs to nobody else."""
+    return Domain(_LIST.privatesuffix(name) or name)
+
+
 def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = False) -> Domain | None:
     """The public suffix that lies between two names of ``org_domain``; None where they share a registrable domain.
 
@@ -25,8 +30,7 @@ def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = 
         if declared and org_domain.is_within(suffix):
             owners.add(org_domain)
         else:
-            # a public suffix is its own owner
-            owners.add(Domain(_LIST.privatesuffix(name) or name))
+            owners.add(registrable(name))
             suffixes.append(suffix)
     if len(owners) == 1:
         return None

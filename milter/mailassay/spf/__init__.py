@@ -11,7 +11,7 @@ from ..limits import Limits
 from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
 from .ahead import Ahead
-from .query import Query, checkable
+from .query import Found, Query, checkable
 
 __all__ = ["Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
 
@@ -57,7 +57,7 @@ def ahead(
 
     going = Ahead(query, prefetch, limits)
     going.look()
-    return lambda: _spf(scope, domain, *found) if (found := going.found) else None
+    return lambda: _spf(scope, domain, found) if (found := going.found) else None
 
 
 def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:
@@ -78,8 +78,7 @@ def _check(client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, reso
     if domain is None:
         return Spf(Result.NONE, scope, name.lower())
     query = Query(client_ip, local_part, domain, helo, resolve, limits)
-    word, _, _ = query.check()
-    return _spf(scope, domain, query, word)
+    return _spf(scope, domain, query.found())
 
 
 def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
@@ -90,5 +89,5 @@ def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
     return "mailfrom", local_part or "postmaster", name
 
 
-def _spf(scope: Scope, domain: str, query: Query, word: str) -> Spf:
-    return Spf(Result(word), scope, domain, query.mechanism or "", query.prob, query.limit)
+def _spf(scope: Scope, domain: str, found: Found) -> Spf:
+    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 
 from ..limits import Limits
 from ..resolver import Answer, Prefetch, Question, Resolver, Unanswered, question
-from .query import Query
+from .query import Found, Query
 
 
 class Ahead:
@@ -31,22 +32,21 @@ class Ahead:
         self._answers: dict[Question, Answer] = {}
         self._arrivals: list[Future[Answer]] = []
         self._failed = False
-        self._word = ""
+        self._found: Found | None = None
         # answers arrive in several threads, of which one looks at a time
         self._lock = threading.Lock()
         self._looking = self._again = False
 
     @property
-    def found(self) -> tuple[Query, str] | None:
-        """The check and its result word, if nothing that it asked for is unknown or failed; else None."""
-        with self._lock:
-            return (self._query, self._word) if self._word and not self._looking else None
+    def found(self) -> Found | None:
+        """The result, if nothing that it depends on is unknown, and nothing that was asked for failed; else None."""
+        return self._found
 
     def look(self) -> None:
-        """Go as far as the answers do, and start what is asked for next."""
+        """Go as far as the answers do, and start what is asked for next; nothing if the result is known."""
         with self._lock:
             self._again = True
-            if self._looking:
+            if self._looking or self._found:
                 return
             self._looking = True
         while True:
@@ -54,19 +54,15 @@ class Ahead:
                 self._again = False
             self._once()
             with self._lock:
-                if not self._again:
+                if self._found or not self._again:
                     self._looking = False
                     return
 
     def _once(self) -> None:
-        query = self._query
-        query.start_over()
-        try:
-            word, _, _ = query.check()
-        except Unanswered:
-            word = ""
-        if not self._failed and not query.passed_over:
-            self._word = word
+        with suppress(Unanswered):
+            found = self._query.found()
+            if not self._failed and not self._query.passed_over:
+                self._found = found
         arrivals, self._arrivals = self._arrivals, []
         for future in arrivals:
             future.add_done_callback(lambda _: self.look())

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any
+from typing import Any, NamedTuple
 
 import spf as pyspf
 
@@ -85,10 +85,20 @@ def _counting(text: str, most: int, version: str, client: int) -> Record:
     return Record(tuple(terms), whole.redirect)
 
 
-class Query(pyspf.query):  # type: ignore[misc]
-    """One check. ``check()`` gives the result word first; ``mechanism`` and ``prob`` then say why.
+class Found(NamedTuple):
+    """The result word of a check; ``mechanism`` and ``problem`` say why.
 
     ``limit`` names the limit of the policy that was reached, empty if none was.
+    """
+
+    word: str
+    mechanism: str
+    problem: str
+    limit: str
+
+
+class Query(pyspf.query):  # type: ignore[misc]
+    """One check: ``found()``.
 
     With ``goes_on`` the check does not end if its resolver raises Unanswered: the term counts as one that does not
     match. ``passed_over`` then says that there was one, ``is_uncertain`` that it was the record of an include or
@@ -121,10 +131,14 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._spelled_out: set[str] = set()
         self._spell_out(domain)
 
-    def start_over(self) -> None:
-        """Before ``check()`` is called once more, when more is known."""
+    def found(self) -> Found:
+        """Run the check, again if more is known now."""
         self.passed_over = self.is_uncertain = self.wants_name = False
         self.prob = self.limit = ""
+        # what it costs to ask for them counts each time
+        self.__dict__.pop("_names", None)
+        word, _, _ = self.check()
+        return Found(word, self.mechanism or "", self.prob, self.limit)
 
     def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
         """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""

@@ -256,8 +256,8 @@ class Conversation:
         elif unanswered and self.settings.dns_unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        delimiter = self.settings.recipient_delimiter
-        case = Case(connection, transaction, evidence, self._clocks.now(), sample, delimiter, trouble)
+        extensions = self.settings.recipient_delimiter, self.settings.owner_request_special
+        case = Case(connection, transaction, evidence, self._clocks.now(), sample, *extensions, trouble)
         verdict = policy.decide(case)
         infos = resinfos(connection, evidence, verdict.override)
         found = render(self.authserv_id, infos, utf8=mail.utf8)

@@ -309,6 +309,25 @@ def test_postfix_is_asked_for_its_delimiter(folder, monkeypatch, script, action,
     assert ("recipient_delimiter: Postfix cannot be asked" in capsys.readouterr().err) is unknown
 
 
+@pytest.mark.parametrize(
+    ("answer", "special", "applies"),
+    [("yes", True, False), ("No", False, True), ("", None, True), ("$x", None, True)],
+)
+def test_postfix_is_asked_for_addresses_of_lists(folder, monkeypatch, answer, special, applies):
+    words = f"case $2 in recipient_delimiter) echo +-;; owner_request_special) echo '{answer}';; esac"
+    (folder / "postconf").write_text(f"#!/bin/sh\n{words}\n")
+    (folder / "postconf").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+    assert asked(Settings()).owner_request_special is special
+    # also if the delimiter is the operator's
+    assert asked(Settings(recipient_delimiter="-")).owner_request_special is special
+    rule = {"name": "board", "if": {"recipient": "bob@"}, "then": "reject"}
+    (folder / "policy.yaml").write_text(json.dumps({"rules": [rule]}))
+    (folder / "config.yaml").write_text("policy: policy.yaml")
+    named = ["check", "mail", *GOOD, "--config=config.yaml", "--rcpt", "bob-request@receiver.example"]
+    assert main(named) == applies
+
+
 def test_the_configured_delimiter_counts(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name, **_: pytest.fail(name))
     assert asked(Settings(recipient_delimiter="+")).recipient_delimiter == "+"

@@ -415,6 +415,33 @@ def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_heade
     assert {name for name, _ in outcome.remove} == {"X-Mailassay-Verdict", "X-Team"}
 
 
+FORGED_INSIDE = [
+    b" x\rAuthentication-Results: mx.receiver.example; dmarc=pass",
+    b" x\r\n y\rauthentication-results\t: other.example; dmarc=pass",
+    b" x\r\rx-mailassay-verdict: accept",
+    b" x\rX-Team:trusted",
+]
+
+
+@pytest.mark.parametrize("value", FORGED_INSIDE)
+@pytest.mark.parametrize("filler", [0, 60])
+@pytest.mark.parametrize("client_ip", [ATTACKER, ip_address("192.0.2.250")])
+def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
+    """A CR alone ends a line for some readers. No honest message has that, so it is refused in every mode."""
+    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
+    policy = Policy(Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
+    fields = [(b"X-Filler", b" y")] * filler + [(b"Subject", value)]
+    conversation = begin(client_ip, settings=replace(SETTINGS, policy=policy))
+    verdict = send(conversation, fields=fields).verdict
+    assert (verdict.action, verdict.rule, verdict.reply.code) == (Action.REJECT, "forged_fields", 550)
+    assert send(conversation).verdict.rule != "forged_fields"
+
+
+@pytest.mark.parametrize("value", [b" x\ry", b" x\rX-Other: y", b" x\r\n Authentication-Results: z"])
+def test_a_field_that_holds_none_of_ours(value):
+    assert send(begin(), fields=[(b"Subject", value)]).verdict.rule != "forged_fields"
+
+
 @pytest.mark.parametrize(
     "given",
     ["<@relay.example,@other.example:joe@x.example>", "<joe@x.example>", " joe@x.example ", "@a.b:joe@x.example"],

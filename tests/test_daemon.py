@@ -1114,7 +1114,7 @@ def live_through(served):
     served.wait_for_workers(2)
 
 
-@pytest.fixture(params=["full", "unread", "closed", "unbuffered"])
+@pytest.fixture(params=["full", "unread", "hanging", "closed", "unbuffered"])
 def mute(request, tmp_path, dns):
     """A service whose stderr takes nothing from the beginning."""
     served = Serve(tmp_path, dns, {}, workers=2, retire_after=10)
@@ -1124,15 +1124,22 @@ def mute(request, tmp_path, dns):
     if request.param == "unbuffered":
         served.environment["PYTHONUNBUFFERED"] = "1"
     reader, writer = os.pipe()
-    os.close(reader)
-    with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as unread:
-        served.stderr = unread if request.param == "unread" else full
+    with open("/dev/full", "wb") as full, os.fdopen(reader, "rb") as read, os.fdopen(writer, "wb") as unread:
+        served.stderr = unread if request.param in ("unread", "hanging") else full
+        if request.param == "hanging":
+            os.set_blocking(writer, False)
+            with suppress(BlockingIOError):
+                while os.write(writer, bytes(4096)):
+                    pass
+            os.set_blocking(writer, True)
+        else:
+            read.close()
         with served:
             yield served
 
 
 def test_a_log_that_takes_nothing(mute):
-    """The disk is full, or who read it has gone: mail is judged, workers come and go, and the service ends well."""
+    """The disk is full, or its reader has gone or hangs: mail is judged, workers come and go, the service ends well."""
     live_through(mute)
     assert mute.stop() == 0
 

@@ -138,7 +138,12 @@ RUN = listening(path="/run/mailassay/mailassay.sock")
 TCP = listening("inet", host="127.0.0.1", port=8899)
 SUBMISSION = service("submission", smtpd_milters="unix:opendkim/opendkim.sock")
 
+OUT = service("relay", "unix", "smtp")
+
 FINE = {
+    "lines that are never broken": replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="0")),
+    "lines as long as any": replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="9" * 5000)),
+    "lines of a service that is not used": replace(GOOD, postfix=configured(lmtp_line_length_limit="10")),
     "a service that is not chrooted": replace(
         GOOD,
         settings=RUN,
@@ -626,6 +631,25 @@ BROKEN = {
         replace(GOOD, postfix=configured(service(smtpd_forbid_bare_newline="note"))),
         ("error", "bare-newline"),
         "postconf -P smtp/inet/smtpd_forbid_bare_newline=normalize",
+    ),
+    "lines broken by smtp": (
+        replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="990")),
+        ("warning", "line-length"),
+        "postconf -e smtp_line_length_limit=998",
+    ),
+    "lines broken by lmtp, at one service": (
+        replace(
+            GOOD,
+            postfix=configured(
+                service(),
+                OUT,
+                service("dovecot", "unix", "lmtp", lmtp_line_length_limit="100"),
+                smtp_line_length_limit="998",
+                lmtp_line_length_limit="998",
+            ),
+        ),
+        ("warning", "line-length"),
+        "postconf -P dovecot/unix/lmtp_line_length_limit=998",
     ),
     "smuggling that this Postfix cannot forbid": (
         replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="")),

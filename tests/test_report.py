@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import re
+import socket
 import sys
+from contextlib import closing
 from ipaddress import ip_address
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
-from mailassay.report import JsonFormatter, Line, TextFormatter
+from mailassay.report import Handler, JsonFormatter, Line, TextFormatter
 from mailassay.zone import Zone
 
 ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
@@ -71,6 +74,36 @@ def test_a_line_is_one_line(helo, mail_from):
 
 def record(message, *arguments, error=None):
     return logging.LogRecord("mailassay", logging.INFO, "", 0, message, arguments, error)
+
+
+def stuck(kind):
+    """A reader of the log that reads nothing: what it has, and a file that writes to it."""
+    if kind == "socket":
+        reader, writer = socket.socketpair()
+        return reader, os.fdopen(writer.detach(), "w")
+    reading, writing = os.pipe()
+    return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "w")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_hangs_stops_nobody(kind):
+    """What it does not take in time is lost, and counted."""
+    reader, writer = stuck(kind)
+    handler = Handler(writer, patience=0.01)
+    handler.setFormatter(TextFormatter(journal=True))
+    with reader, writer, closing(handler):
+        for number in range(4000):
+            handler.emit(record("%d %s", number, "x" * 500))
+        received = b""
+        read = reader.recv if kind == "socket" else reader.read
+        while not received.endswith(b"last\n"):
+            received += read(65_536)
+            handler.emit(record("last"))
+    lines = received.decode().splitlines()
+    assert lines[0].startswith("<6>0 x")
+    lost = [line for line in lines if "lines were lost" in line]
+    assert lost
+    assert re.fullmatch("<4>[0-9]+ lines were lost: nobody read them", lost[0])
 
 
 def test_json_lines():

@@ -65,6 +65,7 @@ def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@rel
         policy=policy,
         trusted_networks=(),
         recipient_delimiter=more.get("delimiters"),
+        owner_request_special=more.get("special"),
     )
     conversation = Conversation(settings, ZONE, clocks=Clocks(now=lambda: more.get("now", NOON)))
     conversation.connect(ip_address(client))
@@ -225,11 +226,31 @@ def test_an_address_extension(folder, condition, then, recipient, delimiters, ap
     assert (verdict(made, recipients=[recipient], delimiters=delimiters).rule == "rules.r0") is applies
 
 
-def split_addr(local_part, delimiters):
-    """Postfix 3.7, src/global/split_addr.c, with owner_request_special and double_bounce_sender as they come."""
+@pytest.mark.parametrize(
+    ("condition", "then", "special", "applies"),
+    [
+        ({"recipient": "bob@"}, "reject", True, False),
+        ({"recipient": "bob@"}, "reject", False, True),
+        ({"recipient": "bob@"}, "reject", None, True),
+        ({"recipient": "bob@"}, "accept", True, False),
+        ({"recipient": "bob@"}, "accept", False, True),
+        ({"recipient": "bob@"}, "accept", None, False),
+        ({"not": {"recipient": "bob@"}}, "accept", None, False),
+        ({"not": {"recipient": "bob@"}}, "accept", True, True),
+    ],
+)
+def test_the_address_of_a_list(folder, condition, then, special, applies):
+    """Postfix may be told that it is one with an extension, as any other; if that is not known, nothing is let in."""
+    made = policy(folder, rules({"if": {**condition, "client": "198.51.100.0/24"}, "then": then}))
+    found = verdict(made, recipients=["bob-request@a.example"], delimiters="-", special=special)
+    assert (found.rule == "rules.r0") is applies
+
+
+def split_addr(local_part, delimiters, special):
+    """Postfix 3.7, src/global/split_addr.c, with double_bounce_sender as it comes."""
     if local_part.lower() in ("postmaster", "mailer-daemon", "double-bounce"):
         return local_part
-    if "-" in delimiters:
+    if "-" in delimiters and special:
         if local_part[:6].lower() == "owner-":
             return local_part
         if len(local_part) > 8 and local_part[-8:].lower() == "-request":
@@ -247,24 +268,26 @@ LOCAL_PARTS = st.lists(
 ).map("".join)
 
 
-@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-", "-+", "=", "+="]), st.booleans(), st.booleans())
-def test_extensions_are_what_postfix_takes_for_them(local_part, delimiters, quoted, every):
+@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-", "-+", "=", "+="]), st.booleans(), st.booleans(), st.booleans())
+def test_extensions_are_what_postfix_takes_for_them(local_part, delimiters, special, quoted, every):
     address = f'"{local_part}"@x' if quoted else f"{local_part}@x"
-    split = split_addr(local_part, delimiters)
-    assert {*spellings(address, delimiters, every)} == {address, f"{local_part}@x", f"{split}@x"}
+    split = split_addr(local_part, delimiters, special)
+    assert {*spellings(address, delimiters, special, every)} == {address, f"{local_part}@x", f"{split}@x"}
 
 
-@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-"]))
-def test_what_is_not_known_keeps_out_whatever_it_is(local_part, delimiters):
+@given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-"]), st.booleans())
+def test_what_is_not_known_keeps_out_whatever_it_is(local_part, delimiters, special):
     """And lets in only what it would anyway."""
     address = f"{local_part}@x"
-    known = {*spellings(address, delimiters, every=True)}
-    assert {*spellings(address, None, every=True)} <= known <= {*spellings(address, None, every=False)}
+    known = {*spellings(address, delimiters, special, every=True)}
+    assert {*spellings(address, None, None, every=True)} <= known <= {*spellings(address, None, None, every=False)}
+    least, most = ({*spellings(address, delimiters, None, every=every)} for every in (True, False))
+    assert least <= known <= most
 
 
-@given(st.text(max_size=20), st.none() | st.text('+-@"\\', max_size=3), st.booleans())
-def test_any_text_has_its_spellings(text, delimiters, every):
-    assert text in spellings(text, delimiters, every)
+@given(st.text(max_size=20), st.none() | st.text('+-@"\\', max_size=3), st.none() | st.booleans(), st.booleans())
+def test_any_text_has_its_spellings(text, delimiters, special, every):
+    assert text in spellings(text, delimiters, special, every)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*([^()<>\[\]:;@,"\s\0]+)')
 _LETTERS = re.compile(r"[\w.-]+")
 _ASCII_PUNYCODE = re.compile(r"^xn--(.+)-$", re.IGNORECASE)
-_AFTER_CR = re.compile(rb"\r[ \t]*from[ \t]*:([^\r\n]*)", re.IGNORECASE)
+_AFTER_CR = re.compile(rb"\r[ \t]*from[ \t]*:((?:[^\r\n]++|\r\n?[ \t])*)", re.IGNORECASE)
+# an empty line, one of white space (RFC 5322 section 4.2 still allows it), or after a CR alone what may be no field
+_SECTION_END = re.compile(rb"\r\n?+[ \t]*+(?=\r|\Z)|\r(?![\n \t])")
 _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
@@ -96,7 +98,8 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
         # an MTA that sends it on breaks the name: no field any more, so that the header section ends there
         return Author((), "a field name longer than a line", unread=True)
     fields = [*headers.named(b"from"), *_fields_inside(headers)]
-    found = _read(fields, limits, "several From fields" if len(fields) > 1 else "" if fields else "no From field")
+    problem = "several From fields" if len(fields) > 1 else "" if fields else "no From field"
+    found = _read([*fields, *_shown_instead(headers)], limits, problem)
     if found.domains or found.unread:
         return found
     return _read([*headers.named(b"sender"), *headers.named(b"resent-from")], limits, found.problem)
@@ -108,6 +111,22 @@ def _fields_inside(headers: Headers) -> Iterator[Field]:
         if b"\r" in field.value:
             for value in _AFTER_CR.findall(field.value):
                 yield Field(b"From", value)
+
+
+def _shown_instead(headers: Headers) -> list[Field]:
+    """Sender and Resent-From above a line at which the header section ends for some readers, before any author."""
+    above: list[Field] = []
+    found: list[Field] = []
+    for field in headers:
+        name = field.name.lower()
+        if name in (b"sender", b"resent-from"):
+            above.append(field)
+        end = _SECTION_END.search(field.value) if above else None
+        if name == b"from" and (not end or b"@" in field.value[: end.start()]):
+            break
+        if end:
+            found = list(above)
+    return found
 
 
 def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -68,6 +70,7 @@ class _Mail:
     fields: list[Field] = field(default_factory=list)
     octets: int = 0
     cut: bool = False
+    forged_inside: bool = False
     content: Content | None = None
 
     @property
@@ -172,6 +175,7 @@ class Conversation:
         """One header field, the value as received but for its line ends, which may be LF."""
         mail, limits = self._current(), self.settings.policy.limits
         mail.octets += len(name) + len(value)
+        mail.forged_inside |= b"\r" in value and bool(_inside(self._ours).search(value))
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
             if not self._is_ours(name) or len(mail.fields) > limits.header_fields + limits.forged_fields:
@@ -208,9 +212,10 @@ class Conversation:
             *((AUTHENTICATION_RESULTS, instance) for instance in forged),
             *((name, 1 + place) for name in written for place in range(len(headers.named(name.encode())))),
         )
-        if len(remove) > self.settings.policy.limits.forged_fields:
+        if mail.forged_inside or len(remove) > self.settings.policy.limits.forged_fields:
             # in every mode and from every client: delivered, it would bring forged results in
-            reply = Reply(550, "5.7.1", "Too many forged header fields")
+            text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
+            reply = Reply(550, "5.7.1", text)
             return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))
         # where something was removed, say that nothing was checked
         none = render(self.authserv_id, [], utf8=mail.utf8)
@@ -253,8 +258,8 @@ class Conversation:
         elif unanswered and self.settings.dns_unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        delimiter = self.settings.recipient_delimiter
-        case = Case(connection, transaction, evidence, self._clocks.now(), sample, delimiter, trouble)
+        extensions = self.settings.recipient_delimiter, self.settings.owner_request_special
+        case = Case(connection, transaction, evidence, self._clocks.now(), sample, *extensions, trouble)
         verdict = policy.decide(case)
         infos = resinfos(connection, evidence, verdict.override)
         found = render(self.authserv_id, infos, utf8=mail.utf8)
@@ -311,8 +316,12 @@ class Conversation:
 
     def _is_ours(self, name: bytes) -> bool:
         """Would a field of this name be taken for one that we write?"""
-        names = (AUTHENTICATION_RESULTS, *self.settings.policy.fields)
-        return name.lower().decode("latin-1") in {each.lower() for each in names}
+        return name.lower().decode("latin-1") in {each.lower() for each in self._ours}
+
+    @property
+    def _ours(self) -> tuple[str, ...]:
+        """The names of the fields that we write."""
+        return (AUTHENTICATION_RESULTS, *self.settings.policy.fields)
 
     def _current(self) -> _Mail:
         if self._mail is None:
@@ -326,6 +335,13 @@ class Conversation:
         if self._client_ip and any(self._client_ip in network for network in self.settings.trusted_networks):
             return "trusted_network"
         return "authenticated" if login else ""
+
+
+@lru_cache(maxsize=8)
+def _inside(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """A field of one of these names inside the value of another: a CR alone ends a line for some readers."""
+    either = b"|".join(re.escape(each.encode()) for each in names)
+    return re.compile(rb"\r[ \t]*(?:" + either + rb")[ \t]*:", re.IGNORECASE)
 
 
 def _reverse_path(address: str) -> str:

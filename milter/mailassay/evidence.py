@@ -96,6 +96,7 @@ class Case:
 
     ``now`` is in seconds since 1970; ``sample`` is from 0 to 99, of one message always the same, and evenly spread.
     ``recipient_delimiter`` is Postfix's: the characters that begin an address extension; None if it is not known.
+    ``owner_request_special`` is Postfix's too: have addresses of lists no extension? None if that is not known.
     ``trouble`` is that of DNS as a whole.
     """
 
@@ -105,4 +106,5 @@ class Case:
     now: float = 0.0
     sample: int = 0
     recipient_delimiter: str | None = None
+    owner_request_special: bool | None = None
     trouble: Trouble | None = None

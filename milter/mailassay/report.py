@@ -6,7 +6,13 @@ import json
 import logging
 import os
 import re
+import select
+import socket
+import stat
 import sys
+import time
+from collections.abc import Callable
+from io import FileIO
 from typing import Any, ClassVar, TextIO
 
 from .conversation import Outcome
@@ -110,12 +116,84 @@ class JsonFormatter(logging.Formatter):
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes to stderr. What cannot be written is lost, and nobody hears of it: mail is judged all the same."""
+    """Writes to stderr. What cannot be written is lost, and mail is judged all the same.
+
+    A pipe or socket whose reader hangs is waited for ``patience`` seconds, and then no more until it takes a line
+    again. The first line that it takes says how many were lost.
+    """
+
+    def __init__(self, stream: TextIO, patience: float = 5.0) -> None:
+        super().__init__(stream)
+        self._patience = patience
+        self._lost = 0
+        self._is_cut = False  # the last line that was written
+        self._out, self._send = _without_waiting(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._send is None:
+            super().emit(record)
+            return
+        try:
+            if self._lost:
+                words = f"{self._lost} lines were lost: nobody read them"
+                lost = logging.LogRecord(record.name, logging.WARNING, "", 0, words, None, None)
+                if not self._written(lost, 0.0):
+                    self._lost += 1
+                    return
+                self._lost = 0
+            if not self._written(record, self._patience):
+                self._lost += 1
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.handleError(record)
+
+    def _written(self, record: logging.LogRecord, patience: float) -> bool:
+        """Write a line within so many seconds; False if it is lost."""
+        assert self._out
+        assert self._send
+        left = line = (("\n" if self._is_cut else "") + self.format(record) + "\n").encode(errors="backslashreplace")
+        until = time.monotonic() + patience
+        poll = select.poll()
+        poll.register(self._out.fileno(), select.POLLOUT)
+        while left:
+            try:
+                left = left[self._send(left) :]
+            except BlockingIOError:
+                seconds = until - time.monotonic()
+                if seconds <= 0 or not poll.poll(1000 * seconds):
+                    self._is_cut = self._is_cut if left == line else True
+                    return False
+        self._is_cut = False
+        return True
+
+    def close(self) -> None:
+        if self._out:
+            self._out.close()
+            self._out = self._send = None
+        super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
         # the disk is full, or whoever reads has gone: no place for a traceback of each entry either
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+def _without_waiting(stream: TextIO) -> tuple[FileIO | socket.socket | None, Callable[[bytes], int] | None]:
+    """A pipe or socket, opened once more, and what writes to it without waiting; None if it is neither, or not ours.
+
+    Who else has the pipe or socket open must still wait, so it gets no O_NONBLOCK.
+    """
+    try:
+        number = stream.fileno()
+        mode = os.fstat(number).st_mode
+        if stat.S_ISFIFO(mode):
+            pipe = FileIO(os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK), "w")
+            return pipe, lambda octets: os.write(pipe.fileno(), octets)
+        if stat.S_ISSOCK(mode):
+            end = socket.socket(fileno=os.dup(number))
+            return end, lambda octets: end.send(octets, socket.MSG_DONTWAIT)
+    except (OSError, ValueError):
+        pass
+    return None, None
 
 
 def set_up(level: str, log_format: str) -> None:

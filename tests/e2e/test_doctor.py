@@ -121,6 +121,7 @@ BAD = {
     "milter-protocol": [("-e", "milter_protocol=2")],
     "milter-timeout": [("-e", "milter_content_timeout=10s")],
     "bare-newline": [("-e", "smtpd_forbid_bare_newline=no")],
+    "line-length": [("-e", "smtp_line_length_limit=100")],
     "override-options": [("-e", "receive_override_options=no_address_mappings,no_milters")],
     "override-options at a service": [
         PUBLIC,

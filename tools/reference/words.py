@@ -29,7 +29,7 @@ LOG_LINE: Mapping[str, str] = {
     "rule": (
         "The line of the policy that spoke, such as `dmarc.reject` or `rules.NAME`; `default` where none did. Or why "
         "the message was not judged: `local`, `trusted_network`, `authenticated`. Or `forged_fields` (more of them "
-        "than `limits.forged_fields`), `no_client_address`."
+        "than `limits.forged_fields`, or one inside another field), `no_client_address`."
     ),
     "would": "What would have been done, were nothing only recorded; only where it differs from `verdict`.",
     "monitored": "The lines that were only recorded, and their actions.",

@@ -66,9 +66,12 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
 
 def asked(settings: Settings) -> Settings:
     """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
-    if settings.recipient_delimiter is not None:
-        return settings
-    return replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
+    if settings.recipient_delimiter is None:
+        settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
+    if "-" in (settings.recipient_delimiter or ""):
+        special = {"yes": True, "no": False}.get((_postconf("owner_request_special") or "").lower())
+        settings = replace(settings, owner_request_special=special)
+    return settings
 
 
 def host_names() -> set[str]:

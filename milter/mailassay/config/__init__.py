@@ -59,10 +59,10 @@ class Settings:
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``), what Postfix has (``recipient_delimiter``). No ``nameservers`` means the system's.
-    ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
-    and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are
-    warnings of the policy file.
+    (``socket_group``), what Postfix has (``recipient_delimiter``). ``owner_request_special`` is what Postfix says, None
+    if it does not. No ``nameservers`` means the system's. ``cache_size`` counts answers per worker. ``policy_lines``
+    are the lines of the policy's keys by their dotted names, and of its rules (``rules.NAME``), ``lines`` those of the
+    configuration. ``odd`` are warnings of the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -78,6 +78,7 @@ class Settings:
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     recipient_delimiter: str | None = None
+    owner_request_special: bool | None = None
     nameservers: tuple[Nameserver, ...] = ()
     dns_timeout: float = 2.0
     dns_unavailable: Action = Action.DEFER

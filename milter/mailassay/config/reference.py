@@ -43,7 +43,8 @@ SETTINGS: Mapping[str, str] = {
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
         '`user@`, and a rule with `recipient: user@` fits it. `""` is none. `null` asks Postfix (`postconf '
         "recipient_delimiter`, of the primary instance) at each start and reload. If it cannot be asked, rules that "
-        "keep mail out take off what begins with `+` or with `-`, and what lets mail in takes addresses as they are."
+        "keep mail out take off what begins with `+` or with `-`, and what lets mail in takes addresses as they are. "
+        "With `-`, Postfix is asked for `owner_request_special` as well: whether `owner-x@` and `x-request@` have none."
     ),
     "dns": "How DNS is asked.",
     "dns.nameservers": (

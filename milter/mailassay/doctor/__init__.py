@@ -32,6 +32,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     content.version,
     content.instances,
     content.smuggling,
+    content.line_length,
     content.header_checks,
     content.policy_service,
     content.networks,

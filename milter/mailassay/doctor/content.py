@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from ..config import Network
+from ..message import MAX_LINE
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
 from .postfix import RESTRICTIONS, Service, tokens
@@ -65,6 +66,25 @@ def smuggling(facts: Facts) -> Iterator[Finding]:
             )
         else:
             yield fine("bare-newline", f"{postfix.where(name, service)} is {value}")
+
+
+def line_length(facts: Facts) -> Iterator[Finding]:
+    """Does Postfix break lines that we take for whole, when it sends a message on?"""
+    postfix = facts.postfix
+    for service in postfix.services:
+        name = f"{service.program}_line_length_limit"
+        if service.program not in ("smtp", "lmtp") or not (value := postfix.value(name, service)):
+            continue
+        # 0: none is broken
+        if re.fullmatch("[0-9]{1,9}", value) and 0 < int(value) < MAX_LINE:
+            yield warning(
+                "line-length",
+                f"{postfix.where(name, service)} is {value}: Postfix breaks longer lines after we judged, and who "
+                f"reads the message may see another author, or other results. RFC 5321 has {MAX_LINE}",
+                postfix.set(name, str(MAX_LINE), service),
+            )
+        else:
+            yield fine("line-length", f"{postfix.where(name, service)} is {value}")
 
 
 def header_checks(facts: Facts) -> Iterator[Finding]:

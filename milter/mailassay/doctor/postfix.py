@@ -20,6 +20,7 @@ PARAMETERS = (
     "compatibility_level",
     "content_filter",
     "header_checks",
+    "lmtp_line_length_limit",
     "mail_owner",
     "mail_version",
     "milter_command_timeout",
@@ -34,6 +35,7 @@ PARAMETERS = (
     "non_smtpd_milters",
     "queue_directory",
     "receive_override_options",
+    "smtp_line_length_limit",
     "smtpd_forbid_bare_newline",
     "smtpd_milter_maps",
     "smtpd_milters",
@@ -218,7 +220,7 @@ def _bounded(values: dict[str, str]) -> dict[str, str]:
 def _with(service: Service, options: Mapping[str, str], folder: str | None, until: float) -> Service:
     """A service with its options. They may also change what main.cf's parameters are made of."""
     values: Mapping[str, str] = {}
-    if options and service.program in ("smtpd", "cleanup"):
+    if options and service.program in ("smtpd", "cleanup", "smtp", "lmtp"):
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         values = _bounded(parameters(run("postconf", folder, until, "-x", *given, *PARAMETERS)))
     return Service(service.name, service.kind, service.program, service.chrooted, options, values)

@@ -172,13 +172,13 @@ def _author(case: Case, values: Any, every: bool) -> bool:
 
 def _recipient(case: Case, values: Any, every: bool) -> bool:
     recipients = case.transaction.recipients
-    delimiters = case.recipient_delimiter
+    delimiters, special = case.recipient_delimiter, case.owner_request_special
 
     def fits(recipient: str) -> bool:
         if not recipient:
             # stands for those that are more than are kept: it may be one of these, and it may be another
             return not every
-        return any(each in values for each in spellings(recipient, delimiters, every))
+        return any(each in values for each in spellings(recipient, delimiters, special, every))
 
     return bool(recipients) and (all if every else any)(map(fits, recipients))
 

@@ -10,11 +10,12 @@ _WHOLE = re.compile("postmaster|mailer-daemon|double-bounce", re.IGNORECASE)
 _LISTS = re.compile("owner-.*|.+-request", re.IGNORECASE | re.DOTALL)
 
 
-def spellings(address: str, delimiters: str | None, every: bool) -> Iterator[str]:
+def spellings(address: str, delimiters: str | None, special: bool | None, every: bool) -> Iterator[str]:
     """The address, and it without its extension: by either a rule may name the mailbox.
 
-    ``delimiters`` is Postfix's ``recipient_delimiter``: any of its characters begins an extension. If it is not known
-    (None), no extension is taken off to let mail in (``every``), and any that there may be to keep it out.
+    ``delimiters`` is Postfix's ``recipient_delimiter``: any of its characters begins an extension. ``special`` is its
+    ``owner_request_special``: addresses of lists have none that begins with ``-``. If either is not known (None), no
+    extension is taken off to let mail in (``every``), and any that there may be to keep it out.
     """
     yield address
     local_part, at, domain = address.rpartition("@")
@@ -23,14 +24,13 @@ def spellings(address: str, delimiters: str | None, every: bool) -> Iterator[str
         local_part = re.sub(r"\\(.)", r"\1", local_part[1:-1], flags=re.DOTALL)
         yield f"{local_part}{at}{domain}"
     for each in (delimiters,) if delimiters is not None else () if every else _ASSUMED:
-        if user := _user(local_part, each):
+        if user := _user(local_part, each, every if special is None else special):
             yield f"{user}{at}{domain}"
 
 
-def _user(local_part: str, delimiters: str) -> str:
-    """The local-part without its extension, empty if it has none: ``split_addr()`` of Postfix, by its defaults."""
-    # owner_request_special of postconf(5)
-    if _WHOLE.fullmatch(local_part) or ("-" in delimiters and _LISTS.fullmatch(local_part)):
+def _user(local_part: str, delimiters: str, special: bool) -> str:
+    """The local-part without its extension, empty if it has none: ``split_addr()`` of Postfix."""
+    if _WHOLE.fullmatch(local_part) or (special and "-" in delimiters and _LISTS.fullmatch(local_part)):
         return ""
     places = [place for each in delimiters if (place := local_part.find(each)) >= 0]
     return local_part[: min(places, default=0)]

@@ -479,6 +479,38 @@ def test_messages_that_may_cost_much_are_judged_one_at_a_time():
     assert dear.acquire(blocking=False), "it was not given back"
 
 
+def test_signatures_that_cost_much_wait_for_their_turn(monkeypatch):
+    """However small the header section is; until then no message waits."""
+    signed = b"From: alice@bank.example\r\n\r\nx\r\n"
+    for number in range(4):
+        signed = KEY.sign(signed, "bank.example", f"s{number}")
+    zone = Zone("".join(f's{number}._domainkey.bank.example TXT "{KEY.record}"\n' for number in range(4)))
+    dear = threading.Lock()
+    dear.acquire()
+
+    def judged(work):
+        """The message as it is, judged in a thread, if so many units of work are much."""
+        monkeypatch.setattr("mailassay.conversation.DEAR_WORK", work)
+        conversation, found = Conversation(SETTINGS, zone, dear=dear), []
+        conversation.connect(ATTACKER)
+        fields, _ = split(signed)
+        signatures = [(each.name, each.value) for each in fields if each.name != b"From"]
+        thread = threading.Thread(target=lambda: found.append(send(conversation, fields=signatures)))
+        thread.start()
+        return thread, found
+
+    thread, found = judged(2000)
+    thread.join()
+    assert [each.result for each in found[0].evidence.dkim] == ["pass"] * 4
+    thread, found = judged(300)
+    thread.join(0.2)
+    assert found == []
+    dear.release()
+    thread.join()
+    assert [each.result for each in found[0].evidence.dkim] == ["pass"] * 4
+    assert dear.acquire(blocking=False), "it was not given back"
+
+
 def test_nobody_waits_for_the_dns_of_a_message_that_may_cost_much():
     dear, free = threading.Semaphore(), []
 

@@ -28,6 +28,7 @@ from mailassay.daemon import systemd
 from mailassay.daemon.listening import _open
 from mailassay.daemon.nameservers import SystemNameservers
 from mailassay.daemon.parent import Parent
+from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
@@ -1223,3 +1224,33 @@ def test_lists_are_read_again(tmp_path, dns):
         reload(served, "the configuration is not reloaded")
         assert "blocked.txt:1:1: rules.if.author: expected a domain" in served.log.read_text()
         assert spoof(client).verdict == "tempfail"
+
+
+def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
+    """And only one worker has it."""
+    (turn,) = turns()[:1]
+    tell, told = os.pipe()
+    worker = os.fork()
+    if not worker:
+        turn.acquire()
+        os.write(told, b"x")
+        time.sleep(3600)
+    os.read(tell, 1)
+    taken = threading.Event()
+    thread = threading.Thread(target=lambda: (turn.acquire(), taken.set(), turn.release()), daemon=True)
+    thread.start()
+    assert not taken.wait(0.2)
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert taken.wait(60)
+    thread.join()
+    turn.acquire()
+    turn.release()
+    os.close(tell)
+    os.close(told)
+
+
+def test_half_the_processors_are_for_messages_that_cost_little(monkeypatch):
+    for processors, expected in ((1, 1), (2, 1), (3, 1), (8, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, many=processors: set(range(many)))
+        assert len(turns()) == expected

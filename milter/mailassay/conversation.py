@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Protocol
 
 from . import iprev, sender_domain, spf
 from .config import Settings
@@ -29,7 +29,19 @@ from .verdict import Action, Reply, Verdict
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
 _TOP_LEVEL = "com"  # a domain that answers, for messages without author domain
-DEAR = 32_768  # octets of a header section that may cost much; honest ones are smaller
+# a message may cost much by the octets of its header section, or by what its signatures have cost so far (dkim.Work);
+# few honest ones do
+DEAR, DEAR_WORK = 32_768, 2000
+
+
+class Lock(Protocol):
+    """What ``threading.Lock`` is, or the like."""
+
+    def acquire(self) -> object:
+        """Wait for it."""
+
+    def release(self) -> object:
+        """Give it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,12 @@ class _Mail:
     cut: bool = False
     forged_inside: bool = False
     content: Content | None = None
+    has_turn: bool = False
+
+    @property
+    def may_cost_much(self) -> bool:
+        """By its header section, or by its signatures."""
+        return self.octets > DEAR or (self.content is not None and self.content.work.spent > DEAR_WORK)
 
     @property
     def utf8(self) -> bool:
@@ -98,7 +116,7 @@ class Conversation:
         first: Source | None = None,
         anew: Source | None = None,
         remembered: Remembered | None = None,
-        dear: threading.Semaphore | None = None,
+        dear: Lock | None = None,
     ) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none.
 
@@ -203,6 +221,10 @@ class Conversation:
     def end_of_message(self) -> Outcome:
         """Judge the message."""
         mail, self._mail = self._current(), None
+        with self._turn(mail):
+            return self._outcome(mail)
+
+    def _outcome(self, mail: _Mail) -> Outcome:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
         written = self.settings.policy.fields
         because = self._unjudged(mail.transaction.login)
@@ -226,8 +248,7 @@ class Conversation:
             reply = Reply(451, "4.7.1", "The client's address is not known")
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
-        with self._turn(mail):
-            return self._judge(mail, Connection(self._client_ip, self._helo), remove)
+        return self._judge(mail, Connection(self._client_ip, self._helo), remove)
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
@@ -239,10 +260,14 @@ class Conversation:
             resolve = mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
 
             def others_first(name: str, rdtype: str) -> Answer:
-                with self._turn(mail, leave=True):
+                # nobody waits for somebody's DNS
+                self._leave(mail)
+                try:
                     return resolve(name, rdtype)
+                finally:
+                    self._take(mail)
 
-            return others_first if mail.octets > DEAR else resolve
+            return others_first
 
         known = self._known._replace(
             spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from(), sender_domain=mail.sender_domain
@@ -287,9 +312,9 @@ class Conversation:
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
         resolve = Budget(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
         try:
-            with self._turn(mail, leave=True):
-                for domain in sorted(domains) or [_TOP_LEVEL]:
-                    resolve(f"_dmarc.{domain}", "TXT")
+            self._leave(mail)
+            for domain in sorted(domains) or [_TOP_LEVEL]:
+                resolve(f"_dmarc.{domain}", "TXT")
         except DnsTempError:
             return True
         except DnsLimit:
@@ -297,18 +322,23 @@ class Conversation:
         return False
 
     @contextmanager
-    def _turn(self, mail: _Mail, *, leave: bool = False) -> Iterator[None]:
-        """Take the turn of a message that may cost much, or leave it for a while: nobody waits for somebody's DNS."""
-        if self._dear is None or mail.octets <= DEAR:
-            yield
-            return
-        take: list[Callable[[], object]] = [self._dear.acquire, self._dear.release]
-        begin, end = reversed(take) if leave else take
-        begin()
+    def _turn(self, mail: _Mail) -> Iterator[None]:
+        """Work at a message, in turn if it may cost much."""
+        self._take(mail)
         try:
             yield
         finally:
-            end()
+            self._leave(mail)
+
+    def _take(self, mail: _Mail) -> None:
+        if self._dear and mail.may_cost_much and not mail.has_turn:
+            self._dear.acquire()
+            mail.has_turn = True
+
+    def _leave(self, mail: _Mail) -> None:
+        if self._dear and mail.has_turn:
+            mail.has_turn = False
+            self._dear.release()
 
     def abort(self) -> None:
         """RSET, or a transaction that came to nothing."""

@@ -17,7 +17,7 @@ import Milter
 
 from . import report
 from .config import Settings
-from .conversation import Conversation, Outcome
+from .conversation import Conversation, Lock, Outcome
 from .dmarc import Remembered
 from .resolver import Asker
 from .verdict import Action
@@ -80,15 +80,14 @@ class Work:
     """What a worker has in hand, and what it judges the next message by.
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
-    makes the source of one connection, ``remembered`` are the DMARC records seen, and ``dear`` lets in one message at a
-    time that may cost much. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer.
+    makes the source of one connection, ``remembered`` are the DMARC records seen, and ``dear`` is the turn of messages
+    that may cost much. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer.
     ``tired`` is called once, when as many were judged as the settings give a worker.
     """
 
-    def __init__(self, settings: Settings, asker: Callable[[], Asker], tired: Callable[[], None]) -> None:
-        self.settings, self.asker, self._tired = settings, asker, tired
+    def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, tired: Callable[[], None]) -> None:
+        self.settings, self.asker, self.dear, self._tired = settings, asker, dear, tired
         self.remembered = Remembered()
-        self.dear = threading.Semaphore()
         self.sessions: set[Session] = set()
         self.judging: set[Session] = set()
         self.messages = self.unanswered = 0

@@ -27,7 +27,8 @@ from .stacks import NAMESERVER, OURS, running
 
 HONEST = 4
 _DEAR = Parts(
-    signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3, author="backslashes", authors=8
+    signatures=10, sets=50, bits=2048, decoy="the longest exponent", decoys=3, author="labels that are none",
+    others="as many fields as there may be", spf="unknown modifiers",
 )  # fmt: skip
 
 
@@ -35,9 +36,7 @@ def _attack() -> tuple[Message, dict[str, dict[str, list[str]]]]:
     """The message, and its DNS."""
     dear = made(_DEAR)
     zone = {name: {rdtype: list(records)} for (name, rdtype), records in dear.zone.items()}
-    message = Message(
-        "attack", "198.51.100.66", "mail.example.com", "", "a@example.com", "", dear.message, "permerror", False
-    )
+    message = Message("attack", "198.51.100.66", dear.helo, "", "a@r0.example", "", dear.message, "permerror", False)
     return message, zone
 
 

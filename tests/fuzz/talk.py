@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -280,7 +281,7 @@ def session(data: bytes) -> None:
         log.addHandler(_FAILING)
     told = script(data)
     turns = Turns(Cached(told.dns, 100), 50)
-    talk = Session(Work(replace(_SETTINGS, policy=told.policy), turns.asker, tired=lambda: None))
+    talk = Session(Work(replace(_SETTINGS, policy=told.policy), turns.asker, threading.Lock(), tired=lambda: None))
     mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])

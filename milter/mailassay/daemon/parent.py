@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import select
@@ -17,6 +18,7 @@ from .. import report
 from ..config import ConfigError, Settings, expired
 from . import nameservers, systemd, worker
 from .nameservers import SystemNameservers
+from .turn import Turn, turns
 from .worker import HANDLED, Counts, Order
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
@@ -68,6 +70,8 @@ class Parent:
         self._told = Counts()  # when it was looked for messages without an answer
         self._warn_at = 0.0
         self._failure = ""  # of the last reload
+        # each worker begins with the next one
+        self._turns = itertools.cycle(turns())
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
@@ -154,9 +158,10 @@ class Parent:
         ours.settimeout(_MAX_SENDING)
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
+            turn = next(self._turns)
             pid = os.fork()
             if not pid:
-                self._become_worker(parent, theirs, ours)
+                self._become_worker(parent, theirs, ours, turn)
         except OSError as error:
             ours.close()
             self._not_started(error)
@@ -170,12 +175,12 @@ class Parent:
         self._delay(0.0)
         _log.error("cannot start a worker (%s); trying again in %.1f s", error.strerror, self._pause)
 
-    def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket) -> None:
+    def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket, turn: Turn) -> None:
         signal.set_wakeup_fd(-1)
         # a channel ends for a worker when the parent does, so nobody else may hold its other end
         for channel in (ours, *self._channels()):
             channel.close()
-        worker.work(self._settings, parent, theirs, self._descriptor)
+        worker.work(self._settings, parent, theirs, self._descriptor, turn)
 
     def _delay(self, life: float) -> None:
         """Wait before the next worker, longer each time, where one lived for that many seconds only."""

@@ -32,6 +32,7 @@ from ..network.turns import Turns
 from ..resolver import Cached
 from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
+from .turn import Turn
 
 # interrupts libmilter's system calls; libmilter itself does not use it
 _WAKE = signal.SIGURG
@@ -98,7 +99,7 @@ def words(heard: bytearray) -> list[Word]:
     return found
 
 
-def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int) -> NoReturn:
+def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int, turn: Turn) -> NoReturn:
     """A worker process, from fork to exit. It begins with all ``HANDLED`` signals blocked."""
     status = os.EX_SOFTWARE
     try:
@@ -112,7 +113,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
             with saying:
                 channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
 
-        now = Work(settings, turns.asker, tired=lambda: say(tired=True))
+        now = Work(settings, turns.asker, turn, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
         sys.setswitchinterval(_SWITCH)

@@ -1,0 +1,34 @@
+"""The turn of messages that may cost much: of all workers, few are at it at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+
+
+class Turn:
+    """A lock between the threads of all workers that have it from their parent. If a worker dies, it is free again.
+
+    ``file`` is an open file, of which the lock is the octet at ``place``: record locks of fcntl(2) belong to a process.
+    """
+
+    def __init__(self, file: int, place: int) -> None:
+        self._file, self._place = file, place
+        self._of_process = threading.Lock()
+
+    def acquire(self) -> None:
+        """Wait for the turn."""
+        self._of_process.acquire()
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._place)
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
+        self._of_process.release()
+
+
+def turns() -> list[Turn]:
+    """As many as half the processors, and at least one: the others are for messages that cost little."""
+    file = os.memfd_create("turns")
+    return [Turn(file, place) for place in range(max(1, len(os.sched_getaffinity(0)) // 2))]

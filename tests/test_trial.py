@@ -7,14 +7,15 @@ import signal
 import subprocess
 import time
 from concurrent.futures import Future
-from threading import Event, Semaphore
+from threading import Event, Semaphore, Timer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.cli import main
+from mailassay.cli import main, options
 from mailassay.envelope import Unknown
+from mailassay.resolver import NO_DATA
 from mailassay.trial import File, files, mbox, run
 
 from .test_cli import ENVIRONMENT, PROGRAM, ZONE
@@ -288,3 +289,36 @@ def test_big_files_are_not_all_held_at_once(tmp_path, monkeypatch):
     next(judged)
     assert len(read) == 2
     assert len(list(judged)) == 3
+
+
+@pytest.mark.parametrize("bound", [8, 10_000])
+def test_messages_share_a_bound_on_questions_under_way(monkeypatch, tmp_path, capsys, bound):
+    """However many each of them asks: the command has only so many descriptors."""
+    under_way, most = set(), []
+
+    class Slow:
+        def __init__(self, *_given):
+            pass
+
+        def __call__(self, _asked):
+            future = Future()
+            under_way.add(future)
+            most.append(len(under_way))
+
+            def answer():
+                under_way.discard(future)
+                future.set_result(NO_DATA)
+
+            Timer(0.02, answer).start()
+            return future
+
+    monkeypatch.setattr(options, "Nameservers", Slow)
+    monkeypatch.setattr(options, "_MOST_UNDER_WAY", bound)
+    monkeypatch.setattr(options, "asked", lambda settings: settings)
+    (tmp_path / "config").write_text("dns: {nameservers: [127.0.0.1]}\nauthserv_id: mx.receiver.example\n")
+    for number in range(30):
+        (tmp_path / f"m{number}").write_bytes(message(f"a@{number}.example"))
+    names = [str(tmp_path / f"m{number}") for number in range(30)]
+    assert main(["check", "--config", str(tmp_path / "config"), "--summary", *names]) == 0
+    assert "30 messages" in capsys.readouterr().out
+    assert (max(most) <= 8) is (bound == 8)

@@ -20,7 +20,7 @@ from ..resolver import Source
 from ..terminal import is_terminal, printable, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
-from .options import Commands, as_json, asked, host_names, settings, source, takes_config, takes_json, takes_zone
+from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 
 
@@ -97,11 +97,11 @@ def _run(arguments: argparse.Namespace) -> int:
     if not paths and is_terminal(sys.stdin):
         arguments.refuse("name a FILE, or give a message on standard input")
     found = _settings(arguments)
-    resolver = source(arguments, found)
+    asking = sources(arguments, found)
     hosts = [arguments.host] if arguments.host else [*filter(None, [found.authserv_id]), *sorted(host_names())]
 
     def judged(raw: bytes) -> Trace:
-        return _judge(raw, arguments, found, resolver, hosts)
+        return _judge(raw, arguments, found, asking(), hosts)
 
     return summarize(arguments, found, judged) if arguments.summary else _one(arguments, judged)
 

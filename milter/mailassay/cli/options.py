@@ -8,16 +8,19 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..config import Settings, load
 from ..network import Nameservers, system_nameservers
+from ..network.turns import Turns
 from ..resolver import Cached, Source
 from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
+_MOST_UNDER_WAY = 300  # DNS questions of a command, each of which takes a descriptor
 _PATIENCE = 5.0  # seconds for Postfix's answer
 
 # a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
@@ -62,6 +65,12 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
         return Zone.load(arguments.zone)
     nameservers = settings.nameservers or system_nameservers()
     return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
+
+
+def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], Source]:
+    """Makes the source of one message of many, whose questions are bounded together. Raises ZoneError, OSError."""
+    found = source(arguments, settings)
+    return Turns(found, _MOST_UNDER_WAY).asker if isinstance(found, Cached) else lambda: found
 
 
 def asked(settings: Settings) -> Settings:

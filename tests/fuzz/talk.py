@@ -38,7 +38,9 @@ _RECORDS = {b"T": "TXT", b"P": "PTR", b"X": "MX", b"A": "A", b"Q": "AAAA"}
 _MAX_MESSAGES = 4
 _CLOCKS = Clocks(now=lambda: NOW, monotonic=lambda: 0.0)
 # no time at all: an answer that is there counts, and nothing waits
-_SETTINGS = Settings(authserv_id=AUTHSERV_ID, trusted_networks=(ip_network("192.0.2.250/32"),), message_timeout=0.0)
+_SETTINGS = Settings(
+    authserv_id=AUTHSERV_ID, trusted_networks=(ip_network("192.0.2.250/32"),), message_timeout=0.0, dns_timeout=0.0
+)
 _SMALL = Limits(
     header_fields=50, from_fields=1, from_octets=1000, from_domains=1, signatures=1, key_records=1, key_bits=4096,
     signature_work=5000, clock_tolerance=0, arc_sets=1, ptr_names=1, identifiers=2, record_octets=1000,

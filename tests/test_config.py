@@ -566,7 +566,7 @@ def test_the_shipped_files_say_what_is_built_in() -> None:
 
 
 # no keys: what reading the files gives beside them
-FOUND = {"policy_path", "policy_lines", "lines", "odd"}
+FOUND = {"policy_path", "policy_lines", "lines", "odd", "owner_request_special"}
 
 
 def test_the_shipped_configuration_leaves_no_key_out() -> None:

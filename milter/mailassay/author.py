@@ -94,7 +94,7 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
 
     Where they name nobody, some readers show whom Sender or Resent-From names.
     """
-    if any(len(field.name) >= MAX_LINE for field in headers):
+    if headers.longest_name >= MAX_LINE:
         # an MTA that sends it on breaks the name: no field any more, so that the header section ends there
         return Author((), "a field name longer than a line", unread=True)
     fields = [*headers.named(b"from"), *_fields_inside(headers)]
@@ -117,6 +117,8 @@ def _shown_instead(headers: Headers) -> list[Field]:
     """Sender and Resent-From above a line at which the header section ends for some readers, before any author."""
     above: list[Field] = []
     found: list[Field] = []
+    if not headers.named(b"sender") and not headers.named(b"resent-from"):
+        return found
     for field in headers:
         name = field.name.lower()
         if name in (b"sender", b"resent-from"):

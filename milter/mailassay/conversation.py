@@ -83,6 +83,7 @@ class _Mail:
     octets: int = 0
     cut: bool = False
     forged_inside: bool = False
+    unjudged: str = ""
     content: Content | None = None
     has_turn: bool = False
 
@@ -168,8 +169,8 @@ class Conversation:
         transaction = Transaction(_reverse_path(address), login, smtputf8)
         most = self.settings.policy.limits.dns_questions
         shared = Shared(self._source, self._shared, most=most, first=self._first)
-        self._mail = _Mail(transaction, shared)
-        if self._client_ip and transaction.mail_from and not self._unjudged(login):
+        self._mail = _Mail(transaction, shared, unjudged=self._unjudged(login))
+        if self._client_ip and transaction.mail_from and not self._mail.unjudged:
             limits = self.settings.policy.limits
             if domain := spf.checkable(transaction.mail_from_domain):
                 shared.of(Method.DMARC).prefetch(f"_dmarc.{domain}", "TXT")
@@ -205,7 +206,7 @@ class Conversation:
     def end_of_headers(self) -> None:
         """The header section is complete."""
         mail = self._current()
-        if not self._unjudged(mail.transaction.login):
+        if not mail.unjudged:
             with self._turn(mail):
                 mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
             mail.content.prefetch(mail.shared)
@@ -227,7 +228,7 @@ class Conversation:
     def _outcome(self, mail: _Mail) -> Outcome:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
         written = self.settings.policy.fields
-        because = self._unjudged(mail.transaction.login)
+        because = mail.unjudged
         most = self.settings.policy.limits.results_octets
         forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
         remove = (

@@ -37,6 +37,11 @@ class Headers:
         for place, field in enumerate(self.fields):
             self._places.setdefault(field.name.lower(), []).append(place)
 
+    @property
+    def longest_name(self) -> int:
+        """Octets of the longest field name."""
+        return max(map(len, self._places), default=0)
+
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
 

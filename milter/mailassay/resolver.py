@@ -262,10 +262,10 @@ class Shared:
 
     def of(self, method: Method) -> Share:
         """The questions of one check: the same share each time."""
-        with self._lock:
-            if method not in self._shares:
-                self._shares[method] = Share(self, method, None if method in _FIRST else self._most)
-            return self._shares[method]
+        if method not in self._shares:
+            with self._lock:
+                self._shares.setdefault(method, Share(self, method, None if method in _FIRST else self._most))
+        return self._shares[method]
 
     def unanswered(self) -> bool:
         """Did we have to wait for answers, and got none?"""

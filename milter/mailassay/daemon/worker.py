@@ -39,7 +39,6 @@ _WAKE = signal.SIGURG
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.05  # seconds
 _WAKE_EVERY = 0.2
-_SWITCH = 0.001  # seconds that a thread may go on while others want to; Python's own 5 ms are half a message
 _GREETING = 1.0
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
@@ -116,7 +115,6 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         now = Work(settings, turns.asker, turn, tired=lambda: say(tired=True))
         Milter.factory = lambda: Session(now)
         sys.excepthook = untrapped
-        sys.setswitchinterval(_SWITCH)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(_WAKE, lambda *_: None)

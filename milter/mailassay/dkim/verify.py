@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 
 from ..domain import Domain
 from ..limits import Limits
@@ -81,20 +80,12 @@ def check(
     if not records:
         return found(Result.PERMERROR, "no key record")
     outcome = found(Result.PERMERROR, "no key record")
-    # the same for every key, so once
-    prove = partial(
-        _prove,
-        signature,
-        bodies[signature.body],
-        cache(partial(header.stray, signature)),
-        cache(partial(header.digest, signature)),
-        header.account,
-    )
+    proof = _Proof(signature, bodies[signature.body], header)
     # several are undefined (RFC 6376 section 3.6.2.2), so each of a few is tried
     for record in records[: limits.key_records]:
         try:
             key = usable_key(record, signature, limits, header.account)
-            result, reason = prove(key)
+            result, reason = proof.by(key)
         except keys.BadKey as error:
             if outcome.result is Result.PERMERROR:
                 outcome = found(Result.PERMERROR, str(error))
@@ -122,30 +113,41 @@ def usable_key(record: str, signature: Signature, limits: Limits, account: Work)
     return key
 
 
-def _prove(
-    signature: Signature,
-    body: BodyDigest,
-    find_stray: Callable[[], str],
-    digest: Callable[[], bytes],
-    account: Work,
-    key: keys.Key,
-) -> tuple[Result, str]:
-    length = signature.body.length
-    if length is not None and body.hashed < length:
-        return Result.PERMERROR, "l= is larger than the body"
-    if body.digest != signature.body_hash:
-        return Result.FAIL, "the body was changed"
-    if stray := find_stray():
-        return Result.FAIL, f"a further {stray} field is not signed"
-    hashed = digest()
-    account.pay(key.work)
-    if not key.verifies(signature.signature, hashed):
-        return Result.FAIL, "the signature does not fit the header"
-    if key.testing:
-        return Result.PASS, "the key is being tested (t=y)"
-    if body.partial:
-        return Result.PASS, "a part of the body is not signed (l=)"
-    return Result.PASS, ""
+class _Proof:
+    """What of one signature is the same for every key, found once."""
+
+    def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
+        self._signature, self._body, self._header = signature, body, header
+        self._before: tuple[Result, str] | None = None
+        self._hashed: bytes | None = None
+
+    def by(self, key: keys.Key) -> tuple[Result, str]:
+        """The result by this key. Raises :class:`TooMuchWork`."""
+        if self._before is None and self._hashed is None:
+            self._before = self._without_key()
+        if self._before:
+            return self._before
+        if self._hashed is None:
+            self._hashed = self._header.digest(self._signature)
+        self._header.account.pay(key.work)
+        if not key.verifies(self._signature.signature, self._hashed):
+            return Result.FAIL, "the signature does not fit the header"
+        if key.testing:
+            return Result.PASS, "the key is being tested (t=y)"
+        if self._body.partial:
+            return Result.PASS, "a part of the body is not signed (l=)"
+        return Result.PASS, ""
+
+    def _without_key(self) -> tuple[Result, str] | None:
+        """Why no key can make it pass."""
+        length = self._signature.body.length
+        if length is not None and self._body.hashed < length:
+            return Result.PERMERROR, "l= is larger than the body"
+        if self._body.digest != self._signature.body_hash:
+            return Result.FAIL, "the body was changed"
+        if stray := self._header.stray(self._signature):
+            return Result.FAIL, f"a further {stray} field is not signed"
+        return None
 
 
 def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:

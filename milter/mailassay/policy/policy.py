@@ -125,6 +125,8 @@ class Policy:
 
     def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
+        if not dmarc.ambiguous and dmarc.result not in (Result.FAIL, Result.TEMPERROR):
+            return
         readings = dmarc.readings or (dmarc,)
         elements = self._elements(case.evidence)
         monitored = all(each.monitor for each in elements)

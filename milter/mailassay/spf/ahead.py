@@ -83,7 +83,9 @@ class Ahead:
                 self._arrivals.append(future)
         if not future.done():
             raise Unanswered
-        if future.exception():
+        try:
+            answer = self._answers[asked] = future.result()
+        except Exception:
             self._failed = True
-        answer = self._answers[asked] = future.result()
+            raise
         return answer

@@ -128,8 +128,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._is_void = False
         self.limit = ""
         # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
-        self._spelled_out: set[str] = set()
-        self._spell_out(domain)
+        self._spelled_out = {domain}
 
     def found(self) -> Found:
         """Run the check, again if more is known now."""
@@ -225,16 +224,19 @@ class Query(pyspf.query):  # type: ignore[misc]
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
-            self._spell_out(domain_spec)
+            self._spelled_out.add(domain_spec)
             return domain_spec.removesuffix(".") or str(self.d)
         letters = macro.letters(domain_spec)
         if not self.l.isascii() and letters & {"s", "l"}:
             return None
         return macro.expand(domain_spec, tuple((letter, self._value(letter)) for letter in sorted(letters)))
 
-    def _spell_out(self, name: str) -> None:
-        with suppress(BadDomain):
-            self._spelled_out.add(Domain(name))
+    def _is_spelled_out(self, name: str) -> bool:
+        for each in self._spelled_out:
+            with suppress(BadDomain):
+                if Domain(each) == name:
+                    return True
+        return False
 
     def _value(self, letter: str) -> str:
         """What a macro letter stands for (section 7.2)."""
@@ -308,7 +310,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         try:
             records = self._resolve(name, qtype).records
         except DnsTempError as error:
-            raise pyspf.TempError(str(error) if name in self._spelled_out else "no answer") from error
+            raise pyspf.TempError(str(error) if self._is_spelled_out(name) else "no answer") from error
         except DnsLimit as error:
             self.limit = error.key
             raise pyspf.PermError(f"limit: {error}") from error

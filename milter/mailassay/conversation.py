@@ -16,7 +16,7 @@ from typing import Protocol
 
 from . import iprev, sender_domain, spf
 from .config import Settings
-from .dmarc import Dmarc, Remembered
+from .dmarc import Dmarc, Remembered, top_level
 from .evidence import Case, Connection, Evidence, Transaction, Trouble
 from .header import render, unwanted
 from .message import Field, Headers, crlf
@@ -28,7 +28,7 @@ from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
-_TOP_LEVEL = "com"  # a domain that answers, for messages without author domain
+_TOP_LEVEL = "com"  # one that answers, for messages without author domain, or with one of no public top-level domain
 # a message may cost much by the octets of its header section, or by what its signatures have cost so far (dkim.Work);
 # few honest ones do
 DEAR, DEAR_WORK = 32_768, 2000
@@ -307,7 +307,8 @@ class Conversation:
         readings = (dmarc, *dmarc.readings)
         if not mail.shared.unanswered() and all(each.result is not Result.TEMPERROR for each in readings):
             return False
-        domains = {each.header_from.labels[-1] for each in readings if each.header_from}
+        # a resolver may never answer for what is not public, such as names below local
+        domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
         # a slow check of the sender's own must not leave it no time
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
         resolve = Budget(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)

@@ -57,8 +57,9 @@ SETTINGS: Mapping[str, str] = {
         "when they are over; another one is asked at once."
     ),
     "dns.unavailable": (
-        "What happens to a message if none of the questions that it raised had an answer, or none of those for its "
-        "author's policy up to the top-level domain: the resolver is down, refuses to answer, or cannot reach anybody. "
+        "What happens to a message if none of the questions that it raised had an answer, or its author's policy could "
+        "not be had, and DNS gives no answer for the author's top-level domain either: the resolver is down, refuses "
+        "to answer, or cannot reach anybody. "
         "`defer` waits until it answers again; `accept` lets in what nobody could check."
     ),
     "dns.cache_size": (

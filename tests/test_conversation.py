@@ -350,7 +350,15 @@ def test_without_any_answer(unavailable, action):
 
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("mail_from", ["<joe@bank.example>", "<eve@x.localhost>"])
-def test_whether_dns_answers_at_all(answers, mail_from):
+@pytest.mark.parametrize(
+    ("author", "top_level"),
+    [
+        (b" ceo@news.bank.de", "de"),
+        (b" ceo@bank.com.np", "np"),  # which the list has with an asterisk only
+        (b" root@host.local", "com"),  # nobody's: some resolvers never answer for it
+    ],
+)
+def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
     """The top-level domain of the author says it, and nothing that a sender has named; it has time of its own."""
     asked = []
 
@@ -376,12 +384,29 @@ def test_whether_dns_answers_at_all(answers, mail_from):
     conversation.helo("mail.bank.example")
     conversation.mail_from(mail_from)
     conversation.recipient("<bob@receiver.example>")
-    conversation.header(b"From", b" ceo@news.bank.example")
+    conversation.header(b"From", author)
     conversation.end_of_headers()
     outcome = conversation.end_of_message()
-    assert set(asked) == {("_dmarc.example", "TXT")}
+    assert set(asked) == {(f"_dmarc.{top_level}", "TXT")}
     assert outcome.unanswered is not answers
     assert outcome.verdict.rule == ("default" if answers else "dns.unavailable")
+
+
+def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
+    """A top-level domain may be out of order; what the name below it says was heard."""
+
+    def source(question):
+        future = Future()
+        if question.name == "_dmarc.bank.de":
+            threading.Timer(0.001, future.set_result, [Answer()]).start()
+        return future
+
+    settings = replace(SETTINGS, message_timeout=0.2, dns_timeout=0.1)
+    conversation = Conversation(settings, source, anew=lambda _: Future())
+    conversation.connect(CLIENT)
+    outcome = send(conversation, author="joe@bank.de")
+    assert (outcome.evidence.dmarc.result, outcome.unanswered) == ("temperror", False)
+    assert outcome.verdict.action is Action.ACCEPT
 
 
 def test_a_message_without_author_and_answers():

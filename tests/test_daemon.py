@@ -1,6 +1,7 @@
 """The service: its socket, its workers, signals and systemd, seen from outside; a real second process and real DNS."""
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -1248,6 +1249,25 @@ def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
     turn.release()
     os.close(tell)
     os.close(told)
+
+
+@pytest.mark.parametrize("failing", [fcntl.LOCK_EX, fcntl.LOCK_UN])
+def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monkeypatch):
+    """The message fails, and only this one."""
+    turn = turns()[0]
+
+    def lockf(_, operation, *_place):
+        if operation == failing:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "lockf", lockf)
+        with pytest.raises(OSError, match="locks"):  # noqa: PT012 - one of the two
+            turn.acquire()
+            turn.release()
+    taken = threading.Event()
+    threading.Thread(target=lambda: (turn.acquire(), taken.set(), turn.release()), daemon=True).start()
+    assert taken.wait(60)
 
 
 def test_half_the_processors_are_for_messages_that_cost_little(monkeypatch):

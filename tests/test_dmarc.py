@@ -552,6 +552,16 @@ def test_names_of_one_organization_take_no_room_of_others():
     assert [bool(remembered.at(name)) for name in (bank, shop)] == [False, True]
 
 
+def test_names_below_a_domain_take_no_room_of_its_own():
+    """With a wildcard, a sender may name as many of somebody else's as he likes, and no walk goes on to the domain."""
+    remembered = Remembered(of_one=3)
+    wildcard = '_dmarc.bank.example TXT "v=DMARC1; p=reject"\n*.bank.example TXT "v=DMARC1; p=reject"'
+    for name in ("bank.example", *(f"{number}.bank.example" for number in range(5))):
+        assert asked_of(wildcard, name, remembered).policy == "reject"
+    assert asked_of("_dmarc.bank.example TXT !", "bank.example", remembered).at_stake == "reject"
+    assert asked_of("_dmarc.0.bank.example TXT !", "0.bank.example", remembered).at_stake == "none"
+
+
 @pytest.mark.parametrize("method", ["spf", "dkim"])
 def test_mail_of_the_very_author_domain_is_not_delayed(method):
     """It is aligned whatever the record says that cannot be had."""

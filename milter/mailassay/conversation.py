@@ -16,7 +16,7 @@ from typing import Protocol
 
 from . import iprev, sender_domain, spf
 from .config import Settings
-from .dmarc import Dmarc, Remembered
+from .dmarc import Dmarc, Remembered, questions, top_level
 from .evidence import Case, Connection, Evidence, Transaction, Trouble
 from .header import render, unwanted
 from .message import Field, Headers, crlf
@@ -28,7 +28,7 @@ from .verdict import Action, Reply, Verdict
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
-_TOP_LEVEL = "com"  # a domain that answers, for messages without author domain
+_TOP_LEVEL = "com"  # one that answers, for messages without author domain, or with one of no public top-level domain
 # a message may cost much by the octets of its header section, or by what its signatures have cost so far (dkim.Work);
 # few honest ones do
 DEAR, DEAR_WORK = 32_768, 2000
@@ -89,8 +89,10 @@ class _Mail:
 
     @property
     def may_cost_much(self) -> bool:
-        """By its header section, or by its signatures."""
-        return self.octets > DEAR or (self.content is not None and self.content.work.spent > DEAR_WORK)
+        """By its header section, or by its signatures; nobody looks at those of a trusted client."""
+        return not self.unjudged and (
+            self.octets > DEAR or (self.content is not None and self.content.work.spent > DEAR_WORK)
+        )
 
     @property
     def utf8(self) -> bool:
@@ -301,14 +303,22 @@ class Conversation:
     def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
         """Is DNS as a whole out of order, so that nobody can say what the author's policy is?
 
-        It may be if no question of the message had an answer, or none for a policy: others are the sender's choice, and
-        the resolver may have zones of its own. Then the top-level domain of each author is asked for, whatever is kept:
-        so one domain's trouble is not taken for everybody's.
+        It may be if no question of the message had an answer, or none for the policy of an author: others are the
+        sender's choice, and the resolver may have zones of its own. Then the top-level domain of each author is asked
+        for, whatever is kept: so one domain's trouble is not taken for everybody's.
         """
         readings = (dmarc, *dmarc.readings)
-        if not mail.shared.unanswered() and all(each.result is not Result.TEMPERROR for each in readings):
+        limits = self.settings.policy.limits
+        without = [
+            each
+            for each in readings
+            if each.result is Result.TEMPERROR
+            and not (each.header_from and mail.shared.heard(questions(each.header_from, limits)))
+        ]
+        if not without and not mail.shared.unanswered():
             return False
-        domains = {each.header_from.labels[-1] for each in readings if each.header_from}
+        # a resolver may never answer for what is not public, such as names below local
+        domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
         # a slow check of the sender's own must not leave it no time
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
         resolve = Budget(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)

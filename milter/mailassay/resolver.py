@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -270,6 +270,11 @@ class Shared:
     def unanswered(self) -> bool:
         """Did we have to wait for answers, and got none?"""
         return bool(self._waited) and all(map(_silent, list(self._waited.values())))
+
+    def heard(self, names: Iterable[str]) -> bool:
+        """Did we have to wait for a TXT record of one of these names, and got an answer?"""
+        waited = (self._waited.get(question(name, "TXT")) for name in names)
+        return any(future is not None and not _silent(future) for future in waited)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
         """Ask; what waits behind others may go first now. Not to be called under the lock."""

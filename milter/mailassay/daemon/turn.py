@@ -23,17 +23,24 @@ class Turn:
         self._switch = sys.getswitchinterval()
 
     def acquire(self) -> None:
-        """Wait for the turn."""
+        """Wait for the turn. Raises OSError if the kernel has no memory for it, and so does ``release``."""
         self._of_process.acquire()
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._place)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._place)
+        except OSError:
+            # or every later message of this process would wait for ever
+            self._of_process.release()
+            raise
         # only now, since each switch takes time
         sys.setswitchinterval(_SWITCH)
 
     def release(self) -> None:
         """Let the next one have it."""
         sys.setswitchinterval(self._switch)
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
-        self._of_process.release()
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
+        finally:
+            self._of_process.release()
 
 
 def turns() -> list[Turn]:

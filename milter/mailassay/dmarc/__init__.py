@@ -3,6 +3,7 @@
 from .discovery import Remembered, questions, the_record
 from .evaluate import Dmarc, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
+from .suffix import top_level
 
 __all__ = [
     "Disposition",
@@ -16,4 +17,5 @@ __all__ = [
     "questions",
     "resinfo",
     "the_record",
+    "top_level",
 ]

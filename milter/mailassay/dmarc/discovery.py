@@ -94,7 +94,8 @@ class Remembered:
 
     They are never used to judge by. They only tell that a policy may be at stake while DNS gives no answer. At most
     ``size`` are kept, and ``of_one`` of the names of one registrable domain, whose owner may have as many as he likes;
-    the one not seen for longest leaves first.
+    the one not seen for longest leaves first. That is never the registrable domain itself for a name below it: with a
+    wildcard, a sender may name as many of these as he likes.
     """
 
     def __init__(self, size: int = 50_000, of_one: int = 20) -> None:
@@ -112,10 +113,11 @@ class Remembered:
                 self._forget(name)
             if asks:
                 self._records[name] = asks
-                siblings = self._names.setdefault(registrable(name), {})
+                owner = registrable(name)
+                siblings = self._names.setdefault(owner, {})
                 siblings[name] = None
                 if len(siblings) > self._of_one:
-                    self._forget(next(iter(siblings)))
+                    self._forget(next(each for each in siblings if each != owner))
                 if len(self._records) > self._size:
                     self._forget(next(iter(self._records)))
 

@@ -18,6 +18,13 @@ def registrable(name: Domain) -> Domain:
     return Domain(_LIST.privatesuffix(name) or name)
 
 
+def top_level(name: Domain) -> str:
+    """The top-level domain of a name; empty if it is none of the public DNS, like ``local``."""
+    label = name.labels[-1]
+    # for some the list has only an asterisk below them
+    return label if _LIST.publicsuffix(f"x.{label}", accept_unknown=False) else ""
+
+
 def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = False) -> Domain | None:
     """The public suffix that lies between two names of ``org_domain``; None where they share a registrable domain.
 

@@ -59,8 +59,8 @@ SETTINGS: Mapping[str, str] = {
     "dns.unavailable": (
         "What happens to a message if none of the questions that it raised had an answer, or none of those for its "
         "author's policy, and DNS gives no answer for the author's top-level domain either: the resolver is down, "
-        "refuses to answer, or cannot reach anybody. `defer` waits until it answers again; `accept` lets in what nobody "
-        "could check."
+        "refuses to answer, or cannot reach anybody. `defer` waits until it answers again; `accept` lets in what "
+        "nobody could check."
     ),
     "dns.cache_size": (
         "Answers that each worker keeps, as long as their TTL says, each about 2 kB of memory and at most 8; 0 keeps "

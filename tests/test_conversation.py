@@ -297,9 +297,8 @@ def test_a_question_that_was_never_sent_lets_nothing_in(name):
     assert str(outcome.verdict.reply) == "451 4.4.3 Temporary failure of DNS"
 
 
-def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
-    """Not after what a sender can make slow: with np= it decides which policy applies."""
-    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"')
+def asked_by_the_end_of_headers(zone):
+    """The questions that a message has raised by then whose author is below bank.example, and the conversation."""
     asked = []
 
     def source(question):
@@ -310,6 +309,13 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
     conversation.mail_from("<eve@x.example>")
     conversation.header(b"From", b" ceo@nowhere.bank.example")
     conversation.end_of_headers()
+    return asked, conversation
+
+
+def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
+    """Not after what a sender can make slow: with np= it decides which policy applies."""
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"')
+    asked, conversation = asked_by_the_end_of_headers(zone)
     assert ("nowhere.bank.example", "A") in asked
     assert conversation.end_of_message().verdict.action is Action.REJECT
 
@@ -323,16 +329,7 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
 )
 def test_records_that_do_not_count_are_not_read(records):
     """Else eight authors, each with seven names above, make us read a hundred records of each."""
-    asked, zone = [], Zone(f"_dmarc.bank.example TXT {records}")
-
-    def source(question):
-        asked.append(question)
-        return zone(question)
-
-    conversation = begin(ATTACKER, source=source)
-    conversation.mail_from("<eve@x.example>")
-    conversation.header(b"From", b" ceo@nowhere.bank.example")
-    conversation.end_of_headers()
+    asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}"))
     assert ("_dmarc.bank.example", "TXT") in asked
     assert ("nowhere.bank.example", "A") not in asked
 
@@ -353,9 +350,9 @@ def test_without_any_answer(unavailable, action):
 @pytest.mark.parametrize(
     ("author", "top_level"),
     [
-        (b" ceo@news.bank.de", "de"),
-        (b" ceo@bank.com.np", "np"),  # which the list has with an asterisk only
-        (b" root@host.local", "com"),  # nobody's: some resolvers never answer for it
+        ("ceo@news.bank.de", "de"),
+        ("ceo@bank.com.np", "np"),  # which the list has with an asterisk only
+        ("root@host.local", "com"),  # nobody's: some resolvers never answer for it
     ],
 )
 def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
@@ -382,11 +379,7 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
     conversation = Conversation(settings, source, anew=anew)
     conversation.connect(CLIENT)
     conversation.helo("mail.bank.example")
-    conversation.mail_from(mail_from)
-    conversation.recipient("<bob@receiver.example>")
-    conversation.header(b"From", author)
-    conversation.end_of_headers()
-    outcome = conversation.end_of_message()
+    outcome = send(conversation, mail_from, author)
     assert set(asked) == {(f"_dmarc.{top_level}", "TXT")}
     assert outcome.unanswered is not answers
     assert outcome.verdict.rule == ("default" if answers else "dns.unavailable")
@@ -395,14 +388,18 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
 def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
     """A top-level domain may be out of order; what the name below it says was heard."""
 
-    def source(question):
-        future = Future()
-        if question.name == "_dmarc.bank.de":
-            threading.Timer(0.001, future.set_result, [Answer()]).start()
-        return future
+    class Late(Future):
+        """There as soon as somebody waits."""
 
-    settings = replace(SETTINGS, message_timeout=0.2, dns_timeout=0.1)
-    conversation = Conversation(settings, source, anew=lambda _: Future())
+        def result(self, timeout=None):
+            if not self.done():
+                self.set_result(Answer())
+            return super().result(timeout)
+
+    settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=0.1)
+    conversation = Conversation(
+        settings, lambda asked: Late() if asked.name == "_dmarc.bank.de" else Future(), anew=lambda _: Future()
+    )
     conversation.connect(CLIENT)
     outcome = send(conversation, author="joe@bank.de")
     assert (outcome.evidence.dmarc.result, outcome.unanswered) == ("temperror", False)

@@ -124,8 +124,8 @@ class Conversation:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none.
 
         ``first`` starts the questions that go before others, ``anew`` one although its answer may be kept.
-        ``remembered`` are the DMARC records of the process. ``dear`` is passed by messages with a large header
-        section, so that few of them are judged at a time and all others wait for none of them.
+        ``remembered`` are the DMARC records of the process. ``dear`` is the turn of messages that may cost much, so
+        that few of them are judged at a time and all others wait for none of them.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear

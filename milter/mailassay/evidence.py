@@ -82,8 +82,8 @@ class Evidence:
 class Trouble(StrEnum):
     """Why a message has to be tried again, whatever was found.
 
-    ``unavailable``: DNS as a whole gave no answer. ``unsent``: one could not be sent in time, since too
-    many were under way, or by a fault of ours.
+    ``unavailable``: DNS as a whole gave no answer. ``unsent``: a question could not be sent in time, since too many
+    were under way, or by a fault of ours.
     """
 
     UNAVAILABLE = "unavailable"

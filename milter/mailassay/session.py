@@ -81,7 +81,7 @@ class Work:
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
     makes the source of one connection, ``remembered`` are the DMARC records seen, and ``dear`` is the turn of messages
-    that may cost much. ``messages`` were judged, and none of the questions of those ``unanswered`` had an answer.
+    that may cost much. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer.
     ``tired`` is called once, when as many were judged as the settings give a worker.
     """
 

@@ -1,4 +1,4 @@
-"""The turn of messages that may cost much: of all workers, few are at it at a time."""
+"""Whose turn it is among messages that may cost much: all workers together judge few of them at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-# seconds that a thread may go on while others want to; Python's own 5 ms are half a message
+# seconds that a thread may go on while others want to; Python's own 5 ms are as much as many honest messages take
 _SWITCH = 0.001
 
 

@@ -10,8 +10,8 @@ Canonicalization = Literal["simple", "relaxed"]
 
 _LINE_ENDS = b"\r\n" * 16_384
 
-# Relaxed: each octet's class, in bits so far apart that the shifts of reduced bring no others together.
 _SHORT = 4096  # octets, of which it costs little to look for blanks several times
+# Relaxed: each octet's class, in bits so far apart that the shifts of reduced bring no others together.
 _CLASS = bytes({0x20: 0b11, 0x09: 0b11, 0x0D: 0b1000, 0x0A: 0b100000}.get(octet, 0) for octet in range(256))
 # TAB becomes SP and leaves its place to "!", so that SP with its lowest bit set is an octet that nothing else is.
 _ASIDE, _BACK = bytes.maketrans(b"\t!", b" \t"), bytes.maketrans(b"\t", b"!")

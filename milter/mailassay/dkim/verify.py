@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..domain import Domain
 from ..limits import Limits
@@ -118,19 +119,14 @@ class _Proof:
 
     def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
         self._signature, self._body, self._header = signature, body, header
-        self._before: tuple[Result, str] | None = None
-        self._hashed: bytes | None = None
 
     def by(self, key: keys.Key) -> tuple[Result, str]:
         """The result by this key. Raises :class:`TooMuchWork`."""
-        if self._before is None and self._hashed is None:
-            self._before = self._without_key()
-        if self._before:
-            return self._before
-        if self._hashed is None:
-            self._hashed = self._header.digest(self._signature)
+        if self._fault:
+            return self._fault
+        hashed = self._hashed
         self._header.account.pay(key.work)
-        if not key.verifies(self._signature.signature, self._hashed):
+        if not key.verifies(self._signature.signature, hashed):
             return Result.FAIL, "the signature does not fit the header"
         if key.testing:
             return Result.PASS, "the key is being tested (t=y)"
@@ -138,7 +134,8 @@ class _Proof:
             return Result.PASS, "a part of the body is not signed (l=)"
         return Result.PASS, ""
 
-    def _without_key(self) -> tuple[Result, str] | None:
+    @cached_property
+    def _fault(self) -> tuple[Result, str] | None:
         """Why no key can make it pass."""
         length = self._signature.body.length
         if length is not None and self._body.hashed < length:
@@ -148,6 +145,10 @@ class _Proof:
         if stray := self._header.stray(self._signature):
             return Result.FAIL, f"a further {stray} field is not signed"
         return None
+
+    @cached_property
+    def _hashed(self) -> bytes:
+        return self._header.digest(self._signature)
 
 
 def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:

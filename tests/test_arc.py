@@ -606,6 +606,13 @@ def test_nothing_makes_up_for_a_failure(more):
     assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because == ""
 
 
+def test_comments_before_an_instance_are_paid_for():
+    fields = [Field(b"ARC-Authentication-Results", b"()" * 240 + b"i=%d; mx" % number) for number in range(1, 51)]
+    assert arc.chain(Headers(fields[:1])).problem == "a set is incomplete"
+    account = Work(Limits(signature_work=1000))
+    assert arc.chain(Headers(fields), account=account).problem == "limit: more work than signature_work allows"
+
+
 def test_a_chain_that_costs_too_much_fails():
     """With what is left of the work of a message, all the seals or none."""
     message = MESSAGE

@@ -574,7 +574,7 @@ def test_any_results_are_read_or_silence(results):
 
 
 HEADER_FROM = st.lists(
-    st.sampled_from(["example.com", "evil.example", "@", "<", ">", "a", '"', "\\", " ", "(", ")", ",", ":", ".", "="]),
+    st.sampled_from(["example.com", "evil.example", "@", "<", ">", "a", '"', " ", "(c)", ",", ":", ".", "="]),
     max_size=9,
 ).map("".join)
 
@@ -584,10 +584,10 @@ def test_only_the_last_word_is_the_author(value):
     """Where it is believed, an author of example.com stands there, and no other domain but in a local-part."""
     chain, found = signed(b" i=1; mx; dmarc=pass header.from=" + value.encode())
     if arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because:
-        while (plain := re.sub(r"\([^()\\\\]*\)|\\\\.", "", value)) != value:
-            value = plain
-        value = re.sub(r'"[^"]*"(?=@)', "q", re.sub(r"[ \\\\]", "", value)).replace('"', "")
-        assert re.fullmatch(r"<?([^@<>]*@)?\.?example\.com\.?>?", value), value
+        value = re.sub(r'"[^"]*" *(?=@)', "q", value.replace("(c)", " ")).replace('"', "")
+        # another property may follow
+        value = re.sub(r" +[\w.]+ *=.*", "", value).replace(" ", "")
+        assert re.fullmatch(r"<?([^@<>]*@)?example\.com\.?>?", value), value
 
 
 @given(quoted=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))

@@ -139,17 +139,23 @@ POLICY: Mapping[str, str] = {
     "dmarc.trusted_sealers": (
         "ARC sealers (d= of ARC-Seal) that are believed. A message that fails is accepted where its chain passes, the "
         "newest sealer is one of these, and it recorded dmarc=pass for the same author domain; or recorded arc=pass, "
-        "and so on down the chain (RFC 8617 section 7.2). Who is here can let in mail in anybody's name, and whoever "
-        'has a message that it sealed can send it again. The header says `reason="local_policy: ..."`.'
+        "and so on down the chain (RFC 8617 section 7.2). No `spf` line refuses such a message if MAIL FROM is of the "
+        "author domain, or if the sealer that found dmarc=pass recorded spf=pass for it; else `spf` lines count, and "
+        "`iprev` lines always do. Who is here can let in mail in anybody's name, and whoever has a message that it "
+        'sealed can send it again. The header says `reason="local_policy: ..."`. If such a sealer is not believed '
+        "though its chain passes, the log says why (`not_vouched`)."
     ),
     "dmarc.trusted_forwarders": (
         "Hosts that pass on other people's mail and have judged it: networks, or client names that DNS confirms "
-        '(iprev=pass). What fails and comes from them is accepted. The header says `reason="trusted_forwarder: ..."`. '
+        "(iprev=pass). What fails and comes from them is accepted: `spf` and `iprev` lines do not refuse it either. If "
+        'DMARC failed, the header says `reason="trusted_forwarder: ..."`. '
         "No network wider than /8, or /16 for IPv6, and no top-level domain."
     ),
     "dmarc.mailing_lists": (
         "Domains of mailing lists. A message that fails is accepted where it has a List-Id or List-Post field and SPF "
-        'or DKIM authenticated one of these domains. The header says `reason="mailing_list: ..."`.'
+        "or DKIM authenticated one of these domains. No `spf` line refuses such a message if MAIL FROM is of the "
+        "author domain or the list's; else `spf` lines count, and `iprev` lines always do. The header says "
+        '`reason="mailing_list: ..."`.'
     ),
     "dmarc.enforce_percent": (
         "Percentage of messages for which what the `dmarc` lines ask for is done; for the rest it is recorded. For a "
@@ -163,13 +169,17 @@ POLICY: Mapping[str, str] = {
     ),
     "spf": (
         "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
-        "its own it also hits forwarded mail that passes DMARC by its DKIM signature."
+        "its own it also hits forwarded mail that passes DMARC by its DKIM signature; what `dmarc.trusted_forwarders`, "
+        "`dmarc.trusted_sealers` and `dmarc.mailing_lists` let in it spares as these say."
     ),
     "spf.fail": "The domain says that the client may not send for it (`-all`).",
     "spf.softfail": "The domain says that the client probably may not (`~all`).",
     "spf.permerror": "The domain's SPF record is in error.",
     "spf.temperror": "DNS gave no answer.",
-    "iprev": "What follows from the name of the client's address (RFC 8601 section 2.7.3).",
+    "iprev": (
+        "What follows from the name of the client's address (RFC 8601 section 2.7.3). It spares "
+        "`dmarc.trusted_forwarders`."
+    ),
     "iprev.fail": "The address has a name, which does not lead back to it.",
     "iprev.permerror": "The address has no name.",
     "iprev.temperror": "DNS gave no answer.",

@@ -161,7 +161,7 @@ def test_the_first_rule_that_applies_decides(folder):
     assert (verdict(made).action, verdict(made).rule) == ("accept", "rules.r1")
     assert (verdict(made, BANK).action, verdict(made, BANK).rule) == ("hold", "rules.r2")
     found = verdict(made, author="ann@shop.example")
-    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy (r0)")
+    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy")
 
 
 # --- what several recipients, and an author who is not clear, make of a rule

@@ -266,7 +266,7 @@ def _severest(findings: list[_Finding]) -> _Finding:
 
 def _of_rule(rule: Rule, case: Case) -> _Finding:
     reason = fill(rule.reason, case, rule.name) or f"rule {rule.name}"
-    refusal = fill(rule.reply, case, rule.name) or f"Refused by local policy ({rule.name})"
+    refusal = fill(rule.reply, case, rule.name) or "Refused by local policy"
     action = rule.action
     if action is Action.REJECT and not rule.is_certain(case):
         # DNS may say otherwise later, and what is refused now is lost

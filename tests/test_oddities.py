@@ -42,6 +42,20 @@ def found(folder, policy, settings=""):
             2,
             "rule a lets in mail from anybody",
         ),
+        *(
+            (
+                f"rules: [{{name: a, if: {{spf: fail}}, then: reject, reply: '{reply}'}}]",
+                1,
+                f"rule a: reply begins with the code `{code}`",
+            )
+            for reply, code in [
+                ("550 5.7.1 go away", "550 5.7.1"),
+                ("554-go away", "554-"),
+                ("451 later", "451"),
+                (" 5.7.1 go away", "5.7.1"),
+                ("550", "550"),
+            ]
+        ),
         ("mode: enforce\nlists:\n  friends: [a.example]", 3, "list `friends` is used nowhere"),
         (
             "lists:\n  no: []\nrules: [{name: a, if: {not: {author: list:no}}, then: hold}]",
@@ -93,6 +107,11 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
             "workers: 1\ndns:\n  nameservers: [127.0.0.1, 192.0.2.53]",
             4,
             "dns.nameservers: 192.0.2.53 is not on this host",
+        ),
+        (
+            "trusted_networks: [10.0.0.0/8, {network: 0.0.0.0/0, unsafe: true, comment: why}]",
+            2,
+            "trusted_networks: no mail from 0.0.0.0/0 is judged",
         ),
         ("authserv_id: MX.receiver.example\ndns: {nameservers: ['::1', 127.0.0.53]}", 0, ""),
     ],

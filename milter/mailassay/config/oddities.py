@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -10,9 +11,12 @@ from ..policy import Policy, Rule
 from ..policy.condition import is_bound, matches, never_holds
 from ..policy.rule import lets_in
 from .document import Problem
+from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
     from . import Settings
+
+_CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
 def warnings(
@@ -42,6 +46,12 @@ def _of_settings(
             path,
             settings.lines.get("recipient_delimiter", 1),
             "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
+        )
+    for network in filter(is_nearly_everybody, settings.trusted_networks):
+        yield _odd(
+            path,
+            settings.lines.get("trusted_networks", 1),
+            f"trusted_networks: no mail from {network} is judged, nearly everybody's (unsafe)",
         )
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
@@ -74,6 +84,12 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
             yield _at(
                 rule,
                 f"rule {rule.name} is never reached: {before.name} on line {before.place.line} says the same first",
+            )
+        if code := _CODE.match(rule.reply):
+            yield _at(
+                rule,
+                f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
+                "`enhanced` names another status code, and reply is the text behind",
             )
         if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
             yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")

@@ -37,7 +37,9 @@ SETTINGS: Mapping[str, str] = {
     ),
     "trusted_networks": (
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
-        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
+        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
+        "or /16 for IPv6, has to be meant, unless it is private (fc00::/7, fe80::/10): "
+        "`{network: 0.0.0.0/0, unsafe: true, comment: why}`."
     ),
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '

@@ -432,6 +432,7 @@ def test_aliases_cannot_multiply(folder: Path, depth: int) -> None:
             "dmarc: {reject: accept, quarantine: tag, temperror: defer}",
             Policy(dmarc=DmarcActions(Action.ACCEPT, Action.TAG, Action.DEFER)),
         ),
+        ("dmarc: {none: tag}", Policy(dmarc=DmarcActions(none=Action.TAG))),
         ("dmarc: {quarantine: reject}", Policy(dmarc=DmarcActions(quarantine=Action.REJECT))),
         (
             "spf: {fail: reject, softfail: tag, permerror: hold, temperror: defer}",
@@ -471,12 +472,12 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
         ("dmarc:\n  quarantine: no", 2, 15, f"dmarc.quarantine: expected {DMARC}, found the boolean `no`"),
         ("dmarc:\n  temperror: reject", 2, 14, "dmarc.temperror: expected accept | defer, found the text `reject`"),
         (
-            "dmarc:\n  none: accept",
+            "dmarc:\n  other: accept",
             2,
             3,
-            "unknown key `dmarc.none`; the keys here are "
-            "reject, quarantine, temperror, ambiguous_author, public_suffixes, reject_needs, authors, trusted_sealers, "
-            "trusted_forwarders, mailing_lists, enforce_percent",
+            "unknown key `dmarc.other`; the keys here are "
+            "reject, quarantine, none, temperror, ambiguous_author, public_suffixes, reject_needs, authors, "
+            "trusted_sealers, trusted_forwarders, mailing_lists, enforce_percent",
         ),
         (
             "dmarc: {ambiguous_author: accept}",

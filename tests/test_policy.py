@@ -69,6 +69,7 @@ def decide(
 REJECT, QUARANTINE, NONE = Disposition.REJECT, Disposition.QUARANTINE, Disposition.NONE
 STANDARD = Policy()
 STRICT_SPF = Policy(spf=SpfActions(fail=Action.REJECT, permerror=Action.REJECT, temperror=Action.HOLD))
+OWN_NONE = Policy(dmarc=DmarcActions(none=Action.HOLD, quarantine=Action.TAG))
 STRICT_IPREV = Policy(iprev=IprevActions(fail=Action.DEFER, permerror=Action.REJECT))
 
 
@@ -96,6 +97,12 @@ STRICT_IPREV = Policy(iprev=IprevActions(fail=Action.DEFER, permerror=Action.REJ
             None,
         ),
         (Policy(dmarc=DmarcActions(reject=Action.TAG)), evidence(Result.FAIL, REJECT), "tag", "dmarc.reject", None),
+        (OWN_NONE, evidence(Result.FAIL, NONE, "fail"), "hold", "dmarc.none", None),
+        (OWN_NONE, evidence(Result.FAIL, QUARANTINE), "tag", "dmarc.quarantine", None),
+        (OWN_NONE, evidence(Result.PASS, NONE), "accept", "default", None),
+        (OWN_NONE, evidence(), "accept", "default", None),
+        # it may fail later, and that line asks for more than p=none does
+        (OWN_NONE, evidence(Result.TEMPERROR), "defer", "dmarc.temperror", "451 4.7.1"),
         (STRICT_SPF, evidence(spf="fail"), "reject", "spf.fail", "550 5.7.23"),
         (STRICT_SPF, evidence(spf="permerror"), "reject", "spf.permerror", "550 5.7.24"),
         (STRICT_SPF, evidence(spf="temperror"), "hold", "spf.temperror", None),
@@ -164,12 +171,14 @@ CONDITIONS = st.recursive(
 )
 POLICIES = st.builds(
     lambda general, needs, elements, percent, rules: Policy(
-        dmarc=DmarcActions(*general, reject_needs=needs, authors=tuple(elements), enforce_percent=percent),
+        dmarc=DmarcActions(
+            *general[1:], none=general[0], reject_needs=needs, authors=tuple(elements), enforce_percent=percent
+        ),
         rules=tuple(
             Rule(f"r{at}", condition, action, monitor) for at, (condition, action, monitor) in enumerate(rules)
         ),
     ),
-    st.tuples(ACTIONS, ACTIONS, ACTIONS, st.none() | ACTIONS),
+    st.tuples(ACTIONS, ACTIONS, ACTIONS, ACTIONS, st.none() | ACTIONS),
     st.none() | CONDITIONS,
     st.lists(ELEMENTS, max_size=3),
     st.sampled_from([0, 100]),

@@ -653,6 +653,28 @@ def test_lines_for_an_author_domain(folder, author, action, rule, would):
     assert (found.action, found.rule, found.would) == (action, rule, would)
 
 
+@pytest.mark.parametrize(
+    ("author", "action", "rule"),
+    [
+        ("ann@lax.example", "hold", "dmarc.none"),
+        ("ann@bank.example", "reject", "dmarc.reject"),
+        ("ann@lax.example, ann@nothing.example", "hold", "dmarc.none"),
+        ("ann@nothing.example", "accept", "default"),
+        ("ann@slow.example", "defer", "dmarc.temperror"),
+    ],
+)
+def test_a_failure_under_p_none(folder, author, action, rule):
+    """An element of authors may be laxer, since the domain asks for nothing."""
+    found = verdict(policy(folder, "dmarc: {none: hold, temperror: defer}"), author=author)
+    assert (found.action, found.rule) == (action, rule)
+    lax = "dmarc: {none: hold, temperror: defer, authors: [{for: [lax.example, slow.example], none: accept}]}"
+    found = verdict(policy(folder, lax), author=author)
+    if author in ("ann@lax.example", "ann@slow.example"):
+        assert found.action == "accept"
+    else:
+        assert (found.action, found.rule) == (action, rule)
+
+
 def test_authors_that_are_not_looked_at_may_be_those_with_stricter_lines(folder):
     many = ", ".join(f"ann@a{number}.example" for number in range(20))
     for text in ("{for: lax.example, none: reject}", "{for: lax.example, reject: reject}"):

@@ -1,7 +1,7 @@
 """From evidence to verdict."""
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -17,8 +17,8 @@ from mailassay.domain import Domain
 from mailassay.evidence import Case, Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
-from mailassay.policy.condition import All, AnyOf, Match, Not
-from mailassay.policy.sets import Addresses, Domains
+from mailassay.policy.condition import All, AnyOf, Match, Not, never_holds
+from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.result import Result
 from mailassay.spf import Spf
 from mailassay.verdict import Action
@@ -228,3 +228,36 @@ def test_no_recipient_takes_anything_off_what_follows_from_another(made, reading
     assert decide(made, found, recipients=recipients).action.severity >= max(alone)
     # one that stands for those that are more than are kept may be any of them
     assert decide(made, found, recipients=[""]).action.severity >= max(alone)
+
+
+WORDS = ["none", "pass", "fail", "temperror"]
+SINGLE = st.recursive(
+    st.one_of(
+        st.tuples(st.sampled_from(["spf", "dkim"]), st.sets(st.sampled_from(WORDS), min_size=1)).map(
+            lambda made: Match(made[0], tuple(sorted(map(Result, made[1]))))
+        ),
+        st.sampled_from(["a.example", "b.a.example", ".a.example", ".example"]).map(
+            lambda name: Match("spf_pass", Domains((name,)))
+        ),
+        st.sampled_from(["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9", "10.0.0.1/32"]).map(
+            lambda network: Match("client", Networks((ip_network(network),)))
+        ),
+    ),
+    lambda inner: st.one_of(inner.map(Not), st.tuples(inner, inner).map(All), st.tuples(inner, inner).map(AnyOf)),
+    max_leaves=6,
+)
+
+
+CASES = [
+    Case(Connection(ip_address(client), ""), Transaction(""), evidence(spf=spf, dkim=[dkim], domain=domain), 0.0, 0)
+    for client in ("10.0.0.1", "10.1.0.0", "10.128.0.0", "192.0.2.1")
+    for spf in (*WORDS, "softfail")
+    for dkim in (*WORDS, "neutral")
+    for domain in ("a.example", "b.a.example", "c.a.example", "x.example", "x.org")
+]
+
+
+@given(condition=SINGLE)
+def test_what_never_holds_is_found_out_by_solving(condition):
+    """It holds for none of all the messages that such a condition can tell apart, and else for one of them."""
+    assert never_holds(condition) is not any(condition.holds(case, every=False) for case in CASES)

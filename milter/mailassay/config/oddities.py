@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ..policy import Policy, Rule
-from ..policy.condition import is_bound, matches, never_holds
+from ..policy.condition import All, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
 from .document import Problem
 from .values import is_nearly_everybody
@@ -16,6 +16,7 @@ from .values import is_nearly_everybody
 if TYPE_CHECKING:
     from . import Settings
 
+_MAX_COMPARED = 100  # rules, to each that follows
 _CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
@@ -80,11 +81,10 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         if never_holds(rule.condition):
             yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
         before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
-        if before:
-            yield _at(
-                rule,
-                f"rule {rule.name} is never reached: {before.name} on line {before.place.line} says the same first",
-            )
+        wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
+        if found := before or wider:
+            how = "says the same first" if before else "applies wherever it would"
+            yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
         if code := _CODE.match(rule.reply):
             yield _at(
                 rule,
@@ -96,6 +96,14 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         # a rule that is monitored, or ends, leaves room for the next
         if not rule.monitor and not rule.expires:
             seen.append(rule)
+
+
+def _covers(first: Rule, second: Rule) -> bool:
+    """Does the first decide wherever the second applies? Not if recipients or authors may differ in that."""
+    keys = {each.key for rule in (first, second) for each in matches(rule.condition)}
+    if keys & {"recipient", "author", "dmarc", "policy", "policy_tag"} or never_holds(second.condition):
+        return False
+    return never_holds(All((second.condition, Not(first.condition))))
 
 
 def _applies_with(first: Rule, second: Rule) -> bool:

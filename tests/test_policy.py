@@ -218,7 +218,10 @@ def test_no_reading_takes_anything_off_what_follows_from_another(made, readings)
     together = decide(made, of(Author(names, "several"), readings)).action
     assert together.severity >= max(each.severity for each in alone)
     unread = decide(made, of(Author(names, "too many", unread=True), [])).action
-    assert unread.severity >= max(each.severity for each in alone)
+    # what dmarc.none makes wait for DNS has not failed yet, and a limit of ours does not wait
+    waits = [made.dmarc.none is not Action.ACCEPT and each[1][1] is Result.TEMPERROR for each in readings]
+    failed = [action.severity for action, waiting in zip(alone, waits, strict=True) if not waiting]
+    assert unread.severity >= max(failed, default=0)
 
 
 @given(POLICIES, READINGS, st.lists(st.sampled_from([f"x@{name}" for name in NAMES]), min_size=1, max_size=3))

@@ -163,7 +163,7 @@ def test_the_first_rule_that_applies_decides(folder):
     assert (verdict(made).action, verdict(made).rule) == ("accept", "rules.r1")
     assert (verdict(made, BANK).action, verdict(made, BANK).rule) == ("hold", "rules.r2")
     found = verdict(made, author="ann@shop.example")
-    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy (r0)")
+    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy")
 
 
 # --- what several recipients, and an author who is not clear, make of a rule
@@ -653,6 +653,28 @@ def test_lines_for_an_author_domain(folder, author, action, rule, would):
     """The first that fits, for each reading of the author."""
     found = verdict(policy(folder, FORCED), author=author)
     assert (found.action, found.rule, found.would) == (action, rule, would)
+
+
+@pytest.mark.parametrize(
+    ("author", "action", "rule"),
+    [
+        ("ann@lax.example", "hold", "dmarc.none"),
+        ("ann@bank.example", "reject", "dmarc.reject"),
+        ("ann@lax.example, ann@nothing.example", "hold", "dmarc.none"),
+        ("ann@nothing.example", "accept", "default"),
+        ("ann@slow.example", "defer", "dmarc.temperror"),
+    ],
+)
+def test_a_failure_under_p_none(folder, author, action, rule):
+    """An element of authors may be laxer, since the domain asks for nothing."""
+    found = verdict(policy(folder, "dmarc: {none: hold, temperror: defer}"), author=author)
+    assert (found.action, found.rule) == (action, rule)
+    lax = "dmarc: {none: hold, temperror: defer, authors: [{for: [lax.example, slow.example], none: accept}]}"
+    found = verdict(policy(folder, lax), author=author)
+    if author in ("ann@lax.example", "ann@slow.example"):
+        assert found.action == "accept"
+    else:
+        assert (found.action, found.rule) == (action, rule)
 
 
 def test_authors_that_are_not_looked_at_may_be_those_with_stricter_lines(folder):

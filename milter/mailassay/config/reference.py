@@ -37,7 +37,9 @@ SETTINGS: Mapping[str, str] = {
     ),
     "trusted_networks": (
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
-        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
+        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
+        "or /16 for IPv6, has to be meant, unless it is private (fc00::/7, fe80::/10): "
+        "`{network: 0.0.0.0/0, unsafe: true, comment: why}`."
     ),
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
@@ -95,10 +97,15 @@ POLICY: Mapping[str, str] = {
         "`reject_needs`."
     ),
     "dmarc.quarantine": "What follows when a message fails and its author domain publishes p=quarantine.",
+    "dmarc.none": (
+        "What follows when a message fails and its author domain publishes p=none, which asks for nothing. Much of "
+        "that is honest: mail of lists and forwarders, and of services that the domain does not authenticate yet."
+    ),
     "dmarc.temperror": (
         "What follows if DNS gave no answer, so that it is not known whether the message passes. It applies only if a "
         "policy of quarantine or reject is known to be at stake: a record that was found for the author domain or a "
-        "domain above it asks for that, or one did that was seen there before. Other mail is delayed by nothing. "
+        "domain above it asks for that, or one did that was seen there before; or if your line for p=none asks for "
+        "more than `accept`. Other mail is delayed by nothing. "
         "`accept` lets in what cannot be decided now."
     ),
     "dmarc.ambiguous_author": (
@@ -127,7 +134,7 @@ POLICY: Mapping[str, str] = {
     "dmarc.authors.reject": "In the place of `dmarc.reject`; left out, that one and `dmarc.reject_needs` count.",
     "dmarc.authors.quarantine": "In the place of `dmarc.quarantine`; left out, that one counts.",
     "dmarc.authors.none": (
-        "What follows when a message fails and the domain publishes p=none; left out, it is accepted. Use it to "
+        "What follows when a message fails and the domain publishes p=none; left out, `dmarc.none` counts. Use it to "
         "enforce for a domain of your own, or for one that never gets round to it."
     ),
     "dmarc.authors.monitor": "Only record what would follow.",

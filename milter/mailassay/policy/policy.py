@@ -157,7 +157,7 @@ class Policy:
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
         # the operator's own line may ask for more than the domain does
-        own = any(each.none not in (None, Action.ACCEPT) for each in elements)
+        own = any((each.none or lines.none) is not Action.ACCEPT for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
         if waiting:
@@ -205,6 +205,8 @@ class Policy:
                 return "dmarc.reject", self.dmarc.reject
             case Disposition.QUARANTINE:
                 return "dmarc.quarantine", self.dmarc.quarantine
+            case _ if self.dmarc.none is not Action.ACCEPT:
+                return "dmarc.none", self.dmarc.none
             case _:
                 return "default", Action.ACCEPT
 
@@ -312,7 +314,7 @@ def _is_own_path(evidence: Evidence, proven: Sequence[str]) -> bool:
 
 def _of_rule(rule: Rule, case: Case) -> _Finding:
     reason = fill(rule.reason, case, rule.name) or f"rule {rule.name}"
-    refusal = fill(rule.reply, case, rule.name) or f"Refused by local policy ({rule.name})"
+    refusal = fill(rule.reply, case, rule.name) or "Refused by local policy"
     action = rule.action
     if action is Action.REJECT and not rule.is_certain(case):
         # DNS may say otherwise later, and what is refused now is lost

@@ -156,7 +156,16 @@ def chained(*sets, message=MESSAGE):
 
 def vouched(message, author=AUTHOR, trusted=TRUSTED, now=0.0):
     chain, found = judge(message)
-    return arc.vouched(chain, found, author, trusted.__contains__, now)
+    return arc.vouched(chain, found, author, trusted.__contains__, now).because
+
+
+def doubt(message, author=AUTHOR, trusted=TRUSTED, now=0.0):
+    """Why it is not believed."""
+    chain, found = judge(message)
+    because, why, mail_from = arc.vouched(chain, found, author, trusted.__contains__, now)
+    assert not because
+    assert mail_from is None
+    return why
 
 
 def by_one(results):
@@ -168,6 +177,11 @@ def by_one(results):
     ("sets", "reason"),
     [
         ([("one.example", GOOD, {})], BY_ONE),
+        ([("one.example", b"dmarc=pass header.from=<alice@example.com>", {})], BY_ONE),
+        (
+            [("one.example", GOOD, {}), ("two.example", b"dmarc=fail header.from=<a@example.com>; arc = pass", {})],
+            BY_TWO_TOO,
+        ),
         ([("one.example", GOOD, {}), ("two.example", PASSED_ON, {})], BY_TWO_TOO),
         ([("one.example", GOOD, {}), ("two.example", b"arc=pass", {})], BY_TWO_TOO),
         ([("one.example", GOOD, {}), ("two.example", b"dmarc=none; arc=pass", {})], BY_TWO_TOO),
@@ -221,11 +235,102 @@ def test_vouched(sets, reason):
     assert vouched(chained(*sets)) == reason
 
 
+OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        # no sealer is trusted, or no chain is there
+        ([], ""),
+        ([("evil.example", GOOD, {})], ""),
+        ([("testing.example", GOOD, {})], ""),
+        (
+            [("one.example", GOOD, {}), ("evil.example", b"arc=pass", {})],
+            "untrusted: set 2, sealed by evil.example, which is not trusted",
+        ),
+        (
+            [("evil.example", GOOD, {}), ("two.example", PASSED_ON, {})],
+            "untrusted: set 1, sealed by evil.example, which is not trusted",
+        ),
+        (
+            [("one.example", GOOD, OTHERS)],
+            "signature: set 1, sealed by one.example: its message signature is another's, or leaves From or the body",
+        ),
+        (
+            [("one.example", b"dmarc=pass header..from=x", {})],
+            "unreadable: set 1, sealed by one.example: of its results, it does not read from '.from=x' on",
+        ),
+        (
+            [("one.example", GOOD + b"; " + GOOD, {})],
+            "contradiction: set 1, sealed by one.example: its results say dmarc",
+        ),
+        (
+            [("one.example", GOOD + b" x=1 x=2", {})],
+            "contradiction: set 1, sealed by one.example: its result of DMARC has several x",
+        ),
+        (
+            [("one.example", GOOD + b"; arc=pass", {})],
+            "contradiction: set 1, sealed by one.example, which recorded arc=pass",
+        ),
+        (
+            [("one.example", b'dmarc=pass header.from="a b"', {})],
+            "author: set 1, sealed by one.example, which recorded header.from=a b, not example.com",
+        ),
+        (
+            [("one.example", b"dmarc=pass", {})],
+            "author: set 1, sealed by one.example, which recorded dmarc=pass for nobody (header.from)",
+        ),
+        (
+            [("one.example", b"dmarc=fail header.from=example.com", {})],
+            "no_pass: set 1, sealed by one.example, which recorded dmarc=fail",
+        ),
+        ([("one.example", b"none", {})], "no_pass: set 1, sealed by one.example, which recorded no result of DMARC"),
+    ],
+)
+def test_why_a_trusted_sealer_is_not_believed(sets, words):
+    why = doubt(chained(*sets))
+    assert why.startswith(words)
+    assert bool(why) is bool(words)
+
+
+def test_a_sealer_vouches_for_one_clear_author_only():
+    assert (
+        doubt(by_one(b" i=1; mx; " + GOOD), author=None) == "author: the author of the message is not one clear domain"
+    )
+    assert doubt(MESSAGE, author=None) == ""
+
+
+def test_what_is_shown_of_a_record_has_a_limit():
+    why = doubt(by_one(b" i=1; mx; dmarc=" + b"x" * 500))
+    assert len(why) < 150
+
+
+@pytest.mark.parametrize(
+    ("spf", "mail_from"),
+    [
+        (b"spf=pass smtp.mailfrom=bounce.example", "bounce.example"),
+        (b"spf=pass smtp.mailfrom=ann@bounce.example", "bounce.example"),
+        (b"spf=fail smtp.mailfrom=bounce.example", None),
+        (b"spf=pass smtp.helo=bounce.example", None),
+        (b"spf=pass smtp.mailfrom=", None),
+        (b"spf=pass smtp.mailfrom=a.example smtp.mailfrom=b.example", None),
+        (b"spf=pass smtp.mailfrom=a.example; spf=pass smtp.mailfrom=a.example", None),
+    ],
+)
+def test_the_reverse_path_that_a_sealer_saw(spf, mail_from):
+    chain, found = judge(by_one(b" i=1; mx; " + spf + b"; " + GOOD))
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == (BY_ONE, "", mail_from)
+
+
 @pytest.mark.parametrize(("now", "reason"), [(1500.0, BY_ONE), (2500.0, "")])
 def test_a_message_signature_that_has_expired_vouches_for_nothing(now, reason):
     """RFC 6376 section 3.5, x=: it ends how long a message that was sealed once can be sent again."""
     expiring = AMS.replace(b" bh=", b" t=1000; x=2000; bh=")
-    assert vouched(chained(("one.example", GOOD, {"message_signature": expiring})), now=now) == reason
+    message = chained(("one.example", GOOD, {"message_signature": expiring}))
+    assert vouched(message, now=now) == reason
+    if not reason:
+        assert doubt(message, now=now).startswith("expired: set 1")
 
 
 WHOLE = (b"h=from:to:subject;", (b"from", b"to", b"subject"), None)
@@ -371,7 +476,9 @@ def test_one_name_in_many_spellings(sealer, author, name):
         (b" i=1; mx; " + GOOD + b"; " + GOOD, False),
         (b" i=1; mx; dmarc=fail header.from=example.com; " + GOOD, False),
         (b" i=1; mx; " + GOOD + b"; dmarc=fail", False),
-        (b" i=1; mx; " + GOOD + b" header.from=example.com", False),
+        (b" i=1; mx; " + GOOD + b" header.from=example.com", True),
+        (b" i=1; mx; " + GOOD + b" header.from=<a@example.com>", False),
+        (b" i=1; mx; " + GOOD + b" reason=a reason=b", False),
         (b" i=1; mx; " + GOOD + b" header.from=evil.example", False),
         (b" i=1; mx; " + GOOD + b" HEADER.FROM=evil.example", False),
         (b" i=1; mx; " + GOOD + b" dmarc=fail", False),
@@ -389,8 +496,39 @@ def test_one_name_in_many_spellings(sealer, author, name):
         (b" i=1; mx; " + GOOD + b"; none", False),
         (b" i=1; mx; " + GOOD + b"; x=\xff", False),
         (b" i=1; mx; dmarc=pass header.from=\xff.example.com", False),
-        (b" i=1; mx; dmarc=pass header.from=@example.com", False),
-        (b" i=1; mx; dmarc=pass header.from=alice@example.com", False),
+        (b" i=1; mx; arc=none arc=none; " + GOOD, False),
+        (b" i=1; mx; arc=pass arc=none; " + GOOD, False),
+        (b" i=1; mx; spf=pass arc=none; " + GOOD, False),
+        # the author as an address, in brackets, in quotes
+        (b" i=1; mx; dmarc=pass header.from=@example.com", True),
+        (b" i=1; mx; dmarc=pass header.from=alice@example.com", True),
+        (b" i=1; mx; dmarc=pass header.from=<alice@example.com>", True),
+        (b" i=1; mx; dmarc=pass header.from=<Alice@EXAMPLE.com> header.from=<alice@example.com>", True),
+        (b" i=1; mx; dmarc=pass header.from=<example.com>", True),
+        (b" i=1; mx; dmarc=pass header.from=\"<alice@example.com>\"", True),
+        (b" i=1; mx; dmarc=pass header.from=\"alice@example.com\"", True),
+        (b" i=1; mx; dmarc=pass header.from=\"a b\"@example.com", True),
+        (b" i=1; mx; dmarc=pass header.from=\"x@evil.example\"@example.com", True),
+        (b" i=1; mx; dmarc=pass header.from=\"\\\"x@evil.example\\\"@example.com\"", True),
+        (b" i=1; mx; dmarc=pass header.from = alice (a (b)) @example.com", True),
+        (b" i=1; mx; dmarc = pass header . from = example.com", True),
+        (b" i=1; mx; dmarc=pass (of (a (b) c) d) header.from=example.com", True),
+        (b" i=1; mx; dmarc=pass header.from=\"x@example.com\"@evil.example", False),
+        (b" i=1; mx; dmarc=pass header.from=x@example.com@evil.example", False),
+        (b" i=1; mx; dmarc=pass header.from=x@evil.example@example.com", False),
+        (b" i=1; mx; dmarc=pass header.from=<@evil.example:x@example.com>", False),
+        (b" i=1; mx; dmarc=pass header.from=evil.example<x@example.com>", False),
+        (b" i=1; mx; dmarc=pass header.from=\"evil <x@example.com>\"", False),
+        (b" i=1; mx; dmarc=pass header.from=\"x@evil.example, x@example.com\"", False),
+        (b" i=1; mx; dmarc=pass header.from=<x@example.com", False),
+        (b" i=1; mx; dmarc=pass header.from=x@example.com>", False),
+        (b" i=1; mx; dmarc=pass header.from=<<x@example.com>>", False),
+        (b" i=1; mx; dmarc=pass header.from=<>", False),
+        (b" i=1; mx; dmarc=pass header.from=example.com(x).evil.example", False),
+        (b" i=1; mx; dmarc=pass header.from=evil.example (x)@example.com", True),
+        (b" i=1; mx; dmarc=\"pass\" header.from=example.com", False),
+        (b" i=1; mx; dmarc=pass header.from= header.from=example.com", False),
+        (b" i=1; mx; dmarc= pass=x header.from=example.com", False),
         (b" i=1; mx; dmarc=pass header.from=example.com,evil.example", False),
         (b" i=1; mx 2; " + GOOD, False),
         (b" i=1; " + GOOD, False),
@@ -408,6 +546,7 @@ def test_results_of_a_trusted_sealer(results, is_vouched):
 
 pieces = st.sampled_from(
     ["dmarc", "arc", "=", "pass", "fail", ";", " ", "header.from", "example.com", "(", ")", '"', "\\", ".", "/1", "1",
+     "<", ">", "a@", "evil.example", " = ", "(c)", "header", "from",
      "\r\n ", "\0", "\u00e9", "\ud83d\ude00", "@", ",", "i=1;", "mx", "none", "\x85", "\u2028"]
 )  # fmt: skip
 octets = st.one_of(
@@ -431,7 +570,24 @@ def judge_once():
 @given(results=octets)
 def test_any_results_are_read_or_silence(results):
     chain, found = signed(b" i=1; mx; " + results)
-    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) in ("", BY_ONE)
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because in ("", BY_ONE)
+
+
+HEADER_FROM = st.lists(
+    st.sampled_from(["example.com", "evil.example", "@", "<", ">", "a", '"', " ", "(c)", ",", ":", ".", "="]),
+    max_size=9,
+).map("".join)
+
+
+@given(value=HEADER_FROM)
+def test_only_the_last_word_is_the_author(value):
+    """Where it is believed, an author of example.com stands there, and no other domain but in a local-part."""
+    chain, found = signed(b" i=1; mx; dmarc=pass header.from=" + value.encode())
+    if arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because:
+        value = re.sub(r'"[^"]*" *(?=@)', "q", value.replace("(c)", " ")).replace('"', "")
+        # another property may follow
+        value = re.sub(r" +[\w.]+ *=.*", "", value).replace(" ", "")
+        assert re.fullmatch(r"<?([^@<>]*@)?example\.com\.?>?", value), value
 
 
 @given(quoted=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))
@@ -439,15 +595,22 @@ def test_what_is_quoted_says_nothing(quoted):
     escaped = re.sub(r'(["\\])', r"\\\1", quoted)
     for text in (f'"{escaped}"', f'"{escaped}; {GOOD.decode()}; x=y"'):
         chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode())
-        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == ""
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because == ""
         chain, found = signed(b" i=1; mx; spf=pass smtp.mailfrom=" + text.encode() + b"; " + GOOD)
-        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == BY_ONE
+        assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because == BY_ONE
 
 
 @given(more=octets)
 def test_nothing_makes_up_for_a_failure(more):
     chain, found = signed(b" i=1; mx; dmarc=fail header.from=example.com; " + more)
-    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == ""
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0).because == ""
+
+
+def test_comments_before_an_instance_are_paid_for():
+    fields = [Field(b"ARC-Authentication-Results", b"()" * 240 + b"i=%d; mx" % number) for number in range(1, 51)]
+    assert arc.chain(Headers(fields[:1])).problem == "a set is incomplete"
+    account = Work(Limits(signature_work=1000))
+    assert arc.chain(Headers(fields), account=account).problem == "limit: more work than signature_work allows"
 
 
 def test_a_chain_that_costs_too_much_fails():

@@ -184,6 +184,16 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "trusted_networks",
             (ip_network("192.0.2.0/24"), ip_network("198.51.100.7/32"), ip_network("2001:db8::/32")),
         ),
+        (
+            'trusted_networks: ["fc00::/7", "fe80::/10"]',
+            "trusted_networks",
+            (ip_network("fc00::/7"), ip_network("fe80::/10")),
+        ),
+        (
+            "trusted_networks: [{network: 0.0.0.0/0, unsafe: true, comment: a filter behind another}]",
+            "trusted_networks",
+            (ip_network("0.0.0.0/0"),),
+        ),
         # which YAML 1.1 takes for a number to the base of 60
         ("trusted_networks: [1:2:3:4:5:6:7:8]", "trusted_networks", (ip_network("1:2:3:4:5:6:7:8/128"),)),
         (
@@ -237,6 +247,11 @@ ID = "authserv_id: expected a domain name or another token of RFC 8601, found"
 GROUP = "socket_group: expected the name of a group, found"
 WORKERS = "workers: expected a whole number from 1 to 1024 or auto, found"
 NETWORK = "trusted_networks: expected a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1, found"
+WIDE = (
+    "trusted_networks: {0} is nearly everybody, and no mail from there would be judged; if you want that, write "
+    '{{network: "{0}", unsafe: true, comment: ...}}'
+)
+UNSAFE_MAP = "trusted_networks: expected a map of `network`, `unsafe` and `comment`"
 SERVER = "dns.nameservers: expected an IP address such as 127.0.0.1, 127.0.0.1:5353 or [::1]:5353, found"
 TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60, found"
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
@@ -296,6 +311,33 @@ KEYS = (
         ("trusted_networks: [x]", 1, 20, f"{NETWORK} the text `x`"),
         ("trusted_networks:\n - [a]", 2, 4, f"{NETWORK} a list"),
         ("trusted_networks: [10.0.0.0/255.0.0.0]", 1, 20, f"{NETWORK} the text `10.0.0.0/255.0.0.0`"),
+        (
+            'trusted_networks: ["[::1]/128"]',
+            1,
+            20,
+            f"{NETWORK} the text `[::1]/128`; write it without brackets: '::1/128'",
+        ),
+        (
+            'trusted_networks: ["!192.168.1.7"]',
+            1,
+            20,
+            f"{NETWORK} the text `!192.168.1.7`; nothing can be excluded here: leave it out, and write the networks "
+            "around it",
+        ),
+        ("trusted_networks: [0.0.0.0/0]", 1, 20, WIDE.format("0.0.0.0/0")),
+        ("trusted_networks: [128.0.0.0/1]", 1, 20, WIDE.format("128.0.0.0/1")),
+        ('trusted_networks: ["2000::/3"]', 1, 20, WIDE.format("2000::/3")),
+        ("trusted_networks: [{network: 0.0.0.0/0}]", 1, 20, WIDE.format("0.0.0.0/0")),
+        ("trusted_networks: [{network: 0.0.0.0/0, unsafe: false, comment: x}]", 1, 20, WIDE.format("0.0.0.0/0")),
+        (
+            "trusted_networks: [{network: 0.0.0.0/0, unsafe: true}]",
+            1,
+            20,
+            "trusted_networks: 0.0.0.0/0 is unsafe; say in `comment` why it has to be",
+        ),
+        ("trusted_networks: [{unsafe: true}]", 1, 20, UNSAFE_MAP),
+        ("trusted_networks: [{network: 10.0.0.0/8, for: x}]", 1, 20, UNSAFE_MAP),
+        ("trusted_networks: [{network: 10.0.0.0/8, network: 11.0.0.0/8}]", 1, 20, UNSAFE_MAP),
         ("trusted_networks: [10.0.0.0/33]", 1, 20, f"{NETWORK} the text `10.0.0.0/33`"),
         (
             "trusted_networks: [127.0.0.0/8,\n  10.1.2.3/8]",
@@ -390,6 +432,7 @@ def test_aliases_cannot_multiply(folder: Path, depth: int) -> None:
             "dmarc: {reject: accept, quarantine: tag, temperror: defer}",
             Policy(dmarc=DmarcActions(Action.ACCEPT, Action.TAG, Action.DEFER)),
         ),
+        ("dmarc: {none: tag}", Policy(dmarc=DmarcActions(none=Action.TAG))),
         ("dmarc: {quarantine: reject}", Policy(dmarc=DmarcActions(quarantine=Action.REJECT))),
         (
             "spf: {fail: reject, softfail: tag, permerror: hold, temperror: defer}",
@@ -429,12 +472,12 @@ OWN = "has a meaning of its own in mail; choose a name such as X-Spam-Flag"
         ("dmarc:\n  quarantine: no", 2, 15, f"dmarc.quarantine: expected {DMARC}, found the boolean `no`"),
         ("dmarc:\n  temperror: reject", 2, 14, "dmarc.temperror: expected accept | defer, found the text `reject`"),
         (
-            "dmarc:\n  none: accept",
+            "dmarc:\n  other: accept",
             2,
             3,
-            "unknown key `dmarc.none`; the keys here are "
-            "reject, quarantine, temperror, ambiguous_author, public_suffixes, reject_needs, authors, trusted_sealers, "
-            "trusted_forwarders, mailing_lists, enforce_percent",
+            "unknown key `dmarc.other`; the keys here are "
+            "reject, quarantine, none, temperror, ambiguous_author, public_suffixes, reject_needs, authors, "
+            "trusted_sealers, trusted_forwarders, mailing_lists, enforce_percent",
         ),
         (
             "dmarc: {ambiguous_author: accept}",

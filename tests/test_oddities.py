@@ -32,6 +32,27 @@ def found(folder, policy, settings=""):
             2,
             "rule a can never apply",
         ),
+        *(
+            (f"rules: [{{name: a, if: {{{condition}}}, then: hold}}]", 1, "rule a can never apply")
+            for condition in [
+                "spf: fail, not: {spf: [fail, softfail]}",
+                "spf_pass: a.example, spf: fail",
+                "client_name: a.example, iprev: [fail, permerror]",
+                "dkim_pass: a.example, dkim: none",
+                "sealer: a.example, arc: none",
+                "dmarc: pass, spf: fail, dkim: [none, fail]",
+                "author: a.example, not: {author: .example}",
+                "all: [{author: a.example}, {author: [b.example, .a.example.org]}]",
+                "client: 10.1.0.0/16, not: {client: [10.1.0.0/17, 10.1.128.0/17]}",
+                "all: [{client: 10.0.0.0/8}, {client: 192.0.2.1}]",
+                "mail_from: <>, not: {mail_from: [<>, a.example]}",
+                "spf_pass: a.example, not: {spf_pass: a.example}",
+                "dkim_pass: a.example, not: {dkim_pass: .a.example}",
+                "any: [{spf: fail}, {spf: softfail}], not: {any: [{spf: softfail}, {spf: fail}]}",
+                "policy: reject, dmarc: none",
+                "not: {any: [{dmarc: [pass, fail]}, {dmarc: [none, temperror, permerror]}]}",
+            ]
+        ),
         (
             "rules:\n  - {name: a, if: {spf: fail}, then: hold}\n  - {name: b, if: {spf: fail}, then: reject}",
             3,
@@ -41,6 +62,34 @@ def found(folder, policy, settings=""):
             "rules:\n  - {name: a, if: {spf: pass}, then: tag, unsafe: true, comment: why}",
             2,
             "rule a lets in mail from anybody",
+        ),
+        *(
+            (
+                f"rules: [{{name: a, if: {{spf: fail}}, then: reject, reply: '{reply}'}}]",
+                1,
+                f"rule a: reply begins with the code `{code}`",
+            )
+            for reply, code in [
+                ("550 5.7.1 go away", "550 5.7.1"),
+                ("554-go away", "554-"),
+                ("451 later", "451"),
+                (" 5.7.1 go away", "5.7.1"),
+                ("550", "550"),
+            ]
+        ),
+        *(
+            (
+                f"rules:\n  - {{name: a, if: {{{first}}}, then: accept}}\n"
+                f"  - {{name: b, if: {{{second}}}, then: reject}}",
+                3,
+                "rule b is never reached: a on line 2 applies wherever it would",
+            )
+            for first, second in [
+                ("client: 10.0.0.0/8", "client: [10.1.0.0/16, 10.2.0.1]"),
+                ("client: 10.0.0.0/8", "client: 10.0.0.1, spf: fail"),
+                ("spf_pass: .a.example", "spf_pass: b.a.example"),
+                ("any: [{client: 10.0.0.0/8}, {client: 192.0.2.0/24}]", "client: 192.0.2.1"),
+            ]
         ),
         ("mode: enforce\nlists:\n  friends: [a.example]", 3, "list `friends` is used nowhere"),
         (
@@ -66,10 +115,34 @@ def test_odd_policies(tmp_path, policy, line, message):
         "rules: [{name: a, if: {dmarc: [pass, fail], policy: reject}, then: hold}]",
         "rules: [{name: a, if: {spf: fail}, then: hold, monitor: true}, {name: b, if: {spf: fail}, then: hold}]",
         "rules: [{name: a, if: {spf_pass: a.example}, then: accept}]",
+        "rules: [{name: a, if: {client: 10.0.0.0/9}, then: accept}, {name: b, if: {client: 10.0.0.0/8}, then: reject}]",
+        "rules: [{name: a, if: {client: 10.0.0.0/9, iprev: pass}, then: accept}, "
+        "{name: b, if: {client: 10.0.0.1}, then: reject}]",
+        # another author may not fit the first one
+        "rules: [{name: a, if: {author: .a.example, dkim_pass: a.example}, then: accept}, "
+        "{name: b, if: {author: b.a.example, dkim_pass: a.example}, then: reject}]",
         # the first one needs every recipient, the second one any
         "rules: [{name: a, if: {client: 192.0.2.1, recipient: b@}, then: accept}, "
         "{name: b, if: {client: 192.0.2.1, recipient: b@}, then: hold}]",
         "lists: {friends: [a.example]}\nrules: [{name: a, if: {author: list:friends}, then: hold}]",
+        *(
+            f"rules: [{{name: a, if: {{{condition}}}, then: hold}}]"
+            for condition in [
+                "author: .example, not: {author: a.example}",
+                "author: .a.example, not: {author: a.example}",
+                "not: {author: .example}",
+                "client: 10.1.0.0/16, not: {client: [10.1.0.0/17, 10.1.128.0/18]}",
+                "client: 10.1.0.0/16, not: {client: [10.1.0.0/17, 10.1.192.0/18]}",
+                "all: [{dkim_pass: a.example}, {dkim_pass: b.example}]",
+                "all: [{recipient: a@}, {recipient: b@}]",
+                "dmarc: pass, spf: fail",
+                "dmarc: pass, spf: fail, dkim: [none, pass]",
+                "policy: none, not: {dmarc: pass}",
+                "not: {policy: [none, quarantine, reject]}",
+                "sender_domain: null_mx, not: {sender_domain: no_mail}",
+                "not: {spf_pass: a.example}, spf: pass",
+            ]
+        ),
     ],
 )
 def test_policies_with_nothing_odd(tmp_path, policy):
@@ -93,6 +166,11 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
             "workers: 1\ndns:\n  nameservers: [127.0.0.1, 192.0.2.53]",
             4,
             "dns.nameservers: 192.0.2.53 is not on this host",
+        ),
+        (
+            "trusted_networks: [10.0.0.0/8, {network: 0.0.0.0/0, unsafe: true, comment: why}]",
+            2,
+            "trusted_networks: no mail from 0.0.0.0/0 is judged",
         ),
         ("authserv_id: MX.receiver.example\ndns: {nameservers: ['::1', 127.0.0.53]}", 0, ""),
     ],

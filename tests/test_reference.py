@@ -402,6 +402,7 @@ def full() -> Outcome:
         Arc(Result.NONE),
         found,
         sender_domain=SenderDomain(Receives.PASS, domain),
+        not_vouched="expired: why",
     )
     verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
     return Outcome(verdict, evidence=evidence, seconds=0.1)

@@ -1,6 +1,7 @@
 """Rules, lists and what overrules DMARC: a policy as its operator writes it, and what becomes of messages."""
 
 import os
+import re
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
 from mailassay.conversation import Clocks, Conversation
+from mailassay.explain import as_text
 from mailassay.message import split
 from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
@@ -19,8 +21,7 @@ from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
 
 KEY = ed25519_key()
-ZONE = Zone(
-    f"""
+ZONE_TEXT = f"""
     1.2.0.192.in-addr.arpa         PTR  mail.bank.example
     mail.bank.example              A    192.0.2.1
     mail.bank.example              TXT  "v=spf1 a -all"
@@ -41,7 +42,7 @@ ZONE = Zone(
     arc._domainkey.lists.example   TXT  "{KEY.record}"
     arc._domainkey.evil.example    TXT  "{KEY.record}"
     """
-)
+ZONE = Zone(ZONE_TEXT)
 BANK, RELAY = "192.0.2.1", "198.51.100.66"
 NOON = datetime(2100, 6, 30, 12, tzinfo=UTC).timestamp()
 
@@ -67,7 +68,8 @@ def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@rel
         recipient_delimiter=more.get("delimiters"),
         owner_request_special=more.get("special"),
     )
-    conversation = Conversation(settings, ZONE, clocks=Clocks(now=lambda: more.get("now", NOON)))
+    zone = Zone(ZONE_TEXT + more["zone"]) if "zone" in more else ZONE
+    conversation = Conversation(settings, zone, clocks=Clocks(now=lambda: more.get("now", NOON)))
     conversation.connect(ip_address(client))
     conversation.helo(more.get("helo", "out.relay.example"))
     conversation.mail_from(f"<{mail_from}>")
@@ -134,8 +136,8 @@ CONDITIONS = [
 ]
 
 
-def signed():
-    message = KEY.sign(b"From: ann@bank.example\r\n\r\nx\r\n", "lists.example", "ed")
+def signed(author=b"ann@bank.example"):
+    message = KEY.sign(b"From: %b\r\n\r\nx\r\n" % author, "lists.example", "ed")
     return [(b"DKIM-Signature", message.partition(b"\r\nFrom")[0].partition(b":")[2])]
 
 
@@ -161,7 +163,7 @@ def test_the_first_rule_that_applies_decides(folder):
     assert (verdict(made).action, verdict(made).rule) == ("accept", "rules.r1")
     assert (verdict(made, BANK).action, verdict(made, BANK).rule) == ("hold", "rules.r2")
     found = verdict(made, author="ann@shop.example")
-    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy (r0)")
+    assert (found.action, str(found.reply)) == ("defer", "451 4.7.1 Refused by local policy")
 
 
 # --- what several recipients, and an author who is not clear, make of a rule
@@ -653,6 +655,28 @@ def test_lines_for_an_author_domain(folder, author, action, rule, would):
     assert (found.action, found.rule, found.would) == (action, rule, would)
 
 
+@pytest.mark.parametrize(
+    ("author", "action", "rule"),
+    [
+        ("ann@lax.example", "hold", "dmarc.none"),
+        ("ann@bank.example", "reject", "dmarc.reject"),
+        ("ann@lax.example, ann@nothing.example", "hold", "dmarc.none"),
+        ("ann@nothing.example", "accept", "default"),
+        ("ann@slow.example", "defer", "dmarc.temperror"),
+    ],
+)
+def test_a_failure_under_p_none(folder, author, action, rule):
+    """An element of authors may be laxer, since the domain asks for nothing."""
+    found = verdict(policy(folder, "dmarc: {none: hold, temperror: defer}"), author=author)
+    assert (found.action, found.rule) == (action, rule)
+    lax = "dmarc: {none: hold, temperror: defer, authors: [{for: [lax.example, slow.example], none: accept}]}"
+    found = verdict(policy(folder, lax), author=author)
+    if author in ("ann@lax.example", "ann@slow.example"):
+        assert found.action == "accept"
+    else:
+        assert (found.action, found.rule) == (action, rule)
+
+
 def test_authors_that_are_not_looked_at_may_be_those_with_stricter_lines(folder):
     many = ", ".join(f"ann@a{number}.example" for number in range(20))
     for text in ("{for: lax.example, none: reject}", "{for: lax.example, reject: reject}"):
@@ -747,10 +771,206 @@ def test_a_trusted_sealer(folder, trusted, fields, action):
     assert judge(policy(folder, "{}"), fields=fields).verdict.action == "reject"
 
 
+@pytest.mark.parametrize(
+    "results",
+    [
+        b"dmarc=pass header.from=<ann@bank.example>",
+        b"dmarc=pass header.from=<ann@bank.example> header.from=<ann@bank.example>",
+        b"dmarc=pass header.from=ann@bank.example",
+        b"dmarc = pass header.from = bank.example",
+        b"spf=pass (mx: ann@bank.example designates 192.0.2.1 (mail.bank.example)) smtp.mailfrom=bank.example;\r\n"
+        b" dmarc=pass (p=reject (sp=none)) header.from=bank.example",
+    ],
+)
+def test_a_trusted_sealer_is_believed_as_it_writes(folder, results):
+    outcome = judge(
+        policy(folder, "dmarc: {trusted_sealers: [lists.example]}"), fields=through("lists.example", results)
+    )
+    assert (outcome.verdict.action, outcome.verdict.rule) == ("accept", "dmarc.trusted_sealers")
+    assert "not_vouched" not in facts(outcome)
+
+
+@pytest.mark.parametrize(
+    ("sealer", "results", "author", "words"),
+    [
+        (
+            "lists.example",
+            b"dmarc=fail header.from=bank.example",
+            "ann@bank.example",
+            "no_pass: set 1, sealed by lists.example, which recorded dmarc=fail",
+        ),
+        (
+            "lists.example",
+            b"dmarc=pass header.from=<ann@shop.example>",
+            "ann@bank.example",
+            "author: set 1, sealed by lists.example, which recorded header.from=<ann@shop.example>, not bank.example",
+        ),
+        (
+            "lists.example",
+            b"dmarc=pass (header.from=bank.example",
+            "ann@bank.example",
+            "unreadable: set 1, sealed by lists.example: of its results, it does not read from "
+            "'(header.from=bank.example' on",
+        ),
+        ("evil.example", b"dmarc=fail header.from=bank.example", "ann@bank.example", ""),
+    ],
+)
+def test_why_a_sealer_is_not_believed_is_said(folder, sealer, results, author, words):
+    """In the log line, and by `check`; no word of it stands in the header."""
+    made = policy(folder, "dmarc: {trusted_sealers: [lists.example]}")
+    outcome = judge(made, fields=through(sealer, results), author=author)
+    assert outcome.verdict.action == "reject"
+    assert facts(outcome).get("not_vouched", "") == words
+    assert (f"not vouched   {words}" in as_text(outcome, RELAY)) is bool(words)
+    assert "sealed by" not in outcome.add[0][1]
+    assert "not_vouched" not in facts(judge(policy(folder, "{}"), fields=through(sealer, results)))
+
+
 def test_a_rule_may_name_a_sealer(folder):
     made = policy(folder, rules({"if": {"sealer": "lists.example"}, "then": "accept"}))
     assert verdict(made, fields=through("lists.example")).rule == "rules.r0"
     assert verdict(made, fields=through("evil.example")).rule == "dmarc.reject"
+
+
+NAMELESS = "203.0.113.5"
+STRICT = "spf: {fail: reject, permerror: reject, temperror: defer}\niprev: {fail: reject, permerror: reject}\n"
+BEFORE = b"spf=pass smtp.mailfrom=shop.example; dmarc=pass header.from=bank.example"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "message", "action", "rule"),
+    [
+        # the client is the forwarder: nothing that follows from its address is asked for
+        ("{trusted_forwarders: 203.0.113.5}", {}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: 203.0.113.5}", {"author": "ann@lax.example"}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: 203.0.113.5}", {"author": "ann@nobody.example"}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: 203.0.113.5}", {"mail_from": ""}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: 203.0.113.5}", {"mail_from": "ann@slow.example"}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: .relay.example}", {"client": RELAY}, "accept", "dmarc.trusted_forwarders"),
+        ("{trusted_forwarders: .relay.example}", {}, "reject", "dmarc.reject"),
+        ("{trusted_forwarders: 203.0.113.6}", {}, "reject", "dmarc.reject"),
+        # a sealer vouches for the author, and for the reverse-path that it saw pass, not for one of its own
+        ("{trusted_sealers: lists.example}", {"fields": "sealed"}, "reject", "iprev.permerror"),
+        ("{trusted_sealers: lists.example}", {"fields": "sealed", "client": RELAY}, "accept", "dmarc.trusted_sealers"),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": RELAY, "mail_from": "x@news.bank.example"},
+            "accept",
+            "dmarc.trusted_sealers",
+        ),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": RELAY, "mail_from": "ann@shop.example"},
+            "reject",
+            "spf.fail",
+        ),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed before", "client": RELAY, "mail_from": "ann@shop.example"},
+            "accept",
+            "dmarc.trusted_sealers",
+        ),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed before", "client": RELAY, "mail_from": "ann@a.shop.example"},
+            "reject",
+            "spf.fail",
+        ),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": BANK, "mail_from": "srs0=x@bounce.lists.example"},
+            "reject",
+            "spf.fail",
+        ),
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": RELAY, "mail_from": "", "helo": "mail.bank.example"},
+            "reject",
+            "spf.fail",
+        ),
+        ("{trusted_sealers: evil.example}", {"fields": "sealed", "client": RELAY}, "reject", "dmarc.reject"),
+        # a list for what belongs to the domain that is authenticated, and for the author
+        ("{mailing_lists: lists.example}", {"fields": "list"}, "reject", "iprev.permerror"),
+        ("{mailing_lists: lists.example}", {"fields": "list", "client": RELAY}, "accept", "dmarc.mailing_lists"),
+        (
+            "{mailing_lists: lists.example}",
+            {"fields": "list", "client": BANK, "mail_from": "x@a.lists.example"},
+            "accept",
+            "dmarc.mailing_lists",
+        ),
+        (
+            "{mailing_lists: lists.example}",
+            {"fields": "list", "client": RELAY, "mail_from": "ann@shop.example"},
+            "reject",
+            "spf.fail",
+        ),
+        (
+            "{mailing_lists: lists.example}",
+            {"fields": "list of two", "client": RELAY, "author": "ann@bank.example, bob@shop.example"},
+            "reject",
+            "spf.fail",
+        ),
+        ("{mailing_lists: relay.example}", {"fields": "list", "client": RELAY}, "reject", "dmarc.reject"),
+        ("{}", {}, "reject", "dmarc.reject"),
+    ],
+)
+def test_what_overrules_dmarc_overrules_spf_and_iprev_for_the_same_cause(folder, trusted, message, action, rule):
+    """It is bound to what was authenticated. If a line refuses all the same, the header does not claim otherwise."""
+    fields = {
+        "sealed": through("lists.example"),
+        "sealed before": through("lists.example", BEFORE),
+        "list": [*signed(), (b"List-Id", b" <a.lists.example>")],
+        "list of two": [*signed(b"ann@bank.example, bob@shop.example"), (b"List-Id", b" <a.lists.example>")],
+    }
+    names = ("shop.example", "a.shop.example", "news.bank.example", "a.lists.example", "bounce.lists.example")
+    zone = "".join(f'{name} TXT "v=spf1 -all"\n' for name in names) + "slow.example TXT !\n"
+    given = {"client": NAMELESS, "mail_from": "ann@bank.example", **message}
+    given["fields"] = fields.get(given.get("fields"), [])
+    outcome = judge(policy(folder, f"dmarc: {trusted}\n{STRICT}"), zone=zone, **given)
+    assert (outcome.verdict.action, outcome.verdict.rule) == (action, rule)
+    claims = re.search('dmarc=fail reason="(local_policy|trusted_forwarder|mailing_list): ', outcome.add[0][1])
+    overruled = action == "accept" and outcome.evidence.dmarc.policy in ("reject", "quarantine")
+    assert bool(claims) is overruled
+    assert facts(outcome)["reason"]
+
+
+def test_a_message_that_is_tagged_all_the_same_is_let_in(folder):
+    made = policy(folder, "dmarc: {trusted_forwarders: .relay.example}\nsender_domain: {null_mx: tag}")
+    outcome = judge(made)
+    assert (outcome.verdict.action, outcome.verdict.rule) == ("tag", "sender_domain.null_mx")
+    assert 'reason="trusted_forwarder: 198.51.100.66"' in outcome.add[0][1]
+    made = policy(folder, "dmarc: {trusted_forwarders: .relay.example}\nsender_domain: {null_mx: hold}")
+    outcome = judge(made)
+    assert outcome.verdict.action == "hold"
+    assert "trusted_forwarder" not in outcome.add[0][1]
+
+
+def test_what_refuses_beside_a_rule_that_accepts_leaves_it_nothing_to_claim(folder):
+    """Of two recipients one is refused by the first rule, and so both are."""
+    made = policy(
+        folder,
+        rules(
+            {"if": {"recipient": "bob@receiver.example"}, "then": "reject"},
+            {"if": {"client": RELAY}, "then": "accept"},
+        ),
+    )
+    outcome = judge(made, recipients=["bob@receiver.example", "al@receiver.example"])
+    assert outcome.verdict.action == "reject"
+    assert outcome.verdict.override == ""
+    assert judge(made, recipients=["al@receiver.example"]).verdict.override == "local_policy: rule r1"
+
+
+def test_an_override_counts_in_monitor_mode_as_if_enforced(folder):
+    made = policy(
+        folder, "mode: monitor\ndmarc: {trusted_forwarders: .relay.example}\nsender_domain: {null_mx: reject}"
+    )
+    outcome = judge(made)
+    assert (outcome.verdict.action, outcome.verdict.would) == ("accept", "reject")
+    assert "trusted_forwarder" not in outcome.add[0][1]
+    made = policy(folder, "mode: monitor\ndmarc: {trusted_forwarders: .relay.example}\nspf: {fail: reject}")
+    outcome = judge(made, mail_from="ann@bank.example")
+    assert (outcome.verdict.action, outcome.verdict.would) == ("accept", "accept")
+    assert "trusted_forwarder" in outcome.add[0][1]
 
 
 def test_what_passes_needs_no_overruling(folder):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
@@ -22,22 +23,18 @@ from .dkim.work import TooMuchWork, Work, hashing, reading
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
+from .recorded import Clause, Unreadable, instance_of, opening, read
 from .resolver import DnsLimit, DnsTempError, Resolver
 from .result import Resinfo, Result
 
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
 _INSTANCE = re.compile(rb"[0-9]{1,2}")
-_CFWS = rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*"  # comments in comments are not looked for
-_RESULTS_INSTANCE = re.compile(rb"%bi%b=%b([0-9]{1,2})%b;" % (_CFWS, _CFWS, _CFWS, _CFWS), re.DOTALL)
-
-_SPACE = _CFWS.decode()
-_QUOTED = r'"(?:[^\0-\x08\n-\x1f"\\\x7f]|\\[\t -~])*"'
-_WORD = r'[^\0- "();\\\x7f]*'
-_AUTHSERV_ID = re.compile(rf'{_SPACE}(?:{_QUOTED}|[^\0- "();=\\\x7f]+)(?:{_SPACE}1)?{_SPACE}(?=;)', re.DOTALL)
-_PAIR = re.compile(
-    rf"(;{_SPACE})?([a-z][a-z0-9_.-]*)(?:/1)?=({_QUOTED}(?:@{_WORD})?|{_WORD})(?=[ \t\r\n(;]|\Z){_SPACE}",
-    re.DOTALL | re.IGNORECASE | re.ASCII,
+# an author: a domain or an address, plain or in angle brackets; a local-part in quotes may hold another "@"
+_AUTHOR = re.compile(
+    r'(?P<bracket><)?(?:(?:"(?:[^"\\]|\\.)*"|[^\x00- "(),:;<>@\\\[\]\x7f]+)?@)?'
+    r'(?P<domain>[^\x00- "(),:;<=>@\\\[\]\x7f]+)(?(bracket)>)'
 )
+_MAX_SHOWN = 60  # characters of what a sealer recorded, in a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +94,7 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
             # before the work, not after it: the limit bounds what a sender can make us read
             if len(found) > 3 * most:
                 raise BadSignature(f"more than {most} sets")
-            if name != _RESULTS:
-                account.pay(reading(field.value))
+            account.pay(opening(field.value) if name == _RESULTS else reading(field.value))
             tags = {} if name == _RESULTS else tag_list(field.value)
             instance = _instance(field, tags, most)
             if (instance, name) in found:
@@ -120,13 +116,12 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
 def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
     if tags:
         match = _INSTANCE.fullmatch(tags.get(b"i", b""))
-        text = match[0] if match else b"0"
+        number = int(match[0]) if match else 0
     else:
-        match = _RESULTS_INSTANCE.match(field.value)
-        text = match[1] if match else b"0"
-    if not 1 <= int(text) <= most:
+        number = instance_of(field.value)
+    if not 1 <= number <= most:
         raise BadSignature("an instance number is missing or out of range")
-    return int(text)
+    return number
 
 
 def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
@@ -265,53 +260,101 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
     return trouble
 
 
+class Doubt(StrEnum):
+    """Why a passing chain of a trusted sealer does not vouch for the author."""
+
+    UNTRUSTED = "untrusted"  # a newer sealer is not trusted, or the one whose word another one passes on
+    SIGNATURE = "signature"  # the message signature is not the sealer's own, over From and the whole body
+    EXPIRED = "expired"
+    UNREADABLE = "unreadable"
+    CONTRADICTION = "contradiction"  # the results contradict themselves or the seal
+    AUTHOR = "author"  # no author, another one, or one that is not clear
+    NO_PASS = "no_pass"  # neither DMARC nor ARC passed when the message came to the sealer
+
+
+class Vouched(NamedTuple):
+    """Why the message was authentic for its author when it came to a trusted sealer; or why that is not known.
+
+    ``because`` holds our own words and names of trusted sealers. ``doubt`` begins with a word of :class:`Doubt`; it may
+    hold what was recorded. ``mail_from`` is the domain of MAIL FROM for which SPF passed then. All are empty if no
+    trusted sealer has a part in a chain that passes.
+    """
+
+    because: str = ""
+    doubt: str = ""
+    mail_from: Domain | None = None
+
+
 class _Recorded(NamedTuple):
-    """What a sealer found when the message came in, lower case; empty where its results do not say."""
+    """What a sealer found when the message came in, lower case; empty if its results do not say."""
 
     arc: str = ""
     dmarc: str = ""
     header_from: str = ""
+    mail_from: Domain | None = None
 
 
-def vouched(chain: Chain, found: Arc, author: Domain, trusts: Callable[[Domain], bool], now: float) -> str:
-    """Why the message was authentic for ``author`` when it came to a sealer that is trusted; empty where none says so.
+class _Doubtful(ValueError):
+    def __init__(self, doubt: Doubt, text: str) -> None:
+        super().__init__(f"{doubt}: {text}")
+
+
+def vouched(chain: Chain, found: Arc, author: Domain | None, trusts: Callable[[Domain], bool], now: float) -> Vouched:
+    """Was the message authentic for ``author`` when it came to a sealer that is trusted?
 
     The newest sealer has to be trusted, and to have recorded that DMARC passed for the same author domain; or that ARC
     passed, and then the sealer before it is asked in the same way (RFC 8617 section 7.2). Results that contradict
-    themselves, the seal's cv= or the author, or that are not understood as a whole, end it: they vouch for nothing.
-    The text is our own but for names of trusted sealers.
+    themselves, the seal's cv= or the author, or that do not read as a whole, end it: they vouch for nothing.
 
-    ``found`` is what :func:`check` gave for ``chain``, and ``author`` the one clear author domain of the same message.
-    It is this that makes a record speak of this message: every seal is good, so the records are the sealers' own, and
-    the newest message signature is good, so From and body are as its sealer passed them on. What was changed before
-    that, the newest sealer answers for, and by its arc=pass those before it; so an older message signature need not
-    hold any more (``oldest_pass``), but it has to be the sealer's own, over From and the whole body.
+    ``found`` is what :func:`check` gave for ``chain``, and ``author`` the one clear author domain of the same message;
+    None if there is none. It is this that makes a record speak of this message: every seal is good, so the records are
+    the sealers' own, and the newest message signature is good, so From and body are as its sealer passed them on. What
+    was changed before that, the newest sealer answers for, and by its arc=pass those before it; so an older message
+    signature need not hold any more (``oldest_pass``), but it has to be the sealer's own, over From and the whole body.
 
     What this cannot show: who else gets a message that was sealed once, and when. Whoever has it may send it again,
     unchanged, to anybody, until a message signature expires (x=; ``now`` in seconds since 1970). And a trusted sealer
     is believed, whether it lies or lets others write its results.
     """
-    if found.result is not Result.PASS:
-        return ""
+    if found.result is not Result.PASS or not any(map(trusts, found.sealers)):
+        return Vouched()
+    try:
+        return _vouched(chain, author, trusts, now)
+    except _Doubtful as error:
+        return Vouched(doubt=str(error))
+
+
+def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], bool], now: float) -> Vouched:
+    if author is None:
+        raise _Doubtful(Doubt.AUTHOR, "the author of the message is not one clear domain")
     later: list[Domain] = []
     for instance, each in reversed([*enumerate(chain.sets, 1)]):
         sealer = each.seal.domain
-        if not (sealer and trusts(sealer) and _binds(each.message, sealer)):
-            return ""
+        name = f"set {instance}, sealed by {sealer}"
+        if not (sealer and trusts(sealer)):
+            raise _Doubtful(Doubt.UNTRUSTED, f"{name}, which is not trusted")
+        if not _binds(each.message, sealer):
+            text = f"{name}: its message signature is another's, or leaves From or the body open"
+            raise _Doubtful(Doubt.SIGNATURE, text)
         if each.message.expires is not None and each.message.expires < now:
-            return ""
-        recorded = _recorded(each.results)
-        if recorded is None or recorded.arc not in ("", "pass" if instance > 1 else "none"):
-            return ""
-        if recorded.header_from and not _is_domain(recorded.header_from, author):
-            return ""
-        if recorded.dmarc == "pass" and recorded.header_from:
+            raise _Doubtful(Doubt.EXPIRED, f"{name}: its message signature has expired")
+        recorded = _recorded(each.results, name)
+        if recorded.arc not in ("", "pass" if instance > 1 else "none"):
+            raise _Doubtful(Doubt.CONTRADICTION, f"{name}, which recorded {_shown('arc', recorded.arc)}")
+        if recorded.header_from and _author(recorded.header_from) != author:
+            text = f"{name}, which recorded {_shown('header.from', recorded.header_from)}, not {author}"
+            raise _Doubtful(Doubt.AUTHOR, text)
+        if recorded.dmarc == "pass":
+            if not recorded.header_from:
+                raise _Doubtful(Doubt.AUTHOR, f"{name}, which recorded dmarc=pass for nobody (header.from)")
             passed = [f", and by {domain}, which found ARC pass" for domain in reversed(later)]
-            return f"ARC pass, sealed by {sealer}, which found DMARC pass{''.join(passed)}"
-        if recorded.dmarc == "pass" or recorded.arc != "pass":
-            return ""
+            because = f"ARC pass, sealed by {sealer}, which found DMARC pass{''.join(passed)}"
+            return Vouched(because, mail_from=recorded.mail_from)
+        if recorded.arc != "pass":
+            text = _shown("dmarc", recorded.dmarc) if recorded.dmarc else "no result of DMARC"
+            raise _Doubtful(Doubt.NO_PASS, f"{name}, which recorded {text}")
         later.append(sealer)
-    return ""
+    return Vouched()  # not reached: set 1 cannot have recorded arc=pass
 
 
 def _binds(message: Signature, sealer: Domain) -> bool:
@@ -320,41 +363,38 @@ def _binds(message: Signature, sealer: Domain) -> bool:
     return own and b"from" in message.header_names and message.body.length is None
 
 
-def _is_domain(text: str, domain: Domain) -> bool:
-    try:
-        return Domain(text) == domain
-    except BadDomain:
-        return False
+def _author(text: str) -> Domain | None:
+    """The domain of an author that a sealer recorded; None if there is not one clear domain."""
+    found = _AUTHOR.fullmatch(text)
+    with suppress(BadDomain):
+        return Domain(found["domain"]) if found else None
+    return None
 
 
-def _recorded(results: Field) -> _Recorded | None:
-    """Read an ARC-Authentication-Results (RFC 8617 section 4.1.1, RFC 8601 section 2.2); None where that is not clear.
+def _shown(name: str, value: str) -> str:
+    return f"{name}={value[:_MAX_SHOWN]}"
 
-    All of it has to be understood, so that no comment, quoted string or clause is taken for another: authres leaves out
-    what it cannot read. Beyond the RFC a property may lack its ptype, as in ``action=none``, which Microsoft writes.
-    White space around an equals sign is not understood.
+
+def _recorded(results: Field, name: str) -> _Recorded:
+    """What an ARC-Authentication-Results says (RFC 8617 section 4.1.1). Raises :class:`_Doubtful`.
+
+    A sealer says only once what counts; a property may stand twice with one value.
     """
-    instance = _RESULTS_INSTANCE.match(results.value)
-    if not instance:
-        return None
     try:
-        text = results.value[instance.end() :].decode().replace("\r\n", "")
-    except UnicodeDecodeError:
-        return None
-    head = _AUTHSERV_ID.match(text)
-    if not head:
-        return None
-    at = head.end()
-    names: list[str] = []
-    clauses: dict[str, list[tuple[str, str]]] = {}
-    while pair := _PAIR.match(text, at):
-        begins, name, value = pair.groups()
-        names.append(name.lower())
-        if begins:
-            pairs = clauses[names[-1]] = []
-        pairs.append((names[-1], re.sub(r'\\(.)|"', r"\1", value).lower()))
-        at = pair.end()
-    arc, dmarc = clauses.get("arc", []), clauses.get("dmarc", [])
-    if text[at:].rstrip(" \t;") or names.count("arc") > 1 or names.count("dmarc") > 1 or len(dict(dmarc)) < len(dmarc):
-        return None
-    return _Recorded(dict(arc).get("arc", ""), dict(dmarc).get("dmarc", ""), dict(dmarc).get("header.from", ""))
+        clauses = read(results.value, sealed=True)
+    except Unreadable as error:
+        raise _Doubtful(Doubt.UNREADABLE, f"{name}: of its results, {error}") from None
+    methods = {clause.method: clause for clause in clauses}
+    words = [word for clause in clauses for word in (clause.method, *(each for each, _ in clause.properties))]
+    for word in ("arc", "dmarc"):
+        if words.count(word) > (word in methods):
+            raise _Doubtful(Doubt.CONTRADICTION, f"{name}: its results say {word} twice, or of another method")
+    arc, dmarc = (methods.get(word, Clause(word, "")) for word in ("arc", "dmarc"))
+    for each, _ in dmarc.properties:
+        if len(dmarc.values(each)) > 1:
+            raise _Doubtful(Doubt.CONTRADICTION, f"{name}: its result of DMARC has several {each[:_MAX_SHOWN]}")
+    spf = [clause for clause in clauses if clause.method == "spf"]
+    mail_from = None
+    if len(spf) == 1 and spf[0].result == "pass" and len(values := spf[0].values("smtp.mailfrom")) == 1:
+        mail_from = _author(values.pop())
+    return _Recorded(arc.result, dmarc.result, "".join(dmarc.values("header.from")), mail_from)

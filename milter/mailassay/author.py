@@ -2,8 +2,9 @@
 
 What DMARC protects is what a reader is shown, and readers differ where a field is not what it should be. So the reading
 here is wide in what it collects (every domain that some reader might take for the author's) and narrow in what it calls
-clear. A display name is not an address, whatever it says (RFC 9989 section 11.4): it makes no field unclear, unless it
-becomes an address for a reader that decodes before it parses.
+clear. A display name is not an address, whatever it says (RFC 9989 section 11.4). It ends where it ends without
+decoding, since an encoded-word is no part of an address (RFC 2047 section 5). A malformed field is clear only if one
+and the same domain stands behind each ``@``, in every decoding.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from quopri import decodestring
 from typing import NamedTuple
 from unicodedata import normalize
 
-from .domain import MAX_OCTETS, BadDomain, Domain
+from .domain import MAX_OCTETS, BadDomain, Domain, u_labels
 from .limits import Limits
 from .message import MAX_LINE, Field, Headers
 
@@ -30,6 +31,9 @@ _WHITE_SPACE = " \t\r\n"
 _PLAIN_ADDRESS = r"[\w.+-]++@([\w-]++(?:\.[\w-]++)+)"
 _PLAIN = re.compile(rf""" *+(?:(?:[\w.' -]*+|"[\w.,&' -]*+" *+)<{_PLAIN_ADDRESS}>|{_PLAIN_ADDRESS}) *+""", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_NEXT_LINE = "\x85"
+# beside another character beyond ASCII they come from a text that was encoded twice, or in another charset
+_C1_LETTERS = re.compile(r"(?<=[^\x00-\x9f])[\x80-\x9f]++|(?<![\x80-\x9f])[\x80-\x9f]++(?=[^\x00-\x9f])")
 _ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
 _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 _EMPTY_LINE = re.compile(r"\r\n[ \t]*(?=\r\n)")
@@ -43,6 +47,21 @@ _SPACE = re.compile(r"\s")
 _NO_UTF8 = re.compile("[\ud800-\udfff\ufffd]")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*([^()<>\[\]:;@,"\s\0]+)')
+# marks that a reader drops who looks for a name
+_MARK = r"""[()<>\[\]:;,"\\\s]"""
+_BROKEN_NAME = re.compile(rf"(?<=@){_MARK}++|(?<!{_MARK}){_MARK}++(?=[.\u3002\uff0e\uff61])")
+_TO_A_LITERAL = re.compile(r"@(?:[ \t\r\n]|\([^()]*\))*\[")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+# charsets of Asia whose letters hold ASCII: as the second octet, or as both after an escape sequence (ISO 2022)
+_TWO_OCTETS = ("cp932", "big5hkscs", "gb18030", "cp949", "euc_jp")
+_SEGMENT = r"\x1b\$\(?[@-D]([!-~]*+)\x1b\([BJ]"
+_ESCAPE_OR_LETTER = re.compile(r"[^\x00-\x7f]\\")
+# up to the address, nothing from which a domain can be made
+_REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024<>,;:()"]*+"?\s*+<)"""
+_SECOND_OCTET = re.compile(rf"(?<=[^\x00-\x7f])@{_REST_OF_NAME}")
+_LAST_SEGMENT = re.compile(_SEGMENT + _REST_OF_NAME)
+_ANY_SEGMENT = re.compile(_SEGMENT)
+_MAX_SEGMENTS = 8  # an honest name has few, and each takes time
 _LETTERS = re.compile(r"[\w.-]+")
 _ASCII_PUNYCODE = re.compile(r"^xn--(.+)-$", re.IGNORECASE)
 _AFTER_CR = re.compile(rb"\r[ \t]*from[ \t]*:((?:[^\r\n]++|\r\n?[ \t])*)", re.IGNORECASE)
@@ -52,6 +71,9 @@ _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
 _AT_SIGNS = str.maketrans("\uff20\ufe6b", "@@")  # full width, small
 _ENCODED_WORD = re.compile(r"=\?([^?\s]*)\?([bq])\?", re.IGNORECASE)
+_QUOTES = re.compile(r'["\\]')
+_WHOLE_WORD = re.compile(r"=\?([^?\s]+)\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
+_WHOLE_BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
 _WORD_END = re.compile(r"\?=(?![ \t\r\n])")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # charsets in which ASCII is not always itself
@@ -81,6 +103,10 @@ class _Unclear(ValueError):
     """The field is not what RFC 5322 section 3.6.2 asks for, or may be read in several ways."""
 
 
+class _Malformed(_Unclear):
+    """There is no mailbox by the grammar; readers agree where nobody can find another domain than one."""
+
+
 class _Sloppy(_Unclear):
     """Programs write such fields, and readers agree on them as long as there is one domain only to find."""
 
@@ -99,10 +125,21 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
         return Author((), "a field name longer than a line", unread=True)
     fields = [*headers.named(b"from"), *_fields_inside(headers)]
     problem = "several From fields" if len(fields) > 1 else "" if fields else "no From field"
-    found = _read([*fields, *_shown_instead(headers)], limits, problem)
-    if found.domains or found.unread:
-        return found
-    return _read([*headers.named(b"sender"), *headers.named(b"resent-from")], limits, found.problem)
+    found, malformed = _read([*fields, *_shown_instead(headers)], limits, problem)
+    if not found.domains and not found.unread:
+        return _read(_named_instead(headers), limits, found.problem)[0]
+    if malformed and not found.problem:
+        # a reader may find nobody in it
+        beside, _ = _read(_named_instead(headers), limits, "")
+        if beside.unread or not set(beside.domains) <= set(found.domains):
+            domains = tuple(dict.fromkeys([*found.domains, *beside.domains]))
+            unread = beside.unread or len(domains) > limits.from_domains
+            return Author(domains[: limits.from_domains], malformed, unread)
+    return found
+
+
+def _named_instead(headers: Headers) -> list[Field]:
+    return [*headers.named(b"sender"), *headers.named(b"resent-from")]
 
 
 def _fields_inside(headers: Headers) -> Iterator[Field]:
@@ -131,14 +168,16 @@ def _shown_instead(headers: Headers) -> list[Field]:
     return found
 
 
-def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
+def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author, str]:
+    """The author by these fields, and what is malformed in them."""
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
-        return Author((), problem or "From is larger than what is looked at", unread=True)
+        return Author((), problem or "From is larger than what is looked at", unread=True), ""
     if any(field.breakable for field in fields):
-        return Author((), problem or "a line of From longer than 998 octets", unread=True)
+        return Author((), problem or "a line of From longer than 998 octets", unread=True), ""
     texts = [field.value.decode("utf-8", "surrogateescape") for field in fields]
     if sum(len(_PIECE.findall(text)) for text in texts) > _MAX_PIECES:
-        return Author((), problem or "more words and marks in From than are looked at", unread=True)
+        return Author((), problem or "more words and marks in From than are looked at", unread=True), ""
+    malformed = ""
     domains: dict[Domain, None] = {}
     tried: dict[str, tuple[Domain, ...]] = {}
     found: Iterable[Domain]
@@ -147,14 +186,19 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
             found = _mailboxes(text, tried)
         except _Unclear as error:
             try:
-                found = _anything([text], tried)
+                found, agreed = (
+                    _anywhere(text, tried) if isinstance(error, _Malformed) else (_anything([text], tried), False)
+                )
+                if agreed:
+                    malformed = str(error)
+                elif isinstance(error, _Sloppy):
+                    # a single label in a name, as in "Team@Home", is nobody's domain
+                    found = [domain for domain in found if len(domain.labels) > 1] or found
+                    problem = problem or ("" if len(found) == 1 else str(error))
+                else:
+                    problem = problem or str(error)
             except _TooMuch as more:
-                return Author((), problem or str(more), unread=True)
-            if isinstance(error, _Sloppy):
-                # a single label in a name, as in "Team@Home", is nobody's domain
-                found = [domain for domain in found if len(domain.labels) > 1] or found
-            if not isinstance(error, _Sloppy) or len(found) != 1:
-                problem = problem or str(error)
+                return Author((), problem or str(more), unread=True), ""
         for domain in found:
             domains[domain] = None
             if len(domains) > limits.from_domains:
@@ -166,7 +210,7 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> Author:
         problem = problem or "several author domains"
     elif not domains:
         problem = problem or _NO_ADDRESS
-    return Author(tuple(domains)[: limits.from_domains], problem, unread)
+    return Author(tuple(domains)[: limits.from_domains], problem, unread), malformed
 
 
 def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
@@ -175,14 +219,85 @@ def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> lis
     It is found by readers that know comments and quotes, that know none, that pass over what has no place in a domain,
     and that decode before they parse. ``tried`` has the names of other fields and what they stand for.
     """
-    field = ",".join(texts)
+    return _stand_for(_names(_decodings(",".join(texts))), tried)
+
+
+def _anywhere(field: str, tried: dict[str, tuple[Domain, ...]]) -> tuple[list[Domain], bool]:
+    """As :func:`_anything`, for a malformed field; and is one domain all that anybody can find?"""
+    texts = _decodings(field)
+    names = _names([*texts, *map(_without_marks, texts)])
+    found = _stand_for(names, tried)
+    # from a name that is no domain as it stands there, readers make this one, another or none
+    agreed = len(found) == 1 and all(_is_spelled(name) for name in names if tried[name])
+    return found, agreed and not any(map(_misleads, texts))
+
+
+def _without_marks(text: str) -> str:
+    """The text without what has no place between an ``@`` and a domain, or before a dot."""
+    return _BROKEN_NAME.sub("", text)
+
+
+def _misleads(text: str) -> bool:
+    """May a reader end the text early, show its letters in another order, or find an address literal?"""
+    return bool(
+        _ENCODED_CONTROL.search(text.replace("\r\n", "")) or _DIRECTION.search(text) or _TO_A_LITERAL.search(text)
+    )
+
+
+def _names(texts: Iterable[str]) -> dict[str, None]:
+    """What stands behind an ``@`` for some reader."""
     names: dict[str, None] = {}
-    # some put the blank behind an encoded-word that should be there (RFC 2047 section 5)
-    for text in dict.fromkeys((field, _decoded(field), _decoded(_WORD_END.sub("?= ", field)))):
-        tokens = (token.text for token in _tokens(text) if token.kind != "comment")
-        lexed = _AROUND_DOT.sub(".", " ".join(tokens))
-        for reading in (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed)):
+    for text in dict.fromkeys(texts):
+        for reading in _readings(text):
             names |= dict.fromkeys(_AFTER_AT.findall(reading.translate(_AT_SIGNS)))
+    return names
+
+
+def _is_spelled(name: str) -> bool:
+    """Is it a domain as it stands there?"""
+    try:
+        domain = Domain(name)
+    except BadDomain:
+        return False
+    return len(domain.labels) > 1 and (name.isascii() or u_labels(domain) == name.lower().removesuffix("."))
+
+
+def _decodings(field: str) -> list[str]:
+    """The texts that readers make of a field."""
+    # some put the blank behind an encoded-word that should be there (RFC 2047 section 5)
+    texts = [field, _decoded(field), _decoded(_WORD_END.sub("?= ", field))]
+    charsets = [*(_TWO_OCTETS if _NOT_UTF8.search(field) else ()), *(["iso2022_jp_ext"] if "\x1b" in field else [])]
+    if charsets:
+        octets = field.encode("utf-8", "surrogateescape")
+        texts = [_without_halves(text) for text in (*texts, *(octets.decode(name, "replace") for name in charsets))]
+    return list(dict.fromkeys(texts))
+
+
+def _without_halves(text: str) -> str:
+    """A text in a charset of Asia without each ``@`` that is half of a letter in a name, and begins no domain."""
+    for _ in range(_MAX_SEGMENTS):
+        text, found = _LAST_SEGMENT.subn(_segment, text)
+        if not found:
+            break
+    return _SECOND_OCTET.sub("", text)
+
+
+def _segment(found: re.Match[str]) -> str:
+    """What is left of letters of two octets: nothing, or all where an ASCII reader may see a domain."""
+    return found[0].replace("\x1b", "") if "." in found[1].partition("@")[2] else "x"
+
+
+def _readings(text: str) -> Iterable[str]:
+    """The text for readers that know comments and quotes, that know none, and that drop what no domain has."""
+    if "@" not in text.translate(_AT_SIGNS):
+        return []
+    tokens = (token.text for token in _tokens(text) if token.kind != "comment")
+    lexed = _AROUND_DOT.sub(".", " ".join(tokens))
+    return (text, lexed, _SPACE.sub("", lexed), _IGNORED.sub("", lexed))
+
+
+def _stand_for(names: dict[str, None], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
+    """The domains of names, all that are new added to those tried. Raises :class:`_TooMuch`."""
     new = names.keys() - tried.keys()
     if len(tried) + len(new) > _MAX_NAMES:
         raise _TooMuch("more addresses in From than are looked at")
@@ -292,21 +407,25 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
     if plain := _PLAIN.fullmatch(field):
         with suppress(BadDomain):
             return iter((Domain(plain[1] or plain[2]),))
-    if _CONTROL.search(field.replace("\r\n", "")):
-        raise _Unclear("a control character in From")
+    letters = _C1_LETTERS.sub("", field.replace("\r\n", ""))
+    if _CONTROL.search(letters):
+        kind = _Unclear if _CONTROL.search(_ANY_SEGMENT.sub("", letters)) else _Malformed
+        raise kind("a control character in From")
+    if _ESCAPE_OR_LETTER.search(field):
+        raise _Malformed("a backslash in From that may be half of a letter")
     mailboxes: list[list[_Token]] = [[]]
     colon = False
     others = []
     inside = False
     for token in _tokens(field):
         if token.kind == "open":
-            raise _Unclear("an open quote, bracket or comment in From")
+            raise _Malformed("an open quote, bracket or comment in From")
         if token.kind == ";" and colon and not inside:
-            raise _Unclear("a group in From")
+            raise _Malformed("a group in From")
         colon = colon or (token.kind == ":" and not inside)
         if token.kind in "<>":
             if inside == (token.kind == "<"):
-                raise _Unclear("unbalanced angle brackets in From")
+                raise _Malformed("unbalanced angle brackets in From")
             inside = not inside
         if token.kind == "comment":
             # a reader without comments may look for angle brackets, and one for which they do not nest goes on inside
@@ -316,7 +435,9 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
         else:
             mailboxes[-1].append(token)
     if inside:
-        raise _Unclear("unbalanced angle brackets in From")
+        raise _Malformed("unbalanced angle brackets in From")
+    if _ENCODED_CONTROL.search(_decoded(field.replace("\r\n", ""))):
+        raise _Unclear("an encoded control character in From")
     found, sloppy = [], ""
     for tokens in filter(None, mailboxes):
         fault = _sloppiness(tokens)
@@ -326,17 +447,51 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
     # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
     if line := _EMPTY_LINE.search(field):
         others.append(field[: line.start()])
-    others += _others_decoded(field.replace("\r\n", ""))
+    # and for some a line ends there
+    if _NEXT_LINE in field:
+        others += field.split(_NEXT_LINE)
+    others += _others_decoded(field if sloppy else _without_encoded_names(field, mailboxes))
     if sloppy:
         raise _Sloppy(sloppy)
     return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others], tried))
 
 
+def _without_encoded_names(field: str, mailboxes: list[list[_Token]]) -> str:
+    """The field without each display name, or part of one, that stays one whoever decodes it (RFC 2047 section 5)."""
+    pieces, at = [], 0
+    for tokens in mailboxes:
+        kinds = [token.kind for token in tokens]
+        for token in tokens[: kinds.index("<") if "<" in kinds else 0]:
+            # a reader may take it for none if anything stands right beside it (section 5)
+            before, after = field[max(token.start - 1, 0) : token.start], field[token.end]
+            if before in ("", ",", *_WHITE_SPACE) and after in f"<{_WHITE_SPACE}" and _is_encoded_name(token):
+                pieces += [field[at : token.start], "x"]
+                at = token.end
+    return "".join([*pieces, field[at:]])
+
+
+def _is_encoded_name(token: _Token) -> bool:
+    """An encoded-word, or a quoted-string of some that leaves none of its quotes when it is decoded."""
+    if token.kind == "word":
+        return _is_encoded_word(token.text)
+    inside = token.text[1:-1]
+    words = [word for word in inside.split() if "=?" in word or "?=" in word]
+    return token.kind == "quoted" and all(map(_is_encoded_word, words)) and not _QUOTES.search(_decoded(inside))
+
+
+def _is_encoded_word(text: str) -> bool:
+    """A whole encoded-word without a control character, in a charset in which ASCII is itself."""
+    word = _WHOLE_WORD.fullmatch(text)
+    if not word or (word[2] in "bB" and not _WHOLE_BASE64.fullmatch(word[3])):
+        return False
+    codec = _codec(word[1].lower())
+    return codec not in _CODECS or codec.startswith("iso2022")
+
+
 def _others_decoded(field: str) -> list[str]:
     """What becomes an address, or the end of one, for a reader that decodes encoded-words before it parses."""
+    field = field.replace("\r\n", "")
     decoded = _decoded(field)
-    if _ENCODED_CONTROL.search(decoded):
-        raise _Unclear("an encoded control character in From")
     found = Counter(_ANOTHER_MAILBOX.findall(decoded))
     # where quotes or parentheses come or go, a name may become an address without a change of its own
     if all(decoded.count(mark) == field.count(mark) for mark in '"\\()'):
@@ -353,7 +508,7 @@ def _sloppiness(tokens: list[_Token]) -> str:
         opens, closes = kinds.index("<"), kinds.index(">")
         if after := {token.text for token in tokens[closes + 1 :]}:
             if after - {".", ";"}:
-                raise _Unclear("something after the address in From")
+                raise _Malformed("something after the address in From")
             return "something after the address in From"
         if "@" in kinds[:opens]:
             return "an address in the display name of From"
@@ -373,26 +528,26 @@ def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
         opens, closes = kinds.index("<"), kinds.index(">")
         tokens, kinds = tokens[opens + 1 : closes], kinds[opens + 1 : closes]
         if kinds[:1] == ["@"] or ":" in kinds or "," in kinds:
-            raise _Unclear("a route in From")
+            raise _Malformed("a route in From")
     if kinds.count("@") != 1:
-        raise _Unclear("an address in From that is none")
+        raise _Malformed("an address in From that is none")
     at = kinds.index("@")
     local_part, domain = tokens[:at], tokens[at + 1 :]
     if [token.kind for token in domain] == ["literal"]:
         raise _Unclear("an address literal in From")
     if not local_part or any(token.kind not in ("word", "quoted") for token in local_part):
-        raise _Unclear("an address in From that is none")
+        raise _Malformed("an address in From that is none")
     if len(local_part) > 1 and not _dotted(local_part):
-        raise _Unclear("an address in From that is none")
+        raise _Malformed("an address in From that is none")
     if not domain or any(token.kind != "word" for token in domain) or (len(domain) > 1 and not _dotted(domain)):
-        raise _Unclear("an address in From that is none")
+        raise _Malformed("an address in From that is none")
     address = field[tokens[0].start : tokens[-1].end]
     if _DIRECTION.search(address):
         raise _Unclear("an address in From whose letters change places")
     try:
         return Domain("".join(token.text for token in domain)), address
     except BadDomain as error:
-        raise _Unclear("a domain in From that is none") from error
+        raise _Malformed("a domain in From that is none") from error
 
 
 def _dotted(tokens: list[_Token]) -> bool:

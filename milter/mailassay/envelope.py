@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from .domain import BadDomain, Domain
 from .header import is_ours
-from .held import resinfos
 from .message import Field, Headers, split
+from .recorded import resinfos
 from .result import Resinfo
 
 _MAX_RECEIVED = 8192  # octets of a Received field that is read
@@ -353,7 +353,7 @@ def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
     """
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()
-    found = resinfos(each.value.decode("utf-8", "replace"))
+    found = resinfos(each.value)
     return found if any(one.method == "iprev" for one in found) else ()
 
 

@@ -50,7 +50,9 @@ class Evidence:
 
     ``authors`` are all domains that a reader may take for the author's; None where there are more than are looked at.
     ``sender_domain`` is None where the policy does not ask for it. ``vouched`` says in words how a trusted ARC sealer
-    has seen the message authentic for its author. ``mailing_list``: it has a field of one (RFC 2919, RFC 2369).
+    has seen the message authentic for its author, and ``vouched_mail_from`` is the domain of MAIL FROM for which SPF
+    passed then; ``not_vouched`` says why a chain with a trusted sealer passes and is not believed (``arc.Vouched``).
+    ``mailing_list``: it has a field of one (RFC 2919, RFC 2369).
     """
 
     iprev: Iprev
@@ -63,6 +65,8 @@ class Evidence:
     sender_domain: SenderDomain | None = None
     vouched: str = ""
     mailing_list: bool = False
+    vouched_mail_from: str = ""
+    not_vouched: str = ""
 
     @property
     def limits(self) -> tuple[str, ...]:

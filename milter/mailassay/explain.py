@@ -173,6 +173,8 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
     yield "arc", line(evidence.arc.result, sealed, changed, evidence.arc.reason)
     if evidence.vouched:
         yield "vouched", evidence.vouched
+    if evidence.not_vouched:
+        yield "not vouched", evidence.not_vouched
     if sender := evidence.sender_domain:
         yield "sender domain", line(sender.result, sender.domain, sender.reason)
     yield "dmarc", line(dmarc.result, dmarc.header_from, dmarc.reason)

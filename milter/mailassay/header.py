@@ -14,6 +14,7 @@ from authres.core import AuthenticationResult, AuthenticationResultProperty, Quo
 from .domain import BadDomain, Domain, a_labels, u_labels
 from .limits import Limits
 from .message import MAX_LINE, Headers
+from .recorded import skip_cfws
 from .result import Resinfo
 
 MAX_VALUE = 255  # octets of one value in UTF-8
@@ -208,7 +209,7 @@ def is_known_version(value: bytes) -> bool:
     if claim is None:
         return True
     _, _, rest = claim
-    version = _VERSION.match(rest, _skip_cfws(rest, 0) or 0)
+    version = _VERSION.match(rest, skip_cfws(rest, 0) or 0)
     return version is None or version[0].lstrip("0") == "1"
 
 
@@ -247,7 +248,7 @@ def _canonical(name: str) -> str:
 
 def _claim(text: str) -> tuple[str, str, str] | None:
     """What stands before the authserv-id, the authserv-id and the rest; None where no value strictly begins so."""
-    at = _skip_cfws(text, 0)
+    at = skip_cfws(text, 0)
     if at is None:
         return None
     found = _QUOTED.match(text, at) or _WORD.match(text, at)
@@ -260,33 +261,13 @@ def _claim(text: str) -> tuple[str, str, str] | None:
 
 def _reads_on(rest: str) -> bool:
     """What may follow an authserv-id: CFWS, a version, and then a semicolon or the end."""
-    at = _skip_cfws(rest, 0)
+    at = skip_cfws(rest, 0)
     if at is None:
         return False
     version = _VERSION.match(rest, at)
     if version and at:
-        at = _skip_cfws(rest, version.end())
+        at = skip_cfws(rest, version.end())
     return at is not None and rest[at : at + 1] in ("", ";")
-
-
-def _skip_cfws(text: str, at: int) -> int | None:
-    """Past white space and comments (RFC 5322 section 3.2.2); None where a comment is not one."""
-    depth = 0
-    while at < len(text):
-        mark = text[at]
-        if mark == "(":
-            depth += 1
-        elif mark == ")" and depth:
-            depth -= 1
-        elif depth:
-            if mark == "\\":
-                at += 1
-            elif (mark < " " and mark not in "\t\n") or mark == "\x7f":
-                return None
-        elif mark not in " \t\n":
-            return at
-        at += 1
-    return None if depth else at
 
 
 def _mentions(text: str, ours: str) -> bool:

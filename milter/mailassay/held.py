@@ -16,13 +16,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from .message import split
-from .result import Resinfo, Result
+from .recorded import resinfos
+from .result import Resinfo
 
 BATCH = 500  # queue files that one postcat reads
 # the two forms of mail_queue.h: microseconds and inode in hexadecimal; seconds and microseconds in base 52, "z", inode
@@ -40,9 +40,6 @@ _QUEUE_FILE = re.compile(
 )
 _DONE = re.compile(r"^postsuper: (\S+): (?:released from hold|removed)$", re.MULTILINE)
 _RULE = re.compile(r"\s*hold;\s*rule=([^;]+)")
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_PART = re.compile(rf'(;)|([A-Za-z0-9.-]+)=(?:{_QUOTED}|([^\s;()"]*))|\(([A-Za-z0-9.-]+)\)|{_QUOTED}', re.DOTALL)
-
 _GONE = b": No such file or directory\n"
 
 _log = logging.getLogger(__name__)
@@ -251,33 +248,7 @@ def judged(header: bytes, verdict: str) -> tuple[str, tuple[Resinfo, ...]] | Non
     rule = _RULE.match(top[place].value.decode(errors="replace"))
     # Postfix asks no milter behind the one that holds a message, so nothing stands between
     results = [field.value for field in top[:place] if field.name.lower() == b"authentication-results"]
-    return (rule[1].strip(), resinfos(results[-1].decode(errors="replace"))) if rule and results else None
-
-
-def resinfos(value: str) -> tuple[Resinfo, ...]:
-    """The clauses of an Authentication-Results value of ours: what ``header.render`` was given.
-
-    A result word that is not known, as another version may have written it, makes no clause.
-    """
-    clauses: list[list[re.Match[str]]] = []
-    for part in _PART.finditer(value):
-        if part[1]:
-            clauses.append([])
-        elif clauses:
-            clauses[-1].append(part)
-    found = []
-    for clause in clauses:
-        pairs = [(part[2], _value(part)) for part in clause if part[2]]
-        comment = next((part[5] for part in clause if part[5]), "")
-        properties = tuple((*key.split(".", 1), value) for key, value in pairs[1:] if "." in key)
-        reason = next((value for key, value in pairs[1:] if key == "reason"), "")
-        with suppress(ValueError, IndexError):
-            found.append(Resinfo(pairs[0][0], Result(pairs[0][1]), properties, reason, comment))
-    return tuple(found)
-
-
-def _value(part: re.Match[str]) -> str:
-    return str(part[4]) if part[3] is None else re.sub(r"\\(.)", r"\1", part[3], flags=re.DOTALL)
+    return (rule[1].strip(), resinfos(results[-1])) if rule and results else None
 
 
 def named(queue: Queue, queue_ids: Sequence[str], verdict: str) -> tuple[list[Held], dict[str, str]]:

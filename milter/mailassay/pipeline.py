@@ -74,6 +74,7 @@ class Known(NamedTuple):
 
 _NOTHING = Known()
 _OF_LISTS = (b"list-id", b"list-post")
+_FAILURES = (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.TEMPERROR)  # for which there are lines of SPF
 
 
 def authenticate(
@@ -114,9 +115,10 @@ def authenticate(
         spf_helo = spf.check_helo(client_ip, helo, resolver(Method.SPF_HELO), limits) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolver(Method.ARC), limits)
     authors = None if content.author.unread else tuple(content.author.domains)
-    vouched = ""
-    if policy.dmarc.trusted_sealers and found_dmarc.result is Result.FAIL and authors and len(authors) == 1:
-        vouched = arc.vouched(content.chain, found_arc, authors[0], policy.dmarc.trusted_sealers.__contains__, now)
+    vouched = arc.Vouched()
+    if policy.dmarc.trusted_sealers and (found_dmarc.result is Result.FAIL or found_spf.result in _FAILURES):
+        author = authors[0] if authors and len(authors) == 1 else None
+        vouched = arc.vouched(content.chain, found_arc, author, policy.dmarc.trusted_sealers.__contains__, now)
     found_sender = known.sender_domain
     if policy.asks_sender_domain and not found_sender:
         found_sender = sender_domain.check(transaction.mail_from_domain, resolver(Method.SENDER_DOMAIN))
@@ -130,8 +132,10 @@ def authenticate(
         found_dmarc,
         authors,
         found_sender if policy.asks_sender_domain else None,
-        vouched,
+        vouched.because,
         mailing_list,
+        vouched.mail_from or "",
+        vouched.doubt,
     )
 
 

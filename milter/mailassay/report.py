@@ -64,6 +64,8 @@ def facts(outcome: Outcome) -> dict[str, Any]:
             found["at_stake"] = dmarc.at_stake
         if evidence.limits:
             found["limit"] = ",".join(evidence.limits)
+        if evidence.not_vouched:
+            found["not_vouched"] = evidence.not_vouched
         if evidence.sender_domain:
             found["sender_domain"] = evidence.sender_domain.result
     found["verdict"] = verdict.action
@@ -72,7 +74,8 @@ def facts(outcome: Outcome) -> dict[str, Any]:
         found["would"] = verdict.would
     if verdict.monitored:
         found["monitored"] = ",".join(verdict.monitored)
-    if verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT or verdict.override:
+    refuses = verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT
+    if refuses or verdict.override or verdict.rule.startswith("dmarc."):
         found["reason"] = verdict.reason
     found["ms"] = round(outcome.seconds * 1000, 1)
     return found

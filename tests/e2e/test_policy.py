@@ -36,7 +36,7 @@ def test_rules(make_lab):
     ]
     lab = make_lab(names=NAMES, policy={"rules": rules})
     assert str(send(lab, "a@no.example")) == "550 5.7.1 100% no, no.example {%s}"
-    assert str(send(lab, "a@later.example")) == "451 4.7.99 Refused by local policy (later)"
+    assert str(send(lab, "a@later.example")) == "451 4.7.99 Refused by local policy"
     delivered = lab.postfix.delivered(send(lab, "a@yes.example").queue_id)
     assert re.findall(rb"(?mi)^x-seen: .*", delivered) == [b"X-Seen: by yes"]
 

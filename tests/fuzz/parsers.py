@@ -28,6 +28,7 @@ from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.network import wire
+from mailassay.recorded import Unreadable, instance_of, read
 from mailassay.resolver import Budget, DnsLimit, Method, Shared
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone, ZoneError
@@ -73,6 +74,17 @@ def claimed(data: bytes) -> None:
     with suppress(authres.AuthResError, IndexError, ValueError, AttributeError):
         read = authres.AuthenticationResultsHeader.parse_value(text)
         assert str(read.authserv_id).casefold() != AUTHSERV_ID
+
+
+def recorded(data: bytes) -> None:
+    """Results of anybody: they read or do not, and who goes through them mark by mark finds the same."""
+    number = instance_of(data)
+    for sealed in (False, True):
+        with suppress(Unreadable):
+            clauses = read(data, sealed=sealed)
+            assert number or not sealed
+            found = reader.outline(data.decode())
+            assert [(each.method, each.result == "pass") for each in clauses] == found or sealed, found
 
 
 def rendered(data: bytes) -> None:

@@ -66,3 +66,41 @@ def check(value: str, authserv_id: str, *, utf8: bool = False) -> dict[str, str]
         "iprev", "spf", "dkim", "arc", "dmarc"
     ], methods  # fmt: skip
     return {method: result for method, result, _ in reversed(found)}
+
+
+_METHOD = re.compile(r"([\w-]+(?:[ \t]*\.[ \t]*[\w-]+)*)[ \t]*(?:/[ \t]*0*1[ \t]*)?=[ \t]*(.*)", re.ASCII)
+_PASS = re.compile(r"pass(?=[ \t]|\Z)(?![ \t]*[=.@])", re.IGNORECASE)
+
+
+def outline(value: str) -> list[tuple[str, bool]] | None:
+    """Of each clause of anybody's value the method, and whether it is a pass, by going through it mark by mark.
+
+    None where comments and quoted strings do not end, or a clause begins with no method. Comments are a blank; what a
+    clause has behind its result is not looked at.
+    """
+    bare, depth, quoted, escaped = "", 0, False, False
+    for mark in value.replace("\r\n", "").replace("\n", ""):
+        if escaped:
+            escaped = False
+        elif mark == "\\":
+            if not (depth or quoted):
+                return None
+            escaped = True
+        elif quoted:
+            quoted = mark != '"'
+        elif depth:
+            depth += {"(": 1, ")": -1}.get(mark, 0)
+        elif mark == ")":
+            return None
+        else:
+            quoted, depth = mark == '"', int(mark == "(")
+            bare += " " if depth else mark
+    if depth or quoted or escaped:
+        return None
+    _, *clauses = bare.rstrip(" \t;").split(";")
+    if [each.strip(" \t").lower() for each in clauses] == ["none"]:
+        return []
+    found = [_METHOD.fullmatch(each.strip(" \t")) for each in clauses]
+    if not all(found):
+        return None
+    return [(re.sub(r"[ \t]", "", each[1]).lower(), bool(_PASS.match(each[2]))) for each in found if each]

@@ -174,6 +174,12 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         FOREIGN[23:],
     ):  # fmt: skip
         yield "claimed", value
+        yield "recorded", value
+    for value in (
+        b" i=1; mx 1; dmarc/1 = pass (p=reject (sp=none)) header . from = <alice@bank.example>",
+        b' i=2; "m x"; spf=pass smtp.mailfrom= smtp.helo=a; arc = pass reason="a;\\"b"; x=y z="a b" (c) @b.example',
+    ):
+        yield "recorded", value
     yield (
         "rendered",
         b'a.example\xff"@a.example\xffs\xff\\"\xff=?utf-8?q?x?=\xff\xc3\xa9;\r\n x=y\xffmx.example\xff' * 2,

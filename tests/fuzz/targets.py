@@ -26,6 +26,7 @@ TARGETS = {
     "session": Target(talk.session, 3, 16_384, pieces=True),
     "author": Target(parsers.author, 2),
     "claimed": Target(parsers.claimed, 2),
+    "recorded": Target(parsers.recorded),
     "rendered": Target(parsers.rendered),
     "dkim": Target(parsers.dkim, pieces=True),
     "key": Target(parsers.key),

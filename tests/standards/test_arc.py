@@ -139,6 +139,7 @@ def test_rfc8617_4_2_1_instances_in_tag_lists(kind, number, expected):
         (b" i = 1 ;", Result.PASS),
         (b"\r\n i\r\n =\r\n 1\r\n ;", Result.PASS),
         (b" (one) i (two) = (three) 1 (four \\) \r\n five) ;", Result.PASS),
+        (b" (one (two)) i ((three) four) = 1;", Result.PASS),
         (b" i=01;", Result.PASS),
         (b" I=1;", Result.FAIL),
         (b" i=1", Result.FAIL),

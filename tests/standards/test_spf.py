@@ -629,6 +629,17 @@ def test_rfc7208_5_7_exists_asks_for_type_a():
 V6 = "2.0.0.1.0.d.b.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1"
 
 
+@pytest.mark.parametrize("helo", ["", "."])
+def test_rfc7208_7_2_the_macro_h_without_helo(helo):
+    """%{h} is "unknown" where the client gave no HELO name, as Postfix writes it; the record is no error for that."""
+    assert expansion("%{h}.example", helo=helo) == "unknown.example"
+    zone = """
+    example.com TXT "v=spf1 include:%{i}._ip.%{h}._ehlo.example -all"
+    192.0.2.1._ip.unknown._ehlo.example TXT "v=spf1 +all"
+    """
+    assert check(zone, client="192.0.2.1", helo=helo).result == "pass"
+
+
 def expansion(spec, mail_from="Strong-Bad@email.example.com", client="192.0.2.3", helo="mx-1.example.org"):
     """The name that is asked for."""
     zone = f"""

@@ -24,6 +24,10 @@ LOG_LINE: Mapping[str, str] = {
     "limit": (
         "The checks whose result a limit of ours on questions to DNS, their answers or work made: `spf:dns_questions`."
     ),
+    "not_vouched": (
+        "Why a chain that passes, and has a trusted sealer, does not vouch for the author (`dmarc.trusted_sealers`): "
+        "`untrusted`, `signature`, `expired`, `unreadable`, `contradiction`, `author` or `no_pass`, and words."
+    ),
     "sender_domain": "Whether the MAIL FROM domain can receive mail, where the policy asks.",
     "verdict": "What was done: `accept`, `tag`, `hold`, `defer` or `reject`.",
     "rule": (

@@ -160,7 +160,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
         "policy": values.or_nothing(values.path),
         "workers": values.whole(1, 1024, unless="auto"),
         "retire_after": values.whole(1, 999_999_999, unless="never"),
-        "trusted_networks": List(values.network),
+        "trusted_networks": List(values.trusted_network),
         "recipient_delimiter": values.or_nothing(values.delimiters),
         "dns": Map(
             _dns,

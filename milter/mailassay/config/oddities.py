@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ..policy import Policy, Rule
-from ..policy.condition import is_bound, matches, never_holds
+from ..policy.condition import All, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
 from .document import Problem
+from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
     from . import Settings
+
+_MAX_COMPARED = 100  # rules, to each that follows
+_CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
 def warnings(
@@ -43,6 +48,12 @@ def _of_settings(
             settings.lines.get("recipient_delimiter", 1),
             "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
         )
+    for network in filter(is_nearly_everybody, settings.trusted_networks):
+        yield _odd(
+            path,
+            settings.lines.get("trusted_networks", 1),
+            f"trusted_networks: no mail from {network} is judged, nearly everybody's (unsafe)",
+        )
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:
@@ -70,16 +81,29 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         if never_holds(rule.condition):
             yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
         before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
-        if before:
+        wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
+        if found := before or wider:
+            how = "says the same first" if before else "applies wherever it would"
+            yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
+        if code := _CODE.match(rule.reply):
             yield _at(
                 rule,
-                f"rule {rule.name} is never reached: {before.name} on line {before.place.line} says the same first",
+                f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
+                "`enhanced` names another status code, and reply is the text behind",
             )
         if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
             yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
         # a rule that is monitored, or ends, leaves room for the next
         if not rule.monitor and not rule.expires:
             seen.append(rule)
+
+
+def _covers(first: Rule, second: Rule) -> bool:
+    """Does the first decide wherever the second applies? Not if recipients or authors may differ in that."""
+    keys = {each.key for rule in (first, second) for each in matches(rule.condition)}
+    if keys & {"recipient", "author", "dmarc", "policy", "policy_tag"} or never_holds(second.condition):
+        return False
+    return never_holds(All((second.condition, Not(first.condition))))
 
 
 def _applies_with(first: Rule, second: Rule) -> bool:

@@ -170,6 +170,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
                 {
                     "reject": _DMARC,
                     "quarantine": _DMARC,
+                    "none": _DMARC,
                     "temperror": _WAIT,
                     "ambiguous_author": values.or_word("readings", _AMBIGUOUS),
                     "public_suffixes": values.boolean,

@@ -37,7 +37,9 @@ SETTINGS: Mapping[str, str] = {
     ),
     "trusted_networks": (
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
-        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
+        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
+        "or /16 for IPv6, has to be meant, unless it is private (fc00::/7, fe80::/10): "
+        "`{network: 0.0.0.0/0, unsafe: true, comment: why}`."
     ),
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
@@ -96,10 +98,15 @@ POLICY: Mapping[str, str] = {
         "`reject_needs`."
     ),
     "dmarc.quarantine": "What follows when a message fails and its author domain publishes p=quarantine.",
+    "dmarc.none": (
+        "What follows when a message fails and its author domain publishes p=none, which asks for nothing. Much of "
+        "that is honest: mail of lists and forwarders, and of services that the domain does not authenticate yet."
+    ),
     "dmarc.temperror": (
         "What follows if DNS gave no answer, so that it is not known whether the message passes. It applies only if a "
         "policy of quarantine or reject is known to be at stake: a record that was found for the author domain or a "
-        "domain above it asks for that, or one did that was seen there before. Other mail is delayed by nothing. "
+        "domain above it asks for that, or one did that was seen there before; or if your line for p=none asks for "
+        "more than `accept`. Other mail is delayed by nothing. "
         "`accept` lets in what cannot be decided now."
     ),
     "dmarc.ambiguous_author": (
@@ -128,7 +135,7 @@ POLICY: Mapping[str, str] = {
     "dmarc.authors.reject": "In the place of `dmarc.reject`; left out, that one and `dmarc.reject_needs` count.",
     "dmarc.authors.quarantine": "In the place of `dmarc.quarantine`; left out, that one counts.",
     "dmarc.authors.none": (
-        "What follows when a message fails and the domain publishes p=none; left out, it is accepted. Use it to "
+        "What follows when a message fails and the domain publishes p=none; left out, `dmarc.none` counts. Use it to "
         "enforce for a domain of your own, or for one that never gets round to it."
     ),
     "dmarc.authors.monitor": "Only record what would follow.",
@@ -140,17 +147,23 @@ POLICY: Mapping[str, str] = {
     "dmarc.trusted_sealers": (
         "ARC sealers (d= of ARC-Seal) that are believed. A message that fails is accepted where its chain passes, the "
         "newest sealer is one of these, and it recorded dmarc=pass for the same author domain; or recorded arc=pass, "
-        "and so on down the chain (RFC 8617 section 7.2). Who is here can let in mail in anybody's name, and whoever "
-        'has a message that it sealed can send it again. The header says `reason="local_policy: ..."`.'
+        "and so on down the chain (RFC 8617 section 7.2). No `spf` line refuses such a message if MAIL FROM is of the "
+        "author domain, or if the sealer that found dmarc=pass recorded spf=pass for it; else `spf` lines count, and "
+        "`iprev` lines always do. Who is here can let in mail in anybody's name, and whoever has a message that it "
+        'sealed can send it again. The header says `reason="local_policy: ..."`. If such a sealer is not believed '
+        "though its chain passes, the log says why (`not_vouched`)."
     ),
     "dmarc.trusted_forwarders": (
         "Hosts that pass on other people's mail and have judged it: networks, or client names that DNS confirms "
-        '(iprev=pass). What fails and comes from them is accepted. The header says `reason="trusted_forwarder: ..."`. '
+        "(iprev=pass). What fails and comes from them is accepted: `spf` and `iprev` lines do not refuse it either. If "
+        'DMARC failed, the header says `reason="trusted_forwarder: ..."`. '
         "No network wider than /8, or /16 for IPv6, and no top-level domain."
     ),
     "dmarc.mailing_lists": (
         "Domains of mailing lists. A message that fails is accepted where it has a List-Id or List-Post field and SPF "
-        'or DKIM authenticated one of these domains. The header says `reason="mailing_list: ..."`.'
+        "or DKIM authenticated one of these domains. No `spf` line refuses such a message if MAIL FROM is of the "
+        "author domain or the list's; else `spf` lines count, and `iprev` lines always do. The header says "
+        '`reason="mailing_list: ..."`.'
     ),
     "dmarc.enforce_percent": (
         "Percentage of messages for which what the `dmarc` lines ask for is done; for the rest it is recorded. For a "
@@ -164,13 +177,17 @@ POLICY: Mapping[str, str] = {
     ),
     "spf": (
         "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
-        "its own it also hits forwarded mail that passes DMARC by its DKIM signature."
+        "its own it also hits forwarded mail that passes DMARC by its DKIM signature; what `dmarc.trusted_forwarders`, "
+        "`dmarc.trusted_sealers` and `dmarc.mailing_lists` let in it spares as these say."
     ),
     "spf.fail": "The domain says that the client may not send for it (`-all`).",
     "spf.softfail": "The domain says that the client probably may not (`~all`).",
     "spf.permerror": "The domain's SPF record is in error.",
     "spf.temperror": "DNS gave no answer.",
-    "iprev": "What follows from the name of the client's address (RFC 8601 section 2.7.3).",
+    "iprev": (
+        "What follows from the name of the client's address (RFC 8601 section 2.7.3). It spares "
+        "`dmarc.trusted_forwarders`."
+    ),
     "iprev.fail": "The address has a name, which does not lead back to it.",
     "iprev.permerror": "The address has no name.",
     "iprev.temperror": "DNS gave no answer.",

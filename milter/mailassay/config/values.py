@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import yaml
 
 from ..domain import BadDomain, Domain
+from ..policy.condition import is_too_wide
 from ..policy.rule import trouble
 from ..policy.sets import NULL_SENDER
 from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 
+MAX_NETWORK = 43  # characters that a network can have
 MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
 
 # where a YAML file may have what looks like a number
@@ -211,19 +213,74 @@ def nameserver(node: yaml.Node) -> Nameserver:
 def network(node: yaml.Node) -> Network:
     expected = "a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"
     text = _scalar(node, expected, kinds="")
-    # the library also takes masks, and one and the same text can be two of them
-    if "%" in text or not re.fullmatch("[^/]+(/[0-9]{1,3})?", text):
-        raise unexpected(expected, node)
     try:
+        # the library also takes masks, and one and the same text can be two of them
+        if "%" in text or not re.fullmatch("[^/]+(/[0-9]{1,3})?", text):
+            raise ValueError
         network = ip_network(text, strict=False)
     except ValueError as error:
-        raise unexpected(expected, node) from error
+        raise Unfit(f"{unexpected(expected, node)}{_as_in_postfix(text)}") from error
     if isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped):
         # clients with such addresses are known by their IPv4 address
         raise Unfit(f"{shown(text)} is IPv4 inside IPv6; write {inner}/{network.prefixlen - 96}")
     if ip_address(text.partition("/")[0]) != network[0]:
         raise Unfit(f"{shown(text)} is an address inside a network; the network is {network}")
     return network
+
+
+def _as_in_postfix(text: str) -> str:
+    """A hint, if the text is a pattern of Postfix's mynetworks."""
+    if text.startswith("!"):
+        return "; nothing can be excluded here: leave it out, and write the networks around it"
+    if text.startswith("["):
+        return f"; write it without brackets: {text.replace('[', '').replace(']', '')[:MAX_NETWORK]!r}"
+    return ""
+
+
+def _trusted_network(node: yaml.Node) -> Network:
+    """A network whose clients are believed, as text, or as a map that says that everybody may be in it."""
+    if not isinstance(node, yaml.MappingNode):
+        return _narrow(network(node))
+    expected = "`network`, `unsafe` and `comment`"
+    given = {key.value: inner for key, inner in node.value if isinstance(key, yaml.ScalarNode)}
+    if len(given) != len(node.value) or set(given) - {"network", "unsafe", "comment"} or "network" not in given:
+        raise Unfit(f"expected a map of {expected}")
+    found: Network = network(given["network"])
+    if "unsafe" not in given or not boolean(given["unsafe"]):
+        return _narrow(found)
+    if "comment" not in given or not _scalar(given["comment"], "text", kinds=""):
+        raise Unfit(f"{found} is unsafe; say in `comment` why it has to be")
+    return found
+
+
+def is_nearly_everybody(found: Network) -> bool:
+    """Is it so wide that strangers are in it? What is private has none."""
+    return is_too_wide(found) and not any(found.version == 6 and found.subnet_of(each) for each in _PRIVATE)
+
+
+def _narrow(found: Network) -> Network:
+    if is_nearly_everybody(found):
+        raise Unfit(
+            f"{found} is nearly everybody, and no mail from there would be judged; if you want that, write "
+            f'{{network: "{found}", unsafe: true, comment: ...}}'
+        )
+    return found
+
+
+_PRIVATE = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
+_UNSAFE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"network": network.schema, "unsafe": boolean.schema, "comment": {"type": _SCALAR}},
+    "required": ["network"],
+    "additionalProperties": False,
+}
+trusted_network = Value(
+    _trusted_network,
+    {
+        "title": "a network, an address, or a map of `network`, `unsafe` and `comment`",
+        "anyOf": [network.schema, _UNSAFE],
+    },
+)
 
 
 @value(title="a socket", type="string", pattern="^(unix|local|inet6?):.+$")

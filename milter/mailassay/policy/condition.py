@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
 from ..result import Result
 from .mailbox import spellings
-from .sets import Addresses, Domains, Network, Networks
+from .sets import NULL_SENDER, Addresses, Domains, Network, Networks
 
 Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
 
@@ -113,30 +114,111 @@ def is_too_wide(pattern: str | Network) -> bool:
 
 
 def never_holds(condition: Condition) -> bool:
-    """Does it contradict itself? Results that exclude each other, asked for together; not every contradiction."""
+    """Does it contradict itself, for a message with one author? False if that takes too long to find out."""
+    try:
+        return not any(map(_can_hold, _alternatives(condition, True)))
+    except OverflowError:
+        return False
+
+
+_Literals: TypeAlias = frozenset[tuple[Match, bool]]
+_MAX_ALTERNATIVES = 500
+
+
+def _alternatives(condition: Condition, wanted: bool) -> set[_Literals]:
+    """The sets of keys, each to hold or not to hold, any of which is enough. Raises OverflowError."""
     match condition:
-        case AnyOf(conditions):
-            return all(map(never_holds, conditions))
-        case All(conditions):
-            if any(map(never_holds, conditions)):
-                return True
-            words: dict[str, set[str]] = {}
-            for each in _together(conditions):
-                if isinstance(each.values, tuple):
-                    words[each.key] = words.get(each.key, set(each.values)) & set(each.values)
-            failed = words.get("dmarc", {Result.FAIL}) & {Result.FAIL, Result.PASS}
-            return not all(words.values()) or ("policy" in words and not failed)
-        case _:
+        case Match():
+            return {frozenset({(condition, wanted)})}
+        case Not(inner):
+            return _alternatives(inner, not wanted)
+        case All(conditions) | AnyOf(conditions):
+            parts = [_alternatives(each, wanted) for each in conditions]
+    if isinstance(condition, AnyOf) is wanted:
+        found = set().union(*parts)
+    else:
+        found = {frozenset()}
+        for part in parts:
+            if len(found) * len(part) > _MAX_ALTERNATIVES:
+                raise OverflowError
+            found = {before | more for before in found for more in part}
+    if len(found) > _MAX_ALTERNATIVES:
+        raise OverflowError
+    return found
+
+
+# a value among these is there only if that check has passed
+_ONLY_WITH_PASS = {"client_name": "iprev", "spf_pass": "spf", "dkim_pass": "dkim", "sealer": "arc"}
+_ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
+_SPF = _ERRORS | {Result.NONE, Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL}
+# what each result can be; None where there is no policy
+_WORDS: dict[str, frozenset[Any]] = {
+    "iprev": _ERRORS | {Result.PASS, Result.FAIL},
+    "spf": _SPF,
+    "spf_helo": _SPF,
+    "dkim": frozenset(Result) - {Result.SOFTFAIL},
+    "arc": frozenset({Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR}),
+    "dmarc": _ERRORS | {Result.NONE, Result.PASS, Result.FAIL},
+    "policy": frozenset({*Disposition, None}),
+    "policy_tag": frozenset({"p", "sp", "np", None}),
+}
+
+
+def _can_hold(literals: _Literals) -> bool:
+    """Can some message have all of this?"""
+    wanted: dict[str, list[Values]] = {}
+    unwanted: dict[str, list[Values]] = {}
+    for each, holds in literals:
+        (wanted if holds else unwanted).setdefault(each.key, []).append(each.values)
+    words = {key: _left(set(each), key, wanted, unwanted) for key, each in _WORDS.items()}
+    for key, check in _ONLY_WITH_PASS.items():
+        if key in wanted:
+            words[check] &= {Result.PASS}
+    if Result.PASS not in words["spf"] | words["dkim"]:
+        # nothing to align with
+        words["dmarc"] -= {Result.PASS}
+    if "policy" in wanted or "policy_tag" in wanted:
+        words["dmarc"] &= {Result.PASS, Result.FAIL}
+    if senders := wanted.get("sender_domain"):
+        words["sender_domain"] = _left(set(chain.from_iterable(senders)), "sender_domain", wanted, unwanted)  # type: ignore[arg-type]
+    if not all(words.values()):
+        return False
+    for key in ("author", "mail_from", "client", "client_name", "helo", "spf_pass", "sealer"):
+        if key in wanted and not _has_witness(wanted[key], unwanted.get(key, [])):
             return False
+    # there may be several
+    return all(_has_witness([each], unwanted.get("dkim_pass", [])) for each in wanted.get("dkim_pass", []))
 
 
-def _together(conditions: Iterable[Condition]) -> Iterator[Match]:
-    """The keys that have to hold all at once."""
-    for each in conditions:
-        if isinstance(each, Match):
-            yield each
-        elif isinstance(each, All):
-            yield from _together(each.conditions)
+def _left(words: set[Any], key: str, wanted: dict[str, list[Values]], unwanted: dict[str, list[Values]]) -> set[Any]:
+    """The words that a result may be."""
+    for each in wanted.get(key, []):
+        words &= set(each)  # type: ignore[arg-type]
+    return words.difference(*unwanted.get(key, []))  # type: ignore[arg-type]
+
+
+def _has_witness(wanted: list[Values], unwanted: list[Values]) -> bool:
+    """Is there a value that is in all of these, and in none of those?"""
+    candidates: Any = chain.from_iterable(map(_samples, [*wanted, *unwanted]))
+    return any(
+        all(each in values for values in wanted) and not any(each in values for values in unwanted)
+        for each in candidates
+    )
+
+
+def _samples(values: Any) -> Iterator[Any]:
+    """Values of which one is in any set that is made of this one and others, unless that is empty."""
+    if isinstance(values, Networks):
+        for network in values.networks:
+            yield network[0]
+            if int(network[-1]) + 1 < 2**network.max_prefixlen:
+                yield network[-1] + 1
+    else:
+        for pattern in values.patterns:
+            name = "" if pattern == NULL_SENDER else pattern.removeprefix(".")
+            yield name
+            if pattern.startswith("."):
+                yield f"x--other.{name}"
 
 
 def dkim_result(case: Case) -> Result:

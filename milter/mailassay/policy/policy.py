@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,7 +75,9 @@ class Policy:
         enforced = _first([each for each in findings if not each.recorded])
         wanted = _first(findings)
         recorded = [each for each in dict.fromkeys(findings) if each.recorded]
-        override = next((each.override for each in findings if each.override and not each.recorded), "")
+        # a line that refuses the message all the same leaves nothing to claim
+        overrides = [each.override for each in findings if each.override and not each.recorded]
+        override = overrides[0] if overrides and lets_in(enforced.action) else ""
         if self.mode is Mode.MONITOR:
             # as if enforced: what is only recorded then too is beside it
             wanted = enforced
@@ -103,7 +105,8 @@ class Policy:
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
-        for finding in self._of_dmarc(case):
+        overrides = [*self._overrides(case)]
+        for finding in self._of_dmarc(case, overrides):
             # that a line accepts need not be recorded
             yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
         if case.trouble:
@@ -114,16 +117,18 @@ class Policy:
         if line := _of(self.spf, spf.result):
             enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
             reason = f"SPF {spf.result}{_for(spf.domain)}"
-            yield _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
+            finding = _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
+            yield _overruled(finding, [each for each in overrides if each.spf])
         if line := _of(self.iprev, iprev.result):
             reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
-            yield _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
+            finding = _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
+            yield _overruled(finding, [each for each in overrides if each.iprev])
         if sender and (line := _of(self.sender_domain, sender.result)):
             enhanced = {Receives.NULL_MX: "7.27", Receives.NO_MAIL: "1.8"}.get(sender.result, "4.3")
             reason = f"{_SENDER_DOMAIN[sender.result]}{_for(sender.domain)}"
             yield _Finding(line, f"sender_domain.{sender.result}", enhanced, reason, reason)
 
-    def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
+    def _of_dmarc(self, case: Case, overrides: list[_Override]) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
         if not dmarc.ambiguous and dmarc.result not in (Result.FAIL, Result.TEMPERROR):
             return
@@ -142,8 +147,9 @@ class Policy:
         asked = sorted(authors, key=list(Disposition).index, reverse=True)
         if asked:
             finding = max((self._failure(case, each, elements, authors[each]) for each in asked), key=_severity)
-            if finding.action is not Action.ACCEPT and (override := self._override(case)):
-                finding = override
+            finding = _overruled(finding, overrides)
+            if finding.overrules:
+                finding = finding._replace(override=finding.reason)
             yield finding._replace(recorded=monitored or sampled_out)
         if dmarc.ambiguous and lines.ambiguous_author:
             reason = "The author of the message is not one clear domain"
@@ -151,7 +157,7 @@ class Policy:
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
         # the operator's own line may ask for more than the domain does
-        own = any(each.none not in (None, Action.ACCEPT) for each in elements)
+        own = any((each.none or lines.none) is not Action.ACCEPT for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
         if waiting:
@@ -199,25 +205,43 @@ class Policy:
                 return "dmarc.reject", self.dmarc.reject
             case Disposition.QUARANTINE:
                 return "dmarc.quarantine", self.dmarc.quarantine
+            case _ if self.dmarc.none is not Action.ACCEPT:
+                return "dmarc.none", self.dmarc.none
             case _:
                 return "default", Action.ACCEPT
 
-    def _override(self, case: Case) -> _Finding | None:
-        """Why a message that fails is accepted all the same; the words that begin it are RFC 9990's for reports."""
+    def _overrides(self, case: Case) -> Iterator[_Override]:
+        """Why a message whose checks fail is accepted all the same.
+
+        Each speaks of what it is bound to. A trusted forwarder is the client, so it speaks of all that follows from the
+        client's address. A sealer and a mailing list speak of the author, and of a MAIL FROM that belongs to the author
+        or to what is authenticated: anybody can send again what they let in, from any address, with any reverse-path.
+        """
         evidence, lines = case.evidence, self.dmarc
         iprev, arriving = evidence.iprev, lines.trusted_forwarders
-        proven = [*spf_passes(evidence), *dkim_passes(evidence)]
         if evidence.vouched:
-            rule, why = "dmarc.trusted_sealers", f"local_policy: {evidence.vouched}"
-        elif case.connection.client_ip in arriving.networks or (
+            seen = evidence.spf_mail_from is not None and evidence.spf_mail_from.domain == evidence.vouched_mail_from
+            # a seal does not make the reverse-path the sealer's: whoever has the message could claim that
+            spf = seen or _is_own_path(evidence, ())
+            yield _Override("dmarc.trusted_sealers", f"local_policy: {evidence.vouched}", spf)
+        if case.connection.client_ip in arriving.networks or (
             iprev.result is Result.PASS and iprev.name in arriving.names
         ):
-            rule, why = "dmarc.trusted_forwarders", f"trusted_forwarder: {case.connection.client_ip}"
-        elif evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
-            rule, why = "dmarc.mailing_lists", f"mailing_list: {known[0]}"
-        else:
-            return None
-        return _Finding(Action.ACCEPT, rule, "", why, "", override=why)
+            why = f"trusted_forwarder: {case.connection.client_ip}"
+            yield _Override("dmarc.trusted_forwarders", why, spf=True, iprev=True)
+        proven = [*spf_passes(evidence), *dkim_passes(evidence)]
+        if evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
+            why = f"mailing_list: {known[0]}"
+            yield _Override("dmarc.mailing_lists", why, spf=_is_own_path(evidence, known))
+
+
+class _Override(NamedTuple):
+    """Why a message that fails DMARC is accepted. ``spf``, ``iprev``: the lines of these do not count either."""
+
+    rule: str
+    why: str  # the words that begin it are RFC 9990's for reports
+    spf: bool = False
+    iprev: bool = False
 
 
 class _Finding(NamedTuple):
@@ -230,6 +254,7 @@ class _Finding(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
     decides: bool = False  # and then nothing that stands further down counts
+    overrules: bool = False  # it stands in the place of a line that would do more
 
 
 MAX_REPLY = 450  # characters of text; a line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
@@ -262,13 +287,34 @@ def _first(findings: list[_Finding]) -> _Finding:
 
 def _severest(findings: list[_Finding]) -> _Finding:
     """Of lines that accept, only an override is worth a word."""
-    found = max(findings, key=lambda each: (each.action.severity, bool(each.override)), default=_ACCEPTED)
-    return found if found.action is not Action.ACCEPT or found.override else _ACCEPTED
+    found = max(findings, key=lambda each: (each.action.severity, each.overrules), default=_ACCEPTED)
+    return found if found.action is not Action.ACCEPT or found.overrules else _ACCEPTED
+
+
+def _overruled(finding: _Finding, overrides: list[_Override]) -> _Finding:
+    """What follows from a line and what overrules it."""
+    if finding.action is Action.ACCEPT or not overrides:
+        return finding
+    return _Finding(Action.ACCEPT, overrides[0].rule, "", overrides[0].why, "", overrules=True)
+
+
+def _is_own_path(evidence: Evidence, proven: Sequence[str]) -> bool:
+    """Is MAIL FROM in the author domain, above or below it, or in one of those that are authenticated or below one?"""
+    try:
+        mail_from = Domain(evidence.spf_mail_from.domain) if evidence.spf_mail_from else None
+    except BadDomain:
+        return False
+    if mail_from is None:
+        return False
+    author = evidence.authors[0] if evidence.authors and len(evidence.authors) == 1 else None
+    if author and (author.is_within(mail_from) or mail_from.is_within(evidence.dmarc.org_domain or author)):
+        return True
+    return any(mail_from.is_within(Domain(each)) for each in proven)
 
 
 def _of_rule(rule: Rule, case: Case) -> _Finding:
     reason = fill(rule.reason, case, rule.name) or f"rule {rule.name}"
-    refusal = fill(rule.reply, case, rule.name) or f"Refused by local policy ({rule.name})"
+    refusal = fill(rule.reply, case, rule.name) or "Refused by local policy"
     action = rule.action
     if action is Action.REJECT and not rule.is_certain(case):
         # DNS may say otherwise later, and what is refused now is lost

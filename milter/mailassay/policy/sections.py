@@ -44,9 +44,10 @@ class Forwarders:
 
 @dataclass(frozen=True, slots=True)
 class DmarcActions:
-    """What follows if DMARC fails under a domain's ``p=reject`` or ``p=quarantine``, or cannot be decided now.
+    """What follows if DMARC fails under a domain's ``p=reject``, ``p=quarantine`` or ``p=none``, or has no answer.
 
-    ``temperror`` applies only if such a policy is known to be at stake (``Dmarc.at_stake``).
+    ``temperror`` applies only if reject or quarantine is known to be at stake (``Dmarc.at_stake``), or if ``none`` asks
+    for more than p=none does.
 
     RFC 9989 section 7.4 forbids rejecting on ``p=reject`` alone, without other knowledge: ``reject`` here is the
     operator's own choice, and ``reject_needs`` that other knowledge: where it does not hold, ``quarantine`` follows.
@@ -70,6 +71,7 @@ class DmarcActions:
     trusted_forwarders: Forwarders = Forwarders()
     mailing_lists: Domains = Domains()
     enforce_percent: int = 100
+    none: Action = Action.ACCEPT
 
 
 class Partial(StrEnum):

@@ -32,6 +32,9 @@ def _of_client(address: str) -> dict[str, Any]:
     return {name: getattr(query, name) for name in ("ipaddr", "iplist", "c", "i", "v", "A", "cidrmax")}
 
 
+_NO_HELO = "unknown"  # as Postfix writes a name that it does not know
+
+
 def checkable(name: str) -> str | None:
     """The name as SPF asks for it, or None where check_host() starts with "none" (RFC 7208 section 4.3)."""
     return _checkable(name) if len(name) <= MAX_OCTETS + 1 else None
@@ -118,7 +121,7 @@ class Query(pyspf.query):  # type: ignore[misc]
     ) -> None:
         # a link-local address has its zone here, in DNS it has none
         address, _, _ = str(client_ip).partition("%")
-        super().__init__(None, f"{local_part}@{domain}", checkable(helo) or helo)
+        super().__init__(None, f"{local_part}@{domain}", checkable(helo) or helo.removesuffix(".") or _NO_HELO)
         self.__dict__.update(_of_client(address))
         # pyspf splits at the first "@", which a quoted local-part may hold
         self.l, self.o, self.d = local_part, domain, domain

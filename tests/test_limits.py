@@ -92,10 +92,11 @@ def signatures(number: int) -> Mail:
 
 
 def key_records(number: int) -> Mail:
-    """The last of them is right."""
+    """The last of them is right, in the order that they are looked at."""
     records = [OTHER.record] * (number - 1) + [ED.record]
-    zone = "".join(f'sel._domainkey.bank.example TXT "{record} n={place}"\n' for place, record in enumerate(records))
-    return Mail(zone.replace(" n=", "; n="), ED.sign(MESSAGE, "bank.example"))
+    numbered = [each.replace("; ", f"; n={place}; ", 1) for place, each in enumerate(records)]
+    zone = "".join(f'sel._domainkey.bank.example TXT "{record}"\n' for record in numbered)
+    return Mail(zone, ED.sign(MESSAGE, "bank.example"))
 
 
 def key_bits(number: int) -> Mail:

@@ -37,7 +37,8 @@ class Answer:
     """What DNS says: records, or none although the name exists, or no such name (``exists`` False).
 
     ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
-    the joined character-strings of one TXT record with one character per octet (latin-1). ``ttl`` in seconds.
+    the joined character-strings of one TXT record with one character per octet (latin-1), each once and sorted: they
+    are a set (RFC 2181 section 5), so nothing may depend on the order in which a server gives them. ``ttl`` in seconds.
     PTR and MX records with names that have octets other than those of printable ASCII, or a full stop in a label, are
     left out: as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
     ``authentic``: the name server says that DNSSEC proves it (AD, RFC 4035 section 3.2.3). No check depends on it.

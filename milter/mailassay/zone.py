@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import insort
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class Zone:
         records = self._names.setdefault(name, {}).setdefault(rdtype, [])
         # a set: DNS has no record twice (RFC 2181 section 5)
         if (record := _record(rdtype, value)) not in records:
-            records.append(record)
+            insort(records, record)
 
 
 def _words(line: str) -> list[tuple[str, bool]]:

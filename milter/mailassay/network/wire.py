@@ -118,8 +118,8 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
         if not exists:
             raise dns.message.AnswerForNXDOMAIN
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
-        texts = dict.fromkeys(text for text, _ in found[asked] if text is not None)
-        return Answer(tuple(texts), ttl=ttl, authentic=authentic)
+        texts = {text for text, _ in found[asked] if text is not None}
+        return Answer(tuple(sorted(texts)), ttl=ttl, authentic=authentic)
     # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
     of_no = _minimum(parser, authorities)
     return Answer(exists=exists, ttl=0 if of_no is None else min(ttl, of_no), authentic=authentic)

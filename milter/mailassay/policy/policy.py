@@ -207,9 +207,7 @@ class Policy:
         proven = [*spf_passes(evidence), *dkim_passes(evidence)]
         if evidence.vouched:
             rule, why = "dmarc.trusted_sealers", f"local_policy: {evidence.vouched}"
-        elif case.connection.client_ip in arriving.networks or (
-            iprev.result is Result.PASS and iprev.name in arriving.names
-        ):
+        elif case.connection.client_ip in arriving.networks or any(name in arriving.names for name in iprev.names):
             rule, why = "dmarc.trusted_forwarders", f"trusted_forwarder: {case.connection.client_ip}"
         elif evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
             rule, why = "dmarc.mailing_lists", f"mailing_list: {known[0]}"

@@ -161,6 +161,13 @@ POLICY: Mapping[str, str] = {
         "Whether a good signature that leaves the end of the body open to anybody (l=) may count for DMARC: `ignore` "
         "or `align` (RFC 6376 section 8.2)."
     ),
+    "dkim.repeated_fields": (
+        "What becomes of a good signature, in ARC too, if there is a further To, Cc, Sender, Reply-To, Date or "
+        "Content-Transfer-Encoding that it does not cover, beside one that it covers: `fail` or `pass`. Readers may be "
+        "shown either (RFC 6376 section 8.15); lists and mail programs write such fields. A further From, Subject or "
+        "Content-Type makes it fail always. A field that is the same as one that the signature covers, but for white "
+        "space, never does."
+    ),
     "spf": (
         "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
         "its own it also hits forwarded mail that passes DMARC by its DKIM signature."

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import select
 import socket
 import struct
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from ipaddress import ip_address
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import dns.exception
 import dns.flags
@@ -685,6 +686,50 @@ def test_more_records_than_are_read(limits):
         ask_raw(with_records(*addresses), limits=limits)
 
 
+HOSTS = st.lists(st.sampled_from(["a", "B", "b", "long-label", "example"]), min_size=1, max_size=4).map(".".join)
+VALUES = {
+    "A": st.ip_addresses(v=4).map(str),
+    "AAAA": st.ip_addresses(v=6).map(str),
+    "TXT": st.text("xy", max_size=600),
+    "PTR": HOSTS,
+    "MX": st.tuples(st.integers(0, 3), HOSTS).map(list),
+}
+
+
+@st.composite
+def answers(draw):
+    """A zone with an answer for a.example, perhaps behind aliases, and its type."""
+    rdtype = draw(st.sampled_from(sorted(VALUES)))
+    names = ["a.example", *(f"c{at}.{draw(HOSTS)}" for at in range(draw(st.integers(0, 3))))]
+    zone = {alias: {"CNAME": [target]} for alias, target in pairwise(names)}
+    zone[names[-1]] = {rdtype: draw(st.lists(VALUES[rdtype], min_size=1, max_size=12))}
+    return zone, rdtype
+
+
+def test_the_network_and_a_zone_have_the_same_limits():
+    """Any answer is read by both, or by neither, and for the same reason."""
+    with DnsServer(Zone("")) as server:
+
+        @given(answers(), st.integers(1, 15), st.integers(40, 1500))
+        def compare(found, most_records, most_octets):
+            limits = Limits(dns_records=most_records, dns_octets=most_octets)
+            text, rdtype = json.dumps(found[0]), found[1]
+            server.zone, zone = Zone(text), Zone(text, limits=limits)
+            query = wire.query(Question("a.example", rdtype))
+
+            def outcome(read):
+                try:
+                    answer = read()
+                except DnsLimit as limit:
+                    return limit.key, str(limit)
+                return answer.records, answer.exists
+
+            by_wire = outcome(lambda: wire.answer(server.answer(query.octets, tcp=True), query, limits))
+            assert outcome(lambda: zone(Question("a.example", rdtype)).result()) == by_wire
+
+        compare()
+
+
 def response_of(size):
     """A response of so many octets, with one text."""
 
@@ -795,7 +840,6 @@ def test_what_udp_cannot_carry_comes_by_tcp():
 @pytest.mark.parametrize(
     ("stream", "trouble"),
     [
-        (by_tcp(truncated), "too big"),
         (by_tcp(lambda response: [b"\0\0" + response.to_wire()[2:]]), "malformed"),
         (lambda _: b"", "the connection was closed"),
         (lambda _: b"\0\x64x", "the connection was closed"),
@@ -805,6 +849,12 @@ def test_what_udp_cannot_carry_comes_by_tcp():
 def test_trouble_by_tcp(stream, trouble):
     with pytest.raises(DnsTempError, match=trouble):
         ask_raw(truncated, stream=stream, timeout=2)
+
+
+def test_what_tcp_cannot_carry_is_beyond_the_limit():
+    """It is as large whenever it is asked for."""
+    with pytest.raises(DnsLimit, match="an answer of more than 20480 octets"):
+        ask_raw(truncated, "TXT", stream=by_tcp(truncated))
 
 
 # --- what a server, or somebody between, does to keep a question from its answer

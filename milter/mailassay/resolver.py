@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from .limits import Limits
+
 MAX_KEPT = 4096  # octets, of one answer in the cache
 _REFRESH = 0.9  # of its time, after which an answer that is wanted is asked for again
 _RECORD = 64  # octets of a record beside its text
@@ -79,6 +81,18 @@ class DnsLimit(Exception):
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
         self.key = key
+
+
+def too_many(key: str, limits: Limits) -> DnsLimit:
+    """An answer beyond ``dns_octets`` or ``dns_records``."""
+    return DnsLimit(key, f"an answer of more than {getattr(limits, key)} {key.removeprefix('dns_')}")
+
+
+def bounded(octets: int, records: int, limits: Limits) -> None:
+    """A response of so many octets, and records in it, is read. Raises :class:`DnsLimit`."""
+    for key, found in (("dns_octets", octets), ("dns_records", records)):
+        if found > getattr(limits, key):
+            raise too_many(key, limits)
 
 
 class Waiting(Future[Answer]):

@@ -4,6 +4,7 @@ import os
 import re
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
+from itertools import permutations
 
 import pytest
 import yaml
@@ -1126,14 +1127,50 @@ def test_what_an_answer_could_have_ruled_out_lets_nothing_in(folder, then, domai
 
 
 def without_answers(made):
+    return judged(made, BROKEN)
+
+
+def judged(made, zone):
     settings = Settings(policy=made, trusted_networks=())
-    conversation = Conversation(settings, BROKEN, clocks=Clocks(now=lambda: NOON))
+    conversation = Conversation(settings, zone, clocks=Clocks(now=lambda: NOON))
     conversation.connect(ip_address(RELAY))
     conversation.helo("out.relay.example")
     conversation.mail_from("<ann@bank.example>")
     conversation.header(b"From", b" ann@bank.example")
     conversation.end_of_headers()
     return conversation.end_of_message().verdict
+
+
+NAMES = ("a.other.example", "m.relay.example", "z.third.example")
+
+
+@pytest.mark.parametrize("order", list(permutations(NAMES)), ids=" ".join)
+@pytest.mark.parametrize(
+    ("name", "reject", "accept"),
+    [
+        ("a.other.example", "reject", "accept"),
+        (".relay.example", "reject", "accept"),
+        # the address of this one is not known: what it could change is not done for good
+        (".third.example", "accept", "reject"),
+        ("no.example", "accept", "reject"),
+    ],
+)
+def test_a_client_with_several_names_has_each_of_them(folder, order, name, reject, accept):
+    """Whatever their order: each that leads back counts, and one whose address DNS does not say might."""
+    names = "\n".join(f"66.100.51.198.in-addr.arpa PTR {each}" for each in order)
+    addresses = "\n".join((f"{NAMES[0]} A {RELAY}", f"{NAMES[1]} A {RELAY}", f"{NAMES[2]} A !"))
+    zone = Zone(f'{names}\n{addresses}\n_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+
+    def action(text):
+        return judged(policy(folder, text), zone).action
+
+    laxer = "dmarc: {reject: accept}\n"
+    assert action(laxer + rules({"if": {"client_name": name}, "then": "reject"})) == reject
+    is_unknown = name == ".third.example"
+    of_others = "accept" if reject == "reject" else "defer" if is_unknown else "reject"
+    assert action(laxer + rules({"if": {"not": {"client_name": name}}, "then": "reject"})) == of_others
+    assert action(rules({"if": {"client_name": name}, "then": "accept"})) == accept
+    assert action(f"dmarc: {{trusted_forwarders: ['{name}']}}") == accept
 
 
 # --- who is everybody

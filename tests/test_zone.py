@@ -56,15 +56,15 @@ def ask(zone, name, rdtype):
         ("MX.EXAMPLE", "A", ("192.0.2.1",)),
         ("mx.example", "AAAA", ("2001:db8::1",)),
         ("1.2.0.192.in-addr.arpa", "PTR", ("mx.example",)),
-        ("example.com", "MX", ("10 mx.example", "0 .")),
-        ("example.com", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
+        ("example.com", "MX", ("0 .", "10 mx.example")),
+        ("example.com", "TXT", ("bare words; with a mark", "v=spf1 mx -all")),
         ("quote.example", "TXT", ('say "hi" # no comment',)),
         ("utf.example", "TXT", ("\xc3\xbc",)),
         ("marks.example", "TXT", ("!", "SERVFAIL")),  # a mark stands alone and bare
         ("root.example", "PTR", (".",)),
         ("silent.example", "TXT", ("x",)),
-        ("www.example.com", "MX", ("10 mx.example", "0 .")),
-        ("chain.example", "TXT", ("v=spf1 mx -all", "bare words; with a mark")),
+        ("www.example.com", "MX", ("0 .", "10 mx.example")),
+        ("chain.example", "TXT", ("bare words; with a mark", "v=spf1 mx -all")),
         ("www.example.com", "CNAME", ("example.com",)),
         ("any.wild.example", "A", ("192.0.2.9",)),
         ("a.b.wild.example", "A", ("192.0.2.9",)),
@@ -136,7 +136,7 @@ def test_json():
     )
     assert ask(zone, "a.example", "A").records == ("192.0.2.1",)
     assert ask(zone, "a.example", "TXT").records == ("one two", "three")
-    assert ask(zone, "a.example", "MX").records == ("5 b.example", "6 c.example", "0 .")
+    assert ask(zone, "a.example", "MX").records == ("0 .", "5 b.example", "6 c.example")
     assert ask(zone, "slow.example", "TXT").records == ("x",)
     assert ask(zone, "empty.example", "A") == Answer((), True, 300)
     with pytest.raises(DnsTempError):
@@ -155,7 +155,7 @@ def test_a_chain_has_an_end(links, records):
 def test_what_a_server_needs():
     found = Zone(TEXT).lookup("chain.example", "MX")
     assert found == Found(
-        (("chain.example", "www.example.com"), ("www.example.com", "example.com")), ("10 mx.example", "0 .")
+        (("chain.example", "www.example.com"), ("www.example.com", "example.com")), ("0 .", "10 mx.example")
     )
 
 

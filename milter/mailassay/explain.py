@@ -155,7 +155,7 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
         return "  ".join(str(part) for part in (f"{result:<9}", *rest) if part)
 
     iprev, dmarc = evidence.iprev, evidence.dmarc
-    yield "iprev", line(iprev.result, iprev.name, iprev.reason)
+    yield "iprev", line(iprev.result, " ".join(iprev.names) or iprev.name, iprev.reason)
     for spf in (evidence.spf_mail_from, evidence.spf_helo):
         if spf:
             matched = spf.mechanism

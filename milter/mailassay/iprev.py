@@ -15,8 +15,9 @@ from .result import Resinfo, Result
 
 @dataclass(frozen=True, slots=True)
 class Iprev:
-    """``name`` is the one that leads back to the address, or else the first one that the address has.
+    """``names`` are all that lead back to the address; ``name`` is the first of them, or else the first that it has.
 
+    ``unanswered`` are the names whose addresses DNS did not say; ``names`` and they are in alphabetical order.
     ``limit`` names the limit of ours, if it was one on questions that made the result.
     """
 
@@ -25,6 +26,8 @@ class Iprev:
     name: str = ""
     reason: str = ""
     limit: str = ""
+    names: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
     def resinfo(self) -> Resinfo:
         """``iprev=`` with the address, and the name as a comment where it is confirmed."""
@@ -52,7 +55,7 @@ def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limi
 
 
 def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
-    """Does the client's address have a name that leads back to it?"""
+    """Does the client's address have a name that leads back to it? All its names are looked at, up to the limit."""
     client_ip = _unmapped(client_ip)
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
@@ -63,21 +66,26 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limit
     if not names:
         return Iprev(Result.PERMERROR, client_ip, reason="the address has no name")
     rdtype, family = ("A", AF_INET) if client_ip.version == 4 else ("AAAA", AF_INET6)
-    trouble = limit = ""
+    limit = ""
+    confirmed: list[str] = []
+    troubles: dict[str, str] = {}
     for name in filter(_is_host, names):
         try:
             addresses = resolve(name, rdtype).records
         except DnsTempError as error:
-            trouble = trouble or str(error)
+            troubles[name] = str(error)
             continue
         except DnsLimit as error:
             limit = error.key
             continue
         # half the time of ip_address(), of which a name may have thousands
         if client_ip.packed in [inet_pton(family, address) for address in addresses]:
-            return Iprev(Result.PASS, client_ip, name)
-    if trouble:
-        return Iprev(Result.TEMPERROR, client_ip, names[0], trouble)
+            confirmed.append(name)
+    unanswered = tuple(troubles)
+    if confirmed:
+        return Iprev(Result.PASS, client_ip, confirmed[0], names=tuple(confirmed), unanswered=unanswered)
+    if troubles:
+        return Iprev(Result.TEMPERROR, client_ip, names[0], next(iter(troubles.values())), unanswered=unanswered)
     return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit)
 
 

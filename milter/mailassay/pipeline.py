@@ -15,7 +15,7 @@ from .domain import BadDomain, Domain
 from .evidence import Connection, Evidence, Transaction
 from .limits import Limits
 from .message import Headers
-from .policy import Partial, Policy
+from .policy import Partial, Policy, Repeated
 from .resolver import Answer, Method, Resolver, Share, Shared, when
 from .result import Resinfo, Result
 
@@ -94,7 +94,9 @@ def authenticate(
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
-    header, bodies = dkim.HeaderHashes(content.headers, content.work), content.body.finish()
+    repeated_fail = policy.dkim.repeated_fields is Repeated.FAIL
+    header = dkim.HeaderHashes(content.headers, content.work, repeated_fail=repeated_fail)
+    bodies = content.body.finish()
     spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
     if transaction.mail_from and not spf_mail_from:
         spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolver(Method.SPF), limits)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from .limits import Limits
+
 MAX_KEPT = 4096  # octets, of one answer in the cache
 _REFRESH = 0.9  # of its time, after which an answer that is wanted is asked for again
 _RECORD = 64  # octets of a record beside its text
@@ -37,7 +39,8 @@ class Answer:
     """What DNS says: records, or none although the name exists, or no such name (``exists`` False).
 
     ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
-    the joined character-strings of one TXT record with one character per octet (latin-1). ``ttl`` in seconds.
+    the joined character-strings of one TXT record with one character per octet (latin-1), each once and sorted: they
+    are a set (RFC 2181 section 5), so nothing may depend on the order in which a server gives them. ``ttl`` in seconds.
     PTR and MX records with names that have octets other than those of printable ASCII, or a full stop in a label, are
     left out: as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
     ``authentic``: the name server says that DNSSEC proves it (AD, RFC 4035 section 3.2.3). No check depends on it.
@@ -78,6 +81,18 @@ class DnsLimit(Exception):
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
         self.key = key
+
+
+def too_many(key: str, limits: Limits) -> DnsLimit:
+    """An answer beyond ``dns_octets`` or ``dns_records``."""
+    return DnsLimit(key, f"an answer of more than {getattr(limits, key)} {key.removeprefix('dns_')}")
+
+
+def bounded(octets: int, records: int, limits: Limits) -> None:
+    """A response of so many octets, and records in it, is read. Raises :class:`DnsLimit`."""
+    for key, found in (("dns_octets", octets), ("dns_records", records)):
+        if found > getattr(limits, key):
+            raise too_many(key, limits)
 
 
 class Waiting(Future[Answer]):

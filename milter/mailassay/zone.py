@@ -21,19 +21,26 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import insort
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from socket import AF_INET6, inet_ntop
 from typing import Any
 
 from .domain import MAX_LABEL, MAX_OCTETS
-from .resolver import Answer, DnsTempError, Question
+from .limits import Limits
+from .resolver import Answer, DnsLimit, DnsTempError, Question, bounded
 
 DEFAULT_TTL = 300
 MAX_CNAMES = 10
 MAX_PREFERENCE = 65535
+MAX_STRING = 255  # octets of one character-string (RFC 1035 section 3.3)
+# octets of what else is in a response: type, class, TTL and length belong to each record
+_HEADER, _RECORD, _EDNS = 12, 10, 11
+_FARTHEST = 0x4000  # no compressed name leads there
 _TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
 _TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT"}
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
@@ -62,11 +69,14 @@ class Found:
 
 
 class Zone:
-    """A zone as a source of answers. Names are compared without case."""
+    """A zone as a source of answers. Names are compared without case.
 
-    def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL) -> None:
+    An answer that the network would not read, by ``dns_octets`` and ``dns_records`` of ``limits``, is a DnsLimit.
+    """
+
+    def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> None:
         """Read a zone. Raises :class:`ZoneError`."""
-        self.ttl = ttl
+        self.ttl, self._limits = ttl, limits
         self._names: dict[str, dict[str, list[str]]] = {}
         self._troubles: dict[tuple[str, str], str] = {}
         if text.lstrip().startswith("{"):
@@ -84,10 +94,10 @@ class Zone:
                 self._names.setdefault(".".join(labels[at:]), {})
 
     @classmethod
-    def load(cls, path: str, ttl: int = DEFAULT_TTL) -> Zone:
+    def load(cls, path: str, ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> Zone:
         """Read a zone file. Raises :class:`ZoneError`, OSError."""
         try:
-            return cls(Path(path).read_text("utf-8"), path, ttl)
+            return cls(Path(path).read_text("utf-8"), path, ttl, limits)
         except UnicodeDecodeError as error:
             raise ZoneError(path, 1, "the file is not UTF-8") from error
 
@@ -97,6 +107,11 @@ class Zone:
         if found.trouble:
             word = "time-out" if found.trouble == "TIMEOUT" else found.trouble
             future.set_exception(DnsTempError(f"{question.name} {question.rdtype}: {word}"))
+            return future
+        try:
+            bounded(_octets(question, found), len(found.cnames) + len(found.records), self._limits)
+        except DnsLimit as limit:
+            future.set_exception(limit)
         else:
             future.set_result(Answer(found.records, found.exists, self.ttl))
         return future
@@ -193,7 +208,45 @@ class Zone:
         records = self._names.setdefault(name, {}).setdefault(rdtype, [])
         # a set: DNS has no record twice (RFC 2181 section 5)
         if (record := _record(rdtype, value)) not in records:
-            records.append(record)
+            insort(records, record)
+
+
+def _octets(question: Question, found: Found) -> int:
+    """Of the response that a server makes of it, with EDNS and its names compressed (RFC 1035 section 4.1.4)."""
+    size, seen = _HEADER, set[bytes]()
+
+    def put(name: str, more: int) -> None:
+        """A name, and so many octets behind it."""
+        nonlocal size
+        rest = b"" if name == "." else name.encode("utf-8", "surrogatepass").lower()
+        while rest and rest not in seen:
+            if size < _FARTHEST:
+                seen.add(rest)
+            label, _, rest = rest.partition(b".")
+            size += 1 + len(label)
+        size += (2 if rest else 1) + more
+
+    put(question.name, 4)
+    owner = question.name
+    for _, target in found.cnames:
+        put(owner, _RECORD)
+        put(target, 0)
+        owner = target
+    for record in found.records:
+        put(owner, _RECORD)
+        match question.rdtype:
+            case "A":
+                size += 4
+            case "AAAA":
+                size += 16
+            case "TXT":
+                size += len(record) + max(1, -(-len(record) // MAX_STRING))
+            case "MX":
+                size += 2
+                put(record.partition(" ")[2], 0)
+            case _:
+                put(record, 0)
+    return size + _EDNS
 
 
 def _words(line: str) -> list[tuple[str, bool]]:
@@ -215,7 +268,8 @@ def _record(rdtype: str, value: str) -> str:
         case "A":
             return str(IPv4Address(value))
         case "AAAA":
-            return str(IPv6Address(value))
+            # as the network gives it: ::ffff:192.0.2.1
+            return inet_ntop(AF_INET6, IPv6Address(value).packed)
         case "TXT":
             return value.encode("utf-8", "surrogatepass").decode("latin-1")
         case "MX":

@@ -85,7 +85,7 @@ class DnsServer:
                 if sock is self._udp:
                     packet, peer = sock.recvfrom(65535)
                     number += 1
-                    self._hold(number, self._answer(packet, tcp=False), peer)
+                    self._hold(number, self.answer(packet, tcp=False), peer)
                     continue
                 try:
                     data = sock.recv(65535)
@@ -100,7 +100,7 @@ class DnsServer:
                 while len(streams[sock]) >= 2 and len(streams[sock]) >= (end := 2 + _uint16(streams[sock])):
                     packet, streams[sock] = streams[sock][2:end], streams[sock][end:]
                     number += 1
-                    self._hold(number, self._answer(packet, tcp=True), sock)
+                    self._hold(number, self.answer(packet, tcp=True), sock)
             while self._held and self._held[0][0] <= time.monotonic():
                 _, _, wire, peer = heapq.heappop(self._held)
                 with contextlib.suppress(OSError):
@@ -116,7 +116,8 @@ class DnsServer:
         if wire:
             heapq.heappush(self._held, (time.monotonic() + self.latency, number, wire, peer))
 
-    def _answer(self, packet: bytes, *, tcp: bool) -> bytes:
+    def answer(self, packet: bytes, *, tcp: bool) -> bytes:
+        """The response to a query; none where it is not answered."""
         try:
             query = dns.message.from_wire(packet)
         except dns.exception.DNSException:

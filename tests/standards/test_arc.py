@@ -66,6 +66,13 @@ def fields(message):
     return re.split(rb"\r\n(?![ \t])", head), b"\r\n\r\n" + body
 
 
+def test_rfc8617_4_1_words_of_the_grammar_have_no_case():
+    """The words of a=, c= and cv= are taken in any letters, as in DKIM signatures."""
+    of_message = AMS.replace(b"{algorithm}", b"Ed25519-SHA256").replace(b"relaxed/relaxed", b"Relaxed/RELAXED")
+    of_seal = SEAL.replace(b"{algorithm}", b"ED25519-sha256").replace(b"{status}", b"None")
+    assert word(one(message_signature=of_message, seal=of_seal)) is Result.PASS
+
+
 def test_rfc8617_5_2_no_set_is_none():
     """A message without ARC fields is none."""
     assert word(MESSAGE) is Result.NONE

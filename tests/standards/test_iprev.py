@@ -1,6 +1,7 @@
 """iprev: RFC 8601 sections 2.7.3 and 3."""
 
 from ipaddress import ip_address
+from itertools import permutations
 
 import pytest
 
@@ -72,10 +73,24 @@ def test_rfc8601_2_7_3_a_pass_outweighs_a_lookup_that_fails():
 
 def test_rfc8601_3_only_so_many_names_are_looked_at():
     """The number of names has a limit, ten unless the policy has another."""
-    names = "\n".join(f"{REVERSE} PTR n{number}.example.com" for number in range(12))
-    assert check(f"{names}\nn9.example.com A 192.0.2.1").result == "pass"
-    assert check(f"{names}\nn10.example.com A 192.0.2.1").result == "fail"
-    assert check(f"{names}\nn10.example.com A 192.0.2.1", limits=Limits(ptr_names=11)).result == "pass"
+    names = "\n".join(f"{REVERSE} PTR n{number}.example.com" for number in range(10, 22))
+    assert check(f"{names}\nn19.example.com A 192.0.2.1").result == "pass"
+    assert check(f"{names}\nn20.example.com A 192.0.2.1").result == "fail"
+    assert check(f"{names}\nn20.example.com A 192.0.2.1", limits=Limits(ptr_names=11)).result == "pass"
+
+
+@pytest.mark.parametrize("order", list(permutations(("a.example", "b.example", "c.example", "d.example"))))
+def test_rfc8601_3_every_name_that_leads_back_is_known(order):
+    """All names that lead back are known to the policy; the first of them in alphabetical order is reported. In which
+    order DNS gives the names, or the limit cuts them off, makes no difference."""
+    names = "\n".join(f"{REVERSE} PTR {name}" for name in order)
+    zone = f"{names}\na.example A 203.0.113.1\nb.example A 192.0.2.1\nc.example A !\nd.example A 192.0.2.1"
+    found = check(zone)
+    assert (found.result, found.name, found.names) == ("pass", "b.example", ("b.example", "d.example"))
+    assert found.unanswered == ("c.example",)
+    assert field(zone, CLIENT) == "iprev=pass policy.iprev=192.0.2.1 (b.example)"
+    assert check(zone, limits=Limits(ptr_names=3)).names == ("b.example",)
+    assert check(zone, limits=Limits(ptr_names=1)).result == "fail"
 
 
 @pytest.mark.parametrize(

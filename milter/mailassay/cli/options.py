@@ -62,7 +62,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
 def source(arguments: argparse.Namespace, settings: Settings) -> Source:
     """Where questions are asked: the zone file, or the configured name servers. Raises ZoneError, OSError."""
     if arguments.zone:
-        return Zone.load(arguments.zone)
+        return Zone.load(arguments.zone, limits=settings.policy.limits)
     nameservers = settings.nameservers or system_nameservers()
     return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
 

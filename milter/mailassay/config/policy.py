@@ -22,6 +22,7 @@ from ..policy import (
     Partial,
     Place,
     Policy,
+    Repeated,
     Rule,
     SenderDomainActions,
     SpfActions,
@@ -182,7 +183,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
                     "enforce_percent": values.whole(0, 100),
                 },
             ),
-            "dkim": Map(DkimRules, {"partial": values.one_of(*Partial)}),
+            "dkim": Map(DkimRules, {"partial": values.one_of(*Partial), "repeated_fields": values.one_of(*Repeated)}),
             "spf": Map(
                 SpfActions,
                 {"fail": _FAILED, "softfail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED},

@@ -175,6 +175,13 @@ POLICY: Mapping[str, str] = {
         "Whether a good signature that leaves the end of the body open to anybody (l=) may count for DMARC: `ignore` "
         "or `align` (RFC 6376 section 8.2)."
     ),
+    "dkim.repeated_fields": (
+        "What becomes of a good signature, in ARC too, if there is a further To, Cc, Sender, Reply-To, Date or "
+        "Content-Transfer-Encoding that it does not cover, beside one that it covers: `fail` or `pass`. Readers may be "
+        "shown either (RFC 6376 section 8.15); lists and mail programs write such fields. A further From, Subject or "
+        "Content-Type makes it fail always. A field that is the same as one that the signature covers, but for white "
+        "space, never does."
+    ),
     "spf": (
         "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
         "its own it also hits forwarded mail that passes DMARC by its DKIM signature; what `dmarc.trusted_forwarders`, "
@@ -237,7 +244,7 @@ POLICY: Mapping[str, str] = {
     "limits.spf_terms": "SPF terms that ask DNS; beyond, permerror (RFC 7208 section 4.6.4).",
     "limits.spf_void_lookups": "SPF questions without an answer; beyond, permerror (RFC 7208 section 4.6.4).",
     "limits.spf_mx_hosts": "Hosts of one `mx` of SPF; beyond, permerror (RFC 7208 section 4.6.4).",
-    "limits.ptr_names": "Names of the client's address; the rest is not there.",
+    "limits.ptr_names": "Names of the client's address, in alphabetical order; the rest is not there.",
     "limits.dmarc_queries": "Questions of one DMARC tree walk (RFC 9989 section 4.10).",
     "limits.identifiers": "SPF and DKIM domains that may align with the author; the rest does not.",
     "limits.record_octets": "Of one record; beyond, permerror for SPF and DKIM, no policy for DMARC.",
@@ -289,7 +296,10 @@ POLICY: Mapping[str, str] = {
         "the address later is not seen: virtual aliases, aliases(5), canonical maps, forwarding by the user."
     ),
     "if.client": "The address of the client.",
-    "if.client_name": "The name of the client, where iprev passes.",
+    "if.client_name": (
+        "A name of the client that leads back to its address (iprev=pass). If it has several, each of them counts, "
+        "whichever one the header and the log name."
+    ),
     "if.helo": "The name in HELO or EHLO. It is not authenticated.",
     "if.spf_pass": "The domain of MAIL FROM, or of HELO for a null reverse-path, where SPF passes.",
     "if.dkim_pass": (

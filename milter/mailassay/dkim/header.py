@@ -14,20 +14,22 @@ from .body import reduced
 from .signature import Signature
 from .work import Work
 
-_SHOWN = (
-    b"from", b"sender", b"reply-to", b"to", b"cc", b"date", b"subject", b"content-type", b"content-transfer-encoding",
-)  # fmt: skip
-"""Fields that make what a reader sees, of which a message may have one (RFC 5322 section 3.6, RFC 2045)."""
+# Fields that make what a reader sees, of which a message may have one (RFC 5322 section 3.6, RFC 2045): those that
+# make another message of it, and those of which honest senders and lists write a second one.
+_DECISIVE = (b"from", b"subject", b"content-type")
+_OTHERS = (b"to", b"cc", b"sender", b"reply-to", b"date", b"content-transfer-encoding")
 
 
 class HeaderHashes:
     """The header hashes of one message; each field is canonicalized once, however many signatures cover it.
 
-    ``account`` pays for them, and for all else that is done to verify the message's signatures.
+    ``account`` pays for them, and for all else that is done to verify the message's signatures. ``repeated_fail``: see
+    :meth:`stray`.
     """
 
-    def __init__(self, headers: Headers, account: Work | None = None) -> None:
+    def __init__(self, headers: Headers, account: Work | None = None, *, repeated_fail: bool = False) -> None:
         self.account = account or Work()
+        self._single = (*_DECISIVE, *_OTHERS) if repeated_fail else _DECISIVE
         self._headers = headers
         self._relaxed: dict[int, bytes] = {}
 
@@ -48,11 +50,20 @@ class HeaderHashes:
         """The name of a field that may be there once, is signed, and is there again unsigned; empty without one.
 
         A reader may be shown the one that is not signed (RFC 6376 section 8.15); a message that does not conform to
-        RFC 5322 should not be verified (section 3.8). Raises :class:`TooMuchWork`.
+        RFC 5322 should not be verified (section 3.8). One that is the same as a signed one in relaxed form shows
+        nothing else. ``repeated_fail`` says whether To, Cc, Sender, Reply-To, Date and Content-Transfer-Encoding are
+        looked at as From, Subject and Content-Type are. Raises :class:`TooMuchWork`.
         """
         self.account.pay(work.naming(signature.header_names))
         signed = Counter(signature.header_names)
-        return next((name.decode() for name in _SHOWN if 0 < signed[name] < len(self._headers.named(name))), "")
+        for name in self._single:
+            places = self._headers.places(name)
+            if 0 < signed[name] < len(places):
+                self.account.pay(work.hashing([self._headers.fields[place] for place in places]))
+                forms = [self._canonical(place) for place in places]
+                if not set(forms) <= set(forms[-signed[name] :]):
+                    return name.decode()
+        return ""
 
     def _canonical(self, place: int) -> bytes:
         text = self._relaxed.get(place)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from . import work
-from .signature import BadSignature, tag_list
+from .signature import BadSignature, tag_list, words
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
 MAX_EXPONENT_BITS = 64  # OpenSSL's own bound for keys over 3072 bits; the work grows with it
@@ -86,17 +86,15 @@ def _read(record: str) -> Key:
         raise BadKey("the key record's v= is not DKIM1 or not first")
     if b"p" not in tags:
         raise BadKey("the key record has no p=")
-    hashes = [name.strip() for name in tags.get(b"h", b"sha256").split(b":")]
-    if b"sha256" not in hashes:
+    if b"sha256" not in words(tags.get(b"h", b"sha256")):
         raise BadKey("the key record's h= does not allow sha256")
-    services = [name.strip() for name in tags.get(b"s", b"*").split(b":")]
-    if not {b"*", b"email"} & set(services):
+    if not {b"*", b"email"} & set(words(tags.get(b"s", b"*"))):
         raise BadKey("the key is not for e-mail (s=)")
     material = re.sub(rb"[ \t\r\n]+", b"", tags[b"p"])
     if not material:
         raise BadKey("the key is revoked (p= is empty)")
-    flags = [flag.strip() for flag in tags.get(b"t", b"").split(b":")]
-    kind = tags.get(b"k", b"rsa").decode("latin-1")
+    flags = words(tags.get(b"t", b""))
+    kind = tags.get(b"k", b"rsa").lower().decode("latin-1")
     public = _public_key(kind, material)
     bits, cost = 256, work.ED25519
     if isinstance(public, RSAPublicKey):

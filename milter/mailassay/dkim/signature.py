@@ -39,8 +39,8 @@ class BadSignature(ValueError):
 class Signature(NamedTuple):
     """One signature field. Where ``problem`` is set it cannot be verified, and the rest is as far as it could be read.
 
-    ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= as written, ``header_names`` are
-    lower case in the order of h=, ``signed_at`` and ``expires`` are seconds since 1970.
+    ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= in lower case, ``header_names`` are
+    too, in the order of h=, ``signed_at`` and ``expires`` are seconds since 1970.
     """
 
     field: Field
@@ -118,7 +118,7 @@ def parse(field: Field) -> Signature:
             raise BadSignature("i= is not within d=")
         if b"from" not in signature.header_names:
             raise BadSignature("h= does not cover From")
-        if b"q" in tags and b"dns/txt" not in [way.strip() for way in tags[b"q"].split(b":")]:
+        if b"q" in tags and b"dns/txt" not in words(tags[b"q"]):
             raise BadSignature("q= offers no way to the key that is known")
     except BadSignature as error:
         return signature._replace(problem=str(error))
@@ -138,7 +138,7 @@ def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
         field,
         domain=_domain(tags.get(b"d", b"")),
         selector=text(tags.get(b"s", b"")),
-        algorithm=text(tags.get(b"a", b"")),
+        algorithm=text(tags.get(b"a", b"").lower()),
         b_text=text(_WHITE_SPACE.sub(b"", tags.get(b"b", b""))),
     )
 
@@ -160,7 +160,7 @@ def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
 def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
     """With what it covers, and until when: c= (or ``default``), l=, bh=, h= and x=. Raises :class:`BadSignature`."""
     try:
-        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default))
+        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default).lower())
     except InvalidCanonicalizationPolicyError as error:
         raise BadSignature("c= names a canonicalization that is not known") from error
     expires = number(tags[b"x"], "x=") if b"x" in tags else None
@@ -171,8 +171,13 @@ def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes =
         canonicalization=policy,
         body=BodyRequest(policy.body_algorithm.name.decode(), number(tags[b"l"], "l=") if b"l" in tags else None),
         body_hash=base64_value(tags[b"bh"], "bh="),
-        header_names=tuple(name.strip().lower() for name in tags[b"h"].split(b":")),
+        header_names=words(tags[b"h"]),
     )
+
+
+def words(value: bytes) -> tuple[bytes, ...]:
+    """The words of a list with colons, in lower case: their letters have no case (RFC 5234 section 2.3)."""
+    return tuple(word.strip().lower() for word in value.split(b":"))
 
 
 def text(value: bytes) -> str:

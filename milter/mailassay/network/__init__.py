@@ -19,7 +19,7 @@ import dns.resolver
 
 from ..config import ConfigError, Problem
 from ..limits import Limits
-from ..resolver import NXDOMAIN, Answer, DnsTempError, DnsUnsent, Question
+from ..resolver import NXDOMAIN, Answer, DnsTempError, DnsUnsent, Question, too_many
 from . import wire
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -327,7 +327,8 @@ class _Listener:
         if not exchange.query.is_answered_by(response):
             raise dns.exception.FormError
         if wire.is_truncated(response):
-            raise dns.exception.TooBig
+            # no response is larger than what TCP carries, so this one is beyond the limit whenever it is asked for
+            raise too_many("dns_octets", self._limits)
         return response
 
     def _again(self, exchange: _Exchange, trouble: str) -> None:

@@ -24,7 +24,7 @@ import dns.rdatatype
 import dns.wire
 
 from ..limits import Limits
-from ..resolver import Answer, DnsLimit, Question
+from ..resolver import Answer, Question, bounded
 
 MAX_TTL = 86400  # seconds
 _MAX_NAME, _MAX_LABEL = 255, 63  # octets on the wire (RFC 1035 section 2.3.4)
@@ -98,9 +98,7 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
     """
     parser = dns.wire.Parser(response, 12 + len(query.question))
     answers, authorities = int.from_bytes(response[6:8]), int.from_bytes(response[8:10])
-    for key, found_here in (("dns_octets", len(response)), ("dns_records", answers + authorities)):
-        if found_here > (most := getattr(limits, key)):
-            raise DnsLimit(key, f"an answer of more than {most} {key.removeprefix('dns_')}")
+    bounded(len(response), answers + authorities, limits)
     found: dict[bytes, list[tuple[str | None, int]]] = {}
     aliases: dict[bytes, tuple[bytes, int]] = {}
     for owner, rdtype, size, ttl in _records(parser, query, answers, {query.rdtype, dns.rdatatype.CNAME}):
@@ -118,8 +116,8 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
         if not exists:
             raise dns.message.AnswerForNXDOMAIN
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
-        texts = dict.fromkeys(text for text, _ in found[asked] if text is not None)
-        return Answer(tuple(texts), ttl=ttl, authentic=authentic)
+        texts = {text for text, _ in found[asked] if text is not None}
+        return Answer(tuple(sorted(texts)), ttl=ttl, authentic=authentic)
     # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
     of_no = _minimum(parser, authorities)
     return Answer(exists=exists, ttl=0 if of_no is None else min(ttl, of_no), authentic=authentic)

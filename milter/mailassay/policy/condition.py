@@ -278,8 +278,16 @@ def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], b
 
 
 def _client_name(case: Case, values: Any, _: bool) -> bool:
+    return any(name in values for name in case.evidence.iprev.names)
+
+
+def _may_have_name(case: Case, values: Any) -> bool:
+    """Might one of the client's names be one of those, had DNS given an answer?"""
     iprev = case.evidence.iprev
-    return iprev.result is Result.PASS and iprev.name in values
+    if iprev.result is Result.TEMPERROR and not iprev.unanswered:
+        # not even its names are known
+        return True
+    return any(name in values for name in iprev.unanswered) and not any(name in values for name in iprev.names)
 
 
 def _sealer(case: Case, values: Any, _: bool) -> bool:
@@ -298,7 +306,7 @@ def _trouble(found: Result, name: str, values: Any) -> bool:
 
 
 _UNKNOWN: dict[str, Callable[[Case, Any], bool]] = {
-    "client_name": lambda case, _: case.evidence.iprev.result is Result.TEMPERROR,
+    "client_name": _may_have_name,
     "spf_pass": lambda case, values: _trouble(case.evidence.spf.result, case.evidence.spf.domain, values),
     "dkim_pass": lambda case, values: (
         any(_trouble(each.result, each.domain or "", values) for each in case.evidence.dkim)

@@ -224,9 +224,7 @@ class Policy:
             # a seal does not make the reverse-path the sealer's: whoever has the message could claim that
             spf = seen or _is_own_path(evidence, ())
             yield _Override("dmarc.trusted_sealers", f"local_policy: {evidence.vouched}", spf)
-        if case.connection.client_ip in arriving.networks or (
-            iprev.result is Result.PASS and iprev.name in arriving.names
-        ):
+        if case.connection.client_ip in arriving.networks or any(name in arriving.names for name in iprev.names):
             why = f"trusted_forwarder: {case.connection.client_ip}"
             yield _Override("dmarc.trusted_forwarders", why, spf=True, iprev=True)
         proven = [*spf_passes(evidence), *dkim_passes(evidence)]

@@ -81,11 +81,23 @@ class Partial(StrEnum):
     ALIGN = "align"
 
 
+class Repeated(StrEnum):
+    """What becomes of a signature if a further To, Cc, Sender, Reply-To, Date or Content-Transfer-Encoding differs."""
+
+    FAIL = "fail"
+    PASS = "pass"
+
+
 @dataclass(frozen=True, slots=True)
 class DkimRules:
-    """Which signatures DMARC may align with; what l= leaves open anybody may have written (RFC 6376 section 8.2)."""
+    """Which signatures DMARC may align with; what l= leaves open anybody may have written (RFC 6376 section 8.2).
+
+    ``repeated_fields`` that are not signed, beside one that is, may be what a reader is shown (section 8.15). A further
+    From, Subject or Content-Type that differs makes a signature fail always.
+    """
 
     partial: Partial = Partial.IGNORE
+    repeated_fields: Repeated = Repeated.PASS
 
 
 @dataclass(frozen=True, slots=True)

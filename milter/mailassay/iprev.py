@@ -17,6 +17,8 @@ from .result import Resinfo, Result
 class Iprev:
     """``name`` is the one that leads back to the address, or else the first one that the address has.
 
+    The result is ``none`` if the client is not known that the operator's relay had the message from.
+
     ``limit`` names the limit of ours, if it was one on questions that made the result.
     """
 

@@ -207,12 +207,15 @@ class Policy:
         proven = [*spf_passes(evidence), *dkim_passes(evidence)]
         if evidence.vouched:
             rule, why = "dmarc.trusted_sealers", f"local_policy: {evidence.vouched}"
-        elif case.connection.client_ip in arriving.networks or (
-            iprev.result is Result.PASS and iprev.name in arriving.names
+        elif not case.connection.untraced and (
+            case.connection.client_ip in arriving.networks
+            or (iprev.result is Result.PASS and iprev.name in arriving.names)
         ):
             rule, why = "dmarc.trusted_forwarders", f"trusted_forwarder: {case.connection.client_ip}"
         elif evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
             rule, why = "dmarc.mailing_lists", f"mailing_list: {known[0]}"
+        elif case.connection.untraced and case.connection.is_spared:
+            rule, why = "relays.untraced", f"local_policy: {case.connection.untraced}"
         else:
             return None
         return _Finding(Action.ACCEPT, rule, "", why, "", override=why)

@@ -45,7 +45,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     verdict, evidence = outcome.verdict, outcome.evidence
     found: dict[str, Any] = {}
     if outcome.connection and outcome.connection.via:
-        found = {"client": outcome.connection.client_ip, "via": ",".join(map(str, outcome.connection.via))}
+        found = {"client": str(outcome.connection.client_ip), "via": ",".join(map(str, outcome.connection.via))}
     if outcome.connection and outcome.connection.untraced:
         found["untraced"] = outcome.connection.untraced
     if evidence:

@@ -12,8 +12,8 @@ import mailassay
 ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
-    ["result", "verdict", "domain", "message", "received", "limits", "terminal"],
-    ["resolver"],
+    ["result", "verdict", "domain", "message", "limits", "terminal"],
+    ["resolver", "received"],
     ["author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],
     ["evidence"],

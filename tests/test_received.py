@@ -361,6 +361,20 @@ def test_nobody_is_who_his_certificate_or_his_addresses_say(name, login, local_p
     del login
 
 
+@given(st.integers(900, 2050), st.sampled_from(["unknown", "mail.sender.example"]))
+def test_nobody_gets_away_by_a_name_so_long_that_its_line_is_broken(length, name):
+    """As Postfix breaks it when it sends the message on."""
+    first, *folds = f" from {'a' * length} ({name} [198.51.100.7]){BEHIND}".split("\r\n")
+    left, broken = f"Received:{first}", []
+    while len(left) >= 998:
+        broken.append(left[:998])
+        left = " " + left[998:]
+    value = "\r\n".join([*broken, left, *folds]).encode().removeprefix(b"Received:")
+    found = read(value)
+    assert (found.client_ip, found.helo, found.by) == (CLIENT, "a" * length, "mx2.receiver.example")
+    assert read(value.replace(b"\r\n", b"\n")) == found
+
+
 PIECES = [
     "from ",
     "by ",

@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from typing import NamedTuple
 
+from .message import MAX_LINE
+
 IPAddress = IPv4Address | IPv6Address
 
 _MAX = 8192  # octets of a field that is read
@@ -86,7 +88,7 @@ def read(value: bytes) -> Received:
     """
     if len(value) > _MAX:
         return Received(problem="is too long")
-    text = value.decode("utf-8", "surrogateescape").replace("\r\n", "").replace("\n", "")
+    text = _unfolded(value).decode("utf-8", "surrogateescape")
     if _CONTROL.search(text):
         return Received(problem="has a control character")
     if _QMAIL.match(text):
@@ -128,6 +130,19 @@ def read(value: bytes) -> Received:
         ", from userid " in text,
         by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
     )
+
+
+def _unfolded(value: bytes) -> bytes:
+    """Without line ends, nor the blanks that Postfix puts in where it breaks a line that is too long.
+
+    A client chooses how long its HELO name is, and so where that is: in the middle of its address.
+    """
+    first, *lines = value.replace(b"\r\n", b"\n").split(b"\n")
+    text, last = first, len(b"Received:" + first)
+    for line in lines:
+        text += line[1:] if last == MAX_LINE and line[:1] == b" " else line
+        last = len(line)
+    return text
 
 
 def _pieces(text: str, at: int) -> Iterator[str]:
@@ -192,7 +207,6 @@ def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddre
             continue
         said = _HELO_IS.match(found[2]) if found.re is _BRACKETED else None
         said = said or _HELO.fullmatch(before[place - 1])
-        # a name longer than a line is broken in two
         yield said[1] if said else " ".join(_words(before[:place])), address, before[place + 1 :]
 
 

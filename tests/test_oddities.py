@@ -98,10 +98,12 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
         ("relays: [192.0.2.50, '::2']", 0, ""),
         ("relays: [127.0.0.1]", 2, "relays: 127.0.0.1/32 is in trusted_networks as well; mail from there is judged"),
         (
-            "trusted_networks: [10.1.0.0/16]\nrelays:\n  networks: [192.0.2.50, 10.0.0.0/8]",
+            "trusted_networks: [10.1.0.0/16]\nrelays:\n  networks: [192.0.2.50, 10.1.2.0/24]",
             4,
-            "relays: 10.0.0.0/8 is in trusted_networks as well",
+            "relays: 10.1.2.0/24 is in trusted_networks as well",
         ),
+        ("relays: [192.0.2.0/24, '2001:db8::/64', 10.0.0.0/8]", 2, "relays: 10.0.0.0/8 is many addresses"),
+        ("relays: ['2001:db8::/32']", 2, "relays: 2001:db8::/32 is many addresses"),
         ("relays:\n  networks: [192.0.2.50]\n  untraced: accept", 4, "relays.untraced: who finds a way not to be"),
     ],
 )

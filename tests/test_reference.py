@@ -28,7 +28,7 @@ from mailassay.conversation import Outcome
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
-from mailassay.evidence import Evidence
+from mailassay.evidence import Connection, Evidence
 from mailassay.iprev import Iprev
 from mailassay.limits import Limits
 from mailassay.policy import AuthorActions, Policy, Rule
@@ -406,7 +406,9 @@ def full() -> Outcome:
         sender_domain=SenderDomain(Receives.PASS, domain),
     )
     verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
-    return Outcome(verdict, evidence=evidence, seconds=0.1)
+    relay = ip_address("192.0.2.50")
+    connection = Connection(ip_address("192.0.2.1"), via=(relay,), untraced="no message has both")
+    return Outcome(verdict, evidence=evidence, seconds=0.1, connection=connection)
 
 
 def test_the_manual_has_every_key_of_the_log_line() -> None:

@@ -169,6 +169,17 @@ def test_a_login_makes_a_relay():
     assert judge(SPOOF, connected="203.0.113.66", login="bob").verdict.rule == "authenticated"
 
 
+def test_a_relay_whose_address_is_not_known_is_deferred():
+    conversation = Conversation(SETTINGS, ZONE)
+    conversation.connect(None)
+    conversation.helo("x")
+    conversation.mail_from("<ann@sender.example>", "fetcher")
+    conversation.header(b"Received", HONEST)
+    conversation.header(b"From", b" ann@sender.example")
+    conversation.end_of_headers()
+    assert conversation.end_of_message().verdict.rule == "no_client_address"
+
+
 @pytest.mark.parametrize("login", ["", "bob", "fetcher"])
 def test_a_relay_is_judged_whatever_else_it_is(login):
     settings = replace(SETTINGS, trusted_networks=(ip_network("192.0.2.0/24"),))

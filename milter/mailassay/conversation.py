@@ -406,7 +406,7 @@ class Conversation:
     def _is_relay(self, login: str) -> bool:
         """Does one of the operator's relays bring the message, and not a client of its own?"""
         relays = self.settings.relays
-        return self._client_ip is not None and (self._client_ip in relays.networks or login in relays.logins)
+        return login in relays.logins or (self._client_ip is not None and self._client_ip in relays.networks)
 
     def _is_trusted(self, client_ip: IPv4Address | IPv6Address) -> bool:
         return any(client_ip in network for network in self.settings.trusted_networks)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from . import Settings
 
 
+_FEW, _FEW_IPV6 = 24, 64  # length of a network whose hosts one may know
+
+
 def warnings(
     settings: Settings, path: str | None, now: float, host_names: Collection[str], system: Collection[str] = ()
 ) -> list[Problem]:
@@ -65,6 +68,12 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
                 line,
                 f"relays: {each} is in trusted_networks as well; mail from there is judged, by the client that the "
                 "relay had it from",
+            )
+        if each.prefixlen < (_FEW if each.version == 4 else _FEW_IPV6):
+            yield _odd(
+                path,
+                line,
+                f"relays: {each} is many addresses; every host in it can say of a message that it came from anywhere",
             )
     for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
         if any(each.version == other.version and each.overlaps(other) for each in relays.networks.networks):

@@ -36,7 +36,8 @@ SETTINGS: Mapping[str, str] = {
         "Messages after which a new process takes a worker's place; the old one ends when its last connection does."
     ),
     "trusted_networks": (
-        "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
+        "Mail of clients in these networks is not judged, nor is that of clients that logged in. `relays` count for "
+        "neither: they are judged by the client that they had the message from. Forged "
         "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
     ),
     "relays": (
@@ -295,7 +296,10 @@ POLICY: Mapping[str, str] = {
         "A recipient (RCPT TO), with its address extension or without (`recipient_delimiter`). What Postfix makes of "
         "the address later is not seen: virtual aliases, aliases(5), canonical maps, forwarding by the user."
     ),
-    "if.client": "The address of the client.",
+    "if.client": (
+        "The address of the client; if one of `relays` brings the message, of whom it had it from. If nobody knows "
+        "that, no rule lets in by `client`, `client_name` or `helo`, nor by `not` with one of them."
+    ),
     "if.client_name": "The name of the client, where iprev passes.",
     "if.helo": "The name in HELO or EHLO. It is not authenticated.",
     "if.spf_pass": "The domain of MAIL FROM, or of HELO for a null reverse-path, where SPF passes.",

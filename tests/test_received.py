@@ -5,7 +5,7 @@ import time
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay.received import Relayed, read
@@ -324,6 +324,7 @@ BEHIND = (
 
 
 @given(st.sampled_from(list(WRITERS)), anything, st.sampled_from(["unknown", "mail.sender.example"]))
+@example("Haraka", f"({FORGED})", "unknown")
 def test_nobody_is_who_he_says_in_helo(writer, said, name):
     shown, lets_through = WRITERS[writer]
     text = shown.format(said=lets_through(said) or "x", name=name) + BEHIND

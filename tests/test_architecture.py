@@ -13,7 +13,7 @@ ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
     ["result", "verdict", "domain", "message", "limits", "terminal"],
-    ["resolver", "recorded"],
+    ["resolver", "received", "recorded"],
     ["author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],
     ["evidence"],

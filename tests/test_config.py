@@ -14,10 +14,23 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailassay.config import ConfigError, Listen, LogFormat, LogLevel, Problem, Settings, document, load, load_policy
+from mailassay.config import (
+    ConfigError,
+    Listen,
+    LogFormat,
+    LogLevel,
+    Problem,
+    Relays,
+    Settings,
+    Untraced,
+    document,
+    load,
+    load_policy,
+)
 from mailassay.config.document import MAX_OCTETS, Unfit, read
 from mailassay.limits import Limits
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
+from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
 
 ROOT = Path(__file__).parent.parent
@@ -176,6 +189,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("workers: 4", "workers", 4),
         ("workers: auto", "workers", None),
         ("trusted_networks: []", "trusted_networks", ()),
+        ("relays: [192.0.2.50]", "relays", Relays(Networks((ip_network("192.0.2.50/32"),)))),
+        ("relays: {networks: [192.0.2.50]}", "relays", Relays(Networks((ip_network("192.0.2.50/32"),)))),
+        ("relays: {logins: [mx2, 7], untraced: accept}", "relays", Relays(Networks(), ("mx2", "7"), Untraced.ACCEPT)),
+        ("relays:", "relays", Relays()),
         ('recipient_delimiter: "+-"', "recipient_delimiter", "+-"),
         ("recipient_delimiter: =", "recipient_delimiter", "="),
         ("recipient_delimiter: ''", "recipient_delimiter", ""),
@@ -257,7 +274,7 @@ TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
     "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
-    "trusted_networks, recipient_delimiter, dns, message_timeout, log"
+    "trusted_networks, relays, recipient_delimiter, dns, message_timeout, log"
 )
 
 
@@ -304,6 +321,12 @@ KEYS = (
         ("workers: 1:30", 1, 10, f"{WORKERS} the number `1:30`"),
         ("workers: many", 1, 10, f"{WORKERS} the text `many`"),
         (f"workers: 1{5000 * '0'}", 1, 10, f"{WORKERS} the number `1{56 * '0'}...`"),
+        ("relays: 127.0.0.1", 1, 9, "relays: expected a list, found the text `127.0.0.1`"),
+        ("relays: [192.0.2.1, x]", 1, 21, f"{NETWORK.replace('trusted_networks', 'relays')} the text `x`"),
+        ("relays: [0.0.0.0/0]", 1, 10, "relays: `0.0.0.0/0` is nearly everybody"),
+        ("relays: {networks: [0.0.0.0/0]}", 1, 21, "relays.networks: `0.0.0.0/0` is nearly everybody"),
+        ("relays: {logins: ['']}", 1, 19, "relays.logins: expected a login, found the text ``"),
+        ("relays: {network: []}", 1, 10, "unknown key `relays.network`; did you mean `relays.networks`?"),
         ("trusted_networks: 127.0.0.1", 1, 19, "trusted_networks: expected a list, found the text `127.0.0.1`"),
         ("recipient_delimiter: a@", 1, 22, 'recipient_delimiter: expected characters such as "+", found the text `a@`'),
         ("recipient_delimiter: 1", 1, 22, 'recipient_delimiter: expected characters such as "+", found the number `1`'),
@@ -608,7 +631,7 @@ def test_the_shipped_files_say_what_is_built_in() -> None:
     assert strict.dmarc == DmarcActions(Action.REJECT, Action.REJECT, Action.DEFER)
 
 
-# no keys: what reading the files gives beside them
+# no keys: what reading the files, and asking Postfix, gives beside them
 FOUND = {"policy_path", "policy_lines", "lines", "odd", "owner_request_special"}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import Settings, load_policy, reference
+from mailassay.config import Settings, load, load_policy, reference
 from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.message import split
 from mailassay.zone import Zone
@@ -305,6 +305,19 @@ def test_what_an_example_writes(folder: Path, heading: str, message: dict[str, A
 )
 def test_what_an_example_replies(folder: Path, heading: str, message: dict[str, Any], reply: str) -> None:
     assert str(judge(loaded(folder, heading), **message).verdict.reply) == reply
+
+
+def test_a_relay_of_ones_own_is_named_as_the_cookbook_says(tmp_path: Path) -> None:
+    section = (DOCS / "cookbook.md").read_text().partition("## Your own relay in front\n")[2].partition("\n## ")[0]
+    path = tmp_path / "mailassay.yaml"
+    given = re.findall(r"^ {4}(relays: .*)$|`(relays: [^`]*)`", section, re.MULTILINE)
+    assert len(given) == 3
+    found = []
+    for block, within in given:
+        path.write_text(block or within)
+        found.append(load(str(path)).relays)
+    assert ip_address("2001:db8::50") in found[0].networks
+    assert (found[1].logins, found[2].untraced) == (("mx2",), "accept")
 
 
 def test_what_is_tried_is_recorded(folder: Path) -> None:

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
-from mailassay.config import Listen, Settings
+from mailassay.config import Listen, Relays, Settings
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.postfix import Postfix, Service
+from mailassay.policy.sets import Networks
 from mailassay.terminal import printable
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
@@ -239,6 +240,15 @@ FINE = {
     "the domain of the host as authserv-id": replace(GOOD, settings=replace(GOOD.settings, authserv_id="example.org")),
     "the host's own name as authserv-id": replace(
         GOOD, settings=replace(GOOD.settings, authserv_id="a.example.net"), names=frozenset({"a.example.net"})
+    ),
+    "a relay that Postfix trusts": replace(
+        GOOD,
+        settings=replace(GOOD.settings, relays=Relays(Networks((ip_network("192.0.2.50/32"),)), ("mx2",))),
+        postfix=configured(
+            service(),
+            service("submission", smtpd_sasl_auth_enable="yes", smtpd_milters=""),
+            mynetworks="127.0.0.0/8 [::1] 192.0.2.50",
+        ),
     ),
     "networks written otherwise": replace(
         GOOD,
@@ -692,6 +702,24 @@ BROKEN = {
             postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.0/25"),
         ),
         ("warning", "trusted-networks"),
+        None,
+    ),
+    "a relay in a trusted network": (
+        replace(
+            GOOD,
+            settings=replace(
+                GOOD.settings,
+                trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24")),
+                relays=Relays(Networks((ip_network("192.0.2.50/32"),))),
+            ),
+            postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.0/24"),
+        ),
+        ("warning", "relays"),
+        None,
+    ),
+    "logins of relays where nobody logs in": (
+        replace(GOOD, settings=replace(GOOD.settings, relays=Relays(logins=("mx2",)))),
+        ("warning", "relays"),
         None,
     ),
     "theirs are wider": (

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.envelope import Given, Unknown, read, received
+from mailassay.envelope import Given, Unknown, read
+from mailassay.received import read as received
 
 HOSTS = ["mx.receiver.example", "mail"]
 AUTHOR = b"From: alice@bank.example\n"
@@ -134,7 +135,8 @@ def test_the_reverse_path(top, mail_from, source):
          ("laptop", "192.0.2.1", "mx", "ESMTPSA", "?")),
         (b" by mx.receiver.example (Postfix, from userid 1000) id 1", ("", None, "mx.receiver.example", "", "")),
         (b" from a (b [unknown]) by mx", ("a", None, "mx", "", "")),
-        (b" from by by with by (with)", ("", None, "by", "BY", "")),
+        (b" from by (by [192.0.2.1]) by with with by", ("", None, "", "", "")),
+        (b" from by (by [192.0.2.1]) by with with with", ("by", "192.0.2.1", "with", "WITH", "")),
         (b"", ("", None, "", "", "")),
     ],
 )  # fmt: skip

@@ -173,6 +173,16 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
             "trusted_networks: no mail from 0.0.0.0/0 is judged",
         ),
         ("authserv_id: MX.receiver.example\ndns: {nameservers: ['::1', 127.0.0.53]}", 0, ""),
+        ("relays: [192.0.2.50, '::2']", 0, ""),
+        ("relays: [127.0.0.1]", 2, "relays: 127.0.0.1/32 is in trusted_networks as well; mail from there is judged"),
+        (
+            "trusted_networks: [10.1.0.0/16]\nrelays:\n  networks: [192.0.2.50, 10.1.2.0/24]",
+            4,
+            "relays: 10.1.2.0/24 is in trusted_networks as well",
+        ),
+        ("relays: [192.0.2.0/24, '2001:db8::/64', 10.0.0.0/8]", 2, "relays: 10.0.0.0/8 is many addresses"),
+        ("relays: ['2001:db8::/32']", 2, "relays: 2001:db8::/32 is many addresses"),
+        ("relays:\n  networks: [192.0.2.50]\n  untraced: accept", 4, "relays.untraced: who finds a way not to be"),
     ],
 )
 def test_odd_settings(tmp_path, settings, line, message):
@@ -183,6 +193,14 @@ def test_odd_settings(tmp_path, settings, line, message):
         ((file, where, text),) = odd
         assert (file, where) == ("mailassay.yaml", line)
         assert text.startswith(message)
+
+
+def test_a_relay_is_no_forwarder(tmp_path):
+    policy = "mode: enforce\ndmarc:\n  trusted_forwarders: [192.0.2.50, 198.51.100.0/24, filter.example]\n"
+    assert found(tmp_path, policy, "relays: [192.0.3.0/24]") == []
+    ((file, line, message),) = found(tmp_path, policy, "relays: [192.0.2.0/24]")
+    assert (file, line) == ("policy.yaml", 3)
+    assert message.startswith("dmarc.trusted_forwarders: 192.0.2.50/32 is in relays as well")
 
 
 def check(folder, policy, *options):

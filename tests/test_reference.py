@@ -21,14 +21,14 @@ from mailassay import report
 from mailassay.arc import Arc
 from mailassay.cli import parser
 from mailassay.config import ConfigError, Settings, load, load_policy, reference, schema
-from mailassay.config.document import List, Map, Members, Shape, Value
+from mailassay.config.document import List, Map, Members, Shape, Short, Value
 from mailassay.config.lists import Lists
 from mailassay.config.policy import AnyName, shape
 from mailassay.conversation import Outcome
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
-from mailassay.evidence import Evidence
+from mailassay.evidence import Connection, Evidence
 from mailassay.iprev import Iprev
 from mailassay.limits import Limits
 from mailassay.policy import AuthorActions, Policy, Rule
@@ -136,7 +136,7 @@ def test_the_defaults_are_those_of_the_program(tmp_path: Path) -> None:
 
 def test_what_has_a_default_says_so() -> None:
     without = {key.name for key in (*SETTINGS.keys, *POLICY.keys) if key.default is schema.NOTHING}
-    sections = {"dns", "log", "dmarc", "dkim", "spf", "iprev", "sender_domain", "tag", "limits"}
+    sections = {"dns", "log", "relays", "dmarc", "dkim", "spf", "iprev", "sender_domain", "tag", "limits"}
     elements = {name for name in without if name.startswith(("rules.", "dmarc.authors.", "if."))}
     assert without - elements == {*sections, "lists", "dmarc.reject_needs"}
 
@@ -283,6 +283,8 @@ def written(shape: Shape, depth: int = 0) -> st.SearchStrategy[str]:
             return one | listed(one, 1)
         case List(element):
             return listed(written(element, depth + 1))
+        case Short(whole, key):
+            return written(whole, depth) | written(whole.keys[key], depth)
         case Map(keys=AnyName()):
             return st.sampled_from(["{}", "{X-A: '{rule}'}", "{X-A: 12}", "null"])
         case _:
@@ -405,7 +407,9 @@ def full() -> Outcome:
         not_vouched="expired: why",
     )
     verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
-    return Outcome(verdict, evidence=evidence, seconds=0.1)
+    relay = ip_address("192.0.2.50")
+    connection = Connection(ip_address("192.0.2.1"), via=(relay,), untraced="no message has both")
+    return Outcome(verdict, evidence=evidence, seconds=0.1, connection=connection)
 
 
 def test_the_manual_has_every_key_of_the_log_line() -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 from . import iprev, sender_domain, spf
-from .config import Settings
+from .config import Settings, Untraced
 from .dmarc import Dmarc, Remembered, questions, top_level
 from .evidence import Case, Connection, Evidence, Transaction, Trouble
 from .header import render, unwanted
 from .message import Field, Headers, crlf
-from .pipeline import Content, Known, authenticate, resinfos
+from .pipeline import Content, Known, authenticate, resinfos, untraced
 from .policy import Mode
+from .received import Client, Relayed
 from .resolver import Answer, Budget, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
 from .result import Result
 from .verdict import Action, Reply, Verdict
@@ -50,7 +51,8 @@ class Outcome:
 
     ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
     last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
-    ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end.
+    ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end. ``connection``
+    is that of the client, which may be another one than that which is connected; None if it has no address.
     ``unanswered``: DNS as a whole gave no answer when the message came.
     """
 
@@ -60,6 +62,7 @@ class Outcome:
     evidence: Evidence | None = None
     seconds: float = 0.0
     unanswered: bool = False
+    connection: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,13 @@ class Clocks:
 
 @dataclass(slots=True)
 class _Mail:
-    """One transaction under way."""
+    """One transaction under way. ``relayed`` follows the fields of the operator's relays, if one of them brings it."""
 
     transaction: Transaction
     shared: Shared
+    relayed: Relayed | None = None
+    iprev: iprev.Iprev | None = None
+    spf_helo: Callable[[], spf.Spf | None] = lambda: None
     spf_mail_from: Callable[[], spf.Spf | None] = lambda: None
     sender_domain: sender_domain.SenderDomain | None = None
     recipients: list[str] = field(default_factory=list)
@@ -145,7 +151,7 @@ class Conversation:
 
     @property
     def client(self) -> str:
-        """The client's address for the log; empty where there is none."""
+        """The address of who is connected, for the log; empty where there is none."""
         return str(self._client_ip or "")
 
     def connect(self, client_ip: IPv4Address | IPv6Address | None, *, local: bool = False) -> None:
@@ -153,7 +159,7 @@ class Conversation:
         mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
         self._client_ip, self._local = mapped or client_ip, local
         self._known = Known()
-        if self._client_ip and not self._unjudged(""):
+        if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_iprev = self._shared.of(Method.IPREV)
             found = iprev.ahead(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
             self._known = Known(iprev=found)
@@ -162,7 +168,7 @@ class Conversation:
         """HELO or EHLO; a second one replaces the first."""
         self._helo = name
         self._spf_helo = lambda: None
-        if self._client_ip and not self._unjudged(""):
+        if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_spf = self._shared.of(Method.SPF_HELO)
             self._spf_helo = spf.ahead(self._client_ip, "", name, of_spf.prefetch, self.settings.policy.limits)
 
@@ -171,17 +177,33 @@ class Conversation:
         transaction = Transaction(_reverse_path(address), login, smtputf8)
         most = self.settings.policy.limits.dns_questions
         shared = Shared(self._source, self._shared, most=most, first=self._first)
-        self._mail = _Mail(transaction, shared, unjudged=self._unjudged(login))
-        if self._client_ip and transaction.mail_from and not self._mail.unjudged:
-            limits = self.settings.policy.limits
+        self._mail = mail = _Mail(transaction, shared, unjudged=self._unjudged(login))
+        if self._client_ip and self._is_relay(login):
+            mail.relayed = Relayed(self._client_ip, self.settings.relays.networks.__contains__)
+        if self._client_ip and transaction.mail_from and not mail.unjudged:
             if domain := spf.checkable(transaction.mail_from_domain):
                 shared.of(Method.DMARC).prefetch(f"_dmarc.{domain}", "TXT")
-            of_spf, of_sender = shared.of(Method.SPF), shared.of(Method.SENDER_DOMAIN)
             if self.settings.policy.asks_sender_domain:
-                self._mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, of_sender.prefetch)
-            self._mail.spf_mail_from = spf.ahead(
-                self._client_ip, transaction.mail_from, self._helo, of_spf.prefetch, limits
-            )
+                of_sender = shared.of(Method.SENDER_DOMAIN)
+                mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, of_sender.prefetch)
+            if not mail.relayed:
+                self._ask_spf(mail, self._client_ip, self._helo)
+
+    def _ask_spf(self, mail: _Mail, client_ip: IPv4Address | IPv6Address, helo: str) -> None:
+        of_spf, limits = mail.shared.of(Method.SPF), self.settings.policy.limits
+        mail.spf_mail_from = spf.ahead(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch, limits)
+
+    def _traced(self, mail: _Mail, client: Client) -> None:
+        """It is known now from whom the relays have the message: its questions start."""
+        mail.unjudged = self._unjudged(mail.transaction.login, mail.relayed)
+        if mail.unjudged:
+            return
+        limits = self.settings.policy.limits
+        of_iprev, of_helo = mail.shared.of(Method.IPREV), mail.shared.of(Method.SPF_HELO)
+        mail.iprev = iprev.ahead(client.address, of_iprev.prefetch, limits)
+        mail.spf_helo = spf.ahead(client.address, "", client.helo, of_helo.prefetch, limits)
+        if mail.transaction.mail_from:
+            self._ask_spf(mail, client.address, client.helo)
 
     def recipient(self, address: str) -> None:
         """RCPT."""
@@ -204,10 +226,16 @@ class Conversation:
             # what is not read is removed
             value = self.authserv_id.encode()
         mail.fields.append(Field(name, crlf(value) if b"\n" in value else value))
+        if mail.relayed and not mail.relayed.is_over and name.lower() == b"received":
+            mail.relayed.read(value)
+            if mail.relayed.client:
+                self._traced(mail, mail.relayed.client)
 
     def end_of_headers(self) -> None:
         """The header section is complete."""
         mail = self._current()
+        if mail.relayed:
+            mail.relayed.end()
         if not mail.unjudged:
             with self._turn(mail):
                 mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
@@ -231,6 +259,7 @@ class Conversation:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
         written = self.settings.policy.fields
         because = mail.unjudged
+        connection = self._connection(mail)
         most = self.settings.policy.limits.results_octets
         forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
         remove = (
@@ -241,17 +270,30 @@ class Conversation:
             # in every mode and from every client: delivered, it would bring forged results in
             text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
             reply = Reply(550, "5.7.1", text)
-            return Outcome(Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT))
+            verdict = Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT)
+            return Outcome(verdict, connection=connection)
         # where something was removed, say that nothing was checked
         none = render(self.authserv_id, [], utf8=mail.utf8)
         unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
         if because:
-            return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked)
-        if self._client_ip is None:
+            return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked, connection=connection)
+        if connection is None:
             reply = Reply(451, "4.7.1", "The client's address is not known")
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
-        return self._judge(mail, Connection(self._client_ip, self._helo), remove)
+        return self._judge(mail, connection, remove)
+
+    def _connection(self, mail: _Mail) -> Connection | None:
+        """Who is connected, or the client that gave the message to the operator's relays."""
+        if self._client_ip is None:
+            return None
+        if mail.relayed is None:
+            return Connection(self._client_ip, self._helo)
+        mail.relayed.end()
+        if client := mail.relayed.client:
+            return Connection(client.address, client.helo, client.via)
+        is_spared = self.settings.relays.untraced is Untraced.ACCEPT
+        return Connection(self._client_ip, untraced=mail.relayed.problem, is_spared=is_spared)
 
     def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
         started = self._clocks.monotonic()
@@ -272,10 +314,14 @@ class Conversation:
 
             return others_first
 
-        known = self._known._replace(
-            spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from(), sender_domain=mail.sender_domain
-        )
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
+        if connection.untraced:
+            known = untraced(connection, transaction)
+        elif mail.relayed:
+            known = Known(mail.iprev, mail.spf_helo(), mail.spf_mail_from())
+        else:
+            known = self._known._replace(spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from())
+        known = known._replace(sender_domain=mail.sender_domain)
         evidence = authenticate(
             connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered
         )
@@ -298,7 +344,7 @@ class Conversation:
             # Postfix shows no reason for what it holds; this one it shows with postcat
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         seconds = self._clocks.monotonic() - started
-        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered)
+        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered, connection)
 
     def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
         """Is DNS as a whole out of order, so that nobody can say what the author's policy is?
@@ -369,11 +415,26 @@ class Conversation:
             raise RuntimeError("a message event without MAIL")
         return self._mail
 
-    def _unjudged(self, login: str) -> str:
-        """Why messages of this client are not judged; empty where they are."""
+    def _is_relay(self, login: str) -> bool:
+        """Does one of the operator's relays bring the message, and not a client of its own?"""
+        relays = self.settings.relays
+        return login in relays.logins or (self._client_ip is not None and self._client_ip in relays.networks)
+
+    def _is_trusted(self, client_ip: IPv4Address | IPv6Address) -> bool:
+        return any(client_ip in network for network in self.settings.trusted_networks)
+
+    def _unjudged(self, login: str, relayed: Relayed | None = None) -> str:
+        """Why messages of this client are not judged; empty where they are, or may be.
+
+        A relay is judged by whom it had the message from, whether it logged in or is in a trusted network as well. So
+        ``relayed`` tells more once the header section is there.
+        """
         if self._local:
             return "local"
-        if self._client_ip and any(self._client_ip in network for network in self.settings.trusted_networks):
+        client_ip = self._client_ip
+        if self._is_relay(login):
+            login, client_ip = "", relayed.client.address if relayed and relayed.client else None
+        if client_ip and self._is_trusted(client_ip):
             return "trusted_network"
         return "authenticated" if login else ""
 

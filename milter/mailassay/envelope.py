@@ -12,31 +12,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate, parsedate_to_datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from email.utils import parsedate
 from itertools import takewhile
-from typing import NamedTuple
 
+from .config import Relays
 from .domain import BadDomain, Domain
 from .header import is_ours
 from .message import Field, Headers, split
+from .received import IPAddress, Received, parsed
+from .received import read as received
 from .recorded import resinfos
-from .result import Resinfo
+from .result import NO_CLIENT, Resinfo
 
-_MAX_RECEIVED = 8192  # octets of a Received field that is read
 _POSTCAT = re.compile(rb"\A\*\*\* ENVELOPE RECORDS ([^\n]*) \*\*\*\n")
 _QUEUE_FILE = re.compile(rb"\AC[\x00-\xff](?: +[0-9]+){4,6}")
-_FROM = re.compile(r"\s*from\s+(\S+)\s+\((?:(\S+)\s+)?\[(?:IPv6:)?([^\s\[\]]+)\](?::[0-9]+)?\)", re.IGNORECASE)
-_NESTED = r"\((?:[^()]|\([^()]*\))*\)"  # a comment, as Postfix balances them
-_LOGIN = re.compile(rf"(?:\s+{_NESTED})*?\s+\(Authenticated sender: ((?:[^()]|{_NESTED})*)\)\s+by\s")
-_ENVELOPE_FROM = re.compile(r"(?:(?!\bfor\s+<).)*?\(envelope-from <([^<>]*)>\)", re.DOTALL)
-_COMMENT = re.compile(r"\([^()]*\)")
-_BY = re.compile(r"\bby\s+(\S+)", re.IGNORECASE)
-_WITH = re.compile(r"\bwith\s+(\S+)", re.IGNORECASE)
-_FOR = re.compile(r"\bfor\s+<([^<>\s]*)>", re.IGNORECASE)
 _DELIVERY = (b"return-path", b"x-original-to", b"delivered-to", b"envelope-to", b"received")
-
-IPAddress = IPv4Address | IPv6Address
 
 
 class Unknown(Exception):
@@ -45,13 +35,17 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the operator says himself; None where he says nothing. ``tags`` are our fields beside the results."""
+    """What the operator says himself; None where he says nothing. ``tags`` are our fields beside the results.
+
+    ``relays`` are the operator's: what is judged of their mail is in the message itself.
+    """
 
     client_ip: IPAddress | None = None
     helo: str | None = None
     mail_from: str | None = None
     recipients: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ("X-Spam-Flag", "X-Mailassay-Verdict")
+    relays: Relays = Relays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +72,6 @@ class Message:
     sources: dict[str, str] = field(default_factory=dict)
     stripped: tuple[str, ...] = ()
     then: tuple[Resinfo, ...] = ()
-
-
-class Received(NamedTuple):
-    """A Received field in the form of Postfix and its kin; empty what it does not tell.
-
-    ``local``: there is no client in it. ``by_user``: somebody on the host submitted the message.
-    """
-
-    helo: str = ""
-    client_ip: IPAddress | None = None
-    by: str = ""
-    protocol: str = ""
-    login: str = ""
-    envelope_from: str | None = None
-    recipient: str = ""
-    at: float | None = None
-    local: bool = False
-    by_user: bool = False
-
-    @property
-    def inside(self) -> bool:
-        """From one program of this host to another? Postfix writes a field without a client for an alias."""
-        loopback = self.client_ip is not None and self.client_ip.is_loopback
-        return self.protocol.startswith("LMTP") or loopback or (self.local and not self.by_user)
 
 
 def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
@@ -173,9 +143,9 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
             "parameter of RCPT; give the client's address by --ip, for the message alone"
         )
     # what an inner hop (a content filter) passed on of the client that it has the message from
-    address = _address(attributes.get("client_address", ""))
+    address = parsed(attributes.get("client_address", ""))
     inner = "log_" if address is not None and address.is_loopback else ""
-    outer = _address(attributes.get(f"{inner}client_address", ""))
+    outer = parsed(attributes.get(f"{inner}client_address", ""))
     local = attributes.get("log_message_origin") == "local"
     if outer is None and address is None and not local:
         raise Unknown("the output of postcat names no client_address; give it by --ip")
@@ -253,22 +223,26 @@ def _local_time(arrived: tuple[int, int, int, int, int, int, int, int, int]) -> 
 def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     headers, body = split(raw)
     fields = headers.fields
-    place = _run(fields, hosts)
+    place = _run(fields, hosts, given.relays)
     stripped, then, host = _strip(fields, place, given.tags, hosts)
     came = received(fields[place].value)
     top = [fields[number] for number in sorted(stripped)]
     recorded = {f"{ptype}.{name}": value for each in then for ptype, name, value in each.properties}
     sources = {"client": "our Authentication-Results (policy.iprev)", "helo": "Received", "time": "Received"}
-    client_ip = _address(recorded.get("policy.iprev", ""))
-    if client_ip is None:
+    client_ip = parsed(recorded.get("policy.iprev", ""))
+    # who has authenticated himself is not judged, unless he is a relay
+    login = came.login
+    if then and login:
+        login = login if login in given.relays.logins else next(iter(given.relays.logins), "")
+    is_relay = login in given.relays.logins or (came.client_ip is not None and came.client_ip in given.relays.networks)
+    if client_ip is None or (is_relay and came.client_ip):
+        # our own field names the client from which the relay has the message
         client_ip, sources["client"] = came.client_ip, "Received"
     local = client_ip is None and came.local
     if client_ip is None and not local:
         raise Unknown("the Received field of this host has no client address; give it by --ip")
     mail_from, sources["mail from"] = _mail_from(raw, top, recorded, given, local=local)
     recipients, sources["recipients"] = _recipients(top, came)
-    # who has authenticated himself is not judged
-    login = "" if then else came.login
     if login:
         sources["login"] = "Received"
     return Message(
@@ -289,7 +263,7 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     )
 
 
-def _run(fields: Sequence[Field], hosts: Sequence[str]) -> int:
+def _run(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = Relays()) -> int:
     """The place of the Received field that this host wrote when the message came in. Raises Unknown.
 
     Programs of one host hand a message on (LMTP, a content filter on a loopback address): the first field of a client
@@ -316,7 +290,7 @@ def _run(fields: Sequence[Field], hosts: Sequence[str]) -> int:
                 )
             break
         last = place
-        if not found.inside:
+        if not found.inside or (found.client_ip is not None and found.client_ip in relays.networks):
             break
     if last is None:
         raise Unknown("no Received field tells the client's address; give it by --ip")
@@ -349,12 +323,14 @@ def _strip(
 def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
     """What a field says, if it has our results of a message that was judged.
 
-    Above the Received field of this host only programs of its own write; none but ours writes iprev under its name.
+    Above the Received field of this host only programs of its own write; none but ours writes iprev under its name, or
+    that a relay does not tell the client.
     """
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()
     found = resinfos(each.value)
-    return found if any(one.method == "iprev" for one in found) else ()
+    is_judged = any(one.method == "iprev" or one.reason.startswith(NO_CLIENT) for one in found)
+    return found if is_judged else ()
 
 
 def _mail_from(
@@ -403,44 +379,3 @@ def _recipients(top: Sequence[Field], came: Received) -> tuple[tuple[str, ...], 
         if found := [each for each in top if each.name.lower() == name]:
             return (found[-1].value.decode("utf-8", "surrogateescape").strip().strip("<>"),), found[-1].name.decode()
     return (), "not known"
-
-
-def received(value: bytes) -> Received:
-    """A Received field, RFC 5321 section 4.4, as Postfix, Dovecot and content filters write it. Never raises."""
-    text = value[:_MAX_RECEIVED].decode("utf-8", "surrogateescape").replace("\r\n", " ")
-    text, _, date = text.rpartition(";") if ";" in text else (text, "", "")
-    sender = _FROM.match(text)
-    # what a client says of itself stands only after these
-    login, path = _LOGIN.match(text, sender.end()) if sender else None, _ENVELOPE_FROM.match(text)
-    plain = text[sender.end() :] if sender else text
-    while (shorter := _COMMENT.sub(" ", plain)) != plain:
-        plain = shorter
-    by, protocol, recipient = (found[1] if (found := each.search(plain)) else "" for each in (_BY, _WITH, _FOR))
-    # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
-    authenticated = protocol.upper() in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
-    return Received(
-        sender[1] if sender else "",
-        _address(sender[3]) if sender else None,
-        by.rstrip(","),
-        protocol.upper(),
-        (login[1] if login else "?") if authenticated else "",
-        path[1] if path else None,
-        recipient,
-        _time(date),
-        not text.lower().lstrip().startswith("from "),
-        ", from userid " in text,
-    )
-
-
-def _time(date: str) -> float | None:
-    with suppress(ValueError, OverflowError, TypeError):
-        return parsedate_to_datetime(date.strip()).timestamp()
-    return None
-
-
-def _address(text: str) -> IPAddress | None:
-    try:
-        address = ip_address(text.removeprefix("IPv6:").partition("%")[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

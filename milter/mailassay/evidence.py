@@ -17,10 +17,18 @@ from .spf import Spf
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The SMTP client: its address, and the name it gave in HELO or EHLO."""
+    """The SMTP client: its address, and the name it gave in HELO or EHLO.
+
+    ``via`` are the operator's relays that brought the message from it, the one that is connected first. ``untraced``
+    says why it is not known from whom they have the message: then the address is that of the relay. ``is_spared``: a
+    message that fails DMARC is accepted then.
+    """
 
     client_ip: IPv4Address | IPv6Address
     helo: str = ""
+    via: tuple[IPv4Address | IPv6Address, ...] = ()
+    untraced: str = ""
+    is_spared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ def place(rule: str, settings: Settings | None) -> str:
         return f"{rule}, line {line} of {settings.policy_path}"
     if "." not in rule:
         return rule
+    if rule.startswith("relays."):
+        return f"{rule}, a line of the configuration"
     left = f"which {settings.policy_path} leaves at its default" if settings.policy_path else "a default"
     return f"{rule}, {left}"
 
@@ -104,11 +106,21 @@ def _facts(client: str, trace: Trace | None) -> Iterator[tuple[str, str]]:
     message = trace.message
 
     def said(fact: str, value: str) -> tuple[str, str]:
-        source = message.sources.get(fact, "")
+        source = message.sources.get("client" if fact == "relay" else fact, "")
         return fact, value if source.startswith("--") or not source else f"{value}  ({source})"
 
-    yield said("client", "none: it was submitted on the host" if message.local else client)
-    yield said("helo", message.helo or "none")
+    connection = trace.outcome.connection
+    if connection and connection.via:
+        yield said("relay", str(message.client_ip or ""))
+        source = f"Received, by way of {', '.join(map(str, connection.via))}"
+        yield "client", f"{client}  ({source})"
+        yield "helo", f"{connection.helo or 'none'}  ({source})"
+    elif connection and connection.untraced:
+        yield said("relay", client)
+        yield "client", f"not known: {connection.untraced}"
+    else:
+        yield said("client", "none: it was submitted on the host" if message.local else client)
+        yield said("helo", message.helo or "none")
     yield said("mail from", f"<{message.mail_from}>")
     if message.recipients:
         yield said("recipients", ", ".join(message.recipients))

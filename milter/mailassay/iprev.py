@@ -18,6 +18,8 @@ class Iprev:
     """``names`` are all that lead back to the address; ``name`` is the first of them, or else the first that it has.
 
     ``unanswered`` are the names whose addresses DNS did not say; ``names`` and they are in alphabetical order.
+    The result is ``none`` if the client is not known that the operator's relay had the message from.
+
     ``limit`` names the limit of ours, if it was one on questions that made the result.
     """
 

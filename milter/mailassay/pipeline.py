@@ -17,7 +17,7 @@ from .limits import Limits
 from .message import Headers
 from .policy import Partial, Policy, Repeated
 from .resolver import Answer, Method, Resolver, Share, Shared, when
-from .result import Resinfo, Result
+from .result import NO_CLIENT, Resinfo, Result
 
 
 class Content:
@@ -73,6 +73,19 @@ class Known(NamedTuple):
 
 
 _NOTHING = Known()
+
+
+def untraced(connection: Connection, transaction: Transaction) -> Known:
+    """The results of a message whose client is not known: nobody can say anything of its address or its HELO name."""
+    why = f"{NO_CLIENT}{connection.untraced}"
+    of_mail_from = None
+    if transaction.mail_from:
+        name = transaction.mail_from_domain
+        of_mail_from = spf.Spf(Result.NONE, "mailfrom", spf.checkable(name) or name.lower(), reason=why)
+    found = iprev.Iprev(Result.NONE, connection.client_ip, reason=why)
+    return Known(found, spf.Spf(Result.NONE, "helo", "", reason=why), of_mail_from)
+
+
 _OF_LISTS = (b"list-id", b"list-post")
 _FAILURES = (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.TEMPERROR)  # for which there are lines of SPF
 
@@ -158,9 +171,13 @@ def resinfos(connection: Connection, evidence: Evidence, override: str = "") -> 
     SPF speaks of MAIL FROM, or of HELO for a null reverse-path. The HELO result beside a MAIL FROM is in the log only:
     any client can have a HELO name that passes, and a reader that looks for ``spf=pass`` must not find that one.
     """
-    of_dmarc = dmarc.resinfo(evidence.dmarc)
+    of_dmarc, of_iprev = dmarc.resinfo(evidence.dmarc), evidence.iprev.resinfo()
+    if connection.via:
+        via = f"by way of {', '.join(map(str, connection.via))}"
+        of_iprev = replace(of_iprev, reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
     return [
-        evidence.iprev.resinfo(),
+        # the method has no word for a client that is not known; SPF has, and the reason
+        *([] if connection.untraced else [of_iprev]),
         evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),
         evidence.arc.resinfo(connection.client_ip),

@@ -27,7 +27,8 @@ class Line:
     """One message in the log: ``key=value`` pairs, the values quoted as JSON strings where they need it."""
 
     def __init__(self, queue_id: str, client: str, outcome: Outcome) -> None:
-        self.facts = {"queue_id": queue_id, "client": client, **facts(outcome)}
+        found = facts(outcome)
+        self.facts = {"queue_id": queue_id, "client": found.pop("client", client), **found}
 
     def __str__(self) -> str:
         return " ".join(f"{key}={_quoted(value)}" for key, value in self.facts.items() if value not in ("", None))
@@ -43,9 +44,13 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     """What was found and decided, one flat level."""
     verdict, evidence = outcome.verdict, outcome.evidence
     found: dict[str, Any] = {}
+    if outcome.connection and outcome.connection.via:
+        found = {"client": str(outcome.connection.client_ip), "via": ",".join(map(str, outcome.connection.via))}
+    if outcome.connection and outcome.connection.untraced:
+        found["untraced"] = outcome.connection.untraced
     if evidence:
         mail_from, dmarc = evidence.spf_mail_from, evidence.dmarc
-        found = {
+        found |= {
             "iprev": evidence.iprev.result,
             "name": evidence.iprev.name,
             "spf": evidence.spf.result,

@@ -19,6 +19,10 @@ class Result(StrEnum):
     PERMERROR = "permerror"
 
 
+NO_CLIENT = "no client: "
+"""Begins the reason of a result where it is not known from whom the operator's relays have a message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resinfo:
     """One ``method=result`` clause of an Authentication-Results field, RFC 8601 section 2.2.

@@ -131,12 +131,13 @@ class Trace:
 
     def spf_terms(self, evidence: Evidence) -> list[Term]:
         """The terms of the SPF records that were looked at, those of an include below it, up to what decided."""
-        found, client_ip = evidence.spf, self.message.client_ip
+        found, connection = evidence.spf, self.outcome.connection
         domain = checkable(found.domain)
-        if domain is None or client_ip is None:
+        if domain is None or connection is None or connection.untraced:
             return []
         local_part = self.message.mail_from.strip("<>").rpartition("@")[0] if evidence.spf_mail_from else ""
-        query = _Spoken(client_ip, local_part or "postmaster", domain, self.message.helo, self.resolve, self.limits)
+        client_ip, helo = connection.client_ip, connection.helo
+        query = _Spoken(client_ip, local_part or "postmaster", domain, helo, self.resolve, self.limits)
         query.check()
         return query.terms
 
@@ -284,4 +285,5 @@ def judge(message: Message, settings: Settings, source: Source, host: str, now: 
         if not conversation.body(message.body[start : start + _BODY_CHUNK]):
             break
     outcome = conversation.end_of_message()
-    return Trace(message, outcome, conversation.client, settings, recording.answers(), now)
+    client = str(outcome.connection.client_ip) if outcome.connection else conversation.client
+    return Trace(message, outcome, client, settings, recording.answers(), now)

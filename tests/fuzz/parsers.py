@@ -28,6 +28,7 @@ from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.network import wire
+from mailassay.received import read as read_received
 from mailassay.recorded import Unreadable, instance_of, read
 from mailassay.resolver import Budget, DnsLimit, Method, Shared
 from mailassay.result import Resinfo, Result
@@ -208,6 +209,23 @@ def message(data: bytes) -> None:
         assert all(33 <= octet <= 126 and octet != 58 for octet in each.name)
         assert all(line[:1] in (b" ", b"\t") for line in each.value.split(b"\r\n")[1:])
         assert each.value.count(b"\n") == each.value.count(b"\r\n")
+
+
+def received(data: bytes) -> None:
+    """A Received field; and in one of Postfix's what a client said in HELO, in its certificate and as a recipient."""
+    found = read_received(data.replace(_PIECE, b" "))
+    assert not (found.problem and found.client_ip)
+    said = [piece.decode("utf-8", "surrogateescape") for piece in data.split(_PIECE)]
+    helo, name, local_part = [*said, "x", "x", "x"][:3]
+    helo = "".join(each if "!" <= each <= "~" and each not in '<>()\\";@' else "?" for each in helo)[:2000] or "x"
+    name = "".join(each if " " <= each <= "~" and each not in "()\\" else "?" for each in name)[:250]
+    local_part = re.sub(r'(["\\])', r"\\\1", "".join(each if " " <= each <= "~" else "?" for each in local_part[:500]))
+    text = (
+        f' from {helo} (unknown [192.0.2.1])\r\n\t(Client CN "{name}", Issuer "{name}" (not verified))\r\n'
+        f'\tby mx2.a.example (Postfix) with ESMTPS id 1\r\n\tfor <"{local_part}"@a.example>; x'
+    )
+    found = read_received(text.encode())
+    assert (str(found.client_ip), found.helo, found.login) == ("192.0.2.1", helo, "")
 
 
 _FILE = tempfile.NamedTemporaryFile(prefix="mailassay-fuzz-", suffix=".yaml")  # noqa: SIM115 - as long as the process

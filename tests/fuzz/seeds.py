@@ -204,6 +204,9 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield "domain", name.encode()
     yield "message", b"From x\nA: b\n c\nB :d\n\nbody\n"
     yield "message", letter("a@b.example", FORGED) + BODY
+    yield "received", b"from a (b [192.0.2.1]) by c (Postfix) with ESMTPS id 1 for <d@e>; x\xffa (b\xff)by\xffd"
+    yield "received", b'from [192.0.2.1]:25 (helo=a ident=b)\xffby c with esmtp (Exim 4) (envelope-from <"a)"@b>)'
+    yield "received", b'from a (HELO b) (c@192.0.2.1)\xffby d with SMTP; x\xffby\xff<"by'
     here = Path(__file__).parents[2]
     for path in (here / "conf" / "mailassay.yaml", *sorted((here / "policies").glob("*.yaml"))):
         yield "config", re.sub(r" *(#|policy:).*\n", "\n", path.read_text()).encode()

@@ -35,6 +35,7 @@ TARGETS = {
     "sender": Target(parsers.sender, 2, pieces=True),
     "domain": Target(parsers.domain, 1, 512),
     "message": Target(parsers.message),
+    "received": Target(parsers.received, pieces=True),
     "config": Target(parsers.config),
     "zone": Target(parsers.zone),
     "answer": Target(parsers.answer),

@@ -127,7 +127,10 @@ class Mta:
             "milters": ", ".join(self._milters),
             "port": self.port,
         }
-        (self._config / "main.cf").write_text(_MAIN.format(**values) + self._more)
+        # postlogd that warns of a parameter given twice may wait for itself
+        again = tuple(line.partition("=")[0] + "=" for line in self._more.splitlines() if "=" in line)
+        kept = [line for line in _MAIN.format(**values).splitlines() if not line.startswith(again)]
+        (self._config / "main.cf").write_text("\n".join([*kept, self._more]))
         (self._config / "master.cf").write_text(_MASTER.format(**values))
 
     def _start(self) -> None:

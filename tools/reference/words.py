@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 LOG_LINE: Mapping[str, str] = {
     "queue_id": "Postfix's queue id; `-` where Postfix did not say it.",
-    "client": "The address of the client.",
+    "client": "The address of the client; if a relay of yours brought the message, of whom it had it from.",
+    "via": "The relays (`relays`) that brought the message from the client, the one that is connected first.",
+    "untraced": "Why it is not known from whom a relay has the message; `client` is the relay then.",
     "iprev": "The result of iprev.",
     "name": "The name of the client's address: the confirmed one where iprev passes, else the first it has.",
     "spf": "The SPF result of MAIL FROM, or of HELO for a null reverse-path; it is the one that DMARC uses.",

@@ -124,7 +124,7 @@ def _judge(raw: bytes, arguments: argparse.Namespace, found: Settings, asked: So
     """Raises Unknown."""
     written = (found.policy.tag.flag, *found.policy.fields)
     recipients = None if arguments.rcpt is None else tuple(arguments.rcpt)
-    given = Given(arguments.ip, arguments.helo, arguments.mail_from, recipients, written)
+    given = Given(arguments.ip, arguments.helo, arguments.mail_from, recipients, written, found.relays)
     return judge(read(raw, given, hosts), found, asked, socket.gethostname(), arguments.at)
 
 

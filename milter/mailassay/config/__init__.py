@@ -14,11 +14,12 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from ..policy import Policy
+from ..policy.sets import Networks
 from ..verdict import Action
 from . import values
-from .document import ConfigError, List, Map, Problem, compose, fit, problem, shown
+from .document import ConfigError, List, Map, Problem, Short, Value, compose, fit, problem, shown
 from .oddities import expired, warnings
-from .policy import read_policy
+from .policy import read_policy, trusted
 from .values import Listen, Nameserver, Network
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "Nameserver",
     "Network",
     "Problem",
+    "Relays",
     "Settings",
+    "Untraced",
     "expired",
     "load",
     "load_policy",
@@ -51,6 +54,22 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class Untraced(StrEnum):
+    """What is done with a message of a relay that fails DMARC, if nobody knows from whom the relay has it."""
+
+    DMARC = "dmarc"
+    ACCEPT = "accept"
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """Hosts of the operator's that pass on what others sent: their networks, and the logins that they use here."""
+
+    networks: Networks = Networks()
+    logins: tuple[str, ...] = ()
+    untraced: Untraced = Untraced.DMARC
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,7 @@ class Settings:
     workers: int | None = None
     retire_after: int | None = None
     trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    relays: Relays = Relays()
     recipient_delimiter: str | None = None
     owner_request_special: bool | None = None
     nameservers: tuple[Nameserver, ...] = ()
@@ -142,6 +162,10 @@ def _unreadable(path: str, error: OSError) -> ConfigError:
     return ConfigError([Problem(path, 1, 1, f"cannot be read: {error.strerror}")])
 
 
+def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:
+    return Relays(Networks(networks), **given)
+
+
 def _dns(**given: Any) -> dict[str, Any]:
     return {f"dns_{key}" if key in ("timeout", "unavailable") else key: value for key, value in given.items()}
 
@@ -161,6 +185,17 @@ SETTINGS: Map[dict[str, Any]] = Map(
         "workers": values.whole(1, 1024, unless="auto"),
         "retire_after": values.whole(1, 999_999_999, unless="never"),
         "trusted_networks": List(values.trusted_network),
+        "relays": Short(
+            Map(
+                _relays,
+                {
+                    "networks": List(Value(lambda node: trusted(values.network(node)), values.network.schema)),
+                    "logins": List(values.login),
+                    "untraced": values.one_of(*Untraced),
+                },
+            ),
+            "networks",
+        ),
         "recipient_delimiter": values.or_nothing(values.delimiters),
         "dns": Map(
             _dns,

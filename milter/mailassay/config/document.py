@@ -112,7 +112,15 @@ class Map(Generic[T]):
     schema: Mapping[str, Any] = field(default_factory=dict)
 
 
-Shape: TypeAlias = "Map[Any] | List | Members | Value"
+@dataclass(frozen=True, slots=True)
+class Short(Generic[T]):
+    """A map, or in its place what its ``key`` takes."""
+
+    whole: Map[T]
+    key: str
+
+
+Shape: TypeAlias = "Map[Any] | Short[Any] | List | Members | Value"
 
 
 class Read(NamedTuple, Generic[T]):
@@ -190,6 +198,10 @@ class _Document:
         if isinstance(shape, Map):
             told = {shape.node_as: node} if shape.node_as else {}
             return shape.make(**dict(self._pairs(node, shape.keys, name)), **told)
+        if isinstance(shape, Short):
+            if isinstance(node, yaml.MappingNode) or is_nothing(node):
+                return self._value(node, shape.whole, name)
+            return shape.whole.make(**{shape.key: self._value(node, shape.whole.keys[shape.key], name)})
         if isinstance(shape, List):
             if not isinstance(node, yaml.SequenceNode):
                 raise unexpected("a list", node)

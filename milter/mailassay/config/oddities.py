@@ -20,6 +20,9 @@ _MAX_COMPARED = 100  # rules, to each that follows
 _CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
+_FEW, _FEW_IPV6 = 24, 64  # length of a network whose hosts one may know
+
+
 def warnings(
     settings: Settings, path: str | None, now: float, host_names: Collection[str], system: Collection[str] = ()
 ) -> list[Problem]:
@@ -41,6 +44,7 @@ def _of_settings(
             f"authserv_id: {name} is no name of this host ({', '.join(sorted(host_names))}); readers that trust the "
             "name of the host will not find our results",
         )
+    yield from _of_relays(settings, path)
     keys = {each.key for rule in settings.policy.rules for each in matches(rule.condition)}
     if settings.recipient_delimiter is None and "recipient" in keys:
         yield _odd(
@@ -63,6 +67,39 @@ def _of_settings(
                 f"dns.nameservers: {address} is not on this host: who is on the way can answer in its place, and each "
                 "question takes longer; a validating resolver on 127.0.0.1 is better",
             )
+
+
+def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
+    relays = settings.relays
+    line = settings.lines.get("relays.networks", settings.lines.get("relays", 1))
+    for each in relays.networks.networks:
+        if any(each.version == other.version and each.overlaps(other) for other in settings.trusted_networks):
+            yield _odd(
+                path,
+                line,
+                f"relays: {each} is in trusted_networks as well; mail from there is judged, by the client that the "
+                "relay had it from",
+            )
+        if each.prefixlen < (_FEW if each.version == 4 else _FEW_IPV6):
+            yield _odd(
+                path,
+                line,
+                f"relays: {each} is many addresses; every host in it can say of a message that it came from anywhere",
+            )
+    for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
+        if any(each.version == other.version and each.overlaps(other) for each in relays.networks.networks):
+            yield _odd(
+                settings.policy_path or "",
+                settings.policy_lines.get("dmarc.trusted_forwarders", 1),
+                f"dmarc.trusted_forwarders: {other} is in relays as well; what a relay brings is judged by the client "
+                "that it had it from, and this network lets in none of it",
+            )
+    if relays.untraced is not relays.untraced.DMARC:
+        yield _odd(
+            path,
+            settings.lines.get("relays.untraced", 1),
+            "relays.untraced: who finds a way not to be traced through a relay gets in with a message that fails DMARC",
+        )
 
 
 def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:

@@ -252,7 +252,7 @@ def _networks(networks: tuple[Any, ...]) -> Networks:
 
 def _read_forwarder(node: yaml.Node) -> Any:
     text = node.value if isinstance(node, yaml.ScalarNode) else ""
-    return _trusted(
+    return trusted(
         values.domain_pattern(node) if re.search("[a-z]", text) and ":" not in text else values.network(node)
     )
 
@@ -262,14 +262,14 @@ _FORWARDER = Value(
 )
 
 
-def _trusted(member: Any) -> Any:
+def trusted(member: Any) -> Any:
     """What is believed must not be everybody."""
     if is_too_wide(member):
         raise Unfit(f"{shown(str(member))} is nearly everybody")
     return member
 
 
-_TRUSTED = Value(lambda node: _trusted(values.domain_pattern(node)), values.domain_pattern.schema)
+_TRUSTED = Value(lambda node: trusted(values.domain_pattern(node)), values.domain_pattern.schema)
 
 
 def _forwarders(members: tuple[Any, ...]) -> Forwarders:

@@ -36,10 +36,36 @@ SETTINGS: Mapping[str, str] = {
         "Messages after which a new process takes a worker's place; the old one ends when its last connection does."
     ),
     "trusted_networks": (
-        "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
-        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
+        "Mail of clients in these networks is not judged, nor is that of clients that logged in. `relays` count for "
+        "neither: they are judged by the client that they had the message from. Forged Authentication-Results fields "
+        "are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
         "or /16 for IPv6, has to be meant, unless it is private (fc00::/7, fe80::/10): "
         "`{network: 0.0.0.0/0, unsafe: true, comment: why}`."
+    ),
+    "relays": (
+        "Hosts of your own that take mail from strangers and pass it on to this one: a backup MX, a filtering gateway, "
+        "a load balancer. A list of their networks, or a map. What a relay brings is judged by the client that it had "
+        "the message from: the topmost Received field is the relay's own and is believed, the next one too if it was "
+        "another relay's, and so on to the first client outside these networks. iprev, SPF, DMARC, the rules and "
+        "`trusted_networks` see the address and the HELO name of that client; fields further down are the sender's "
+        "and are not read. The header and the log name the relays (`via`). So a relay has to write a Received field "
+        "with the address of its client on top of all others, and to leave MAIL FROM as it is: a forwarder that "
+        "writes another one, or a mailing list, is none. Its mail is judged also if it is in `trusted_networks` or "
+        "logs in. Only name hosts whose Received fields you can trust."
+    ),
+    "relays.networks": "The addresses from which relays connect, to this host and to each other. IPv6 needs quotes.",
+    "relays.logins": (
+        "The logins (SASL) by which relays are known here, whatever their addresses. Who has such a login can say of a "
+        "message that it came from anywhere."
+    ),
+    "relays.untraced": (
+        "What follows if nobody knows from whom a relay has a message: its Received field is missing or cannot be "
+        "read; it names no client, since the relay fetched the message (POP3, IMAP) or a program on it sent it; or "
+        "the client logged in to the relay. SPF is `none` then, with the reason, and iprev is not in the header; no "
+        "line of theirs applies, nor does a rule that lets in by `client`, `client_name` or `helo`. `dmarc` holds "
+        "the message to DMARC, which DKIM can pass. `accept` lets it in even if it fails, with "
+        '`reason="local_policy: ..."`: only for relays that have judged it themselves, since a stranger may find a '
+        "way not to be traced."
     ),
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '
@@ -295,7 +321,10 @@ POLICY: Mapping[str, str] = {
         "A recipient (RCPT TO), with its address extension or without (`recipient_delimiter`). What Postfix makes of "
         "the address later is not seen: virtual aliases, aliases(5), canonical maps, forwarding by the user."
     ),
-    "if.client": "The address of the client.",
+    "if.client": (
+        "The address of the client; if one of `relays` brings the message, of whom it had it from. If nobody knows "
+        "that, no rule lets in by `client`, `client_name` or `helo`, nor by `not` with one of them."
+    ),
     "if.client_name": (
         "A name of the client that leads back to its address (iprev=pass). If it has several, each of them counts, "
         "whichever one the header and the log name."

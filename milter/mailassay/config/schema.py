@@ -8,9 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
 from ..policy import Forwarders, Policy
-from ..policy.sets import Domains
+from ..policy.sets import Domains, Networks
 from . import SETTINGS, Settings, reference, values
-from .document import List, Map, Members, Shape
+from .document import List, Map, Members, Shape, Short
 from .lists import Lists
 from .policy import AnyName, shape
 from .values import Listen
@@ -92,6 +92,9 @@ class _Made(NamedTuple):
                 return {"$ref": f"#/$defs/{definition}"}
             case Map():
                 return self._map(shape, defaults, name)
+            case Short(whole, key):
+                as_map = self._map(whole, defaults, name)
+                return {"anyOf": [dict(self.keys[f"{name}.{key}"].schema), as_map]}
             case List(element):
                 return {"type": "array", "items": self.of(element, _OFF, name)}
             case Members(element, may_be_empty=may_be_empty):
@@ -121,7 +124,7 @@ class _Made(NamedTuple):
         keys[name] = Key(name, {}, NOTHING, "")
         inner = defaults.get(key, NOTHING) if isinstance(defaults, Mapping) else getattr(defaults, key, NOTHING)
         schema = self.of(shape, inner, name)
-        default = NOTHING if isinstance(shape, Map) else _plain(inner, schema)
+        default = NOTHING if isinstance(shape, Map | Short) else _plain(inner, schema)
         text = self.texts[name]
         keys[name] = Key(name, schema, default, text)
         return {"description": text} | schema | ({} if default is NOTHING else {"default": default})
@@ -139,7 +142,7 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
             return found.libmilter
         case tuple():
             return [_plain(each, {}) for each in found]
-        case Domains() | Forwarders() if not found:
+        case Domains() | Forwarders() | Networks() if not found:
             return []
         case int() if schema.get("title") == values.mode.schema["title"]:
             return f"{found:04o}"

@@ -283,6 +283,15 @@ trusted_network = Value(
 )
 
 
+@value(title="a login", type=_SCALAR, minLength=1, maxLength=255)
+def login(node: yaml.Node) -> str:
+    """The name by which a client logs in (SASL), as Postfix has it."""
+    text = _scalar(node, "a login", kinds="")
+    if not 1 <= len(text) <= 255 or not text.isprintable():
+        raise unexpected("a login", node)
+    return text
+
+
 @value(title="a socket", type="string", pattern="^(unix|local|inet6?):.+$")
 def listen(node: yaml.Node) -> Listen:
     expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"

@@ -36,6 +36,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     content.header_checks,
     content.policy_service,
     content.networks,
+    content.relays,
     content.authserv_id,
     host.socket_group,
     host.files,

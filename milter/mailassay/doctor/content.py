@@ -159,8 +159,9 @@ def networks(facts: Facts) -> Iterator[Finding]:
     """Do we trust those whom Postfix trusts?"""
     place = facts.config or "the configuration"
     theirs, unknown = _networks(facts.postfix.value("mynetworks"))
-    trusted = facts.settings.trusted_networks
-    ours_only, theirs_only = _beyond(trusted, theirs), _beyond(theirs, trusted)
+    trusted, relays = facts.settings.trusted_networks, facts.settings.relays.networks.networks
+    # what a relay brings is judged, whatever Postfix lets it do
+    ours_only, theirs_only = _beyond(trusted, theirs), _beyond(theirs, [*trusted, *relays])
     if ours_only:
         yield warning(
             "trusted-networks",
@@ -180,6 +181,32 @@ def networks(facts: Facts) -> Iterator[Finding]:
         )
     if not ours_only and not theirs_only:
         yield fine("trusted-networks", "trusted_networks and mynetworks agree")
+
+
+def relays(facts: Facts) -> Iterator[Finding]:
+    """Does what is said of a relay agree with what else is said of it?"""
+    found = facts.settings.relays
+    place = facts.place("relays")
+    both = [
+        each
+        for each in found.networks.networks
+        if any(each.version == other.version and each.overlaps(other) for other in facts.settings.trusted_networks)
+    ]
+    if both:
+        yield warning(
+            "relays",
+            f"{_listed(both)} is in relays and in trusted_networks: its mail is judged, by the client that it had it "
+            f"from. Take it out of trusted_networks, or out of relays in {place}",
+        )
+    services = listeners(facts)
+    if found.logins and not any(facts.postfix.value("smtpd_sasl_auth_enable", each) == "yes" for each in services):
+        yield warning(
+            "relays",
+            f"relays.logins has {', '.join(found.logins)}, and no service of Postfix lets anybody log in "
+            "(smtpd_sasl_auth_enable): nobody is known by these logins",
+        )
+    if found.networks.networks and not both:
+        yield fine("relays", f"what comes from {_listed(found.networks.networks)} is judged by the client before it")
 
 
 def _listed(found: Sequence[Network]) -> str:

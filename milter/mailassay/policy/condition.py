@@ -27,9 +27,12 @@ class Match:
         """Of what a message can have several of, recipients and readings of its author: every one, or any.
 
         ``otherwise`` is what counts where DNS gave no answer, so that it is not known whether something is
-        authenticated; None: that it is not.
+        authenticated; None: that it is not. If nobody knows the client, it counts for a rule that has to decide.
         """
         if otherwise is not None and self.key in _UNKNOWN and _UNKNOWN[self.key](case, self.values):
+            return otherwise
+        # who the client is will not be known later, so a rule that rejects need not wait for it
+        if case.connection.untraced and self.key in _OF_CLIENT and otherwise is not None and otherwise is not every:
             return otherwise
         return _HOLDS[self.key](case, self.values, every)
 
@@ -314,11 +317,12 @@ _UNKNOWN: dict[str, Callable[[Case, Any], bool]] = {
     ),
     "sealer": lambda case, _: case.evidence.arc.result is Result.TEMPERROR,
 }
+_OF_CLIENT = {"client", "client_name", "helo"}
 _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "author": _author,
     "mail_from": lambda case, values, _: case.transaction.mail_from_domain in values,
     "recipient": _recipient,
-    "client": lambda case, values, _: case.connection.client_ip in values,
+    "client": lambda case, values, _: not case.connection.untraced and case.connection.client_ip in values,
     "client_name": _client_name,
     "helo": lambda case, values, _: bool(case.connection.helo) and case.connection.helo in values,
     "spf_pass": lambda case, values, _: any(each in values for each in spf_passes(case.evidence)),

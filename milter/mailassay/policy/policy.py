@@ -224,13 +224,17 @@ class Policy:
             # a seal does not make the reverse-path the sealer's: whoever has the message could claim that
             spf = seen or _is_own_path(evidence, ())
             yield _Override("dmarc.trusted_sealers", f"local_policy: {evidence.vouched}", spf)
-        if case.connection.client_ip in arriving.networks or any(name in arriving.names for name in iprev.names):
+        if not case.connection.untraced and (
+            case.connection.client_ip in arriving.networks or any(name in arriving.names for name in iprev.names)
+        ):
             why = f"trusted_forwarder: {case.connection.client_ip}"
             yield _Override("dmarc.trusted_forwarders", why, spf=True, iprev=True)
         proven = [*spf_passes(evidence), *dkim_passes(evidence)]
         if evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
             why = f"mailing_list: {known[0]}"
             yield _Override("dmarc.mailing_lists", why, spf=_is_own_path(evidence, known))
+        if case.connection.untraced and case.connection.is_spared:
+            yield _Override("relays.untraced", f"local_policy: {case.connection.untraced}")
 
 
 class _Override(NamedTuple):

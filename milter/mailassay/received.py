@@ -1,0 +1,290 @@
+"""Received fields, RFC 5321 section 4.4: whom a host had a message from, as its MTA wrote that down.
+
+A Received field proves nothing by what it says, ``by`` included. What counts is its place: an MTA writes its own on top
+of all that is there. So the topmost one is the word of the client that brought the message, and the next one that of
+the client which it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import pairwise
+from typing import NamedTuple
+
+from .message import MAX_LINE
+
+IPAddress = IPv4Address | IPv6Address
+
+_MAX = 8192  # octets of a field that is read
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK = " \t"
+_FIRST = re.compile(r"[ \t]*from[ \t]+([^ \t]+)", re.IGNORECASE)
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"[^ \t(]*|[^ \t(]+')
+# an address is one piece whatever its local-part holds
+_PATH = re.compile(r'<(?:[^"<> \t]|"(?:[^"\\]|\\.)*")*>')
+_EXIMS_PATH = re.compile(rf"\(envelope-from {_PATH.pattern}\)")
+_ADDRESS = r"(?:IPv6:)?([0-9A-Fa-f:.]+)(?:%[^ \t\[\]]*)?"
+# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged))
+_BRACKETED = re.compile(
+    rf"\((?!(?:HELO|EHLO)[ \t])(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?((?:[ \t].*)?)\)", re.IGNORECASE
+)
+_PLAIN = re.compile(rf"\((?:[^ \t()]*@)?{_ADDRESS}\)", re.IGNORECASE)  # Exchange, qmail with ident
+_LITERAL = re.compile(rf"\[{_ADDRESS}\](?::[0-9]+)?", re.IGNORECASE)  # Exim, for a client without a name
+_HELO = re.compile(r"\((?:HELO|EHLO)[ \t]+(.*)\)", re.IGNORECASE)  # qmail
+_HELO_IS = re.compile(r"[ \t(]helo=([^ \t()]+)", re.IGNORECASE)  # Exim
+_EXIM = re.compile(r"\((?:helo=|ident=|Exim [0-9])", re.IGNORECASE)
+_LOGIN = re.compile(r"\(Authenticated sender: (.*)\)")
+_AUTHENTICATED = re.compile(r"\(auth(?:enticated\b|:)", re.IGNORECASE)  # sendmail and its kin, Courier
+_ENVELOPE_FROM = re.compile(r"\(envelope-from <([^<>]*)>\)")
+_QMAIL = re.compile(r"[ \t]*\(qmail [0-9]+ invoked from network\)")
+_SMTP = re.compile(r"(?:UTF8|E)?SMTP(?:SA|S|A)?")
+
+
+class Received(NamedTuple):
+    """A Received field; empty what it does not tell.
+
+    ``client_ip`` and ``helo`` are of the client that the writer had the message from. ``protocol`` is in capitals.
+    ``login`` is ``?`` if the client authenticated itself and the field does not name the login. ``local``: there is no
+    client in it. ``by_user``: somebody on the host submitted the message. ``goes_on``: the host wrote the next field
+    too, and this one names no client. ``problem`` says why the field cannot be read; then nothing else is known.
+    """
+
+    helo: str = ""
+    client_ip: IPAddress | None = None
+    by: str = ""
+    protocol: str = ""
+    login: str = ""
+    envelope_from: str | None = None
+    recipient: str = ""
+    at: float | None = None
+    local: bool = False
+    by_user: bool = False
+    authenticated: bool = False
+    goes_on: bool = False
+    problem: str = ""
+
+    @property
+    def inside(self) -> bool:
+        """From one program of this host to another? Postfix writes a field without a client for an alias."""
+        loopback = self.client_ip is not None and self.client_ip.is_loopback
+        return self.protocol.startswith("LMTP") or loopback or (self.local and not self.by_user)
+
+    @property
+    def by_smtp(self) -> bool:
+        """Did the client bring it by SMTP? Some gateways do not name the protocol."""
+        return not self.protocol or bool(_SMTP.fullmatch(self.protocol))
+
+
+def read(value: bytes) -> Received:
+    """A field of Postfix, Exim, sendmail, Exchange, Haraka, qmail, OpenSMTPD, Courier and others. Never raises.
+
+    A client chooses its HELO name, the names in its certificate, the name of its address, ident, and mail addresses. So
+    an address counts only where an MTA writes that of the client: in a comment of its own between ``from`` and ``by``.
+    If there are two, or another ``by``, somebody wrote into the field what is not his, and nothing in it counts.
+    """
+    if len(value) > _MAX:
+        return Received(problem="is too long")
+    text = _unfolded(value).decode("utf-8", "surrogateescape")
+    if _CONTROL.search(text):
+        return Received(problem="has a control character")
+    if _QMAIL.match(text):
+        return Received(local=True, goes_on=True)
+    first = _FIRST.match(text)
+    try:
+        pieces = list(_pieces(text, first.end() if first else 0))
+    except ValueError:
+        return Received(problem="has a parenthesis without its other half")
+    places = [place for place, piece in enumerate(pieces) if piece.lower() == "by"]
+    if len(places) > 1:
+        return Received(problem="names several hosts that wrote it")
+    if first and not places:
+        return Received(problem="names no host that wrote it")
+    at = places[0] if places else len(pieces)
+    before, after = [*([first[1]] if first else []), *pieces[:at]], pieces[at + 1 :]
+    clients = list(_clients(before, after)) if first else []
+    if len(clients) > 1:
+        return Received(problem="names several clients")
+    protocol = _behind("with", after).partition("/")[0].upper()
+    if protocol == "MICROSOFT" and "SMTP" in after:
+        protocol = "SMTP"
+    # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
+    by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
+    helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
+    logins = [found[1] for piece in rest if (found := _LOGIN.fullmatch(piece))]
+    paths = [found[1] for piece in _up_to("for", after) if (found := _ENVELOPE_FROM.fullmatch(piece))]
+    recipient = _PATH.fullmatch(_behind("for", after, "<"))
+    return Received(
+        helo,
+        client_ip,
+        next(_words(after), ""),
+        protocol,
+        (logins[0] if logins else "?") if by_protocol else "",
+        paths[0] if paths else None,
+        recipient[0][1:-1] if recipient and not any(blank in recipient[0] for blank in _BLANK) else "",
+        _time(text.rpartition(";")[2]) if ";" in text else None,
+        first is None,
+        ", from userid " in text,
+        by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
+    )
+
+
+def _unfolded(value: bytes) -> bytes:
+    """Without line ends, nor the blanks that Postfix puts in where it breaks a line that is too long.
+
+    A client chooses how long its HELO name is, and so where that is: in the middle of its address.
+    """
+    first, *lines = value.replace(b"\r\n", b"\n").split(b"\n")
+    text, last = first, len(b"Received:" + first)
+    for line in lines:
+        text += line[1:] if last == MAX_LINE and line[:1] == b" " else line
+        last = len(line)
+    return text
+
+
+def _pieces(text: str, at: int) -> Iterator[str]:
+    """Words, addresses in angle brackets, and comments. Raises ValueError for a comment that does not end or begin."""
+    while at < len(text):
+        if text[at] in _BLANK:
+            at += 1
+            continue
+        end = _end_of_comment(text, at) if text[at] == "(" else 0
+        if not end:
+            found = _PATH.match(text, at) or _WORD.match(text, at)
+            end = found.end() if found else at + 1
+            if text[at] != "<" and ")" in text[at:end]:
+                raise ValueError
+        yield text[at:end].rstrip(";,") or ";"
+        at = end
+
+
+def _end_of_comment(text: str, at: int) -> int:
+    if found := _EXIMS_PATH.match(text, at):
+        return found.end()
+    depth = 0
+    while at < len(text):
+        mark = text[at]
+        depth += {"(": 1, ")": -1}.get(mark, 0)
+        at += 2 if mark == "\\" else 1
+        if not depth:
+            return at
+    raise ValueError
+
+
+def _words(pieces: list[str]) -> Iterator[str]:
+    """What is no comment; the first piece of a from clause is none, whatever a client says in HELO."""
+    return (piece for place, piece in enumerate(pieces) if place == 0 or piece[0] != "(")
+
+
+def _up_to(word: str, pieces: list[str]) -> Iterator[str]:
+    for piece in pieces:
+        if piece.lower() == word:
+            return
+        yield piece
+
+
+def _behind(word: str, pieces: list[str], mark: str = "") -> str:
+    """The first piece that stands behind a word and begins with a mark."""
+    return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
+
+
+def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddress, list[str]]]:
+    """HELO, the address, and the pieces that follow, wherever a client's address may stand."""
+    name, *comments = before
+    if literal := _LITERAL.fullmatch(name):
+        # of other MTAs that is what the client said in HELO
+        is_exim = any(map(_EXIM.match, [*comments[:1], *after])) and not any(map(_BRACKETED.fullmatch, comments[:1]))
+        if is_exim and (address := parsed(literal[1])):
+            said = _HELO_IS.search(comments[0]) if comments else None
+            yield said[1] if said else "", address, comments
+    for place, comment in enumerate(before):
+        found = (_BRACKETED.fullmatch(comment) or _PLAIN.fullmatch(comment)) if place else None
+        address = parsed(found[1]) if found else None
+        if found is None or address is None:
+            continue
+        said = _HELO_IS.match(found[2]) if found.re is _BRACKETED else None
+        said = said or _HELO.fullmatch(before[place - 1])
+        yield said[1] if said else " ".join(_words(before[:place])), address, before[place + 1 :]
+
+
+def _time(date: str) -> float | None:
+    with suppress(ValueError, OverflowError, TypeError):
+        return parsedate_to_datetime(date.strip()).timestamp()
+    return None
+
+
+def parsed(text: str) -> IPAddress | None:
+    """An address as MTAs write it, without the zone of a link-local one; IPv4 inside IPv6 becomes IPv4."""
+    try:
+        address = ip_address(text.removeprefix("IPv6:").partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+class Client(NamedTuple):
+    """Who gave a message to the operator's relays. ``via`` are these, the one that is connected first."""
+
+    address: IPAddress
+    helo: str
+    protocol: str
+    via: tuple[IPAddress, ...]
+
+
+class Relayed:
+    """The Received fields of a message that a relay of the operator's brought, from the top down to the client's.
+
+    Each has been written by the client of the one above, the topmost one by who is connected. The first client that is
+    no relay is the ``client``. Where no field tells it, it is None, and ``problem`` says why. A client with a loopback
+    address is a program of the relay itself, such as a content filter; the field below then has to be that relay's.
+    """
+
+    def __init__(self, connected: IPAddress, is_relay: Callable[[IPAddress], bool]) -> None:
+        self.client: Client | None = None
+        self.problem = ""
+        self._is_relay = is_relay
+        self._via = [connected]
+        self._names: set[str] = set()
+        self._is_inside = False
+
+    @property
+    def is_over(self) -> bool:
+        """Is it known who the client is, or that it cannot be known?"""
+        return bool(self.client or self.problem)
+
+    def read(self, value: bytes) -> None:
+        """The next Received field of the message."""
+        if not self.is_over:
+            self._next(read(value))
+
+    def end(self) -> None:
+        """There is no further field."""
+        if not self.is_over:
+            self.problem = f"there is no Received field of the relay {self._via[-1]}"
+
+    def _next(self, found: Received) -> None:
+        relay, name = self._via[-1], found.by.lower().rstrip(".")
+        if found.problem:
+            self.problem = f"the Received field of the relay {relay} {found.problem}"
+        elif found.goes_on:
+            return
+        elif self._is_inside and name not in {*self._names, "localhost"}:
+            self.problem = f"the relay {relay} had it from a program of its own, which did not write from whom"
+        elif found.client_ip is None:
+            what = "a user of its own" if found.local else "somebody whose address it did not write"
+            self.problem = f"the relay {relay} had it from {what}"
+        elif found.client_ip.is_loopback and (found.by_smtp or found.protocol == "LMTP"):
+            self._is_inside = True
+            self._names.add(name)
+        elif not found.by_smtp:
+            self.problem = f"the relay {relay} had it by another protocol than SMTP"
+        elif self._is_relay(found.client_ip):
+            self._via.append(found.client_ip)
+            self._names, self._is_inside = set(), False
+        elif found.authenticated:
+            self.problem = f"the relay {relay} had it from a user who logged in there"
+        else:
+            self.client = Client(found.client_ip, found.helo, found.protocol, tuple(self._via))

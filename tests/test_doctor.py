@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
-from mailassay.config import Listen, Settings
+from mailassay.config import Listen, Problem, Settings
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.postfix import Postfix, Service
@@ -683,6 +683,11 @@ BROKEN = {
         ("warning", "header-written"),
         "postconf -e header_checks=",
     ),
+    "a configuration that is wrong": (
+        replace(GOOD, wrong=(Problem(POLICY, 4, 1, "unknown key"), Problem(POLICY, 5, 1, "unknown key"))),
+        ("error", "configuration"),
+        f"mailassay config check --config {CONFIG}",
+    ),
     "ours are wider": (
         replace(
             GOOD,
@@ -1246,10 +1251,32 @@ def test_a_postfix_that_cannot_be_read(tmp_path):
             postfix.examined(None, time.monotonic() + 60)
 
 
-def test_a_configuration_that_is_broken(tmp_path, capsys):
-    (tmp_path / "c").write_text("listen: 5\n")
-    assert main(["doctor", "--config", str(tmp_path / "c")]) == os.EX_CONFIG
-    assert f"{tmp_path / 'c'}:1:9: listen:" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("config", "policy", "mistake"),
+    [
+        ("listen: 5\n", None, "c:1:9: listen:"),
+        ("authserv_id: ours.example\npolicy: p\n", "mood: x\n", "p:1:1: unknown key `mood`"),
+        ("authserv_id: ours.example\npolicy: p\n", "{", "p:1:2: "),
+        ("authserv_id: ours.example\npolicy: p\n", None, "c:2:9: policy:"),
+        (None, None, "c:1:1: cannot be read"),
+    ],
+)
+def test_a_configuration_that_is_broken(tmp_path, monkeypatch, capsys, config, policy, mistake):
+    """It is the first finding, and what is right in it counts for the others."""
+    for name, text in (("c", config), ("p", policy)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+
+    def around(settings, wrong, *_):
+        assert settings.authserv_id == ("ours.example" if "ours" in (config or "") else None)
+        return replace(GOOD, settings=replace(settings, listen=GOOD.settings.listen), wrong=tuple(wrong))
+
+    monkeypatch.setattr("mailassay.cli.doctor.around", around)
+    assert main(["doctor", "-v", "--config", str(tmp_path / "c")]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("error    configuration: ")
+    assert mistake in " ".join(output.split())
+    assert "fine     milter-default-action" in output
 
 
 # a configuration, files and programs that are not what they should be

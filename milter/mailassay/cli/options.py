@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..config import Settings, load
+from ..config import Problem, Settings, load, load_anyway
 from ..network import Nameservers, system_nameservers
 from ..network.turns import Turns
 from ..resolver import Cached, Source
@@ -57,6 +57,12 @@ def config_file(arguments: argparse.Namespace) -> str | None:
 def settings(arguments: argparse.Namespace) -> Settings:
     """Those of the named configuration, or of the default one. Raises ConfigError."""
     return load(config_file(arguments))
+
+
+def settings_anyway(arguments: argparse.Namespace) -> tuple[Settings, tuple[Problem, ...]]:
+    """What is right in them, with defaults for the rest, and what is wrong; for commands that work all the same."""
+    found, wrong = load_anyway(config_file(arguments))
+    return found, wrong.problems if wrong else ()
 
 
 def source(arguments: argparse.Namespace, settings: Settings) -> Source:

@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "expired",
     "load",
+    "load_anyway",
     "load_policy",
     "warnings",
 ]
@@ -93,19 +94,30 @@ def load(path: str | None) -> Settings:
 
     A relative ``policy`` starts at the folder of the file. Raises ConfigError with the problems of both files.
     """
+    found, wrong = load_anyway(path)
+    if wrong:
+        raise wrong
+    return found
+
+
+def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
+    """What is right in a file and its policy, with defaults for the rest; and what is wrong in them.
+
+    For those who look at a host whose configuration is broken; nothing is to be judged by it.
+    """
     if path is None:
-        return Settings()
+        return Settings(), None
     given: dict[str, Any] = {}
     problems: list[Problem] = []
     try:
         given, problems, lines = fit(compose(path), SETTINGS)
         given["lines"] = lines
     except OSError as error:
-        raise _unreadable(path, error) from error
+        problems += _unreadable(path, error).problems
     except ConfigError as error:
         problems += error.problems
     if node := given.pop("policy", None):
-        policy_path = os.path.join(os.path.dirname(path), node.value)
+        policy_path = given["policy_path"] = os.path.join(os.path.dirname(path), node.value)
         try:
             found = read_policy(policy_path)
         except OSError as error:
@@ -116,15 +128,12 @@ def load(path: str | None) -> Settings:
         else:
             given |= {
                 "policy": found.policy,
-                "policy_path": policy_path,
                 "policy_lines": found.lines,
                 "odd": tuple(found.odd),
             }
             problems += found.problems
-    if problems:
-        raise ConfigError(problems)
     dns, log = given.pop("dns", {}), given.pop("log", {})
-    return Settings(**given, **dns, **log)
+    return Settings(**given, **dns, **log), ConfigError(problems) if problems else None
 
 
 def load_policy(path: str) -> Policy:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ..config import Settings
+from ..config import Problem, Settings
 from .postfix import Postfix, Service
 
 RESTART = "systemctl restart mailassay"
@@ -87,8 +87,9 @@ class Nameserver:
 class Facts:
     """All of it. What could not be looked at is in ``unseen``; None stands for what is not known.
 
-    ``config``: the file of the settings, None without one. ``real``: paths without symbolic links; ``nodes``: files
-    and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
+    ``config``: the file of the settings, None without one. ``wrong``: what is wrong in it and in its policy; what is
+    right in them is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``:
+    files and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
     where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
     its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none.
@@ -100,6 +101,7 @@ class Facts:
     settings: Settings
     postfix: Postfix
     config: str | None = None
+    wrong: tuple[Problem, ...] = ()
     real: Mapping[str, str] = field(default_factory=dict)
     nodes: Mapping[str, Node | None] = field(default_factory=dict)
     smtpd: User | None = None

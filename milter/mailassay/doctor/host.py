@@ -19,6 +19,20 @@ _ROUNDED = 2  # seconds, by which the start of a process may be told too early (
 _START = "systemctl start mailassay"
 
 
+def configuration(facts: Facts) -> Iterator[Finding]:
+    """Is it right? The other checks take the default for what is wrong in it."""
+    if not facts.wrong:
+        yield fine("configuration", "the configuration and its policy are right")
+        return
+    more = f" (and {len(facts.wrong) - 1} more)" if len(facts.wrong) > 1 else ""
+    yield error(
+        "configuration",
+        f"{facts.wrong[0]}{more}. mailassay does not start with that, and takes it at no reload; below, its default "
+        "stands for what is wrong",
+        shlex.join(["mailassay", "config", "check", *(["--config", facts.config] if facts.config else [])]),
+    )
+
+
 def answering(facts: Facts) -> Iterator[Finding]:
     """Does somebody speak milter at our socket, and is it us?"""
     where, process = facts.settings.listen.libmilter, facts.process

@@ -16,11 +16,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from ..config import Listen, Settings
+from ..config import Listen, Problem, Settings
 from ..held import Queue, Unavailable, oldest
 from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
@@ -41,8 +41,11 @@ _OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 _QUIT = struct.pack("!Ic", 1, b"Q")
 
 
-def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
-    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix."""
+def around(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
+    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix.
+
+    ``wrong`` is what is wrong in the configuration, and is not in ``settings`` for that.
+    """
     until = time.monotonic() + _PATIENCE_WITH_POSTFIX
     postfix, unseen = examined(folder, until), list[str]()
     real = {path: os.path.realpath(path) for path in dict.fromkeys(_paths(settings, config, postfix))}
@@ -53,6 +56,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         settings=settings,
         postfix=postfix,
         config=config,
+        wrong=tuple(wrong),
         real=real,
         nodes=dict(_nodes(real.values(), unseen)),
         smtpd=_user(postfix.value("mail_owner")),

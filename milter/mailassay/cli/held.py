@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         "--remind",
         type=_duration,
         metavar="AGE",
-        help="list nothing; log a warning where a message waits longer than that (3d); for a timer",
+        help="list nothing; log a warning where a message waits longer than that (12h); for a timer",
     )
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")

@@ -309,6 +309,11 @@ BROKEN = {
         ("error", "smtpd-milters"),
         f"postconf -e 'smtpd_milters={OURS}, $filters'",
     ),
+    "a scanner that is there already": (
+        replace(GOOD, postfix=configured(smtpd_milters="unix:clamav/clamav.sock, inet:localhost:8891")),
+        ("error", "smtpd-milters"),
+        f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, {OURS}, inet:localhost:8891'",
+    ),
     "another port": (
         replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
         ("error", "smtpd-milters"),
@@ -701,7 +706,7 @@ BROKEN = {
     ),
     "theirs are wider": (
         replace(GOOD, postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.1 [2001:db8::]/32")),
-        ("note", "mynetworks"),
+        ("warning", "mynetworks"),
         None,
     ),
     "theirs are in a table": (

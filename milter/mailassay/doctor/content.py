@@ -169,10 +169,10 @@ def networks(facts: Facts) -> Iterator[Finding]:
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*trusted, *theirs_only])
-        yield note(
+        yield warning(
             "mynetworks",
             f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
-            f"judged. To spare it, in {place}: trusted_networks: [{wanted}]",
+            f"judged, and may be refused. To spare it, in {place}: trusted_networks: [{wanted}]",
         )
     if unknown:
         yield note(

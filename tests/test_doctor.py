@@ -240,6 +240,7 @@ FINE = {
     "the host's own name as authserv-id": replace(
         GOOD, settings=replace(GOOD.settings, authserv_id="a.example.net"), names=frozenset({"a.example.net"})
     ),
+    "the policy of the file": replace(GOOD, digest=GOOD.settings.policy.digest),
     "networks written otherwise": replace(
         GOOD,
         settings=replace(GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))),
@@ -687,6 +688,11 @@ BROKEN = {
         ),
         ("warning", "header-written"),
         "postconf -e header_checks=",
+    ),
+    "another policy than the file's": (
+        replace(GOOD, digest="0123456789ab"),
+        ("warning", "not-reloaded"),
+        "systemctl reload mailassay",
     ),
     "a configuration that is wrong": (
         replace(GOOD, wrong=(Problem(POLICY, 4, 1, "unknown key"), Problem(POLICY, 5, 1, "unknown key"))),
@@ -1161,6 +1167,23 @@ def test_what_may_not_be_looked_at(tmp_path):
     assert str(closed / "s") not in found
     assert len(unseen) >= 2
     assert all("Permission denied" in each for each in unseen)
+
+
+@pytest.mark.parametrize(
+    ("pid", "status", "digest"),
+    [
+        (4242, "2 workers, policy bae829666e1d; 3 messages", "bae829666e1d"),
+        (4242, "starting", ""),
+        (1, "2 workers, policy bae829666e1d", ""),
+    ],
+)
+def test_the_policy_of_the_daemon(tmp_path, monkeypatch, pid, status, digest):
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\ncase $2 in *MainPID) echo {pid};; *StatusText) echo '{status}';; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert look._digest(PROCESS) == digest
+    assert look._digest(None) == ""
 
 
 @pytest.mark.parametrize("status", [0, 69])

@@ -21,6 +21,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.configuration,
     host.running,
     host.answering,
+    host.reloaded,
     wiring.called,
     wiring.found_in_chroot,
     wiring.reachable,

@@ -91,11 +91,12 @@ class Facts:
     right in them is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``:
     files and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
-    where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
-    its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none.
-    ``tables``: those of a parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word,
-    and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this
-    examination may look at everything.
+    where somebody does; ``process``: who. ``digest``: of the policy by which it says it judges, empty if it is not
+    known. ``interpreter``: the program that runs this examination; ``installed``: when its files came here.
+    ``signers``: the Mode in configuration files of signing filters, empty where they give none. ``tables``: those of a
+    parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
+    the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this examination may look at
+    everything.
     """
 
     settings: Settings
@@ -109,6 +110,7 @@ class Facts:
     groups: Mapping[str, int] = field(default_factory=dict)
     silence: str | None = None
     process: Process | None = None
+    digest: str = ""
     interpreter: str = ""
     installed: float = 0.0
     signers: Mapping[str, str] = field(default_factory=dict)

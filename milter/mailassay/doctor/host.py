@@ -47,6 +47,22 @@ def answering(facts: Facts) -> Iterator[Finding]:
         yield fine("answering", f"a milter answers at {where}")
 
 
+def reloaded(facts: Facts) -> Iterator[Finding]:
+    """Does the daemon judge by the policy that is in the file?"""
+    if not facts.digest or facts.wrong:
+        return
+    ours = facts.settings.policy.digest
+    if facts.digest != ours:
+        yield warning(
+            "not-reloaded",
+            f"the daemon judges by policy {facts.digest}, and {facts.settings.policy_path or 'the configuration'} "
+            f"has another one, {ours}",
+            "systemctl reload mailassay",
+        )
+    else:
+        yield fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")
+
+
 def _folder(facts: Facts) -> Iterator[str]:
     """The command that makes the folder of our socket, where it is missing; systemd makes those in /run."""
     folder = os.path.dirname(facts.canonical(facts.settings.listen.path))

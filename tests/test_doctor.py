@@ -240,6 +240,7 @@ FINE = {
     "the host's own name as authserv-id": replace(
         GOOD, settings=replace(GOOD.settings, authserv_id="a.example.net"), names=frozenset({"a.example.net"})
     ),
+    "the networks of Postfix": replace(GOOD, settings=replace(GOOD.settings, trusted_networks=None)),
     "the policy of the file": replace(GOOD, digest=GOOD.settings.policy.digest),
     "networks written otherwise": replace(
         GOOD,
@@ -708,6 +709,15 @@ BROKEN = {
             postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.0/25"),
         ),
         ("warning", "trusted-networks"),
+        None,
+    ),
+    "a network that Postfix trusts and we cannot": (
+        replace(
+            GOOD,
+            settings=replace(GOOD.settings, trusted_networks=None),
+            postfix=configured(mynetworks="127.0.0.0/8 !192.0.2.1 192.0.2.0/24"),
+        ),
+        ("note", "mynetworks-unknown"),
         None,
     ),
     "theirs are wider": (

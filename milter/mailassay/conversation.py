@@ -362,7 +362,7 @@ class Conversation:
         """Why messages of this client are not judged; empty where they are."""
         if self._local:
             return "local"
-        if self._client_ip and any(self._client_ip in network for network in self.settings.trusted_networks):
+        if self._client_ip and any(self._client_ip in network for network in self.settings.trusted_networks or ()):
             return "trusted_network"
         return "authenticated" if login else ""
 

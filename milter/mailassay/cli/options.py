@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
+from ..doctor.content import trusted
 from ..network import Nameservers, system_nameservers
 from ..network.turns import Turns
 from ..resolver import Cached, Source
@@ -81,6 +82,9 @@ def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], S
 
 def asked(settings: Settings) -> Settings:
     """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
+    if settings.trusted_networks is None:
+        # what cannot be asked lets nothing in
+        settings = replace(settings, trusted_networks=trusted(_postconf("mynetworks") or ""))
     if settings.recipient_delimiter is None:
         settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
     if "-" in (settings.recipient_delimiter or ""):

@@ -60,10 +60,10 @@ class Settings:
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``), what Postfix has (``recipient_delimiter``). ``owner_request_special`` is what Postfix says, None
-    if it does not. No ``nameservers`` means the system's. ``cache_size`` counts answers per worker. ``policy_lines``
-    are the lines of the policy's keys by their dotted names, and of its rules (``rules.NAME``), ``lines`` those of the
-    configuration. ``odd`` are warnings of the policy file.
+    (``socket_group``), what Postfix has (``recipient_delimiter``, and ``trusted_networks``: its mynetworks).
+    ``owner_request_special`` is what Postfix says, None if it does not. No ``nameservers`` means the system's.
+    ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
+    and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are warnings of the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -77,7 +77,7 @@ class Settings:
     odd: tuple[Problem, ...] = field(default=(), repr=False, compare=False)
     workers: int | None = None
     retire_after: int | None = None
-    trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    trusted_networks: tuple[Network, ...] | None = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     recipient_delimiter: str | None = None
     owner_request_special: bool | None = None
     nameservers: tuple[Nameserver, ...] = ()
@@ -169,7 +169,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
         "policy": values.or_nothing(values.path),
         "workers": values.whole(1, 1024, unless="auto"),
         "retire_after": values.whole(1, 999_999_999, unless="never"),
-        "trusted_networks": List(values.network),
+        "trusted_networks": List(values.network, unless="postfix"),
         "recipient_delimiter": values.or_nothing(values.delimiters),
         "dns": Map(
             _dns,

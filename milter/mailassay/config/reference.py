@@ -37,7 +37,9 @@ SETTINGS: Mapping[str, str] = {
     ),
     "trusted_networks": (
         "Mail of clients in these networks is not judged, nor is that of clients that logged in. Forged "
-        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes."
+        "Authentication-Results fields are removed from it all the same. IPv6 needs quotes. `postfix` is what Postfix "
+        "has in `mynetworks`, asked at each start and reload: addresses and networks, up to the first exclusion or "
+        "file. Tables are not read. If Postfix cannot be asked, no network is trusted."
     ),
     "recipient_delimiter": (
         'The characters that begin an address extension, as Postfix has them: with `"+"`, mail for `user+x@` goes to '

@@ -92,8 +92,9 @@ class _Made(NamedTuple):
                 return {"$ref": f"#/$defs/{definition}"}
             case Map():
                 return self._map(shape, defaults, name)
-            case List(element):
-                return {"type": "array", "items": self.of(element, _OFF, name)}
+            case List(element, unless=unless):
+                listed: dict[str, Any] = {"type": "array", "items": self.of(element, _OFF, name)}
+                return {"anyOf": [listed, {"const": unless}]} if unless else listed
             case Members(element, may_be_empty=may_be_empty):
                 one = dict(element.schema)
                 # what has few words needs no list of them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -157,10 +158,23 @@ def _asks_for_spf(step: tuple[str, ...]) -> bool:
 
 def networks(facts: Facts) -> Iterator[Finding]:
     """Do we trust those whom Postfix trusts?"""
+    if facts.settings.trusted_networks is None:
+        taken = trusted(facts.postfix.value("mynetworks"))
+        rest = _beyond(mynetworks(facts.postfix.value("mynetworks"))[0], taken)
+        others = mynetworks(facts.postfix.value("mynetworks"))[1]
+        if rest or others:
+            yield note(
+                "mynetworks-unknown",
+                f"mynetworks has {', '.join([*others, *map(str, rest)])}, which trusted_networks does not take from "
+                "there: mail from these clients is judged",
+            )
+        else:
+            yield fine("trusted-networks", "trusted_networks are those of mynetworks")
+        return
     place = facts.config or "the configuration"
-    theirs, unknown = _networks(facts.postfix.value("mynetworks"))
-    trusted = facts.settings.trusted_networks
-    ours_only, theirs_only = _beyond(trusted, theirs), _beyond(theirs, trusted)
+    theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
+    ours = facts.settings.trusted_networks
+    ours_only, theirs_only = _beyond(ours, theirs), _beyond(theirs, ours)
     if ours_only:
         yield warning(
             "trusted-networks",
@@ -168,7 +182,7 @@ def networks(facts: Facts) -> Iterator[Finding]:
             f"Postfix holds it for that of strangers. Take it out of trusted_networks in {place}, or into mynetworks",
         )
     if theirs_only:
-        wanted = ", ".join(f'"{each}"' for each in [*trusted, *theirs_only])
+        wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
         yield warning(
             "mynetworks",
             f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
@@ -187,10 +201,19 @@ def _listed(found: Sequence[Network]) -> str:
     return ", ".join(map(str, found[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _networks(mynetworks: str) -> tuple[list[Network], list[str]]:
+def trusted(text: str) -> tuple[Network, ...]:
+    """The networks of mynetworks that are ours as well: up to an exclusion, which may hold for all that follows.
+
+    A file stands for what is in it, which may be an exclusion; a table only adds to the list (postconf(5)).
+    """
+    listed = itertools.takewhile(lambda token: not token.startswith(("!", "/")), tokens(text))
+    return tuple(network for token in listed for network in mynetworks(token)[0])
+
+
+def mynetworks(text: str) -> tuple[list[Network], list[str]]:
     """The networks of a list, and what in it is none: tables, files, exceptions."""
     found, others = list[Network](), list[str]()
-    for token in tokens(mynetworks):
+    for token in tokens(text):
         try:
             match = _NUMBERS.fullmatch(token)
             network = ip_network(match[1] + (match[2] or ""), strict=False) if match else None

@@ -231,8 +231,8 @@ class Session(Milter.Base):  # type: ignore[misc]
             unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
             # nobody is told of what is held, and it stays until somebody looks
-            level = logging.WARNING if outcome.verdict.action is Action.HOLD else logging.INFO
-            _log.log(level, "%s", report.Line(self.queue_id, self._talk.client, outcome))
+            say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
+            say("%s", report.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()

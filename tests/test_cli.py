@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,30 @@ def test_the_host_has_several_names(folder, monkeypatch, by, results, status):
     came = f"Received: from mail.bank.example (unknown [192.0.2.1])\n\tby {by} (Postfix) with ESMTP id 1; x\n"
     (folder / "came").write_text(f"Return-Path: <alice@bank.example>\n{ours}{came}{MESSAGE.decode()}")
     assert main(["check", "came", "--zone=zone"]) == status
+
+
+@pytest.mark.parametrize(
+    ("script", "networks"),
+    [
+        (
+            "test $2 = mynetworks && echo '127.0.0.0/8 [::ffff:10.0.0.0]/104, [2001:db8::]/32'",
+            "127.0.0.0/8 10.0.0.0/8 2001:db8::/32",
+        ),
+        ("echo 'hash:/etc/x 192.0.2.0/24'", "192.0.2.0/24"),
+        ("echo '192.0.2.0/24 !198.51.100.1 198.51.100.0/24'", "192.0.2.0/24"),
+        ("echo '/etc/networks 198.51.100.0/24'", ""),
+        ("echo 0.0.0.0/0x", ""),
+        ("echo", ""),
+        ("exit 1", ""),
+    ],
+)
+def test_postfix_is_asked_for_its_networks(folder, monkeypatch, script, networks):
+    """What cannot be asked, or may be excluded, is not trusted."""
+    (folder / "postconf").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "postconf").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+    found = asked(Settings(trusted_networks=None, recipient_delimiter="+")).trusted_networks
+    assert found == tuple(map(ip_network, networks.split()))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
-from mailassay.config import Listen, Relays, Settings
+from mailassay.config import Listen, Problem, Relays, Settings
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.postfix import Postfix, Service
@@ -250,6 +250,8 @@ FINE = {
             mynetworks="127.0.0.0/8 [::1] 192.0.2.50",
         ),
     ),
+    "the networks of Postfix": replace(GOOD, settings=replace(GOOD.settings, trusted_networks=None)),
+    "the policy of the file": replace(GOOD, digest=GOOD.settings.policy.digest),
     "networks written otherwise": replace(
         GOOD,
         settings=replace(GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))),
@@ -318,6 +320,11 @@ BROKEN = {
         replace(GOOD, postfix=configured(smtpd_milters="inet:10.0.0.1:1", written={"smtpd_milters": "$filters"})),
         ("error", "smtpd-milters"),
         f"postconf -e 'smtpd_milters={OURS}, $filters'",
+    ),
+    "a scanner that is there already": (
+        replace(GOOD, postfix=configured(smtpd_milters="unix:clamav/clamav.sock, inet:localhost:8891")),
+        ("error", "smtpd-milters"),
+        f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, {OURS}, inet:localhost:8891'",
     ),
     "another port": (
         replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
@@ -693,6 +700,16 @@ BROKEN = {
         ("warning", "header-written"),
         "postconf -e header_checks=",
     ),
+    "another policy than the file's": (
+        replace(GOOD, digest="0123456789ab"),
+        ("warning", "not-reloaded"),
+        "systemctl reload mailassay",
+    ),
+    "a configuration that is wrong": (
+        replace(GOOD, wrong=(Problem(POLICY, 4, 1, "unknown key"), Problem(POLICY, 5, 1, "unknown key"))),
+        ("error", "configuration"),
+        f"mailassay config check --config {CONFIG}",
+    ),
     "ours are wider": (
         replace(
             GOOD,
@@ -722,9 +739,27 @@ BROKEN = {
         ("warning", "relays"),
         None,
     ),
+    "a network that Postfix trusts and we cannot": (
+        replace(
+            GOOD,
+            settings=replace(GOOD.settings, trusted_networks=None),
+            postfix=configured(mynetworks="127.0.0.0/8 !192.0.2.1 192.0.2.0/24"),
+        ),
+        ("note", "mynetworks-unknown"),
+        None,
+    ),
+    "a network of Postfix's that is nearly everybody": (
+        replace(
+            GOOD,
+            settings=replace(GOOD.settings, trusted_networks=None),
+            postfix=configured(mynetworks="127.0.0.0/8 [::1] 0.0.0.0/0"),
+        ),
+        ("note", "mynetworks-unknown"),
+        None,
+    ),
     "theirs are wider": (
         replace(GOOD, postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.1 [2001:db8::]/32")),
-        ("note", "mynetworks"),
+        ("warning", "mynetworks"),
         None,
     ),
     "theirs are in a table": (
@@ -1181,6 +1216,23 @@ def test_what_may_not_be_looked_at(tmp_path):
     assert all("Permission denied" in each for each in unseen)
 
 
+@pytest.mark.parametrize(
+    ("pid", "status", "digest"),
+    [
+        (4242, "2 workers, policy bae829666e1d; 3 messages", "bae829666e1d"),
+        (4242, "starting", ""),
+        (1, "2 workers, policy bae829666e1d", ""),
+    ],
+)
+def test_the_policy_of_the_daemon(tmp_path, monkeypatch, pid, status, digest):
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\ncase $2 in *MainPID) echo {pid};; *StatusText) echo '{status}';; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert look._digest(PROCESS) == digest
+    assert look._digest(None) == ""
+
+
 @pytest.mark.parametrize("status", [0, 69])
 def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
     """root sees the queue all the same, others do not, and that is not said twice."""
@@ -1274,10 +1326,32 @@ def test_a_postfix_that_cannot_be_read(tmp_path):
             postfix.examined(None, time.monotonic() + 60)
 
 
-def test_a_configuration_that_is_broken(tmp_path, capsys):
-    (tmp_path / "c").write_text("listen: 5\n")
-    assert main(["doctor", "--config", str(tmp_path / "c")]) == os.EX_CONFIG
-    assert f"{tmp_path / 'c'}:1:9: listen:" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("config", "policy", "mistake"),
+    [
+        ("listen: 5\n", None, "c:1:9: listen:"),
+        ("authserv_id: ours.example\npolicy: p\n", "mood: x\n", "p:1:1: unknown key `mood`"),
+        ("authserv_id: ours.example\npolicy: p\n", "{", "p:1:2: "),
+        ("authserv_id: ours.example\npolicy: p\n", None, "c:2:9: policy:"),
+        (None, None, "c:1:1: cannot be read"),
+    ],
+)
+def test_a_configuration_that_is_broken(tmp_path, monkeypatch, capsys, config, policy, mistake):
+    """It is the first finding, and what is right in it counts for the others."""
+    for name, text in (("c", config), ("p", policy)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+
+    def around(settings, wrong, *_):
+        assert settings.authserv_id == ("ours.example" if "ours" in (config or "") else None)
+        return replace(GOOD, settings=replace(settings, listen=GOOD.settings.listen), wrong=tuple(wrong))
+
+    monkeypatch.setattr("mailassay.cli.doctor.around", around)
+    assert main(["doctor", "-v", "--config", str(tmp_path / "c")]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("error    configuration: ")
+    assert mistake in " ".join(output.split())
+    assert "fine     milter-default-action" in output
 
 
 # a configuration, files and programs that are not what they should be

@@ -323,3 +323,17 @@ def test_a_long_queue(tools, monkeypatch, capsys):
     assert main(["held", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 1001
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["release", "--all"], ["delete", "--all"], ["show", "BD6582483ED"]])
+def test_a_policy_that_is_broken(tools, capsys, arguments):
+    """The mistake is said, and the queue is looked at all the same."""
+    program(tools, "postqueue", "exit 0")
+    (tools / "c").write_text("policy: p\n")
+    (tools / "p").write_text("mood: x\nmode: y\n")
+    status = main(["held", "--config", str(tools / "c"), *arguments])
+    output, errors = capsys.readouterr()
+    assert errors.startswith(f"mailassay: {tools / 'p'}:1:1: unknown key `mood`")
+    assert "(and 1 more)" in errors
+    assert status == (1 if "show" in arguments else 0)
+    assert "nothing is held by mailassay" in output or "is not" in errors

@@ -134,6 +134,9 @@ def test_a_quarantined_spoof_is_held_with_its_results(served):
         answer = client.message(b"<eve@evil.example>", [(b"From", b" x@shop.example")], [b"Hello\r\n"])
     assert answer.verdict == "continue"
     assert answer.quarantine == b"mailassay: DMARC fail for shop.example, whose policy is quarantine (dmarc.quarantine)"
+    lines = [line for line in served.log.read_text().splitlines() if '"verdict": "hold"' in line]
+    assert lines
+    assert all('"level": "warning"' in line for line in lines)
     assert answer.results()["dmarc"] == "fail"
 
 

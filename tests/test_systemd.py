@@ -75,6 +75,12 @@ def test_service_tells_systemd():
     assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
 
 
+def test_what_is_held_is_said_every_hour():
+    assert value("mailassay-held.timer", "OnCalendar") == ["hourly"]
+    (command,) = value("mailassay-held.service", "ExecStart")
+    assert command.endswith(" --remind 0s")
+
+
 def test_service_waits_for_the_network():
     """network.target is reached before there are addresses; nss-lookup.target is for a resolver to pull in."""
     assert value("mailassay.service", "Wants") == ["network-online.target"]

@@ -421,7 +421,7 @@ class Conversation:
         return login in relays.logins or (self._client_ip is not None and self._client_ip in relays.networks)
 
     def _is_trusted(self, client_ip: IPv4Address | IPv6Address) -> bool:
-        return any(client_ip in network for network in self.settings.trusted_networks)
+        return any(client_ip in network for network in self.settings.trusted_networks or ())
 
     def _unjudged(self, login: str, relayed: Relayed | None = None) -> str:
         """Why messages of this client are not judged; empty where they are, or may be.

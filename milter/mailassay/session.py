@@ -230,7 +230,9 @@ class Session(Milter.Base):  # type: ignore[misc]
             outcome = self._talk.end_of_message()
             unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
-            _log.info("%s", report.Line(self.queue_id, self._talk.client, outcome))
+            # nobody is told of what is held, and it stays until somebody looks
+            say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
+            say("%s", report.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()

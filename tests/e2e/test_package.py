@@ -145,14 +145,9 @@ def test_life_under_systemd(package, later, run_tree):
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
 
-    # what is held, and the reminder as the timer starts it, but for its patience
+    # what is held, and the reminder as the timer starts it
     assert send(running, SPOOF, "shop.example").code == 250
-    unit = (running.root / "lib/systemd/system/mailassay-held.service").read_text()
-    folder = running.root / "etc/systemd/system/mailassay-held.service.d"
-    folder.mkdir()
-    command = re.search(r"^ExecStart=.*$", unit, re.MULTILINE)[0].replace("--remind 3d", "--remind 1s")
-    (folder / "now.conf").write_text(f"[Service]\nExecStart=\n{command}\n")
-    running.run("systemctl daemon-reload; sleep 2; systemctl start mailassay-held")
+    running.run("sleep 2; systemctl start mailassay-held")
     assert "author domain shop.example" in running.run("journalctl --unit mailassay-held --output cat")
 
     # a policy of the operator's; a mistake changes nothing

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, examine
 from ..terminal import printable
-from .options import Commands, as_json, config_file, settings, takes_config, takes_json
+from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
 
 _WIDTH = 110  # characters of a line; commands are not broken
 
@@ -28,16 +28,16 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--postfix-config", metavar="DIR", help="Postfix's configuration directory (default: its own default)"
     )
-    parser.add_argument("--verbose", action="store_true", help="say also what is fine")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say also what is fine")
     takes_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    found = settings(arguments)
+    found, wrong = settings_anyway(arguments)
     folder = arguments.postfix_config and os.path.abspath(arguments.postfix_config)
     try:
-        facts = around(found, config_file(arguments), folder)
+        facts = around(found, wrong, config_file(arguments), folder)
     except NoPostfix as error:
         print(f"mailassay: {printable(str(error))}", file=sys.stderr)
         return os.EX_UNAVAILABLE

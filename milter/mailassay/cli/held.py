@@ -18,7 +18,7 @@ from ..domain import BadDomain, Domain
 from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
 from ..result import Resinfo
 from ..terminal import is_terminal, printable
-from .options import Commands, as_json, settings, takes_config, takes_json
+from .options import Commands, as_json, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _RECIPIENTS = 3  # that the list shows of a message
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         "--remind",
         type=_duration,
         metavar="AGE",
-        help="list nothing; log a warning where a message waits longer than that (3d); for a timer",
+        help="list nothing; log a warning where a message waits longer than that (12h); for a timer",
     )
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
@@ -96,7 +96,10 @@ def _domain(text: str) -> Domain:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    queue, found = Queue(arguments.postfix), settings(arguments)
+    queue, (found, wrong) = Queue(arguments.postfix), settings_anyway(arguments)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        print(f"mailassay: {printable(str(wrong[0]))}{more}", file=sys.stderr)
     verdict = found.policy.tag.verdict
     if arguments.act and (arguments.json or arguments.remind is not None):
         arguments.usage("--json and --remind go with the list")

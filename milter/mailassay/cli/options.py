@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..config import Settings, load
+from ..config import Problem, Settings, load, load_anyway
+from ..doctor.content import trusted
 from ..network import Nameservers, system_nameservers
 from ..network.turns import Turns
 from ..resolver import Cached, Source
@@ -59,6 +60,12 @@ def settings(arguments: argparse.Namespace) -> Settings:
     return load(config_file(arguments))
 
 
+def settings_anyway(arguments: argparse.Namespace) -> tuple[Settings, tuple[Problem, ...]]:
+    """What is right in them, with defaults for the rest, and what is wrong; for commands that work all the same."""
+    found, wrong = load_anyway(config_file(arguments))
+    return found, wrong.problems if wrong else ()
+
+
 def source(arguments: argparse.Namespace, settings: Settings) -> Source:
     """Where questions are asked: the zone file, or the configured name servers. Raises ZoneError, OSError."""
     if arguments.zone:
@@ -75,6 +82,9 @@ def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], S
 
 def asked(settings: Settings) -> Settings:
     """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
+    if settings.trusted_networks is None:
+        # what cannot be asked lets nothing in
+        settings = replace(settings, trusted_networks=trusted(_postconf("mynetworks") or ""))
     if settings.recipient_delimiter is None:
         settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
     if "-" in (settings.recipient_delimiter or ""):

@@ -35,6 +35,7 @@ __all__ = [
     "Untraced",
     "expired",
     "load",
+    "load_anyway",
     "load_policy",
     "warnings",
 ]
@@ -78,10 +79,10 @@ class Settings:
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``), what Postfix has (``recipient_delimiter``). ``owner_request_special`` is what Postfix says, None
-    if it does not. No ``nameservers`` means the system's. ``cache_size`` counts answers per worker. ``policy_lines``
-    are the lines of the policy's keys by their dotted names, and of its rules (``rules.NAME``), ``lines`` those of the
-    configuration. ``odd`` are warnings of the policy file.
+    (``socket_group``), what Postfix has (``recipient_delimiter``, and ``trusted_networks``: its mynetworks).
+    ``owner_request_special`` is what Postfix says, None if it does not. No ``nameservers`` means the system's.
+    ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
+    and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are warnings of the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -95,7 +96,7 @@ class Settings:
     odd: tuple[Problem, ...] = field(default=(), repr=False, compare=False)
     workers: int | None = None
     retire_after: int | None = None
-    trusted_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    trusted_networks: tuple[Network, ...] | None = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     relays: Relays = Relays()
     recipient_delimiter: str | None = None
     owner_request_special: bool | None = None
@@ -113,19 +114,30 @@ def load(path: str | None) -> Settings:
 
     A relative ``policy`` starts at the folder of the file. Raises ConfigError with the problems of both files.
     """
+    found, wrong = load_anyway(path)
+    if wrong:
+        raise wrong
+    return found
+
+
+def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
+    """What is right in a file and its policy, with defaults for the rest; and what is wrong in them.
+
+    For those who look at a host whose configuration is broken; nothing is to be judged by it.
+    """
     if path is None:
-        return Settings()
+        return Settings(), None
     given: dict[str, Any] = {}
     problems: list[Problem] = []
     try:
         given, problems, lines = fit(compose(path), SETTINGS)
         given["lines"] = lines
     except OSError as error:
-        raise _unreadable(path, error) from error
+        problems += _unreadable(path, error).problems
     except ConfigError as error:
         problems += error.problems
     if node := given.pop("policy", None):
-        policy_path = os.path.join(os.path.dirname(path), node.value)
+        policy_path = given["policy_path"] = os.path.join(os.path.dirname(path), node.value)
         try:
             found = read_policy(policy_path)
         except OSError as error:
@@ -136,15 +148,12 @@ def load(path: str | None) -> Settings:
         else:
             given |= {
                 "policy": found.policy,
-                "policy_path": policy_path,
                 "policy_lines": found.lines,
                 "odd": tuple(found.odd),
             }
             problems += found.problems
-    if problems:
-        raise ConfigError(problems)
     dns, log = given.pop("dns", {}), given.pop("log", {})
-    return Settings(**given, **dns, **log)
+    return Settings(**given, **dns, **log), ConfigError(problems) if problems else None
 
 
 def load_policy(path: str) -> Policy:
@@ -184,7 +193,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
         "policy": values.or_nothing(values.path),
         "workers": values.whole(1, 1024, unless="auto"),
         "retire_after": values.whole(1, 999_999_999, unless="never"),
-        "trusted_networks": List(values.trusted_network),
+        "trusted_networks": List(values.trusted_network, unless="postfix"),
         "relays": Short(
             Map(
                 _relays,

@@ -81,9 +81,10 @@ def value(**schema: Any) -> Callable[[Callable[[yaml.Node], Any]], Value]:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """A list of values of one kind."""
+    """A list of values of one kind; or the word ``unless``, which gives None."""
 
     element: Value | Map[Any]
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,10 @@ class _Document:
                 return self._value(node, shape.whole, name)
             return shape.whole.make(**{shape.key: self._value(node, shape.whole.keys[shape.key], name)})
         if isinstance(shape, List):
+            if shape.unless and isinstance(node, yaml.ScalarNode) and node.value == shape.unless:
+                return None
             if not isinstance(node, yaml.SequenceNode):
-                raise unexpected("a list", node)
+                raise unexpected(f"a list or {shape.unless}" if shape.unless else "a list", node)
             return tuple(value for element in node.value for value in self.fit(element, shape.element, name))
         if isinstance(shape, Members):
             return shape.make(tuple(self._members(node, shape, name)))

@@ -52,7 +52,7 @@ def _of_settings(
             settings.lines.get("recipient_delimiter", 1),
             "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
         )
-    for network in filter(is_nearly_everybody, settings.trusted_networks):
+    for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _odd(
             path,
             settings.lines.get("trusted_networks", 1),
@@ -73,7 +73,7 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
     relays = settings.relays
     line = settings.lines.get("relays.networks", settings.lines.get("relays", 1))
     for each in relays.networks.networks:
-        if any(each.version == other.version and each.overlaps(other) for other in settings.trusted_networks):
+        if any(each.version == other.version and each.overlaps(other) for other in settings.trusted_networks or ()):
             yield _odd(
                 path,
                 line,

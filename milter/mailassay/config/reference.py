@@ -40,7 +40,10 @@ SETTINGS: Mapping[str, str] = {
         "neither: they are judged by the client that they had the message from. Forged Authentication-Results fields "
         "are removed from it all the same. IPv6 needs quotes. A network wider than /8, "
         "or /16 for IPv6, has to be meant, unless it is private (fc00::/7, fe80::/10): "
-        "`{network: 0.0.0.0/0, unsafe: true, comment: why}`."
+        "`{network: 0.0.0.0/0, unsafe: true, comment: why}`. `postfix` is what Postfix "
+        "has in `mynetworks`, asked at each start and reload: addresses and networks, up to the first exclusion or "
+        "file. Tables are not read, nor is a network that is nearly everybody. If Postfix cannot be asked, no network "
+        "is trusted."
     ),
     "relays": (
         "Hosts of your own that take mail from strangers and pass it on to this one: a backup MX, a filtering gateway, "

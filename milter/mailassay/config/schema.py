@@ -95,8 +95,9 @@ class _Made(NamedTuple):
             case Short(whole, key):
                 as_map = self._map(whole, defaults, name)
                 return {"anyOf": [dict(self.keys[f"{name}.{key}"].schema), as_map]}
-            case List(element):
-                return {"type": "array", "items": self.of(element, _OFF, name)}
+            case List(element, unless=unless):
+                listed: dict[str, Any] = {"type": "array", "items": self.of(element, _OFF, name)}
+                return {"anyOf": [listed, {"const": unless}]} if unless else listed
             case Members(element, may_be_empty=may_be_empty):
                 one = dict(element.schema)
                 # what has few words needs no list of them

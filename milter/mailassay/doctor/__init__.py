@@ -18,8 +18,10 @@ __all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "exa
 _MOST_FOUND = 100  # by one check
 
 CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
+    host.configuration,
     host.running,
     host.answering,
+    host.reloaded,
     wiring.called,
     wiring.found_in_chroot,
     wiring.reachable,

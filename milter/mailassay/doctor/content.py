@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from ..config import Network
+from ..config.values import is_nearly_everybody
 from ..message import MAX_LINE
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
@@ -157,11 +159,23 @@ def _asks_for_spf(step: tuple[str, ...]) -> bool:
 
 def networks(facts: Facts) -> Iterator[Finding]:
     """Do we trust those whom Postfix trusts?"""
+    theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
+    relays = facts.settings.relays.networks.networks
+    if facts.settings.trusted_networks is None:
+        rest = _beyond(theirs, [*trusted(facts.postfix.value("mynetworks")), *relays])
+        if rest or unknown:
+            yield note(
+                "mynetworks-unknown",
+                f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks does not take from "
+                "there: mail from these clients is judged",
+            )
+        else:
+            yield fine("trusted-networks", "trusted_networks are those of mynetworks")
+        return
     place = facts.config or "the configuration"
-    theirs, unknown = _networks(facts.postfix.value("mynetworks"))
-    trusted, relays = facts.settings.trusted_networks, facts.settings.relays.networks.networks
+    ours = facts.settings.trusted_networks
     # what a relay brings is judged, whatever Postfix lets it do
-    ours_only, theirs_only = _beyond(trusted, theirs), _beyond(theirs, [*trusted, *relays])
+    ours_only, theirs_only = _beyond(ours, theirs), _beyond(theirs, [*ours, *relays])
     if ours_only:
         yield warning(
             "trusted-networks",
@@ -169,11 +183,11 @@ def networks(facts: Facts) -> Iterator[Finding]:
             f"Postfix holds it for that of strangers. Take it out of trusted_networks in {place}, or into mynetworks",
         )
     if theirs_only:
-        wanted = ", ".join(f'"{each}"' for each in [*trusted, *theirs_only])
-        yield note(
+        wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
+        yield warning(
             "mynetworks",
             f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
-            f"judged. To spare it, in {place}: trusted_networks: [{wanted}]",
+            f"judged, and may be refused. To spare it, in {place}: trusted_networks: [{wanted}]",
         )
     if unknown:
         yield note(
@@ -185,12 +199,12 @@ def networks(facts: Facts) -> Iterator[Finding]:
 
 def relays(facts: Facts) -> Iterator[Finding]:
     """Does what is said of a relay agree with what else is said of it?"""
-    found = facts.settings.relays
+    found, ours = facts.settings.relays, facts.settings.trusted_networks or ()
     place = facts.place("relays")
     both = [
         each
         for each in found.networks.networks
-        if any(each.version == other.version and each.overlaps(other) for other in facts.settings.trusted_networks)
+        if any(each.version == other.version and each.overlaps(other) for other in ours)
     ]
     if both:
         yield warning(
@@ -214,10 +228,21 @@ def _listed(found: Sequence[Network]) -> str:
     return ", ".join(map(str, found[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _networks(mynetworks: str) -> tuple[list[Network], list[str]]:
+def trusted(text: str) -> tuple[Network, ...]:
+    """The networks of mynetworks that are ours as well: up to an exclusion, which may hold for all that follows.
+
+    A file stands for what is in it, which may be an exclusion; a table only adds to the list (postconf(5)). A network
+    that is nearly everybody is not taken: it would let everybody in here as well.
+    """
+    listed = itertools.takewhile(lambda token: not token.startswith(("!", "/")), tokens(text))
+    found = (network for token in listed for network in mynetworks(token)[0])
+    return tuple(network for network in found if not is_nearly_everybody(network))
+
+
+def mynetworks(text: str) -> tuple[list[Network], list[str]]:
     """The networks of a list, and what in it is none: tables, files, exceptions."""
     found, others = list[Network](), list[str]()
-    for token in tokens(mynetworks):
+    for token in tokens(text):
         try:
             match = _NUMBERS.fullmatch(token)
             network = ip_network(match[1] + (match[2] or ""), strict=False) if match else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ..config import Settings
+from ..config import Problem, Settings
 from .postfix import Postfix, Service
 
 RESTART = "systemctl restart mailassay"
@@ -87,19 +87,22 @@ class Nameserver:
 class Facts:
     """All of it. What could not be looked at is in ``unseen``; None stands for what is not known.
 
-    ``config``: the file of the settings, None without one. ``real``: paths without symbolic links; ``nodes``: files
-    and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
+    ``config``: the file of the settings, None without one. ``wrong``: what is wrong in it and in its policy; what is
+    right in them is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``:
+    files and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
-    where somebody does; ``process``: who. ``interpreter``: the program that runs this examination; ``installed``: when
-    its files came here. ``signers``: the Mode in configuration files of signing filters, empty where they give none.
-    ``tables``: those of a parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word,
-    and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this
-    examination may look at everything.
+    where somebody does; ``process``: who. ``digest``: of the policy by which it says it judges, empty if it is not
+    known. ``interpreter``: the program that runs this examination; ``installed``: when its files came here.
+    ``signers``: the Mode in configuration files of signing filters, empty where they give none. ``tables``: those of a
+    parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
+    the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this examination may look at
+    everything.
     """
 
     settings: Settings
     postfix: Postfix
     config: str | None = None
+    wrong: tuple[Problem, ...] = ()
     real: Mapping[str, str] = field(default_factory=dict)
     nodes: Mapping[str, Node | None] = field(default_factory=dict)
     smtpd: User | None = None
@@ -107,6 +110,7 @@ class Facts:
     groups: Mapping[str, int] = field(default_factory=dict)
     silence: str | None = None
     process: Process | None = None
+    digest: str = ""
     interpreter: str = ""
     installed: float = 0.0
     signers: Mapping[str, str] = field(default_factory=dict)

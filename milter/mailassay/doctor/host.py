@@ -19,6 +19,20 @@ _ROUNDED = 2  # seconds, by which the start of a process may be told too early (
 _START = "systemctl start mailassay"
 
 
+def configuration(facts: Facts) -> Iterator[Finding]:
+    """Is it right? The other checks take the default for what is wrong in it."""
+    if not facts.wrong:
+        yield fine("configuration", "the configuration and its policy are right")
+        return
+    more = f" (and {len(facts.wrong) - 1} more)" if len(facts.wrong) > 1 else ""
+    yield error(
+        "configuration",
+        f"{facts.wrong[0]}{more}. mailassay does not start with that, and takes it at no reload; below, its default "
+        "stands for what is wrong",
+        shlex.join(["mailassay", "config", "check", *(["--config", facts.config] if facts.config else [])]),
+    )
+
+
 def answering(facts: Facts) -> Iterator[Finding]:
     """Does somebody speak milter at our socket, and is it us?"""
     where, process = facts.settings.listen.libmilter, facts.process
@@ -31,6 +45,22 @@ def answering(facts: Facts) -> Iterator[Finding]:
         yield error("stranger", f"at {where} another program answers, process {process.pid}: {program}")
     else:
         yield fine("answering", f"a milter answers at {where}")
+
+
+def reloaded(facts: Facts) -> Iterator[Finding]:
+    """Does the daemon judge by the policy that is in the file?"""
+    if not facts.digest or facts.wrong:
+        return
+    ours = facts.settings.policy.digest
+    if facts.digest != ours:
+        yield warning(
+            "not-reloaded",
+            f"the daemon judges by policy {facts.digest}, and {facts.settings.policy_path or 'the configuration'} "
+            f"has another one, {ours}",
+            "systemctl reload mailassay",
+        )
+    else:
+        yield fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")
 
 
 def _folder(facts: Facts) -> Iterator[str]:

@@ -16,11 +16,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from ..config import Listen, Settings
+from ..config import Listen, Problem, Settings
 from ..held import Queue, Unavailable, oldest
 from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
@@ -41,8 +41,11 @@ _OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 _QUIT = struct.pack("!Ic", 1, b"Q")
 
 
-def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
-    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix."""
+def around(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
+    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix.
+
+    ``wrong`` is what is wrong in the configuration, and is not in ``settings`` for that.
+    """
     until = time.monotonic() + _PATIENCE_WITH_POSTFIX
     postfix, unseen = examined(folder, until), list[str]()
     real = {path: os.path.realpath(path) for path in dict.fromkeys(_paths(settings, config, postfix))}
@@ -53,6 +56,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         settings=settings,
         postfix=postfix,
         config=config,
+        wrong=tuple(wrong),
         real=real,
         nodes=dict(_nodes(real.values(), unseen)),
         smtpd=_user(postfix.value("mail_owner")),
@@ -60,6 +64,7 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
         groups={group.gr_name: group.gr_gid for group in grp.getgrall()},
         silence=silence,
         process=process,
+        digest=_digest(process),
         interpreter=sys.executable,
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
         signers=dict(_signers(unseen)),
@@ -199,17 +204,30 @@ def _received(channel: socket.socket, count: int, until: float) -> bytes:
     return found
 
 
+def _digest(process: Process | None) -> str:
+    """Of the policy by which the service says it judges (``systemctl status``); empty if another process listens."""
+    if not process or process.pid != _main_pid():
+        return ""
+    found = re.search(r"\bpolicy ([0-9a-f]{12})\b", _of_unit("StatusText"))
+    return found[1] if found else ""
+
+
 def _main_pid() -> int | None:
     """Of the service, by systemd."""
-    if not (program := shutil.which("systemctl")):
-        return None
-    command = [program, "show", "--property=MainPID", "--value", _UNIT]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    text = done.stdout.strip()
+    text = _of_unit("MainPID")
     return int(text) if text.isdigit() and text != "0" else None
+
+
+def _of_unit(name: str) -> str:
+    """A property of the service; empty without systemd."""
+    if not (program := shutil.which("systemctl")):
+        return ""
+    command = [program, "show", f"--property={name}", "--value", _UNIT]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def _process(pid: int | None, unseen: list[str]) -> Process | None:

@@ -112,6 +112,10 @@ def called(facts: Facts) -> Iterator[Finding]:
         ours = f"unix:{_INSIDE}" if outside and service.chrooted else _endpoint(facts)
         milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (ours, others) if each)
+        written = parsed(others)
+        scanners = [at for at, each in enumerate(written, 1) if _SCANNER.search(each.endpoint)]
+        if scanners and "$" not in others:
+            value = ", ".join(map(str, [*written[: scanners[-1]], Milter(ours), *written[scanners[-1] :]]))
         if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")

@@ -218,6 +218,32 @@ FINE = {
     "a submission service where no milter is asked": replace(
         GOOD, postfix=configured(service(), service("submission", receive_override_options="no_milters"))
     ),
+    "a submission service that another program signs for, or may sign for": replace(
+        GOOD,
+        postfix=configured(
+            service(),
+            service("submission", content_filter="smtp:[127.0.0.1]:10024", smtpd_milters=""),
+            service("587", receive_override_options="no_milters", smtpd_milters=""),
+            service("465", smtpd_milters="unix:rspamd/milter.sock"),
+            service("smtps", smtpd_milters="inet:10.0.0.1:1"),
+            non_smtpd_milters="inet:localhost:8891",
+        ),
+    ),
+    "a submission service, and a filter that only verifies": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters=""), non_smtpd_milters="inet:a:8891"),
+        signers={"/etc/opendkim.conf": "v"},
+    ),
+    "a signer by a port of one's own": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters="inet:localhost:12301")),
+        signing={"/etc/opendkim.conf": "inet:12301@127.0.0.1"},
+    ),
+    "a signer of which no socket is known": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters="")),
+        signing={"/etc/opendkim.conf": ""},
+    ),
     "a signer behind us": replace(
         GOOD,
         postfix=configured(smtpd_milters=f"{OURS}, unix:opendkim/opendkim.sock"),
@@ -432,6 +458,50 @@ BROKEN = {
         replace(GOOD, postfix=configured(service(), service("10465", smtpd_tls_wrappermode="yes"))),
         ("warning", "submission"),
         "postconf -P 10465/inet/smtpd_milters=",
+    ),
+    # mail of one's own users that leaves as it is
+    "submission, by main.cf, and a signer that mail from sendmail(1) meets": (
+        replace(
+            GOOD,
+            postfix=configured(
+                service(), service("submission", smtpd_milters=""), non_smtpd_milters="inet:localhost:8891"
+            ),
+        ),
+        ("error", "unsigned"),
+        "postconf -P submission/inet/smtpd_milters=inet:localhost:8891",
+    ),
+    "submission, and a signer that only its own configuration names": (
+        replace(
+            GOOD,
+            postfix=configured(service(), service("587", smtpd_milters="unix:clamav/clamav-milter.ctl, inet:a:8893")),
+            signers={"/etc/opendkim.conf": "sv"},
+            signing={"/etc/opendkim.conf": f"local:{QUEUE}/dkim/sign.sock"},
+        ),
+        ("error", "unsigned"),
+        "postconf -P 587/inet/smtpd_milters=unix:clamav/clamav-milter.ctl,inet:a:8893,unix:dkim/sign.sock",
+    ),
+    "users who log in at port 25": (
+        replace(
+            GOOD, postfix=configured(smtpd_sasl_auth_enable="yes"), signing={"/etc/opendkim.conf": "inet:12301@::1"}
+        ),
+        ("error", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, inet:[::1]:12301'",
+    ),
+    "users who may log in at port 25 too": (
+        replace(GOOD, postfix=configured(service(), SUBMISSION, smtpd_sasl_auth_enable="yes")),
+        ("warning", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, unix:opendkim/opendkim.sock'",
+    ),
+    "hosts of one's own that send by port 25": (
+        replace(
+            GOOD,
+            settings=replace(
+                GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))
+            ),
+            postfix=configured(service(), SUBMISSION, mynetworks="127.0.0.0/8 [::1]/128 192.0.2.0/24"),
+        ),
+        ("note", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, unix:opendkim/opendkim.sock'",
     ),
     "judged twice": (
         replace(
@@ -915,6 +985,43 @@ def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
         return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
 
     assert others(path.read_text()) == others(text)
+
+
+MENDED_STAYS_SIGNED = {
+    "submission": configured(service(), service("submission"), non_smtpd_milters="inet:localhost:8891"),
+    "submission, and others": configured(
+        service(), service("465", smtpd_milters=f"{OURS} inet:a:8893"), non_smtpd_milters="inet:localhost:8891"
+    ),
+    "non-smtpd-milters": configured(service(), SUBMISSION, non_smtpd_milters=OURS),
+}
+
+
+@pytest.mark.parametrize("name", MENDED_STAYS_SIGNED)
+def test_no_mend_takes_a_signer_away(name):
+    """Where ours is the only milter, and other mail of this host is signed."""
+    (command,) = mends(replace(GOOD, postfix=MENDED_STAYS_SIGNED[name]), name.partition(",")[0])
+    assert "8891" in command or "opendkim" in command
+
+
+@pytest.mark.parametrize(
+    ("text", "socket"),
+    [
+        ("Mode sv\nKeyFile /x\nSocket inet:8891@localhost\n", "inet:8891@localhost"),
+        ("keytable x # y\n socket\tlocal:/run/x # y\n", "local:/run/x"),
+        ("SigningTable x\nKeyTable y\n", ""),
+        ("Mode v\nKeyTable x\nSocket local:/run/x\n", None),
+        ("#KeyFile x\nSocket local:/run/x\n", None),
+        ("Socket local:/run/x\nKeyFile\n", None),
+    ],
+)
+def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
+    path = tmp_path / "opendkim.conf"
+    path.write_text(text)
+    monkeypatch.setattr(look, "_SIGNERS", (str(path), str(tmp_path / "missing")))
+    monkeypatch.setattr(look, "where_is", lambda program: program == "opendkim")
+    assert dict(look._signing()) == ({} if socket is None else {str(path): socket})
+    monkeypatch.setattr(look, "where_is", lambda _: None)
+    assert dict(look._signing()) == {}
 
 
 # what postconf prints

@@ -41,9 +41,10 @@ def age(folder):
 
 
 def findings(serve, folder):
-    """Those that are not fine; who works on the package while this runs does not matter."""
+    """Those that are not fine, whatever filters this machine has, and whoever works on the package while this runs."""
     age(folder)
-    facts = replace(around(load(str(serve.config)), str(serve.config), str(folder)), installed=0.0)
+    around_here = around(load(str(serve.config)), str(serve.config), str(folder))
+    facts = replace(around_here, installed=0.0, signers={}, signing={})
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
 
@@ -130,6 +131,7 @@ BAD = {
     "non-smtpd-milters": [("-e", f"non_smtpd_milters=$smtpd_milters, {OTHER}")],
     "submission": [SUBMISSION],
     "submission by its own": [SUBMISSION, ("-P", f"587/inet/smtpd_milters=OURS,{{{OTHER},protocol=6}}")],
+    "unsigned": [SUBMISSION, ("-P", "587/inet/smtpd_milters="), ("-e", "non_smtpd_milters=inet:localhost:8891")],
     "content-filter": [
         PUBLIC,
         ("-P", "192.0.2.1:25/inet/content_filter=smtp:[127.0.0.1]:10024"),

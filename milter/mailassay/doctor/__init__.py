@@ -24,6 +24,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     wiring.found_in_chroot,
     wiring.reachable,
     wiring.not_called,
+    wiring.unsigned,
     wiring.bypassed,
     wiring.default_action,
     wiring.protocol,

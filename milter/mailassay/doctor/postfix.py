@@ -40,6 +40,7 @@ PARAMETERS = (
     "smtpd_milter_maps",
     "smtpd_milters",
     "smtpd_proxy_filter",
+    "smtpd_sasl_auth_enable",
     "smtpd_tls_wrappermode",
     *RESTRICTIONS,
 )

@@ -1,6 +1,7 @@
 """The doctor at a real Postfix and our real daemon: what it says, and that its commands mend what it says."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,6 +163,28 @@ def test_its_commands_mend(sound, copy, name):
         assert each.mend
         mend(each)
     assert codes(sound.serve, folder) == before
+
+
+def test_before_a_removal(sound, copy, tmp_path):
+    """What is said is done, and then nothing is left to say; also if the configuration is broken."""
+    folder, postconf = copy
+    postconf("-e", f"smtpd_milters={OTHER}, unix:{sound.serve.socket}", "non_smtpd_milters=$smtpd_milters")
+    postconf(*SUBMISSION)
+    postconf("-P", f"587/inet/smtpd_milters={{unix:{sound.serve.socket},protocol=6}},{OTHER}")
+    (tmp_path / "broken.yaml").write_text("mood: x\n")
+    broken = SimpleNamespace(config=tmp_path / "broken.yaml", environment=sound.serve.environment)
+    age(folder)
+    said = [doctor(each, folder, "--removal") for each in (sound.serve, broken)]
+    assert said[0] == said[1]
+    status, printed = said[0]
+    assert status == 1
+    assert "still-asked" in printed
+    for command in re.findall(r"^ +(postconf .*)", printed, re.MULTILINE):
+        subprocess.run(["/bin/sh", "-ec", f"PATH=$PATH:/usr/sbin {command}"], check=True)
+    age(folder)
+    assert doctor(sound.serve, folder, "--removal") == (0, "")
+    command = ["/usr/sbin/postconf", "-c", folder, "-xh", "smtpd_milters", "non_smtpd_milters"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == [OTHER, OTHER]
 
 
 @pytest.mark.parametrize("listed", [True, False])

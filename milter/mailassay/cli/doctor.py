@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
-from ..doctor import Facts, Finding, NoPostfix, Severity, around, examine
+from ..config import ConfigError, Settings
+from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
 from ..terminal import printable
 from .options import Commands, as_json, config_file, settings, takes_config, takes_json
 
@@ -28,25 +29,43 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--postfix-config", metavar="DIR", help="Postfix's configuration directory (default: its own default)"
     )
+    parser.add_argument(
+        "--removal",
+        action="store_true",
+        help="only say what Postfix still needs mailassay for, before it is removed; exit status 1 if anything",
+    )
     parser.add_argument("--verbose", action="store_true", help="say also what is fine")
     takes_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    found = settings(arguments)
     folder = arguments.postfix_config and os.path.abspath(arguments.postfix_config)
     try:
-        facts = around(found, config_file(arguments), folder)
+        if arguments.removal:
+            facts = before_removal(_settings_anyway(arguments), folder)
+            findings = [*remaining(facts)]
+        else:
+            facts = around(settings(arguments), config_file(arguments), folder)
+            findings = examine(facts)
     except NoPostfix as error:
         print(f"mailassay: {printable(str(error))}", file=sys.stderr)
         return os.EX_UNAVAILABLE
-    findings = examine(facts)
     if arguments.json:
         print(as_json(_as_json(facts, findings), indent=2))
-    else:
+    elif findings or not arguments.removal:
         print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
+    if arguments.removal:
+        return 1 if findings else 0
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
+
+
+def _settings_anyway(arguments: argparse.Namespace) -> Settings:
+    """The defaults if the configuration is broken: our socket is then found by its name."""
+    try:
+        return settings(arguments)
+    except ConfigError:
+        return Settings()
 
 
 def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:

@@ -82,6 +82,15 @@ def around(settings: Settings, config: str | None, folder: str | None) -> Facts:
     )
 
 
+def before_removal(settings: Settings, folder: str | None) -> Facts:
+    """What Postfix needs mailassay for. Raises NoPostfix."""
+    until = time.monotonic() + _PATIENCE_WITH_POSTFIX
+    postfix, unseen = examined(folder, until), list[str]()
+    held, waiting, down = _backlog(settings, postfix, until, unseen)
+    real = {path: os.path.realpath(path) for path in (postfix.value("queue_directory"), settings.listen.path) if path}
+    return Facts(settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down)
+
+
 def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int, float, bool]:
     """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down."""
     queue, down = Queue(postfix.folder, until), False

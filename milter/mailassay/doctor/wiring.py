@@ -286,10 +286,11 @@ def _may_sign(facts: Facts, milter: Milter) -> bool:
     if _signs(facts, milter) or _RSPAMD.search(milter.endpoint):
         return True
     known = _SIGNER.search(milter.endpoint) or _SCANNER.search(milter.endpoint) or _judges(facts, milter)
-    return not known and not _is_ours(facts, milter)
+    return not known and not is_ours(facts, milter)
 
 
-def _is_ours(facts: Facts, milter: Milter) -> bool:
+def is_ours(facts: Facts, milter: Milter) -> bool:
+    """Is it our socket, or one that has our name?"""
     listen = facts.settings.listen
     return (
         "mailassay" in milter.endpoint

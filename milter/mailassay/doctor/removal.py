@@ -39,8 +39,8 @@ def remaining(facts: Facts) -> Iterator[Finding]:
         folder = ("-c", postfix.folder) if postfix.folder else ()
         yield warning(
             "still-held",
-            f"{some} held on our word; without mailassay nothing tells them apart from what others hold. Look, and "
-            "release or delete them before",
+            f"{some} held on our word. Look, and release or delete them before: without mailassay, postqueue -p does "
+            "not tell them apart from what others hold, and each is released by postsuper -H ID",
             *(" ".join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
         )
 

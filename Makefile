@@ -119,6 +119,7 @@ install:
 	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
 
 uninstall:
+	@[ -n '$(DESTDIR)' ] || ! [ -x '$(BINDIR)/mailassay' ] || '$(BINDIR)/mailassay' doctor --removal || true
 	rm -rf '$(DESTDIR)$(LIBDIR)/mailassay' '$(DESTDIR)$(DATADIR)/mailassay'
 	rm -f '$(DESTDIR)$(BINDIR)/mailassay' $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
 	    '$(DESTDIR)$(LIBDIR)/sysusers.d/mailassay.conf' '$(DESTDIR)$(LIBDIR)/tmpfiles.d/mailassay.conf' \

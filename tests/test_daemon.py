@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from mailassay import network
 from mailassay.config import Listen, Settings
-from mailassay.daemon import systemd
+from mailassay.daemon import deferring, systemd
 from mailassay.daemon.listening import _open
 from mailassay.daemon.nameservers import SystemNameservers
 from mailassay.daemon.parent import Parent
@@ -117,6 +117,106 @@ def test_a_socket_from_systemd_wins(tmp_path, dns):
             assert client.message(b"<alice@bank.example>", [FROM_BANK]).results()["dmarc"] == "pass"
         assert not os.path.exists(served.socket)
     assert os.path.exists(path)
+
+
+def is_deferred(path):
+    """Is whoever connects told to come again later, before he has said anything else?"""
+    with MilterClient(path) as client:
+        try:
+            client.connect("192.0.2.1")
+        except AssertionError as error:
+            return "verdict='tempfail'" in str(error)
+        return False
+
+
+def test_a_mistake_with_a_socket_from_systemd(tmp_path, dns):
+    """Systemd would start the service again at once for each connection that waits, without end.
+
+    So it stays, says what is wrong, and defers all mail at once, until the mistake is mended; then it judges.
+    """
+    path, notify = str(tmp_path / "inherited.sock"), str(tmp_path / "notify")
+    served = Serve(tmp_path, dns, {"mood": "x"}, retire_after=3)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(notify)
+        channel.settimeout(20)
+        served.environment["NOTIFY_SOCKET"] = notify
+        with handed_over(served, path):
+            told = channel.recv(1000).decode()
+            assert told.startswith("READY=1\nSTATUS=all mail is deferred: ")
+            assert f"{served.policy}:1:2: unknown key `mood`" in told
+            assert f"{served.policy}:1:2: unknown key `mood`" in served.log.read_text()
+            with MilterClient(path) as idle, socket.socket(socket.AF_UNIX) as silent:
+                silent.connect(path)
+                assert all(is_deferred(path) for _ in range(20))
+                # nothing changes by a reload with the mistake
+                os.kill(served.pid, signal.SIGHUP)
+                assert is_deferred(path)
+                rewrite(served, {})
+                os.kill(served.pid, signal.SIGHUP)
+                served.wait_for("1 workers, policy")
+                # who was connected before is hung up on
+                with pytest.raises(ConnectionError):
+                    idle.connect("192.0.2.1")
+                served.socket = path
+                for _ in range(6):
+                    with attacker(served) as client:
+                        assert spoof(client).verdict == "reject"
+            assert served.stop() == 0
+        channel.setblocking(False)
+        heard = b""
+        with suppress(BlockingIOError):
+            while True:
+                heard = channel.recv(1000)
+        assert heard == b"STOPPING=1"
+
+
+def test_a_mistake_that_another_program_mends(tmp_path, dns):
+    """Nobody tells the service; and it ends while it defers as it does else."""
+    path = str(tmp_path / "inherited.sock")
+    served = Serve(tmp_path, dns, {"mood": "x"})
+    with handed_over(served, path):
+        rewrite(served, {})
+        served.wait_for("1 workers, policy", 40)
+    served = Serve(tmp_path, dns, {"mood": "x"})
+    served.log = tmp_path / "second.log"
+    os.unlink(path)
+    with handed_over(served, path):
+        assert is_deferred(path)
+        assert served.stop() == 0
+
+
+def test_more_connections_than_a_mistake_has_places_for(tmp_path, dns):
+    """The oldest of them makes room."""
+    path = str(tmp_path / "inherited.sock")
+    with handed_over(Serve(tmp_path, dns, {"mood": "x"}), path), ExitStack() as stack:
+        for _ in range(deferring._MOST_CONNECTIONS + 10):
+            silent = stack.enter_context(socket.socket(socket.AF_UNIX))
+            silent.connect(path)
+        assert is_deferred(path)
+
+
+OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
+
+
+@pytest.mark.parametrize(
+    ("heard", "said", "left"),
+    [
+        (OFFER, [struct.pack("!IcIII", 13, b"O", 6, 0, 0)], b""),
+        (OFFER.replace(b"\6", b"\2", 1), [struct.pack("!IcIII", 13, b"O", 2, 0, 0)], b""),
+        (b"\0\0\0\5DCj\0x\0\0\0\4Cx\0U\0\0\0\1Q", [b"\0\0\0\1t"], b""),
+        (b"\0\0\0\1A\0\0\0\1K\0\0\0\4Cx", [], b"\0\0\0\4Cx"),
+        (b"\0\0\0", [], b"\0\0\0"),
+        (b"\0\0\0\1?\0\0\0\0", None, b""),
+        (b"EHLO x\r\n", None, b""),
+    ],
+)
+def test_what_is_said_while_all_mail_is_deferred(heard, said, left):
+    octets = bytearray(heard)
+    if said is None:
+        with pytest.raises(ValueError, match="length"):
+            list(deferring.answers(octets))
+    else:
+        assert (list(deferring.answers(octets)), octets) == (said, left)
 
 
 def test_a_flood_while_the_service_restarts(tmp_path, dns):

@@ -394,6 +394,14 @@ def test_every_option_of_the_old_filters_has_its_row(heading: str) -> None:
     assert told == set(re.findall(pattern, re.sub(".\b", "", done.stdout), re.MULTILINE))
 
 
+def test_a_migration_keeps_the_signer_in_every_list() -> None:
+    """tests/e2e/test_package.py follows the steps, on a Postfix with the filters."""
+    steps = MIGRATION.partition("\n## The steps\n")[2].partition("\n## ")[0]
+    lists = re.findall(r"^ {7}.*smtpd_milters ?= ?([^']*)'", steps, re.MULTILINE)
+    assert len(lists) == 4
+    assert all("inet:localhost:8891" in each for each in lists)
+
+
 def test_the_keys_that_take_their_place_are_there() -> None:
     for heading in (*PAGES, "From rspamd's modules"):
         for row in rows(heading):

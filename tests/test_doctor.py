@@ -23,7 +23,7 @@ import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
 from mailassay.config import Listen, Problem, Relays, Settings
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.postfix import Postfix, Service
 from mailassay.policy.sets import Networks
@@ -218,6 +218,32 @@ FINE = {
     ),
     "a submission service where no milter is asked": replace(
         GOOD, postfix=configured(service(), service("submission", receive_override_options="no_milters"))
+    ),
+    "a submission service that another program signs for, or may sign for": replace(
+        GOOD,
+        postfix=configured(
+            service(),
+            service("submission", content_filter="smtp:[127.0.0.1]:10024", smtpd_milters=""),
+            service("587", receive_override_options="no_milters", smtpd_milters=""),
+            service("465", smtpd_milters="unix:rspamd/milter.sock"),
+            service("smtps", smtpd_milters="inet:10.0.0.1:1"),
+            non_smtpd_milters="inet:localhost:8891",
+        ),
+    ),
+    "a submission service, and a filter that only verifies": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters=""), non_smtpd_milters="inet:a:8891"),
+        signers={"/etc/opendkim.conf": "v"},
+    ),
+    "a signer by a port of one's own": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters="inet:localhost:12301")),
+        signing={"/etc/opendkim.conf": "inet:12301@127.0.0.1"},
+    ),
+    "a signer of which no socket is known": replace(
+        GOOD,
+        postfix=configured(service(), service("submission", smtpd_milters="")),
+        signing={"/etc/opendkim.conf": ""},
     ),
     "a signer behind us": replace(
         GOOD,
@@ -449,6 +475,50 @@ BROKEN = {
         replace(GOOD, postfix=configured(service(), service("10465", smtpd_tls_wrappermode="yes"))),
         ("warning", "submission"),
         "postconf -P 10465/inet/smtpd_milters=",
+    ),
+    # mail of one's own users that leaves as it is
+    "submission, by main.cf, and a signer that mail from sendmail(1) meets": (
+        replace(
+            GOOD,
+            postfix=configured(
+                service(), service("submission", smtpd_milters=""), non_smtpd_milters="inet:localhost:8891"
+            ),
+        ),
+        ("error", "unsigned"),
+        "postconf -P submission/inet/smtpd_milters=inet:localhost:8891",
+    ),
+    "submission, and a signer that only its own configuration names": (
+        replace(
+            GOOD,
+            postfix=configured(service(), service("587", smtpd_milters="unix:clamav/clamav-milter.ctl, inet:a:8893")),
+            signers={"/etc/opendkim.conf": "sv"},
+            signing={"/etc/opendkim.conf": f"local:{QUEUE}/dkim/sign.sock"},
+        ),
+        ("error", "unsigned"),
+        "postconf -P 587/inet/smtpd_milters=unix:clamav/clamav-milter.ctl,inet:a:8893,unix:dkim/sign.sock",
+    ),
+    "users who log in at port 25": (
+        replace(
+            GOOD, postfix=configured(smtpd_sasl_auth_enable="yes"), signing={"/etc/opendkim.conf": "inet:12301@::1"}
+        ),
+        ("error", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, inet:[::1]:12301'",
+    ),
+    "users who may log in at port 25 too": (
+        replace(GOOD, postfix=configured(service(), SUBMISSION, smtpd_sasl_auth_enable="yes")),
+        ("warning", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, unix:opendkim/opendkim.sock'",
+    ),
+    "hosts of one's own that send by port 25": (
+        replace(
+            GOOD,
+            settings=replace(
+                GOOD.settings, trusted_networks=(*GOOD.settings.trusted_networks, ip_network("192.0.2.0/24"))
+            ),
+            postfix=configured(service(), SUBMISSION, mynetworks="127.0.0.0/8 [::1]/128 192.0.2.0/24"),
+        ),
+        ("note", "unsigned"),
+        f"postconf -e 'smtpd_milters={OURS}, unix:opendkim/opendkim.sock'",
     ),
     "judged twice": (
         replace(
@@ -873,6 +943,8 @@ def test_what_is_wrong(name):
 def codes():
     """Those of all findings that the package can make, but for what is fine."""
     for path in Path(mailassay.doctor.__file__).parent.glob("*.py"):
+        if path.name == "removal.py":
+            continue  # no examination
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.IfExp):
                 continue
@@ -978,6 +1050,99 @@ def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
         return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
 
     assert others(path.read_text()) == others(text)
+
+
+MENDED_STAYS_SIGNED = {
+    "submission": configured(service(), service("submission"), non_smtpd_milters="inet:localhost:8891"),
+    "submission, and others": configured(
+        service(), service("465", smtpd_milters=f"{OURS} inet:a:8893"), non_smtpd_milters="inet:localhost:8891"
+    ),
+    "non-smtpd-milters": configured(service(), SUBMISSION, non_smtpd_milters=OURS),
+}
+
+
+@pytest.mark.parametrize("name", MENDED_STAYS_SIGNED)
+def test_no_mend_takes_a_signer_away(name):
+    """Where ours is the only milter, and other mail of this host is signed."""
+    (command,) = mends(replace(GOOD, postfix=MENDED_STAYS_SIGNED[name]), name.partition(",")[0])
+    assert "8891" in command or "opendkim" in command
+
+
+@pytest.mark.parametrize(
+    ("text", "socket"),
+    [
+        ("Mode sv\nKeyFile /x\nSocket inet:8891@localhost\n", "inet:8891@localhost"),
+        ("keytable x # y\n socket\tlocal:/run/x # y\n", "local:/run/x"),
+        ("SigningTable x\nKeyTable y\n", ""),
+        ("Mode v\nKeyTable x\nSocket local:/run/x\n", None),
+        ("#KeyFile x\nSocket local:/run/x\n", None),
+        ("Socket local:/run/x\nKeyFile\n", None),
+    ],
+)
+def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
+    path = tmp_path / "opendkim.conf"
+    path.write_text(text)
+    monkeypatch.setattr(look, "_SIGNERS", (str(path), str(tmp_path / "missing")))
+    monkeypatch.setattr(look, "where_is", lambda program: program == "opendkim")
+    assert dict(look._signing()) == ({} if socket is None else {str(path): socket})
+    monkeypatch.setattr(look, "where_is", lambda _: None)
+    assert dict(look._signing()) == {}
+
+
+# before mailassay is removed
+
+
+def left(facts):
+    """Code and commands of what Postfix still needs us for."""
+    return [(str(each.severity), each.code, *each.mend) for each in remaining(facts)]
+
+
+def test_nothing_is_left_to_ask():
+    assert left(replace(GOOD, postfix=configured(service(), SUBMISSION, smtpd_milters="inet:a:1"))) == []
+
+
+def test_every_list_that_has_our_socket():
+    """By its path, by TCP, or by our name; what is in a list beside it stays."""
+    lines = (
+        service(),
+        service("submission", smtpd_milters=f"{{ {OURS}, protocol=6 }}, inet:localhost:8891"),
+        service("465", smtpd_milters="inet:localhost:8891"),
+    )
+    names = {"smtpd_milters": "$filters, unix:run/mailassay.sock", "non_smtpd_milters": "$smtpd_milters"}
+    values = dict.fromkeys(names, f"inet:a:1, {OURS}, unix:run/mailassay.sock")
+    facts = replace(GOOD, postfix=configured(*lines, written=names, **values))
+    assert left(facts) == [
+        (
+            "error",
+            "still-asked",
+            "postconf -e smtpd_milters=inet:a:1",
+            "postconf -P submission/inet/smtpd_milters=inet:localhost:8891",
+            "postconf -e non_smtpd_milters=inet:a:1",
+            "postfix reload",
+        )
+    ]
+    tcp = replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:localhost:8899"))
+    assert left(tcp) == [("error", "still-asked", "postconf -e smtpd_milters=", "postfix reload")]
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [("tempfail", "deferred"), ("accept", "unjudged"), ("reject", "refused for good"), ("quarantine", "hold queue")],
+)
+def test_what_would_become_of_mail(action, words):
+    (found,) = remaining(replace(GOOD, postfix=configured(milter_default_action=action)))
+    assert words in found.reason
+
+
+def test_a_postfix_that_is_down_is_told_before_it_runs_again():
+    (found,) = remaining(replace(GOOD, down=True))
+    assert (found.severity, found.mend) == (Severity.WARNING, ("postconf -e smtpd_milters=",))
+    assert "as soon as Postfix runs again" in found.reason
+
+
+def test_what_is_held_on_our_word():
+    facts = replace(GOOD, postfix=configured(smtpd_milters=""), held=3)
+    assert left(facts) == [("warning", "still-held", "mailassay held", "mailassay held release --all")]
 
 
 # what postconf prints

@@ -81,6 +81,14 @@ def test_what_is_held_is_said_every_hour():
     assert command.endswith(" --remind 0s")
 
 
+def test_service_never_gives_up():
+    """Its own restarts do not reach the limit; what starts it without a pause, as the socket may, does."""
+    (interval,), (burst,), (pause,) = (
+        value("mailassay.service", key) for key in ("StartLimitIntervalSec", "StartLimitBurst", "RestartSec")
+    )
+    assert int(interval) / int(pause) + 1 < int(burst)
+
+
 def test_service_waits_for_the_network():
     """network.target is reached before there are addresses; nss-lookup.target is for a resolver to pull in."""
     assert value("mailassay.service", "Wants") == ["network-online.target"]

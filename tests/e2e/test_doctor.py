@@ -1,6 +1,7 @@
 """The doctor at a real Postfix and our real daemon: what it says, and that its commands mend what it says."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,9 +43,10 @@ def age(folder):
 
 
 def findings(serve, folder):
-    """Those that are not fine; who works on the package while this runs does not matter."""
+    """Those that are not fine, whatever filters this machine has, and whoever works on the package while this runs."""
     age(folder)
-    facts = replace(around(load(str(serve.config)), str(serve.config), str(folder)), installed=0.0)
+    around_here = around(load(str(serve.config)), str(serve.config), str(folder))
+    facts = replace(around_here, installed=0.0, signers={}, signing={})
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
 
@@ -130,6 +133,7 @@ BAD = {
     "non-smtpd-milters": [("-e", f"non_smtpd_milters=$smtpd_milters, {OTHER}")],
     "submission": [SUBMISSION],
     "submission by its own": [SUBMISSION, ("-P", f"587/inet/smtpd_milters=OURS,{{{OTHER},protocol=6}}")],
+    "unsigned": [SUBMISSION, ("-P", "587/inet/smtpd_milters="), ("-e", "non_smtpd_milters=inet:localhost:8891")],
     "content-filter": [
         PUBLIC,
         ("-P", "192.0.2.1:25/inet/content_filter=smtp:[127.0.0.1]:10024"),
@@ -159,6 +163,28 @@ def test_its_commands_mend(sound, copy, name):
         assert each.mend
         mend(each)
     assert codes(sound.serve, folder) == before
+
+
+def test_before_a_removal(sound, copy, tmp_path):
+    """What is said is done, and then nothing is left to say; also if the configuration is broken."""
+    folder, postconf = copy
+    postconf("-e", f"smtpd_milters={OTHER}, unix:{sound.serve.socket}", "non_smtpd_milters=$smtpd_milters")
+    postconf(*SUBMISSION)
+    postconf("-P", f"587/inet/smtpd_milters={{unix:{sound.serve.socket},protocol=6}},{OTHER}")
+    (tmp_path / "broken.yaml").write_text("mood: x\n")
+    broken = SimpleNamespace(config=tmp_path / "broken.yaml", environment=sound.serve.environment)
+    age(folder)
+    said = [doctor(each, folder, "--removal") for each in (sound.serve, broken)]
+    assert said[0] == said[1]
+    status, printed = said[0]
+    assert status == 1
+    assert "still-asked" in printed
+    for command in re.findall(r"^ +(postconf .*)", printed, re.MULTILINE):
+        subprocess.run(["/bin/sh", "-ec", f"PATH=$PATH:/usr/sbin {command}"], check=True)
+    age(folder)
+    assert doctor(sound.serve, folder, "--removal") == (0, "")
+    command = ["/usr/sbin/postconf", "-c", folder, "-xh", "smtpd_milters", "non_smtpd_milters"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == [OTHER, OTHER]
 
 
 @pytest.mark.parametrize("listed", [True, False])

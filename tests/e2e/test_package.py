@@ -3,6 +3,8 @@
 import re
 import shlex
 import subprocess
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,195 @@ def assert_judges(running):
     assert (reply.code, reply.text[:6]) == (550, "5.7.26")
 
 
+def first_reply(running):
+    """What whoever connects is told that decides, in the banner, to EHLO or to MAIL; and after how many seconds."""
+    began = time.monotonic()
+    with running.inside(lambda: SmtpClient("127.0.0.1", 25)) as client:
+        replies = [client.banner]
+        for line in ("EHLO mail.bank.example", "MAIL FROM:<alice@bank.example>"):
+            if replies[-1].code < 400:
+                replies.append(client.command(line))
+    return replies[-1].code, time.monotonic() - began
+
+
+def shown(running, unit, *properties):
+    """The values of properties of a unit."""
+    return [running.run(f"systemctl show --property={name} --value {unit}").strip() for name in properties]
+
+
+def test_no_restart_loop(package, run_tree):
+    """With a socket of systemd's, whatever is wrong: mail is deferred at once, and nothing starts again without end."""
+    running = run_tree(systemd=True)
+    running.install(package)
+    set_up_postfix(running, "systemctl restart postfix")
+    running.run("systemctl stop mailassay; systemctl enable --now mailassay.socket; systemctl start mailassay")
+    assert_judges(running)
+    policy = running.root / POLICY[1:]
+    good = policy.read_text()
+    policy.write_text(f"{good}mood: x\n")
+
+    running.run("systemctl restart mailassay")
+    before = pid(running)
+    for _ in range(5):
+        code, seconds = first_reply(running)
+        assert code == 451
+        assert seconds < 10
+    assert pid(running) == before != "0"
+    assert shown(running, "mailassay", "ActiveState", "NRestarts") == ["active", "0"]
+    assert "all mail is deferred: /etc/mailassay/policy.yaml" in running.run("systemctl status mailassay")
+    assert "unknown key `mood`" in running.run("systemctl status mailassay")
+    assert "mood" in running.run("systemctl reload mailassay 2>&1; journalctl --unit mailassay --output cat -n 5")
+    assert first_reply(running)[0] == 451
+
+    policy.write_text(good)
+    running.run("systemctl reload mailassay")
+    assert_judges(running)
+    assert pid(running) == before
+
+    # without the socket it stays down
+    running.run("systemctl disable --now mailassay.socket; systemctl stop mailassay")
+    policy.write_text(f"{good}mood: x\n")
+    assert "failed" in running.run("systemctl start mailassay || systemctl is-failed mailassay")
+    code, seconds = first_reply(running)
+    assert code == 451
+    assert seconds < 10
+    assert shown(running, "mailassay", "ActiveState", "NRestarts") == ["failed", "0"]
+    policy.write_text(good)
+
+    # a program that ends at once with a status for which systemd does not restart it, again and again by the socket
+    folder = running.root / "etc/systemd/system/mailassay.service.d"
+    folder.mkdir()
+    (folder / "ends.conf").write_text("[Service]\nExecStart=\nExecStart=/bin/sh -c 'exit 78'\n")
+    running.run("systemctl daemon-reload; systemctl reset-failed; systemctl start mailassay.socket")
+    assert first_reply(running)[0] == 451
+    assert shown(running, "mailassay.socket", "ActiveState") == ["failed"]
+    assert running.run("journalctl --unit mailassay --output cat").count("status=78/CONFIG") <= 1 + 10
+    code, seconds = first_reply(running)
+    assert code == 451
+    assert seconds < 10
+    (folder / "ends.conf").unlink()
+    running.run("systemctl daemon-reload; systemctl reset-failed mailassay.service mailassay.socket")
+    running.run("systemctl start mailassay.socket mailassay")
+    assert_judges(running)
+
+
+SIGNED = "receiver.example"
+APPLICATION = "203.0.113.9"  # a host in mynetworks
+_BLOCK = re.compile(r"((?:^ {7}.*\n)+)", re.MULTILINE)
+
+
+def steps():
+    """The steps of docs/migration.md by their number, and the commands and files of each."""
+    text = (ROOT / "docs" / "migration.md").read_text()
+    section = text.partition("\n## The steps\n")[2].partition("\n## ")[0]
+    found = {}
+    for number, step in re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |^\S|\Z)", section, re.DOTALL | re.MULTILINE):
+        found[int(number)] = [textwrap.dedent(block) for block in _BLOCK.findall(step)]
+    return found
+
+
+def follow(running, blocks):
+    """Do as a step says, to the letter."""
+    for block in blocks:
+        first, _, rest = block.partition("\n")
+        if first.startswith("# /etc/"):
+            (running.root / first[3:]).write_text(rest)
+        else:
+            # whether there is a line of the journal depends on the mail
+            running.run(f"set -e\n{block}", check="journalctl" not in block)
+
+
+def arrived(running, reply):
+    """The header section of a message that was taken."""
+    assert reply.code == 250, str(reply) + running.run("tail -n 30 /var/log/mail.log; journalctl -n 30", check=False)
+    for _ in range(100):
+        mail = running.run("sleep 0.1; cat /var/mail/inbox", check=False)
+        if found := [each for each in mail.split("\nFrom ") if f"id {reply.queue_id}" in each]:
+            return found[0].partition("\n\n")[0]
+    raise AssertionError(mail)
+
+
+def sent(running, port, client_ip, login=""):
+    """A message of this host's own domain."""
+    with running.inside(lambda: SmtpClient("127.0.0.1", port)) as client:
+        client.command("EHLO x")
+        assert client.become(client_ip, login=login).code == 220
+        client.command("EHLO x")
+        message = b"From: ann@receiver.example\r\nSubject: hi\r\n\r\nHello\r\n"
+        return client.send(f"ann@{SIGNED}", [f"inbox@{DOMAIN}"], message)
+
+
+def assert_signs(running):
+    """By each way by which mail leaves; and nobody signs for a stranger."""
+    headers = {
+        "submission": arrived(running, sent(running, 587, "198.51.100.7", "ann")),
+        "port 25": arrived(running, sent(running, 25, APPLICATION)),
+    }
+    running.run(f"printf 'From: ann@{SIGNED}\\nSubject: local\\n\\nx\\n' | sendmail -f ann@{SIGNED} inbox@{DOMAIN}")
+    for _ in range(100):
+        mail = running.run("sleep 0.1; cat /var/mail/inbox", check=False)
+        local = [each.partition("\n\n")[0] for each in mail.split("\nFrom ") if "Subject: local" in each]
+        if local:
+            break
+    headers["sendmail(1)"] = local[-1]
+    running.run("sleep 0.3; rm /var/mail/inbox")
+    unsigned = [way for way, header in headers.items() if not re.search(rf"DKIM-Signature:.*\sd={SIGNED};", header)]
+    assert unsigned == []
+    assert "DKIM-Signature" not in arrived(running, send(running, GENUINE))
+    reply = send(running, SPOOF)
+    assert reply.code == 550
+
+
+def test_migration(package, run_tree):
+    """By docs/migration.md, to the letter: at every step outgoing mail is signed, and a spoof is refused."""
+    running = run_tree(systemd=True)
+    running.run(f"apt-get install -y --no-install-recommends {' '.join(tree.CHAIN)}")
+    running.run(
+        f"""
+        set -e
+        useradd --create-home inbox
+        useradd ann
+        opendkim-genkey -D /etc/dkimkeys -d {SIGNED} -s sel
+        chown opendkim /etc/dkimkeys/sel.private
+        sed -i '/^Socket/d' /etc/opendkim.conf /etc/opendmarc.conf
+        printf '%s\\n' 'Mode sv' 'Domain {SIGNED}' 'Selector sel' 'KeyFile /etc/dkimkeys/sel.private' \\
+            'Socket inet:8891@localhost' 'InternalHosts 127.0.0.1,203.0.113.0/24' >>/etc/opendkim.conf
+        printf '%s\\n' 'Socket inet:8893@localhost' 'IgnoreAuthenticatedClients true' >>/etc/opendmarc.conf
+        postconf -e myhostname={AUTHSERV_ID} 'mydestination=$myhostname, localhost, {DOMAIN}' inet_protocols=ipv4 \\
+            'mynetworks=127.0.0.0/8 203.0.113.0/24' smtpd_authorized_xclient_hosts=127.0.0.1 \\
+            'smtpd_milters=inet:localhost:8891, inet:localhost:8893' 'non_smtpd_milters=$smtpd_milters' \\
+            policyd-spf_time_limit=3600
+        printf '%s\\n' 'smtpd_recipient_restrictions = permit_mynetworks, permit_sasl_authenticated,' \\
+            '    reject_unauth_destination,' '    check_policy_service unix:private/policyd-spf' >>/etc/postfix/main.cf
+        postconf -M 'submission/inet=submission inet n - y - - smtpd'
+        postconf -M 'policyd-spf/unix=policyd-spf unix - n n - 0 spawn user=policyd-spf argv=/usr/bin/policyd-spf'
+        newaliases
+        systemctl restart opendkim opendmarc postfix
+        """
+    )
+    assert_signs(running)
+    assert list(steps()) == list(range(8))
+    for number, blocks in steps().items():
+        if number == 1:
+            running.install(package)
+        follow(running, blocks)
+        assert_signs(running)
+    said = running.run("mailassay doctor", check=False)
+    found = {line.split()[1] for line in said.splitlines() if line.startswith(("error", "warning"))}
+    assert not found & {"unsigned:", "submission:", "smtpd-milters:", "competing-milter:", "spf-policy-service:"}, said
+    assert running.run("systemctl is-active opendkim").strip() == "active"
+    # what the text of before had: the signer in no list of users
+    running.run("postconf -e smtpd_milters=unix:mailassay/mailassay.sock; postconf -PX submission/inet/smtpd_milters")
+    running.run("postfix reload")
+    assert "DKIM-Signature" not in arrived(running, sent(running, 587, "198.51.100.7", "ann"))
+    said = running.run("mailassay doctor", check=False)
+    assert "error    unsigned: " in said, said
+    for command in dict.fromkeys(re.findall(r"^ +(postconf -P .*)", said, re.MULTILINE)):
+        running.run(command)
+    running.run("postfix reload")
+    assert "DKIM-Signature" in arrived(running, sent(running, 587, "198.51.100.7", "ann"))
+
+
 def leftovers(running):
     """Files of ours, or of users and groups who are no more."""
     found = running.run(_FIND, check=False).splitlines()
@@ -178,7 +369,14 @@ def test_life_under_systemd(package, later, run_tree):
     assert send(running, GENUINE).code == 250
     assert pid(running) != "0"
 
-    running.run("postconf -e smtpd_milters=; postfix reload; apt-get remove -y mailassay")
+    # nobody is asked, and what Postfix still needs us for is said with the commands
+    said = running.run("apt-get remove -y mailassay </dev/null")
+    assert "*** WARNING: mailassay is being removed" in said
+    assert "1 message is held on our word" in said
+    assert "mailassay held release --all" in said
+    for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
+        running.run(command)
+    assert running.run("postconf -h smtpd_milters").strip() == ""
     assert (
         running.run("systemctl is-active mailassay.service mailassay.socket", check=False).split() == ["inactive"] * 2
     )

@@ -23,6 +23,8 @@ from typing import TypeVar
 BUILD = Path(__file__).parents[2] / "build"
 SYSTEMD = ("systemd", "systemd-sysv")
 NO_SYSTEMD = ("systemd-standalone-sysusers", "systemd-standalone-tmpfiles")
+CHAIN = ("opendkim", "opendkim-tools", "opendmarc", "postfix-policyd-spf-python")
+"""What mailassay takes the place of."""
 HOST_NAME = "mx.receiver.example"
 _SUITE = "bookworm"
 _POSTFIX = f"""postfix postfix/main_mailer_type select Internet Site
@@ -92,13 +94,13 @@ def base(package: Path) -> Path:
         no_daemon.unlink()
         part.rename(tree)
     fetched = tree / "var/cache/fetched"
-    depends = _command("dpkg-deb", "--field", str(package), "Depends")
-    if not fetched.exists() or fetched.read_text() != depends:
+    wanted = "\n".join([_command("dpkg-deb", "--field", str(package), "Depends"), *SYSTEMD, *NO_SYSTEMD, *CHAIN])
+    if not fetched.exists() or fetched.read_text() != wanted:
         shutil.copy(package, tree / "package.deb")
-        for others in (SYSTEMD, NO_SYSTEMD):
+        for others in (SYSTEMD, NO_SYSTEMD, CHAIN):
             _command("chroot", str(tree), *_install("--download-only", "/package.deb", *others))
         (tree / "package.deb").unlink()
-        fetched.write_text(depends)
+        fetched.write_text(wanted)
     return tree
 
 

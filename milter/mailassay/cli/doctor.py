@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
-from ..doctor import Facts, Finding, NoPostfix, Severity, around, examine
+from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
 from ..terminal import printable
 from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
 
@@ -28,6 +28,11 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--postfix-config", metavar="DIR", help="Postfix's configuration directory (default: its own default)"
     )
+    parser.add_argument(
+        "--removal",
+        action="store_true",
+        help="only say what Postfix still needs mailassay for, before it is removed; exit status 1 if anything",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="say also what is fine")
     takes_json(parser)
     parser.set_defaults(run=_run)
@@ -37,15 +42,21 @@ def _run(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
     folder = arguments.postfix_config and os.path.abspath(arguments.postfix_config)
     try:
-        facts = around(found, wrong, config_file(arguments), folder)
+        if arguments.removal:
+            facts = before_removal(found, folder)
+            findings = [*remaining(facts)]
+        else:
+            facts = around(found, wrong, config_file(arguments), folder)
+            findings = examine(facts)
     except NoPostfix as error:
         print(f"mailassay: {printable(str(error))}", file=sys.stderr)
         return os.EX_UNAVAILABLE
-    findings = examine(facts)
     if arguments.json:
         print(as_json(_as_json(facts, findings), indent=2))
-    else:
+    elif findings or not arguments.removal:
         print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
+    if arguments.removal:
+        return 1 if findings else 0
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
 
 

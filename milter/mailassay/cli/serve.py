@@ -26,7 +26,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from ..daemon import CannotListen, serve
 
     try:
-        return serve(asked(settings(arguments)), lambda: asked(settings(arguments)))
+        return serve(lambda: asked(settings(arguments)))
     except CannotListen as error:
         print(f"mailassay: {error}", file=sys.stderr)
         return os.EX_OSERR

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import resource
 import sys
 from collections.abc import Callable
 
 from .. import report
-from ..config import Settings
-from . import worker
+from ..config import ConfigError, Settings
+from . import systemd, worker
+from .deferring import until_mended
 from .listening import CannotListen, listening
 from .nameservers import SystemNameservers
 from .parent import Parent
@@ -22,13 +24,23 @@ __all__ = ["CannotListen", "serve"]
 _ALLOCATIONS = 20_000
 
 
-def serve(settings: Settings, again: Callable[[], Settings]) -> int:
+def serve(read: Callable[[], Settings]) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`, ConfigError.
 
-    On SIGHUP ``again`` reads the configuration anew; where it raises ConfigError everything stays as it is.
+    ``read`` reads the configuration, now and on SIGHUP; if it raises ConfigError then, everything stays as it is. If it
+    does so now and systemd holds the socket, all mail is deferred until it does no more.
     """
-    system = SystemNameservers()
-    settings = system.resolved(settings)
+    system, inherited = SystemNameservers(), systemd.inherited()
+    try:
+        settings = system.resolved(read())
+    except ConfigError as mistake:
+        if inherited is None:
+            raise
+        _keep_nothing_of_stderr()
+        found = until_mended(inherited, mistake, lambda: system.resolved(read()))
+        if found is None:
+            return os.EX_OK
+        settings = found
     _keep_nothing_of_stderr()
     report.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
@@ -40,7 +52,7 @@ def serve(settings: Settings, again: Callable[[], Settings]) -> int:
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
     with listening(settings) as descriptor:
-        return Parent(settings, again, descriptor, system).run()
+        return Parent(settings, read, descriptor, system).run()
 
 
 def _keep_nothing_of_stderr() -> None:

@@ -75,7 +75,7 @@ class Parent:
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
-        with _signals() as signals:
+        with signals_of() as signals:
             for _ in range(self._count):
                 self._start()
             _log.info("listening on %s, %s", self._settings.listen.libmilter, self._status)
@@ -320,7 +320,7 @@ def _take_in(each: _Worker) -> bool:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
+def signals_of() -> Iterator[socket.socket]:
     """A socket from which signals are read, one octet each."""
     reader, writer = socket.socketpair()
     for channel in (reader, writer):

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from . import content, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
-from .look import around
+from .look import around, before_removal
 from .postfix import NoPostfix
+from .removal import remaining
 
-__all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "examine"]
+__all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "before_removal", "examine", "remaining"]
 
 _MOST_FOUND = 100  # by one check
 
@@ -26,6 +27,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     wiring.found_in_chroot,
     wiring.reachable,
     wiring.not_called,
+    wiring.unsigned,
     wiring.bypassed,
     wiring.default_action,
     wiring.protocol,

@@ -93,10 +93,10 @@ class Facts:
     Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
     where somebody does; ``process``: who. ``digest``: of the policy by which it says it judges, empty if it is not
     known. ``interpreter``: the program that runs this examination; ``installed``: when its files came here.
-    ``signers``: the Mode in configuration files of signing filters, empty where they give none. ``tables``: those of a
-    parameter. ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which
-    the first of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this examination may look at
-    everything.
+    ``signers``: the Mode in configuration files of signing filters, empty where they give none; ``signing``: of those
+    that have a key, the socket that their file gives, as it is written there. ``tables``: those of a parameter.
+    ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which the first
+    of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this examination may look at everything.
     """
 
     settings: Settings
@@ -114,6 +114,7 @@ class Facts:
     interpreter: str = ""
     installed: float = 0.0
     signers: Mapping[str, str] = field(default_factory=dict)
+    signing: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
     nameservers: tuple[Nameserver, ...] = ()
     synchronized: bool | None = None

@@ -27,8 +27,8 @@ def configuration(facts: Facts) -> Iterator[Finding]:
     more = f" (and {len(facts.wrong) - 1} more)" if len(facts.wrong) > 1 else ""
     yield error(
         "configuration",
-        f"{facts.wrong[0]}{more}. mailassay does not start with that, and takes it at no reload; below, its default "
-        "stands for what is wrong",
+        f"{facts.wrong[0]}{more}. mailassay does not start with that (with mailassay.socket it stays up and defers all "
+        "mail), and takes it at no reload; below, its default stands for what is wrong",
         shlex.join(["mailassay", "config", "check", *(["--config", facts.config] if facts.config else [])]),
     )
 

@@ -27,13 +27,16 @@ from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .postfix import NoPostfix, Postfix, examined, looked_up, tokens
+from .postfix import found as where_is
 
 _PATIENCE = 5.0  # seconds for each thing that is waited for
 _PATIENCE_WITH_POSTFIX = 60.0  # for all of its commands together
 _SIGNED = Question("arpa", "SOA")  # as old as DNS, and signed
 _TIME_ERROR = 5  # adjtimex(2)
 _UNIT = "mailassay.service"
-_SIGNERS = ("/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf")
+_SIGNERS = ("/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf")  # named after the programs
+_OPTION = re.compile(r"^[ \t]*(\w+)[ \t]+([^#\r\n]*)", re.MULTILINE)
+_KEYS = ("keyfile", "keyfileed25519", "keytable", "keytableed25519")
 _MAX_TEXT = 1_000_000  # octets of a table
 _MAX_PACKET = 65_536  # octets
 # what an MTA offers at protocol 6: every action and every step
@@ -68,6 +71,7 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
         interpreter=sys.executable,
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
         signers=dict(_signers(unseen)),
+        signing=dict(_signing()),
         tables={
             name: tuple(_tables(name, settings, postfix, until, unseen))
             for name in ("header_checks", "milter_header_checks")
@@ -81,6 +85,15 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
         is_root=os.geteuid() == 0,
         unseen=tuple(dict.fromkeys(unseen)),
     )
+
+
+def before_removal(settings: Settings, folder: str | None) -> Facts:
+    """What Postfix needs mailassay for. Raises NoPostfix."""
+    until = time.monotonic() + _PATIENCE_WITH_POSTFIX
+    postfix, unseen = examined(folder, until), list[str]()
+    held, waiting, down = _backlog(settings, postfix, until, unseen)
+    real = {path: os.path.realpath(path) for path in (postfix.value("queue_directory"), settings.listen.path) if path}
+    return Facts(settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down)
 
 
 def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int, float, bool]:
@@ -267,6 +280,19 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
             continue
         mode = re.search(r"^[ \t]*Mode[ \t]+([sv]+)", text, re.MULTILINE | re.IGNORECASE)
         yield path, mode[1].lower() if mode else ""
+
+
+def _signing() -> Iterator[tuple[str, str]]:
+    """The sockets of those signing filters that are installed, have a key, and do not only verify."""
+    for path in _SIGNERS:
+        try:
+            text = _text(path)
+        except OSError:
+            # _signers() has said so
+            continue
+        options = {name.lower(): value.strip() for name, value in _OPTION.findall(text)}
+        if where_is(Path(path).stem) and "s" in options.get("mode", "s").lower() and any(map(options.get, _KEYS)):
+            yield path, options.get("socket", "")
 
 
 def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> Iterator[Table]:

@@ -23,6 +23,7 @@ _DKIMPY = re.compile("dkimpy|:8892$", re.IGNORECASE)
 _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
 _INSIDE = "mailassay/mailassay.sock"  # our socket, from the queue directory
+_MOST_SHOWN = 5  # networks
 _SAFE = ("tempfail", "shutdown")
 
 
@@ -181,23 +182,139 @@ def not_called(facts: Facts) -> Iterator[Finding]:
     for service in listeners(facts):
         if id(service) in judged or _without_milters(facts, service) or not (found := _seat(facts, service)):
             continue
-        mend = postfix.override("smtpd_milters", _instead(facts, service, found.ours, None), service)
+        left = _instead(facts, service, found.ours, None)
         if service.is_submission:
+            mend = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
             reason = f"{service} is for your own users; their mail is not incoming mail, and needs no judging"
             yield warning("submission", reason, mend)
         else:
+            mend = postfix.override("smtpd_milters", left, service)
             reason = f"{service} takes mail back from a content filter; we take our own header for a forged one there"
             yield error("content-filter", reason, mend)
     for service in postfix.services:
         if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
+            left = _instead(facts, service, found.ours, None, "non_smtpd_milters")
+            left = _and_signed(facts, service, left, "non_smtpd_milters")
             yield warning(
                 "non-smtpd-milters",
                 f"{postfix.where('non_smtpd_milters', service)} {reason}",
-                postfix.set(
-                    "non_smtpd_milters", _instead(facts, service, found.ours, None, "non_smtpd_milters"), service
-                ),
+                postfix.set("non_smtpd_milters", left, service),
             )
+
+
+def unsigned(facts: Facts) -> Iterator[Finding]:
+    """Does mail of one's own users leave without the signature that other mail of this host gets?"""
+    postfix, signer = facts.postfix, _known_signer(facts)
+    if not signer:
+        return
+    said = f"and {signer.endpoint} signs mail on this host"
+    users = [each for each in listeners(facts) if each.is_submission]
+    judged = {id(each) for each in incoming(facts)}
+    for service in listeners(facts):
+        milters = parsed(postfix.value("smtpd_milters", service))
+        later = postfix.value("content_filter", service) or postfix.value("smtpd_proxy_filter", service)
+        if later or _without_milters(facts, service):
+            # another program may sign, or nothing does, whatever the list
+            continue
+        if any(_may_sign(facts, each) for each in milters):
+            yield fine("unsigned", f"mail that {service} takes from your own users meets a signer")
+        elif service.is_submission:
+            ours = _seat(facts, service)
+            left = _instead(facts, service, ours.ours, None) if ours else postfix.as_written("smtpd_milters", service)
+            value = _and_signed(facts, service, left)
+            yield error(
+                "unsigned",
+                f"mail of your own users by {service} leaves without a DKIM signature: "
+                f"{postfix.where('smtpd_milters', service)} has no signer, {said}",
+                postfix.override("smtpd_milters", value, service),
+            )
+        elif id(service) in judged:
+            value = _and_signed(facts, service, postfix.as_written("smtpd_milters", service))
+            mend = postfix.set("smtpd_milters", value, service)
+            reason = f"by {service} leaves without a DKIM signature: its list has no signer, {said}"
+            if postfix.value("smtpd_sasl_auth_enable", service).lower() == "yes":
+                yield (warning if users else error)("unsigned", f"mail of users who log in {reason}", mend)
+            elif others := _other_hosts(postfix.value("mynetworks", service)):
+                yield note("unsigned", f"mail of hosts in mynetworks ({others}) that send {reason}", mend)
+
+
+def _known_signer(facts: Facts) -> Milter | None:
+    """The milter that signs mail on this host: one that Postfix asks somewhere, or one that has a key."""
+    lists = [("non_smtpd_milters", each) for each in facts.postfix.services if each.program == "cleanup"]
+    lists += [("smtpd_milters", each) for each in listeners(facts)]
+    asked = [milter for name, each in lists for milter in parsed(facts.postfix.value(name, each))]
+    configured = [Milter(found) for socket in facts.signing.values() if (found := _as_postfix_has_it(facts, socket))]
+    return next((each for each in [*asked, *configured] if _signs(facts, each)), None)
+
+
+def _signs(facts: Facts, milter: Milter) -> bool:
+    """Is that a signer, by its name or by its own configuration?"""
+    if _is_configured(facts, milter):
+        return True
+    signer = _signer(facts, milter)
+    return bool(_SIGNER.search(milter.endpoint)) and (signer is None or signer[1] != "v")
+
+
+def _is_configured(facts: Facts, milter: Milter) -> bool:
+    """Is it the socket that the configuration of a filter with a key gives?"""
+    named = [Milter(_as_postfix_has_it(facts, socket)) for socket in facts.signing.values()]
+    return any(_same(facts, each, milter) for each in named)
+
+
+def _same(facts: Facts, one: Milter, other: Milter) -> bool:
+    """Do both name one socket? Hosts are not compared: nobody has two milters on a port."""
+    if one.place and other.place:
+        return one.place[1] == other.place[1]
+    return bool(one.path and other.path) and _from_queue(facts, one) == _from_queue(facts, other)
+
+
+def _from_queue(facts: Facts, milter: Milter) -> str:
+    """The path of a socket, from the queue directory if it is below that, as a chroot shows it."""
+    return (milter.path or "").removeprefix(facts.queue).strip("/")
+
+
+def _as_postfix_has_it(facts: Facts, socket: str) -> str:
+    """A socket of libmilter's syntax, ``inet:8891@localhost`` or ``local:/path``; empty if it is neither."""
+    kind, _, rest = socket.partition(":")
+    if kind.lower() in ("inet", "inet6"):
+        port, _, host = rest.partition("@")
+        host = "localhost" if host in ("", "0.0.0.0", "::") else f"[{host.strip('[]')}]" if ":" in host else host
+        return f"inet:{host}:{port}"
+    path = rest if kind.lower() in ("unix", "local") else socket
+    return f"unix:{path.removeprefix(facts.queue + '/')}" if path.startswith("/") else ""
+
+
+def _may_sign(facts: Facts, milter: Milter) -> bool:
+    """Whatever is not known to do something else."""
+    if _signs(facts, milter) or _RSPAMD.search(milter.endpoint):
+        return True
+    known = _SIGNER.search(milter.endpoint) or _SCANNER.search(milter.endpoint) or _judges(facts, milter)
+    return not known and not is_ours(facts, milter)
+
+
+def is_ours(facts: Facts, milter: Milter) -> bool:
+    """Is it our socket, or one that has our name?"""
+    listen = facts.settings.listen
+    return (
+        "mailassay" in milter.endpoint
+        or is_there(milter, listen)
+        or (listen.kind == "unix" and _same(facts, milter, Milter(f"unix:{facts.canonical(listen.path)}")))
+    )
+
+
+def _and_signed(facts: Facts, service: Service, value: str, name: str = "smtpd_milters") -> str:
+    """A list as it is to be written, with the signer of this host behind the others unless one of them may sign."""
+    signer = _known_signer(facts)
+    if not signer or any(_may_sign(facts, each) for each in parsed(facts.postfix.value(name, service))):
+        return value
+    return ", ".join(each for each in (value, str(signer)) if each)
+
+
+def _other_hosts(mynetworks: str) -> str:
+    """The networks of a list that are not loopback, as people are told of them."""
+    found = [each for each in tokens(mynetworks) if not re.match(r"\[?(127\.|::1\b|::ffff:127\.)", each)]
+    return ", ".join(found[:_MOST_SHOWN]) + (f" and {len(found) - _MOST_SHOWN} more" if found[_MOST_SHOWN:] else "")
 
 
 def bypassed(facts: Facts) -> Iterator[Finding]:

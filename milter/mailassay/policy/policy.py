@@ -130,7 +130,7 @@ class Policy:
 
     def _of_dmarc(self, case: Case, overrides: list[_Override]) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
-        if not dmarc.ambiguous and dmarc.result not in (Result.FAIL, Result.TEMPERROR):
+        if dmarc.result is Result.PASS:
             return
         readings = dmarc.readings or (dmarc,)
         elements = self._elements(case.evidence)
@@ -151,13 +151,15 @@ class Policy:
             if finding.overrules:
                 finding = finding._replace(override=finding.reason)
             yield finding._replace(recorded=monitored or sampled_out)
+        for finding in self._unpublished(case.evidence, elements):
+            yield _overruled(finding, overrides)._replace(recorded=monitored or sampled_out)
         if dmarc.ambiguous and lines.ambiguous_author:
             reason = "The author of the message is not one clear domain"
             yield _Finding(
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
         # the operator's own line may ask for more than the domain does
-        own = any((each.none or lines.none) is not Action.ACCEPT for each in elements)
+        own = any(not {each.none or lines.none, each.unpublished} <= {Action.ACCEPT, None} for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
         if waiting:
@@ -192,6 +194,33 @@ class Policy:
             for each in actions
         )
         return max(found, key=_severity)
+
+    def _unpublished(self, evidence: Evidence, elements: list[AuthorActions]) -> Iterator[_Finding]:
+        """What lines for author domains ask for where these publish no policy, or one in error."""
+        dmarc = evidence.dmarc
+        pairs: list[tuple[Domain | None, AuthorActions]]
+        if evidence.authors is None:
+            pairs = [(None, each) for each in elements]
+        else:
+            silent = {
+                each.header_from
+                for each in (dmarc.readings or (dmarc,))
+                if each.result in (Result.NONE, Result.PERMERROR)
+            }
+            pairs = [pair for pair in zip(evidence.authors, elements, strict=False) if pair[0] in silent]
+        for author, each in pairs:
+            line, name = each.unpublished, author or _NOBODY
+            if line is None or line is Action.ACCEPT:
+                continue
+            # an author who is not one clear domain passes nowhere
+            result = Result.FAIL if author is None or dmarc.ambiguous else _passes_for(author, each.authors, evidence)
+            if result is Result.TEMPERROR:
+                reason = f"Whether SPF or DKIM passes for {name} cannot be decided now"
+                yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", reason, reason)
+            elif result is Result.FAIL:
+                reason = f"{name} publishes no DMARC policy, and neither SPF nor DKIM passes for it"
+                refusal = f"Email rejected per local policy for {name}"
+                yield _Finding(line, "dmarc.authors.unpublished", "7.1", reason, refusal)
 
     def _line(self, case: Case, policy: Disposition) -> tuple[str, Action]:
         """The general line that speaks of a failure under a policy, and what it says."""
@@ -298,6 +327,27 @@ def _overruled(finding: _Finding, overrides: list[_Override]) -> _Finding:
     if finding.action is Action.ACCEPT or not overrides:
         return finding
     return _Finding(Action.ACCEPT, overrides[0].rule, "", overrides[0].why, "", overrules=True)
+
+
+def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
+    """Pass, fail or temperror: does SPF or DKIM pass for a domain, or for one that the same name of these covers?"""
+    above = [*names.above(author)]
+
+    def is_own(name: str) -> bool:
+        try:
+            domain = Domain(name)
+        except BadDomain:
+            return False
+        return domain == author or any(map(domain.is_within, above))
+
+    if any(map(is_own, [*spf_passes(evidence), *dkim_passes(evidence)])):
+        return Result.PASS
+    checked = [
+        (evidence.spf.result, evidence.spf.domain),
+        *((each.result, each.domain or "") for each in evidence.dkim),
+    ]
+    undecided = [name for result, name in checked if result is Result.TEMPERROR]
+    return Result.TEMPERROR if any(map(is_own, undecided)) else Result.FAIL
 
 
 def _is_own_path(evidence: Evidence, proven: Sequence[str]) -> bool:

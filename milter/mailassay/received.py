@@ -28,9 +28,12 @@ _WORD = re.compile(r'"(?:[^"\\]|\\.)*"[^ \t(]*|[^ \t(]+')
 _PATH = re.compile(r'<(?:[^"<> \t]|"(?:[^"\\]|\\.)*")*>')
 _EXIMS_PATH = re.compile(rf"\(envelope-from {_PATH.pattern}\)")
 _ADDRESS = r"(?:IPv6:)?([0-9A-Fa-f:.]+)(?:%[^ \t\[\]]*)?"
-# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged))
+# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged)). Not Exim's (helo=name), nor what
+# has a second address in brackets: the first one may be the name of the address, or ident
 _BRACKETED = re.compile(
-    rf"\((?!(?:HELO|EHLO)[ \t])(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?((?:[ \t].*)?)\)", re.IGNORECASE
+    rf"\((?!(?:HELO|EHLO)[ \t]|(?:helo|ident|port)=)(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?"
+    r"((?:[ \t](?!\[)[^ \t]*)*)\)",
+    re.IGNORECASE,
 )
 _PLAIN = re.compile(rf"\((?:[^ \t()]*@)?{_ADDRESS}\)", re.IGNORECASE)  # Exchange, qmail with ident
 _LITERAL = re.compile(rf"\[{_ADDRESS}\](?::[0-9]+)?", re.IGNORECASE)  # Exim, for a client without a name

@@ -332,6 +332,7 @@ def test_a_name_in_a_charset_of_asia(name, codec, form):
         " alice\uff20bank\uff0eexample <eve@evil.example>".encode("iso2022_jp"),
         " alice@bank\u3002example <eve@evil.example".encode("big5"),
         " alice@bank\u3002example <eve@evil.example".encode("shift_jis"),
+        b" \x81 \xc3\xa9@bank\xef\xb9\x92example <eve@evil.example>",  # a small full stop
     ],
 )
 def test_an_address_that_another_charset_hides(value):

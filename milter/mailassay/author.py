@@ -57,7 +57,7 @@ _TWO_OCTETS = ("cp932", "big5hkscs", "gb18030", "cp949", "euc_jp")
 _SEGMENT = r"\x1b\$\(?[@-D]([!-~]*+)\x1b\([BJ]"
 _ESCAPE_OR_LETTER = re.compile(r"[^\x00-\x7f]\\")
 # up to the address, nothing from which a domain can be made
-_REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024<>,;:()"]*+"?\s*+<)"""
+_REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024-\u2026\ufe12\ufe52<>,;:()"]*+"?\s*+<)"""
 _SECOND_OCTET = re.compile(rf"(?<=[^\x00-\x7f])@{_REST_OF_NAME}")
 _LAST_SEGMENT = re.compile(_SEGMENT + _REST_OF_NAME)
 _ANY_SEGMENT = re.compile(_SEGMENT)

@@ -184,6 +184,8 @@ def test_odd_policies(tmp_path, policy, line, message):
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                # of what cannot be traced through a relay
+                "not: {iprev: [pass, fail, permerror, temperror]}",
             ]
         ),
     ],

@@ -156,7 +156,7 @@ _ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
 _SPF = _ERRORS | {Result.NONE, Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL}
 # what each result can be; None where there is no policy
 _WORDS: dict[str, frozenset[Any]] = {
-    "iprev": _ERRORS | {Result.PASS, Result.FAIL},
+    "iprev": _ERRORS | {Result.PASS, Result.FAIL, Result.NONE},
     "spf": _SPF,
     "spf_helo": _SPF,
     "dkim": frozenset(Result) - {Result.SOFTFAIL},

@@ -102,6 +102,15 @@ MTAS = {
         "from EX1.receiver.example (10.0.0.1) by EX2.receiver.example (10.0.0.2) with mapi id 15.1.2507.6; x",
         ("EX1.receiver.example", "10.0.0.1", "EX2.receiver.example", "MAPI", False),
     ),
+    "the SMTP service of Windows": (
+        "from mail.sender.example ([198.51.100.7]) by mx2.receiver.example with Microsoft SMTPSVC(10.0.17763.1697);\r\n"
+        "\t Mon, 21 Sep 2026 14:10:00 +0000",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "SMTP", False),
+    ),
+    "MailEnable": (
+        "from mail.sender.example ([198.51.100.7]) by mx2.receiver.example with MailEnable ESMTP; x",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTP", False),
+    ),
     "Haraka": (
         "from mail.sender.example (host7.sender.example [198.51.100.7])\r\n"
         "\tby mx2.receiver.example (Haraka/3.0.2) with ESMTPS id 0A1B.1\r\n\tenvelope-from <ann@sender.example>\r\n"
@@ -120,6 +129,11 @@ MTAS = {
     ),
     "qmail, the name of the client, ident": (
         "from mail.sender.example (x@192.0.2.1@198.51.100.7)\r\n  by mx2.receiver.example with ESMTPS; x",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTPS", False),
+    ),
+    "qmail with TLS": (
+        "from unknown (HELO mail.sender.example) (198.51.100.7)\r\n  by mx2.receiver.example with "
+        "(ECDHE-RSA-AES256-GCM-SHA384 encrypted) ESMTPS; x",
         ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTPS", False),
     ),
     "qmail, a literal in HELO": (

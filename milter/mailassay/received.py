@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import NamedTuple
 
 from .message import MAX_LINE
@@ -111,9 +111,7 @@ def read(value: bytes) -> Received:
     clients = list(_clients(before, after)) if first else []
     if len(clients) > 1:
         return Received(problem="names several clients")
-    protocol = _behind("with", after).partition("/")[0].upper()
-    if protocol == "MICROSOFT" and "SMTP" in after:
-        protocol = "SMTP"
+    protocol = _protocol(after)
     # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
     by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
     helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
@@ -180,6 +178,14 @@ def _end_of_comment(text: str, at: int) -> int:
 def _words(pieces: list[str]) -> Iterator[str]:
     """What is no comment; the first piece of a from clause is none, whatever a client says in HELO."""
     return (piece for place, piece in enumerate(pieces) if place == 0 or piece[0] != "(")
+
+
+def _protocol(after: list[str]) -> str:
+    """What stands behind ``with``, in capitals; some write the name of their program first (``Microsoft SMTP``)."""
+    behind = [piece.partition("/")[0].upper() for piece in dropwhile(lambda piece: piece.lower() != "with", after)]
+    word, second, *_ = [*(piece for piece in behind[1:] if piece[0] != "("), "", ""]
+    by_program = second.removesuffix("SVC")
+    return by_program if _SMTP.fullmatch(by_program) and not _SMTP.fullmatch(word) else word
 
 
 def _up_to(word: str, pieces: list[str]) -> Iterator[str]:

@@ -195,7 +195,7 @@ def _up_to(word: str, pieces: list[str]) -> Iterator[str]:
         yield piece
 
 
-def _behind(word: str, pieces: list[str], mark: str = "") -> str:
+def _behind(word: str, pieces: list[str], mark: str) -> str:
     """The first piece that stands behind a word and begins with a mark."""
     return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
 
@@ -239,7 +239,6 @@ class Client(NamedTuple):
 
     address: IPAddress
     helo: str
-    protocol: str
     via: tuple[IPAddress, ...]
 
 
@@ -296,4 +295,4 @@ class Relayed:
         elif found.authenticated:
             self.problem = f"the relay {relay} had it from a user who logged in there"
         else:
-            self.client = Client(found.client_ip, found.helo, found.protocol, tuple(self._via))
+            self.client = Client(found.client_ip, found.helo, tuple(self._via))

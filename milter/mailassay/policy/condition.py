@@ -317,7 +317,7 @@ _UNKNOWN: dict[str, Callable[[Case, Any], bool]] = {
     ),
     "sealer": lambda case, _: case.evidence.arc.result is Result.TEMPERROR,
 }
-_OF_CLIENT = {"client", "client_name", "helo"}
+_OF_CLIENT = {"client", "client_name", "helo", "iprev", "spf", "spf_helo", "spf_pass"}
 _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "author": _author,
     "mail_from": lambda case, values, _: case.transaction.mail_from_domain in values,

@@ -370,6 +370,14 @@ BROKEN = {
         ("error", "smtpd-milters"),
         f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, {OURS}, inet:localhost:8891'",
     ),
+    "a scanner and a signer in the wrong order, and rspamd": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters="inet:localhost:8891, unix:clamav/clamav.sock, inet:a:11332, inet:a:1"),
+        ),
+        ("error", "smtpd-milters"),
+        f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, inet:a:11332, {OURS}, inet:localhost:8891, inet:a:1'",
+    ),
     "another port": (
         replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
         ("error", "smtpd-milters"),

@@ -994,6 +994,7 @@ BROKEN = {
         ("error", "mynetworks"),
         None,
     ),
+    "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),
     "nobody looks at what is held": (
         replace(GOOD, held=7, waiting=3.5 * 86_400),
         ("warning", "held"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from . import content, host, wiring
+from . import content, domains, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
 from .look import around, before_removal
@@ -42,6 +42,8 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     content.networks,
     content.relays,
     content.authserv_id,
+    domains.strangers,
+    domains.records,
     host.socket_group,
     host.files,
     host.nameservers,

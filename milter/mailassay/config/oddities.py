@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..policy import Policy, Rule
 from ..policy.condition import All, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
-from .document import Problem
+from .document import Line, Problem
 from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            line = settings.policy_lines.get("dmarc.authors", 1)
-            yield _odd(settings.policy_path or "", line, f"dmarc.authors: what fails for {names} comes in (monitor)")
+            message = f"dmarc.authors: what fails for {names} comes in (monitor)"
+            yield Problem(*each.place, message, warning=True)
     seen: list[Rule] = []
     for rule in policy.rules:
         if rule.is_expired(now):
@@ -153,7 +153,7 @@ def _at(rule: Rule, message: str) -> Problem:
 
 
 def _odd(path: str, line: int, message: str) -> Problem:
-    return Problem(path, line, 1, message, warning=True)
+    return Problem(path, line, line.column if isinstance(line, Line) else 1, message, warning=True)
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:

@@ -13,6 +13,8 @@ from hypothesis import settings
 # how fast an example runs says nothing on a busy machine
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+# nor does how wide the terminal is
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config import ConfigError, Problem, warnings
 from ..network import system_nameservers
-from ..terminal import printable
+from ..terminal import columns, complain, printable, wrapped
 from .options import Commands, as_json, asked, config_file, host_names, settings, takes_config, takes_json
 
 
@@ -40,7 +40,7 @@ def _check(arguments: argparse.Namespace) -> int:
         digest = found.policy.digest
         path = config_file(arguments) or "built-in"
         text = f"configuration {path}, policy {found.policy_path or 'standard'} (digest {digest}): fine"
-        print(printable(text))
+        print("\n".join(wrapped(printable(text), columns(sys.stdout), rest=" " * 4)))
     return 0
 
 
@@ -53,18 +53,20 @@ def _tell(problems: tuple[Problem, ...] | list[Problem], for_programs: bool) -> 
         print(as_json(found, indent=2))
         return
     lines: dict[str, list[str]] = {}
+    room = columns(sys.stderr) - len(_INDENT)
     for each in problems:
-        print(each, file=sys.stderr)
+        complain(str(each))
         if each.path not in lines:
             lines[each.path] = _lines(each.path)
         line = "".join(lines[each.path][each.line - 1 : each.line])
         if line.strip():
-            start = max(0, each.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
-            print(f"    {printable(line[start : start + _WIDTH])}", file=sys.stderr)
-            print("    " + " " * (each.column - 1 - start) + "^", file=sys.stderr)
+            # of a long line, what is around the place
+            start = max(0, each.column - 1 - room // 2) if len(line) > room else 0
+            print(f"{_INDENT}{printable(line[start : start + room])}".rstrip(), file=sys.stderr)
+            print(_INDENT + " " * (each.column - 1 - start) + "^", file=sys.stderr)
 
 
-_WIDTH = 400  # characters of a line that are shown
+_INDENT = " " * 4
 _MOST = 32 << 20  # octets of a file that are looked at for them
 _SHOWN = ("path", "line", "column", "message")
 

@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     _takes_place(parser)
     _takes_filters(parser)
     takes_json(parser)
+    _takes_dry_run(parser)
     parser.add_argument(
         "--remind",
         type=_duration,
@@ -47,6 +48,7 @@ def add(commands: Commands) -> None:
     actions = parser.add_subparsers(metavar="ACTION")
     show = _action(actions, "show", "all that is known of a message, with its header section", "+")
     show.add_argument("--body", action="store_true", default=False, help="and with its body")
+    takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (
         ("release", "let messages go on to their recipients, without judging them again"),
@@ -55,7 +57,7 @@ def add(commands: Commands) -> None:
         action = _action(actions, name, help_text, "*")
         _takes_filters(action)
         action.add_argument("--all", action="store_true", default=False, help="all that is held on our word")
-        action.add_argument("--dry-run", action="store_true", default=False, help="only say which")
+        _takes_dry_run(action)
         action.set_defaults(act=_change, release=name == "release")
 
 
@@ -80,6 +82,10 @@ def _takes_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and those below it")
 
 
+def _takes_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="with release or delete: only say which")
+
+
 def _duration(text: str) -> int:
     """In seconds."""
     found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
@@ -101,8 +107,10 @@ def _run(arguments: argparse.Namespace) -> int:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         complain(f"mailassay: {wrong[0]}{more}")
     verdict = found.policy.tag.verdict
-    if arguments.act and (arguments.json or arguments.remind is not None):
-        arguments.usage("--json and --remind go with the list")
+    if arguments.act and arguments.remind is not None:
+        arguments.usage("--remind goes with the list")
+    if arguments.act is _change and arguments.json:
+        arguments.usage("--json goes with the list and with show")
     try:
         if arguments.act:
             status: int = arguments.act(arguments, queue, verdict)
@@ -148,8 +156,14 @@ def _remind(queue: Queue, verdict: str, limit: int) -> int:
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     found, why = named(queue, arguments.ids, verdict)
-    for each in found:
-        content = queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace").expandtabs()
+    contents = (queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace") for each in found)
+    if arguments.json:
+        now = time.time()
+        listed = [{**_as_json(each, now), "content": text} for each, text in zip(found, contents, strict=True)]
+        print(as_json(listed, indent=2))
+        return _complain(why)
+    for each, text in zip(found, contents, strict=True):
+        content = text.expandtabs()
         for label, text in _details(each):
             _say(text, f"{label:<15}")
         print("", *map(printable, content.split("\n")), sep="\n")

@@ -144,6 +144,8 @@ def _as_text(
             yield from _lines(note, width)
     if arguments.verbose and tally.stopped:
         yield ""
+        # grep and the like find one message on each line
+        width = columns(sys.stdout, otherwise=sys.maxsize)
         for name, author, rule, action in tally.stopped:
             yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
 

@@ -10,11 +10,24 @@ from collections.abc import Callable, Iterable, Iterator
 from . import content, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
-from .look import around, before_removal
+from .host import not_reloaded
+from .look import around, before_removal, running_digest
 from .postfix import NoPostfix
 from .removal import remaining
 
-__all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "before_removal", "examine", "remaining"]
+__all__ = [
+    "CHECKS",
+    "Facts",
+    "Finding",
+    "NoPostfix",
+    "Severity",
+    "around",
+    "before_removal",
+    "examine",
+    "not_reloaded",
+    "remaining",
+    "running_digest",
+]
 
 _MOST_FOUND = 100  # by one check
 

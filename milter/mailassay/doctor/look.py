@@ -84,6 +84,8 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
         waiting=waiting,
         down=down,
         is_root=os.geteuid() == 0,
+        # sd_booted(3)
+        systemd=os.path.isdir("/run/systemd/system"),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 

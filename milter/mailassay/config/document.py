@@ -117,8 +117,8 @@ class Map(Generic[T]):
     """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit.
 
     ``node_as`` is the argument by which ``make`` is told the node itself. ``definition`` names a map that may be part
-    of itself. ``schema`` is what ``make`` demands beyond its keys, in JSON Schema as far as that can say it; a map of
-    which nothing is demanded may be left empty.
+    of itself. ``schema`` is what editors call it and what ``make`` demands beyond its keys, in JSON Schema as far as
+    that can say it; a map without may be left empty.
     """
 
     make: Callable[..., T]

@@ -127,7 +127,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
         "sender_domain": words(*Receives),
     }
     condition: Map[Condition] = Map(
-        _condition, keys, node_as="node", definition="condition", schema={"minProperties": 1}
+        _condition, keys, node_as="node", definition="condition", schema={"title": "a condition", "minProperties": 1}
     )
     keys |= {"all": List(condition), "any": List(condition), "not": condition}
     rule = Map(
@@ -146,7 +146,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "reason": values.template,
         },
         node_as="node",
-        schema={"required": ["name", "if", "then"]},
+        schema={"title": "a rule", "required": ["name", "if", "then"]},
     )
     authors = Map(
         _authors,
@@ -160,7 +160,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "unsafe": values.boolean,
         },
         node_as="node",
-        schema={"required": ["for"]},
+        schema={"title": "a map for author domains", "required": ["for"]},
     )
     return Map(
         _policy,

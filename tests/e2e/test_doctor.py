@@ -45,7 +45,7 @@ def age(folder):
 def findings(serve, folder):
     """Those that are not fine, whatever filters this machine has, and whoever works on the package while this runs."""
     age(folder)
-    around_here = around(load(str(serve.config)), str(serve.config), str(folder))
+    around_here = around(load(str(serve.config)), (), str(serve.config), str(folder))
     facts = replace(around_here, installed=0.0, signers={}, signing={})
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
@@ -205,7 +205,7 @@ def test_a_chroot_is_kept(sound, copy, listed):
     assert restart == "systemctl restart mailassay"
     mend(replace(found, mend=(postconf,)))
     settings = replace(load(str(sound.serve.config)), listen=Listen("unix", path=path))
-    now = [each for each in examine(around(settings, None, str(folder))) if place in each.reason]
+    now = [each for each in examine(around(settings, (), None, str(folder))) if place in each.reason]
     assert {each.code for each in now if each.severity is Severity.ERROR} == set()
     assert {"chroot", "smtpd-milters"} <= {each.code for each in now}
 

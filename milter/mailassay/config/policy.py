@@ -155,6 +155,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "reject": _DMARC,
             "quarantine": _DMARC,
             "none": _DMARC,
+            "unpublished": _DMARC,
             "monitor": values.boolean,
             "comment": values.comment,
             "unsafe": values.boolean,

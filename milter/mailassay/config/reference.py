@@ -167,6 +167,12 @@ POLICY: Mapping[str, str] = {
         "What follows when a message fails and the domain publishes p=none; left out, `dmarc.none` counts. Use it to "
         "enforce for a domain of your own, or for one that never gets round to it."
     ),
+    "dmarc.authors.unpublished": (
+        "What follows if the domain publishes no DMARC policy, or one in error, and neither SPF nor DKIM passes for it "
+        "or for a domain that the same name in `for` covers: with `.example.com`, a signature of mail.example.com will "
+        "do for example.com. A signature with l= will not. Left out, such mail is accepted. Use it for domains of your "
+        "own that have no record yet."
+    ),
     "dmarc.authors.monitor": "Only record what would follow.",
     "dmarc.authors.comment": "Words for people. Required where `unsafe` is true.",
     "dmarc.authors.unsafe": (

@@ -22,13 +22,15 @@ class Mode(StrEnum):
 class AuthorActions:
     """What follows for some author domains in the place of the general lines; None leaves these.
 
-    ``none`` is for a domain that publishes p=none and fails. ``monitor``: it is only recorded what would follow.
+    ``none`` is for a domain that publishes p=none and fails; ``unpublished`` for one that publishes no policy, or one
+    in error, and for which neither SPF nor DKIM passes. ``monitor``: it is only recorded what would follow.
     """
 
     authors: Domains
     reject: Action | None = None
     quarantine: Action | None = None
     none: Action | None = None
+    unpublished: Action | None = None
     monitor: bool = False
     place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 

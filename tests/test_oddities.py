@@ -139,6 +139,8 @@ def found(folder, policy, settings=""):
             "list `no` is empty",
         ),
         ("rules: [{name: a, if: {dmarc: temperror, policy: reject}, then: hold}]", 1, "rule a can never apply"),
+        ("dmarc:\n  reject_needs: {spf: fail, spf_pass: a.example}", 2, "dmarc.reject_needs can never hold"),
+        ("dmarc:\n  reject_needs: {dmarc: [pass, none]}", 2, "dmarc.reject_needs can never hold"),
         ("dmarc:\n  authors: [{for: a.example, monitor: true}]", 2, "dmarc.authors: what fails for a.example comes in"),
     ],
 )
@@ -200,6 +202,8 @@ def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place)
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                # of what cannot be traced through a relay
+                "not: {iprev: [pass, fail, permerror, temperror]}",
             ]
         ),
     ],

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,10 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from .. import report
+from .. import reminder, report
+from ..config import Settings
 from ..domain import BadDomain, Domain
-from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
+from ..held import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .options import Commands, as_json, settings_anyway, takes_config, takes_json
@@ -42,7 +44,8 @@ def add(commands: Commands) -> None:
         "--remind",
         type=_duration,
         metavar="AGE",
-        help="list nothing; log a warning where a message waits longer than that (12h); for a timer",
+        help="list nothing; log a warning where a message waits longer than that (12h), and send the mail that "
+        "held.remind_to asks for; for a timer",
     )
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
@@ -117,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return status
         if arguments.remind is not None:
             report.set_up(found.log_level, found.log_format)
-            return _remind(queue, verdict, arguments.remind)
+            return _remind(queue, found, arguments.remind)
         return _list(arguments, queue, verdict)
     except Unavailable as error:
         complain(f"mailassay: {error}")
@@ -145,13 +148,29 @@ def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     return 0
 
 
-def _remind(queue: Queue, verdict: str, limit: int) -> int:
-    backlog, now = oldest(queue, verdict), time.time()
-    if backlog.oldest and now - backlog.oldest.queued.arrived > limit:
+def _remind(queue: Queue, settings: Settings, limit: int) -> int:
+    found, now = list(ours(queue, queue.hold(), settings.policy.tag.verdict)), time.time()
+    waiting = [each for each in found if now - each.queued.arrived > limit]
+    if waiting:
         message = "%d held, the oldest for %s: queue_id=%s, author domain %s; mailassay held shows them"
-        author = printable(backlog.oldest.author_domain) or "unknown"
-        _log.warning(message, backlog.count, _age(backlog.oldest, now), backlog.oldest.queued.queue_id, author)
+        author = printable(found[0].author_domain) or "unknown"
+        _log.warning(message, len(found), _age(found[0], now), found[0].queued.queue_id, author)
+    if settings.held_remind_to:
+        _send(queue, settings.held_remind_to, waiting, now)
     return 0
+
+
+def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
+    """Mail of them to whoever looks, unless that has been told already. Raises Unavailable."""
+    queue_ids = [each.queued.queue_id for each in waiting]
+    if not waiting or not reminder.is_due(queue_ids, now):
+        return
+    lines = [printable(_line(each, now)) for each in waiting]
+    queue.send(reminder.mail(to, socket.gethostname(), _age(waiting[0], now), lines, now), to)
+    try:
+        reminder.remember(queue_ids, now)
+    except OSError as error:
+        _log.warning("cannot remember of what the mail to %s has told, so that it comes again: %s", to, error)
 
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from . import content, host, wiring
+from . import content, domains, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
 from .host import not_reloaded
@@ -57,6 +57,8 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     content.networks,
     content.relays,
     content.authserv_id,
+    domains.strangers,
+    domains.records,
     host.socket_group,
     host.files,
     host.nameservers,

@@ -15,7 +15,7 @@ from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
 _DAY = 86_400  # seconds
-_PATIENCE = 3  # days for which a message may be held before it counts as forgotten
+_PATIENCE = 1  # days for which a message may be held before it counts as forgotten
 _ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
 _START = "systemctl start mailassay"
 
@@ -216,17 +216,23 @@ def running(facts: Facts) -> Iterator[Finding]:
 
 def held(facts: Facts) -> Iterator[Finding]:
     """Does anybody look at what is held?"""
+    if not facts.held:
+        yield fine("held", "nothing is held on our word")
+        return
     days = int(facts.waiting // _DAY)
-    if days >= _PATIENCE:
-        yield warning(
-            "held",
-            f"{facts.held} messages are held on our word, the oldest for {days} days: nobody else gets them out. Look, "
-            "and release or delete them; mailassay-held.timer reminds you",
-            "mailassay held",
-            "systemctl enable --now mailassay-held.timer",
-        )
-    else:
-        yield fine("held", f"{facts.held} messages are held on our word, none of them for long")
+    some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
+    long = f"{days} days" if days > 1 else f"{int(facts.waiting // 3600)} hours"
+    to = facts.settings.held_remind_to
+    who = (
+        f"{to} gets mail about them" if to else "held: {remind_to: ADDRESS} in the configuration sends mail about them"
+    )
+    yield (warning if days >= _PATIENCE else note)(
+        "held",
+        f"{some} held on our word, the oldest for {long}: nobody is told, and nobody else gets them out. Look, and "
+        f"release or delete them; mailassay-held.timer reminds you, and {who}",
+        "mailassay held",
+        "systemctl enable --now mailassay-held.timer",
+    )
 
 
 def unseen(facts: Facts) -> Iterator[Finding]:

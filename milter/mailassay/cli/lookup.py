@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from ..domain import BadDomain, Domain, u_labels
 from ..limits import Limits
-from ..lookup import Problem, Report, key_name, look_up
+from ..lookup import Change, Problem, Report, key_name, look_up
 from ..lookup.dkim import EVERY, Dkim, Key
 from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
@@ -111,6 +111,11 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
     if not report.problems:
         yield "  No problems found."
     yield ""
+    if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.mend)]:
+        yield "To publish, as far as the records tell what is meant"
+        for change in changes:
+            yield from _change(change)
+        yield ""
     if report.exists is not False:
         for lines in (_mx(report.mx), _spf(report.spf, limits), _dkim(report.dkim)):
             yield from lines
@@ -134,11 +139,22 @@ def _problem(problem: Problem) -> Iterator[str]:
         yield from _wrapped(" " * 11, problem.do)
 
 
-def _wrapped(label: str, text: str) -> Iterator[str]:
+def _change(change: Change) -> Iterator[str]:
+    """What is to be published, whole."""
+    yield from _wrapped("  ", f"{change.name} {change.type}")
+    for text in change.records:
+        yield from _wrapped("    ", text, most=len(text))
+    if change.instead:
+        number = len(change.instead)
+        there = "the one that is there" if number == 1 else f"the {number} that are there"
+        yield f"    {'in place of' if change.records else 'remove'} {there}"
+
+
+def _wrapped(label: str, text: str, most: int = _MAX_SHOWN) -> Iterator[str]:
     """A label, and beside it a text that goes on below itself."""
     text = quoted(text)
-    if len(text) > _MAX_SHOWN:
-        text = f"{text[:_MAX_SHOWN]} ..."
+    if len(text) > most:
+        text = f"{text[:most]} ..."
     if len(label) > _MAX_LABEL:
         # a name as long as that has lines of its own
         for at in range(0, len(label), WIDTH):

@@ -36,8 +36,9 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "lookup",
         help="show what DNS says of a mail domain, and what is wrong with it",
-        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first. Exit status 1 where there is an"
-        " error, 75 where DNS does not answer for the domain itself.",
+        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first; then what to publish instead, where"
+        " the records tell what was meant. Such a record has been looked at as if it were published: with it, the"
+        " problem is gone. Exit status 1 where there is an error, 75 where DNS does not answer for the domain itself.",
     )
     parser.add_argument("domain", metavar="DOMAIN", type=_domain, help="the domain, or an address in it")
     parser.add_argument(
@@ -112,7 +113,7 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
         yield "  No problems found."
     yield ""
     if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.mend)]:
-        yield "To publish, as far as the records tell what is meant"
+        yield "To publish, as far as the records tell what is meant (with --json each as one text)"
         for change in changes:
             yield from _change(change)
         yield ""

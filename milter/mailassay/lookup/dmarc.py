@@ -156,7 +156,9 @@ def _step(name: str, resolve: Resolver, *, own: bool) -> Step:
         return Step(name, trouble=str(trouble))
     records = tuple(text for text in answer.records if is_record(text))
     malformed = tuple(
-        text for text in answer.records if (_is_nearly(text) or _ASKS.search(text)) and not is_record(text)
+        text
+        for text in answer.records
+        if (_is_nearly(text) or _ASKS.search(text[: mend.LONGEST])) and not is_record(text)
     )
     alias = "" if answer.records or not own else mend.alias(name, resolve)
     return Step(name, records, malformed, answer.exists, authentic=answer.authentic, alias=alias)

@@ -27,6 +27,7 @@ POLICIES = ("none", "quarantine", "reject")
 SPF_NAMES = ("include", "a", "mx", "ptr", "exists", "redirect", "all", "ip4", "ip6", "exp")
 _ROUNDS = 4  # of looking at what was mended
 _ZONES = 3  # that are tried for a name that stands twice
+LONGEST = 2000  # octets of a record in which slips are looked for
 _MAX_TERMS = 200
 # what is said of these in general is said exactly if it is known what was meant
 _GENERAL = {
@@ -85,6 +86,8 @@ def _typed(text: str) -> list[str]:
 
 def spf_terms(text: str) -> tuple[list[str], list[str]] | None:
     """The terms that a record was meant to have, and what to do; None if they cannot be guessed."""
+    if len(text) > LONGEST:
+        return None
     plain = _plain(text)
     start = _SPF.match(plain)
     said = _typed(text)
@@ -223,6 +226,8 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Me
     """One record in place of these; None if there is nothing in them. ``known`` tags have those values, or any."""
     found: dict[str, str] = {}
     said: list[str] = []
+    if sum(map(len, texts)) > LONGEST:
+        return None
     for text in texts:
         said += _typed(text)
         for name, value in _dmarc_tags(text, known, said).items():
@@ -305,6 +310,8 @@ def with_tag(record: Mended, name: str, value: str) -> Mended:
 
 def dkim(text: str) -> Mended | None:
     """A key record that can be used in place of one that cannot, as long as the same key is in it; else None."""
+    if len(text) > LONGEST:
+        return None
     said = _typed(text)
     plain = _plain(text.replace("\\n", "").replace("\\r", ""))
     if _PEM.search(plain):

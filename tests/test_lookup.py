@@ -530,6 +530,23 @@ DONE = [
      'Publish "v=spf1 -all" if'),
     (f"{SPF} -\ngood.example MX -\ngood.example A 192.0.2.1", "spf-none",
      f'{SPF} "v=spf1 a ~all"\ngood.example MX -\ngood.example A 192.0.2.1', 'Publish "v=spf1 a ~all"'),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-ptr",
+     f'{SPF} "v=spf1 mx -all"', "In what include:p.example names only its owner can do so; or remove that term."),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-void-term",
+     f'{SPF} "v=spf1 mx -all"', "Remove it. In what include:p.example names only its owner"),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-wide",
+     f'{SPF} "v=spf1 mx -all"', "Name the servers. In what include:p.example names only its owner"),
+    (f'{SPF} "v=spf1 include:three.example -all"', "spf-void-ipv6", f'{SPF} "v=spf1 mx -all"', "or remove that term"),
+    ("good.example MX 10 gone.example\ngood.example MX 20 mx.good.example", "mx-dead",
+     "good.example MX 20 mx.good.example", "remove the MX record"),
+    ("mx.good.example A 10.0.0.1", "mx-unreachable", "mx.good.example A 192.0.2.1", "reached from everywhere"),
+    ("good.example MX 0 .\ngood.example MX 10 mx.good.example", "mx-null-and-others",
+     "good.example MX 10 mx.good.example", 'Remove "0 ."'),
+    (f'good.example MX 0 .\n{SPF} "v=spf1 ip4:192.0.2.1 -all"', "mx-null-sender",
+     f'{SPF} "v=spf1 -all"\ngood.example MX 0 .', 'Publish "v=spf1 -all" if it sends none'),
+    ("good.example MX -", "mx-none", "good.example MX 10 mx.good.example", "Publish an MX record"),
+    (f'{DMARC} "v=DMARC1; p=reject; psd=y{LONG}"', "dmarc-psd", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Remove it"),
+    (f'{DMARC} "v=DMARC1; p=reject"', "dmarc-no-reports", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Add rua=mailto:"),
     (f'{KEY} "{rsa_key(1024).record}"', "dkim-short", f'{KEY} "{KEY_TEXT}"', "Make a key of 2048 bits"),
     (f'{KEY} "{KEY_TEXT}; t=y"', "dkim-testing", f'{KEY} "{KEY_TEXT}"', "Remove t=y when signing works"),
     (f'{KEY} "v=DKIM1; p=AAAA"', "dkim-unusable", f'{KEY} "{KEY_TEXT}"', "Publish the record that the signer has"),
@@ -626,6 +643,20 @@ def test_a_misplaced_record_is_moved_where_there_is_none(changes, moved):
     [advice] = [each for each in found(zone).problems if each.name == "dmarc-misplaced"]
     assert advice.do.startswith("Move" if moved else "Remove")
     assert found(published(zone, *advice.mend)).problems == ()
+
+
+@pytest.mark.parametrize("tags", ["np=none; psd=n", ""])
+def test_what_is_idle(tags):
+    """As it is said: psd=n, or none of it here."""
+    zone = f"""{GOOD}
+sub.good.example         TXT  "v=spf1 -all"
+_dmarc.sub.good.example  TXT  "v=DMARC1; p=reject; {{}}{LONG}"
+"""
+    [advice] = [
+        each for each in found(zone.format("np=none"), "sub.good.example").problems if each.name == "dmarc-idle"
+    ]
+    assert advice.do == "Put it into the record of good.example, or say psd=n in this one."
+    assert "dmarc-idle" not in {each.name for each in found(zone.format(tags), "sub.good.example").problems}
 
 
 def test_consent_to_reports():

@@ -24,6 +24,7 @@ MAX_REPORTS = 10  # addresses that are looked at
 _MAX_TAGS = 30  # of a record that are looked at one by one
 _SOME = "x"  # any label
 _ASKS = re.compile(r"(?:\A|[;,\s])[\W]*p\s*[=:]\s*(?:none|quarantine|reject)\b", re.IGNORECASE | re.ASCII)
+_ADD_RUA = "Add rua=mailto: and an address, to learn who sends as the domain."
 _FIRST = "v=DMARC1; p=none; rua=mailto:postmaster"
 _HISTORIC = ("pct", "rf", "ri")
 _KNOWN = {
@@ -435,7 +436,7 @@ def _of_policy(found: Dmarc) -> Iterator[Problem]:
             yield warning(
                 "dmarc-idle-none",
                 f"DMARC has no effect: {so} nothing, and no reports are asked for.",
-                "Add rua=mailto:... to learn who sends as the domain.",
+                _ADD_RUA,
                 "RFC 9989 section 4.7",
             )
     elif asks.lowered:
@@ -455,10 +456,10 @@ def _of_policy(found: Dmarc) -> Iterator[Problem]:
             "RFC 9989 section 4.7",
         )
     if asks.policy is not Disposition.NONE and not has_rua:
-        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", "", "RFC 9989 section 4.7")
+        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", _ADD_RUA, "RFC 9989 section 4.7")
     if found.psd == "y":
         what = f"psd=y at {asks.at}: the names below it are organizations of their own."
-        yield note("dmarc-psd", what, "It is for registries only.", "RFC 9989 section 4.7")
+        yield note("dmarc-psd", what, "Remove it: it is for registries only.", "RFC 9989 section 4.7")
 
 
 def _weight(policy: Disposition) -> int:

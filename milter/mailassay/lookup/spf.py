@@ -42,6 +42,7 @@ _FIRST = {
     "none": 'Publish "v=spf1 -all" if the domain sends no mail, else one such as "v=spf1 ip4:ADDRESS ~all" with the'
     " addresses of what sends.",
 }
+_SPLIT = "Put parts of it into records of their own, and include these."
 _CIRCLE = "leads back to where it stands, without end"
 _SLIPS = "Write the term as RFC 7208 section 5 has it, or remove it: one such term takes the whole record."
 _Network = IPv4Network | IPv6Network
@@ -444,7 +445,7 @@ def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[P
             "RFC 7208 section 4.5",
         )
     elif record.error and not record.terms:
-        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "RFC 7208 section 3.4")
+        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", _SPLIT, "RFC 7208 section 3.4")
     else:
         told = [*_faults(record, domain), *_costs(record, limits)]
         yield from told
@@ -528,17 +529,17 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
         )
     elif record.asks >= most - 1:
         yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
-    every = (term for _, term in terms(record))
-    void = sorted(
-        {term.target for term in every if term.void_ipv4 and term.void_ipv6 and not (term.found or term.record)}
-    )
+    every = [(way, term) for way, term in terms(record) if not term.record]
+    empty = [(way, term) for way, term in every if term.void_ipv4 and term.void_ipv6 and not term.found]
+    void = sorted({term.target for _, term in empty})
+    lame = [way for way, term in every if term.void_ipv6]
     nothing = f"Nothing at: {_few(void)}." if void else ""
     if record.void_ipv4 > limits.spf_void_lookups:
         yield error(
             "spf-void",
             f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
             f" {limits.spf_void_lookups}: permerror. {nothing}",
-            "Remove them.",
+            _by_owners("Remove them.", [way for way, _ in empty]),
             "RFC 7208 section 4.6.4",
         )
     elif record.void_ipv6 > limits.spf_void_lookups:
@@ -546,13 +547,24 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             "spf-void-ipv6",
             f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
             f" more than {limits.spf_void_lookups}: permerror.",
-            "Use ip4 for hosts that have no IPv6 address.",
+            _by_owners("Use ip4 for hosts that have no IPv6 address.", lame),
             "RFC 7208 section 4.6.4",
         )
     elif void:
         yield warning(
-            "spf-void-term", f"SPF names what is not in DNS. {nothing}", "Remove it.", "RFC 7208 section 4.6.4"
+            "spf-void-term",
+            f"SPF names what is not in DNS. {nothing}",
+            _by_owners("Remove it.", [way for way, _ in empty]),
+            "RFC 7208 section 4.6.4",
         )
+
+
+def _by_owners(do: str, ways: Iterable[tuple[str, ...]]) -> str:
+    """What is to be done, by whom: what stands below another term is that domain's."""
+    below = [*dict.fromkeys(way[0] for way in ways if way)]
+    if not below:
+        return do
+    return f"{do} In what {_few(below)} names only its owner can do so; or remove that term."
 
 
 def _few(texts: Sequence[str]) -> str:
@@ -580,9 +592,10 @@ def _openness(found: Spf) -> Iterator[Problem]:
             "End with ~all, or with -all." if ours else "Let the record that redirect= names end with ~all or -all.",
             "RFC 7208 section 4.7",
         )
-    for _, term in [] if way else _passing(found.record):
+    for above, term in [] if way else _passing(found.record):
         if any(0 < network.prefixlen < _WIDE[network.version == 6] for network in _networks(term)):
-            yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", "Name the servers.")
+            do = _by_owners("Name the servers.", [above])
+            yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", do)
 
 
 def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
@@ -645,7 +658,6 @@ def _directive(term: Term) -> Directive | None:
 
 
 def _oddities(record: Record) -> Iterator[Problem]:
-    every = [term for _, term in terms(record)]
     texts = [term.text for term in record.terms]
     unreached = [term for term in record.terms if not term.reached]
     if behind := [term.text for term in unreached if term.mechanism != "redirect"]:
@@ -665,11 +677,11 @@ def _oddities(record: Record) -> Iterator[Problem]:
         yield warning("spf-modifier", what, "Write a colon in place of the equals sign.", "RFC 7208 section 5")
     elif unknown:
         yield note("spf-modifier", f"SPF: {_few(unknown)} does nothing that is known.", "", "RFC 7208 section 6")
-    if pointers := [term.text for term in every if term.mechanism == "ptr"]:
+    if pointers := [(term.text, way) for way, term in terms(record) if term.mechanism == "ptr"]:
         yield warning(
             "spf-ptr",
-            f"SPF uses {pointers[0]}, which is slow, unreliable, and should not be used.",
-            "Name the servers by ip4, ip6, a or mx.",
+            f"SPF uses {pointers[0][0]}, which is slow, unreliable, and should not be used.",
+            _by_owners("Name the servers by ip4, ip6, a or mx.", [way for _, way in pointers]),
             "RFC 7208 section 5.5",
         )
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:

@@ -89,15 +89,58 @@ def found(folder, policy, settings=""):
                 ("client: 10.0.0.0/8", "client: 10.0.0.1, spf: fail"),
                 ("spf_pass: .a.example", "spf_pass: b.a.example"),
                 ("any: [{client: 10.0.0.0/8}, {client: 192.0.2.0/24}]", "client: 192.0.2.1"),
+                ("author: .a.example, dkim_pass: a.example", "author: b.a.example, dkim_pass: a.example"),
+                ("dmarc: pass", "dmarc: pass, policy: reject"),
+            ]
+        ),
+        *(
+            (
+                f"{lines}\nrules: [{{name: a, if: {{{condition}}}, then: {action}}}]",
+                2,
+                f"rule a decides for {action} wherever {key}",
+            )
+            for lines, condition, action, key in [
+                ("dmarc: {}", "dmarc: fail, policy: reject", "hold", "dmarc.reject would reject"),
+                ("dmarc: {}", "dmarc: [pass, fail], policy: reject", "hold", "dmarc.reject would reject"),
+                ("dmarc: {none: hold}", "dmarc: fail, policy: none", "tag", "dmarc.none would hold"),
+                (
+                    "dmarc: {authors: [{for: .a.example, none: reject}]}",
+                    "dmarc: fail, policy: none",
+                    "tag",
+                    "dmarc.authors.none for .a.example would reject",
+                ),
+                (
+                    "dmarc: {authors: [{for: .a.example, unpublished: reject}]}",
+                    "dmarc: [none, permerror]",
+                    "hold",
+                    "dmarc.authors.unpublished for .a.example would reject",
+                ),
+                (
+                    "dmarc: {authors: [{for: b.a.example}, {for: .a.example, none: reject}]}",
+                    "author: .a.example, not: {author: b.a.example}, policy: none, dmarc: fail",
+                    "tag",
+                    "dmarc.authors.none for .a.example would reject",
+                ),
+                ("spf: {fail: reject}", "spf: [fail, softfail]", "hold", "spf.fail would reject"),
+                ("iprev: {fail: reject}", "iprev: fail", "hold", "iprev.fail would reject"),
+                ("sender_domain: {null_mx: reject}", "sender_domain: null_mx", "hold", "sender_domain.null_mx would"),
+                (
+                    "dmarc: {reject_needs: {spf: fail}}",
+                    "dmarc: fail, spf: fail, policy: reject",
+                    "hold",
+                    "dmarc.reject would reject",
+                ),
             ]
         ),
         ("mode: enforce\nlists:\n  friends: [a.example]", 3, "list `friends` is used nowhere"),
         (
-            "lists:\n  no: []\nrules: [{name: a, if: {not: {author: list:no}}, then: hold}]",
+            "lists:\n  no: []\nrules: [{name: a, if: {not: {author: list:no}}, then: reject}]",
             2,
             "list `no` is empty",
         ),
         ("rules: [{name: a, if: {dmarc: temperror, policy: reject}, then: hold}]", 1, "rule a can never apply"),
+        ("dmarc:\n  reject_needs: {spf: fail, spf_pass: a.example}", 2, "dmarc.reject_needs can never hold"),
+        ("dmarc:\n  reject_needs: {dmarc: [pass, none]}", 2, "dmarc.reject_needs can never hold"),
         ("dmarc:\n  authors: [{for: a.example, monitor: true}]", 2, "dmarc.authors: what fails for a.example comes in"),
     ],
 )
@@ -108,19 +151,37 @@ def test_odd_policies(tmp_path, policy, line, message):
 
 
 @pytest.mark.parametrize(
+    ("policy", "settings", "place"),
+    [
+        ("dmarc:\n  authors:\n  - for: a.example\n    none: hold\n  - {for: b.example, monitor: true}", "", (5, 5)),
+        ("dmarc:\n  trusted_forwarders: [192.0.2.1]", "relays: [192.0.2.1]", (2, 3)),
+        ("{}", "dns:\n  timeout: 1\n  nameservers: [192.0.2.1]", (4, 3)),
+    ],
+)
+def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place):
+    (tmp_path / "policy.yaml").write_text(policy)
+    path = tmp_path / "mailassay.yaml"
+    path.write_text(f"policy: policy.yaml\n{settings}\nrecipient_delimiter: '+'\n")
+    (odd,) = warnings(load(str(path)), str(path), NOW, {"mx"})
+    assert (odd.line, odd.column) == place
+
+
+@pytest.mark.parametrize(
     "policy",
     [
         "mode: enforce",
         "rules: [{name: a, if: {spf: fail}, then: hold, expires: 2026-06-30}]",
-        "rules: [{name: a, if: {dmarc: [pass, fail], policy: reject}, then: hold}]",
+        "rules: [{name: a, if: {dmarc: [pass, fail], policy: reject}, then: reject}]",
+        "rules: [{name: a, if: {dmarc: fail, policy: reject, client: 10.0.0.0/8}, then: hold}]",
+        "rules: [{name: a, if: {dmarc: fail, policy: none}, then: tag}]",
+        "dmarc: {none: reject}\nrules: [{name: a, if: {dmarc: fail, policy: none}, then: tag, monitor: true}]",
+        "dmarc: {none: reject}\n"
+        "rules: [{name: a, if: {dmarc: fail, policy: none, not: {author: .a.example}}, then: tag}]",
         "rules: [{name: a, if: {spf: fail}, then: hold, monitor: true}, {name: b, if: {spf: fail}, then: hold}]",
         "rules: [{name: a, if: {spf_pass: a.example}, then: accept}]",
         "rules: [{name: a, if: {client: 10.0.0.0/9}, then: accept}, {name: b, if: {client: 10.0.0.0/8}, then: reject}]",
         "rules: [{name: a, if: {client: 10.0.0.0/9, iprev: pass}, then: accept}, "
         "{name: b, if: {client: 10.0.0.1}, then: reject}]",
-        # another author may not fit the first one
-        "rules: [{name: a, if: {author: .a.example, dkim_pass: a.example}, then: accept}, "
-        "{name: b, if: {author: b.a.example, dkim_pass: a.example}, then: reject}]",
         # the first one needs every recipient, the second one any
         "rules: [{name: a, if: {client: 192.0.2.1, recipient: b@}, then: accept}, "
         "{name: b, if: {client: 192.0.2.1, recipient: b@}, then: hold}]",
@@ -141,6 +202,8 @@ def test_odd_policies(tmp_path, policy, line, message):
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                # of what cannot be traced through a relay
+                "not: {iprev: [pass, fail, permerror, temperror]}",
             ]
         ),
     ],

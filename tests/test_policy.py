@@ -119,6 +119,73 @@ def test_decide(policy, found, action, rule, code):
     assert str(verdict.reply).startswith(code + " ") if code else verdict.reply is None, verdict.reply
 
 
+OWN = Policy(dmarc=DmarcActions(authors=(AuthorActions(Domains((".bank.example",)), unpublished=Action.REJECT),)))
+
+
+def own(result=Result.NONE, author="bank.example", dkim=(), **given):
+    made = evidence(result, **given)
+    domain = Domain(author)
+    keys = tuple(Dkim(Result(word), domain=Domain(name)) for name, word in dkim)
+    return replace(made, dmarc=replace(made.dmarc, header_from=domain), authors=(domain,), dkim=keys)
+
+
+@pytest.mark.parametrize(
+    ("found", "action"),
+    [
+        (own(), "reject"),
+        (own(Result.PERMERROR), "reject"),
+        (own(author="shop.bank.example"), "reject"),
+        (own(author="bank2.example"), "accept"),
+        (own(spf="pass"), "reject"),
+        (own(spf="pass", domain="bank.example"), "accept"),
+        (own(spf="softfail", domain="bank.example"), "reject"),
+        (own(author="shop.bank.example", spf="pass", domain="mail.bank.example"), "accept"),
+        (own(spf="pass", domain="xbank.example"), "reject"),
+        (own(spf="pass", domain="-"), "reject"),
+        (own(dkim=[("bank.example", "pass")]), "accept"),
+        (own(dkim=[("a.bank.example", "fail"), ("b.bank.example", "pass")]), "accept"),
+        (own(dkim=[("example", "pass")]), "reject"),
+        # it may pass later
+        (own(dkim=[("bank.example", "temperror")]), "defer"),
+        (own(spf="temperror", domain="bank.example"), "defer"),
+        (own(spf="temperror"), "reject"),
+        (own(Result.TEMPERROR), "defer"),
+        (own(Result.PASS), "accept"),
+    ],
+)
+def test_authors_that_publish_nothing(found, action):
+    verdict = decide(OWN, found)
+    assert verdict.action == action
+    assert (
+        verdict.rule
+        == {
+            "reject": "dmarc.authors.unpublished",
+            "defer": "dmarc.temperror",
+            "accept": "default",
+        }[action]
+    )
+    if action == "reject":
+        assert verdict.reply.text.startswith("Email rejected per local policy for ")
+
+
+def test_only_the_author_itself_passes_where_the_name_covers_none_below_it():
+    policy = Policy(dmarc=DmarcActions(authors=(AuthorActions(Domains(("bank.example",)), unpublished=Action.REJECT),)))
+    assert decide(policy, own(dkim=[("mail.bank.example", "pass")])).action == "reject"
+    assert decide(policy, own(dkim=[("bank.example", "pass")])).action == "accept"
+
+
+def test_one_reading_that_publishes_nothing_is_enough():
+    """An author who is not one clear domain passes nowhere, whatever is authenticated."""
+    other, bank = Domain("b.example"), Domain("bank.example")
+    readings = (Dmarc(Result.FAIL, other, NONE, "p"), Dmarc(Result.NONE, bank))
+    found = replace(
+        own(dkim=[("bank.example", "pass")]),
+        authors=(other, bank),
+        dmarc=Dmarc(Result.FAIL, other, NONE, "p", ambiguous=True, readings=readings),
+    )
+    assert decide(OWN, found).rule == "dmarc.authors.unpublished"
+
+
 def test_monitor_records_and_accepts():
     verdict = decide(Policy(mode=Mode.MONITOR), evidence(Result.FAIL, REJECT))
     assert (verdict.action, verdict.would, verdict.rule) == ("accept", "reject", "dmarc.reject")
@@ -153,7 +220,7 @@ ACTIONS = st.sampled_from(Action)
 ELEMENTS = st.builds(
     AuthorActions,
     st.lists(st.sampled_from(NAMES), unique=True, min_size=1).map(lambda names: Domains(tuple(sorted(names)))),
-    *[st.none() | ACTIONS] * 3,
+    *[st.none() | ACTIONS] * 4,
     st.booleans(),
 )
 LEAVES = st.one_of(
@@ -190,7 +257,8 @@ READINGS = st.lists(
     st.tuples(
         st.sampled_from(NAMES),
         st.sampled_from(
-            [(each, Result.FAIL) for each in Disposition] + [(None, each) for each in (Result.NONE, Result.TEMPERROR)]
+            [(each, Result.FAIL) for each in Disposition]
+            + [(None, each) for each in (Result.NONE, Result.TEMPERROR, Result.PERMERROR)]
         ),
     ),
     min_size=1,
@@ -218,8 +286,8 @@ def test_no_reading_takes_anything_off_what_follows_from_another(made, readings)
     together = decide(made, of(Author(names, "several"), readings)).action
     assert together.severity >= max(each.severity for each in alone)
     unread = decide(made, of(Author(names, "too many", unread=True), [])).action
-    # what dmarc.none makes wait for DNS has not failed yet, and a limit of ours does not wait
-    waits = [made.dmarc.none is not Action.ACCEPT and each[1][1] is Result.TEMPERROR for each in readings]
+    # what lines of the operator's own make wait for DNS has not failed yet, and a limit of ours does not wait
+    waits = [each[1][1] is Result.TEMPERROR for each in readings]
     failed = [action.severity for action, waiting in zip(alone, waits, strict=True) if not waiting]
     assert unread.severity >= max(failed, default=0)
 

@@ -119,7 +119,7 @@ DELIVERED = {
         b"From: eve@attacker.example\0, admin@bank.example\r\n", b"From: eve@attacker.example", "pass", b"",
     ),
     "NUL inside the address": (
-        b"From: <eve@attacker.example\0.bank.example>\r\n", b"From: <eve@attacker.example", "fail", b"",
+        b"From: <eve@attacker.example\0.bank.example>\r\n", b"From: <eve@attacker.example", "pass", b"",
     ),
     "NUL inside the name of a field": (EVE + b"Fr\0om: admin@bank.example\r\n", EVE.strip(), "pass", b"Fr\0om: admin"),
     "NUL before the colon": (EVE + b"From\0: admin@bank.example\r\n", EVE.strip(), "pass", b"From\0: admin"),

@@ -19,7 +19,7 @@ from ..envelope import Given, Unknown, read
 from ..held import QUEUE_ID, Queue, Unavailable
 from ..message import BOM
 from ..resolver import Source
-from ..terminal import is_terminal, printable, shows_colour
+from ..terminal import columns, complain, is_terminal, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
 from .moment import moment
@@ -167,13 +167,13 @@ def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace | None])
     if arguments.json:
         print(as_json(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
-        colour = shows_colour(sys.stdout)
-        print(explain.as_text(trace.outcome, trace.client, trace, verbose=arguments.verbose, colour=colour))
+        width, colour = columns(sys.stdout), shows_colour(sys.stdout)
+        print(explain.as_text(trace.outcome, trace.client, trace, width, verbose=arguments.verbose, colour=colour))
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0
 
 
 def _failed(name: str, why: str, status: int) -> int:
-    print(f"mailassay: {printable(f'{name}: {why}')}", file=sys.stderr)
+    complain(f"mailassay: {name}: {why}")
     return status
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import fields
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..dmarc import Disposition
 from ..policy import Policy, Rule
-from ..policy.condition import All, Not, is_bound, matches, never_holds
+from ..policy.condition import All, Condition, Match, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
-from .document import Problem
+from ..result import Result
+from ..verdict import Action
+from .document import Line, Problem
 from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
     from . import Settings
 
-_MAX_COMPARED = 100  # rules, to each that follows
+_MAX_COMPARED = 100  # rules, to each that follows; lines, to each rule
+_MAX_NAMED = 3  # domains in a warning
 _CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
@@ -108,9 +113,18 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            line = settings.policy_lines.get("dmarc.authors", 1)
-            yield _odd(settings.policy_path or "", line, f"dmarc.authors: what fails for {names} comes in (monitor)")
+            message = f"dmarc.authors: what fails for {names} comes in (monitor)"
+            yield Problem(*each.place, message, warning=True)
+    needs = policy.dmarc.reject_needs
+    if needs and never_holds(All((*_failing(Disposition.REJECT), needs))):
+        line = settings.policy_lines.get("dmarc.reject_needs", 1)
+        yield _odd(
+            settings.policy_path or "",
+            line,
+            "dmarc.reject_needs can never hold for a message that fails, so that `dmarc.reject` never follows",
+        )
     seen: list[Rule] = []
+    lines = [*_lines(policy)]
     for rule in policy.rules:
         if rule.is_expired(now):
             yield _at(rule, f"rule {rule.name} expired on {rule.expires} and is ignored")
@@ -120,7 +134,7 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
         wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
         if found := before or wider:
-            how = "says the same first" if before else "applies wherever it would"
+            how = "says the same first" if before else "applies wherever it would, if the author is one clear domain"
             yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
         if code := _CODE.match(rule.reply):
             yield _at(
@@ -128,6 +142,13 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
                 f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
                 "`enhanced` names another status code, and reply is the text behind",
             )
+        if not rule.monitor and not rule.expires and not rule.unsafe:
+            for key, action in _outdone(rule, lines):
+                yield _at(
+                    rule,
+                    f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, which is never done: "
+                    "rules go before lines",
+                )
         if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
             yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
         # a rule that is monitored, or ends, leaves room for the next
@@ -138,9 +159,55 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
 def _covers(first: Rule, second: Rule) -> bool:
     """Does the first decide wherever the second applies? Not if recipients or authors may differ in that."""
     keys = {each.key for rule in (first, second) for each in matches(rule.condition)}
-    if keys & {"recipient", "author", "dmarc", "policy", "policy_tag"} or never_holds(second.condition):
-        return False
-    return never_holds(All((second.condition, Not(first.condition))))
+    return "recipient" not in keys and _includes(first.condition, second.condition)
+
+
+def _includes(first: Condition, second: Condition) -> bool:
+    """Does the first hold wherever the second does, and does that somewhere?"""
+    return not never_holds(second) and never_holds(All((second, Not(first))))
+
+
+class _Line(NamedTuple):
+    """A line of the policy, and the messages for which it asks for something."""
+
+    key: str
+    action: Action
+    condition: Condition
+
+
+def _outdone(rule: Rule, lines: list[_Line]) -> Iterator[tuple[str, Action]]:
+    """The lines that ask for more than the rule, and never come to their turn because of it."""
+    for key, action, condition in lines[:_MAX_COMPARED]:
+        if action.severity > rule.action.severity and _includes(rule.condition, condition):
+            yield key, action
+
+
+def _failing(disposition: Disposition) -> list[Condition]:
+    return [Match("dmarc", (Result.FAIL,)), Match("policy", (disposition,))]
+
+
+def _lines(policy: Policy) -> Iterator[_Line]:
+    dmarc, earlier = policy.dmarc, list[Condition]()
+    unpublished = Match("dmarc", (Result.NONE, Result.PERMERROR))
+    silent: list[Condition] = [unpublished, *(Not(Match(key, (Result.PASS,))) for key in ("spf", "dkim"))]
+    for each in dmarc.authors:
+        ours: list[Condition] = [Match("author", each.authors), *map(Not, earlier)]
+        for word in (*Disposition, "unpublished"):
+            action: Action | None = getattr(each, word)
+            condition = _failing(word) if isinstance(word, Disposition) else silent
+            if action is not None and not each.monitor:
+                name = f"dmarc.authors.{word} for {', '.join(each.authors.patterns[:_MAX_NAMED])}"
+                yield _Line(name, action, All((*ours, *condition)))
+        earlier.append(Match("author", each.authors))
+    others: list[Condition] = [*map(Not, earlier)]
+    for disposition in Disposition:
+        needs = [dmarc.reject_needs] if dmarc.reject_needs and disposition is Disposition.REJECT else []
+        action = getattr(dmarc, disposition)
+        yield _Line(f"dmarc.{disposition}", action, All((*others, *_failing(disposition), *needs)))
+    for section in ("spf", "iprev", "sender_domain"):
+        for item in fields(getattr(policy, section)):
+            action = getattr(getattr(policy, section), item.name)
+            yield _Line(f"{section}.{item.name}", action, Match(section, (item.name,)))
 
 
 def _applies_with(first: Rule, second: Rule) -> bool:
@@ -153,7 +220,7 @@ def _at(rule: Rule, message: str) -> Problem:
 
 
 def _odd(path: str, line: int, message: str) -> Problem:
-    return Problem(path, line, 1, message, warning=True)
+    return Problem(path, line, line.column if isinstance(line, Line) else 1, message, warning=True)
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:

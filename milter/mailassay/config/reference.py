@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, str] = {
         "What follows if nobody knows from whom a relay has a message: its Received field is missing or cannot be "
         "read; it names no client, since the relay fetched the message (POP3, IMAP) or a program on it sent it; or "
         "the client logged in to the relay. SPF is `none` then, with the reason, and iprev is not in the header; no "
-        "line of theirs applies, nor does a rule that lets in by `client`, `client_name` or `helo`. `dmarc` holds "
+        "line of theirs applies, and no rule lets in by them or by `client`, `client_name` or `helo`. `dmarc` holds "
         "the message to DMARC, which DKIM can pass. `accept` lets it in even if it fails, with "
         '`reason="local_policy: ..."`: only for relays that have judged it themselves, since a stranger may find a '
         "way not to be traced."
@@ -100,6 +100,13 @@ SETTINGS: Mapping[str, str] = {
     "message_timeout": (
         "Seconds for all checks of one message; what is not known then is a temperror. RFC 7208 section 4.6.4 asks for "
         "at least 20 for SPF; Postfix itself waits 300 (`milter_content_timeout`)."
+    ),
+    "held": "What is done about messages that the policy holds.",
+    "held.remind_to": (
+        "The address to which `mailassay held --remind` mails what waits: queue id, age, author domain and line of the "
+        "policy of each message. `mailassay-held.timer` looks every hour. The mail comes if a message waits of which "
+        "none has told, or if the same ones have waited for another day. It is sent by sendmail(1), with the null "
+        "reverse-path. `null`: no mail, only warnings in the log."
     ),
     "log": "What is logged, to stderr.",
     "log.level": "The least severe lines that are logged. The line about each message is `info`.",
@@ -166,6 +173,12 @@ POLICY: Mapping[str, str] = {
     "dmarc.authors.none": (
         "What follows when a message fails and the domain publishes p=none; left out, `dmarc.none` counts. Use it to "
         "enforce for a domain of your own, or for one that never gets round to it."
+    ),
+    "dmarc.authors.unpublished": (
+        "What follows if the domain publishes no DMARC policy, or one in error, and neither SPF nor DKIM passes for it "
+        "or for a domain that the same name in `for` covers: with `.example.com`, a signature of mail.example.com will "
+        "do for example.com. A signature with l= will not. Left out, such mail is accepted. Use it for domains of your "
+        "own that have no record yet."
     ),
     "dmarc.authors.monitor": "Only record what would follow.",
     "dmarc.authors.comment": "Words for people. Required where `unsafe` is true.",
@@ -326,7 +339,8 @@ POLICY: Mapping[str, str] = {
     ),
     "if.client": (
         "The address of the client; if one of `relays` brings the message, of whom it had it from. If nobody knows "
-        "that, no rule lets in by `client`, `client_name` or `helo`, nor by `not` with one of them."
+        "that, no rule lets in by `client`, `client_name`, `helo`, `iprev`, `spf`, `spf_helo` or `spf_pass`, nor by "
+        "`not` with one of them."
     ),
     "if.client_name": (
         "A name of the client that leads back to its address (iprev=pass). If it has several, each of them counts, "

@@ -105,8 +105,7 @@ class Policy:
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
-        overrides = [*self._overrides(case)]
-        for finding in self._of_dmarc(case, overrides):
+        for finding in self._of_dmarc(case):
             # that a line accepts need not be recorded
             yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
         if case.trouble:
@@ -118,19 +117,19 @@ class Policy:
             enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
             reason = f"SPF {spf.result}{_for(spf.domain)}"
             finding = _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
-            yield _overruled(finding, [each for each in overrides if each.spf])
+            yield _overruled(finding, (each for each in self._overrides(case) if each.spf))
         if line := _of(self.iprev, iprev.result):
             reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
             finding = _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
-            yield _overruled(finding, [each for each in overrides if each.iprev])
+            yield _overruled(finding, (each for each in self._overrides(case) if each.iprev))
         if sender and (line := _of(self.sender_domain, sender.result)):
             enhanced = {Receives.NULL_MX: "7.27", Receives.NO_MAIL: "1.8"}.get(sender.result, "4.3")
             reason = f"{_SENDER_DOMAIN[sender.result]}{_for(sender.domain)}"
             yield _Finding(line, f"sender_domain.{sender.result}", enhanced, reason, reason)
 
-    def _of_dmarc(self, case: Case, overrides: list[_Override]) -> Iterator[_Finding]:
+    def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
-        if not dmarc.ambiguous and dmarc.result not in (Result.FAIL, Result.TEMPERROR):
+        if dmarc.result is Result.PASS:
             return
         readings = dmarc.readings or (dmarc,)
         elements = self._elements(case.evidence)
@@ -147,17 +146,19 @@ class Policy:
         asked = sorted(authors, key=list(Disposition).index, reverse=True)
         if asked:
             finding = max((self._failure(case, each, elements, authors[each]) for each in asked), key=_severity)
-            finding = _overruled(finding, overrides)
+            finding = _overruled(finding, self._overrides(case))
             if finding.overrules:
                 finding = finding._replace(override=finding.reason)
             yield finding._replace(recorded=monitored or sampled_out)
+        for finding in self._unpublished(case.evidence, elements):
+            yield _overruled(finding, self._overrides(case))._replace(recorded=monitored or sampled_out)
         if dmarc.ambiguous and lines.ambiguous_author:
             reason = "The author of the message is not one clear domain"
             yield _Finding(
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
         # the operator's own line may ask for more than the domain does
-        own = any((each.none or lines.none) is not Action.ACCEPT for each in elements)
+        own = any(not {each.none or lines.none, each.unpublished} <= {Action.ACCEPT, None} for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
         if waiting:
@@ -192,6 +193,33 @@ class Policy:
             for each in actions
         )
         return max(found, key=_severity)
+
+    def _unpublished(self, evidence: Evidence, elements: list[AuthorActions]) -> Iterator[_Finding]:
+        """What lines for author domains ask for where these publish no policy, or one in error."""
+        dmarc = evidence.dmarc
+        pairs: list[tuple[Domain | None, AuthorActions]]
+        if evidence.authors is None:
+            pairs = [(None, each) for each in elements]
+        else:
+            silent = {
+                each.header_from
+                for each in (dmarc.readings or (dmarc,))
+                if each.result in (Result.NONE, Result.PERMERROR)
+            }
+            pairs = [pair for pair in zip(evidence.authors, elements, strict=False) if pair[0] in silent]
+        for author, each in pairs:
+            line, name = each.unpublished, author or _NOBODY
+            if line is None or line is Action.ACCEPT:
+                continue
+            # an author who is not one clear domain passes nowhere
+            result = Result.FAIL if author is None or dmarc.ambiguous else _passes_for(author, each.authors, evidence)
+            if result is Result.TEMPERROR:
+                reason = f"Whether SPF or DKIM passes for {name} cannot be decided now"
+                yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", reason, reason)
+            elif result is Result.FAIL:
+                reason = f"{name} publishes no DMARC policy, and neither SPF nor DKIM passes for it"
+                refusal = f"Email rejected per local policy for {name}"
+                yield _Finding(line, "dmarc.authors.unpublished", "7.1", reason, refusal)
 
     def _line(self, case: Case, policy: Disposition) -> tuple[str, Action]:
         """The general line that speaks of a failure under a policy, and what it says."""
@@ -293,11 +321,32 @@ def _severest(findings: list[_Finding]) -> _Finding:
     return found if found.action is not Action.ACCEPT or found.overrules else _ACCEPTED
 
 
-def _overruled(finding: _Finding, overrides: list[_Override]) -> _Finding:
-    """What follows from a line and what overrules it."""
-    if finding.action is Action.ACCEPT or not overrides:
+def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
+    """What follows from a line and the first that overrules it."""
+    if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
-    return _Finding(Action.ACCEPT, overrides[0].rule, "", overrides[0].why, "", overrules=True)
+    return _Finding(Action.ACCEPT, found.rule, "", found.why, "", overrules=True)
+
+
+def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
+    """Pass, fail or temperror: does SPF or DKIM pass for a domain, or for one that the same name of these covers?"""
+    above = [*names.above(author)]
+
+    def is_own(name: str) -> bool:
+        try:
+            domain = Domain(name)
+        except BadDomain:
+            return False
+        return domain == author or any(map(domain.is_within, above))
+
+    if any(map(is_own, [*spf_passes(evidence), *dkim_passes(evidence)])):
+        return Result.PASS
+    checked = [
+        (evidence.spf.result, evidence.spf.domain),
+        *((each.result, each.domain or "") for each in evidence.dkim),
+    ]
+    undecided = [name for result, name in checked if result is Result.TEMPERROR]
+    return Result.TEMPERROR if any(map(is_own, undecided)) else Result.FAIL
 
 
 def _is_own_path(evidence: Evidence, proven: Sequence[str]) -> bool:

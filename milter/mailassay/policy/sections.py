@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..verdict import Action
 from .condition import Condition
+from .rule import Place
 from .sets import Domains, Networks
 
 
@@ -21,14 +22,17 @@ class Mode(StrEnum):
 class AuthorActions:
     """What follows for some author domains in the place of the general lines; None leaves these.
 
-    ``none`` is for a domain that publishes p=none and fails. ``monitor``: it is only recorded what would follow.
+    ``none`` is for a domain that publishes p=none and fails; ``unpublished`` for one that publishes no policy, or one
+    in error, and for which neither SPF nor DKIM passes. ``monitor``: it is only recorded what would follow.
     """
 
     authors: Domains
     reject: Action | None = None
     quarantine: Action | None = None
     none: Action | None = None
+    unpublished: Action | None = None
     monitor: bool = False
+    place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias
@@ -36,7 +36,11 @@ class Domains:
             domain = Domain(name)
         except BadDomain:
             return False
-        return domain in self._all or any("." + above in self._all for above in (domain, *domain.parents()))
+        return domain in self._all or any(self.above(domain))
+
+    def above(self, domain: Domain) -> Iterator[Domain]:
+        """Those that are in it with every name below them, of a domain and its parents."""
+        return (each for each in (domain, *domain.parents()) if "." + each in self._all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Networks:
         return bool(self.networks)
 
     def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+        if not self._by_length:
+            return False
         number, version = int(address), address.version
         return any(
             version == of_version and number >> host_bits in numbers

@@ -23,7 +23,7 @@ FLOORS = [
     ["conversation"],
     ["report"],
     ["held", "lookup", "session", "network", "zone"],
-    ["daemon", "doctor", "envelope"],
+    ["daemon", "doctor", "envelope", "reminder"],
     ["trace"],
     ["explain"],
     ["trial"],

@@ -194,6 +194,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("relays: {logins: [mx2, 7], untraced: accept}", "relays", Relays(Networks(), ("mx2", "7"), Untraced.ACCEPT)),
         ("relays:", "relays", Relays()),
         ("trusted_networks: postfix", "trusted_networks", None),
+        ("held: {remind_to: postmaster@example.org}", "held_remind_to", "postmaster@example.org"),
+        ("held: {remind_to: root}", "held_remind_to", "root"),
+        ("held: {remind_to: null}", "held_remind_to", None),
         ('recipient_delimiter: "+-"', "recipient_delimiter", "+-"),
         ("recipient_delimiter: =", "recipient_delimiter", "="),
         ("recipient_delimiter: ''", "recipient_delimiter", ""),
@@ -275,7 +278,7 @@ TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
     "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
-    "trusted_networks, relays, recipient_delimiter, dns, message_timeout, log"
+    "trusted_networks, relays, recipient_delimiter, dns, message_timeout, held, log"
 )
 
 
@@ -409,6 +412,13 @@ KEYS = (
         ("log: info", 1, 6, "log: expected a map, found the text `info`"),
         ("log: {level: loud}", 1, 14, "log.level: expected debug | info | warning | error, found the text `loud`"),
         ("log: {format: [json]}", 1, 15, "log.format: expected text | json, found a list"),
+        (
+            "held: {remind_to: Ann <a@b.example>}",
+            1,
+            19,
+            "held.remind_to: expected a mail address, found the text `Ann <a@b.example>`",
+        ),
+        ('held: {remind_to: "a@b\\nc"}', 1, 19, "held.remind_to: expected a mail address, found the text `a@b\\nc`"),
         ("polcy: x", 1, 1, "unknown key `polcy`; did you mean `policy`?"),
         ("# first\ndns:\n  timeot: 1", 3, 3, "unknown key `dns.timeot`; did you mean `dns.timeout`?"),
         ("xyzzy: 1", 1, 1, f"unknown key `xyzzy`; {KEYS}"),
@@ -421,6 +431,13 @@ KEYS = (
         # YAML itself
         ("log: {level: info", 1, 18, "while parsing a flow mapping: expected ',' or '}', but got '<stream end>'"),
         ("log:\n  @", 2, 3, "while scanning for the next token: found character '@' that cannot start any token"),
+        (
+            "log:\n\tlevel: info",
+            2,
+            1,
+            "while scanning for the next token: found character '\\t' that cannot start any token; "
+            "indent with spaces, not with tabs",
+        ),
         ("workers: 1\n---\nworkers: 2", 2, 1, "expected a single document in the stream: but found another document"),
         ("dns: &a {timeout: 1}", 1, 6, "anchors and aliases are not supported"),
         ("dns: *a", 1, 6, "anchors and aliases are not supported"),

@@ -681,6 +681,36 @@ def test_postfix_is_asked_for_its_delimiter_at_start_and_reload(tmp_path, dns):
         assert verdicts() == [False, True, True]
 
 
+@pytest.mark.skipif(not shutil.which("postconf", path="/usr/sbin"), reason="Postfix is not installed")
+def test_the_networks_of_postfix_are_followed(tmp_path, dns):
+    """At start and at reload; of a Postfix that cannot be asked, none are trusted."""
+    main = tmp_path / "main.cf"
+    main.write_text("mynetworks = 127.0.0.0/8, 198.51.100.0/24\n")
+    serve = Serve(tmp_path, dns, trusted_networks="postfix")
+    serve.environment["MAIL_CONFIG"] = str(tmp_path)
+
+    def verdict():
+        with attacker(serve) as client:
+            return spoof(client).verdict
+
+    with serve:
+        assert verdict() == "continue"
+        for text, expected in [
+            ("mynetworks = 127.0.0.0/8, 198.51.100.0/27\n", "reject"),
+            ("home = [::ffff:198.51.100.66]\nmynetworks = 127.0.0.0/8 $home\n", "continue"),
+            ("mynetworks = 0.0.0.0/0\n", "reject"),
+            ("mynetworks = !198.51.100.66 198.51.100.0/24\n", "reject"),
+            ("mynetworks = 198.51.100.66\n", "continue"),
+            (None, "reject"),
+        ]:
+            if text is None:
+                main.unlink()
+            else:
+                main.write_text(text)
+            reload(serve, "judges by policy")
+            assert verdict() == expected, text
+
+
 def test_reloads_under_load(lenient):
     """Fifty, good and bad by turns: every message has its answer by one of the two good policies, on one connection."""
     over = threading.Event()

@@ -123,6 +123,11 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         ({"author": "ann@example.com"}, "reject", "dmarc.authors.none"),
         ({"author": "ann@shop.example"}, "hold", "dmarc.quarantine"),
     ],
+    "Mark what fails under p=none": [
+        ({"author": "ann@example.com"}, "tag", "dmarc.none"),
+        ({}, "reject", "dmarc.reject"),
+        (GOOD, "accept", "default"),
+    ],
     "One domain in shadow": [(PARTNERS, "accept", "dmarc.reject"), ({}, "reject", "dmarc.reject")],
     "A partner who breaks signatures, until a date": [
         ({**PARTNERS, "client": PARTNER}, "accept", "rules.partner-gateway"),
@@ -211,6 +216,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "Clients without a name": [(STRANGER, "tag", "iprev.permerror"), (GOOD, "accept", "default")],
     "Lists in files": [
         ({"author": "ann@spam.example"}, "reject", "rules.blocked"),
+        ({"author": "ann@new.example", "mail_from": "ann@spam.example"}, "reject", "rules.blocked"),
         ({"author": "ann@other.example", "client": PARTNER}, "accept", "rules.partners"),
         ({"author": "ann@partner.example", "client": PARTNER}, "accept", "rules.partners"),
         ({"author": "ann@partner.example"}, "reject", "dmarc.reject"),
@@ -416,3 +422,23 @@ def test_keys_and_files_that_are_named_are_there(path: Path) -> None:
     named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)`", text)
     assert set(named) <= KEYS
     assert all((DOCS / link).exists() for link in re.findall(r"\]\(([^):]+)\)", text))
+
+
+ORDER = ["clamav", "mailassay.sock", "8891"]  # what scans, what judges, what signs
+TEXTS = [
+    *sorted(DOCS.glob("*.md")),
+    *(ROOT / name for name in ("README.md", "debian/README.Debian", "conf/start.yaml", "conf/postfix-main.cf")),
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_milters_have_one_order_everywhere(path: Path) -> None:
+    for milters in re.findall(r"smtpd_milters ?= ?(.*)", path.read_text()):
+        places = [milters.index(name) for name in ORDER if name in milters]
+        assert places == sorted(places), milters
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_no_text_gives_users_an_empty_list(path: Path) -> None:
+    """That would take the signer off their mail."""
+    assert not re.search(r"-o smtpd_milters=\s*$", path.read_text(), re.MULTILINE)

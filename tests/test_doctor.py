@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shlex
 import socket
 import stat
@@ -22,12 +23,18 @@ from hypothesis import strategies as st
 import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
-from mailassay.config import Listen, Problem, Relays, Settings
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, postfix, remaining
+from mailassay.config import Listen, Problem, Relays, Settings, load_policy
+from mailassay.dmarc import Disposition
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, postfix, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
+from mailassay.doctor.own import Own
 from mailassay.doctor.postfix import Postfix, Service
+from mailassay.domain import Domain
+from mailassay.lookup import Problem as Fault
+from mailassay.lookup import Severity as LookupSeverity
 from mailassay.policy.sets import Networks
 from mailassay.terminal import printable
+from mailassay.verdict import Action, Verdict
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 
@@ -134,6 +141,10 @@ def test_nothing_is_wrong_with_a_good_configuration():
         "writable",
     }
 
+
+ACCEPTED = Verdict(Action.ACCEPT, "default")
+TAGGED = Verdict(Action.TAG, "dmarc.quarantine", would=Action.TAG)
+REFUSED = Verdict(Action.REJECT, "dmarc.reject", would=Action.REJECT)
 
 RUN = listening(path="/run/mailassay/mailassay.sock")
 TCP = listening("inet", host="127.0.0.1", port=8899)
@@ -286,6 +297,13 @@ FINE = {
     "a file in a folder where everybody has a place of his own": with_nodes(**{"/etc": {"mode": 0o1777}}),
     "a daemon of which nothing is known": replace(GOOD, process=None, daemon=None, synchronized=None),
     "a daemon that began in the second of its installation": replace(GOOD, installed=PROCESS.started + 1),
+    "a domain of one's own that is enforced": replace(
+        GOOD, own=(Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED),)
+    ),
+    "a domain of one's own that is tagged as it asks": replace(
+        GOOD,
+        own=(Own(Domain("example.org"), Disposition.QUARANTINE, verdict=Verdict(Action.TAG, "x", would=Action.TAG)),),
+    ),
     "no group asked for": replace(GOOD, settings=replace(GOOD.settings, socket_group=None)),
     "programs of this host": replace(
         GOOD, postfix=configured(service(), service("127.0.0.1:2525"), service("[::1]:2525", smtpd_milters=""))
@@ -351,6 +369,14 @@ BROKEN = {
         replace(GOOD, postfix=configured(smtpd_milters="unix:clamav/clamav.sock, inet:localhost:8891")),
         ("error", "smtpd-milters"),
         f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, {OURS}, inet:localhost:8891'",
+    ),
+    "a scanner and a signer in the wrong order, and rspamd": (
+        replace(
+            GOOD,
+            postfix=configured(smtpd_milters="inet:localhost:8891, unix:clamav/clamav.sock, inet:a:11332, inet:a:1"),
+        ),
+        ("error", "smtpd-milters"),
+        f"postconf -e 'smtpd_milters=unix:clamav/clamav.sock, inet:a:11332, {OURS}, inet:localhost:8891, inet:a:1'",
     ),
     "another port": (
         replace(GOOD, settings=TCP, postfix=configured(smtpd_milters="inet:127.0.0.1:8898")),
@@ -916,6 +942,59 @@ BROKEN = {
         ("warning", "open-files"),
         "systemctl restart mailassay",
     ),
+    "a domain of one's own without a policy": (
+        replace(GOOD, own=(Own(Domain("example.org"), verdict=ACCEPTED),)),
+        ("warning", "own-domain"),
+        None,
+    ),
+    "a domain of one's own that only watches": (
+        replace(GOOD, own=(Own(Domain("example.org"), Disposition.NONE, verdict=ACCEPTED),)),
+        ("warning", "own-domain"),
+        None,
+    ),
+    "a domain of one's own for which nothing is done": (
+        replace(GOOD, own=(Own(Domain("example.org"), Disposition.REJECT, verdict=ACCEPTED),)),
+        ("warning", "own-domain"),
+        None,
+    ),
+    "a domain of one's own for which it is recorded what would be done": (
+        replace(
+            GOOD,
+            own=(Own(Domain("example.org"), Disposition.REJECT, verdict=replace(REFUSED, action=Action.ACCEPT)),),
+        ),
+        ("note", "own-domain"),
+        None,
+    ),
+    "a domain of one's own of which DNS says nothing": (
+        replace(GOOD, own=(Own(Domain("example.org"), trouble="SERVFAIL"),)),
+        ("note", "own-domain-unknown"),
+        None,
+    ),
+    "a domain of one's own with a record in error": (
+        replace(
+            GOOD,
+            own=(
+                Own(
+                    Domain("example.org"),
+                    Disposition.REJECT,
+                    (Fault(LookupSeverity.ERROR, "spf-several", "There are 2.", "Make one."),),
+                    REFUSED,
+                ),
+            ),
+        ),
+        ("warning", "own-record"),
+        None,
+    ),
+    "theirs are wider, and a domain of one's own is enforced": (
+        replace(
+            GOOD,
+            postfix=configured(mynetworks="127.0.0.0/8 [::1] 192.0.2.1"),
+            own=(Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED),),
+        ),
+        ("error", "mynetworks"),
+        None,
+    ),
+    "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),
     "nobody looks at what is held": (
         replace(GOOD, held=7, waiting=3.5 * 86_400),
         ("warning", "held"),
@@ -994,6 +1073,22 @@ def test_our_socket_goes_into_the_chroot(name, config, lines, words):
         "systemctl restart mailassay",
         f"postconf -e smtpd_milters={OURS}",
     )
+
+
+def test_without_systemd_no_command_of_it_is_proposed():
+    """Words say what is to be done, and other commands stay."""
+    for facts in (case[0] for case in BROKEN.values()):
+        with_it, without = examine(facts), examine(replace(facts, systemd=False))
+        assert [(each.severity, each.code) for each in with_it] == [(each.severity, each.code) for each in without]
+        for one, other in zip(with_it, without, strict=True):
+            dropped = [each for each in one.mend if each not in other.mend]
+            assert other.mend == tuple(each for each in one.mend if each.split()[0] not in ("systemctl", "timedatectl"))
+            for each in dropped:
+                verb, *rest = each.split()[1:]
+                assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.reason
+            assert dropped or one == other
+    (answering,) = [each for each in examine(replace(GOOD, silence="no", systemd=False)) if each.code == "answering"]
+    assert answering.reason.endswith("; start mailassay by what runs services here")
 
 
 def test_root_is_not_told_to_be_root():
@@ -1353,6 +1448,113 @@ def test_name_servers(free_port, authentic):
     assert silent.trouble
 
 
+OWN = """
+none.example TXT "v=spf1 +all"
+_dmarc.watch.example TXT "v=DMARC1; p=none"
+watch.example TXT "v=spf1 -all"
+_dmarc.strict.example TXT "v=DMARC1; p=reject; rua=mailto:x@strict.example"
+strict.example TXT "v=spf1 -all"
+"""
+
+
+def looked_at(policy, *names):
+    """What is found of domains in that DNS."""
+    with DnsServer(Zone(OWN)) as server:
+        settings = replace(GOOD.settings, policy=policy, nameservers=((server.address, server.port),))
+        found = own.looked_at([Domain(name) for name in names], settings)
+    return replace(GOOD, settings=settings, own=tuple(found))
+
+
+def test_strangers_in_the_name_of_ones_own_domains(tmp_path):
+    names = ("none.example", "watch.example", "strict.example", "missing.example")
+    facts = looked_at(GOOD.settings.policy, *names)
+    found = [each for each in examine(facts) if each.code.startswith("own-")]
+    asks = {each.name: (each.asks, each.verdict.action, each.exists) for each in facts.own}
+    assert asks == {
+        "none.example": (None, "accept", True),
+        "watch.example": ("none", "accept", True),
+        "strict.example": ("reject", "reject", True),
+        "missing.example": (None, "accept", False),
+    }
+    said = {name: [each for each in found if name in each.reason] for name in names}
+    assert [str(each.severity) for each in said["strict.example"]] == ["fine", "fine"]
+    assert "everybody" in said["none.example"][1].reason or "world" in said["none.example"][1].reason
+    assert "publishes no DMARC policy: mail of strangers in its name is accepted" in said["none.example"][0].reason
+    assert "publishes p=none" in said["watch.example"][0].reason
+    assert "is not in DNS" in said["missing.example"][0].reason
+    # who obeys has it refused
+    for name in ("none.example", "watch.example", "missing.example"):
+        path = tmp_path / "policy.yaml"
+        path.write_text(re.search(r"policy\.yaml: (dmarc: .*?\]\})", said[name][0].reason)[1])
+        (obeyed,) = looked_at(load_policy(str(path)), name).own
+        assert obeyed.verdict.action == "reject", name
+
+
+def test_a_message_outside_the_sample(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text("dmarc: {enforce_percent: 99}")
+    facts = looked_at(load_policy(str(path)), "strict.example")
+    assert ("note", "own-domain") in told(facts)
+
+
+def test_domains_that_dns_does_not_answer_for(free_port):
+    settings = replace(GOOD.settings, nameservers=(("127.0.0.1", free_port),), dns_timeout=0.05)
+    (found,) = own.looked_at([Domain("example.org")], settings)
+    assert found.verdict is None
+    assert found.trouble
+
+
+@pytest.fixture
+def postconf(tmp_path, monkeypatch):
+    """What postconf and postmap print."""
+
+    def prints(**parameters):
+        lines = "".join(f"{name} = {value}\n" for name, value in parameters.items())
+        (tmp_path / "values").write_text(lines)
+        keys = "b.example\tx\nuser@c.example\ty\n.d.example\tz\n"
+        (tmp_path / "keys").write_text(keys)
+        programs = {"postconf": f"cat {tmp_path}/values", "postmap": f'test "$2" != hash:/no && cat {tmp_path}/keys'}
+        for name, script in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        unseen = []
+        found = own.domains(GOOD.postfix, time.monotonic() + 60, ["host.example.org"], unseen)
+        return found, unseen
+
+    return prints
+
+
+def test_ones_own_domains(postconf, tmp_path):
+    (tmp_path / "list").write_text("# ours\ne.example, F.example\n!g.example\n")
+    found, unseen = postconf(
+        mydestination="mx.example.org, host.example.org localhost.example.org localhost example.org [192.0.2.1]",
+        virtual_alias_domains="proxy:hash:/x ldap:/y hash:/no static:all",
+        virtual_mailbox_domains=f"{tmp_path}/list /nowhere x.example",
+        relay_domains="192.0.2.1 example.org nobody",
+    )
+    assert found == ["example.org", "b.example", "d.example", "e.example", "f.example", "x.example"]
+    assert [each.partition(":")[0] for each in unseen] == [
+        "the domains of virtual_alias_domains in ldap",
+        "the domains of virtual_alias_domains in hash",
+        "the domains of virtual_mailbox_domains in /nowhere",
+    ]
+
+
+def test_a_host_with_the_name_of_its_domain(monkeypatch):
+    monkeypatch.setattr(own, "run", lambda *_: "mydestination = example.org, localhost")
+    assert own.domains(configured(myhostname="example.org"), time.monotonic() + 60, [], []) == ["example.org"]
+    assert own.domains(configured(myhostname="Mx.Example.org"), time.monotonic() + 60, [], []) == ["example.org"]
+
+
+def test_many_domains_of_ones_own(postconf):
+    found, unseen = postconf(mydestination=" ".join(f"d{number}.example" for number in range(own.MOST + 5)))
+    assert len(found) == own.MOST
+    assert unseen == ["5 more mail domains than 20; mailassay lookup DOMAIN shows one"]
+    _, unseen = postconf(mydestination=" ".join(f"d{number}.example" for number in range(20_000)))
+    assert unseen[0].startswith("mydestination beyond its first")
+
+
 @contextmanager
 def nobody():
     """Without root's powers, where root runs the tests."""
@@ -1657,7 +1859,7 @@ def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
         make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
         make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
         with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
-            look._text(path)
+            postfix.beginning(path)
         unseen = []
         assert dict(look._signers(unseen)) == {}
         assert unseen[0].startswith(f"{path}: ")

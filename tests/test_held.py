@@ -1,16 +1,19 @@
 """What Postfix's tools print, and which of it is ours; the captured output is Postfix 3.7.11's."""
 
+import email
+import email.policy
 import io
 import json
 import os
 import re
 import sys
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import held
+from mailassay import held, reminder
 from mailassay.cli import main
 from mailassay.held import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
 from mailassay.recorded import resinfos
@@ -206,7 +209,8 @@ def test_the_author_domain():
         ["release"], ["delete"], ["show"], ["nonsense"], ["release", "--all", "BD6582483ED"], ["delete", "--dry-run"],
         ["delete", "--older", "7d", "BD6582483ED"], ["delete", "--all", "--domain", "shop.example"],
         ["--older", "7"], ["--older", "d"], ["--older", "-1d"], ["--older", "1y"], ["--domain", "a b"],
-        ["--remind", "soon"], ["--json", "show", "BD6582483ED"], ["--remind", "3d", "delete", "--all"],
+        ["--remind", "soon"], ["--json", "release", "--all"], ["--dry-run", "release"],
+        ["--remind", "3d", "delete", "--all"],
     ],
 )  # fmt: skip
 def test_usage(arguments, capsys):
@@ -285,6 +289,49 @@ def test_a_tool_that_prints_something_else(tools, capsys):
     assert capsys.readouterr().err == "mailassay: postqueue -j prints what is not known\n"
 
 
+@pytest.fixture
+def one_held(tools):
+    """The queue id of a message that is held on our word; whatever would change the queue fails."""
+    (tools / "queue").write_bytes(POSTQUEUE.splitlines()[0] + b"\n")
+    (tools / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + LETTER))
+    program(tools, "postqueue", f"PATH=/usr/bin:/bin; cat {tools}/queue")
+    program(
+        tools,
+        "postcat",
+        f"PATH=/usr/bin:/bin; case $1 in -qh|-qbh) printf 'Subject: \\351\\n\\n';; *) cat {tools}/file;; esac",
+    )
+    program(tools, "postsuper", "exit 1")
+    return "4jWpw36fNkzL4ql"
+
+
+@pytest.mark.parametrize("arguments", [["show", "--json"], ["--json", "show"], ["show", "--json", "--body"]])
+def test_show_for_programs(one_held, capsys, arguments):
+    assert main(["held", *arguments, one_held, "A0000000"]) == 1
+    printed = capsys.readouterr()
+    (shown,) = json.loads(printed.out)
+    assert "A0000000" in printed.err
+    assert shown.pop("content") == "Subject: \ufffd\n\n"
+    assert main(["held", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert {**shown, "age": 0} == {**listed, "age": 0}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--dry-run", "release", "--all"], ["release", "--all", "--dry-run"], ["--dry-run", "delete", "--all"]],
+)
+def test_a_dry_run_changes_nothing_wherever_it_is_said(one_held, capsys, arguments):
+    assert main(["held", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("would be ")
+    assert one_held in printed
+
+
+def test_a_dry_run_of_the_list_is_the_list(one_held, capsys):
+    assert main(["held", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith(one_held)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -337,3 +384,67 @@ def test_a_policy_that_is_broken(tools, capsys, arguments):
     assert "(and 1 more)" in errors
     assert status == (1 if "show" in arguments else 0)
     assert "nothing is held by mailassay" in output or "is not" in errors
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """The folder where it is kept of what mail has told."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "told"))
+    return tmp_path / "told"
+
+
+def test_when_mail_is_due(told):
+    now = 1e9
+    assert reminder.is_due(["A"], now)
+    reminder.remember(["A", "B"], now)
+    for queue_ids, later, due in [
+        (["A", "B"], 3600, False),
+        (["B"], 3600, False),
+        (["B", "C"], 3600, True),
+        (["A"], reminder.AGAIN - 1, False),
+        (["A"], reminder.AGAIN, True),
+        # the clock was set back
+        (["A"], -3600, True),
+    ]:
+        assert reminder.is_due(queue_ids, now + later) is due, (queue_ids, later)
+    for text in ("", "{}", "[]", "null", '{"queue_ids": 1, "sent": 1}', '{"queue_ids": ["A"], "sent": "x"}', "\udcff"):
+        (told / "reminded").write_text(text, errors="surrogateescape")
+        assert reminder.is_due(["A"], now), text
+
+
+def test_the_mail():
+    lines = [f"{number:X}  1h  m\xfcller.example  dmarc.quarantine" for number in range(reminder.MOST_LISTED + 7)]
+    found = email.message_from_bytes(reminder.mail("a@b.example", "mx", "1h", lines, 1e9), policy=email.policy.default)
+    assert found["To"] == "a@b.example"
+    assert found["Subject"] == "107 messages are held on mx"
+    assert found["Auto-Submitted"] == "auto-generated"
+    text = found.get_content()
+    assert lines[reminder.MOST_LISTED - 1] in text
+    assert lines[reminder.MOST_LISTED] not in text
+    assert "\nand 7 more\n" in text
+
+
+def test_mail_that_cannot_be_sent(tools, told, capsys, monkeypatch):
+    """The exit status says so, and the next run tries again; that what was told is not kept is a warning."""
+    told.mkdir()
+    (tools / "c").write_text("held: {remind_to: a@b.example}")
+    monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: [Held(queued_now(), "dmarc.quarantine", ())])
+    program(tools, "postqueue", "")
+    program(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")
+    command = ["held", "--config", str(tools / "c"), "--remind", "0s"]
+    assert main(command) == os.EX_UNAVAILABLE
+    assert "mailassay: sendmail: no space\n" in capsys.readouterr().err
+    program(tools, "sendmail", f'echo "$@" >>{tools}/sent; while read -r line; do echo "$line"; done >>{tools}/mail')
+    told.rmdir()
+    told.write_text("")
+    assert main(command) == 0
+    assert main(command) == 0
+    told.unlink()
+    for _ in range(2):
+        assert main(command) == 0
+    assert (tools / "sent").read_text().splitlines() == ["-i -f <> -- a@b.example"] * 3
+    assert (tools / "mail").read_text().count("Subject: 1 message is held on ") == 3
+
+
+def queued_now():
+    return Queued("BD6582483ED", int(time.time()) - 60, 1000, "", ("bob@receiver.example",))

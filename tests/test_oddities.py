@@ -151,6 +151,22 @@ def test_odd_policies(tmp_path, policy, line, message):
 
 
 @pytest.mark.parametrize(
+    ("policy", "settings", "place"),
+    [
+        ("dmarc:\n  authors:\n  - for: a.example\n    none: hold\n  - {for: b.example, monitor: true}", "", (5, 5)),
+        ("dmarc:\n  trusted_forwarders: [192.0.2.1]", "relays: [192.0.2.1]", (2, 3)),
+        ("{}", "dns:\n  timeout: 1\n  nameservers: [192.0.2.1]", (4, 3)),
+    ],
+)
+def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place):
+    (tmp_path / "policy.yaml").write_text(policy)
+    path = tmp_path / "mailassay.yaml"
+    path.write_text(f"policy: policy.yaml\n{settings}\nrecipient_delimiter: '+'\n")
+    (odd,) = warnings(load(str(path)), str(path), NOW, {"mx"})
+    assert (odd.line, odd.column) == place
+
+
+@pytest.mark.parametrize(
     "policy",
     [
         "mode: enforce",

@@ -24,6 +24,7 @@ from .message import split
 from .recorded import resinfos
 from .result import Resinfo
 
+_PATIENCE = 60.0  # seconds for sendmail(1)
 BATCH = 500  # queue files that one postcat reads
 # the two forms of mail_queue.h: microseconds and inode in hexadecimal; seconds and microseconds in base 52, "z", inode
 QUEUE_ID = re.compile(
@@ -162,6 +163,14 @@ class Queue:
         """Remove these for good; those that are. Raises Unavailable."""
         return self._change("-d", queue_ids)
 
+    def send(self, message: bytes, to: str) -> None:
+        """Have a message delivered, by sendmail(1), with the null reverse-path. Raises Unavailable."""
+        # of all these programs it alone writes the option so
+        folder = ("-C", *self._config[1:]) if self._config else ()
+        done = self._done("sendmail", *folder, "-i", "-f", "<>", "--", to, given=message, seconds=_PATIENCE)
+        if done.returncode:
+            raise _refused("sendmail", done)
+
     def _change(self, option: str, queue_ids: Sequence[str]) -> set[str]:
         # only where they are held: one that was released by somebody else just now must not be deleted
         done = self._run("postsuper", option, "-", "hold", given="\n".join(queue_ids))
@@ -171,13 +180,17 @@ class Queue:
         return changed & set(queue_ids)
 
     def _run(self, program: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
+        return self._done(program, *self._config, *arguments, given=given.encode(), seconds=left)
+
+    def _done(
+        self, program: str, *arguments: str, given: bytes, seconds: float | None
+    ) -> subprocess.CompletedProcess[bytes]:
         path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
         if path is None:
             raise Unavailable(f"there is no {program} here: Postfix is not installed")
-        left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        command = [path, *self._config, *arguments]
         try:
-            return subprocess.run(command, input=given.encode(), capture_output=True, check=False, timeout=left)
+            return subprocess.run([path, *arguments], input=given, capture_output=True, check=False, timeout=seconds)
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{program} takes too long") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import re
@@ -365,6 +367,47 @@ def remind(lab, age):
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
     return done.stderr
+
+
+def test_mail_about_what_is_held(lab, tmp_path, monkeypatch):
+    """Once for the same messages, and again for a new one; tests/e2e/test_package.py has it from the sandbox."""
+    to = "postmaster@receiver.example"
+    (tmp_path / "c").write_text(f"held: {{remind_to: {to}}}\nlog: {{level: warning}}\n")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "told"))
+
+    def mails(count):
+        """So many are delivered, once the timer has come again."""
+        command = [sys.executable, "-m", "mailassay", "held", "-c", lab.postfix.folder / "etc", "--config"]
+        command += [tmp_path / "c", "--remind", "0s"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "held, the oldest for" in done.stderr
+        end = time.monotonic() + 30
+        while len(found := [path.read_bytes() for path in lab.postfix.folder.glob("mail/inbox/new/*")]) < count:
+            assert time.monotonic() < end, lab.postfix.log()
+            time.sleep(0.05)
+        assert len(found) == count
+        return found
+
+    for path in (lab.postfix.folder / "mail").glob("inbox/new/*"):
+        path.unlink()
+    first = quarantined(lab)
+    time.sleep(1.1)
+    (told,) = mails(1)
+    assert mails(1) == [told]
+    message = email.message_from_bytes(told, policy=email.policy.default)
+    assert (message["Return-Path"], message["To"], message["Auto-Submitted"]) == ("<>", to, "auto-generated")
+    assert message["Subject"].startswith("1 message is held on ")
+    assert message["From"].addresses[0].username == "postmaster"
+    assert message["Authentication-Results"] is None
+    text = message.get_content()
+    assert re.search(rf"^{first}  \d+s  shop\.example  dmarc\.quarantine$", text, re.MULTILINE)
+    second = quarantined(lab)
+    time.sleep(1.1)
+    # the second time nothing was sent, and neither is it the fourth time
+    (both,) = {*mails(2), *mails(2)} - {told}
+    assert first.encode() in both
+    assert second.encode() in both
 
 
 def test_short_queue_ids_and_a_postfix_that_is_down(make_lab, capsys, caplog):

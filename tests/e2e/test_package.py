@@ -341,6 +341,20 @@ def test_life_under_systemd(package, later, run_tree):
     running.run("sleep 2; systemctl start mailassay-held")
     assert "author domain shop.example" in running.run("journalctl --unit mailassay-held --output cat")
 
+    # and by mail, from the sandbox, once
+    with (running.root / CONFIG[1:]).open("a") as file:
+        file.write("held: {remind_to: inbox}\n")
+    running.run("systemctl start mailassay-held; systemctl start mailassay-held")
+    assert send(running, SPOOF, "shop.example").code == 250
+    running.run("sleep 1.1; systemctl start mailassay-held")
+    for _ in range(100):
+        mail = running.run("sleep 0.1; cat /var/mail/inbox", check=False)
+        if "2 messages are held" in mail:
+            break
+    assert re.findall("^Subject: (.*) held on ", mail, re.MULTILINE) == ["1 message is", "2 messages are"]
+    assert mail.count("Auto-Submitted: auto-generated") == 2
+    assert running.run("stat --format=%U /run/mailassay-held/reminded").strip() == "postfix"
+
     # a policy of the operator's; a mistake changes nothing
     with (running.root / POLICY[1:]).open("a") as file:
         file.write("mood: monitor\n")
@@ -372,7 +386,7 @@ def test_life_under_systemd(package, later, run_tree):
     # nobody is asked, and what Postfix still needs us for is said with the commands
     said = running.run("apt-get remove -y mailassay </dev/null")
     assert "*** WARNING: mailassay is being removed" in said
-    assert "1 message is held on our word" in said
+    assert "2 messages are held on our word" in said
     assert "mailassay held release --all" in said
     for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
         running.run(command)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
-from ..terminal import printable
+from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
 from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
 
-_WIDTH = 110  # characters of a line; commands are not broken
+_COLOURS = {"error": RED, "warning": YELLOW, "note": DIM, "fine": GREEN}
 
 
 def add(commands: Commands) -> None:
@@ -49,35 +48,44 @@ def _run(arguments: argparse.Namespace) -> int:
             facts = around(found, wrong, config_file(arguments), folder)
             findings = examine(facts)
     except NoPostfix as error:
-        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        complain(f"mailassay: {error}")
         return os.EX_UNAVAILABLE
     if arguments.json:
         print(as_json(_as_json(facts, findings), indent=2))
     elif findings or not arguments.removal:
-        print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
+        colour = shows_colour(sys.stdout)
+        for line in map(printable, _lines(facts, findings, arguments.verbose)):
+            print(_painted(line) if colour else line)
     if arguments.removal:
         return 1 if findings else 0
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
 
 
 def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:
+    width = columns(sys.stdout)
     for finding in findings:
         if finding.severity is not Severity.FINE or verbose:
-            yield from textwrap.wrap(
-                f"{finding.severity:<9}{finding.code}: {finding.reason}",
-                _WIDTH,
-                subsequent_indent=" " * 9,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
+            # a command stays on its line, to be copied
             yield from (f"{'':9}  {command}" for command in finding.mend)
     if any(command.startswith("postconf") for finding in findings for command in finding.mend):
         # what one command sets another may have set as well
-        yield f"after postconf: {facts.postfix.command('postfix', 'reload')}; then mailassay doctor again"
+        yield from wrapped(
+            f"{facts.postfix.command('postfix', 'reload')}; then mailassay doctor again",
+            width,
+            "after postconf: ",
+            "    ",
+        )
     counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
     yield ", ".join(
         f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts
     )
+
+
+def _painted(line: str) -> str:
+    """A line with its severity, where it begins with one, in a colour."""
+    word, blank, rest = line.partition(" ")
+    return f"{painted(word, _COLOURS[word])}{blank}{rest}" if word in _COLOURS else line
 
 
 def _counted(count: int, severity: Severity) -> str:

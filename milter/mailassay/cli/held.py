@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,12 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from .. import report
+from .. import reminder, report
+from ..config import Settings
 from ..domain import BadDomain, Domain
-from ..held import BATCH, Held, Queue, Queued, Unavailable, named, oldest, ours
+from ..held import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
-from ..terminal import is_terminal, printable
+from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .options import Commands, as_json, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -37,16 +39,19 @@ def add(commands: Commands) -> None:
     _takes_place(parser)
     _takes_filters(parser)
     takes_json(parser)
+    _takes_dry_run(parser)
     parser.add_argument(
         "--remind",
         type=_duration,
         metavar="AGE",
-        help="list nothing; log a warning where a message waits longer than that (12h); for a timer",
+        help="list nothing; log a warning where a message waits longer than that (12h), and send the mail that "
+        "held.remind_to asks for; for a timer",
     )
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
     show = _action(actions, "show", "all that is known of a message, with its header section", "+")
     show.add_argument("--body", action="store_true", default=False, help="and with its body")
+    takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (
         ("release", "let messages go on to their recipients, without judging them again"),
@@ -55,7 +60,7 @@ def add(commands: Commands) -> None:
         action = _action(actions, name, help_text, "*")
         _takes_filters(action)
         action.add_argument("--all", action="store_true", default=False, help="all that is held on our word")
-        action.add_argument("--dry-run", action="store_true", default=False, help="only say which")
+        _takes_dry_run(action)
         action.set_defaults(act=_change, release=name == "release")
 
 
@@ -80,6 +85,10 @@ def _takes_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and those below it")
 
 
+def _takes_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="with release or delete: only say which")
+
+
 def _duration(text: str) -> int:
     """In seconds."""
     found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
@@ -99,20 +108,22 @@ def _run(arguments: argparse.Namespace) -> int:
     queue, (found, wrong) = Queue(arguments.postfix), settings_anyway(arguments)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        print(f"mailassay: {printable(str(wrong[0]))}{more}", file=sys.stderr)
+        complain(f"mailassay: {wrong[0]}{more}")
     verdict = found.policy.tag.verdict
-    if arguments.act and (arguments.json or arguments.remind is not None):
-        arguments.usage("--json and --remind go with the list")
+    if arguments.act and arguments.remind is not None:
+        arguments.usage("--remind goes with the list")
+    if arguments.act is _change and arguments.json:
+        arguments.usage("--json goes with the list and with show")
     try:
         if arguments.act:
             status: int = arguments.act(arguments, queue, verdict)
             return status
         if arguments.remind is not None:
             report.set_up(found.log_level, found.log_format)
-            return _remind(queue, verdict, arguments.remind)
+            return _remind(queue, found, arguments.remind)
         return _list(arguments, queue, verdict)
     except Unavailable as error:
-        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        complain(f"mailassay: {error}")
         return error.status
 
 
@@ -123,12 +134,12 @@ def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
         print(as_json([_as_json(each, now) for each in found], indent=2))
         return 0
     for each in found:
-        print(_line(each, now))
-        print("    from     ", printable(each.queued.sender) or "<>")
-        print("    to       ", printable(", ".join(each.queued.recipients[:_RECIPIENTS])), end="")
+        _say(_line(each, now))
+        _say(each.queued.sender or "<>", "    from      ")
         more = len(each.queued.recipients) - _RECIPIENTS
-        print(f" and {more} more" if more > 0 else "")
-        print("    results  ", "  ".join(printable(f"{one.method}={one.result}") for one in each.results))
+        recipients = ", ".join(each.queued.recipients[:_RECIPIENTS])
+        _say(f"{recipients} and {more} more" if more > 0 else recipients, "    to        ")
+        _say("  ".join(f"{one.method}={one.result}" for one in each.results), "    results   ")
     if found:
         count = f"{len(found)} messages" if len(found) > 1 else "1 message"
         print(f"{count} held, the oldest for {_age(found[0], now)}")
@@ -137,21 +148,43 @@ def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     return 0
 
 
-def _remind(queue: Queue, verdict: str, limit: int) -> int:
-    backlog, now = oldest(queue, verdict), time.time()
-    if backlog.oldest and now - backlog.oldest.queued.arrived > limit:
+def _remind(queue: Queue, settings: Settings, limit: int) -> int:
+    found, now = list(ours(queue, queue.hold(), settings.policy.tag.verdict)), time.time()
+    waiting = [each for each in found if now - each.queued.arrived > limit]
+    if waiting:
         message = "%d held, the oldest for %s: queue_id=%s, author domain %s; mailassay held shows them"
-        author = printable(backlog.oldest.author_domain) or "unknown"
-        _log.warning(message, backlog.count, _age(backlog.oldest, now), backlog.oldest.queued.queue_id, author)
+        author = printable(found[0].author_domain) or "unknown"
+        _log.warning(message, len(found), _age(found[0], now), found[0].queued.queue_id, author)
+    if settings.held_remind_to:
+        _send(queue, settings.held_remind_to, waiting, now)
     return 0
+
+
+def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
+    """Mail of them to whoever looks, unless that has been told already. Raises Unavailable."""
+    queue_ids = [each.queued.queue_id for each in waiting]
+    if not waiting or not reminder.is_due(queue_ids, now):
+        return
+    lines = [printable(_line(each, now)) for each in waiting]
+    queue.send(reminder.mail(to, socket.gethostname(), _age(waiting[0], now), lines, now), to)
+    try:
+        reminder.remember(queue_ids, now)
+    except OSError as error:
+        _log.warning("cannot remember of what the mail to %s has told, so that it comes again: %s", to, error)
 
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     found, why = named(queue, arguments.ids, verdict)
-    for each in found:
-        content = queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace").expandtabs()
+    contents = (queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace") for each in found)
+    if arguments.json:
+        now = time.time()
+        listed = [{**_as_json(each, now), "content": text} for each, text in zip(found, contents, strict=True)]
+        print(as_json(listed, indent=2))
+        return _complain(why)
+    for each, text in zip(found, contents, strict=True):
+        content = text.expandtabs()
         for label, text in _details(each):
-            print(f"{label:<15}{printable(text)}")
+            _say(text, f"{label:<15}")
         print("", *map(printable, content.split("\n")), sep="\n")
     return _complain(why)
 
@@ -175,11 +208,11 @@ def _change(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     still = {each.queue_id for each in queue.hold()} if len(done) < len(queue_ids) else set()
     for each in found:
         if each.queued.queue_id in done:
-            print(f"would be {past}:" if arguments.dry_run else f"{past}:", _line(each, now))
+            _say(f"{f'would be {past}' if arguments.dry_run else past}: {_line(each, now)}")
         elif each.queued.queue_id in still:
             why[each.queued.queue_id] = f"could not be {past}"
         else:
-            print("gone meanwhile:", _line(each, now))
+            _say(f"gone meanwhile: {_line(each, now)}")
     return _complain(why)
 
 
@@ -213,10 +246,15 @@ def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def _say(text: str, label: str = "") -> None:
+    """In lines that fit the terminal, beside a label or by itself."""
+    print("\n".join(wrapped(printable(text), columns(sys.stdout), label, " " * (len(label) or 4))))
+
+
 def _complain(why: dict[str, str]) -> int:
     """Exit status 1 where there is something that could not be done."""
     for queue_id, reason in why.items():
-        print(f"mailassay: {printable(queue_id)} {reason}", file=sys.stderr)
+        complain(f"mailassay: {queue_id} {reason}")
     return 1 if why else 0
 
 
@@ -236,7 +274,7 @@ def _age(held: Held, now: float) -> str:
 
 
 def _line(held: Held, now: float) -> str:
-    return printable(f"{held.queued.queue_id}  {_age(held, now)}  {held.author_domain or '-'}  {held.rule}")
+    return f"{held.queued.queue_id}  {_age(held, now)}  {held.author_domain or '-'}  {held.rule}"
 
 
 def _details(held: Held) -> Iterator[tuple[str, str]]:

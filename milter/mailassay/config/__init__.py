@@ -79,10 +79,11 @@ class Settings:
 
     None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
     CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``), what Postfix has (``recipient_delimiter``, and ``trusted_networks``: its mynetworks).
-    ``owner_request_special`` is what Postfix says, None if it does not. No ``nameservers`` means the system's.
-    ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by their dotted names,
-    and of its rules (``rules.NAME``), ``lines`` those of the configuration. ``odd`` are warnings of the policy file.
+    (``socket_group``), what Postfix has (``recipient_delimiter``, and ``trusted_networks``: its mynetworks), and no
+    mail about what is held (``held_remind_to``). ``owner_request_special`` is what Postfix says, None if it does not.
+    No ``nameservers`` means the system's. ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of
+    the policy's keys by their dotted names, and of its rules (``rules.NAME``), ``lines`` those of the configuration.
+    ``odd`` are warnings of the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -105,6 +106,7 @@ class Settings:
     dns_unavailable: Action = Action.DEFER
     cache_size: int = 50_000
     message_timeout: float = 20.0
+    held_remind_to: str | None = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
 
@@ -152,8 +154,8 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
                 "odd": tuple(found.odd),
             }
             problems += found.problems
-    dns, log = given.pop("dns", {}), given.pop("log", {})
-    return Settings(**given, **dns, **log), ConfigError(problems) if problems else None
+    dns, held, log = (given.pop(key, {}) for key in ("dns", "held", "log"))
+    return Settings(**given, **dns, **held, **log), ConfigError(problems) if problems else None
 
 
 def load_policy(path: str) -> Policy:
@@ -177,6 +179,10 @@ def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:
 
 def _dns(**given: Any) -> dict[str, Any]:
     return {f"dns_{key}" if key in ("timeout", "unavailable") else key: value for key, value in given.items()}
+
+
+def _held(**given: Any) -> dict[str, Any]:
+    return {f"held_{key}": value for key, value in given.items()}
 
 
 def _log(**given: Any) -> dict[str, Any]:
@@ -217,6 +223,7 @@ SETTINGS: Map[dict[str, Any]] = Map(
         ),
         # Postfix itself waits 300 s (milter_content_timeout)
         "message_timeout": values.seconds(300),
+        "held": Map(_held, {"remind_to": values.or_nothing(values.address)}),
         "log": Map(_log, {"level": values.one_of(*LogLevel), "format": values.one_of(*LogFormat)}),
     },
 )

@@ -14,7 +14,7 @@ from ..policy.condition import All, Condition, Match, Not, is_bound, matches, ne
 from ..policy.rule import lets_in
 from ..result import Result
 from ..verdict import Action
-from .document import Problem
+from .document import Line, Problem
 from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            line = settings.policy_lines.get("dmarc.authors", 1)
-            yield _odd(settings.policy_path or "", line, f"dmarc.authors: what fails for {names} comes in (monitor)")
+            message = f"dmarc.authors: what fails for {names} comes in (monitor)"
+            yield Problem(*each.place, message, warning=True)
     needs = policy.dmarc.reject_needs
     if needs and never_holds(All((*_failing(Disposition.REJECT), needs))):
         line = settings.policy_lines.get("dmarc.reject_needs", 1)
@@ -220,7 +220,7 @@ def _at(rule: Rule, message: str) -> Problem:
 
 
 def _odd(path: str, line: int, message: str) -> Problem:
-    return Problem(path, line, 1, message, warning=True)
+    return Problem(path, line, line.column if isinstance(line, Line) else 1, message, warning=True)
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:

@@ -101,6 +101,13 @@ SETTINGS: Mapping[str, str] = {
         "Seconds for all checks of one message; what is not known then is a temperror. RFC 7208 section 4.6.4 asks for "
         "at least 20 for SPF; Postfix itself waits 300 (`milter_content_timeout`)."
     ),
+    "held": "What is done about messages that the policy holds.",
+    "held.remind_to": (
+        "The address to which `mailassay held --remind` mails what waits: queue id, age, author domain and line of the "
+        "policy of each message. `mailassay-held.timer` looks every hour. The mail comes if a message waits of which "
+        "none has told, or if the same ones have waited for another day. It is sent by sendmail(1), with the null "
+        "reverse-path. `null`: no mail, only warnings in the log."
+    ),
     "log": "What is logged, to stderr.",
     "log.level": "The least severe lines that are logged. The line about each message is `info`.",
     "log.format": "Lines for people, or one JSON object a line.",

@@ -54,6 +54,7 @@ def settings() -> File:
             "unavailable": found.dns_unavailable,
             "cache_size": found.cache_size,
         },
+        "held": {"remind_to": found.held_remind_to},
         "log": {"level": found.log_level, "format": found.log_format},
     }
     return _file("mailassay.yaml", SETTINGS, defaults, reference.SETTINGS)

@@ -292,6 +292,18 @@ def login(node: yaml.Node) -> str:
     return text
 
 
+_MAILBOX = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(@[A-Za-z0-9.-]{1,253})?"
+
+
+@value(title="a mail address", type="string", pattern=f"^{_MAILBOX}$")
+def address(node: yaml.Node) -> str:
+    """To which mail is sent; without a domain one of this host."""
+    text = _scalar(node, "a mail address")
+    if not re.fullmatch(_MAILBOX, text):
+        raise unexpected("a mail address", node)
+    return text
+
+
 @value(title="a socket", type="string", pattern="^(unix|local|inet6?):.+$")
 def listen(node: yaml.Node) -> Listen:
     expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from ..config import Network
 from ..config.values import is_nearly_everybody
 from ..message import MAX_LINE
+from .domains import refused
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
 from .postfix import RESTRICTIONS, Service, tokens
@@ -184,10 +185,13 @@ def networks(facts: Facts) -> Iterator[Finding]:
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
-        yield warning(
+        enforced = next((each for each in facts.own if refused(each)), None)
+        fate = f", and kept out in the name of {enforced.name} unless it passes DMARC" if enforced else ""
+        yield (error if enforced else warning)(
             "mynetworks",
             f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
-            f"judged, and may be refused. To spare it, in {place}: trusted_networks: [{wanted}]",
+            f"judged{fate or ', and may be refused'}. To spare it, in {place}: trusted_networks: postfix, or "
+            f"[{wanted}]",
         )
     if unknown:
         yield note(

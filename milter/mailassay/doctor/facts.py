@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ..config import Problem, Settings
+from .own import Own
 from .postfix import Postfix, Service
 
 RESTART = "systemctl restart mailassay"
@@ -95,8 +96,9 @@ class Facts:
     known. ``interpreter``: the program that runs this examination; ``installed``: when its files came here.
     ``signers``: the Mode in configuration files of signing filters, empty where they give none; ``signing``: of those
     that have a key, the socket that their file gives, as it is written there. ``tables``: those of a parameter.
-    ``names``: of this host. ``held``: how many messages Postfix holds on our word, and the seconds for which the first
-    of them has been ``waiting``. ``down``: Postfix does not run. ``is_root``: this examination may look at everything.
+    ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: how many messages Postfix
+    holds on our word, and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run.
+    ``is_root``: this examination may look at everything. ``systemd``: it runs the services of this host.
     """
 
     settings: Settings
@@ -119,10 +121,12 @@ class Facts:
     nameservers: tuple[Nameserver, ...] = ()
     synchronized: bool | None = None
     names: frozenset[str] = frozenset()
+    own: tuple[Own, ...] = ()
     held: int = 0
     waiting: float = 0.0
     down: bool = False
     is_root: bool = False
+    systemd: bool = True
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

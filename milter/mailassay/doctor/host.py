@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from ..config import Settings
 from .facts import RESTART, Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
 _DAY = 86_400  # seconds
-_PATIENCE = 3  # days for which a message may be held before it counts as forgotten
+_PATIENCE = 1  # days for which a message may be held before it counts as forgotten
 _ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
 _START = "systemctl start mailassay"
 
@@ -51,16 +52,21 @@ def reloaded(facts: Facts) -> Iterator[Finding]:
     """Does the daemon judge by the policy that is in the file?"""
     if not facts.digest or facts.wrong:
         return
+    wrong = [*not_reloaded(facts.settings, facts.digest)]
     ours = facts.settings.policy.digest
-    if facts.digest != ours:
+    yield from wrong or [fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")]
+
+
+def not_reloaded(settings: Settings, digest: str) -> Iterator[Finding]:
+    """What to do if the daemon judges by a policy with another digest; nothing if its digest is not known, empty."""
+    ours = settings.policy.digest
+    if digest not in ("", ours):
         yield warning(
             "not-reloaded",
-            f"the daemon judges by policy {facts.digest}, and {facts.settings.policy_path or 'the configuration'} "
+            f"the daemon judges by policy {digest}, and {settings.policy_path or 'the configuration'} "
             f"has another one, {ours}",
             "systemctl reload mailassay",
         )
-    else:
-        yield fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")
 
 
 def _folder(facts: Facts) -> Iterator[str]:
@@ -210,17 +216,23 @@ def running(facts: Facts) -> Iterator[Finding]:
 
 def held(facts: Facts) -> Iterator[Finding]:
     """Does anybody look at what is held?"""
+    if not facts.held:
+        yield fine("held", "nothing is held on our word")
+        return
     days = int(facts.waiting // _DAY)
-    if days >= _PATIENCE:
-        yield warning(
-            "held",
-            f"{facts.held} messages are held on our word, the oldest for {days} days: nobody else gets them out. Look, "
-            "and release or delete them; mailassay-held.timer reminds you",
-            "mailassay held",
-            "systemctl enable --now mailassay-held.timer",
-        )
-    else:
-        yield fine("held", f"{facts.held} messages are held on our word, none of them for long")
+    some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
+    long = f"{days} days" if days > 1 else f"{int(facts.waiting // 3600)} hours"
+    to = facts.settings.held_remind_to
+    who = (
+        f"{to} gets mail about them" if to else "held: {remind_to: ADDRESS} in the configuration sends mail about them"
+    )
+    yield (warning if days >= _PATIENCE else note)(
+        "held",
+        f"{some} held on our word, the oldest for {long}: nobody is told, and nobody else gets them out. Look, and "
+        f"release or delete them; mailassay-held.timer reminds you, and {who}",
+        "mailassay held",
+        "systemctl enable --now mailassay-held.timer",
+    )
 
 
 def unseen(facts: Facts) -> Iterator[Finding]:

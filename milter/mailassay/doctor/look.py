@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import grp
 import os
 import pwd
 import re
 import shutil
 import socket
-import stat
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 
 from ..config import Listen, Problem, Settings
@@ -26,7 +25,8 @@ from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
-from .postfix import NoPostfix, Postfix, examined, looked_up, tokens
+from .own import domains, looked_at
+from .postfix import NoPostfix, Postfix, beginning, examined, looked_up, tokens
 from .postfix import found as where_is
 
 _PATIENCE = 5.0  # seconds for each thing that is waited for
@@ -37,7 +37,6 @@ _UNIT = "mailassay.service"
 _SIGNERS = ("/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf")  # named after the programs
 _OPTION = re.compile(r"^[ \t]*(\w+)[ \t]+([^#\r\n]*)", re.MULTILINE)
 _KEYS = ("keyfile", "keyfileed25519", "keytable", "keytableed25519")
-_MAX_TEXT = 1_000_000  # octets of a table
 _MAX_PACKET = 65_536  # octets
 # what an MTA offers at protocol 6: every action and every step
 _OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
@@ -55,6 +54,11 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
     silence, pid = _greeted(settings.listen, unseen)
     process = _process(pid or _main_pid(), unseen)
     held, waiting, down = _backlog(settings, postfix, until, unseen)
+    names, nameservers = frozenset({socket.gethostname().lower()}), tuple(_asked(settings))
+    own = domains(postfix, until, names, unseen)
+    if all(each.trouble for each in nameservers):
+        # said already
+        own = []
     return Facts(
         settings=settings,
         postfix=postfix,
@@ -76,13 +80,16 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
             name: tuple(_tables(name, settings, postfix, until, unseen))
             for name in ("header_checks", "milter_header_checks")
         },
-        nameservers=tuple(_asked(settings)),
+        nameservers=nameservers,
         synchronized=_synchronized(),
-        names=frozenset({socket.gethostname().lower()}),
+        names=names,
+        own=tuple(looked_at(own, settings)),
         held=held,
         waiting=waiting,
         down=down,
         is_root=os.geteuid() == 0,
+        # sd_booted(3)
+        systemd=os.path.isdir("/run/systemd/system"),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
@@ -217,6 +224,15 @@ def _received(channel: socket.socket, count: int, until: float) -> bytes:
     return found
 
 
+def running_digest(config: str | None) -> str:
+    """Of the policy by which the service says it judges; empty if it does not run, or by another configuration."""
+    process = _process(_main_pid(), [])
+    if not process or not config:
+        return ""
+    given = [word for before, word in pairwise(process.words) if before == "--config"]
+    return _digest(process) if any(os.path.realpath(each) == os.path.realpath(config) for each in given) else ""
+
+
 def _digest(process: Process | None) -> str:
     """Of the policy by which the service says it judges (``systemctl status``); empty if another process listens."""
     if not process or process.pid != _main_pid():
@@ -272,7 +288,7 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
     """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty where none is given, which means both."""
     for path in _SIGNERS:
         try:
-            text = _text(path)
+            text = beginning(path)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -286,7 +302,7 @@ def _signing() -> Iterator[tuple[str, str]]:
     """The sockets of those signing filters that are installed, have a key, and do not only verify."""
     for path in _SIGNERS:
         try:
-            text = _text(path)
+            text = beginning(path)
         except OSError:
             # _signers() has said so
             continue
@@ -304,7 +320,7 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
         if kind not in ("regexp", "pcre"):
             continue
         try:
-            text = place if place.startswith("{") else _text(place)
+            text = place if place.startswith("{") else beginning(place)
         except OSError:
             # Postfix says so itself, loudly
             text = ""
@@ -312,14 +328,6 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
             yield Table(table, text, looked_up(postfix.folder, until, table, field))
         except NoPostfix as error:
             unseen.append(f"{name} {table}: {error}")
-
-
-def _text(path: str) -> str:
-    """The beginning of a file. Raises OSError, also where it is none: nobody may ever write into a FIFO."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return file.read(_MAX_TEXT).decode(errors="replace")
 
 
 def _asked(settings: Settings) -> Iterator[Nameserver]:

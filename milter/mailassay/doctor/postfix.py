@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import selectors
 import shlex
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -46,6 +48,7 @@ PARAMETERS = (
 )
 _PATH = os.pathsep.join(["/usr/sbin", "/sbin", "/usr/local/sbin"])
 _MOST_PRINTED = 10_000_000  # octets of what one of Postfix's commands prints
+_MAX_TEXT = 1_000_000  # octets of a file
 _MOST_SAID = 1_000  # characters of its complaint
 _MOST_SERVICES = 2_000
 _LONGEST = 20_000  # characters of a value
@@ -240,6 +243,20 @@ def run(program: str, folder: str | None, until: float, *arguments: str) -> str:
 def found(program: str) -> str | None:
     """Where a command is; those of Postfix are not in everybody's path."""
     return shutil.which(program) or shutil.which(program, path=_PATH)
+
+
+def listed(folder: str | None, until: float, table: str) -> list[str]:
+    """The keys of a table that can be listed. Raises NoPostfix."""
+    lines = run("postmap", folder, until, "-s", table).split("\n")
+    return [line.partition("\t")[0] for line in lines if line]
+
+
+def beginning(path: str) -> str:
+    """The beginning of a file. Raises OSError, also where it is none: nobody may ever write into a FIFO."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(_MAX_TEXT).decode(errors="replace")
 
 
 def looked_up(folder: str | None, until: float, table: str, key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -80,6 +80,18 @@ def _instead(facts: Facts, service: Service, old: Milter, new: Milter | None, na
     return edited(facts.postfix, name, service, lambda milter: new if milter == old else milter)
 
 
+def _in_order(others: Sequence[Milter], ours: Milter) -> list[Milter]:
+    """The order of all milters: what looks for viruses or spam, then we, then what signs; of the rest as it is."""
+    scanners = [at for at, each in enumerate(others, 1) if _SCANNER.search(each.endpoint) or _is_rspamd(each)]
+    last = scanners[-1] if scanners else 0
+    signers = [each for each in others[:last] if _SIGNER.search(each.endpoint)]
+    return [*(each for each in others[:last] if each not in signers), ours, *signers, *others[last:]]
+
+
+def _is_rspamd(milter: Milter) -> bool:
+    return bool(_RSPAMD.search(milter.endpoint))
+
+
 def _endpoint(facts: Facts) -> str:
     """Our socket as smtpd finds it."""
     listen = facts.settings.listen
@@ -113,10 +125,8 @@ def called(facts: Facts) -> Iterator[Finding]:
         ours = f"unix:{_INSIDE}" if outside and service.chrooted else _endpoint(facts)
         milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (ours, others) if each)
-        written = parsed(others)
-        scanners = [at for at, each in enumerate(written, 1) if _SCANNER.search(each.endpoint)]
-        if scanners and "$" not in others:
-            value = ", ".join(map(str, [*written[: scanners[-1]], Milter(ours), *written[scanners[-1] :]]))
+        if "$" not in others:
+            value = ", ".join(map(str, _in_order(parsed(others), Milter(ours))))
         if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
@@ -287,7 +297,7 @@ def _as_postfix_has_it(facts: Facts, socket: str) -> str:
 
 def _may_sign(facts: Facts, milter: Milter) -> bool:
     """Whatever is not known to do something else."""
-    if _signs(facts, milter) or _RSPAMD.search(milter.endpoint):
+    if _signs(facts, milter) or _is_rspamd(milter):
         return True
     known = _SIGNER.search(milter.endpoint) or _SCANNER.search(milter.endpoint) or _judges(facts, milter)
     return not known and not is_ours(facts, milter)
@@ -408,7 +418,7 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
         for index, milter in enumerate(found.milters):
             if index == found.index:
                 continue
-            if _RSPAMD.search(milter.endpoint):
+            if _is_rspamd(milter):
                 yield warning(
                     "competing-milter",
                     f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
@@ -451,7 +461,7 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
 
 def _judges(facts: Facts, milter: Milter) -> bool:
     """Does a milter do our work, and nothing else that is known?"""
-    if _RSPAMD.search(milter.endpoint):
+    if _is_rspamd(milter):
         return False
     signer = _signer(facts, milter)
     return bool(_JUDGE.search(milter.endpoint)) or (signer is not None and signer[1] == "v")

@@ -1,0 +1,75 @@
+"""What is said of the mail domains of this Postfix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..dmarc import Disposition
+from ..verdict import Action
+from .facts import Facts
+from .finding import Finding, fine, note, warning
+from .own import Own
+
+_FATE = {
+    Action.ACCEPT: "accepted",
+    Action.TAG: "tagged and delivered",
+    Action.HOLD: "held",
+    Action.DEFER: "deferred",
+    Action.REJECT: "refused",
+}
+
+
+def strangers(facts: Facts) -> Iterator[Finding]:
+    """What becomes of a stranger's mail in the name of one's own domains?"""
+    for each in facts.own:
+        if each.verdict is None:
+            yield note("own-domain-unknown", f"what {each.name} publishes is not known: {each.trouble}")
+            continue
+        action, would = each.verdict.action, each.verdict.would
+        says = f"{each.name} {_published(each)}: mail of strangers in its name is {_FATE[action]} today"
+        if refused(each) or (action is Action.TAG and each.asks is Disposition.QUARANTINE):
+            yield fine("own-domain", f"{says} ({each.verdict.rule})")
+        elif would is not action:
+            yield note(
+                "own-domain",
+                f"{says}; that it would be {_FATE[would]} ({each.verdict.rule}) is only recorded",
+            )
+        else:
+            yield warning("own-domain", f"{says}. {_mend(each, facts)}")
+
+
+def records(facts: Facts) -> Iterator[Finding]:
+    """Is something wrong with their SPF and DMARC records?"""
+    for each in facts.own:
+        # of a name that is not in DNS nothing can be published
+        problems = each.wrong if each.exists else ()
+        for problem in problems:
+            what = " ".join(filter(None, (problem.what, problem.do)))
+            yield warning("own-record", f"{each.name}: {what} mailassay lookup {each.name} shows the records")
+        if each.verdict and each.exists and not problems:
+            yield fine("own-record", f"nothing is wrong with the SPF and DMARC records of {each.name}")
+
+
+def refused(own: Own) -> bool:
+    """Is a stranger's mail in the name of that domain kept out, and with it all that does not pass DMARC?"""
+    return own.verdict is not None and own.verdict.action not in (Action.ACCEPT, Action.TAG)
+
+
+def _published(own: Own) -> str:
+    if not own.exists:
+        return "is not in DNS"
+    return f"publishes p={own.asks}" if own.asks else "publishes no DMARC policy"
+
+
+def _mend(own: Own, facts: Facts) -> str:
+    """What keeps such mail out of here, and elsewhere."""
+    rule = own.verdict.rule if own.verdict else ""
+    if rule != "default" or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
+        return "The policy has it so" + (f" ({rule})" if rule != "default" else "")
+    place = facts.settings.policy_path or "the policy"
+    lines = f"dmarc: {{authors: [{{for: .{own.name}, unpublished: reject, none: reject}}]}}"
+    words = f"To refuse it here, in {place}: {lines}; with monitor: true in that line at first, to see who sends"
+    if not own.exists:
+        return words
+    record = "" if own.asks else f'"v=DMARC1; p=none; rua=mailto:..." at _dmarc.{own.name}, and '
+    return f"{words}. To have it refused elsewhere, publish {record}p=reject as soon as all mail of yours passes"

@@ -1,0 +1,164 @@
+"""The mail domains of this Postfix: what they publish, and what a stranger's mail in their name gets here today."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from ..config import Settings
+from ..dmarc import Disposition
+from ..dmarc.suffix import registrable
+from ..domain import BadDomain, Domain
+from ..evidence import Case, Connection, Transaction
+from ..iprev import Iprev
+from ..lookup import Problem, Severity, look_up
+from ..message import Field, Headers
+from ..network import Nameservers, system_nameservers
+from ..network.turns import Turns
+from ..pipeline import Content, Known, authenticate
+from ..resolver import Cached, Method, Shared, Source
+from ..result import Result
+from ..sender_domain import Receives, SenderDomain
+from ..spf import Spf
+from ..verdict import Verdict
+from .postfix import NoPostfix, Postfix, beginning, listed, parameters, run, tokens
+
+PARAMETERS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
+MOST = 20  # domains that are looked at
+_MOST_READ = 100_000  # characters of a parameter
+_PATIENCE = 15.0  # seconds for all of them
+_UNDER_WAY = 300  # DNS questions
+# tables whose keys postmap can list; of the others, some ask a server, and some have patterns
+_LISTED = ("hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "texthash", "inline")
+# what is in the finding about a stranger's mail anyway
+_TOLD = ("dmarc-none", "dmarc-idle-none", "dmarc-unknown", "spf-unknown")
+_STRANGER = "stranger.invalid"  # a domain of somebody else (RFC 2606), for which SPF passes
+_ADDRESS = ip_address("198.51.100.254")
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """One of the mail domains.
+
+    ``asks``: what it publishes for mail that fails DMARC, None if nothing, or nothing that can be used. ``wrong`` are
+    the faults of its SPF and DMARC records. ``verdict``: on a stranger's message in its name, None if it is not known
+    for the ``trouble`` with DNS. ``exists``: in DNS.
+    """
+
+    name: Domain
+    asks: Disposition | None = None
+    wrong: tuple[Problem, ...] = ()
+    verdict: Verdict | None = None
+    trouble: str = ""
+    exists: bool = True
+
+
+def domains(postfix: Postfix, until: float, hosts: Iterable[str], unseen: list[str]) -> list[Domain]:
+    """The domains for which this Postfix takes mail, but for names of the host itself."""
+    names = {each.lower() for each in (*hosts, postfix.value("myhostname"))}
+    found = dict[Domain, None]()
+    try:
+        values = parameters(run("postconf", postfix.folder, until, "-x", *PARAMETERS))
+    except NoPostfix as error:
+        unseen.append(f"the mail domains: {error}")
+        return []
+    for parameter in PARAMETERS:
+        for word in _entries(parameter, values.get(parameter, ""), postfix, until, unseen):
+            try:
+                domain = Domain(word.removeprefix("."))
+            except BadDomain:
+                # an address in brackets, or a user
+                continue
+            labels = domain.labels
+            if len(labels) < 2 or labels[0] == "localhost" or labels[-1].isdigit():
+                continue
+            # a host may have the name of its domain
+            if domain not in names or registrable(domain) == domain:
+                found[domain] = None
+    if len(found) > MOST:
+        unseen.append(f"{len(found) - MOST} more mail domains than {MOST}; mailassay lookup DOMAIN shows one")
+    return list(found)[:MOST]
+
+
+def _entries(parameter: str, value: str, postfix: Postfix, until: float, unseen: list[str]) -> Iterator[str]:
+    if len(value) > _MOST_READ:
+        unseen.append(f"{parameter} beyond its first {_MOST_READ} characters")
+    for token in tokens(value[:_MOST_READ]):
+        kind, colon, _ = token.removeprefix("proxy:").partition(":")
+        try:
+            if token.startswith("/"):
+                lines = beginning(token).split("\n")
+                yield from (word for line in lines if not line.startswith("#") for word in tokens(line))
+            elif not colon or token.startswith("["):
+                yield token
+            elif kind in _LISTED:
+                # of a table of addresses, the keys that are domains
+                keys = listed(postfix.folder, until, token.removeprefix("proxy:"))
+                yield from (key for key in keys if "@" not in key)
+            elif kind != "static":
+                unseen.append(f"the domains of {parameter} in {token}")
+        except (OSError, NoPostfix) as error:
+            unseen.append(f"the domains of {parameter} in {token}: {error}")
+
+
+def looked_at(found: Sequence[Domain], settings: Settings) -> list[Own]:
+    """All of them at once: what DNS says, and what the policy makes of a stranger's mail."""
+    if not found:
+        return []
+    nameservers = Nameservers(
+        settings.nameservers or system_nameservers(), settings.dns_timeout, settings.policy.limits
+    )
+    turns, until = Turns(Cached(nameservers, settings.cache_size), _UNDER_WAY), time.monotonic() + _PATIENCE
+    try:
+        with ThreadPoolExecutor(len(found)) as pool:
+            return list(pool.map(lambda each: _looked_at(each, settings, turns.asker(), until), found))
+    finally:
+        nameservers.close()
+
+
+def _looked_at(domain: Domain, settings: Settings, source: Source, until: float) -> Own:
+    limits = settings.policy.limits
+    report = look_up(domain, (), source, max(0.0, until - time.monotonic()), limits)
+    verdict, trouble = of_stranger(domain, settings, source, until)
+    if trouble:
+        return Own(domain, trouble=trouble)
+    wrong = (
+        each
+        for each in report.problems
+        if each.severity is not Severity.NOTE and each.name.startswith(("spf-", "dmarc-")) and each.name not in _TOLD
+    )
+    asks = report.dmarc.domain_asks
+    return Own(domain, asks.policy if asks else None, tuple(wrong), verdict, exists=report.exists is not False)
+
+
+def of_stranger(domain: Domain, settings: Settings, source: Source, until: float) -> tuple[Verdict | None, str]:
+    """What our policy says of a message in the name of a domain from somebody who has nothing to do with it.
+
+    He has a name in DNS, and SPF passes for his own domain; the message is outside of every sample. Or the trouble that
+    DNS has with that domain.
+    """
+    policy, asked = settings.policy, Shared(source)
+    connection = Connection(_ADDRESS, f"mail.{_STRANGER}")
+    transaction = Transaction(f"someone@{_STRANGER}", recipients=(f"someone@{domain}",))
+    known = Known(
+        Iprev(Result.PASS, _ADDRESS, connection.helo, names=(connection.helo,)),
+        Spf(Result.PASS, "helo", connection.helo),
+        Spf(Result.PASS, "mailfrom", _STRANGER),
+        SenderDomain(Receives.PASS, _STRANGER),
+    )
+    content = Content(Headers([Field(b"From", f" someone@{domain}".encode())]), policy.limits)
+    evidence = authenticate(
+        connection,
+        transaction,
+        content,
+        lambda method: asked.of(Method(method)).resolver(until),
+        time.time(),
+        policy,
+        known,
+    )
+    if evidence.dmarc.result is Result.TEMPERROR:
+        return None, evidence.dmarc.reason
+    return policy.decide(Case(connection, transaction, evidence, time.time(), sample=99)), ""

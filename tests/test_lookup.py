@@ -586,7 +586,7 @@ def test_for_programs(capsys):
         },
         "spf": {
             "record": {
-                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble"]),
+                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble", "fault"]),
                 "texts": [None],
                 "terms": [TERM],
             },
@@ -599,7 +599,7 @@ def test_for_programs(capsys):
             "keys": [
                 {
                     **dict.fromkeys(["selector", "name", "kind", "bits", "testing", "strict", "revoked", "authentic"]),
-                    **dict.fromkeys(["error", "trouble"]),
+                    **dict.fromkeys(["error", "trouble", "fault"]),
                     "records": [None],
                     "tags": [[None]],
                 }

@@ -80,10 +80,8 @@ def untraced(connection: Connection, transaction: Transaction) -> Known:
     why = f"{NO_CLIENT}{connection.untraced}"
     of_mail_from, no_client = None, spf.Fault.NO_CLIENT
     if transaction.mail_from:
-        name = transaction.mail_from_domain
-        of_mail_from = spf.Spf(
-            Result.NONE, "mailfrom", spf.checkable(name) or name.lower(), reason=why, fault=no_client
-        )
+        name = spf.checkable(transaction.mail_from_domain) or transaction.mail_from_domain.lower()
+        of_mail_from = spf.Spf(Result.NONE, "mailfrom", name, reason=why, fault=no_client)
     found = iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT)
     return Known(found, spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client), of_mail_from)
 

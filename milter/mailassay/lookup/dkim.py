@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..dkim import Fault
 from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
+from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
@@ -30,7 +32,8 @@ class Key:
     """What stands at one selector (``*``: at each that was tried); ``name`` is where.
 
     ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty where the key cannot be used, for which
-    ``error`` says why. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and n= as they stand there.
+    ``error`` says why, and ``fault`` in one word. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and
+    n= as they stand there.
     """
 
     selector: str
@@ -45,6 +48,7 @@ class Key:
     authentic: bool = False
     error: str = ""
     trouble: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Ke
         return replace(key, trouble=str(trouble))
     records = answer.records[: limits.key_records]
     if not records:
-        return replace(key, authentic=answer.authentic, error="no key record")
+        return replace(key, authentic=answer.authentic, error=NO_KEY, fault=Fault.NO_KEY)
     tags = _tags(records)
     key = replace(
         key,
@@ -110,11 +114,12 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Ke
         tags=tuple((name, value) for name, value in tags if name in _TAGS),
     )
     if len(records[0]) > limits.record_octets:
-        return replace(key, records=(), error=f"the key record has more than {limits.record_octets} octets")
+        error = f"the key record has more than {limits.record_octets} octets"
+        return replace(key, records=(), error=error, fault=Fault.LIMIT)
     try:
         found = parse(records[0])
     except BadKey as bad:
-        return replace(key, error=str(bad))
+        return replace(key, error=str(bad), fault=bad.fault)
     return replace(key, kind=found.kind, bits=found.bits, testing=found.testing, strict=found.strict)
 
 
@@ -157,10 +162,10 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
         severity = Severity.ERROR if given else Severity.NOTE
         what = f"{whose} is revoked: no signature made with it counts."
         yield Problem(severity, "dkim-revoked", what, "", "RFC 6376 section 3.6.1")
-    elif not key.records and key.error == "no key record":
+    elif key.fault is Fault.NO_KEY:
         yield error("dkim-missing", f"{whose}: there is none at {key.name}.", "", "RFC 6376 section 3.6.2")
     elif key.error:
-        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", "", _section(key.error))
+        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", "", _section(key.fault))
     if len(key.records) > 1:
         yield warning(
             "dkim-several", f"{whose}: several records, of which receivers may try any.", "", "RFC 6376 section 3.6.2.2"
@@ -187,5 +192,5 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
         )
 
 
-def _section(reason: str) -> str:
-    return "RFC 8301 section 3.2" if "bits" in reason else "RFC 6376 section 3.6.1"
+def _section(fault: Fault | None) -> str:
+    return "RFC 8301 section 3.2" if fault is Fault.KEY_SIZE else "RFC 6376 section 3.6.1"

@@ -141,6 +141,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         """Run the check, again if more is known now."""
         self.passed_over = self.is_uncertain = self.wants_name = False
         self.prob = self.limit = ""
+        self._fault = None
         # what it costs to ask for them counts each time
         self.__dict__.pop("_names", None)
         word, _, _ = self.check()
@@ -207,8 +208,10 @@ class Query(pyspf.query):  # type: ignore[misc]
     def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
         """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
         if not (text := self.dns_spf(domain)):
-            named = f"{term}:{domain.lower()}" if self._is_spelled_out(domain) else f"{term} of a domain"
-            raise self._error(Fault.INCLUDED_NO_RECORD, f"{named} without SPF record")
+            name, text = domain.lower(), f"{term} of a domain without SPF record"
+            if self._is_spelled_out(name):
+                text = f"{term}{':' if term == 'include' else '='}{name} has no SPF record"
+            raise self._error(Fault.INCLUDED_NO_RECORD, text)
         result: tuple[str, int, str] = self.check1(text, domain, recursion)
         return result
 

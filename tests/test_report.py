@@ -36,8 +36,10 @@ def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", 
 def test_a_line():
     words = str(Line("4ABC", "198.51.100.66", outcome())).split(" ms=")[0]
     assert words == (
-        "queue_id=4ABC client=198.51.100.66 iprev=permerror spf=none mail_from=b.example spf_helo=none helo=x.example "
-        "dkim=none arc=none dmarc=fail header_from=bank.example policy=reject policy_at=bank.example verdict=reject "
+        "queue_id=4ABC client=198.51.100.66 iprev=permerror "
+        'iprev_why="no_name: the address has no name" '
+        "spf=none spf_why=no_record mail_from=b.example spf_helo=none spf_helo_why=no_record helo=x.example "
+        "dkim=none arc=none dmarc=fail dmarc_why=unauthenticated header_from=bank.example policy=reject policy_at=bank.example verdict=reject "
         'rule=dmarc.reject reason="DMARC fail for bank.example, whose policy is reject"'
     )
 
@@ -63,7 +65,7 @@ def test_senders_cannot_write_the_log(helo):
 def test_signers_cannot_write_the_log(domain):
     signature = f" v=1; a=rsa-sha256; d={domain}; s=x; h=from; bh=AAAA; b=AAAA".encode()
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(fields=[(b"DKIM-Signature", signature)]))))
-    assert (read["verdict"], read["dkim"]) == ("reject", "permerror")
+    assert (read["verdict"], read["dkim"]) == ("reject", "permerror::x:domain")
 
 
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))

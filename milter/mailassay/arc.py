@@ -42,7 +42,7 @@ class Fault(StrEnum):
     """Why a chain fails: one word for each kind of cause (RFC 8617 section 5.2)."""
 
     SYNTAX = "syntax"  # a field is no tag=value list
-    INSTANCE = "instance"  # a number is missing or out of range
+    INSTANCE = "instance"  # a number is missing, or zero
     TOO_MANY_SETS = "too_many_sets"
     REPEATED_FIELD = "repeated_field"  # one set has two fields of one kind
     INCOMPLETE = "incomplete"  # a set lacks a field
@@ -121,9 +121,6 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
     found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
     for name in (_SEAL, _MESSAGE, _RESULTS):
         for field in headers.named(name):
-            # before the work, not after it: the limit bounds what a sender can make us read
-            if len(found) > 3 * most:
-                raise _BadChain(Fault.TOO_MANY_SETS, f"more than {most} sets")
             account.pay(opening(field.value) if name == _RESULTS else reading(field.value))
             tags = {} if name == _RESULTS else tag_list(field.value)
             instance = _instance(field, tags, most)
@@ -150,7 +147,9 @@ def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
         number = int(match[0]) if match else 0
     else:
         number = instance_of(field.value)
-    if not 1 <= number <= most:
+    if number > most:
+        raise _BadChain(Fault.TOO_MANY_SETS, f"an instance number is out of range: more than {most} sets")
+    if not number:
         raise _BadChain(Fault.INSTANCE, "an instance number is missing or out of range")
     return number
 

@@ -1039,7 +1039,7 @@ def test_for_programs(capsys):
         },
         "spf": {
             "record": {
-                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble"]),
+                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble", "fault"]),
                 "texts": [None],
                 "terms": [TERM],
             },
@@ -1052,7 +1052,7 @@ def test_for_programs(capsys):
             "keys": [
                 {
                     **dict.fromkeys(["selector", "name", "kind", "bits", "testing", "strict", "revoked", "authentic"]),
-                    **dict.fromkeys(["error", "trouble", "alias", "exists"]),
+                    **dict.fromkeys(["error", "trouble", "fault", "alias", "exists"]),
                     "records": [None],
                     "tags": [[None]],
                 }

@@ -375,6 +375,7 @@ def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()
     found = resinfos(each.value)
+    # of a result, a field that was written earlier has only the words
     is_judged = any(one.method == "iprev" or one.reason.startswith(NO_CLIENT) for one in found)
     return found if is_judged else ()
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .dkim import Fault
 from .envelope import Unknown
 from .evidence import Evidence
 from .explain import differences
@@ -89,9 +90,9 @@ class Tally:
         if evidence:
             self.authors.setdefault(judged.author, Counter())[verdict.action] += 1
             self.unanswered += Result.TEMPERROR in _results(evidence)
-            reasons = {each.reason for each in evidence.dkim if each.result is Result.PERMERROR}
-            self.expired += "the signature has expired (x=)" in reasons
-            self.keyless += bool(reasons & {"no key record", "the key is revoked (p= is empty)"})
+            faults = {each.fault for each in evidence.dkim}
+            self.expired += Fault.EXPIRED in faults
+            self.keyless += not faults.isdisjoint((Fault.NO_KEY, Fault.REVOKED))
         if verdict.action is not Action.ACCEPT:
             self.stopped.append((judged.name, judged.author, verdict.rule, verdict.action))
         if found := differences(judged.trace):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..dkim import Fault
 from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
+from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
@@ -27,7 +29,6 @@ _SURE_BITS = 4096  # and verifiers need not know more
 _PUBLISH = "Publish the record that the signer has for this selector."
 _RENEW = "Publish the record that the signer has for this selector, or make a key of 2048 bits with a new one."
 _KEEP = "Keep one; another key needs a selector of its own."
-_MISSING = "no key record"
 _TAGS = ("k", "h", "s", "t", "n")
 
 
@@ -36,9 +37,9 @@ class Key:
     """What stands at one selector (``*``: at each that was tried); ``name`` is where.
 
     ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty where the key cannot be used, for which
-    ``error`` says why. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and n= as they stand there.
-    ``alias`` is what a CNAME makes the name stand for, if nothing is there and the selector was given; ``exists`` then
-    says whether there is such a name.
+    ``error`` says why, and ``fault`` in one word. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and
+    n= as they stand there. ``alias`` is what a CNAME makes the name stand for, if nothing is there and the selector was
+    given; ``exists`` then says whether there is such a name.
     """
 
     selector: str
@@ -55,6 +56,7 @@ class Key:
     trouble: str = ""
     alias: str = ""
     exists: bool | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits, *, gi
     if not records:
         # of a selector that was only guessed nobody asks for an alias: there are too many
         alias = mend.alias(key.name, resolve) if given else ""
-        return replace(key, authentic=answer.authentic, error=_MISSING, alias=alias, exists=answer.exists)
+        missing = replace(key, error=NO_KEY, fault=Fault.NO_KEY)
+        return replace(missing, authentic=answer.authentic, alias=alias, exists=answer.exists)
     tags = _tags(records)
     key = replace(
         key,
@@ -122,11 +125,12 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits, *, gi
         tags=tuple((name, value) for name, value in tags if name in _TAGS),
     )
     if len(records[0]) > limits.record_octets:
-        return replace(key, records=(), error=f"the key record has more than {limits.record_octets} octets")
+        error = f"the key record has more than {limits.record_octets} octets"
+        return replace(key, records=(), error=error, fault=Fault.LIMIT)
     try:
         found = parse(records[0])
     except BadKey as bad:
-        return replace(key, error=str(bad))
+        return replace(key, error=str(bad), fault=bad.fault)
     return replace(key, kind=found.kind, bits=found.bits, testing=found.testing, strict=found.strict)
 
 
@@ -207,10 +211,10 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
             f"Have the key published at {key.alias}, or put it at {key.name} itself in place of the alias.",
             "RFC 6376 section 3.6.2",
         )
-    elif not key.records and key.error == _MISSING:
+    elif not key.records and key.fault is Fault.NO_KEY:
         yield error("dkim-missing", f"{whose}: there is none at {key.name}.", _PUBLISH, "RFC 6376 section 3.6.2")
     elif key.error:
-        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", _RENEW, _section(key.error))
+        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", _RENEW, _section(key.fault))
     if len(key.records) > 1:
         yield warning(
             "dkim-several",
@@ -240,5 +244,5 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
         )
 
 
-def _section(reason: str) -> str:
-    return "RFC 8301 section 3.2" if "bits" in reason else "RFC 6376 section 3.6.1"
+def _section(fault: Fault | None) -> str:
+    return "RFC 8301 section 3.2" if fault is Fault.KEY_SIZE else "RFC 6376 section 3.6.1"

@@ -12,7 +12,7 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
-from ..spf import checkable, macro
+from ..spf import Fault, checkable, macro
 from ..spf.query import Query
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
@@ -87,6 +87,7 @@ class Record:
     void_ipv6: int = 0
     error: str = ""
     trouble: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +149,23 @@ class _Tree:
     def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
         """``above`` are the domains on the way to it."""
         if checkable(domain) is None:
-            return Record(domain, error=_NOT_CHECKED)
+            return Record(domain, error=_NOT_CHECKED, fault=Fault.NO_DOMAIN)
         try:
             texts = tuple(filter(is_record, self._resolve(domain, "TXT").records))
         except DnsTempError as error:
             return Record(domain, trouble=str(error))
         if not texts:
-            return Record(domain, error="no SPF record")
+            return Record(domain, error="no SPF record", fault=Fault.NO_RECORD)
         if len(texts) > 1:
-            return Record(domain, texts, error="more than one SPF record")
+            return Record(domain, texts, error="more than one SPF record", fault=Fault.SEVERAL_RECORDS)
         if len(texts[0]) > self._limits.record_octets:
             # nobody wants to see it
-            return Record(domain, error=f"a record of more than {self._limits.record_octets} octets")
+            too_long = f"a record of more than {self._limits.record_octets} octets"
+            return Record(domain, error=too_long, fault=Fault.RECORD_SIZE)
         try:
             parsed = parse(texts[0])
         except BadRecord as bad:
-            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad))
+            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad), fault=Fault.SYNTAX)
         terms = tuple(self._terms(domain, parsed, (*above, domain)))
         asks, void_ipv4, void_ipv6 = (
             sum(getattr(term, name) for term in terms) for name in ("asks", "void_ipv4", "void_ipv6")
@@ -424,13 +426,13 @@ def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[P
         )
     if record.trouble:
         yield warning("spf-unknown", f"SPF could not be looked up: {record.trouble}.")
-    elif not record.texts and record.error == "no SPF record":
+    elif record.fault is Fault.NO_RECORD:
         yield warning(
             "spf-none",
             "There is no SPF record: nothing says which servers may send for the domain.",
             "" if found.malformed else _FIRST.get(mx, _FIRST["none"]),
         )
-    elif record.error == _NOT_CHECKED:
+    elif record.fault is Fault.NO_DOMAIN:
         yield note(
             "spf-one-label",
             f"{domain} is a name of one label, for which SPF is not checked: the result is none.",

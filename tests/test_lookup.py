@@ -1009,7 +1009,7 @@ def keys(value):
 
 ASKS = {"policy": None, "tag": None, "at": None, "lowered": None}
 TERM = {
-    **dict.fromkeys(["text", "mechanism", "result", "target", "asks", "void_ipv4", "void_ipv6", "reached"]),
+    **dict.fromkeys(["text", "mechanism", "result", "target", "asks", "void_ipv4", "void_ipv6", "reached", "circular"]),
     **dict.fromkeys(["found", "error", "trouble", "record"]),
 }
 

@@ -43,7 +43,6 @@ _FIRST = {
     " addresses of what sends.",
 }
 _SPLIT = "Put parts of it into records of their own, and include these."
-_CIRCLE = "leads back to where it stands, without end"
 _SLIPS = "Write the term as RFC 7208 section 5 has it, or remove it: one such term takes the whole record."
 _Network = IPv4Network | IPv6Network
 _EVERYWHERE: tuple[_Network, ...] = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))  # where clients are
@@ -57,7 +56,8 @@ class Term:
     ``mechanism`` is lower case, or ``redirect`` or ``exp``; ``result`` what it gives where it matches. ``target`` is
     the name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
     ``asks`` are the terms that ask DNS, it and all below it; ``void_ipv4`` and ``void_ipv6`` those of them without an
-    answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``.
+    answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``. ``circular``: it
+    names a record that it stands in, or below.
     ``error`` makes the whole result permerror; ``trouble`` is why something is not known.
     """
 
@@ -70,6 +70,7 @@ class Term:
     void_ipv4: int = 0
     void_ipv6: int = 0
     reached: bool = True
+    circular: bool = False
     error: str = ""
     trouble: str = ""
     record: Record | None = None
@@ -198,7 +199,7 @@ class _Tree:
             return term
         if term.mechanism in ("include", "redirect"):
             if (checkable(term.target) or term.target) in above:
-                return replace(term, error=_CIRCLE)
+                return replace(term, circular=True, error="leads back to where it stands, without end")
             record = self.record(checkable(term.target) or term.target, above)
             return replace(
                 term,
@@ -370,7 +371,7 @@ def _cheaper(term: Term, *, dual: bool) -> list[str]:
 
     Unless ``dual``, hosts without an IPv6 address are named by their addresses.
     """
-    if term.error in ("no SPF record", _CIRCLE):
+    if term.circular or (term.record and term.record.fault is Fault.NO_RECORD):
         return []
     if not term.asks or term.trouble or term.error or term.record or not term.target:
         return [term.text]
@@ -474,7 +475,7 @@ def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
             do = f"Let the owner of {term.target} mend it, or remove {(*way, term.text)[0]}."
             yield from _syntax(term.record, f"{place}: the record there", _whom(record, (*way, term.text)), do)
         elif term.error and (term.mechanism or term.record):
-            do = "Remove the term." if term.error == _CIRCLE else "Name the hosts that send by ip4 and ip6."
+            do = "Remove the term." if term.circular else "Name the hosts that send by ip4 and ip6."
             if term.record:
                 owner = f", or let the owner of {term.target} mend that" if term.target else ""
                 do = f"Correct the name in {(*way, term.text)[0]} if it is wrong, or remove the term{owner}."

@@ -13,6 +13,9 @@ from hypothesis import settings
 # how fast an example runs says nothing on a busy machine
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+# nor does how wide the terminal is; readline tells it to children, and not to os.environ
+os.environ["COLUMNS"] = ""
+del os.environ["COLUMNS"]
 
 
 @pytest.fixture(scope="session", autouse=True)

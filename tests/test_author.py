@@ -191,6 +191,9 @@ def test_one_clear_author(value):
         (" <alice@ba\u200bnk.example", ("bank.example",)),
         (" " + encoded("eve@evil.example") + " <alice@bank.example", ("bank.example", "evil.example")),
         (" <alice@bank.example " + encoded("\0"), ("bank.example",)),
+        (" =?utf-8?q?x" + encoded("eve@evil.example") + " <alice@bank.example", ("bank.example", "evil.example")),
+        (" =?utf-8?q?x" + encoded("Eve\0") + " <alice@bank.example>", ("bank.example",)),
+        (" =?utf-8?q?x" + encoded("<eve@evil.example>") + " <alice@bank.example>", ("bank.example", "evil.example")),
         (" alice@bank.example\0", ()),
         (" alice@bank.example\r", ("bank.example",)),
         (" alice@bank\\.example", ("bank.example",)),
@@ -329,6 +332,7 @@ def test_a_name_in_a_charset_of_asia(name, codec, form):
         " alice\uff20bank\uff0eexample <eve@evil.example>".encode("iso2022_jp"),
         " alice@bank\u3002example <eve@evil.example".encode("big5"),
         " alice@bank\u3002example <eve@evil.example".encode("shift_jis"),
+        b" \x81 \xc3\xa9@bank\xef\xb9\x92example <eve@evil.example>",  # a small full stop
     ],
 )
 def test_an_address_that_another_charset_hides(value):

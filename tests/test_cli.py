@@ -17,6 +17,7 @@ import mailassay
 from mailassay.cli import main
 from mailassay.cli.options import asked
 from mailassay.config import Settings
+from mailassay.doctor.facts import Process
 
 ZONE = """
 1.2.0.192.in-addr.arpa PTR  mail.bank.example
@@ -185,6 +186,56 @@ def test_config_check(folder, capsys):
     assert main(["config", "check", "--config", "good.yaml"]) == 0
     assert capsys.readouterr().out.startswith("configuration good.yaml, policy standard (digest ")
     assert main(["config", "check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy", "status", "said"),
+    [
+        (["serve"], "polcy: x", 78, "unknown key `polcy`"),
+        (["serve"], "{}", 71, "cannot listen on unix:/nonexistent/socket"),
+        (["config", "check", "--log"], "polcy: x", 1, "unknown key `polcy`"),
+        (["config", "check", "--log"], "lists: {unused: x.example}", 0, "list `unused` is used nowhere"),
+        (["config", "check", "--log"], "{}", 0, ": fine"),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_goes_to_the_journal_is_in_the_format_of_the_log(folder, arguments, policy, status, said, form):
+    """Whoever reads it as JSON would stop at the first line that is none."""
+    (folder / "policy.yaml").write_text(policy)
+    config = f"policy: policy.yaml\nlisten: unix:/nonexistent/socket\nlog: {{format: {form}}}\n"
+    (folder / "config.yaml").write_text(config)
+    done = run(*arguments, "--config", "config.yaml", cwd=folder, JOURNAL_STREAM="8:1")
+    assert (done.returncode, done.stdout) == (status, b"")
+    lines = done.stderr.decode().splitlines()
+    if form == "json":
+        assert any(said in json.loads(line)["message"] for line in lines)
+        lines = [f"<{line}" for line in lines if json.loads(line)]
+    assert lines
+    assert all(line.startswith("<") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("python", "serve", "--config", "good.yaml"), "policy 0123456789ab, 3 messages", True),
+        (("python", "serve", "--config", "good.yaml"), "policy {ours}, 3 messages", False),
+        (("python", "serve", "--config", "good.yaml"), "all mail is deferred: good.yaml:1:1: mistake", False),
+        (("python", "serve", "--config", "other.yaml"), "policy 0123456789ab", False),
+        (("python", "serve"), "policy 0123456789ab", False),
+    ],
+)
+def test_the_service_runs_another_policy(folder, monkeypatch, capsys, words, status, said):
+    """What is checked is not what judges, until it is reloaded."""
+    (folder / "good.yaml").write_text("workers: 2\n")
+    texts = {"StatusText": status.format(ours=Settings().policy.digest), "MainPID": "42"}
+    monkeypatch.setattr("mailassay.doctor.look._of_unit", texts.get)
+    monkeypatch.setattr("mailassay.doctor.look._process", lambda pid, _: Process(pid, words, 0.0))
+    assert main(["config", "check", "--config", str(folder / "good.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n    systemctl reload mailassay\n") == said
+    assert ("the daemon judges by policy 0123456789ab" in printed) == said
+    assert main(["config", "check", "--json", "--config", str(folder / "good.yaml")]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), list)
 
 
 def test_a_reader_that_stops_reading(folder):

@@ -431,6 +431,13 @@ KEYS = (
         # YAML itself
         ("log: {level: info", 1, 18, "while parsing a flow mapping: expected ',' or '}', but got '<stream end>'"),
         ("log:\n  @", 2, 3, "while scanning for the next token: found character '@' that cannot start any token"),
+        (
+            "log:\n\tlevel: info",
+            2,
+            1,
+            "while scanning for the next token: found character '\\t' that cannot start any token; "
+            "indent with spaces, not with tabs",
+        ),
         ("workers: 1\n---\nworkers: 2", 2, 1, "expected a single document in the stream: but found another document"),
         ("dns: &a {timeout: 1}", 1, 6, "anchors and aliases are not supported"),
         ("dns: *a", 1, 6, "anchors and aliases are not supported"),

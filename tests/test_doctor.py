@@ -1075,6 +1075,22 @@ def test_our_socket_goes_into_the_chroot(name, config, lines, words):
     )
 
 
+def test_without_systemd_no_command_of_it_is_proposed():
+    """Words say what is to be done, and other commands stay."""
+    for facts in (case[0] for case in BROKEN.values()):
+        with_it, without = examine(facts), examine(replace(facts, systemd=False))
+        assert [(each.severity, each.code) for each in with_it] == [(each.severity, each.code) for each in without]
+        for one, other in zip(with_it, without, strict=True):
+            dropped = [each for each in one.mend if each not in other.mend]
+            assert other.mend == tuple(each for each in one.mend if each.split()[0] not in ("systemctl", "timedatectl"))
+            for each in dropped:
+                verb, *rest = each.split()[1:]
+                assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.reason
+            assert dropped or one == other
+    (answering,) = [each for each in examine(replace(GOOD, silence="no", systemd=False)) if each.code == "answering"]
+    assert answering.reason.endswith("; start mailassay by what runs services here")
+
+
 def test_root_is_not_told_to_be_root():
     for is_root in (True, False):
         facts = replace(GOOD, unseen=("/x: denied",), is_root=is_root)

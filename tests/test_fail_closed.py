@@ -10,22 +10,27 @@ import random
 import sys
 import time
 from collections import Counter
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
-from mailassay.config import Settings, load_policy
+from mailassay.config import Relays, Settings, load_policy
 from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.dmarc import Remembered
 from mailassay.message import split
-from mailassay.policy import DmarcActions, Policy
+from mailassay.policy import DmarcActions, Forwarders, Policy
+from mailassay.policy.sets import Networks
 from mailassay.resolver import Cached
 from mailassay.verdict import Action
 from tests.lab import hostile
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["standard", "strict", "temperror accepted"]
+BY_RELAY = "by the operator's relay"
+NAMES = ["standard", "strict", "temperror accepted", BY_RELAY]
+RELAY = "192.0.2.50"
+FRIEND = "192.0.2.77"  # a trusted forwarder
+PASSES = ["203.0.113.25", FRIEND]  # addresses that would let the message in: the victim's own, and the friend's
 CONNECTIONS = 60  # of each policy; about four messages each
 
 
@@ -33,7 +38,42 @@ def policy_of(name: str) -> Policy:
     if name == "temperror accepted":
         # the victim's DNS is good, so it makes no difference
         return Policy(dmarc=DmarcActions(temperror=Action.ACCEPT))
+    if name == BY_RELAY:
+        forwarders = Forwarders(Networks((ip_network(FRIEND),)))
+        return Policy(dmarc=DmarcActions(trusted_forwarders=forwarders))
     return load_policy(str(ROOT / "policies" / f"{name}.yaml"))
+
+
+def received(chance: random.Random, client: str, helo: str) -> tuple[bytes, bytes]:
+    """A Received field, as one of several MTAs writes it."""
+    written = f"IPv6:{client}" if ":" in client else client
+    came = chance.choice(
+        [
+            f" from {helo} (unknown [{written}])\n\tby mx2.receiver.example (Postfix) with ESMTP id 4ABC\n",
+            f" from [{client}] (helo={helo})\n\tby mx2.receiver.example with esmtp (Exim 4.96)\n",
+            f" from {helo} ([{written}])\n\tby mx2.receiver.example (8.17.1/8.17.1) with SMTP id 1;\n",
+        ]
+    )
+    return b"Received", f"{came}\tfor <bob@receiver.example>; Mon, 21 Sep 2026 14:10:00 +0000".encode()
+
+
+def by_relay(chance: random.Random, client: str) -> list[tuple[bytes, bytes]]:
+    """The relay's own field, and below it what the sender would like it to have written."""
+    claimed = chance.choice(PASSES)
+    helo = chance.choice(
+        [
+            "mx.bank.example",
+            f"[{claimed}]",
+            claimed,
+            f"x.test([{claimed}])",
+            f"x.test(x[{claimed}])by",
+            f"helo=mx.bank.example)([{claimed}]",
+            f"(x[{claimed}]",
+            f"x.test;from[{claimed}]",
+        ]
+    )
+    forged = [received(chance, chance.choice([*PASSES, RELAY]), "mx.bank.example") for _ in range(chance.randrange(3))]
+    return [received(chance, client, helo), *forged]
 
 
 def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
@@ -42,10 +82,13 @@ def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
     spends = seed % 3 == 0
     dns = hostile.Dns(seed, clock, chance.choice(hostile.POLICIES), spends)
     cached = Cached(dns, chance.choice([0, 1000]), clock)
-    settings = Settings(authserv_id="mx.receiver.example", policy=policy)
+    is_relayed = bool(policy.dmarc.trusted_forwarders)
+    relays = Relays(Networks((ip_network(RELAY),) if is_relayed else ()))
+    settings = Settings(authserv_id="mx.receiver.example", policy=policy, relays=relays)
     clocks = Clocks(time.time, clock)
     talk = Conversation(settings, cached, "", clocks, anew=dns, remembered=Remembered())
-    talk.connect(ip_address(chance.choice(["198.51.100.66", "2001:db8::66"])))
+    client = chance.choice(["198.51.100.66", "2001:db8::66"])
+    talk.connect(ip_address(RELAY if is_relayed else client))
     found = []
     for _ in range(chance.randrange(1, 8)):
         for _ in range(chance.choice([0, 1, 1, 3])):
@@ -61,7 +104,7 @@ def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
         talk.recipient("<bob@receiver.example>")
         message = hostile.message(chance, spends=spends)
         headers, body = split(message)
-        for name, value in headers:
+        for name, value in [*(by_relay(chance, client) if is_relayed else []), *headers]:
             talk.header(name, value)
         talk.end_of_headers()
         talk.body(body)

@@ -209,7 +209,8 @@ def test_the_author_domain():
         ["release"], ["delete"], ["show"], ["nonsense"], ["release", "--all", "BD6582483ED"], ["delete", "--dry-run"],
         ["delete", "--older", "7d", "BD6582483ED"], ["delete", "--all", "--domain", "shop.example"],
         ["--older", "7"], ["--older", "d"], ["--older", "-1d"], ["--older", "1y"], ["--domain", "a b"],
-        ["--remind", "soon"], ["--json", "show", "BD6582483ED"], ["--remind", "3d", "delete", "--all"],
+        ["--remind", "soon"], ["--json", "release", "--all"], ["--dry-run", "release"],
+        ["--remind", "3d", "delete", "--all"],
     ],
 )  # fmt: skip
 def test_usage(arguments, capsys):
@@ -286,6 +287,49 @@ def test_a_tool_that_prints_something_else(tools, capsys):
     program(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL
     assert capsys.readouterr().err == "mailassay: postqueue -j prints what is not known\n"
+
+
+@pytest.fixture
+def one_held(tools):
+    """The queue id of a message that is held on our word; whatever would change the queue fails."""
+    (tools / "queue").write_bytes(POSTQUEUE.splitlines()[0] + b"\n")
+    (tools / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + LETTER))
+    program(tools, "postqueue", f"PATH=/usr/bin:/bin; cat {tools}/queue")
+    program(
+        tools,
+        "postcat",
+        f"PATH=/usr/bin:/bin; case $1 in -qh|-qbh) printf 'Subject: \\351\\n\\n';; *) cat {tools}/file;; esac",
+    )
+    program(tools, "postsuper", "exit 1")
+    return "4jWpw36fNkzL4ql"
+
+
+@pytest.mark.parametrize("arguments", [["show", "--json"], ["--json", "show"], ["show", "--json", "--body"]])
+def test_show_for_programs(one_held, capsys, arguments):
+    assert main(["held", *arguments, one_held, "A0000000"]) == 1
+    printed = capsys.readouterr()
+    (shown,) = json.loads(printed.out)
+    assert "A0000000" in printed.err
+    assert shown.pop("content") == "Subject: \ufffd\n\n"
+    assert main(["held", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert {**shown, "age": 0} == {**listed, "age": 0}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--dry-run", "release", "--all"], ["release", "--all", "--dry-run"], ["--dry-run", "delete", "--all"]],
+)
+def test_a_dry_run_changes_nothing_wherever_it_is_said(one_held, capsys, arguments):
+    assert main(["held", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("would be ")
+    assert one_held in printed
+
+
+def test_a_dry_run_of_the_list_is_the_list(one_held, capsys):
+    assert main(["held", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith(one_held)
 
 
 class Terminal(io.StringIO):

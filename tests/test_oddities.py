@@ -139,6 +139,8 @@ def found(folder, policy, settings=""):
             "list `no` is empty",
         ),
         ("rules: [{name: a, if: {dmarc: temperror, policy: reject}, then: hold}]", 1, "rule a can never apply"),
+        ("dmarc:\n  reject_needs: {spf: fail, spf_pass: a.example}", 2, "dmarc.reject_needs can never hold"),
+        ("dmarc:\n  reject_needs: {dmarc: [pass, none]}", 2, "dmarc.reject_needs can never hold"),
         ("dmarc:\n  authors: [{for: a.example, monitor: true}]", 2, "dmarc.authors: what fails for a.example comes in"),
     ],
 )
@@ -146,6 +148,22 @@ def test_odd_policies(tmp_path, policy, line, message):
     ((file, where, text),) = found(tmp_path, policy)
     assert (file, where) == ("policy.yaml", line)
     assert message in text
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings", "place"),
+    [
+        ("dmarc:\n  authors:\n  - for: a.example\n    none: hold\n  - {for: b.example, monitor: true}", "", (5, 5)),
+        ("dmarc:\n  trusted_forwarders: [192.0.2.1]", "relays: [192.0.2.1]", (2, 3)),
+        ("{}", "dns:\n  timeout: 1\n  nameservers: [192.0.2.1]", (4, 3)),
+    ],
+)
+def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place):
+    (tmp_path / "policy.yaml").write_text(policy)
+    path = tmp_path / "mailassay.yaml"
+    path.write_text(f"policy: policy.yaml\n{settings}\nrecipient_delimiter: '+'\n")
+    (odd,) = warnings(load(str(path)), str(path), NOW, {"mx"})
+    assert (odd.line, odd.column) == place
 
 
 @pytest.mark.parametrize(
@@ -184,6 +202,8 @@ def test_odd_policies(tmp_path, policy, line, message):
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                # of what cannot be traced through a relay
+                "not: {iprev: [pass, fail, permerror, temperror]}",
             ]
         ),
     ],

@@ -102,6 +102,15 @@ MTAS = {
         "from EX1.receiver.example (10.0.0.1) by EX2.receiver.example (10.0.0.2) with mapi id 15.1.2507.6; x",
         ("EX1.receiver.example", "10.0.0.1", "EX2.receiver.example", "MAPI", False),
     ),
+    "the SMTP service of Windows": (
+        "from mail.sender.example ([198.51.100.7]) by mx2.receiver.example with Microsoft SMTPSVC(10.0.17763.1697);\r\n"
+        "\t Mon, 21 Sep 2026 14:10:00 +0000",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "SMTP", False),
+    ),
+    "MailEnable": (
+        "from mail.sender.example ([198.51.100.7]) by mx2.receiver.example with MailEnable ESMTP; x",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTP", False),
+    ),
     "Haraka": (
         "from mail.sender.example (host7.sender.example [198.51.100.7])\r\n"
         "\tby mx2.receiver.example (Haraka/3.0.2) with ESMTPS id 0A1B.1\r\n\tenvelope-from <ann@sender.example>\r\n"
@@ -120,6 +129,11 @@ MTAS = {
     ),
     "qmail, the name of the client, ident": (
         "from mail.sender.example (x@192.0.2.1@198.51.100.7)\r\n  by mx2.receiver.example with ESMTPS; x",
+        ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTPS", False),
+    ),
+    "qmail with TLS": (
+        "from unknown (HELO mail.sender.example) (198.51.100.7)\r\n  by mx2.receiver.example with "
+        "(ECDHE-RSA-AES256-GCM-SHA384 encrypted) ESMTPS; x",
         ("mail.sender.example", "198.51.100.7", "mx2.receiver.example", "ESMTPS", False),
     ),
     "qmail, a literal in HELO": (
@@ -285,6 +299,8 @@ CLAIMS = [
     f"\x85(b\xa0[{FORGED}])",
     f"a;(b [{FORGED}])",
     f"(Exim 4.96)[{FORGED}]",
+    f"a [{FORGED}]",
+    f"[{FORGED}] a",
     f"{FORGED}",
 ]
 CHARACTERS = string.ascii_letters + string.digits + ".-:_"
@@ -316,6 +332,11 @@ WRITERS = {
     "as it is, Exchange's form": ("from {said} (198.51.100.7)", str),
     "as it is, qmail's form": ("from {name} (HELO {said}) (198.51.100.7)", str),
     "as it is, Exim's form": ("from {name} ([198.51.100.7] helo={said})", str),
+    "as it is, Exim's form, no name": ("from [198.51.100.7] (helo={said})", str),
+    "as it is, Exim's form, a port": ("from [198.51.100.7] (port=4711 helo={said})", str),
+    "as it is, ident of Exim": ("from [198.51.100.7] (ident={said})", str),
+    "as it is, ident of sendmail": ("from {name} ({said}@{name} [198.51.100.7])", str),
+    "as it is, the name of the address": ("from {name} ({said} [198.51.100.7])", str),
 }
 BEHIND = (
     "\r\n\t(using TLSv1.3 with cipher x (256/256 bits))\r\n\tby mx2.receiver.example (Postfix) with ESMTPS id 4ABC"
@@ -325,9 +346,14 @@ BEHIND = (
 
 @given(st.sampled_from(list(WRITERS)), anything, st.sampled_from(["unknown", "mail.sender.example"]))
 @example("Haraka", f"({FORGED})", "unknown")
+@example("as it is, Exim's form, no name", f"a [{FORGED}]", "unknown")
+@example("as it is, ident of Exim", f"a [{FORGED}]", "unknown")
+@example("as it is, ident of sendmail", f"[{FORGED}] a", "unknown")
+@example("as it is, the name of the address", f"[{FORGED}]", "unknown")
 def test_nobody_is_who_he_says_in_helo(writer, said, name):
     shown, lets_through = WRITERS[writer]
-    text = shown.format(said=lets_through(said) or "x", name=name) + BEHIND
+    behind = BEHIND.replace("(Postfix)", "(Exim 4.96)") if "Exim" in writer else BEHIND
+    text = shown.format(said=lets_through(said) or "x", name=name) + behind
     found = read(text.encode("utf-8", "surrogatepass"))
     assert found.client_ip in (None, CLIENT)
     if writer in ("Postfix", "Haraka", "qmail", "Exim"):

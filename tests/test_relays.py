@@ -275,6 +275,17 @@ RULE = "rules: [{{name: r, if: {}, then: {}}}]"
         (RULE.format("{helo: mx2.receiver.example, policy: none}", "accept"), Action.REJECT),
         (RULE.format("{not: {client: 203.0.113.0/24}, mail_from: sender.example}", "tag, unsafe: true, comment: x"),
          Action.REJECT),
+        *(
+            (RULE.format(f"{{{condition}, mail_from: [sender.example, <>]}}", "accept, unsafe: true, comment: x"),
+             Action.REJECT)
+            for condition in (
+                "not: {spf: [fail, softfail]}",
+                "spf: none",
+                "not: {spf_helo: fail}",
+                "not: {spf_pass: h66.attacker.example}",
+                "not: {iprev: [fail, permerror]}",
+            )
+        ),
         (f"dmarc: {{trusted_forwarders: [{RELAY}, mx2.receiver.example]}}", Action.REJECT),
         # a rule that keeps out applies as far as is known, and defers nothing
         (RULE.format(f"{{client: {RELAY}}}", "defer") + "\ndmarc: {reject: accept}", Action.ACCEPT),

@@ -712,11 +712,15 @@ def test_what_dns_does_not_say_of_one_author_counts_beside_what_another_asks_for
         ("{none: reject}", "needs `for`"),
         ("{for: bank.example, reject: accept}", "would let in mail that fails DMARC"),
         ("{for: bank.example, quarantine: tag}", "would let in mail that fails DMARC"),
+        ("{for: bank.example, quarantine: tag}", "write a rule that is bound to something"),
+        ('{for: "@x"}', "for: expected a domain"),
+        ('{for: ["@x", bank.example], none: reject}', "for: expected a domain"),
     ],
 )
 def test_mistakes_in_lines_for_an_author_domain(folder, entry, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         policy(folder, f"dmarc: {{authors: [{entry}]}}")
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_service_tells_systemd():
     # notify-reload is of systemd 253; Debian 12 has 252
     assert value("mailassay.service", "Type") == ["notify"]
     check, hang_up = value("mailassay.service", "ExecReload")
-    assert "config check" in check
+    assert "config check --log" in check
     assert hang_up == "/bin/kill -HUP $MAINPID"
     assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
 

@@ -72,13 +72,13 @@ def test_a_maildir(folder, capsys):
     assert lines == [
         "Of 4 messages 3 accepted, 1 refused.",
         "",
-        "author domain    messages  accepted   refused",
-        "bank.example            3         2         1",
-        "other.example           1         1",
+        "author domain  messages  accepted  refused",
+        "bank.example          3         2        1",
+        "other.example         1         1",
         "",
-        "line of the policy         messages  accepted   refused",
-        "dmarc.reject, a default           1                   1",
-        "default                           3         3",
+        "line of the policy       messages  accepted  refused",
+        "dmarc.reject, a default         1                  1",
+        "default                         3         3",
         "",
     ]
 

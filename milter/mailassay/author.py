@@ -57,7 +57,7 @@ _TWO_OCTETS = ("cp932", "big5hkscs", "gb18030", "cp949", "euc_jp")
 _SEGMENT = r"\x1b\$\(?[@-D]([!-~]*+)\x1b\([BJ]"
 _ESCAPE_OR_LETTER = re.compile(r"[^\x00-\x7f]\\")
 # up to the address, nothing from which a domain can be made
-_REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024<>,;:()"]*+"?\s*+<)"""
+_REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024-\u2026\ufe12\ufe52<>,;:()"]*+"?\s*+<)"""
 _SECOND_OCTET = re.compile(rf"(?<=[^\x00-\x7f])@{_REST_OF_NAME}")
 _LAST_SEGMENT = re.compile(_SEGMENT + _REST_OF_NAME)
 _ANY_SEGMENT = re.compile(_SEGMENT)
@@ -265,7 +265,7 @@ def _is_spelled(name: str) -> bool:
 def _decodings(field: str) -> list[str]:
     """The texts that readers make of a field."""
     # some put the blank behind an encoded-word that should be there (RFC 2047 section 5)
-    texts = [field, _decoded(field), _decoded(_WORD_END.sub("?= ", field))]
+    texts = [field, _decoded(field), _decoded(field, whole=True), _decoded(_WORD_END.sub("?= ", field))]
     charsets = [*(_TWO_OCTETS if _NOT_UTF8.search(field) else ()), *(["iso2022_jp_ext"] if "\x1b" in field else [])]
     if charsets:
         octets = field.encode("utf-8", "surrogateescape")
@@ -340,8 +340,11 @@ def _end(labels: list[str]) -> Iterator[Domain]:
         yield Domain(".".join(reversed(good)))
 
 
-def _decoded(text: str) -> str:
-    """The text with its encoded-words (RFC 2047) decoded, wherever they stand and whatever is in them."""
+def _decoded(text: str, *, whole: bool = False) -> str:
+    """The text with its encoded-words (RFC 2047) decoded, wherever they stand and whatever is in them.
+
+    ``whole``: a question mark is in none of them, so that one may begin inside what else would be another.
+    """
     pieces, at = [], 0
     for word in _ENCODED_WORD.finditer(text):
         if word.start() < at:
@@ -349,6 +352,8 @@ def _decoded(text: str) -> str:
         end = text.find("?=", word.end())
         if end < 0:
             break
+        if whole and "?" in text[word.end() : end]:
+            continue
         before = text[at : word.start()]
         # white space between two of them is not shown (section 6.2)
         if not at or before.strip(_WHITE_SPACE):
@@ -407,7 +412,8 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
     if plain := _PLAIN.fullmatch(field):
         with suppress(BadDomain):
             return iter((Domain(plain[1] or plain[2]),))
-    letters = _C1_LETTERS.sub("", field.replace("\r\n", ""))
+    unfolded = field.replace("\r\n", "")
+    letters = _C1_LETTERS.sub("", unfolded)
     if _CONTROL.search(letters):
         kind = _Unclear if _CONTROL.search(_ANY_SEGMENT.sub("", letters)) else _Malformed
         raise kind("a control character in From")
@@ -436,7 +442,7 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
             mailboxes[-1].append(token)
     if inside:
         raise _Malformed("unbalanced angle brackets in From")
-    if _ENCODED_CONTROL.search(_decoded(field.replace("\r\n", ""))):
+    if any(_ENCODED_CONTROL.search(_decoded(unfolded, whole=whole)) for whole in (False, True)):
         raise _Unclear("an encoded control character in From")
     found, sloppy = [], ""
     for tokens in filter(None, mailboxes):
@@ -491,12 +497,14 @@ def _is_encoded_word(text: str) -> bool:
 def _others_decoded(field: str) -> list[str]:
     """What becomes an address, or the end of one, for a reader that decodes encoded-words before it parses."""
     field = field.replace("\r\n", "")
-    decoded = _decoded(field)
-    found = Counter(_ANOTHER_MAILBOX.findall(decoded))
-    # where quotes or parentheses come or go, a name may become an address without a change of its own
-    if all(decoded.count(mark) == field.count(mark) for mark in '"\\()'):
-        found -= Counter(_ANOTHER_MAILBOX.findall(field))
-    return list(found)
+    others: list[str] = []
+    for decoded in dict.fromkeys((_decoded(field), _decoded(field, whole=True))):
+        found = Counter(_ANOTHER_MAILBOX.findall(decoded))
+        # where quotes or parentheses come or go, a name may become an address without a change of its own
+        if all(decoded.count(mark) == field.count(mark) for mark in '"\\()'):
+            found -= Counter(_ANOTHER_MAILBOX.findall(field))
+        others += found
+    return others
 
 
 def _sloppiness(tokens: list[_Token]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from .evidence import Evidence
 from .report import facts
 from .resolver import Answer
 from .result import Resinfo, Result
-from .terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted
+from .terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
 from .trace import Lookup, Trace
 
 _MAX_RECORD = 200  # characters of a record that are shown
@@ -28,12 +29,18 @@ _FIRST_WORD = re.compile(r"[a-z_]+")
 
 
 def as_text(
-    outcome: Outcome, client: str, trace: Trace | None = None, *, verbose: bool = False, colour: bool = False
+    outcome: Outcome,
+    client: str,
+    trace: Trace | None = None,
+    width: int = sys.maxsize,
+    *,
+    verbose: bool = False,
+    colour: bool = False,
 ) -> str:
     """The verdict and what decided; then each result with its reason; then the header field that would be written.
 
     With a ``trace`` also where the facts come from, and the alignments; ``verbose``: the terms of SPF, the walk of
-    DMARC and all answers of DNS.
+    DMARC and all answers of DNS. ``width`` is that of the lines, in columns.
     """
     lines = [*_decision(outcome, trace), ("", ""), *_facts(client, trace)]
     if outcome.evidence:
@@ -44,20 +51,25 @@ def as_text(
         lines += [("", ""), *_details(trace)]
     if changes := [*_changes(outcome)]:
         lines += [("", ""), *changes]
-    width = max(len(label) for label, _ in lines) + 2
-    return "\n".join(_line(label, text, width, colour=colour) for label, text in lines)
+    indent = max(len(label) for label, _ in lines) + 2
+    return "\n".join(line for label, text in lines for line in _lines(label, text, indent, width, colour=colour))
 
 
-def _line(label: str, text: str, width: int, *, colour: bool) -> str:
+def _lines(label: str, text: str, indent: int, width: int, *, colour: bool) -> Iterator[str]:
     # a field of ours is folded
-    text = "\n ".join(map(printable, text.split("\n "))) if label == "add" else printable(text)
-    columns = f"{label:<{width}}"
-    if not colour:
-        return f"{columns}{text}".rstrip()
-    word = _FIRST_WORD.match(text)
-    if word and word[0] in _COLOURS and label in _RESULTS:
-        text = painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
-    return f"{painted(columns, DIM) if label else ''}{text}".rstrip()
+    first, *others = text.split("\n ") if label == "add" else [text]
+    column = f"{label:<{indent}}"
+    begun, *rest = wrapped(printable(first), width, column, " " * (indent + 2))
+    if colour and label:
+        text = begun[indent:]
+        word = _FIRST_WORD.match(text)
+        if word and word[0] in _COLOURS and label in _RESULTS:
+            text = painted(word[0], _COLOURS[word[0]]) + text[word.end() :]
+        begun = painted(column, DIM) + text
+    yield begun.rstrip()
+    yield from rest
+    for each in others:
+        yield from wrapped(printable(each), width, " " * (indent + 2))
 
 
 def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]]:

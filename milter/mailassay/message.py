@@ -50,7 +50,7 @@ class Headers:
 
     def named(self, name: bytes) -> list[Field]:
         """The fields of that name (any letter case), top to bottom."""
-        return [self.fields[place] for place in self.places(name)]
+        return [self.fields[place] for place in self._places.get(name.lower(), ())]
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand from the top."""
@@ -58,7 +58,7 @@ class Headers:
 
     def place(self, name: bytes, instance: int) -> int | None:
         """Where the instance-th field of that name, counted from 0 at the bottom, stands from the top."""
-        places = self.places(name)
+        places = self._places.get(name.lower(), ())
         return places[-1 - instance] if instance < len(places) else None
 
 

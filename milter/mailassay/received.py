@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import NamedTuple
 
 from .message import MAX_LINE
@@ -28,9 +28,12 @@ _WORD = re.compile(r'"(?:[^"\\]|\\.)*"[^ \t(]*|[^ \t(]+')
 _PATH = re.compile(r'<(?:[^"<> \t]|"(?:[^"\\]|\\.)*")*>')
 _EXIMS_PATH = re.compile(rf"\(envelope-from {_PATH.pattern}\)")
 _ADDRESS = r"(?:IPv6:)?([0-9A-Fa-f:.]+)(?:%[^ \t\[\]]*)?"
-# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged))
+# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged)). Not Exim's (helo=name), nor what
+# has a second address in brackets: the first one may be the name of the address, or ident
 _BRACKETED = re.compile(
-    rf"\((?!(?:HELO|EHLO)[ \t])(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?((?:[ \t].*)?)\)", re.IGNORECASE
+    rf"\((?!(?:HELO|EHLO)[ \t]|(?:helo|ident|port)=)(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?"
+    r"((?:[ \t](?!\[)[^ \t]*)*)\)",
+    re.IGNORECASE,
 )
 _PLAIN = re.compile(rf"\((?:[^ \t()]*@)?{_ADDRESS}\)", re.IGNORECASE)  # Exchange, qmail with ident
 _LITERAL = re.compile(rf"\[{_ADDRESS}\](?::[0-9]+)?", re.IGNORECASE)  # Exim, for a client without a name
@@ -108,9 +111,7 @@ def read(value: bytes) -> Received:
     clients = list(_clients(before, after)) if first else []
     if len(clients) > 1:
         return Received(problem="names several clients")
-    protocol = _behind("with", after).partition("/")[0].upper()
-    if protocol == "MICROSOFT" and "SMTP" in after:
-        protocol = "SMTP"
+    protocol = _protocol(after)
     # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
     by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
     helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
@@ -179,6 +180,14 @@ def _words(pieces: list[str]) -> Iterator[str]:
     return (piece for place, piece in enumerate(pieces) if place == 0 or piece[0] != "(")
 
 
+def _protocol(after: list[str]) -> str:
+    """What stands behind ``with``, in capitals; some write the name of their program first (``Microsoft SMTP``)."""
+    behind = [piece.partition("/")[0].upper() for piece in dropwhile(lambda piece: piece.lower() != "with", after)]
+    word, second, *_ = [*(piece for piece in behind[1:] if piece[0] != "("), "", ""]
+    by_program = second.removesuffix("SVC")
+    return by_program if _SMTP.fullmatch(by_program) and not _SMTP.fullmatch(word) else word
+
+
 def _up_to(word: str, pieces: list[str]) -> Iterator[str]:
     for piece in pieces:
         if piece.lower() == word:
@@ -186,7 +195,7 @@ def _up_to(word: str, pieces: list[str]) -> Iterator[str]:
         yield piece
 
 
-def _behind(word: str, pieces: list[str], mark: str = "") -> str:
+def _behind(word: str, pieces: list[str], mark: str) -> str:
     """The first piece that stands behind a word and begins with a mark."""
     return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
 
@@ -230,7 +239,6 @@ class Client(NamedTuple):
 
     address: IPAddress
     helo: str
-    protocol: str
     via: tuple[IPAddress, ...]
 
 
@@ -287,4 +295,4 @@ class Relayed:
         elif found.authenticated:
             self.problem = f"the relay {relay} had it from a user who logged in there"
         else:
-            self.client = Client(found.client_ip, found.helo, found.protocol, tuple(self._via))
+            self.client = Client(found.client_ip, found.helo, tuple(self._via))

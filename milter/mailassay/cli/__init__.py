@@ -12,11 +12,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from .. import __version__
 from ..config import ConfigError
-from ..terminal import printable
+from ..terminal import complain
 from ..zone import ZoneError
 
 _COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held")
@@ -58,7 +58,7 @@ def _open_what_is_closed() -> None:
 def _say(text: str) -> bool:
     """On standard error; whether it could be written."""
     try:
-        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+        complain(text)
     except OSError:
         _give_up(sys.stderr)
         return False
@@ -71,9 +71,19 @@ def _give_up(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints fit the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the usage and what is wrong with the words given."""
+        self.print_usage(sys.stderr)
+        complain(f"{self.prog}: error: {message}")
+        self.exit(2)
+
+
 def parser(*names: str) -> argparse.ArgumentParser:
     """Of these commands, or of all: a daemon that runs for months need not keep what the others import."""
-    found = argparse.ArgumentParser(
+    found = _Parser(
         prog="mailassay",
         description="One milter for Postfix: is this mail what it claims to be? iprev, SPF, DKIM, ARC and DMARC.",
         epilog="Exit status: 0 fine, 1 the check says no, 2 usage, 70 and more as in sysexits.h.",

@@ -17,7 +17,7 @@ from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
 from ..resolver import Source
-from ..terminal import is_terminal, printable, shows_colour
+from ..terminal import columns, complain, is_terminal, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
 from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
@@ -135,16 +135,16 @@ def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace]) -> int
         with open(0 if path == "-" else path, "rb") as file:
             raw = file.read()
     except OSError as error:
-        print(f"mailassay: {printable(f'{name}: {error.strerror}')}", file=sys.stderr)
+        complain(f"mailassay: {name}: {error.strerror}")
         return os.EX_NOINPUT
     try:
         trace = judged(raw)
     except Unknown as error:
-        print(f"mailassay: {printable(f'{name}: {error}')}", file=sys.stderr)
+        complain(f"mailassay: {name}: {error}")
         return os.EX_DATAERR
     if arguments.json:
         print(as_json(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
-        colour = shows_colour(sys.stdout)
-        print(explain.as_text(trace.outcome, trace.client, trace, verbose=arguments.verbose, colour=colour))
+        width, colour = columns(sys.stdout), shows_colour(sys.stdout)
+        print(explain.as_text(trace.outcome, trace.client, trace, width, verbose=arguments.verbose, colour=colour))
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..config import ConfigError, Problem, warnings
+from .. import report
+from ..config import Problem, warnings
+from ..doctor import not_reloaded, running_digest
 from ..network import system_nameservers
-from ..terminal import printable
-from .options import Commands, as_json, asked, config_file, host_names, settings, takes_config, takes_json
+from ..terminal import columns, complain, printable, wrapped
+from .options import Commands, as_json, asked, config_file, host_names, settings_anyway, takes_config, takes_json
+
+_log = logging.getLogger(__name__)
 
 
 def add(commands: Commands) -> None:
@@ -20,51 +26,77 @@ def add(commands: Commands) -> None:
         "check",
         help="validate configuration and policy",
         description="Validate configuration and policy. Each error and each warning as file:line:column: message, with "
-        "the line it is about. Exit status 1 where there is an error.",
+        "the line it is about; and whether the service runs another policy. Exit status 1 where there is an error.",
     )
-    takes_json(check)
+    form = check.add_mutually_exclusive_group()
+    takes_json(form)
+    form.add_argument(
+        "--log", action="store_true", help="say it as the service logs, in the format that is configured; for its unit"
+    )
     takes_config(check)
     check.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    try:
-        found = asked(settings(arguments))
-    except ConfigError as error:
-        _tell(error.problems, arguments.json)
+    found, wrong = settings_anyway(arguments)
+    if arguments.log:
+        report.set_up(found.log_level, found.log_format)
+    if wrong:
+        _tell(wrong, arguments)
         return 1
-    system = [address for address, _ in system_nameservers()]
-    odd = warnings(found, config_file(arguments), time.time(), host_names(), system)
-    _tell(odd, arguments.json)
-    if not arguments.json:
-        digest = found.policy.digest
-        path = config_file(arguments) or "built-in"
-        text = f"configuration {path}, policy {found.policy_path or 'standard'} (digest {digest}): fine"
-        print(printable(text))
+    path, system = config_file(arguments), [address for address, _ in system_nameservers()]
+    _tell(warnings(asked(found), path, time.time(), host_names(), system), arguments)
+    fine = (path or "built-in", found.policy_path or "standard", found.policy.digest)
+    if arguments.log:
+        _log.info(_FINE, *fine)
+    elif not arguments.json:
+        _say(_FINE % fine)
+        # what is checked is not what judges, until it is
+        for finding in not_reloaded(found, running_digest(path)):
+            _say(f"{finding.reason}:")
+            print(*(f"{_INDENT}{command}" for command in finding.mend), sep="\n")
     return 0
 
 
-def _tell(problems: tuple[Problem, ...] | list[Problem], for_programs: bool) -> None:
-    if for_programs:
+_FINE = "configuration %s, policy %s (digest %s): fine"
+
+
+def _say(text: str) -> None:
+    print("\n".join(wrapped(printable(text), columns(sys.stdout), rest=_INDENT)))
+
+
+def _tell(problems: Sequence[Problem], arguments: argparse.Namespace) -> None:
+    if arguments.json:
         kinds = {True: "warning", False: "error"}
         found = [
             {"severity": kinds[each.warning], **{name: getattr(each, name) for name in _SHOWN}} for each in problems
         ]
         print(as_json(found, indent=2))
-        return
+    elif arguments.log:
+        for each in problems:
+            said = _log.warning if each.warning else _log.error
+            said("%s", each)
+    else:
+        _show(problems)
+
+
+def _show(problems: Iterable[Problem]) -> None:
+    """Each with its line."""
     lines: dict[str, list[str]] = {}
+    room = columns(sys.stderr) - len(_INDENT)
     for each in problems:
-        print(each, file=sys.stderr)
+        complain(str(each))
         if each.path not in lines:
             lines[each.path] = _lines(each.path)
         line = "".join(lines[each.path][each.line - 1 : each.line])
         if line.strip():
-            start = max(0, each.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
-            print(f"    {printable(line[start : start + _WIDTH])}", file=sys.stderr)
-            print("    " + " " * (each.column - 1 - start) + "^", file=sys.stderr)
+            # of a long line, what is around the place
+            start = max(0, each.column - 1 - room // 2) if len(line) > room else 0
+            print(f"{_INDENT}{printable(line[start : start + room])}".rstrip(), file=sys.stderr)
+            print(_INDENT + " " * (each.column - 1 - start) + "^", file=sys.stderr)
 
 
-_WIDTH = 400  # characters of a line that are shown
+_INDENT = " " * 4
 _MOST = 32 << 20  # octets of a file that are looked at for them
 _SHOWN = ("path", "line", "column", "message")
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
-from ..terminal import printable
+from ..terminal import columns, complain, printable, wrapped
 from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
-
-_WIDTH = 110  # characters of a line; commands are not broken
 
 
 def add(commands: Commands) -> None:
@@ -49,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> int:
             facts = around(found, wrong, config_file(arguments), folder)
             findings = examine(facts)
     except NoPostfix as error:
-        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        complain(f"mailassay: {error}")
         return os.EX_UNAVAILABLE
     if arguments.json:
         print(as_json(_as_json(facts, findings), indent=2))
@@ -61,19 +58,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:
+    width = columns(sys.stdout)
     for finding in findings:
         if finding.severity is not Severity.FINE or verbose:
-            yield from textwrap.wrap(
-                f"{finding.severity:<9}{finding.code}: {finding.reason}",
-                _WIDTH,
-                subsequent_indent=" " * 9,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
+            # a command stays on its line, to be copied
             yield from (f"{'':9}  {command}" for command in finding.mend)
     if any(command.startswith("postconf") for finding in findings for command in finding.mend):
         # what one command sets another may have set as well
-        yield f"after postconf: {facts.postfix.command('postfix', 'reload')}; then mailassay doctor again"
+        yield from wrapped(
+            f"{facts.postfix.command('postfix', 'reload')}; then mailassay doctor again",
+            width,
+            "after postconf: ",
+            "    ",
+        )
     counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
     yield ", ".join(
         f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts

@@ -19,7 +19,7 @@ from ..config import Settings
 from ..domain import BadDomain, Domain
 from ..held import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
-from ..terminal import is_terminal, printable
+from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .options import Commands, as_json, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -39,6 +39,7 @@ def add(commands: Commands) -> None:
     _takes_place(parser)
     _takes_filters(parser)
     takes_json(parser)
+    _takes_dry_run(parser)
     parser.add_argument(
         "--remind",
         type=_duration,
@@ -50,6 +51,7 @@ def add(commands: Commands) -> None:
     actions = parser.add_subparsers(metavar="ACTION")
     show = _action(actions, "show", "all that is known of a message, with its header section", "+")
     show.add_argument("--body", action="store_true", default=False, help="and with its body")
+    takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (
         ("release", "let messages go on to their recipients, without judging them again"),
@@ -58,7 +60,7 @@ def add(commands: Commands) -> None:
         action = _action(actions, name, help_text, "*")
         _takes_filters(action)
         action.add_argument("--all", action="store_true", default=False, help="all that is held on our word")
-        action.add_argument("--dry-run", action="store_true", default=False, help="only say which")
+        _takes_dry_run(action)
         action.set_defaults(act=_change, release=name == "release")
 
 
@@ -83,6 +85,10 @@ def _takes_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and those below it")
 
 
+def _takes_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="with release or delete: only say which")
+
+
 def _duration(text: str) -> int:
     """In seconds."""
     found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
@@ -102,10 +108,12 @@ def _run(arguments: argparse.Namespace) -> int:
     queue, (found, wrong) = Queue(arguments.postfix), settings_anyway(arguments)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        print(f"mailassay: {printable(str(wrong[0]))}{more}", file=sys.stderr)
+        complain(f"mailassay: {wrong[0]}{more}")
     verdict = found.policy.tag.verdict
-    if arguments.act and (arguments.json or arguments.remind is not None):
-        arguments.usage("--json and --remind go with the list")
+    if arguments.act and arguments.remind is not None:
+        arguments.usage("--remind goes with the list")
+    if arguments.act is _change and arguments.json:
+        arguments.usage("--json goes with the list and with show")
     try:
         if arguments.act:
             status: int = arguments.act(arguments, queue, verdict)
@@ -115,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return _remind(queue, found, arguments.remind)
         return _list(arguments, queue, verdict)
     except Unavailable as error:
-        print(f"mailassay: {printable(str(error))}", file=sys.stderr)
+        complain(f"mailassay: {error}")
         return error.status
 
 
@@ -126,12 +134,12 @@ def _list(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
         print(as_json([_as_json(each, now) for each in found], indent=2))
         return 0
     for each in found:
-        print(_line(each, now))
-        print("    from     ", printable(each.queued.sender) or "<>")
-        print("    to       ", printable(", ".join(each.queued.recipients[:_RECIPIENTS])), end="")
+        _say(_line(each, now))
+        _say(each.queued.sender or "<>", "    from      ")
         more = len(each.queued.recipients) - _RECIPIENTS
-        print(f" and {more} more" if more > 0 else "")
-        print("    results  ", "  ".join(printable(f"{one.method}={one.result}") for one in each.results))
+        recipients = ", ".join(each.queued.recipients[:_RECIPIENTS])
+        _say(f"{recipients} and {more} more" if more > 0 else recipients, "    to        ")
+        _say("  ".join(f"{one.method}={one.result}" for one in each.results), "    results   ")
     if found:
         count = f"{len(found)} messages" if len(found) > 1 else "1 message"
         print(f"{count} held, the oldest for {_age(found[0], now)}")
@@ -167,10 +175,16 @@ def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     found, why = named(queue, arguments.ids, verdict)
-    for each in found:
-        content = queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace").expandtabs()
+    contents = (queue.content(each.queued.queue_id, body=arguments.body).decode(errors="replace") for each in found)
+    if arguments.json:
+        now = time.time()
+        listed = [{**_as_json(each, now), "content": text} for each, text in zip(found, contents, strict=True)]
+        print(as_json(listed, indent=2))
+        return _complain(why)
+    for each, text in zip(found, contents, strict=True):
+        content = text.expandtabs()
         for label, text in _details(each):
-            print(f"{label:<15}{printable(text)}")
+            _say(text, f"{label:<15}")
         print("", *map(printable, content.split("\n")), sep="\n")
     return _complain(why)
 
@@ -194,11 +208,11 @@ def _change(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     still = {each.queue_id for each in queue.hold()} if len(done) < len(queue_ids) else set()
     for each in found:
         if each.queued.queue_id in done:
-            print(f"would be {past}:" if arguments.dry_run else f"{past}:", _line(each, now))
+            _say(f"{f'would be {past}' if arguments.dry_run else past}: {_line(each, now)}")
         elif each.queued.queue_id in still:
             why[each.queued.queue_id] = f"could not be {past}"
         else:
-            print("gone meanwhile:", _line(each, now))
+            _say(f"gone meanwhile: {_line(each, now)}")
     return _complain(why)
 
 
@@ -232,10 +246,15 @@ def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def _say(text: str, label: str = "") -> None:
+    """In lines that fit the terminal, beside a label or by itself."""
+    print("\n".join(wrapped(printable(text), columns(sys.stdout), label, " " * (len(label) or 4))))
+
+
 def _complain(why: dict[str, str]) -> int:
     """Exit status 1 where there is something that could not be done."""
     for queue_id, reason in why.items():
-        print(f"mailassay: {printable(queue_id)} {reason}", file=sys.stderr)
+        complain(f"mailassay: {queue_id} {reason}")
     return 1 if why else 0
 
 
@@ -255,7 +274,7 @@ def _age(held: Held, now: float) -> str:
 
 
 def _line(held: Held, now: float) -> str:
-    return printable(f"{held.queued.queue_id}  {_age(held, now)}  {held.author_domain or '-'}  {held.rule}")
+    return f"{held.queued.queue_id}  {_age(held, now)}  {held.author_domain or '-'}  {held.rule}"
 
 
 def _details(held: Held) -> Iterator[tuple[str, str]]:

@@ -18,16 +18,17 @@ from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
 from ..result import Result
-from ..terminal import BOLD, DIM, RED, YELLOW, painted, printable, quoted, shows_colour
+from ..terminal import BOLD, DIM, RED, YELLOW, columns, complain, painted, printable, quoted, shows_colour, wrapped
 from .options import Commands, as_json, settings, source, takes_config, takes_json, takes_zone
 
-WIDTH = 100  # columns
 _MAX_SHOWN = 400  # characters of a record
-_PIECES = re.compile(r"\(RFC [^)]*\)|[^ ,;]*[ ,;]+|[^ ,;]+")  # between which lines are folded
+_UNBROKEN = re.compile("[^ ;,]+[;,]*")
 _FIRST_WORD = re.compile(r"  (?:error|warning|note)(?=  )|(?:Mail|SPF|DKIM|DMARC|DNSSEC)(?=  )")
 _COLOURS = {"error": RED, "warning": YELLOW, "note": DIM}
-_MAX_LABEL = 70  # characters
+_NARROW = 12  # columns; a label up to that never has a line of its own
+_INDENT = 8  # of what is below one that has
 _MAX_DEPTH = 12  # of the tree, by which lines are moved to the right
+_TERM = 44  # columns of a term
 _KEYS = 20  # columns of what stands on the left
 
 
@@ -88,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for line in _lines(report, given, limits):
             print(_painted(printable(line)) if colour else printable(line))
     if not report.is_known:
-        print(f"mailassay: DNS does not answer: {printable(report.unanswered[0])}", file=sys.stderr)
+        complain(f"mailassay: DNS does not answer: {report.unanswered[0]}")
         return os.EX_TEMPFAIL
     return 1 if report.bad else 0
 
@@ -102,9 +103,9 @@ def _painted(line: str) -> str:
 def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
     domain = report.domain
     unicode = u_labels(domain)
-    yield f"{domain}  ({unicode})" if unicode != domain else domain
+    yield from wrapped(f"{domain}  ({unicode})" if unicode != domain else domain, columns(sys.stdout), rest="  ")
     if "@" in given:
-        yield f"  the domain of {given}"
+        yield from _wrapped("  ", f"the domain of {given}")
     yield ""
     for problem in report.problems:
         yield from _problem(problem)
@@ -139,20 +140,13 @@ def _wrapped(label: str, text: str) -> Iterator[str]:
     text = quoted(text)
     if len(text) > _MAX_SHOWN:
         text = f"{text[:_MAX_SHOWN]} ..."
-    if len(label) > _MAX_LABEL:
-        # a name as long as that has lines of its own
-        for at in range(0, len(label), WIDTH):
-            yield label[at : at + WIDTH].rstrip()
-        label = " " * 8
-    width, line = WIDTH - len(label), ""
-    for piece in _PIECES.findall(text):
-        while len((line + piece).rstrip()) > width:
-            # one that is longer than a line is cut
-            cut = 0 if line else width
-            yield label + (line + piece[:cut]).rstrip()
-            label, line, piece = " " * len(label), "", piece[cut:]
-        line += piece
-    yield (label + line).rstrip()
+    width = columns(sys.stdout)
+    longest = max(map(len, _UNBROKEN.findall(text)), default=0)
+    if text and len(label) > _NARROW and len(label) + longest > width:
+        # a long name has a line of its own
+        yield label.rstrip()
+        label = " " * _INDENT
+    yield from wrapped(text, width, label)
 
 
 def _row(depth: int, key: str, text: str) -> Iterator[str]:
@@ -168,7 +162,7 @@ def _mx(mx: Mx) -> Iterator[str]:
         "none": "neither MX record nor address",
         "unknown": "not known",
     }
-    yield f"Mail    {said[mx.kind]}"
+    yield from _wrapped("Mail    ", said[mx.kind])
     for host in mx.hosts:
         yield from _wrapped("  " if host.preference is None else f"  {host.preference:>5} ", host.name)
         for each in host.addresses:
@@ -183,10 +177,10 @@ def _mx(mx: Mx) -> Iterator[str]:
 def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
     record = spf.record
     if not record.texts:
-        yield f"SPF     {'not known' if record.trouble else record.error}"
+        yield from _wrapped("SPF     ", "not known" if record.trouble else record.error)
         return
     costs = f"{record.asks} terms that ask DNS (at most {limits.spf_terms}), {_void(record)}"
-    yield f"SPF     {f'permerror: {record.error}' if record.error else costs}"
+    yield from _wrapped("SPF     ", f"permerror: {record.error}" if record.error else costs)
     for text in record.texts:
         yield from _wrapped("  ", quoted(text))
     if record.terms and not record.error:
@@ -195,7 +189,8 @@ def _spf(spf: Spf, limits: Limits) -> Iterator[str]:
         if spf.otherwise:
             yield ""
             ipv6 = spf.otherwise_ipv6
-            yield f"  any other client: {spf.otherwise}" + (f" ({ipv6} over IPv6)" if ipv6 != spf.otherwise else "")
+            over = f" ({ipv6} over IPv6)" if ipv6 != spf.otherwise else ""
+            yield from _wrapped("  any other client: ", f"{spf.otherwise}{over}")
 
 
 def _void(record: Record) -> str:
@@ -206,9 +201,13 @@ def _void(record: Record) -> str:
 def _terms(record: Record, depth: int) -> Iterator[str]:
     for term in record.terms:
         label = f"{'  ' * min(depth, _MAX_DEPTH)}{quoted(term.text)}"
-        label = label if len(label) <= 60 else f"{label[:57]}..."
+        label = label if len(label) <= _MAX_SHOWN else f"{label[:_MAX_SHOWN]} ..."
         cost = f"{term.asks:>2}  " if term.asks else "    "
-        yield from _wrapped(f"{label:<44}  {cost}", _said_of(term))
+        if len(label) > _TERM:
+            # a line of its own, so that costs stay below each other
+            yield label
+            label = ""
+        yield from _wrapped(f"{label:<{_TERM}}  {cost}", _said_of(term))
         if term.record and not term.error:
             yield from _terms(term.record, depth + 1)
 
@@ -229,11 +228,11 @@ def _said_of(term: Term) -> str:
 def _dkim(dkim: Dkim) -> Iterator[str]:
     count = len(dkim.keys)
     if dkim.given:
-        yield "DKIM    the selectors you named"
+        yield from _wrapped("DKIM    ", "the selectors you named")
     elif not count:
-        yield f"DKIM    no key at {len(dkim.tried)} well-known selectors"
+        yield from _wrapped("DKIM    ", f"no key at {len(dkim.tried)} well-known selectors")
     else:
-        yield f"DKIM    {count} key{'s' if count > 1 else ''}, found at well-known selectors"
+        yield from _wrapped("DKIM    ", f"{count} key{'s' if count > 1 else ''}, found at well-known selectors")
     for key in dkim.keys:
         yield from _row(1, key.selector if key.selector != EVERY else "* (every selector)", _said_of_key(key))
     if not dkim.given:
@@ -254,9 +253,9 @@ def _said_of_key(key: Key) -> str:
 
 def _dmarc(dmarc: Dmarc) -> Iterator[str]:
     if asks := dmarc.domain_asks:
-        yield f"DMARC   {_asks(asks)}"
+        yield from _wrapped("DMARC   ", _asks(asks))
     else:
-        yield f"DMARC   {'not known' if dmarc.trouble else 'no policy'}"
+        yield from _wrapped("DMARC   ", "not known" if dmarc.trouble else "no policy")
     for step in dmarc.steps:
         yield from _step(step)
     yield ""
@@ -308,8 +307,9 @@ def _dnssec(report: Report) -> Iterator[str]:
     }
     proven = [name for name, authentic in own.items() if authentic]
     if len(proven) == len(own):
-        yield "DNSSEC  proves all of it, as the name server says (AD)"
+        yield from _wrapped("DNSSEC  ", "proves all of it, as the name server says (AD)")
     elif proven:
         yield from _wrapped("DNSSEC  ", f"proves {', '.join(proven)}, as the name server says (AD), and not the rest")
     else:
-        yield "DNSSEC  proves nothing: the domain is not signed, or the name server does not validate"
+        text = "proves nothing: the domain is not signed, or the name server does not validate"
+        yield from _wrapped("DNSSEC  ", text)

@@ -42,7 +42,7 @@ def takes_zone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zone", metavar="FILE", help="answer every DNS question from this zone file")
 
 
-def takes_json(parser: argparse.ArgumentParser) -> None:
+def takes_json(parser: argparse._ActionsContainer) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="for programs")
 

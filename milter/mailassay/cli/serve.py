@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-import sys
 
-from .options import Commands, asked, settings, takes_config
+from ..config import load_anyway
+from .options import Commands, asked, config_file, settings, takes_config
+
+_log = logging.getLogger(__name__)
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +29,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from ..daemon import CannotListen, serve
 
     try:
-        return serve(lambda: asked(settings(arguments)))
+        return serve(lambda: asked(settings(arguments)), lambda: load_anyway(config_file(arguments))[0])
     except CannotListen as error:
-        print(f"mailassay: {error}", file=sys.stderr)
+        _log.error("%s", error)
         return os.EX_OSERR

@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import explain, trial
 from ..config import Settings
-from ..terminal import is_terminal, printable
+from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..trace import Trace
 from ..verdict import Action
 from .options import as_json
@@ -45,7 +45,10 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
     if arguments.json:
         print(as_json({"summary": _as_json(tally, found, interrupted=interrupted)}))
     else:
-        print("\n".join(map(printable, _as_text(tally, found, arguments, interrupted=interrupted))))
+        width = columns(sys.stdout)
+        for line in _as_text(tally, found, arguments, width, interrupted=interrupted):
+            # the lines of a table fit already
+            print(printable(line))
     if interrupted:
         return 128 + signal.SIGINT
     if tally.unreadable:
@@ -78,7 +81,7 @@ class _Bar:
     def ending(self) -> None:
         """Say that it is interrupted, and what takes a while yet."""
         self.end()
-        print("mailassay: ending: the messages under way still wait for DNS", file=sys.stderr, flush=True)
+        complain("mailassay: ending: the messages under way still wait for DNS")
 
     def end(self) -> None:
         """Leave the line as it was."""
@@ -111,36 +114,44 @@ def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[
     }
 
 
-def _as_text(tally: trial.Tally, found: Settings, arguments: argparse.Namespace, *, interrupted: bool) -> Iterator[str]:
+def _as_text(
+    tally: trial.Tally, found: Settings, arguments: argparse.Namespace, width: int, *, interrupted: bool
+) -> Iterator[str]:
     if interrupted:
         yield "Interrupted; so far:"
-    yield f"Of {_messages(tally.count)} {_counts(tally.actions)}."
+    yield from _lines(f"Of {_messages(tally.count)} {_counts(tally.actions)}.", width)
     if tally.would != tally.actions:
-        yield f"Were nothing only recorded (monitor): {_counts(tally.would)}."
+        yield from _lines(f"Were nothing only recorded (monitor): {_counts(tally.would)}.", width)
     for failed, what in ((tally.unreadable, "could not be read"), (tally.unknown, "could not be judged")):
         if failed:
             yield f"{len(failed):,} {what}:"
             shown = failed if arguments.verbose else failed[:_FIRST]
-            yield from (f"  {name}: {error}" for name, error in shown)
+            for name, error in shown:
+                yield from wrapped(f"{name}: {error}", width, "  ", "      ")
             if len(failed) > len(shown):
                 yield f"  and {len(failed) - len(shown):,} more"
     if tally.authors:
         named = {name or "(no author domain)": counts for name, counts in tally.authors.items()}
         yield ""
-        yield from _table("author domain", named, verbose=arguments.verbose)
+        yield from _table("author domain", named, width, verbose=arguments.verbose)
     if tally.rules:
         named = {explain.place(rule, found): counts for rule, counts in tally.rules.items()}
         yield ""
-        yield from _table("line of the policy", named, verbose=arguments.verbose)
+        yield from _table("line of the policy", named, width, verbose=arguments.verbose)
     if notes := list(_notes(tally)):
         yield ""
-        yield from notes
+        for note in notes:
+            yield from _lines(note, width)
     if arguments.verbose and tally.stopped:
         yield ""
-        yield from (
-            f"{_WORDS[action]:<9} {name}  {author or '(no author domain)'}  {rule}"
-            for name, author, rule, action in tally.stopped
-        )
+        # grep and the like find one message on each line
+        width = columns(sys.stdout, otherwise=sys.maxsize)
+        for name, author, rule, action in tally.stopped:
+            yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return wrapped(text, width, rest=" " * 4)
 
 
 def _messages(count: int) -> str:
@@ -153,18 +164,28 @@ def _counts(actions: Counter[Action]) -> str:
     return ", ".join(f"{actions[each]:,} {_WORDS[each]}" for each in told)
 
 
-def _table(title: str, table: dict[str, Counter[Action]], *, verbose: bool) -> Iterator[str]:
-    """Rows of counts, one column for each action that occurs."""
-    columns = [each for each in Action if any(counts[each] for counts in table.values())]
+def _table(title: str, table: dict[str, Counter[Action]], width: int, *, verbose: bool) -> Iterator[str]:
+    """Rows of counts, one column for each action that occurs; a name that leaves them no room has its own lines."""
+    actions = [each for each in Action if any(counts[each] for counts in table.values())]
     rows = trial.most(table)
     shown = rows if verbose else rows[:_ROWS]
-    width = max(len(title), *(len(name) for name, _ in shown)) + 2
-    yield f"{title:<{width}}{'messages':>10}" + "".join(f"{_WORDS[each]:>10}" for each in columns)
-    for name, counts in shown:
-        numbers = (f"{counts[each]:,}" if counts[each] else "" for each in columns)
-        yield (f"{name:<{width}}{counts.total():>10,}" + "".join(f"{number:>10}" for number in numbers)).rstrip()
+    head = ("messages", *(_WORDS[each] for each in actions))
+    lines = [(name, _numbers(counts, actions)) for name, counts in shown]
+    sizes = [2 + max(map(len, column)) for column in zip(head, *(numbers for _, numbers in lines), strict=True)]
+    longest = max(len(title), *(len(name) for name, _ in lines))
+    room = max(len(title), min(longest, width - sum(sizes)))
+    for name, numbers in [(title, head), *lines]:
+        if len(name) > room:
+            yield from wrapped(name, width, rest="  ")
+            name = ""
+        counted = "".join(f"{number:>{size}}" for number, size in zip(numbers, sizes, strict=True))
+        yield f"{name:<{room}}{counted}".rstrip()
     if len(rows) > len(shown):
         yield f"and {len(rows) - len(shown):,} more"
+
+
+def _numbers(counts: Counter[Action], actions: Sequence[Action]) -> tuple[str, ...]:
+    return f"{counts.total():,}", *(f"{counts[each]:,}" if counts[each] else "" for each in actions)
 
 
 def _notes(tally: trial.Tally) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,8 +22,22 @@ MAX_PROBLEMS = 100  # that are told of
 MAX_SHOWN = 60  # characters of the operator's text in a message
 _TRIES = 20  # at a file that somebody is writing
 _PAUSE = 0.02  # seconds between them
+_INDENT = re.compile("[ \t]*")
 
 T = TypeVar("T")
+
+
+class Line(int):
+    """The number of the line that a key stands on, and the ``column`` in which it begins, both from 1."""
+
+    column: int
+
+    @classmethod
+    def of(cls, node: yaml.Node) -> Line:
+        """Where a node begins."""
+        found = cls(node.start_mark.line + 1)
+        found.column = node.start_mark.column + 1
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +117,8 @@ class Map(Generic[T]):
     """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit.
 
     ``node_as`` is the argument by which ``make`` is told the node itself. ``definition`` names a map that may be part
-    of itself. ``schema`` is what ``make`` demands beyond its keys, in JSON Schema as far as that can say it; a map of
-    which nothing is demanded may be left empty.
+    of itself. ``schema`` is what editors call it and what ``make`` demands beyond its keys, in JSON Schema as far as
+    that can say it; a map without may be left empty.
     """
 
     make: Callable[..., T]
@@ -238,7 +253,7 @@ class _Document:
             elif key.value in lines:
                 self._wrong(key, f"duplicate key `{prefix}{key.value}`, first on line {lines[key.value]}")
             else:
-                lines[key.value] = self.lines[prefix + key.value] = key.start_mark.line + 1
+                lines[key.value] = self.lines[prefix + key.value] = Line.of(key)
                 for made in self.fit(value, keys[key.value], prefix + key.value):
                     yield key.value, made
 
@@ -336,6 +351,9 @@ def _compose(path: str, octets: bytes) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or loader.get_mark()
         message = ": ".join(text for text in (error.context, error.problem) if text)
+        indent = _INDENT.match(text, text.rfind("\n", 0, mark.index) + 1)
+        if indent and "\t" in indent[0]:
+            message += "; indent with spaces, not with tabs"
     except (ValueError, OverflowError):
         # PyYAML converts version numbers and escapes whatever their size
         mark, message = loader.get_mark(), "a number out of range"

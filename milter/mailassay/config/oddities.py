@@ -14,7 +14,7 @@ from ..policy.condition import All, Condition, Match, Not, is_bound, matches, ne
 from ..policy.rule import lets_in
 from ..result import Result
 from ..verdict import Action
-from .document import Problem
+from .document import Line, Problem
 from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
@@ -113,8 +113,16 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            line = settings.policy_lines.get("dmarc.authors", 1)
-            yield _odd(settings.policy_path or "", line, f"dmarc.authors: what fails for {names} comes in (monitor)")
+            message = f"dmarc.authors: what fails for {names} comes in (monitor)"
+            yield Problem(*each.place, message, warning=True)
+    needs = policy.dmarc.reject_needs
+    if needs and never_holds(All((*_failing(Disposition.REJECT), needs))):
+        line = settings.policy_lines.get("dmarc.reject_needs", 1)
+        yield _odd(
+            settings.policy_path or "",
+            line,
+            "dmarc.reject_needs can never hold for a message that fails, so that `dmarc.reject` never follows",
+        )
     seen: list[Rule] = []
     lines = [*_lines(policy)]
     for rule in policy.rules:
@@ -174,19 +182,19 @@ def _outdone(rule: Rule, lines: list[_Line]) -> Iterator[tuple[str, Action]]:
             yield key, action
 
 
+def _failing(disposition: Disposition) -> list[Condition]:
+    return [Match("dmarc", (Result.FAIL,)), Match("policy", (disposition,))]
+
+
 def _lines(policy: Policy) -> Iterator[_Line]:
     dmarc, earlier = policy.dmarc, list[Condition]()
-
-    def failing(disposition: Disposition) -> list[Condition]:
-        return [Match("dmarc", (Result.FAIL,)), Match("policy", (disposition,))]
-
     unpublished = Match("dmarc", (Result.NONE, Result.PERMERROR))
     silent: list[Condition] = [unpublished, *(Not(Match(key, (Result.PASS,))) for key in ("spf", "dkim"))]
     for each in dmarc.authors:
         ours: list[Condition] = [Match("author", each.authors), *map(Not, earlier)]
         for word in (*Disposition, "unpublished"):
             action: Action | None = getattr(each, word)
-            condition = failing(word) if isinstance(word, Disposition) else silent
+            condition = _failing(word) if isinstance(word, Disposition) else silent
             if action is not None and not each.monitor:
                 name = f"dmarc.authors.{word} for {', '.join(each.authors.patterns[:_MAX_NAMED])}"
                 yield _Line(name, action, All((*ours, *condition)))
@@ -195,7 +203,7 @@ def _lines(policy: Policy) -> Iterator[_Line]:
     for disposition in Disposition:
         needs = [dmarc.reject_needs] if dmarc.reject_needs and disposition is Disposition.REJECT else []
         action = getattr(dmarc, disposition)
-        yield _Line(f"dmarc.{disposition}", action, All((*others, *failing(disposition), *needs)))
+        yield _Line(f"dmarc.{disposition}", action, All((*others, *_failing(disposition), *needs)))
     for section in ("spf", "iprev", "sender_domain"):
         for item in fields(getattr(policy, section)):
             action = getattr(getattr(policy, section), item.name)
@@ -212,7 +220,7 @@ def _at(rule: Rule, message: str) -> Problem:
 
 
 def _odd(path: str, line: int, message: str) -> Problem:
-    return Problem(path, line, 1, message, warning=True)
+    return Problem(path, line, line.column if isinstance(line, Line) else 1, message, warning=True)
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:

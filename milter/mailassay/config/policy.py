@@ -127,7 +127,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
         "sender_domain": words(*Receives),
     }
     condition: Map[Condition] = Map(
-        _condition, keys, node_as="node", definition="condition", schema={"minProperties": 1}
+        _condition, keys, node_as="node", definition="condition", schema={"title": "a condition", "minProperties": 1}
     )
     keys |= {"all": List(condition), "any": List(condition), "not": condition}
     rule = Map(
@@ -146,7 +146,7 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "reason": values.template,
         },
         node_as="node",
-        schema={"required": ["name", "if", "then"]},
+        schema={"title": "a rule", "required": ["name", "if", "then"]},
     )
     authors = Map(
         _authors,
@@ -160,7 +160,8 @@ def shape(named: lists.Lists) -> Map[Policy]:
             "comment": values.comment,
             "unsafe": values.boolean,
         },
-        schema={"required": ["for"]},
+        node_as="node",
+        schema={"title": "a map for author domains", "required": ["for"]},
     )
     return Map(
         _policy,
@@ -322,27 +323,31 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
     if rule.headers and action in (Action.DEFER, Action.REJECT):
         raise Unfit(f"rule {name}: what is not delivered has no headers")
     if lets_in(action) and not rule.monitor and not is_bound(condition):
-        _must_be_safe(f"rule {name}", rule.unsafe, rule.comment)
+        hint = f"bind it to something authenticated ({_AUTHENTICATED})"
+        _must_be_safe(f"rule {name}", hint, rule.unsafe, rule.comment)
     return rule
 
 
-def _authors(comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
+def _authors(node: yaml.Node, comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
     authors = given.pop("for", None)
     if not authors:
-        raise Unfit("needs `for`, with the author domains it is about")
-    made = AuthorActions(authors, **given)
+        raise Unfit("" if "for" in _written(node) else "needs `for`, with the author domains it is about")
+    made = AuthorActions(authors, **given, place=Place(*_place(node)))
     for policy in ("reject", "quarantine"):
         if (action := getattr(made, policy)) and lets_in(action):
-            _must_be_safe(f"{policy}: {action}", unsafe, comment)
+            hint = f"write a rule that is bound to something authenticated ({_AUTHENTICATED})"
+            _must_be_safe(f"{policy}: {action}", hint, unsafe, comment)
     return made
 
 
-def _must_be_safe(what: str, unsafe: bool, comment: str) -> None:
+_AUTHENTICATED = "client, client_name, spf_pass, dkim_pass, sealer, or dmarc: [pass, none]"
+
+
+def _must_be_safe(what: str, hint: str, unsafe: bool, comment: str) -> None:
     """What lets in mail that fails, and that anybody can claim to be, the operator has to want, and say why."""
     if not unsafe:
         raise Unfit(
-            f"{what} would let in mail that fails DMARC, from anybody; bind it to something authenticated (client, "
-            "client_name, spf_pass, dkim_pass, sealer, or dmarc: [pass, none]), or add `unsafe: true` and a `comment`"
+            f"{what} would let in mail that fails DMARC, from anybody; {hint}, or add `unsafe: true` and a `comment`"
         )
     if not comment:
         raise Unfit(f"{what} is unsafe; say in `comment` why it has to be")

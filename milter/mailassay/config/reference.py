@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, str] = {
         "What follows if nobody knows from whom a relay has a message: its Received field is missing or cannot be "
         "read; it names no client, since the relay fetched the message (POP3, IMAP) or a program on it sent it; or "
         "the client logged in to the relay. SPF is `none` then, with the reason, and iprev is not in the header; no "
-        "line of theirs applies, nor does a rule that lets in by `client`, `client_name` or `helo`. `dmarc` holds "
+        "line of theirs applies, and no rule lets in by them or by `client`, `client_name` or `helo`. `dmarc` holds "
         "the message to DMARC, which DKIM can pass. `accept` lets it in even if it fails, with "
         '`reason="local_policy: ..."`: only for relays that have judged it themselves, since a stranger may find a '
         "way not to be traced."
@@ -339,7 +339,8 @@ POLICY: Mapping[str, str] = {
     ),
     "if.client": (
         "The address of the client; if one of `relays` brings the message, of whom it had it from. If nobody knows "
-        "that, no rule lets in by `client`, `client_name` or `helo`, nor by `not` with one of them."
+        "that, no rule lets in by `client`, `client_name`, `helo`, `iprev`, `spf`, `spf_helo` or `spf_pass`, nor by "
+        "`not` with one of them."
     ),
     "if.client_name": (
         "A name of the client that leads back to its address (iprev=pass). If it has several, each of them counts, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import logging
 import os
 import resource
 import sys
@@ -23,20 +24,27 @@ __all__ = ["CannotListen", "serve"]
 # objects made, and not let go, before garbage is collected: a message makes some hundred, and almost no cycles
 _ALLOCATIONS = 20_000
 
+_log = logging.getLogger(__name__)
 
-def serve(read: Callable[[], Settings]) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`, ConfigError.
+
+def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`, once it is known how to log.
 
     ``read`` reads the configuration, now and on SIGHUP; if it raises ConfigError then, everything stays as it is. If it
-    does so now and systemd holds the socket, all mail is deferred until it does no more.
+    does so now and systemd holds the socket, all mail is deferred until it does no more. ``read_anyway`` gives what is
+    right in a configuration with a mistake, so that the log has the format that its readers expect.
     """
     system, inherited = SystemNameservers(), systemd.inherited()
     try:
         settings = system.resolved(read())
     except ConfigError as mistake:
-        if inherited is None:
-            raise
         _keep_nothing_of_stderr()
+        anyway = read_anyway()
+        report.set_up(anyway.log_level, anyway.log_format)
+        if inherited is None:
+            for problem in mistake.problems:
+                _log.error("%s", problem)
+            return os.EX_CONFIG
         found = until_mended(inherited, mistake, lambda: system.resolved(read()))
         if found is None:
             return os.EX_OK

@@ -16,7 +16,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
-from .. import report
 from ..config import ConfigError, Settings
 from . import systemd
 from .parent import signals_of
@@ -39,7 +38,6 @@ def until_mended(descriptor: int, mistake: ConfigError, read: Callable[[], Setti
 
     It is read again on SIGHUP, and now and then. ``descriptor`` is the socket that systemd holds.
     """
-    report.set_up(Settings().log_level, Settings().log_format)
     with signals_of() as signals, socket.socket(fileno=os.dup(descriptor)) as listener, _Connections(listener) as found:
         said = ""
         look_at = time.monotonic() + _LOOK_EVERY

@@ -5,16 +5,31 @@ Facts are gathered first (``look``); a check is a function from them to findings
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from . import content, domains, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
-from .look import around, before_removal
+from .host import not_reloaded
+from .look import around, before_removal, running_digest
 from .postfix import NoPostfix
 from .removal import remaining
 
-__all__ = ["CHECKS", "Facts", "Finding", "NoPostfix", "Severity", "around", "before_removal", "examine", "remaining"]
+__all__ = [
+    "CHECKS",
+    "Facts",
+    "Finding",
+    "NoPostfix",
+    "Severity",
+    "around",
+    "before_removal",
+    "examine",
+    "not_reloaded",
+    "remaining",
+    "running_digest",
+]
 
 _MOST_FOUND = 100  # by one check
 
@@ -59,7 +74,19 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
 def examine(facts: Facts) -> list[Finding]:
     """What all checks find, worst first, nothing twice; of a check that finds something wrong also what is fine."""
     found = dict.fromkeys(finding for check in CHECKS for finding in _some(check(facts)))
+    if not facts.systemd:
+        found = dict.fromkeys(map(_without_systemd, found))
     return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
+
+
+def _without_systemd(finding: Finding) -> Finding:
+    """The same, with words in the place of systemd's commands."""
+    commands = [command for command in finding.mend if command.startswith(("systemctl ", "timedatectl "))]
+    # what enables a unit or the time daemon of systemd has nothing in its place
+    asked = [shlex.split(command)[1:] for command in commands if command.startswith("systemctl ")]
+    words = [f"{verb} {' '.join(rest)}" for verb, *rest in asked if verb in ("start", "restart", "reload")]
+    reason = f"{finding.reason}; {' and '.join(words)} by what runs services here" if words else finding.reason
+    return replace(finding, reason=reason, mend=tuple(each for each in finding.mend if each not in commands))
 
 
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:

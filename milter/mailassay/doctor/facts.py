@@ -98,7 +98,7 @@ class Facts:
     that have a key, the socket that their file gives, as it is written there. ``tables``: those of a parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: how many messages Postfix
     holds on our word, and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run.
-    ``is_root``: this examination may look at everything.
+    ``is_root``: this examination may look at everything. ``systemd``: it runs the services of this host.
     """
 
     settings: Settings
@@ -126,6 +126,7 @@ class Facts:
     waiting: float = 0.0
     down: bool = False
     is_root: bool = False
+    systemd: bool = True
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

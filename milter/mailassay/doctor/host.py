@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from ..config import Settings
 from .facts import RESTART, Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
@@ -51,16 +52,21 @@ def reloaded(facts: Facts) -> Iterator[Finding]:
     """Does the daemon judge by the policy that is in the file?"""
     if not facts.digest or facts.wrong:
         return
+    wrong = [*not_reloaded(facts.settings, facts.digest)]
     ours = facts.settings.policy.digest
-    if facts.digest != ours:
+    yield from wrong or [fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")]
+
+
+def not_reloaded(settings: Settings, digest: str) -> Iterator[Finding]:
+    """What to do if the daemon judges by a policy with another digest; nothing if its digest is not known, empty."""
+    ours = settings.policy.digest
+    if digest not in ("", ours):
         yield warning(
             "not-reloaded",
-            f"the daemon judges by policy {facts.digest}, and {facts.settings.policy_path or 'the configuration'} "
+            f"the daemon judges by policy {digest}, and {settings.policy_path or 'the configuration'} "
             f"has another one, {ours}",
             "systemctl reload mailassay",
         )
-    else:
-        yield fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")
 
 
 def _folder(facts: Facts) -> Iterator[str]:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 
 from ..config import Listen, Problem, Settings
@@ -87,6 +88,8 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
         waiting=waiting,
         down=down,
         is_root=os.geteuid() == 0,
+        # sd_booted(3)
+        systemd=os.path.isdir("/run/systemd/system"),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
@@ -219,6 +222,15 @@ def _received(channel: socket.socket, count: int, until: float) -> bytes:
             break
         found += octets
     return found
+
+
+def running_digest(config: str | None) -> str:
+    """Of the policy by which the service says it judges; empty if it does not run, or by another configuration."""
+    process = _process(_main_pid(), [])
+    if not process or not config:
+        return ""
+    given = [word for before, word in pairwise(process.words) if before == "--config"]
+    return _digest(process) if any(os.path.realpath(each) == os.path.realpath(config) for each in given) else ""
 
 
 def _digest(process: Process | None) -> str:

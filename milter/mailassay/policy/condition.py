@@ -156,7 +156,7 @@ _ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
 _SPF = _ERRORS | {Result.NONE, Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL}
 # what each result can be; None where there is no policy
 _WORDS: dict[str, frozenset[Any]] = {
-    "iprev": _ERRORS | {Result.PASS, Result.FAIL},
+    "iprev": _ERRORS | {Result.PASS, Result.FAIL, Result.NONE},
     "spf": _SPF,
     "spf_helo": _SPF,
     "dkim": frozenset(Result) - {Result.SOFTFAIL},
@@ -317,7 +317,7 @@ _UNKNOWN: dict[str, Callable[[Case, Any], bool]] = {
     ),
     "sealer": lambda case, _: case.evidence.arc.result is Result.TEMPERROR,
 }
-_OF_CLIENT = {"client", "client_name", "helo"}
+_OF_CLIENT = {"client", "client_name", "helo", "iprev", "spf", "spf_helo", "spf_pass"}
 _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "author": _author,
     "mail_from": lambda case, values, _: case.transaction.mail_from_domain in values,

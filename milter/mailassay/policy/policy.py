@@ -105,8 +105,7 @@ class Policy:
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
         """What each check's result asks for, by the lines of the policy."""
-        overrides = [*self._overrides(case)]
-        for finding in self._of_dmarc(case, overrides):
+        for finding in self._of_dmarc(case):
             # that a line accepts need not be recorded
             yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
         if case.trouble:
@@ -118,17 +117,17 @@ class Policy:
             enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
             reason = f"SPF {spf.result}{_for(spf.domain)}"
             finding = _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
-            yield _overruled(finding, [each for each in overrides if each.spf])
+            yield _overruled(finding, (each for each in self._overrides(case) if each.spf))
         if line := _of(self.iprev, iprev.result):
             reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
             finding = _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
-            yield _overruled(finding, [each for each in overrides if each.iprev])
+            yield _overruled(finding, (each for each in self._overrides(case) if each.iprev))
         if sender and (line := _of(self.sender_domain, sender.result)):
             enhanced = {Receives.NULL_MX: "7.27", Receives.NO_MAIL: "1.8"}.get(sender.result, "4.3")
             reason = f"{_SENDER_DOMAIN[sender.result]}{_for(sender.domain)}"
             yield _Finding(line, f"sender_domain.{sender.result}", enhanced, reason, reason)
 
-    def _of_dmarc(self, case: Case, overrides: list[_Override]) -> Iterator[_Finding]:
+    def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
         dmarc, lines = case.evidence.dmarc, self.dmarc
         if dmarc.result is Result.PASS:
             return
@@ -147,12 +146,12 @@ class Policy:
         asked = sorted(authors, key=list(Disposition).index, reverse=True)
         if asked:
             finding = max((self._failure(case, each, elements, authors[each]) for each in asked), key=_severity)
-            finding = _overruled(finding, overrides)
+            finding = _overruled(finding, self._overrides(case))
             if finding.overrules:
                 finding = finding._replace(override=finding.reason)
             yield finding._replace(recorded=monitored or sampled_out)
         for finding in self._unpublished(case.evidence, elements):
-            yield _overruled(finding, overrides)._replace(recorded=monitored or sampled_out)
+            yield _overruled(finding, self._overrides(case))._replace(recorded=monitored or sampled_out)
         if dmarc.ambiguous and lines.ambiguous_author:
             reason = "The author of the message is not one clear domain"
             yield _Finding(
@@ -322,11 +321,11 @@ def _severest(findings: list[_Finding]) -> _Finding:
     return found if found.action is not Action.ACCEPT or found.overrules else _ACCEPTED
 
 
-def _overruled(finding: _Finding, overrides: list[_Override]) -> _Finding:
-    """What follows from a line and what overrules it."""
-    if finding.action is Action.ACCEPT or not overrides:
+def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
+    """What follows from a line and the first that overrules it."""
+    if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
-    return _Finding(Action.ACCEPT, overrides[0].rule, "", overrides[0].why, "", overrules=True)
+    return _Finding(Action.ACCEPT, found.rule, "", found.why, "", overrules=True)
 
 
 def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:

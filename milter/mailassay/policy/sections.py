@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..verdict import Action
 from .condition import Condition
+from .rule import Place
 from .sets import Domains, Networks
 
 
@@ -31,6 +32,7 @@ class AuthorActions:
     none: Action | None = None
     unpublished: Action | None = None
     monitor: bool = False
+    place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ class Networks:
         return bool(self.networks)
 
     def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+        if not self._by_length:
+            return False
         number, version = int(address), address.version
         return any(
             version == of_version and number >> host_bits in numbers

@@ -412,6 +412,18 @@ def test_when_mail_is_due(told):
         assert reminder.is_due(["A"], now), text
 
 
+def test_no_link_is_followed(told, tmp_path):
+    """The folder may be another user's."""
+    told.mkdir()
+    other = tmp_path / "other"
+    other.write_text("x")
+    (told / "reminded").symlink_to(other)
+    reminder.remember(["A"], 1e9)
+    assert other.read_text() == "x"
+    assert [path.name for path in told.iterdir()] == ["reminded"]
+    assert not reminder.is_due(["A"], 1e9 + 1)
+
+
 def test_the_mail():
     lines = [f"{number:X}  1h  m\xfcller.example  dmarc.quarantine" for number in range(reminder.MOST_LISTED + 7)]
     found = email.message_from_bytes(reminder.mail("a@b.example", "mx", "1h", lines, 1e9), policy=email.policy.default)

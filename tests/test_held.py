@@ -440,6 +440,7 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, monkeypatch):
     """The exit status says so, and the next run tries again; that what was told is not kept is a warning."""
     told.mkdir()
     (tools / "c").write_text("held: {remind_to: a@b.example}")
+    monkeypatch.setattr("mailassay.report.set_up", lambda *_: None)
     monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: [Held(queued_now(), "dmarc.quarantine", ())])
     program(tools, "postqueue", "")
     program(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")

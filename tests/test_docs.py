@@ -123,6 +123,11 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         ({"author": "ann@example.com"}, "reject", "dmarc.authors.none"),
         ({"author": "ann@shop.example"}, "hold", "dmarc.quarantine"),
     ],
+    "Mark what fails under p=none": [
+        ({"author": "ann@example.com"}, "tag", "dmarc.none"),
+        ({}, "reject", "dmarc.reject"),
+        (GOOD, "accept", "default"),
+    ],
     "One domain in shadow": [(PARTNERS, "accept", "dmarc.reject"), ({}, "reject", "dmarc.reject")],
     "A partner who breaks signatures, until a date": [
         ({**PARTNERS, "client": PARTNER}, "accept", "rules.partner-gateway"),
@@ -211,6 +216,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "Clients without a name": [(STRANGER, "tag", "iprev.permerror"), (GOOD, "accept", "default")],
     "Lists in files": [
         ({"author": "ann@spam.example"}, "reject", "rules.blocked"),
+        ({"author": "ann@new.example", "mail_from": "ann@spam.example"}, "reject", "rules.blocked"),
         ({"author": "ann@other.example", "client": PARTNER}, "accept", "rules.partners"),
         ({"author": "ann@partner.example", "client": PARTNER}, "accept", "rules.partners"),
         ({"author": "ann@partner.example"}, "reject", "dmarc.reject"),

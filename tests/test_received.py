@@ -335,8 +335,8 @@ WRITERS = {
     "as it is, Exim's form, no name": ("from [198.51.100.7] (helo={said})", str),
     "as it is, Exim's form, a port": ("from [198.51.100.7] (port=4711 helo={said})", str),
     "as it is, ident of Exim": ("from [198.51.100.7] (ident={said})", str),
-    "as it is, ident of sendmail": ("from {name} ({said}@{name} [198.51.100.7])", str),
-    "as it is, the name of the address": ("from {name} ({said} [198.51.100.7])", str),
+    "ident of sendmail, without parentheses": ("from {name} ({said}@{name} [198.51.100.7])", without("()")),
+    "the name of the address, without parentheses": ("from {name} ({said} [198.51.100.7])", without("()")),
 }
 BEHIND = (
     "\r\n\t(using TLSv1.3 with cipher x (256/256 bits))\r\n\tby mx2.receiver.example (Postfix) with ESMTPS id 4ABC"
@@ -348,8 +348,9 @@ BEHIND = (
 @example("Haraka", f"({FORGED})", "unknown")
 @example("as it is, Exim's form, no name", f"a [{FORGED}]", "unknown")
 @example("as it is, ident of Exim", f"a [{FORGED}]", "unknown")
-@example("as it is, ident of sendmail", f"[{FORGED}] a", "unknown")
-@example("as it is, the name of the address", f"[{FORGED}]", "unknown")
+@example("ident of sendmail, without parentheses", f"[{FORGED}] a", "unknown")
+@example("the name of the address, without parentheses", f"[{FORGED}]", "unknown")
+@example("as it is, Exim's form", f"a [{FORGED}]) (b [{FORGED}]", "unknown")
 def test_nobody_is_who_he_says_in_helo(writer, said, name):
     shown, lets_through = WRITERS[writer]
     behind = BEHIND.replace("(Postfix)", "(Exim 4.96)") if "Exim" in writer else BEHIND

@@ -178,6 +178,20 @@ def test_the_table_of_a_long_domain(monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_doctor_has_colours_for_terminals(monkeypatch, capsys):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    main(["doctor", "-v"])
+    plain = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    main(["doctor", "-v"])
+    colourful = capsys.readouterr().out
+    assert colourful.startswith("\x1b[31merror\x1b[0m    ")
+    assert "\n\x1b[32mfine\x1b[0m     " in colourful
+    assert re.sub(r"\x1b\[[0-9]+m", "", colourful) == plain
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_real_terminal():
     """Its own width counts."""
     ours, theirs = pty.openpty()

@@ -28,18 +28,17 @@ _WORD = re.compile(r'"(?:[^"\\]|\\.)*"[^ \t(]*|[^ \t(]+')
 _PATH = re.compile(r'<(?:[^"<> \t]|"(?:[^"\\]|\\.)*")*>')
 _EXIMS_PATH = re.compile(rf"\(envelope-from {_PATH.pattern}\)")
 _ADDRESS = r"(?:IPv6:)?([0-9A-Fa-f:.]+)(?:%[^ \t\[\]]*)?"
-# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged)). Not Exim's (helo=name), nor what
-# has a second address in brackets: the first one may be the name of the address, or ident
+# (name [address]), ([address]:port helo=name), (ident@name [address] (may be forged))
 _BRACKETED = re.compile(
-    rf"\((?!(?:HELO|EHLO)[ \t]|(?:helo|ident|port)=)(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?"
-    r"((?:[ \t](?!\[)[^ \t]*)*)\)",
-    re.IGNORECASE,
+    rf"\((?!(?:HELO|EHLO)[ \t])(?:[^ \t\[\]()]+[ \t]+)?\[{_ADDRESS}\](?::[0-9]+)?((?:[ \t].*)?)\)", re.IGNORECASE
 )
+_SECOND = re.compile(r"[ \t]\[")
 _PLAIN = re.compile(rf"\((?:[^ \t()]*@)?{_ADDRESS}\)", re.IGNORECASE)  # Exchange, qmail with ident
 _LITERAL = re.compile(rf"\[{_ADDRESS}\](?::[0-9]+)?", re.IGNORECASE)  # Exim, for a client without a name
 _HELO = re.compile(r"\((?:HELO|EHLO)[ \t]+(.*)\)", re.IGNORECASE)  # qmail
 _HELO_IS = re.compile(r"[ \t(]helo=([^ \t()]+)", re.IGNORECASE)  # Exim
-_EXIM = re.compile(r"\((?:helo=|ident=|Exim [0-9])", re.IGNORECASE)
+_OF_EXIM = re.compile(r"\((?:helo|ident|port)=", re.IGNORECASE)
+_EXIM = re.compile(r"\(Exim [0-9]", re.IGNORECASE)
 _LOGIN = re.compile(r"\(Authenticated sender: (.*)\)")
 _AUTHENTICATED = re.compile(r"\(auth(?:enticated\b|:)", re.IGNORECASE)  # sendmail and its kin, Courier
 _ENVELOPE_FROM = re.compile(r"\(envelope-from <([^<>]*)>\)")
@@ -200,13 +199,17 @@ def _behind(word: str, pieces: list[str], mark: str) -> str:
     return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
 
 
-def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddress, list[str]]]:
-    """HELO, the address, and the pieces that follow, wherever a client's address may stand."""
+def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddress | None, list[str]]]:
+    """HELO, the address, and the pieces that follow, wherever a client's address may stand.
+
+    Of two in one comment the first may be the name of the address, or ident: it is nobody's.
+    """
     name, *comments = before
     if literal := _LITERAL.fullmatch(name):
         # of other MTAs that is what the client said in HELO
-        is_exim = any(map(_EXIM.match, [*comments[:1], *after])) and not any(map(_BRACKETED.fullmatch, comments[:1]))
-        if is_exim and (address := parsed(literal[1])):
+        of_exim = any(map(_OF_EXIM.match, comments[:1]))
+        is_exim = any(map(_EXIM.match, after)) and not any(map(_BRACKETED.fullmatch, comments[:1]))
+        if (of_exim or is_exim) and (address := parsed(literal[1])):
             said = _HELO_IS.search(comments[0]) if comments else None
             yield said[1] if said else "", address, comments
     for place, comment in enumerate(before):
@@ -214,9 +217,10 @@ def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddre
         address = parsed(found[1]) if found else None
         if found is None or address is None:
             continue
-        said = _HELO_IS.match(found[2]) if found.re is _BRACKETED else None
-        said = said or _HELO.fullmatch(before[place - 1])
-        yield said[1] if said else " ".join(_words(before[:place])), address, before[place + 1 :]
+        behind = found[2] if found.re is _BRACKETED else ""
+        said = _HELO_IS.match(behind) or _HELO.fullmatch(before[place - 1])
+        helo = said[1] if said else " ".join(_words(before[:place]))
+        yield helo, None if _SECOND.search(behind) else address, before[place + 1 :]
 
 
 def _time(date: str) -> float | None:

@@ -43,10 +43,10 @@ def age(folder):
 
 
 def findings(serve, folder):
-    """Those that are not fine, whatever filters this machine has, and whoever works on the package while this runs."""
+    """Those that are not fine, whatever this machine has, and whoever works on the package while this runs."""
     age(folder)
     around_here = around(load(str(serve.config)), (), str(serve.config), str(folder))
-    facts = replace(around_here, installed=0.0, signers={}, signing={})
+    facts = replace(around_here, installed=0.0, signers={}, signing={}, systemd=True)
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
 

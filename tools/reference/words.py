@@ -94,7 +94,7 @@ FILES: Mapping[str, str] = {
 ENVIRONMENT: Mapping[str, str] = {
     "COLUMNS": "How wide the lines are that commands print. Without it they are as wide as the terminal, and of 110 "
     "columns where the output is none; complaints to what is no terminal are one line each.",
-    "NO_COLOR": "With it, or with a `TERM` of `dumb`, `check` prints no colours; nor does it to what is no terminal.",
+    "NO_COLOR": "With it, or with a `TERM` of `dumb`, no command prints colours; nor does one to what is no terminal.",
     "JOURNAL_STREAM": "Set by systemd: log lines begin with their priority, and have no time of their own.",
     "LISTEN_FDS, LISTEN_PID": "Set by systemd: the socket that is handed over.",
     "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID": "Set by systemd: where the state is told, and how often.",

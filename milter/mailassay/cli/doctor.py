@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
-from ..terminal import columns, complain, printable, wrapped
+from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
 from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
+
+_COLOURS = {"error": RED, "warning": YELLOW, "note": DIM, "fine": GREEN}
 
 
 def add(commands: Commands) -> None:
@@ -51,7 +53,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(as_json(_as_json(facts, findings), indent=2))
     elif findings or not arguments.removal:
-        print("\n".join(map(printable, _lines(facts, findings, arguments.verbose))))
+        colour = shows_colour(sys.stdout)
+        for line in map(printable, _lines(facts, findings, arguments.verbose)):
+            print(_painted(line) if colour else line)
     if arguments.removal:
         return 1 if findings else 0
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
@@ -76,6 +80,12 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator
     yield ", ".join(
         f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts
     )
+
+
+def _painted(line: str) -> str:
+    """A line with its severity, where it begins with one, in a colour."""
+    word, blank, rest = line.partition(" ")
+    return f"{painted(word, _COLOURS[word])}{blank}{rest}" if word in _COLOURS else line
 
 
 def _counted(count: int, severity: Severity) -> str:

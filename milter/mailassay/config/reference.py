@@ -226,16 +226,17 @@ POLICY: Mapping[str, str] = {
     ),
     "spf": (
         "What follows from the SPF result of MAIL FROM, or of HELO for a null reverse-path (RFC 7208 section 8). On "
-        "its own it also hits forwarded mail that passes DMARC by its DKIM signature; what `dmarc.trusted_forwarders`, "
-        "`dmarc.trusted_sealers` and `dmarc.mailing_lists` let in it spares as these say."
+        "its own it also hits forwarded mail that passes DMARC by its DKIM signature. "
+        "`dmarc.trusted_forwarders`, `dmarc.trusted_sealers` and `dmarc.mailing_lists` say which mail that they let in "
+        "it does not refuse."
     ),
     "spf.fail": "The domain says that the client may not send for it (`-all`).",
     "spf.softfail": "The domain says that the client probably may not (`~all`).",
     "spf.permerror": "The domain's SPF record is in error.",
     "spf.temperror": "DNS gave no answer.",
     "iprev": (
-        "What follows from the name of the client's address (RFC 8601 section 2.7.3). It spares "
-        "`dmarc.trusted_forwarders`."
+        "What follows from the name of the client's address (RFC 8601 section 2.7.3). It does not refuse "
+        "what `dmarc.trusted_forwarders` let in."
     ),
     "iprev.fail": "The address has a name, which does not lead back to it.",
     "iprev.permerror": "The address has no name.",

@@ -126,6 +126,7 @@ def never_holds(condition: Condition) -> bool:
 
 _Literals: TypeAlias = frozenset[tuple[Match, bool]]
 _MAX_ALTERNATIVES = 500
+_MAX_SAMPLES = 500  # a list may have many thousands of domains
 
 
 def _alternatives(condition: Condition, wanted: bool) -> set[_Literals]:
@@ -201,11 +202,14 @@ def _left(words: set[Any], key: str, wanted: dict[str, list[Values]], unwanted: 
 
 
 def _has_witness(wanted: list[Values], unwanted: list[Values]) -> bool:
-    """Is there a value that is in all of these, and in none of those?"""
+    """Is there a value that is in all of these, and in none of those? True if that takes too long to find out."""
+    if any(each in unwanted for each in wanted):
+        return False
     candidates: Any = chain.from_iterable(map(_samples, [*wanted, *unwanted]))
     return any(
-        all(each in values for values in wanted) and not any(each in values for values in unwanted)
-        for each in candidates
+        number >= _MAX_SAMPLES
+        or (all(each in values for values in wanted) and not any(each in values for values in unwanted))
+        for number, each in enumerate(candidates)
     )
 
 

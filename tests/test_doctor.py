@@ -145,6 +145,7 @@ def test_nothing_is_wrong_with_a_good_configuration():
 ACCEPTED = Verdict(Action.ACCEPT, "default")
 TAGGED = Verdict(Action.TAG, "dmarc.quarantine", would=Action.TAG)
 REFUSED = Verdict(Action.REJECT, "dmarc.reject", would=Action.REJECT)
+ENFORCED = Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED)
 
 RUN = listening(path="/run/mailassay/mailassay.sock")
 TCP = listening("inet", host="127.0.0.1", port=8899)
@@ -992,6 +993,21 @@ BROKEN = {
             own=(Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED),),
         ),
         ("error", "mynetworks"),
+        None,
+    ),
+    "a table of theirs, and a domain of one's own is enforced": (
+        replace(GOOD, postfix=configured(mynetworks="127.0.0.0/8 [::1] cidr:/x"), own=(ENFORCED,)),
+        ("warning", "mynetworks-unknown"),
+        None,
+    ),
+    "a network that Postfix trusts and we cannot, and a domain of one's own is enforced": (
+        replace(
+            GOOD,
+            settings=replace(GOOD.settings, trusted_networks=None),
+            postfix=configured(mynetworks="127.0.0.0/8 !192.0.2.1 192.0.2.0/24"),
+            own=(ENFORCED,),
+        ),
+        ("error", "mynetworks-unknown"),
         None,
     ),
     "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),

@@ -412,6 +412,18 @@ def test_when_mail_is_due(told):
         assert reminder.is_due(["A"], now), text
 
 
+def test_no_link_is_followed(told, tmp_path):
+    """The folder may be another user's."""
+    told.mkdir()
+    other = tmp_path / "other"
+    other.write_text("x")
+    (told / "reminded").symlink_to(other)
+    reminder.remember(["A"], 1e9)
+    assert other.read_text() == "x"
+    assert [path.name for path in told.iterdir()] == ["reminded"]
+    assert not reminder.is_due(["A"], 1e9 + 1)
+
+
 def test_the_mail():
     lines = [f"{number:X}  1h  m\xfcller.example  dmarc.quarantine" for number in range(reminder.MOST_LISTED + 7)]
     found = email.message_from_bytes(reminder.mail("a@b.example", "mx", "1h", lines, 1e9), policy=email.policy.default)
@@ -428,6 +440,7 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, monkeypatch):
     """The exit status says so, and the next run tries again; that what was told is not kept is a warning."""
     told.mkdir()
     (tools / "c").write_text("held: {remind_to: a@b.example}")
+    monkeypatch.setattr("mailassay.report.set_up", lambda *_: None)
     monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: [Held(queued_now(), "dmarc.quarantine", ())])
     program(tools, "postqueue", "")
     program(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")

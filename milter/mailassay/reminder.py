@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -34,9 +35,12 @@ def remember(queue_ids: Sequence[str], now: float) -> None:
     """A mail has told of these. Raises OSError."""
     path = _file()
     path.parent.mkdir(mode=0o755, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps({"sent": now, "queue_ids": list(queue_ids)}))
-    new.replace(path)
+    # another user may own the folder, whose links root must not follow
+    descriptor, new = tempfile.mkstemp(dir=path.parent)
+    with open(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o644)
+        json.dump({"sent": now, "queue_ids": list(queue_ids)}, file)
+    os.replace(new, path)
 
 
 def mail(to: str, host: str, oldest: str, lines: Sequence[str], now: float) -> bytes:

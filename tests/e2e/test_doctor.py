@@ -96,6 +96,36 @@ def test_nothing_is_wrong(sound):
     assert f"fine     answering: a milter answers at unix:{sound.serve.socket}" in said
 
 
+def test_ones_own_domains(sound, copy, tmp_path):
+    """In the lists and tables of the real Postfix, by the DNS and the policy of this host."""
+    folder, postconf = copy
+    (tmp_path / "relayed").write_text("bank.example ok\n.sub.example ok\n")
+    (tmp_path / "aliases").write_text("shop.example x\nann@other.example ann@shop.example\n")
+    subprocess.run(["/usr/sbin/postmap", "-c", folder, f"hash:{tmp_path}/aliases"], check=True)
+    (tmp_path / "file").write_text("news.example\n# no.example\n")
+    postconf(
+        "mydestination=$myhostname, localhost.$mydomain, localhost",
+        f"relay_domains=texthash:{tmp_path}/relayed, pcre:{tmp_path}/none",
+        f"virtual_alias_maps=hash:{tmp_path}/aliases",
+        f"virtual_mailbox_domains={tmp_path}/file, inline:{{ {{{DOMAIN} = x}} }}",
+        "mynetworks=192.0.2.250/32, 203.0.113.0/24",
+    )
+    age(folder)
+    facts = around(load(str(sound.serve.config)), (), str(sound.serve.config), str(folder))
+    found = {each.name: each.verdict.action for each in facts.own}
+    assert found == {
+        "shop.example": "hold",
+        "news.example": "reject",
+        DOMAIN: "accept",
+        "bank.example": "reject",
+        "sub.example": "accept",
+    }
+    assert f"the domains of relay_domains in pcre:{tmp_path}/none" in facts.unseen
+    (said,) = [each for each in examine(facts) if each.code == "mynetworks"]
+    assert said.severity is Severity.ERROR
+    assert "in the name of shop.example it is kept out unless it passes DMARC" in said.reason
+
+
 def test_it_leaves_no_trace(sound):
     """Neither in Postfix's configuration nor in our log."""
     folder = sound.postfix.folder / "etc"

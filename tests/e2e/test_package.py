@@ -342,8 +342,8 @@ def test_life_under_systemd(package, later, run_tree):
     assert "author domain shop.example" in running.run("journalctl --unit mailassay-held --output cat")
 
     # and by mail, from the sandbox, once
-    with (running.root / CONFIG[1:]).open("a") as file:
-        file.write("held: {remind_to: inbox}\n")
+    config = (running.root / CONFIG[1:]).read_text()
+    (running.root / CONFIG[1:]).write_text(f"{config}held: {{remind_to: inbox}}\n")
     running.run("systemctl start mailassay-held; systemctl start mailassay-held")
     assert send(running, SPOOF, "shop.example").code == 250
     running.run("sleep 1.1; systemctl start mailassay-held")
@@ -354,6 +354,7 @@ def test_life_under_systemd(package, later, run_tree):
     assert re.findall("^Subject: (.*) held on ", mail, re.MULTILINE) == ["1 message is", "2 messages are"]
     assert mail.count("Auto-Submitted: auto-generated") == 2
     assert running.run("stat --format=%U /run/mailassay-held/reminded").strip() == "postfix"
+    (running.root / CONFIG[1:]).write_text(config)
 
     # a policy of the operator's; a mistake changes nothing
     with (running.root / POLICY[1:]).open("a") as file:

@@ -162,13 +162,18 @@ def networks(facts: Facts) -> Iterator[Finding]:
     """Do we trust those whom Postfix trusts?"""
     theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
     relays = facts.settings.relays.networks.networks
+    enforced = next((each.name for each in facts.own if refused(each)), None)
+    fate = f"; in the name of {enforced} it is kept out unless it passes DMARC" if enforced else ""
+    # of what is not a network it is not known whom it lets send
+    severe = warning if enforced else note
     if facts.settings.trusted_networks is None:
         rest = _beyond(theirs, [*trusted(facts.postfix.value("mynetworks")), *relays])
         if rest or unknown:
-            yield note(
+            yield (error if enforced and rest else severe)(
                 "mynetworks-unknown",
                 f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks does not take from "
-                "there: mail from these clients is judged",
+                f"there: mail from these clients is judged{fate}. To spare them, write a list in the place of "
+                f"trusted_networks: postfix ({facts.place('trusted_networks')})",
             )
         else:
             yield fine("trusted-networks", "trusted_networks are those of mynetworks")
@@ -185,8 +190,6 @@ def networks(facts: Facts) -> Iterator[Finding]:
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
-        enforced = next((each for each in facts.own if refused(each)), None)
-        fate = f", and kept out in the name of {enforced.name} unless it passes DMARC" if enforced else ""
         yield (error if enforced else warning)(
             "mynetworks",
             f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
@@ -194,8 +197,10 @@ def networks(facts: Facts) -> Iterator[Finding]:
             f"[{wanted}]",
         )
     if unknown:
-        yield note(
-            "mynetworks-unknown", f"mynetworks has {', '.join(unknown)}, which was not compared to trusted_networks"
+        yield severe(
+            "mynetworks-unknown",
+            f"mynetworks has {', '.join(unknown)}, which was not compared to trusted_networks: mail of clients that "
+            f"only Postfix trusts is judged{fate}",
         )
     if not ours_only and not theirs_only:
         yield fine("trusted-networks", "trusted_networks and mynetworks agree")

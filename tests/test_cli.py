@@ -1,11 +1,13 @@
 """The command line, as a person or a script uses it."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 import mailassay
 from mailassay.cli import main
+from mailassay.cli.moment import moment
 from mailassay.cli.options import asked
 from mailassay.config import Settings
 from mailassay.doctor.facts import Process
@@ -120,6 +123,136 @@ def test_check_with_a_policy(folder, capsys):
     assert "Authentication-Results: mx.test.example;" in printed
 
 
+NOON = datetime(2026, 5, 4, 12, 0, 30).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", NOON),
+        ("today", datetime(2026, 5, 4)),
+        ("Yesterday", datetime(2026, 5, 3)),
+        ("tomorrow", datetime(2026, 5, 5)),
+        ("yesterday 14:30", datetime(2026, 5, 3, 14, 30)),
+        ("9:05", ValueError),
+        ("09:05", datetime(2026, 5, 4, 9, 5)),
+        ("2 hours ago", NOON - 7200),
+        ("1 week ago", NOON - 604_800),
+        ("-2h", NOON - 7200),
+        ("- 90 min", NOON - 5400),
+        ("+1d", NOON + 86_400),
+        ("1d 6h ago", NOON - 108_000),
+        ("-1d6h30m5s", NOON - 109_805),
+        ("2026-05-01", datetime(2026, 5, 1)),
+        ("2026-05-01 10:00", datetime(2026, 5, 1, 10)),
+        ("2026-05-01 10:00:05", datetime(2026, 5, 1, 10, 0, 5)),
+        ("2026-05-01T10:00", datetime(2026, 5, 1, 10)),
+        ("2026-05-01T10:00Z", datetime(2026, 5, 1, 10, tzinfo=UTC)),
+        ("2026-05-01 10:00 UTC", datetime(2026, 5, 1, 10, tzinfo=UTC)),
+        ("2026-05-01T10:00+02:00", datetime(2026, 5, 1, 8, tzinfo=UTC)),
+        ("20260501", datetime(2026, 5, 1)),
+        ("@1777888800", 1777888800.0),
+        ("1777888800", 1777888800.0),
+        *((text, ValueError) for text in ("", "x", "soon", "2h", "2 moons ago", "-", "-x", "ago", "2026-13-01", "@",
+                                          "yesterday x", "@x", "25:00", "-99999999999999999w", "@9999999999999999999")),
+    ],
+)  # fmt: skip
+def test_times(text, expected):
+    if expected is ValueError:
+        with pytest.raises(ValueError, match=r"yesterday, .*2 hours ago.*2026-05-04"):
+            moment(text, NOON)
+    else:
+        assert moment(text, NOON) == (expected.timestamp() if isinstance(expected, datetime) else expected)
+
+
+@given(st.text(alphabet="0123456789 -+@:thdmsagoyetr.Z", max_size=16))
+def test_any_time_is_one_or_is_said_to_be_none(text):
+    with contextlib.suppress(ValueError):
+        assert isinstance(moment(text, NOON), float)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("at", ["yesterday", "-2h", "2 hours ago", "@1777888800"])
+def test_check_at_some_time(at, capsys):
+    assert main(["check", "mail", *GOOD, "--at", at, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["message"]["judged_at"] < time.time() - 3600
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_mbox_of_one_message_is_that_message(folder, capsys):
+    (folder / "mbox").write_bytes(b"\xef\xbb\xbfFrom alice@bank.example Fri Nov 20 10:00:00 2026\n" + MESSAGE)
+    assert main(["check", "mbox", *GOOD]) == 0
+    assert "dmarc         pass" in capsys.readouterr().out
+    with (folder / "mbox").open("ab") as file:
+        file.write(b"\nFrom eve@elsewhere.example Fri Nov 20 10:00:00 2026\n" + MESSAGE)
+    assert main(["check", "mbox", *GOOD]) == 65
+    assert "this is an mbox of 2 messages; judge them with --summary" in capsys.readouterr().err
+
+
+QUEUED = b"""\
+*** ENVELOPE RECORDS hold/BD6582483ED ***
+message_size: 100 800 1 0 100 0
+message_arrival_time: Fri Nov 20 10:00:00 2026
+sender: alice@bank.example
+named_attribute: client_address=192.0.2.1
+named_attribute: helo_name=mail.bank.example
+recipient: bob@receiver.example
+*** MESSAGE CONTENTS hold/BD6582483ED ***
+Received: from mail.bank.example (unknown [192.0.2.1])
+\tby mx.receiver.example (Postfix) with ESMTP id BD6582483ED; Fri, 20 Nov 2026 10:00:00 +0000 (UTC)
+From: alice@bank.example
+
+Hello
+*** HEADER EXTRACTED hold/BD6582483ED ***
+*** MESSAGE FILE END hold/BD6582483ED ***
+"""
+
+
+@pytest.fixture
+def postcat(folder, monkeypatch):
+    """Postfix's tool, that says and does what is asked here."""
+    (folder / "bin").mkdir()
+    (folder / "printed").write_bytes(QUEUED)
+    monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
+
+    def does(script):
+        (folder / "bin/postcat").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin/postcat").chmod(0o755)
+
+    does(f'[ "$*" = "-q BD6582483ED" ] && cat {folder}/printed')
+    return does
+
+
+@pytest.mark.usefixtures("postcat")
+def test_a_queue_id(folder, capsys):
+    assert main(["check", "BD6582483ED", "--zone", "zone"]) == 0
+    said = capsys.readouterr().out
+    assert "client        192.0.2.1  (the envelope of the queue file (client_address))" in said
+    assert "dmarc         pass       bank.example" in said
+    # a file of that name is what was meant
+    (folder / "BD6582483ED").write_bytes(MESSAGE)
+    assert main(["check", "BD6582483ED", *GOOD]) == 0
+    assert "client        192.0.2.1\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "status", "said"),
+    [
+        ("echo 'postcat: fatal: open queue file BD6582483ED: No such file or directory' >&2; exit 1", "BD6582483ED",
+         66, "BD6582483ED: no file and no queued message of that name"),
+        ("echo 'postcat: fatal: open queue file hold/BD6582483ED: Permission denied' >&2; exit 1", "BD6582483ED",
+         77, "BD6582483ED: postcat: open queue file hold/BD6582483ED: Permission denied"),
+        ("exit 3", "BD6582483ED", 69, "BD6582483ED: postcat: exit status 3"),
+        ("exit 3", "missing.eml", 66, "missing.eml: No such file or directory"),
+        ("exit 3", "ALL", 66, "ALL: No such file or directory"),
+    ],
+)  # fmt: skip
+def test_a_queue_id_that_is_none(postcat, capsys, script, name, status, said):
+    postcat(script)
+    assert main(["check", name, "--zone", "zone"]) == status
+    assert capsys.readouterr().err == f"mailassay: {said}\n"
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_client_that_is_not_judged(capsys):
     assert main(["check", "mail", "--ip", "127.0.0.1", "--zone", "zone"]) == 0
@@ -129,6 +262,7 @@ def test_a_client_that_is_not_judged(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [[], ["check", "--ip", "x", "mail"], ["check", "a", "b"], ["check", "--summary"], ["check", "--at", "x", "mail"],
+     ["check", "--since", "today", "mail"], ["check", "--summary", "--since", "today", "--ip", "192.0.2.1", "mail"],
      ["nonsense"], ["serve", "--nonsense"], ["config"]],
 )  # fmt: skip
 def test_usage(arguments, capsys):
@@ -451,8 +585,12 @@ def test_senders_cannot_write_lines_of_ours(capsys):
 )  # fmt: skip
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_any_message_is_judged(folder, capsys, message, helo, mail_from):
-    (folder / "any").write_bytes(b"".join(message))
     arguments = ["--ip=198.51.100.66", f"--helo={helo}", f"--mail-from={mail_from}", "--zone=zone", "--json"]
+    (folder / "any").write_bytes(b"".join(message))
+    assert main(["check", "any", *arguments]) in (0, 1, 65)
+    capsys.readouterr()
+    # one that begins with a field is a message
+    (folder / "any").write_bytes(b"X: y\n" + b"".join(message))
     assert main(["check", "any", *arguments]) in (0, 1)
     assert json.loads(capsys.readouterr().out)["results"]["dmarc"] != "pass"
     assert main(["check", "any", *arguments[:-1], "-v"]) in (0, 1)

@@ -1,6 +1,8 @@
 """Where the facts of a message file come from, and what of it the milter had seen."""
 
+import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -183,7 +185,6 @@ OTHER = CAME.replace(b"mx.receiver.example", b"mx.elsewhere.example")
     ("raw", "option"),
     [
         (SENT, "--ip"),
-        (b"", "--ip"),
         (OTHER + SENT, "--host"),
         (b"Received: nonsense\n" + SENT, "--host"),
         (b"Received: from a (b [unknown]) by mx.receiver.example (Postfix); x\n" + SENT, "--ip"),
@@ -204,6 +205,95 @@ def test_another_host():
     assert read(DELIVERY + CAME + SENT, Given(), ["mx"]).host == "mx.receiver.example"
     with pytest.raises(Unknown):
         read(DELIVERY + CAME + SENT, Given(), ["m"])
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("address", [None, ip_address("192.0.2.1")])
+def test_a_byte_order_mark_is_no_part_of_the_message(address):
+    raw = DELIVERY + CAME + SENT
+    for file in (raw, b"From alice@bank.example Fri Nov 20 10:00:00 2026\n" + raw):
+        marked, plain = (read(each, Given(address), HOSTS) for each in (BOM + file, file))
+        assert marked.headers.fields == plain.headers.fields
+        assert replace(marked, headers=plain.headers) == plain
+
+
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        (b"Microsoft Mail Internet Headers Version 2.0\n", "'Microsoft Mail Internet Headers Version 2.0'"),
+        (BOM + b"An exported message\r\n", "'An exported message'"),
+        (b"\n", "an empty line"),
+        (b" folded\n", "' folded'"),
+        (b"From alice@bank.example Fri Nov 20 10:00:00 2026\n\n", "an empty line"),
+        (b"<html>\n", "'<html>'"),
+        (b"\x1f\x8b\x08\0\n", "header"),
+    ],
+)
+@pytest.mark.parametrize("address", [None, ip_address("192.0.2.1")])
+def test_a_file_that_does_not_begin_with_a_header_field_is_not_judged(top, said, address):
+    with pytest.raises(Unknown, match=re.escape(said)) as unknown:
+        read(top + DELIVERY + CAME + SENT, Given(address), HOSTS)
+    assert "no header field" in str(unknown.value)
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_utf_16_is_said(coding):
+    text = (DELIVERY + CAME + SENT).decode()
+    with pytest.raises(Unknown, match="UTF-16"):
+        read(("" if coding == "utf-16" else "\ufeff").join(["", text]).encode(coding), Given(), HOSTS)
+
+
+@pytest.mark.parametrize("raw", [b"", BOM])
+def test_an_empty_file_is_said(raw):
+    with pytest.raises(Unknown, match="is empty"):
+        read(raw, Given(ip_address("192.0.2.1")), HOSTS)
+
+
+def test_line_ends_of_cr_alone_are_said():
+    with pytest.raises(Unknown, match="CR"):
+        read((DELIVERY + CAME + SENT).replace(b"\n", b"\r"), Given(ip_address("192.0.2.1")), HOSTS)
+
+
+INNER = b"""\
+Return-Path: <alice@bank.example>
+Received: from mx.receiver.example (mx.receiver.example [198.51.100.9])
+\tby store.receiver.example (Postfix) with ESMTPS id 5ABC
+\tfor <bob@receiver.example>; Fri, 20 Nov 2026 10:00:05 +0000 (UTC)
+"""
+
+
+def test_a_lower_hop():
+    """The facts are those of the named host, wherever its field stands."""
+    raw = INNER + RESULTS + VERDICT + CAME + FORGED + SENT
+    with pytest.raises(Unknown, match="topmost"):
+        read(raw, Given(), HOSTS)
+    message = read(raw, Given(host="mx.receiver.example"), HOSTS)
+    assert (str(message.client_ip), message.helo, message.host) == ("192.0.2.1", "mail.bank.example", HOSTS[0])
+    assert (message.mail_from, message.recipients, message.at) == ("alice@bank.example", ("bob@receiver.example",), AT)
+    assert [field.name for field in message.headers] == [b"Received", b"From", b"Subject"]
+    assert read(raw, Given(host="mx"), HOSTS).helo == "mail.bank.example"
+    assert read(raw, Given(host="store.receiver.example"), HOSTS).helo == "mx.receiver.example"
+    # the lowest that the host wrote before it went on
+    message = read(INNER + FILTERED + CAME + SENT, Given(host="mx.receiver.example"), HOSTS)
+    assert (message.helo, len(message.headers)) == ("mail.bank.example", 2)
+
+
+def test_a_lower_hop_that_is_not_there():
+    with pytest.raises(Unknown, match=r"store\.receiver\.example, mx\.receiver\.example"):
+        read(INNER + CAME + SENT, Given(host="mx9.receiver.example"), HOSTS)
+
+
+def test_the_reverse_path_of_a_lower_hop():
+    """The hop itself may have written it; what the last host has may have been rewritten since."""
+    came = CAME.replace(b"\n\tfor", b"\n\t(envelope-from <alice@bank.example>)\n\tfor")
+    top = INNER.replace(b"alice@bank.example", b"list@receiver.example")
+    message = read(top + came + SENT, Given(host="mx.receiver.example"), HOSTS)
+    assert (message.mail_from, message.sources["mail from"]) == ("alice@bank.example", "Received (envelope-from)")
+    message = read(top + CAME + SENT, Given(host="mx.receiver.example"), HOSTS)
+    assert message.mail_from == "list@receiver.example"
+    assert "a later host" in message.sources["mail from"]
 
 
 def test_what_is_given_counts():

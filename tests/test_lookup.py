@@ -200,7 +200,7 @@ CASES = [
     (f'{DMARC} "v=dmarc1; p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
     (f'{DMARC} "v=DMARC1 p=reject"', ["error dmarc-malformed", "warning dmarc-none"]),
     (f'{DMARC} "p=reject; v=DMARC1"', ["error dmarc-malformed", "warning dmarc-none"]),
-    (f'{DMARC} "p=reject; a=v=DMARC1"', ["warning dmarc-none"]),
+    (f'{DMARC} "p=reject; a=v=DMARC1"', ["error dmarc-malformed", "warning dmarc-none"]),
     (
         f'{DMARC} "v=DMARC1; p=reject; P =none; x y=1; x y=2; rua=mailto:d@good.example; rua="',
         ["warning dmarc-tag-twice"],
@@ -231,6 +231,11 @@ CASES = [
         f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"\ngood.example._report._dmarc.other.example TXT !',
         ["warning dmarc-reports-unknown"],
     ),
+    (f'{DMARC} "v=DMARC1; p:reject{"; rua=mailto:d@good.example"}"',
+     ["error dmarc-no-tag", "warning dmarc-no-p", "note dmarc-monitor"]),
+    (f"{DMARC} -\n_dmarc.good.example CNAME gone.example", ["error dmarc-alias", "warning dmarc-none"]),
+    (f'{DMARC} -\n_dmarc.good.example.good.example TXT "v=DMARC1; p=none"',
+     ["error dmarc-doubled", "warning dmarc-none"]),
     # a record of the domain's own is enough, whatever is above it
     ("_dmarc.example TXT !", []),
 ]  # fmt: skip
@@ -247,6 +252,13 @@ OTHER_CASES = [
     ("good.example", ("default",), []),
     ("good.example", ("none", "default"), ["error dkim-missing"]),
     ("revoked.example", ("s",), ["error dkim-revoked"]),
+    ("revoked.example", ("alias",), ["error dkim-alias"]),
+    ("revoked.example", ("twice",), ["error dkim-missing", "error dkim-doubled"]),
+    (
+        "twice.example",
+        (),
+        ["error mx-none", "error spf-doubled", "warning spf-none", "warning dkim-none", "warning dmarc-none"],
+    ),
     ("revoked.example", ("sha1",), ["error dkim-unusable"]),
     ("sub.good.example", (), ["warning dmarc-idle"]),
 ]
@@ -259,6 +271,9 @@ revoked.example                  MX   0 .
 revoked.example                  TXT  "v=spf1 -all"
 _dmarc.revoked.example           TXT  "v=DMARC1; p=reject; rua=mailto:d@revoked.example"
 s._domainkey.revoked.example     TXT  "v=DKIM1; p="
+alias._domainkey.revoked.example  CNAME  gone.example
+twice._domainkey.revoked.example.revoked.example  TXT  "{rsa_key().record}"
+twice.example.twice.example      TXT  "v=spf1 -all"
 sha1._domainkey.revoked.example  TXT  "{rsa_key().record}; h=sha1"
 sub.good.example                 MX   10 mx.good.example
 sub.good.example                 TXT  "v=spf1 mx -all"
@@ -268,9 +283,441 @@ default._domainkey.sub.good.example  TXT  "{rsa_key().record}"
     assert named(found(zone, name, selectors)) == problems
 
 
+KEY_TEXT = rsa_key().record  # v=DKIM1; k=rsa; p=...
+MATERIAL = KEY_TEXT.partition("p=")[2]
+LONG = "; rua=mailto:d@good.example"
+REPORTS = "mailto:d@good.example"
+
+
+def written(name, *texts):
+    """TXT records as lines of a zone file; quotes and backslashes are escaped in the texts."""
+    return "\n".join(f'{name} TXT "{text}"' for text in texts)
+
+
+# what people write, what is to be published instead, and the problem that has to be gone
+SPF_SLIPS = [
+    (["spf1 mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf1; mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf1, mx, -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf1;"], "v=spf1 ~all", "spf-malformed"),
+    (["v:spf1 mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["V = SPF1 mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    ([" v=spf1 mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (['"v=spf1 mx -all"'.replace('"', "\\\\\"")], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf1mx -all"], "v=spf1 mx -all", "spf-malformed"),
+    (["v=spf1 mx -all", "v=spf1 ip4:192.0.2.7 ~all"], "v=spf1 ip4:192.0.2.7 mx ~all", "spf-several"),
+    (["v=spf1 redirect=good.v4.example", "v=spf1 mx -all"], "v=spf1 mx include:good.v4.example -all", "spf-several"),
+    (["v=spf1 mx -all", "spf1 ip4:192.0.2.7 -all"], "v=spf1 mx ip4:192.0.2.7 -all", "spf-malformed"),
+    (["v=spf1 ip4:192.0.2.1include:good.v4.example -all"], "v=spf1 ip4:192.0.2.1 include:good.v4.example -all",
+     "spf-syntax"),
+    (["v=spf1 include:good.v4.exampleinclude:three.example -all"],
+     "v=spf1 include:good.v4.example include:three.example -all", "spf-permerror"),
+    (["v=spf1 include:good.v4.exampleip4:192.0.2.1 -all"], "v=spf1 include:good.v4.example ip4:192.0.2.1 -all",
+     "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.1~all"], "v=spf1 ip4:192.0.2.1 ~all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.1, ip4:192.0.2.2; -all"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.1,192.0.2.2 -all"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all", "spf-syntax"),
+    (["v=spf1 include:good.v4.example,three.example -all"],
+     "v=spf1 include:good.v4.example include:three.example -all", "spf-permerror"),
+    (["v=spf1 mx –all"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx - all"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx --all"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx -all."], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx -all;"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 ip:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ip:2001:db8::1 -all"], "v=spf1 ip6:2001:db8::1 -all", "spf-syntax"),
+    (["v=spf1 ipv4:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ip4=192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-modifier"),
+    (["v=spf1 ip4: 192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 192.0.2.1 2001:db8::/32 -all"], "v=spf1 ip4:192.0.2.1 ip6:2001:db8::/32 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.1/33 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.1/ -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.0/255.255.255.0 -all"], "v=spf1 ip4:192.0.2.0/24 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.0/024 -all"], "v=spf1 ip4:192.0.2.0/24 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.* -all"], "v=spf1 ip4:192.0.2.0/24 -all", "spf-syntax"),
+    (["v=spf1 ip4:192.0.2.4-192.0.2.7 -all"], "v=spf1 ip4:192.0.2.4/30 -all", "spf-syntax"),
+    (["v=spf1 ip4:mx.good.example -all"], "v=spf1 a:mx.good.example -all", "spf-syntax"),
+    (["v=spf1 a:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 a:192.0.2.0/24 ~all"], "v=spf1 ip4:192.0.2.0/24 ~all", "spf-syntax"),
+    (["v=spf1 mx:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 include:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ip4:2001:db8::1 -all"], "v=spf1 ip6:2001:db8::1 -all", "spf-syntax"),
+    (["v=spf1 ip6:192.0.2.1 -all"], "v=spf1 ip4:192.0.2.1 -all", "spf-syntax"),
+    (["v=spf1 ~ip6:192.0.2.0/24 mx -all"], "v=spf1 ~ip4:192.0.2.0/24 mx -all", "spf-syntax"),
+    (["v=spf1 includes:good.v4.example -all"], "v=spf1 include:good.v4.example -all", "spf-syntax"),
+    (["v=spf1 inlcude:good.v4.example -all"], "v=spf1 include:good.v4.example -all", "spf-syntax"),
+    (["v=spf1 include=good.v4.example -all"], "v=spf1 include:good.v4.example -all", "spf-modifier"),
+    (["v=spf1 include:good.v4.example. include:https://three.example/ -all"],
+     "v=spf1 include:good.v4.example. include:three.example -all", "spf-syntax"),
+    (["v=spf1 redirect:good.v4.example"], "v=spf1 redirect=good.v4.example", "spf-syntax"),
+    (["v=spf1 mx include: -all"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx: -all"], "v=spf1 mx -all", "spf-syntax"),
+    (["v=spf1 mx include:gone.example -all"], "v=spf1 mx -all", "spf-permerror"),
+    (["v=spf1 mx include:good.example -all"], "v=spf1 mx -all", "spf-permerror"),
+    (["v=spf1 mx redirect=gone.example"], "v=spf1 mx ~all", "spf-permerror"),
+    (["v=spf1 include:gone.example -all"], None, "spf-permerror"),
+    (["v=spf1 mx include:bad.example -all"], None, "spf-syntax"),
+    (["v=spf1 mx xyzzy:x.example -all"], None, "spf-syntax"),
+    (["v=spf1 mx a:x.example a:y.example exists:z.example -all"], "v=spf1 mx -all", "spf-void"),
+    (["v=spf1 mx a:x.example -all"], "v=spf1 mx -all", "spf-void-term"),
+    (["v=spf1 a:v4.example a:v4.example/24 a:v4.example/23 -all"],
+     "v=spf1 ip4:192.0.2.4 ip4:192.0.2.4/24 ip4:192.0.2.4/23 -all", "spf-void-ipv6"),
+    ([f"v=spf1 {'mx ' * 11}-all"], "v=spf1 mx -all", "spf-twice"),
+    (["v=spf1 mx +all"], "v=spf1 mx ~all", "spf-open"),
+    (["v=spf1 mx all"], "v=spf1 mx ~all", "spf-open"),
+    (["v=spf1 mx"], "v=spf1 mx ~all", "spf-neutral"),
+    (["v=spf1 mx ?all"], "v=spf1 mx ~all", "spf-neutral"),
+    (["v=spf1 mx -all ip4:192.0.2.1"], "v=spf1 mx ip4:192.0.2.1 -all", "spf-unreached"),
+    (["v=spf1 mx -all redirect=good.v4.example"], "v=spf1 mx -all", "spf-unreached"),
+]  # fmt: skip
+DMARC_SLIPS = [
+    (["DMARC1; p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC1, p=reject, rua=" + REPORTS], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC1 p=reject rua=" + REPORTS], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=dmarc1; p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC; p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC 1; p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v:DMARC1; p=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["p=reject; v=DMARC1" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (['\\\\"v=DMARC1; p=reject' + LONG + '\\\\"'], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC1\\\\; p=reject\\\\" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC1; p=none" + LONG, "v=DMARC1; p=reject" + LONG], "v=DMARC1; p=none" + LONG, "dmarc-several"),
+    (["v=DMARC1; p=reject" + LONG, "v=DMARC1, p=reject"], "v=DMARC1; p=reject" + LONG, "dmarc-malformed"),
+    (["v=DMARC1; p:reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-no-tag"),
+    (["v=DMARC1; p reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-no-tag"),
+    (["v=DMARC1; p=reject; nonsense" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-no-tag"),
+    (["v=DMARC1; p=reject, rua=" + REPORTS], "v=DMARC1; p=reject" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p=reject rua=" + REPORTS], "v=DMARC1; p=reject" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p=rejct" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p=quarantined" + LONG], "v=DMARC1; p=quarantine" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p=" + LONG], "v=DMARC1; p=none" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p='reject'" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-policy"),
+    (["v=DMARC1; p=reject; sp=no" + LONG], "v=DMARC1; p=reject; np=reject; sp=none" + LONG, "dmarc-policy"),
+    (["v=DMARC1; policy=reject" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-no-p"),
+    (["v=DMARC1" + LONG], "v=DMARC1; p=none" + LONG, "dmarc-no-p"),
+    (["v=DMARC1; p=reject; rua=d@good.example"], "v=DMARC1; p=reject" + LONG, "dmarc-uri"),
+    (["v=DMARC1; p=reject; rua=mailto:d@good.example,e@good.example"],
+     "v=DMARC1; p=reject; rua=mailto:d@good.example,mailto:e@good.example", "dmarc-uri"),
+    (["v=DMARC1; p=reject; rua=mailto: d@good.example"], "v=DMARC1; p=reject" + LONG, "dmarc-uri"),
+    (["v=DMARC1; p=reject; rua=<mailto:d@good.example>"], "v=DMARC1; p=reject" + LONG, "dmarc-uri"),
+    (["v=DMARC1; p=reject; rua=mailto:d@good.example mailto:e@good.example"],
+     "v=DMARC1; p=reject; rua=mailto:d@good.example,mailto:e@good.example", "dmarc-uri"),
+    (["v=DMARC1; p=reject; rua=mailto:d@good.example;mailto:e@good.example"],
+     "v=DMARC1; p=reject; rua=mailto:d@good.example,mailto:e@good.example", "dmarc-no-tag"),
+    (["v=DMARC1; p=reject; ruas=" + REPORTS], "v=DMARC1; p=reject" + LONG, "dmarc-tag-unknown"),
+    (["v=DMARC1; p=reject; p=none" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-tag-twice"),
+    (["v=DMARC1; p=reject; adkim=strict; aspf=relaxed" + LONG], "v=DMARC1; p=reject; adkim=s; aspf=r" + LONG,
+     "dmarc-tag"),
+    (["v=DMARC1; p=reject; fo=1,d" + LONG + "; ruf=" + REPORTS],
+     "v=DMARC1; p=reject; fo=1:d" + LONG + "; ruf=" + REPORTS, "dmarc-tag"),
+    (["v=DMARC1; p=reject; pct=100; ri=3600; rf=afrf" + LONG], "v=DMARC1; p=reject" + LONG, "dmarc-historic"),
+    (["v=DMARC1; p=reject; sp=none" + LONG], "v=DMARC1; p=reject; np=reject; sp=none" + LONG, "dmarc-subdomains"),
+    (["v=DMARC1; p=reject; np=none" + LONG], "v=DMARC1; p=reject; np=reject" + LONG, "dmarc-subdomains"),
+]  # fmt: skip
+DKIM_SLIPS = [
+    ([KEY_TEXT.replace(";", "\\\\;")], KEY_TEXT, "dkim-unusable"),
+    (["\\\\\"" + KEY_TEXT + "\\\\\""], KEY_TEXT, "dkim-unusable"),
+    ([KEY_TEXT.replace(";", "")], KEY_TEXT, "dkim-unusable"),
+    ([KEY_TEXT.replace(";", ",")], KEY_TEXT, "dkim-unusable"),
+    ([KEY_TEXT.replace("DKIM1", "dkim1")], KEY_TEXT, "dkim-unusable"),
+    ([KEY_TEXT.replace("DKIM1", "DKIM")], KEY_TEXT, "dkim-unusable"),
+    (["k=rsa; v=DKIM1; p=" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    (["v=DKIM1; k=rsa; " + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    (["v=DKIM1; k=rsa; p:" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    ([MATERIAL], KEY_TEXT, "dkim-unusable"),
+    (["v=DKIM1; k=rsa-sha256; p=" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    (["v=DKIM1; k=ed25519; p=" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    ([ed25519_key().record.replace("k=ed25519", "k=rsa")], ed25519_key().record, "dkim-unusable"),
+    (["v=DKIM1; k=rsa; h=sha1; p=" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    (["v=DKIM1; k=rsa; s=web; p=" + MATERIAL], KEY_TEXT, "dkim-unusable"),
+    ([f"v=DKIM1; k=rsa; p=-----BEGIN PUBLIC KEY-----{MATERIAL}-----END PUBLIC KEY-----"], KEY_TEXT, "dkim-unusable"),
+    ([f"v=DKIM1; k=rsa; p={MATERIAL[:64]}\\\\n{MATERIAL[64:]}"], KEY_TEXT, "dkim-unusable"),
+    ([f"v=DKIM1; k=rsa; p={MATERIAL[:64]}\\\\ {MATERIAL[64:]}"], KEY_TEXT, "dkim-unusable"),
+    ([KEY_TEXT, "v=DKIM1; p=AAAA"], KEY_TEXT, "dkim-several"),
+    ([KEY_TEXT, "v=spf1 mx -all"], KEY_TEXT, "dkim-several"),
+    (["v=DKIM1, t=y:s, p=" + MATERIAL], KEY_TEXT + "; t=y:s", "dkim-unusable"),
+    (["v=DKIM1; k=rsa; p=AAAA"], None, "dkim-unusable"),
+    ([KEY_TEXT[:-40]], None, "dkim-unusable"),
+]  # fmt: skip
+MORE = """
+good.v4.example  TXT  "v=spf1 ip4:192.0.2.9 -all"
+"""
+SLIPS = [
+    *((SPF.split()[0], (), *slip) for slip in SPF_SLIPS),
+    *((DMARC.split()[0], (), *slip) for slip in DMARC_SLIPS),
+    *((KEY.split()[0], ("default",), *slip) for slip in DKIM_SLIPS),
+]
+
+
+@pytest.mark.parametrize(("name", "selectors", "texts", "meant", "problem"), SLIPS)
+def test_what_is_to_be_published_is_right(name, selectors, texts, meant, problem):
+    """The advice, done to the letter: the problem is gone, no new error is there, and nothing is left to do."""
+    zone = changed(written(name, *texts)) + MORE
+    before = found(zone, selectors=selectors)
+    if meant is None:
+        assert not [
+            each for each in before.problems if each.name == problem and each.mend and each.mend[0].name != name
+        ]
+        return
+    [change] = {change for each in before.problems for change in each.mend}
+    assert problem is None or [each.do for each in before.problems if each.name == problem and change in each.mend]
+    after = found(published(zone, change), selectors=selectors)
+    assert change.records == (meant,)
+    assert problem not in [each.name for each in after.problems]
+    assert not {*named(after)} & {each for each in {*named(after)} - {*named(before)} if each.startswith("error")}
+    assert not [each for each in after.problems if each.mend]
+
+
+RECORDS_THERE = st.sampled_from(
+    [(SPF.split()[0], "v=spf1 mx ip4:192.0.2.1 include:good.v4.example a:mx.good.example -all"),
+     (DMARC.split()[0], "v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:d@good.example"),
+     (KEY.split()[0], KEY_TEXT)]
+)  # fmt: skip
+SLIP = st.tuples(
+    st.sampled_from(
+        [("; ", " "), ("; ", ", "), (";", "\\\\;"), ("=", ":"), (":", "="), (" ", ""), (" ", "; "), ("v=", ""),
+         ("1", ""), ("-", "–"), ("ip4", "ip6"), ("ip4", "ip"), ("mailto:", ""), ("all", "all."), ("reject", "rejct"),
+         ("p=", ""),
+         ("include", "includes"), ("", " "), ("rsa", "rsa256"), ("a:", "a:192.0.2.9 a:"), ("good", "gone")]
+    ),
+    st.integers(0, 4),
+)  # fmt: skip
+
+
+@given(RECORDS_THERE, st.lists(SLIP, min_size=1, max_size=3), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_whatever_is_to_be_published_is_no_worse(there, slips, twice):
+    """However many slips there are: what has a mend is gone with it, and no error comes instead."""
+    name, text = there
+    garbled = text
+    for (was, now), number in slips:
+        pieces = garbled.split(was, number + 1) if was else ["", garbled]
+        garbled = was.join(pieces[:-1]) + now + pieces[-1] if len(pieces) > 1 else garbled
+    zone = changed(written(name, garbled, *([text] if twice else []))) + MORE
+    before = found(zone, selectors=["default"])
+    mended = {}
+    for each in before.problems:
+        if each.mend:
+            mended.setdefault(each.mend, set()).add(each.name)
+    for changes, names in mended.items():
+        after = found(published(zone, *changes), selectors=["default"])
+        assert not names & {each.name for each in after.problems}
+        errors = {each.name for each in after.problems if each.severity is lookup.Severity.ERROR}
+        assert errors <= {each.name for each in before.problems}
+        assert not [each for each in after.problems if set(each.mend) & set(changes)]
+
+
+# what only a person can decide, done as it is said
+DONE = [
+    (f'{SPF} "v=spf1 ptr -all"', "spf-ptr", f'{SPF} "v=spf1 mx -all"', "Name the servers by ip4, ip6, a or mx"),
+    (f'{SPF} "v=spf1 {"".join(f"include:three.example exists:%{{i}}.{n}.v4.example " for n in range(3))}-all"',
+     "spf-terms", f'{SPF} "v=spf1 mx exists:%{{i}}.0.v4.example -all"', "Drop what no longer sends"),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/1 mx -all"', "spf-wide", f'{SPF} "v=spf1 mx -all"', "Name the servers."),
+    (f'{SPF} "v=spf1 ip4:0.0.0.0/0 mx -all"', "spf-open", f'{SPF} "v=spf1 mx -all"', "Remove ip4:0.0.0.0/0"),
+    (f'{SPF} "v=spf1 mx include:all.example -all"', "spf-open", f'{SPF} "v=spf1 mx -all"',
+     "Remove include:all.example"),
+    (f'{SPF} "v=spf1 redirect=neutral.example"', "spf-neutral", f"neutral.example TXT v=spf1 ~all\n{SPF} "
+     '"v=spf1 redirect=all.neutral.example"\nall.neutral.example TXT "v=spf1 mx:good.example ~all"',
+     "Let the record that redirect= names end with ~all"),
+    (f'{SPF} "v=spf1 include:gone.example -all"', "spf-permerror", f'{SPF} "v=spf1 include:good.v4.example -all"',
+     "Correct the name in include:gone.example"),
+    (f'{SPF} "v=spf1 mx include:bad.example -all"', "spf-syntax", f'{SPF} "v=spf1 mx -all"',
+     "remove include:bad.example"),
+    (f"{SPF} -", "spf-none", f'{SPF} "v=spf1 mx ~all"', 'Publish "v=spf1 mx ~all"'),
+    (f"{SPF} -\ngood.example MX -", "spf-none", f'{SPF} "v=spf1 -all"\ngood.example MX 0 .',
+     'Publish "v=spf1 -all" if'),
+    (f"{SPF} -\ngood.example MX -\ngood.example A 192.0.2.1", "spf-none",
+     f'{SPF} "v=spf1 a ~all"\ngood.example MX -\ngood.example A 192.0.2.1', 'Publish "v=spf1 a ~all"'),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-ptr",
+     f'{SPF} "v=spf1 mx -all"', "In what include:p.example names only its owner can do so; or remove that term."),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-void-term",
+     f'{SPF} "v=spf1 mx -all"', "Remove it. In what include:p.example names only its owner"),
+    (f'{SPF} "v=spf1 mx include:p.example -all"\np.example TXT "v=spf1 ptr a:x.example ip4:0.0.0.0/2"', "spf-wide",
+     f'{SPF} "v=spf1 mx -all"', "Name the servers. In what include:p.example names only its owner"),
+    (f'{SPF} "v=spf1 include:three.example -all"', "spf-void-ipv6", f'{SPF} "v=spf1 mx -all"', "or remove that term"),
+    ("good.example MX 10 gone.example\ngood.example MX 20 mx.good.example", "mx-dead",
+     "good.example MX 20 mx.good.example", "remove the MX record"),
+    ("mx.good.example A 10.0.0.1", "mx-unreachable", "mx.good.example A 192.0.2.1", "reached from everywhere"),
+    ("good.example MX 0 .\ngood.example MX 10 mx.good.example", "mx-null-and-others",
+     "good.example MX 10 mx.good.example", 'Remove "0 ."'),
+    (f'good.example MX 0 .\n{SPF} "v=spf1 ip4:192.0.2.1 -all"', "mx-null-sender",
+     f'{SPF} "v=spf1 -all"\ngood.example MX 0 .', 'Publish "v=spf1 -all" if it sends none'),
+    ("good.example MX -", "mx-none", "good.example MX 10 mx.good.example", "Publish an MX record"),
+    (f'{DMARC} "v=DMARC1; p=reject; psd=y{LONG}"', "dmarc-psd", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Remove it"),
+    (f'{DMARC} "v=DMARC1; p=reject"', "dmarc-no-reports", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Add rua=mailto:"),
+    (f'{KEY} "{rsa_key(1024).record}"', "dkim-short", f'{KEY} "{KEY_TEXT}"', "Make a key of 2048 bits"),
+    (f'{KEY} "{KEY_TEXT}; t=y"', "dkim-testing", f'{KEY} "{KEY_TEXT}"', "Remove t=y when signing works"),
+    (f'{KEY} "v=DKIM1; p=AAAA"', "dkim-unusable", f'{KEY} "{KEY_TEXT}"', "Publish the record that the signer has"),
+    (f"{KEY} -", "dkim-missing", f'{KEY} "{KEY_TEXT}"', "Publish the record that the signer has"),
+    (f"{DMARC} -", "dmarc-none", f'{DMARC} "v=DMARC1; p=none; rua=mailto:postmaster@good.example"',
+     '"v=DMARC1; p=none; rua=mailto:postmaster@good.example"'),
+    (f'{DMARC} "v=DMARC1; p=none"', "dmarc-idle-none", f'{DMARC} "v=DMARC1; p=none{LONG}"', "Add rua=mailto:"),
+    (f'{DMARC} "v=DMARC1; p=reject; t=y{LONG}"', "dmarc-testing", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Remove it"),
+    (f'{DMARC} "v=DMARC1; p=reject; pct=50{LONG}"', "dmarc-historic", f'{DMARC} "v=DMARC1; p=reject{LONG}"',
+     "Remove it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "problem", "done", "said"), DONE)
+def test_what_a_person_decides_is_right(changes, problem, done, said):
+    before, after = (found(changed(each) + MORE, selectors=["default"]) for each in (changes, done))
+    [advice] = [each.do for each in before.problems if each.name == problem]
+    assert said in advice
+    assert problem not in [each.name for each in after.problems]
+    assert not after.bad
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "where"),
+    [
+        (f'{SPF} -\ngood.example.good.example TXT "v=spf1 mx -all"', "spf-doubled", "@"),
+        (
+            f'{KEY} -\ndefault._domainkey.good.example.good.example TXT "{KEY_TEXT}"',
+            "dkim-doubled",
+            "default._domainkey",
+        ),
+        (f'{DMARC} -\n_dmarc.good.example.good.example TXT "v=DMARC1; p=reject{LONG}"', "dmarc-doubled", "_dmarc"),
+    ],
+)
+def test_a_name_that_the_zone_was_put_behind_twice(changes, problem, where):
+    zone = changed(changes)
+    before = found(zone, selectors=["default"])
+    [advice] = [each for each in before.problems if each.name == problem]
+    assert f"Enter the name as {where}, or" in advice.do
+    after = found(published(zone, *advice.mend), selectors=["default"])
+    assert after.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        (KEY.split()[0], KEY_TEXT.replace(";", ","), "dkim-unusable"),
+        (DMARC.split()[0], "v=DMARC1; p:reject", "dmarc-no-tag"),
+    ],
+)
+def test_what_is_an_alias_is_mended_where_it_stands(name, text, problem):
+    """Nothing can be published beside a CNAME."""
+    zone = changed(f"{name} TXT -\n{name} CNAME k.provider.example\n{written('k.provider.example', text)}")
+    [said] = [each for each in found(zone, selectors=["default"]).problems if each.name == problem]
+    assert said.do
+    assert not said.mend
+
+
+def test_a_zone_above_the_domain_twice():
+    zone = f"""
+sub.good.example TXT "v=spf1 -all"
+_dmarc.sub.good.example.good.example TXT "v=DMARC1; p=reject{LONG}"
+"""
+    [advice] = [each for each in found(zone, "sub.good.example").problems if each.name == "dmarc-doubled"]
+    assert "Enter the name as _dmarc.sub, or" in advice.do
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "name"),
+    [
+        (f"{KEY} -\ndefault._domainkey.good.example CNAME k.gone.example", "dkim-alias", KEY.split()[0]),
+        (f"{DMARC} -\n_dmarc.good.example CNAME k.gone.example", "dmarc-alias", DMARC.split()[0]),
+    ],
+)
+def test_an_alias_of_nothing(changes, problem, name):
+    [said] = [each for each in found(changed(changes), selectors=["default"]).problems if each.name == problem]
+    assert f"{name} is an alias (CNAME) of k.gone.example, which does not exist" in said.what
+    there = "\nk.gone.example A 192.0.2.1"
+    [said] = [each for each in found(changed(changes) + there, selectors=["default"]).problems if each.name == problem]
+    assert "k.gone.example, where there is no record" in said.what
+    done = f'{changes}\nk.gone.example TXT "{KEY_TEXT if "dkim" in problem else "v=DMARC1; p=reject" + LONG}"'
+    assert found(changed(done), selectors=["default"]).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "moved"),
+    [
+        (f'{SPF} "v=spf1 mx -all"\n{SPF} "v=DMARC1; p=reject{LONG}"\n{DMARC} -', True),
+        (f'{SPF} "v=spf1 mx -all"\n{SPF} "v=DMARC1; p=none{LONG}"', False),
+    ],
+)
+def test_a_misplaced_record_is_moved_where_there_is_none(changes, moved):
+    zone = changed(changes)
+    [advice] = [each for each in found(zone).problems if each.name == "dmarc-misplaced"]
+    assert advice.do.startswith("Move" if moved else "Remove")
+    assert found(published(zone, *advice.mend)).problems == ()
+
+
+@pytest.mark.parametrize("tags", ["np=none; psd=n", ""])
+def test_what_is_idle(tags):
+    """As it is said: psd=n, or none of it here."""
+    zone = f"""{GOOD}
+sub.good.example         TXT  "v=spf1 -all"
+_dmarc.sub.good.example  TXT  "v=DMARC1; p=reject; {{}}{LONG}"
+"""
+    [advice] = [
+        each for each in found(zone.format("np=none"), "sub.good.example").problems if each.name == "dmarc-idle"
+    ]
+    assert advice.do == "Put it into the record of good.example, or say psd=n in this one."
+    assert "dmarc-idle" not in {each.name for each in found(zone.format(tags), "sub.good.example").problems}
+
+
+def test_consent_to_reports():
+    zone = changed(f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"')
+    [advice] = found(zone).problems
+    assert found(published(zone, *advice.mend)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "whom"),
+    [
+        ("v=spf1 a include:s.example ip4:192.0.2.7 -all", "for whom no term before include:s.example names"),
+        ("v=spf1 include:s.example ip4:192.0.2.7 -all", "for everybody"),
+        ("v=spf1 exp=x.example include:s.example -all", "for everybody"),
+        ("v=spf1 include:t.example -all", "for whom no term before include:s.example names"),
+        ("v=spf1 redirect=s.example mx", "for whom no term before redirect=s.example names"),
+        ("v=spf1 redirect=s.example", "for everybody"),
+    ],
+)
+def test_whom_a_mistake_below_hits(record, whom):
+    zone = f"""{changed(f'{SPF} "{record}"')}
+good.example A 192.0.2.1
+s.example TXT "v=spf1 ip4:198.51.100.1 ip:203.0.113.9 -all"
+t.example TXT "v=spf1 mx:good.example include:s.example -all"
+"""
+    [problem] = [each for each in found(zone).problems if each.name == "spf-syntax"]
+    assert '"ip:203.0.113.9": no mechanism; ip4 may be meant' in problem.what
+    assert problem.what.endswith(f"The result is permerror {whom}.")
+    assert not problem.mend
+
+
+@pytest.mark.parametrize(("name", "text"), [(SPF, "v=spf1 mx"), (DMARC, "v=DMARC1; p:reject"), (KEY, "v=DKIM1; p=")])
+def test_slips_are_looked_for_in_short_records(name, text):
+    """What takes a search for each octet must not have many."""
+    report = found(changed(f'{name} "{text}; {"a:" * 1000}"'), selectors=["default"])
+    assert report.problems
+    assert not [each for each in report.problems if each.mend]
+
+
+def published(zone, *changes):
+    """The zone as it is when somebody has done what is said."""
+    for change in changes:
+        lines = [line for line in zone.splitlines() if tuple(line.split()[:2]) != (change.name, change.type)]
+        have = [text for text in Zone(zone).lookup(change.name, change.type).records if text not in change.instead]
+        assert {*change.instead} <= {*Zone(zone).lookup(change.name, change.type).records}
+        zone = "\n".join(
+            [*lines, *(f"{change.name} {change.type} {strings(text)}" for text in (*have, *change.records))]
+        )
+    return zone
+
+
+def strings(text):
+    """Character-strings, as a zone file has them."""
+    pieces = [text[at : at + 255] for at in range(0, len(text), 255)]
+    return " ".join('"' + re.sub(r'(["\\])', r"\\\1", piece) + '"' for piece in pieces)
+
+
 def test_every_problem_has_its_case():
     sources = "".join(path.read_text() for path in Path(lookup.__file__).parent.glob("*.py"))
-    every = set(re.findall(r'(?:error|warning|note|Problem)\(\s*(?:severity, )?"([a-z0-9-]+)"', sources))
+    every = set(re.findall(r'(?:error|warning|note|Problem|doubled)\(\s*(?:severity, )?"([a-z0-9-]+)"', sources))
     shown = {problem.split()[1] for *_, problems in (*CASES, *OTHER_CASES) for problem in problems}
     assert every == shown
 
@@ -575,7 +1022,12 @@ def test_for_programs(capsys):
         "given": None,
         "domain": None,
         "exists": None,
-        "problems": [dict.fromkeys(["severity", "name", "what", "do", "rfc"])],
+        "problems": [
+            {
+                **dict.fromkeys(["severity", "name", "what", "do", "rfc"]),
+                "mend": [{**dict.fromkeys(["name", "type", "instead"]), "records": [None]}],
+            }
+        ],
         "mx": {
             **dict.fromkeys(["kind", "count", "authentic", "trouble"]),
             "hosts": [
@@ -587,7 +1039,7 @@ def test_for_programs(capsys):
         },
         "spf": {
             "record": {
-                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble"]),
+                **dict.fromkeys(["domain", "asks", "void_ipv4", "void_ipv6", "error", "trouble", "fault"]),
                 "texts": [None],
                 "terms": [TERM],
             },
@@ -600,7 +1052,7 @@ def test_for_programs(capsys):
             "keys": [
                 {
                     **dict.fromkeys(["selector", "name", "kind", "bits", "testing", "strict", "revoked", "authentic"]),
-                    **dict.fromkeys(["error", "trouble"]),
+                    **dict.fromkeys(["error", "trouble", "fault", "alias", "exists"]),
                     "records": [None],
                     "tags": [[None]],
                 }
@@ -609,7 +1061,7 @@ def test_for_programs(capsys):
         "dmarc": {
             "steps": [
                 {
-                    **dict.fromkeys(["name", "malformed", "exists", "needed", "authentic", "trouble"]),
+                    **dict.fromkeys(["name", "malformed", "exists", "needed", "authentic", "trouble", "alias"]),
                     "records": [None],
                 }
             ],

@@ -377,7 +377,7 @@ def test_bad_messages(served, name):
     assert time.monotonic() - started < 3 + 1
     entry = served.entry(f"4BAD{name.replace(' ', '')}")
     assert entry["dmarc"] not in NEVER
-    assert entry["dkim"] not in NEVER
+    assert not NEVER & {each["result"] for each in entry["dkim"]}
     if any(field == FROM_BANK for field in fields):
         assert answer.reply.startswith(b"550 5.7.")
     else:

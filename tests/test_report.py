@@ -6,16 +6,22 @@ import os
 import re
 import socket
 import sys
+import time
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailassay import arc, dkim, spf
 from mailassay.config import Settings
 from mailassay.conversation import Conversation
+from mailassay.domain import Domain
 from mailassay.report import Handler, JsonFormatter, Line, TextFormatter
+from mailassay.result import Result
 from mailassay.zone import Zone
 
 ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
@@ -36,8 +42,11 @@ def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", 
 def test_a_line():
     words = str(Line("4ABC", "198.51.100.66", outcome())).split(" ms=")[0]
     assert words == (
-        "queue_id=4ABC client=198.51.100.66 iprev=permerror spf=none mail_from=b.example spf_helo=none helo=x.example "
-        "dkim=none arc=none dmarc=fail header_from=bank.example policy=reject policy_at=bank.example verdict=reject "
+        "queue_id=4ABC client=198.51.100.66 iprev=permerror "
+        'iprev_why="no_name: the address has no name" '
+        "spf=none spf_why=no_record mail_from=b.example spf_helo=none spf_helo_why=no_record helo=x.example "
+        "dkim=none arc=none dmarc=fail dmarc_why=unauthenticated header_from=bank.example policy=reject "
+        "policy_at=bank.example verdict=reject "
         'rule=dmarc.reject reason="DMARC fail for bank.example, whose policy is reject"'
     )
 
@@ -51,7 +60,9 @@ def read_back(line):
     return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
 
 
-@pytest.mark.parametrize("helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'a"b', "\x1b[31m", "a\u2028b", "a=b", "é"])
+@pytest.mark.parametrize(
+    "helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"]
+)
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))
     assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
@@ -63,13 +74,67 @@ def test_senders_cannot_write_the_log(helo):
 def test_signers_cannot_write_the_log(domain):
     signature = f" v=1; a=rsa-sha256; d={domain}; s=x; h=from; bh=AAAA; b=AAAA".encode()
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(fields=[(b"DKIM-Signature", signature)]))))
-    assert (read["verdict"], read["dkim"]) == ("reject", "permerror")
+    assert (read["verdict"], read["dkim"]) == ("reject", "permerror::x:domain")
 
 
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))
 def test_a_line_is_one_line(helo, mail_from):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo, mail_from))))
     assert (read["queue_id"], read["verdict"]) == ("4ABC", "reject")
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        ["a,pass:bank.example:x", 'a" verdict=accept x="', "x\nqueue_id=FAKE", "\x7f\x1b[2J", "\\", "a: b; c: d"]
+    ),
+    st.integers(200, 5000).map(lambda size: '"' * size),
+)
+
+
+@given(
+    selector=HOSTILE, algorithm=HOSTILE, text=HOSTILE, mechanism=HOSTILE, helo=HOSTILE, result=st.sampled_from(Result)
+)
+def test_nothing_in_a_result_breaks_the_line(selector, algorithm, text, mechanism, helo, result):
+    """Whatever stands in it. A reason is ours, and still may not."""
+    found = outcome()
+    fault = None if result is Result.PASS else dkim.Fault.BODY
+    signature = dkim.Dkim(
+        result, Domain("bank.example"), selector=selector, algorithm=algorithm, reason=text, fault=fault
+    )
+    other = dkim.Dkim(Result.PERMERROR, None, selector=selector, reason=text, fault=dkim.Fault.SYNTAX)
+    evidence = replace(
+        found.evidence,
+        dkim=(signature, other),
+        iprev=replace(found.evidence.iprev, reason=text),
+        spf_mail_from=spf.Spf(Result.FAIL, "mailfrom", helo, mechanism, fault=spf.Fault.MATCHED),
+        arc=arc.Arc(Result.FAIL, reason=text, fault=arc.Fault.SEAL),
+    )
+    line = Line("4ABC", "198.51.100.66", replace(found, evidence=evidence))
+    read = read_back(str(line))
+    assert len(str(line)) < 20_000
+    assert (read["queue_id"], read["verdict"], read["dmarc"]) == ("4ABC", "reject", "fail")
+    first, second = (each.split(":") for each in read["dkim"].split(","))
+    assert [*first[:2], *first[3:]] == [result, "bank.example", *([fault] if fault else [])]
+    assert (second[:2], second[3:]) == (["permerror", ""], ["syntax"])
+    assert (first[2] == second[2] == selector) == (len(selector) <= 255 and not re.search(r"[:,\s]", selector))
+    assert read["spf_why"].startswith("matched")
+    written = JsonFormatter().format(record("%s", line))
+    assert written.isascii()
+    assert written.isprintable()
+    entry = json.loads(written)
+    assert [each["result"] for each in entry["dkim"]] == [result, "permerror"]
+    assert entry["dkim"][0]["selector"] == selector or len(selector) > 255
+
+
+@given(value=st.binary(max_size=60), tag=st.sampled_from([b"d", b"s", b"a", b"i", b"b"]))
+def test_no_signature_breaks_the_line(value, tag):
+    tags = {b"v": b"1", b"a": b"rsa-sha256", b"d": b"b.example", b"s": b"x", b"h": b"from", b"bh": b"AA", b"b": b"AA"}
+    field = b"; ".join(b"%b=%b" % pair for pair in (tags | {tag: value}).items())
+    read = read_back(str(Line("4ABC", "198.51.100.66", outcome(fields=[(b"DKIM-Signature", b" " + field)]))))
+    (signature,) = read["dkim"].split(",")
+    assert (signature.split(":")[0], len(signature.split(":")), read["verdict"]) == ("permerror", 4, "reject")
+    assert read["dkim_why"]
 
 
 def record(message, *arguments, error=None):
@@ -109,6 +174,10 @@ def test_a_reader_that_hangs_stops_nobody(kind):
 def test_json_lines():
     entry = json.loads(JsonFormatter().format(record("%s", Line("4ABC", "198.51.100.66", outcome()))))
     assert (entry["queue_id"], entry["dmarc"], entry["level"]) == ("4ABC", "fail", "info")
+    assert entry["iprev_why"] == {"fault": "no_name", "reason": "the address has no name"}
+    assert (entry["dkim"], entry["dmarc_why"]) == ([], {"fault": "unauthenticated", "reason": ""})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry["time"])
+    assert abs(datetime.fromisoformat(entry["time"]).timestamp() - time.time()) < 600
     assert json.loads(JsonFormatter().format(record("plain %d", 7)))["message"] == "plain 7"
 
 

@@ -500,7 +500,7 @@ def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
         ("rules.r0:accept",),
     )
     outcome = judge(made, author="ann@lax.example")
-    assert facts(outcome)["monitored"] == "rules.r0:accept,rules.r2:hold"
+    assert facts(outcome)["monitored"] == ["rules.r0:accept", "rules.r2:hold"]
 
 
 def test_in_monitor_mode_rules_are_recorded(folder):

@@ -292,13 +292,26 @@ def test_a_reason_tells_no_name_that_a_macro_made(record, reason):
     assert (found.result, found.reason) == (Result.TEMPERROR, reason)
 
 
-@pytest.mark.parametrize(
-    "record", ["v=spf1 spf=pass%", "v=spf1 ip6:spf", "v=spf1 a:spf/33", "v=spf1 include:spf.example"]
-)
+@pytest.mark.parametrize("record", ["v=spf1 spf=pass%", "v=spf1 ip6:spf", "v=spf1 a:spf/33"])
 def test_a_reason_has_no_word_of_the_record(record):
     found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record))
     assert found.result is Result.PERMERROR
     assert "spf" not in found.reason
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("v=spf1 include:NoSPF.example -all", "include:nospf.example has no SPF record"),
+        ("v=spf1 redirect=nospf.example", "redirect=nospf.example has no SPF record"),
+        ("v=spf1 include:%{l}.example -all", "include of a domain without SPF record"),
+        ("v=spf1 include:spf=pass.example -all", "include of a domain without SPF record"),
+    ],
+)
+def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_it_out(record, reason):
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "spf=pass@any.example", "", zone_of(record))
+    assert (found.result, found.reason) == (Result.PERMERROR, reason)
+    assert found.fault is spf.Fault.INCLUDED_NO_RECORD
 
 
 def test_loops_of_a_hundred_terms_end():

@@ -111,11 +111,41 @@ def test_folders_and_mbox_files(folder, capsys):
         "rules": {"dmarc.reject": {"line": None, "reject": 2}, "default": {"line": None, "accept": 4}},
         "unknown": 0,
         "unreadable": 0,
+        "earlier": 0,
         "unanswered": 0,
         "expired_signatures": 0,
         "missing_keys": 0,
         "differs": {"messages": 0},
     }
+
+
+def test_since_a_time(folder, capsys):
+    """When a message came in is in the Received field of the host."""
+    late = SPOOF.replace(b"Fri, 20 Nov 2026 10:00:00", b"Sat, 21 Nov 2026 10:00:00")
+    undated = GOOD.replace(b"\tFri, 20 Nov 2026 10:00:00 +0000 (UTC)", b"\tx")
+    write(folder, a=GOOD, b=late, c=undated)
+    assert summary("a", "b", "c", "--since", "2026-11-21T00:00Z") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "Of 1 message 0 accepted, 1 refused.\n1 message came in before that time (--since).\n1 could not be judged:\n"
+        "  c: no Received field of this host tells when it came in"
+    )
+    assert summary("a", "b", "--since", "2026-11-21T00:00Z", "--json") == 0
+    *entries, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [each["file"] for each in entries] == ["b"]
+    assert (last["summary"]["messages"], last["summary"]["earlier"]) == (1, 1)
+    assert summary("a", "--since", "2026-11-21T00:00Z") == 0
+
+
+def test_a_byte_order_mark(folder, capsys):
+    write(
+        folder, a=b"\xef\xbb\xbf" + FROM + GOOD + b"\n" + FROM + SPOOF, b=b"\xef\xbb\xbf" + GOOD, c=b"Exported\n" + GOOD
+    )
+    assert summary("a", "b", "c") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "Of 3 messages 2 accepted, 1 refused.\n1 could not be judged:\n  c: the file begins with 'Exported'"
+    )
 
 
 def test_a_policy_on_trial(folder, capsys):

@@ -15,10 +15,11 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
+from .dkim import Fault as OfSignature
 from .dkim.header import relaxed, without_b
 from .dkim.key import BadKey
 from .dkim.signature import BadSignature, covering, demand, named, proven, tag_list
-from .dkim.verify import usable_key
+from .dkim.verify import NO_KEY, usable_key
 from .dkim.work import TooMuchWork, Work, hashing, reading
 from .domain import BadDomain, Domain
 from .limits import Limits
@@ -37,6 +38,26 @@ _AUTHOR = re.compile(
 _MAX_SHOWN = 60  # characters of what a sealer recorded, in a reason
 
 
+class Fault(StrEnum):
+    """Why a chain fails: one word for each kind of cause (RFC 8617 section 5.2)."""
+
+    SYNTAX = "syntax"  # a field is no tag=value list
+    INSTANCE = "instance"  # a number is missing, or zero
+    TOO_MANY_SETS = "too_many_sets"
+    REPEATED_FIELD = "repeated_field"  # one set has two fields of one kind
+    INCOMPLETE = "incomplete"  # a set lacks a field
+    STATUS = "status"  # the cv= of a seal: the chain failed before, or it says nothing that fits
+    MESSAGE_SIGNATURE = "message_signature"  # the newest one does not hold
+    SEAL = "seal"  # one does not hold
+    LIMIT = "limit"  # more work than signature_work allows
+
+
+class _BadChain(ValueError):
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
 @dataclass(frozen=True, slots=True)
 class Set:
     """One ARC set: the three fields of an instance, its two signatures read."""
@@ -48,10 +69,14 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The sets of a message, instance 1 first. Where ``problem`` is set the chain fails whatever its signatures say."""
+    """The sets of a message, instance 1 first. Where ``problem`` is set the chain fails whatever its signatures say.
+
+    ``fault`` is the kind of problem.
+    """
 
     sets: tuple[Set, ...] = ()
     problem: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +85,14 @@ class Arc:
 
     ``sealers`` are the d= of the seals, instance 1 first; only under ``pass`` do they mean anything.
     ``oldest_pass`` (RFC 8617 section 5.2, step 4) is the lowest instance down to which the message signatures hold,
-    0 where all of them do, None where the chain does not pass.
+    0 where all of them do, None where the chain does not pass. ``fault`` is why it fails, ``reason`` says it in words.
     """
 
     result: Result
     sealers: tuple[Domain, ...] = ()
     oldest_pass: int | None = None
     reason: str = ""
+    fault: Fault | None = None
 
     def resinfo(self, remote_ip: IPv4Address | IPv6Address | None) -> Resinfo:
         """``arc=`` with the client's address (RFC 8617 section 6)."""
@@ -83,32 +109,34 @@ def chain(headers: Headers, limits: Limits = Limits(), account: Work | None = No
     """
     try:
         return _collect(headers, limits.arc_sets, account or Work(limits))
-    except (BadSignature, TooMuchWork) as error:
-        return Chain(problem=str(error))
+    except _BadChain as error:
+        return Chain(problem=str(error), fault=error.fault)
+    except BadSignature as error:
+        return Chain(problem=str(error), fault=Fault.SYNTAX)
+    except TooMuchWork as error:
+        return Chain(problem=str(error), fault=Fault.LIMIT)
 
 
 def _collect(headers: Headers, most: int, account: Work) -> Chain:
     found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
     for name in (_SEAL, _MESSAGE, _RESULTS):
         for field in headers.named(name):
-            # before the work, not after it: the limit bounds what a sender can make us read
-            if len(found) > 3 * most:
-                raise BadSignature(f"more than {most} sets")
             account.pay(opening(field.value) if name == _RESULTS else reading(field.value))
             tags = {} if name == _RESULTS else tag_list(field.value)
             instance = _instance(field, tags, most)
             if (instance, name) in found:
-                raise BadSignature("two fields of one kind in one set")
+                raise _BadChain(Fault.REPEATED_FIELD, "two fields of one kind in one set")
             found[instance, name] = (field, tags)
     count = max((instance for instance, _ in found), default=0)
     if len(found) != 3 * count:
-        raise BadSignature("a set is incomplete")
+        raise _BadChain(Fault.INCOMPLETE, "a set is incomplete")
     sets = []
     for instance in range(1, count + 1):
         results, (seal, seal_tags) = found[instance, _RESULTS][0], found[instance, _SEAL]
         status = seal_tags.get(b"cv", b"").lower()
         if status != (b"none" if instance == 1 else b"pass"):
-            raise BadSignature(f"the seal of set {instance} says that the chain failed, or says nothing that fits")
+            text = f"the seal of set {instance} says that the chain failed, or says nothing that fits"
+            raise _BadChain(Fault.STATUS, text)
         sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags)))
     return Chain(tuple(sets))
 
@@ -119,8 +147,10 @@ def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
         number = int(match[0]) if match else 0
     else:
         number = instance_of(field.value)
-    if not 1 <= number <= most:
-        raise BadSignature("an instance number is missing or out of range")
+    if number > most:
+        raise _BadChain(Fault.TOO_MANY_SETS, f"an instance number is out of range: more than {most} sets")
+    if not number:
+        raise _BadChain(Fault.INSTANCE, "an instance number is missing or out of range")
     return number
 
 
@@ -131,7 +161,7 @@ def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
         demand(tags, b"a", b"b", b"bh", b"d", b"h", b"s")
         signature = covering(proven(signature, tags), tags, default=b"relaxed/relaxed")
         if _SEAL in signature.header_names:
-            raise BadSignature("an ARC-Message-Signature covers an ARC-Seal")
+            raise BadSignature(OfSignature.SYNTAX, "an ARC-Message-Signature covers an ARC-Seal")
     except BadSignature as error:
         return signature._replace(problem=str(error))
     return signature
@@ -143,7 +173,7 @@ def _seal(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
     try:
         demand(tags, b"a", b"b", b"d", b"s")
         if b"h" in tags:
-            raise BadSignature("an ARC-Seal has an h=")
+            raise BadSignature(OfSignature.SYNTAX, "an ARC-Seal has an h=")
         return proven(signature, tags)
     except BadSignature as error:
         return signature._replace(problem=str(error))
@@ -171,13 +201,13 @@ def check(
     The account of ``header`` pays; a chain that it cannot pay for as a whole fails.
     """
     if chain.problem:
-        return Arc(Result.FAIL, reason=chain.problem)
+        return Arc(Result.FAIL, reason=chain.problem, fault=chain.fault)
     if not chain.sets:
         return Arc(Result.NONE)
     try:
         return _validate(chain, header, bodies, resolve, limits)
     except TooMuchWork as error:
-        return Arc(Result.FAIL, reason=str(error))
+        return Arc(Result.FAIL, reason=str(error), fault=Fault.LIMIT)
 
 
 def _validate(
@@ -189,10 +219,11 @@ def _validate(
 ) -> Arc:
     account = header.account
     if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve, limits):
-        return Arc(Result.FAIL, reason=f"the newest message signature: {trouble}")
+        reason = f"the newest message signature: {trouble}"
+        return Arc(Result.FAIL, reason=reason, fault=Fault.MESSAGE_SIGNATURE)
     for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain, account), strict=True), 1):
         if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits, account):
-            return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}")
+            return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}", fault=Fault.SEAL)
     oldest = len(chain.sets)
     # the chain is good whatever comes of these
     with suppress(TooMuchWork):
@@ -244,13 +275,13 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
         return str(error)
     except DnsLimit as error:
         return f"limit: {error}"
-    trouble = "no key record"
+    trouble = NO_KEY
     for record in records[: limits.key_records]:
         try:
             key = usable_key(record, signature, limits, account)
             if key.testing:
                 # as good as unsigned (RFC 6376 section 3.6.1)
-                raise BadKey("the key is being tested (t=y)")
+                raise BadKey(OfSignature.TESTING, "the key is being tested (t=y)")
             account.pay(key.work)
             if key.verifies(signature.signature, digest):
                 return ""

@@ -447,7 +447,7 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
     found, sloppy = [], ""
     for tokens in filter(None, mailboxes):
         fault = _sloppiness(tokens)
-        if fault != _NO_ADDRESS:
+        if any(token.kind == "@" for token in tokens):
             found.append(_mailbox(tokens, field))
         sloppy = sloppy or fault
     # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)

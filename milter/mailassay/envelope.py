@@ -18,7 +18,7 @@ from itertools import takewhile
 from .config import Relays
 from .domain import BadDomain, Domain
 from .header import is_ours
-from .message import Field, Headers, split
+from .message import BOM, Field, Headers, split
 from .received import IPAddress, Received, parsed
 from .received import read as received
 from .recorded import resinfos
@@ -26,6 +26,7 @@ from .result import NO_CLIENT, Resinfo
 
 _POSTCAT = re.compile(rb"\A\*\*\* ENVELOPE RECORDS ([^\n]*) \*\*\*\n")
 _QUEUE_FILE = re.compile(rb"\AC[\x00-\xff](?: +[0-9]+){4,6}")
+_FROM = re.compile(rb">?From [^\n]*\n")
 _DELIVERY = (b"return-path", b"x-original-to", b"delivered-to", b"envelope-to", b"received")
 
 
@@ -37,7 +38,8 @@ class Unknown(Exception):
 class Given:
     """What the operator says himself; None where he says nothing. ``tags`` are our fields beside the results.
 
-    ``relays`` are the operator's: what is judged of their mail is in the message itself.
+    ``relays`` are the operator's: what is judged of their mail is in the message itself. ``host`` is the host whose
+    Received field tells the client, whoever had the message after it.
     """
 
     client_ip: IPAddress | None = None
@@ -46,6 +48,7 @@ class Given:
     recipients: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ("X-Spam-Flag", "X-Mailassay-Verdict")
     relays: Relays = Relays()
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,16 @@ def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     """A message file, or what ``postcat -q`` prints of a queue file, with its facts. Raises Unknown.
 
     ``hosts`` are the names of the host that received the message; one without a dot stands for any domain. Where a
-    client's address is given, a message file is taken as the milter would see it, and nothing is read out of it.
+    client's address is given, a message file is taken as the milter would see it, and nothing is read out of it. A byte
+    order mark, which programs on Windows write, is no part of the message.
     """
+    raw = raw.removeprefix(BOM)
     if found := _POSTCAT.match(raw):
         message = _queue_file(raw[found.end() :], found[1].decode(errors="replace"), given.tags)
     elif _QUEUE_FILE.match(raw):
         raise Unknown("this is a queue file of Postfix as it is stored; give what `postcat -q ID` prints of it")
+    elif wrong := _no_message(raw):
+        raise Unknown(wrong)
     elif given.client_ip:
         return Message(
             *split(raw),
@@ -101,6 +108,23 @@ def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     else:
         message = _delivered(raw, given, hosts)
     return _as_given(message, given)
+
+
+def _no_message(raw: bytes) -> str:
+    """Why a file is no message; empty where it is one. Its fields would be taken for the body, and missed."""
+    if not raw:
+        return "the file is empty"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "the file is UTF-16 text; save the message as it came, octet by octet"
+    first = _FROM.match(raw)
+    rest = raw[first.end() :] if first else raw
+    if b"\n" not in rest and b"\r" in rest.strip():
+        return "the lines of the file end in CR alone; save the message as it came, octet by octet"
+    if split(rest)[0]:
+        return ""
+    line = rest.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+    what = repr(line[:60]) if line else "an empty line"
+    return f"the file begins with {what}, which is no header field; remove what stands before the header section"
 
 
 def _said(option: str, value: object) -> str:
@@ -223,8 +247,9 @@ def _local_time(arrived: tuple[int, int, int, int, int, int, int, int, int]) -> 
 def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     headers, body = split(raw)
     fields = headers.fields
-    place = _run(fields, hosts, given.relays)
-    stripped, then, host = _strip(fields, place, given.tags, hosts)
+    place = _place(fields, given.host) if given.host else 0
+    place += _run(fields[place:], [given.host] if given.host else hosts, given.relays)
+    stripped, then, host = _strip(fields, place, given.tags, [given.host] if given.host else hosts)
     came = received(fields[place].value)
     top = [fields[number] for number in sorted(stripped)]
     recorded = {f"{ptype}.{name}": value for each in then for ptype, name, value in each.properties}
@@ -242,6 +267,8 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     if client_ip is None and not local:
         raise Unknown("the Received field of this host has no client address; give it by --ip")
     mail_from, sources["mail from"] = _mail_from(raw, top, recorded, given, local=local)
+    if given.host and sources["mail from"] == "Return-Path" and not _same(_topmost(fields), given.host):
+        sources["mail from"] += ", which a later host may have rewritten"
     recipients, sources["recipients"] = _recipients(top, came)
     if login:
         sources["login"] = "Received"
@@ -261,6 +288,25 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
         tuple(each.name.decode() for each in top),
         then,
     )
+
+
+def _place(fields: Sequence[Field], host: str) -> int:
+    """The place of the topmost Received field that a host wrote, which the operator vouches for. Raises Unknown.
+
+    0 where there is no such field at all.
+    """
+    writers = {place: received(each.value).by for place, each in enumerate(fields) if each.name.lower() == b"received"}
+    if not (own := [place for place, writer in writers.items() if _same(writer, host)]):
+        if not writers:
+            return 0
+        of_others = ", ".join(dict.fromkeys(filter(None, writers.values()))) or "nobody who says so"
+        raise Unknown(f"no Received field was written by {host}; they are by {of_others}")
+    return own[0]
+
+
+def _topmost(fields: Sequence[Field]) -> str:
+    """Who wrote the topmost Received field."""
+    return next(received(each.value).by for each in fields if each.name.lower() == b"received")
 
 
 def _run(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = Relays()) -> int:
@@ -329,6 +375,7 @@ def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()
     found = resinfos(each.value)
+    # of a result, a field that was written earlier has only the words
     is_judged = any(one.method == "iprev" or one.reason.startswith(NO_CLIENT) for one in found)
     return found if is_judged else ()
 
@@ -338,7 +385,8 @@ def _mail_from(
 ) -> tuple[str, str]:
     """The reverse-path and where it comes from. Raises Unknown."""
     domain = recorded.get("smtp.mailfrom", "").rpartition("@")[2]
-    for path, source in _paths(raw, top):
+    # of a lower hop, what that host itself wrote is nearer to what the client said
+    for path, source in _paths(raw, top[::-1] if given.host else top):
         # one that was rewritten since (SRS) is not what the client said
         if not domain or _is_of(path, domain):
             return path, source

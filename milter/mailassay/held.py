@@ -42,6 +42,7 @@ _QUEUE_FILE = re.compile(
 _DONE = re.compile(r"^postsuper: (\S+): (?:released from hold|removed)$", re.MULTILINE)
 _RULE = re.compile(r"\s*hold;\s*rule=([^;]+)")
 _GONE = b": No such file or directory\n"
+_DENIED = b": Permission denied"
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Queue:
                 return
             # postcat ends, after a second, at the first file that it cannot read
             failed = next((each for each in left if each.encode() in done.stderr), None)
-            if failed is None or b": Permission denied" in done.stderr:
+            if failed is None or _DENIED in done.stderr:
                 raise _refused("postcat", done)
             left.remove(failed)
             if _GONE in done.stderr:
@@ -144,6 +145,14 @@ class Queue:
         if done.returncode and _GONE not in done.stderr:
             raise _refused("postcat", done)
         return done.stdout
+
+    def printed(self, queue_id: str) -> bytes:
+        """All that postcat prints of a message in any queue; nothing where there is none. Raises Unavailable."""
+        done = self._run("postcat", "-q", queue_id)
+        if done.returncode and _GONE not in done.stderr:
+            status = os.EX_NOPERM if _DENIED in done.stderr else os.EX_UNAVAILABLE
+            raise Unavailable(f"postcat: {_words(done)}", status)
+        return b"" if done.returncode else done.stdout
 
     def release(self, queue_ids: Sequence[str]) -> set[str]:
         """Let these go on to their recipients, now; those that did. Raises Unavailable.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -13,6 +14,16 @@ from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unansw
 from .result import Resinfo, Result
 
 
+class Fault(StrEnum):
+    """Why iprev does not pass: one word for each kind of cause."""
+
+    NO_NAME = "no_name"
+    UNCONFIRMED = "unconfirmed"  # no name leads back to the address
+    NO_ANSWER = "no_answer"  # of DNS
+    LIMIT = "limit"  # one of ours on questions or answers
+    NO_CLIENT = "no_client"  # it is not known from whom the operator's relay has the message
+
+
 @dataclass(frozen=True, slots=True)
 class Iprev:
     """``names`` are all that lead back to the address; ``name`` is the first of them, or else the first that it has.
@@ -20,7 +31,7 @@ class Iprev:
     ``unanswered`` are the names whose addresses DNS did not say; ``names`` and they are in alphabetical order.
     The result is ``none`` if the client is not known that the operator's relay had the message from.
 
-    ``limit`` names the limit of ours, if it was one on questions that made the result.
+    ``limit`` names the limit of ours, if it was one on questions that made the result. ``fault`` is why it is no pass.
     """
 
     result: Result
@@ -30,6 +41,7 @@ class Iprev:
     limit: str = ""
     names: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
+    fault: Fault | None = None
 
     def resinfo(self) -> Resinfo:
         """``iprev=`` with the address, and the name as a comment where it is confirmed."""
@@ -62,11 +74,11 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limit
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
     except DnsTempError as error:
-        return Iprev(Result.TEMPERROR, client_ip, reason=str(error))
+        return Iprev(Result.TEMPERROR, client_ip, reason=str(error), fault=Fault.NO_ANSWER)
     except DnsLimit as error:
-        return Iprev(Result.PERMERROR, client_ip, reason=f"limit: {error}", limit=error.key)
+        return Iprev(Result.PERMERROR, client_ip, reason=f"limit: {error}", limit=error.key, fault=Fault.LIMIT)
     if not names:
-        return Iprev(Result.PERMERROR, client_ip, reason="the address has no name")
+        return Iprev(Result.PERMERROR, client_ip, reason="the address has no name", fault=Fault.NO_NAME)
     rdtype, family = ("A", AF_INET) if client_ip.version == 4 else ("AAAA", AF_INET6)
     limit = ""
     confirmed: list[str] = []
@@ -87,8 +99,10 @@ def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limit
     if confirmed:
         return Iprev(Result.PASS, client_ip, confirmed[0], names=tuple(confirmed), unanswered=unanswered)
     if troubles:
-        return Iprev(Result.TEMPERROR, client_ip, names[0], next(iter(troubles.values())), unanswered=unanswered)
-    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit)
+        why = next(iter(troubles.values()))
+        return Iprev(Result.TEMPERROR, client_ip, names[0], why, unanswered=unanswered, fault=Fault.NO_ANSWER)
+    fault = Fault.LIMIT if limit else Fault.UNCONFIRMED
+    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit, fault=fault)
 
 
 def _is_host(name: str) -> bool:

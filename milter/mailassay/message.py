@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+BOM = b"\xef\xbb\xbf"  # UTF-8's byte order mark
 MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
 
 

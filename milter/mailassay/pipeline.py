@@ -78,12 +78,12 @@ _NOTHING = Known()
 def untraced(connection: Connection, transaction: Transaction) -> Known:
     """The results of a message whose client is not known: nobody can say anything of its address or its HELO name."""
     why = f"{NO_CLIENT}{connection.untraced}"
-    of_mail_from = None
+    of_mail_from, no_client = None, spf.Fault.NO_CLIENT
     if transaction.mail_from:
-        name = transaction.mail_from_domain
-        of_mail_from = spf.Spf(Result.NONE, "mailfrom", spf.checkable(name) or name.lower(), reason=why)
-    found = iprev.Iprev(Result.NONE, connection.client_ip, reason=why)
-    return Known(found, spf.Spf(Result.NONE, "helo", "", reason=why), of_mail_from)
+        name = spf.checkable(transaction.mail_from_domain) or transaction.mail_from_domain.lower()
+        of_mail_from = spf.Spf(Result.NONE, "mailfrom", name, reason=why, fault=no_client)
+    found = iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT)
+    return Known(found, spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client), of_mail_from)
 
 
 _OF_LISTS = (b"list-id", b"list-post")

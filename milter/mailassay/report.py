@@ -11,74 +11,122 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
 from io import FileIO
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
+from . import iprev, spf
 from .conversation import Outcome
 from .dkim import Dkim
-from .dmarc import Disposition
+from .dmarc import Disposition, Dmarc
+from .evidence import Evidence
 from .verdict import Action
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
+_SEPARATOR = re.compile(r"[:,\s]")
+_MAX_NAME = 255  # characters of a name that a sender wrote
+_MAX_WORDS = 200  # of the words of a cause
+_NO_CLIENT = (iprev.Fault.NO_CLIENT, spf.Fault.NO_CLIENT)
 
 
 class Line:
-    """One message in the log: ``key=value`` pairs, the values quoted as JSON strings where they need it."""
+    """One message in the log: ``key=value`` pairs, the values quoted as JSON strings where they need it.
+
+    ``facts`` are the same for JSON.
+    """
 
     def __init__(self, queue_id: str, client: str, outcome: Outcome) -> None:
         found = facts(outcome)
         self.facts = {"queue_id": queue_id, "client": found.pop("client", client), **found}
 
     def __str__(self) -> str:
-        return " ".join(f"{key}={_quoted(value)}" for key, value in self.facts.items() if value not in ("", None))
+        return " ".join(f"{key}={_quoted(text)}" for key, text in _texts(self.facts) if text)
 
 
-def _quoted(value: object) -> str:
-    text = str(value)
+def _texts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in found.items():
+        if isinstance(value, dict):
+            yield key, _cause(value)
+        elif key == "dkim":
+            yield key, ",".join(map(_signature, value)) or "none"
+            yield "dkim_why", "; ".join(dict.fromkeys(_cause(each) for each in value if each["fault"]))
+        elif key == "readings":
+            yield key, ",".join(f"{each['result']}:{each['domain']}:{each['policy'] or ''}" for each in value)
+        elif isinstance(value, list):
+            yield key, ",".join(value)
+        elif value is not None:
+            yield key, str(value)
+
+
+def _cause(found: Mapping[str, Any]) -> str:
+    fault, reason = found["fault"], found["reason"]
+    return f"{fault}: {reason}" if reason else fault
+
+
+def _signature(found: Mapping[str, Any]) -> str:
+    """``result:domain:selector:fault``, the last only if there is one. A sender chooses the selector."""
+    parts = [found["result"], found["domain"] or "", _SEPARATOR.sub("?", found["selector"])]
+    return ":".join([*parts, found["fault"]] if found["fault"] else parts)
+
+
+def _quoted(text: str) -> str:
     # a sender's words must not look like another pair, another line, or move a terminal's cursor
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else _json(text)
+
+
+def _json(value: object) -> str:
+    """ASCII, of which DEL is the one mark that JSON need not escape, and that is not printable."""
+    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+class _Caused(Protocol):
+    """A result of a check, and why it is no pass."""
+
+    @property
+    def fault(self) -> StrEnum | None: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def _why(key: str, found: _Caused, reason: str = "") -> dict[str, dict[str, str]]:
+    """The cause of a result, if it has one; ``reason`` if it has no words of its own."""
+    if found.fault is None:
+        return {}
+    # for a client that is not known, ``untraced`` has the words
+    words = "" if found.fault in _NO_CLIENT else found.reason or reason
+    return {f"{key}_why": {"fault": found.fault, "reason": _words(found.fault, words)}}
+
+
+def _words(fault: str | None, reason: str) -> str:
+    return _cut(reason.removeprefix(f"{fault}: "), _MAX_WORDS)
+
+
+def _why_spf(key: str, found: spf.Spf) -> dict[str, dict[str, str]]:
+    return _why(key, found, found.mechanism) if found.fault else {}
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
-    """What was found and decided, one flat level."""
-    verdict, evidence = outcome.verdict, outcome.evidence
+    """What was found and decided, as JSON has it. The cause of a result stands right behind it."""
+    verdict, evidence, connection = outcome.verdict, outcome.evidence, outcome.connection
     found: dict[str, Any] = {}
-    if outcome.connection and outcome.connection.via:
-        found = {"client": str(outcome.connection.client_ip), "via": ",".join(map(str, outcome.connection.via))}
-    if outcome.connection and outcome.connection.untraced:
-        found["untraced"] = outcome.connection.untraced
+    if connection and connection.via:
+        found = {"client": str(connection.client_ip), "via": list(map(str, connection.via))}
+    if connection and connection.untraced:
+        found["untraced"] = connection.untraced
     if evidence:
-        mail_from, dmarc = evidence.spf_mail_from, evidence.dmarc
-        found |= {
-            "iprev": evidence.iprev.result,
-            "name": evidence.iprev.name,
-            "spf": evidence.spf.result,
-            "mail_from": mail_from.domain if mail_from else "<>",
-            "spf_helo": evidence.spf_helo.result,
-            "helo": evidence.spf_helo.domain,
-            "dkim": ",".join(map(_signature, evidence.dkim)) or "none",
-            "arc": evidence.arc.result,
-            "dmarc": dmarc.result,
-            "header_from": dmarc.header_from,
-            "policy": dmarc.policy,
-            "policy_at": dmarc.found_at,
-            "public_suffix": dmarc.public_suffix,
-        }
-        if dmarc.at_stake is not Disposition.NONE:
-            found["at_stake"] = dmarc.at_stake
-        if evidence.limits:
-            found["limit"] = ",".join(evidence.limits)
-        if evidence.not_vouched:
-            found["not_vouched"] = evidence.not_vouched
-        if evidence.sender_domain:
-            found["sender_domain"] = evidence.sender_domain.result
+        found |= _results(evidence)
     found["verdict"] = verdict.action
     found["rule"] = verdict.rule
     if verdict.would is not verdict.action:
         found["would"] = verdict.would
     if verdict.monitored:
-        found["monitored"] = ",".join(verdict.monitored)
+        found["monitored"] = list(verdict.monitored)
     refuses = verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT
     if refuses or verdict.override or verdict.rule.startswith("dmarc."):
         found["reason"] = verdict.reason
@@ -86,8 +134,60 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     return found
 
 
-def _signature(result: Dkim) -> str:
-    return f"{result.result}:{result.domain}" if result.domain else result.result
+def _results(evidence: Evidence) -> dict[str, Any]:
+    mail_from, dmarc, sender = evidence.spf_mail_from, evidence.dmarc, evidence.sender_domain
+    found: dict[str, Any] = {
+        "iprev": evidence.iprev.result,
+        **_why("iprev", evidence.iprev),
+        "name": evidence.iprev.name,
+        "spf": evidence.spf.result,
+        **_why_spf("spf", evidence.spf),
+        "mail_from": _cut(mail_from.domain, _MAX_NAME) if mail_from else "<>",
+        "spf_helo": evidence.spf_helo.result,
+        **_why_spf("spf_helo", evidence.spf_helo),
+        "helo": _cut(evidence.spf_helo.domain, _MAX_NAME),
+        "dkim": list(map(_of_signature, evidence.dkim)),
+        "arc": evidence.arc.result,
+        **_why("arc", evidence.arc),
+        "dmarc": dmarc.result,
+        **_why("dmarc", dmarc),
+        "header_from": dmarc.header_from,
+        "policy": dmarc.policy,
+        "policy_at": dmarc.found_at,
+        "public_suffix": dmarc.public_suffix,
+    }
+    if dmarc.readings:
+        found["readings"] = list(map(_of_reading, dmarc.readings))
+    if dmarc.at_stake is not Disposition.NONE:
+        found["at_stake"] = dmarc.at_stake
+    if evidence.limits:
+        found["limit"] = list(evidence.limits)
+    if evidence.not_vouched:
+        found["not_vouched"] = evidence.not_vouched
+    if sender:
+        found |= {"sender_domain": sender.result, **_why("sender_domain", sender)}
+    return found
+
+
+def _of_signature(found: Dkim) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "domain": found.domain,
+        "selector": _cut(found.selector, _MAX_NAME),
+        "algorithm": _cut(found.algorithm, _MAX_NAME),
+        "fault": found.fault,
+        "reason": _words(found.fault, found.reason),
+    }
+
+
+def _of_reading(found: Dmarc) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "domain": found.header_from,
+        "policy": found.policy,
+        "fault": found.fault,
+        "reason": _words(found.fault, found.reason),
+    }
 
 
 class TextFormatter(logging.Formatter):
@@ -112,7 +212,8 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, Any] = {"time": record.created, "level": record.levelname.lower()}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, Any] = {"time": at, "level": record.levelname.lower()}
         line = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if isinstance(line, Line):
             entry |= line.facts
@@ -120,7 +221,7 @@ class JsonFormatter(logging.Formatter):
             entry["message"] = record.getMessage()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return _json(entry)
 
 
 class Handler(logging.StreamHandler[TextIO]):

@@ -20,7 +20,10 @@ class Result(StrEnum):
 
 
 NO_CLIENT = "no client: "
-"""Begins the reason of a result where it is not known from whom the operator's relays have a message."""
+"""Begins the reason of a result where it is not known from whom the operator's relays have a message.
+
+A reader of our own field knows by it that the message was judged.
+"""
 
 
 @dataclass(frozen=True, slots=True)

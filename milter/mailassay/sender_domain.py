@@ -26,9 +26,22 @@ class Receives(StrEnum):
     TEMPERROR = "temperror"
 
 
+class Fault(StrEnum):
+    """Why the result is no pass: one word for each kind of cause."""
+
+    NO_DOMAIN = "no_domain"  # MAIL FROM has none that DNS could know
+    NULL_MX = "null_mx"
+    NO_SUCH_DOMAIN = "no_such_domain"
+    NO_HOST = "no_host"  # neither MX nor address
+    NO_ANSWER = "no_answer"  # of DNS
+    LIMIT = "limit"  # one of ours on questions or answers
+
+
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
     """``domain`` is empty where there is none to ask about; ``reason`` is text of our own, empty for ``pass``.
+
+    ``fault`` is the kind of cause.
 
     ``limit`` names the limit of ours, if it was one on questions that made the result.
     """
@@ -37,6 +50,7 @@ class SenderDomain:
     domain: str = ""
     reason: str = ""
     limit: str = ""
+    fault: Fault | None = None
 
 
 def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
@@ -68,25 +82,27 @@ def check(domain: str, resolve: Resolver) -> SenderDomain:
     try:
         domain = Domain(domain)
     except BadDomain:
-        return SenderDomain(Receives.NONE, reason="no domain name")
+        return SenderDomain(Receives.NONE, reason="no domain name", fault=Fault.NO_DOMAIN)
     if "." not in domain:
-        return SenderDomain(Receives.NONE, reason="no domain name")
+        return SenderDomain(Receives.NONE, reason="no domain name", fault=Fault.NO_DOMAIN)
     try:
         mx = resolve(domain, "MX")
         hosts = {record.partition(" ")[2] for record in mx.records}
         if hosts == {_ROOT}:
-            return SenderDomain(Receives.NULL_MX, domain, "the domain accepts no mail (null MX)")
+            why = "the domain accepts no mail (null MX)"
+            return SenderDomain(Receives.NULL_MX, domain, why, fault=Fault.NULL_MX)
         if hosts:
             return SenderDomain(Receives.PASS, domain)
         if not mx.exists:
-            return SenderDomain(Receives.NO_MAIL, domain, "the domain does not exist")
+            return SenderDomain(Receives.NO_MAIL, domain, "the domain does not exist", fault=Fault.NO_SUCH_DOMAIN)
         if _has_address(domain, resolve):
             return SenderDomain(Receives.PASS, domain)
     except DnsTempError as error:
-        return SenderDomain(Receives.TEMPERROR, domain, str(error))
+        return SenderDomain(Receives.TEMPERROR, domain, str(error), fault=Fault.NO_ANSWER)
     except DnsLimit as error:
-        return SenderDomain(Receives.NO_MAIL, domain, f"limit: {error}", error.key)
-    return SenderDomain(Receives.NO_MAIL, domain, "the domain has neither MX nor address")
+        return SenderDomain(Receives.NO_MAIL, domain, f"limit: {error}", error.key, Fault.LIMIT)
+    why = "the domain has neither MX nor address"
+    return SenderDomain(Receives.NO_MAIL, domain, why, fault=Fault.NO_HOST)
 
 
 def _has_address(domain: str, resolve: Resolver) -> bool:

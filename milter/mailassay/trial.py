@@ -9,9 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .dkim import Fault
 from .envelope import Unknown
 from .evidence import Evidence
 from .explain import differences
+from .message import BOM
 from .result import Result
 from .trace import Trace
 from .verdict import Action
@@ -19,7 +21,7 @@ from .verdict import Action
 WORKERS = 16  # messages judged at a time: nearly all of that is waiting for DNS
 _AHEAD = 4  # messages for each worker that are read and not yet counted
 _MAX_OCTETS = 100_000_000  # of them all
-_FROM = b"From "
+FROM = b"From "  # with which an mbox begins
 
 
 class File(NamedTuple):
@@ -32,12 +34,16 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one file: a ``trace``, or why there is none; ``unreadable`` where the file itself is to blame."""
+    """What came of one file: a ``trace``, or why there is none; ``unreadable`` where the file itself is to blame.
+
+    ``earlier``: the message came in before the time since which they are judged.
+    """
 
     name: str
     trace: Trace | None = None
     error: str = ""
     unreadable: bool = False
+    earlier: bool = False
 
     @property
     def author(self) -> str:
@@ -57,6 +63,7 @@ class Tally:
     stopped: list[tuple[str, str, str, Action]] = field(default_factory=list)  # file, author domain, rule, action
     unknown: list[tuple[str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    earlier: int = 0
     unanswered: int = 0
     expired: int = 0
     keyless: int = 0
@@ -70,6 +77,9 @@ class Tally:
 
     def add(self, judged: Judged) -> None:
         """Count one file."""
+        if judged.earlier:
+            self.earlier += 1
+            return
         if judged.trace is None:
             (self.unreadable if judged.unreadable else self.unknown).append((judged.name, judged.error))
             return
@@ -80,9 +90,9 @@ class Tally:
         if evidence:
             self.authors.setdefault(judged.author, Counter())[verdict.action] += 1
             self.unanswered += Result.TEMPERROR in _results(evidence)
-            reasons = {each.reason for each in evidence.dkim if each.result is Result.PERMERROR}
-            self.expired += "the signature has expired (x=)" in reasons
-            self.keyless += bool(reasons & {"no key record", "the key is revoked (p= is empty)"})
+            faults = {each.fault for each in evidence.dkim}
+            self.expired += Fault.EXPIRED in faults
+            self.keyless += not faults.isdisjoint((Fault.NO_KEY, Fault.REVOKED))
         if verdict.action is not Action.ACCEPT:
             self.stopped.append((judged.name, judged.author, verdict.rule, verdict.action))
         if found := differences(judged.trace):
@@ -111,11 +121,11 @@ def files(paths: Iterable[str]) -> Iterator[File]:
     for path in _paths(paths):
         try:
             with open(path, "rb") as file:
-                if file.read(len(_FROM)) != _FROM:
-                    file.seek(0)
+                start = file.read(len(BOM + FROM))
+                file.seek(len(BOM) if start.startswith(BOM) else 0)
+                if not start.removeprefix(BOM).startswith(FROM):
                     yield File(path, file.read())
                     continue
-                file.seek(0)
                 for number, raw in enumerate(mbox(file), 1):
                     yield File(f"{path}#{number}", raw)
         except OSError as error:
@@ -148,7 +158,7 @@ def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
     message: list[bytes] = []
     empty = True
     for line in lines:
-        if line.startswith(_FROM) and empty and message:
+        if line.startswith(FROM) and empty and message:
             yield b"".join(message)
             message = []
         empty = line in (b"\n", b"\r\n")
@@ -159,11 +169,13 @@ def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def run(
     messages: Iterable[File],
-    judge: Callable[[bytes], Trace],
+    judge: Callable[[bytes], Trace | None],
     workers: int = WORKERS,
     ending: Callable[[], None] = lambda: None,
 ) -> Iterator[Judged]:
-    """Judge messages, several at a time; in their order. ``judge`` raises Unknown where facts are missing.
+    """Judge messages, several at a time; in their order.
+
+    ``judge`` raises Unknown where facts are missing, and gives None for a message that is to be passed over.
 
     Interrupted while it waits, it gives what is under way before it passes that on; it calls ``ending`` first where
     that takes a while.
@@ -173,7 +185,8 @@ def run(
         if file.error:
             return Judged(file.name, error=file.error, unreadable=True)
         try:
-            return Judged(file.name, judge(file.raw))
+            trace = judge(file.raw)
+            return Judged(file.name, trace, earlier=trace is None)
         except Unknown as error:
             return Judged(file.name, error=str(error))
 

@@ -50,9 +50,9 @@ def play(scenario: Scenario, mta: Mta, serve: Serve) -> Played:
     return Played(scenario, found, entry["verdict"], reply, fate, differences, entry, message, header)
 
 
-def _word(text: str) -> str:
-    """``pass:example.com,fail:...`` without the domains."""
-    return ",".join(each.partition(":")[0] for each in text.split(","))
+def _word(found: str | list[dict[str, Any]]) -> str:
+    """The result, or those of the signatures."""
+    return found if isinstance(found, str) else ",".join(each["result"] for each in found) or "none"
 
 
 def _fate(reply: Reply, entry: dict[str, Any], mta: Mta) -> tuple[str, bytes]:

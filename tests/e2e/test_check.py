@@ -72,6 +72,22 @@ def test_what_came_is_judged_as_it_was(scenario, lab, again):
     assert found["message"]["recipients"] == ["bob@receiver.example"]
 
 
+def test_a_queue_id(make_lab, tmp_path, capsys, monkeypatch):
+    """As for one who has it from the log; the message is where Postfix keeps it."""
+    lab = make_lab(policy={"dmarc": {"reject": "hold"}})
+    held = next(each for each in SCENARIOS if each.expected.fate == "held")
+    played = play(held, lab.postfix, lab.serve)
+    monkeypatch.setenv("MAIL_CONFIG", str(lab.postfix.folder / "etc"))
+    (tmp_path / "zone").write_text(zone_text())
+    arguments = ["--zone", str(tmp_path / "zone"), "--config", str(lab.serve.config), "--json"]
+    assert main(["check", played.reply.queue_id, *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["results"]["dmarc"] == played.entry["dmarc"]
+    assert found["message"]["sources"]["client"].startswith("the envelope of the queue file")
+    assert main(["check", "ABCDEF012345", *arguments]) == 66
+    assert capsys.readouterr().err == "mailassay: ABCDEF012345: no file and no queued message of that name\n"
+
+
 def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys):
     lab = make_lab()
     for scenario in (each for each in KEPT if each.expected.fate == "delivered"):

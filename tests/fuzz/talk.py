@@ -198,6 +198,10 @@ def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: boo
         return
     assert len(results) == 1
     assert outcome.add[0][1] is results[0]
+    checks = (evidence.iprev, evidence.spf, evidence.spf_helo, evidence.dmarc, evidence.sender_domain, *evidence.dkim)
+    for each in filter(None, checks):
+        assert each.result == "pass" or each.fault
+    assert evidence.arc.result in ("pass", "none") or evidence.arc.fault
     found = reader.check(results[0], AUTHSERV_ID, utf8=seen.utf8)
     assert found["dmarc"] == evidence.dmarc.result
     assert (client not in ("192.0.2.30", "192.0.2.40", "2001:db8::30")) <= (

@@ -17,12 +17,12 @@ from .words import ENVIRONMENT, EXIT_STATUS, FILES, HEADER, LOG_LINE, SIGNALS
 _DATE = "2026-11-21"  # of the last change that readers should know of
 _SOURCE = f"mailassay {__version__}"
 EXAMPLES = {
-    "Why was a message that is held, or in the queue, judged as it was?": "postcat -q 4Zx1Yb2Wc3z | mailassay check",
+    "Why was a message that is held, or in the queue, judged as it was?": "mailassay check 4Zx1Yb2Wc3z",
     "A message from elsewhere, as if this client had sent it:": (
         "mailassay check message.eml --ip 192.0.2.1 --helo mail.example.com \\\n    --mail-from alice@example.com"
     ),
     "What another policy would have done with yesterday's mail:": (
-        "mailassay check --policy new.yaml --summary ~/Maildir/"
+        "mailassay check --policy new.yaml --summary --since yesterday ~/Maildir/"
     ),
     "What is wrong with a domain, and with the Postfix of this machine:": (
         "mailassay lookup example.com --selector mail\nmailassay doctor"

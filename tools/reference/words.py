@@ -10,18 +10,35 @@ LOG_LINE: Mapping[str, str] = {
     "via": "The relays (`relays`) that brought the message from the client, the one that is connected first.",
     "untraced": "Why it is not known from whom a relay has the message; `client` is the relay then.",
     "iprev": "The result of iprev.",
+    "iprev_why": (
+        "The cause, if iprev is no pass: a word, which stays the same, and where there is more to say a colon and "
+        "words for people. So it is with every key that ends in `_why`; docs/troubleshooting.md has the words of each."
+    ),
     "name": "The name of the client's address: the confirmed one where iprev passes, else the first it has.",
     "spf": "The SPF result of MAIL FROM, or of HELO for a null reverse-path; it is the one that DMARC uses.",
+    "spf_why": "The cause, if SPF is no pass. For fail, softfail and neutral the term of the record that matched.",
     "mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path.",
     "spf_helo": "The SPF result of HELO.",
+    "spf_helo_why": "The cause, if that is no pass.",
     "helo": "The name in HELO or EHLO.",
-    "dkim": "Of each signature its result and its domain, as in `pass:example.com`; or `none`.",
+    "dkim": (
+        "Of each signature its result, domain, selector and, if it proves nothing to DMARC, the word of the cause: "
+        "`fail:bank.example:sel:body,pass:example.com:s1`. Or `none`. In a selector a colon, a comma and white space "
+        "are a question mark."
+    ),
+    "dkim_why": "The causes of these, in their order, each once, with a semicolon and a blank between.",
     "arc": "The result of the ARC chain.",
+    "arc_why": "The cause, if the chain fails.",
     "dmarc": "The result of DMARC.",
+    "dmarc_why": "The cause, if DMARC is no pass.",
     "header_from": "The author domain; of several readings the strictest.",
     "policy": "The DMARC policy that applies.",
     "policy_at": "The domain whose record that is.",
     "public_suffix": "The public suffix that kept a domain from aligning (`dmarc.public_suffixes`).",
+    "readings": (
+        "The domains that an author who is not one clear domain may be read to name, each with its result and its "
+        "policy: `fail:bank.example:reject,none:example.com:`."
+    ),
     "at_stake": "With a temperror of DMARC: the policy that a record asks for which was found, or was seen before.",
     "limit": (
         "The checks whose result a limit of ours on questions to DNS, their answers or work made: `spf:dns_questions`."
@@ -31,6 +48,7 @@ LOG_LINE: Mapping[str, str] = {
         "`untrusted`, `signature`, `expired`, `unreadable`, `contradiction`, `author` or `no_pass`, and words."
     ),
     "sender_domain": "Whether the MAIL FROM domain can receive mail, where the policy asks.",
+    "sender_domain_why": "The cause, if it is not known that it can.",
     "verdict": "What was done: `accept`, `tag`, `hold`, `defer` or `reject`.",
     "rule": (
         "The line of the policy that spoke, such as `dmarc.reject` or `rules.NAME`; `default` where none did. Or why "

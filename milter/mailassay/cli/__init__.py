@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ from ..config import ConfigError
 from ..terminal import complain
 from ..zone import ZoneError
 
+_BACK = re.compile("-[0-9]")
 _COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program ``mailassay``; the exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    arguments = parser(*[word for word in words[:1] if word in _COMMANDS]).parse_args(argv)
+    words = _joined(sys.argv[1:] if argv is None else argv)
+    arguments = parser(*[word for word in words[:1] if word in _COMMANDS]).parse_args(words)
     _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a terminal that cannot show a sender's letters
@@ -45,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _give_up(sys.stdout)
         return os.EX_IOERR
     return status
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """A time such as -2h belongs to the option before it; argparse would take it for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--at", "--since") and _BACK.match(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _open_what_is_closed() -> None:

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from .. import explain
+from .. import explain, trial
 from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
+from ..held import QUEUE_ID, Queue, Unavailable
+from ..message import BOM
 from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
+from .moment import moment
 from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 
@@ -31,7 +34,8 @@ def add(commands: Commands) -> None:
         help="judge a message file as the milter would, and say why; or many, with a summary",
         description="Judge a message as the milter would, and say why. The facts are those that the message carries "
         "as this host delivered it, or as `postcat -q ID` prints it; or with --ip those that are given, and then the "
-        "file is taken as the client sent it.",
+        "file is taken as the client sent it. A queue id of Postfix, where no file has that name, is the message in "
+        "its queue; that needs root.",
         epilog="Exit status 1 where the message would be refused, 65 where it does not tell its facts, 66 where it "
         "cannot be read; with --summary 0 whatever the verdicts, 65 where no message could be judged, 66 where files "
         "could not be read.",
@@ -40,7 +44,8 @@ def add(commands: Commands) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="the message (default: - for stdin); with --summary messages, mbox files, Maildirs and folders",
+        help="the message, or a queue id (default: - for stdin); with --summary messages, mbox files, Maildirs and "
+        "folders",
     )
     parser.add_argument("--ip", type=_address, metavar="IP", help="the address of the SMTP client")
     parser.add_argument("--helo", metavar="NAME", help="what the client said in HELO or EHLO")
@@ -49,16 +54,21 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--host",
         metavar="NAME",
-        help="the host that received the message, as its Received field says (default: authserv_id, and this host)",
+        help="the host that received the message, as its Received field says; one below the topmost is found too, and "
+        "the facts are then as that host had them (default: authserv_id, and this host)",
     )
     parser.add_argument(
         "--at",
         type=_time,
         metavar="TIME",
-        help="judge at this time: now, or ISO 8601 (default: when the message came in, where that is known)",
+        help="judge at this time: now, yesterday, 2 hours ago, -2h, 10:00, ISO 8601, or seconds since 1970 as @N "
+        "(default: when the message came in, where that is known)",
     )
     parser.add_argument("--policy", metavar="FILE", help="try this policy in the place of the configured one")
     parser.add_argument("--summary", action="store_true", help="judge many messages, and count")
+    parser.add_argument(
+        "--since", type=_time, metavar="TIME", help="with --summary, only what came in at this time or later"
+    )
     parser.add_argument(
         "-v",
         "--verbose",
@@ -83,9 +93,9 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 
 def _time(text: str) -> float:
     try:
-        return time.time() if text == "now" else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-05-04T10:00Z, nor now") from error
+        return moment(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -94,14 +104,18 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.refuse("--summary wants files or folders")
     if not arguments.summary and len(paths) > 1:
         arguments.refuse("several files want --summary")
+    if arguments.since is not None and not arguments.summary:
+        arguments.refuse("--since goes with --summary")
+    if arguments.since is not None and arguments.ip:
+        arguments.refuse("--since reads when a message came in out of its Received field, which --ip passes over")
     if not paths and is_terminal(sys.stdin):
         arguments.refuse("name a FILE, or give a message on standard input")
     found = _settings(arguments)
     asking = sources(arguments, found)
     hosts = [arguments.host] if arguments.host else [*filter(None, [found.authserv_id]), *sorted(host_names())]
 
-    def judged(raw: bytes) -> Trace:
-        return _judge(raw, arguments, found, asking(), hosts)
+    def judged(raw: bytes) -> Trace | None:
+        return _judge(raw, arguments, found, asking, hosts)
 
     return summarize(arguments, found, judged) if arguments.summary else _one(arguments, judged)
 
@@ -120,31 +134,64 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return replace(found, policy=policy.policy, policy_path=arguments.policy, policy_lines=policy.lines)
 
 
-def _judge(raw: bytes, arguments: argparse.Namespace, found: Settings, asked: Source, hosts: Sequence[str]) -> Trace:
-    """Raises Unknown."""
+def _judge(
+    raw: bytes, arguments: argparse.Namespace, found: Settings, asking: Callable[[], Source], hosts: Sequence[str]
+) -> Trace | None:
+    """None for what came in before ``--since``. Raises Unknown."""
     written = (found.policy.tag.flag, *found.policy.fields)
     recipients = None if arguments.rcpt is None else tuple(arguments.rcpt)
-    given = Given(arguments.ip, arguments.helo, arguments.mail_from, recipients, written, found.relays)
-    return judge(read(raw, given, hosts), found, asked, socket.gethostname(), arguments.at)
+    given = Given(
+        arguments.ip, arguments.helo, arguments.mail_from, recipients, written, found.relays, arguments.host or ""
+    )
+    message = read(raw, given, hosts)
+    if arguments.since is not None:
+        if message.at is None:
+            raise Unknown("no Received field of this host tells when it came in, which --since has to know")
+        if message.at < arguments.since:
+            return None
+    return judge(message, found, asking(), socket.gethostname(), arguments.at)
 
 
-def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace]) -> int:
+def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace | None]) -> int:
     path = arguments.files[0] if arguments.files else "-"
     name = "standard input" if path == "-" else path
     try:
-        with open(0 if path == "-" else path, "rb") as file:
-            raw = file.read()
+        trace = judged(_message(path))
     except OSError as error:
-        complain(f"mailassay: {name}: {error.strerror}")
-        return os.EX_NOINPUT
-    try:
-        trace = judged(raw)
+        return _failed(name, error.strerror or str(error), os.EX_NOINPUT)
+    except Unavailable as error:
+        return _failed(name, str(error), error.status)
     except Unknown as error:
-        complain(f"mailassay: {name}: {error}")
-        return os.EX_DATAERR
+        return _failed(name, str(error), os.EX_DATAERR)
+    assert trace, "--since goes with --summary"
     if arguments.json:
         print(as_json(explain.as_json(trace.outcome, trace.client, trace), indent=2))
     else:
         width, colour = columns(sys.stdout), shows_colour(sys.stdout)
         print(explain.as_text(trace.outcome, trace.client, trace, width, verbose=arguments.verbose, colour=colour))
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0
+
+
+def _failed(name: str, why: str, status: int) -> int:
+    complain(f"mailassay: {name}: {why}")
+    return status
+
+
+def _message(path: str) -> bytes:
+    """The message of a file, or that of a queue id, as postcat prints it. Raises OSError, Unavailable, Unknown."""
+    try:
+        with open(0 if path == "-" else path, "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        if not QUEUE_ID.fullmatch(path):
+            raise
+        if printed := Queue().printed(path):
+            return printed
+        raise Unavailable("no file and no queued message of that name", os.EX_NOINPUT) from None
+    raw = raw.removeprefix(BOM)
+    if not raw.startswith(trial.FROM):
+        return raw
+    messages = [*trial.mbox(BytesIO(raw))]
+    if len(messages) > 1:
+        raise Unknown(f"this is an mbox of {len(messages)} messages; judge them with --summary")
+    return messages[0]

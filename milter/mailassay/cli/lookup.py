@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from ..domain import BadDomain, Domain, u_labels
 from ..limits import Limits
-from ..lookup import Problem, Report, key_name, look_up
+from ..lookup import Change, Problem, Report, key_name, look_up
 from ..lookup.dkim import EVERY, Dkim, Key
 from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
@@ -37,8 +37,9 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "lookup",
         help="show what DNS says of a mail domain, and what is wrong with it",
-        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first. Exit status 1 where there is an"
-        " error, 75 where DNS does not answer for the domain itself.",
+        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first; then what to publish instead, where"
+        " the records tell what was meant. Such a record has been looked at as if it were published: with it, the"
+        " problem is gone. Exit status 1 where there is an error, 75 where DNS does not answer for the domain itself.",
     )
     parser.add_argument("domain", metavar="DOMAIN", type=_domain, help="the domain, or an address in it")
     parser.add_argument(
@@ -112,6 +113,11 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
     if not report.problems:
         yield "  No problems found."
     yield ""
+    if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.mend)]:
+        yield from _wrapped("", "To publish, as far as it is clear what is meant (with --json each as one text)")
+        for change in changes:
+            yield from _change(change)
+        yield ""
     if report.exists is not False:
         for lines in (_mx(report.mx), _spf(report.spf, limits), _dkim(report.dkim)):
             yield from lines
@@ -135,11 +141,22 @@ def _problem(problem: Problem) -> Iterator[str]:
         yield from _wrapped(" " * 11, problem.do)
 
 
-def _wrapped(label: str, text: str) -> Iterator[str]:
+def _change(change: Change) -> Iterator[str]:
+    """What is to be published, whole."""
+    yield from _wrapped("  ", f"{change.name} {change.type}")
+    for text in change.records:
+        yield from _wrapped("    ", text, most=len(text))
+    if change.instead:
+        number = len(change.instead)
+        there = "the one that is there" if number == 1 else f"the {number} that are there"
+        yield f"    {'in place of' if change.records else 'remove'} {there}"
+
+
+def _wrapped(label: str, text: str, most: int = _MAX_SHOWN) -> Iterator[str]:
     """A label, and beside it a text that goes on below itself."""
     text = quoted(text)
-    if len(text) > _MAX_SHOWN:
-        text = f"{text[:_MAX_SHOWN]} ..."
+    if len(text) > most:
+        text = f"{text[:most]} ..."
     width = columns(sys.stdout)
     longest = max(map(len, _UNBROKEN.findall(text)), default=0)
     if text and len(label) > _NARROW and len(label) + longest > width:

@@ -30,14 +30,14 @@ _WORDS = {
 }
 
 
-def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace]) -> int:
+def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace | None]) -> int:
     """Judge all that the arguments name; the exit status. ``judge`` raises Unknown."""
     tally, interrupted = trial.Tally(), False
     bar = _Bar(arguments)
     try:
         for judged in trial.run(bar.passing(trial.files(arguments.files)), judge, ending=bar.ending):
             tally.add(judged)
-            if arguments.json:
+            if arguments.json and not judged.earlier:
                 print(as_json(_entry(judged)))
     except KeyboardInterrupt:
         interrupted = True
@@ -53,7 +53,7 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
         return 128 + signal.SIGINT
     if tally.unreadable:
         return os.EX_NOINPUT
-    return os.EX_OK if tally.count else os.EX_DATAERR
+    return os.EX_OK if tally.count or (tally.earlier and not tally.unknown) else os.EX_DATAERR
 
 
 class _Bar:
@@ -107,6 +107,7 @@ def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[
         "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in trial.most(tally.rules)},
         "unknown": len(tally.unknown),
         "unreadable": len(tally.unreadable),
+        "earlier": tally.earlier,
         "unanswered": tally.unanswered,
         "expired_signatures": tally.expired,
         "missing_keys": tally.keyless,
@@ -122,6 +123,8 @@ def _as_text(
     yield from _lines(f"Of {_messages(tally.count)} {_counts(tally.actions)}.", width)
     if tally.would != tally.actions:
         yield from _lines(f"Were nothing only recorded (monitor): {_counts(tally.would)}.", width)
+    if tally.earlier:
+        yield from _lines(f"{_messages(tally.earlier)} came in before that time (--since).", width)
     for failed, what in ((tally.unreadable, "could not be read"), (tally.unknown, "could not be judged")):
         if failed:
             yield f"{len(failed):,} {what}:"

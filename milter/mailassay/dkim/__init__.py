@@ -6,6 +6,7 @@ of header fields, which takes more for white space than space and tab.
 """
 
 from .body import Body, BodyDigest, BodyRequest
+from .fault import Fault
 from .header import HeaderHashes
 from .signature import Signature, parse, signatures
 from .verify import Dkim, check, resinfos
@@ -16,6 +17,7 @@ __all__ = [
     "BodyDigest",
     "BodyRequest",
     "Dkim",
+    "Fault",
     "HeaderHashes",
     "Signature",
     "TooMuchWork",

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from . import work
+from .fault import Fault
 from .signature import BadSignature, tag_list, words
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
@@ -32,7 +33,11 @@ _RSA = re.compile(rb"0(?:[\0-\x7f]|\x81.|\x82..)(?:\x02|0.\x06\x09\x2a\x86\x48\x
 
 
 class BadKey(ValueError):
-    """The record holds no key that may be used; the text says why."""
+    """The record holds no key that may be used; the text says why, ``fault`` in one word."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def parse(record: str) -> Key:
     """Read a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
     found = _known(record)
     if isinstance(found, BadKey):
-        raise BadKey(*found.args)
+        raise BadKey(found.fault, str(found))
     return found
 
 
@@ -74,25 +79,25 @@ def _known(record: str) -> Key | BadKey:
     try:
         return _read(record)
     except BadKey as error:
-        return BadKey(*error.args)
+        return BadKey(error.fault, str(error))
 
 
 def _read(record: str) -> Key:
     try:
         tags = tag_list(record.encode("latin-1"))
     except BadSignature as error:
-        raise BadKey("the key record is no tag=value list") from error
+        raise BadKey(Fault.KEY_SYNTAX, "the key record is no tag=value list") from error
     if b"v" in tags and (next(iter(tags)) != b"v" or tags[b"v"] != b"DKIM1"):
-        raise BadKey("the key record's v= is not DKIM1 or not first")
+        raise BadKey(Fault.KEY_SYNTAX, "the key record's v= is not DKIM1 or not first")
     if b"p" not in tags:
-        raise BadKey("the key record has no p=")
+        raise BadKey(Fault.KEY_SYNTAX, "the key record has no p=")
     if b"sha256" not in words(tags.get(b"h", b"sha256")):
-        raise BadKey("the key record's h= does not allow sha256")
+        raise BadKey(Fault.KEY_USE, "the key record's h= does not allow sha256")
     if not {b"*", b"email"} & set(words(tags.get(b"s", b"*"))):
-        raise BadKey("the key is not for e-mail (s=)")
+        raise BadKey(Fault.KEY_USE, "the key is not for e-mail (s=)")
     material = re.sub(rb"[ \t\r\n]+", b"", tags[b"p"])
     if not material:
-        raise BadKey("the key is revoked (p= is empty)")
+        raise BadKey(Fault.REVOKED, "the key is revoked (p= is empty)")
     flags = words(tags.get(b"t", b""))
     kind = tags.get(b"k", b"rsa").lower().decode("latin-1")
     public = _public_key(kind, material)
@@ -106,11 +111,11 @@ def _read(record: str) -> Key:
 def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
     """The key of p=. What makes a key worthless is refused here: not every version of the library does."""
     if kind not in ("rsa", "ed25519"):
-        raise BadKey("the key is of a type that is not known (k=)")
+        raise BadKey(Fault.KEY_TYPE, "the key is of a type that is not known (k=)")
     try:
         octets = base64.b64decode(material, validate=True)
     except binascii.Error as error:
-        raise BadKey("the key record's p= is not base64") from error
+        raise BadKey(Fault.KEY_SYNTAX, "the key record's p= is not base64") from error
     return _rsa(octets) if kind == "rsa" else _ed25519(octets)
 
 
@@ -118,32 +123,32 @@ def _ed25519(octets: bytes) -> Ed25519PublicKey:
     y = int.from_bytes(octets, "little") & (1 << 255) - 1
     # anybody can sign for a point of small order, and OpenSSL takes y beyond the field's prime for another number
     if y >= _P or y in _SMALL_ORDER:
-        raise BadKey("the key is a point that proves nothing (p=)")
+        raise BadKey(Fault.KEY_UNSAFE, "the key is a point that proves nothing (p=)")
     try:
         return Ed25519PublicKey.from_public_bytes(octets)
     except ValueError as error:
-        raise BadKey("the key cannot be read (p=)") from error
+        raise BadKey(Fault.KEY_SYNTAX, "the key cannot be read (p=)") from error
 
 
 def _rsa(octets: bytes) -> RSAPublicKey:
     # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for; nothing
     # else, since the loader warns of some kinds of key
     if not _RSA.match(octets):
-        raise BadKey("the key is not of the type its k= says")
+        raise BadKey(Fault.KEY_TYPE, "the key is not of the type its k= says")
     try:
         public = load_der_public_key(octets)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadKey("the key cannot be read (p=)") from error
+        raise BadKey(Fault.KEY_SYNTAX, "the key cannot be read (p=)") from error
     if not isinstance(public, RSAPublicKey):
-        raise BadKey("the key is not of the type its k= says")
+        raise BadKey(Fault.KEY_TYPE, "the key is not of the type its k= says")
     if public.key_size < MIN_RSA_BITS:
-        raise BadKey(f"the key has {public.key_size} bits, fewer than {MIN_RSA_BITS}")
+        raise BadKey(Fault.KEY_SIZE, f"the key has {public.key_size} bits, fewer than {MIN_RSA_BITS}")
     numbers = public.public_numbers()
     if numbers.n % 2 == 0:
-        raise BadKey("the key's modulus is even")
+        raise BadKey(Fault.KEY_UNSAFE, "the key's modulus is even")
     # with 1 anybody can sign; RFC 8017 section 3.1
     if numbers.e < 3 or numbers.e % 2 == 0:
-        raise BadKey("the key's exponent is even, or less than 3")
+        raise BadKey(Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3")
     if numbers.e.bit_length() > MAX_EXPONENT_BITS:
-        raise BadKey(f"the key's exponent has more than {MAX_EXPONENT_BITS} bits")
+        raise BadKey(Fault.KEY_SIZE, f"the key's exponent has more than {MAX_EXPONENT_BITS} bits")
     return public

@@ -15,6 +15,7 @@ from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..message import Field, Headers
 from .body import BodyRequest
+from .fault import Fault
 from .work import TooMuchWork, Work, reading
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
@@ -33,11 +34,17 @@ _MAX_IDENTITY = 1000  # local part, at sign and domain have 318, each of them th
 
 
 class BadSignature(ValueError):
-    """The field is no usable signature; the text says why in words of our own."""
+    """The field is no usable signature; the text says why in words of our own, ``fault`` in one of the vocabulary."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class Signature(NamedTuple):
     """One signature field. Where ``problem`` is set it cannot be verified, and the rest is as far as it could be read.
+
+    ``fault`` is the kind of problem.
 
     ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= in lower case, ``header_names`` are
     too, in the order of h=, ``signed_at`` and ``expires`` are seconds since 1970.
@@ -58,6 +65,7 @@ class Signature(NamedTuple):
     header_names: tuple[bytes, ...] = ()
     signed_at: int | None = None
     expires: int | None = None
+    fault: Fault | None = None
 
     @property
     def key_name(self) -> str:
@@ -75,22 +83,22 @@ def _paid(field: Field, account: Work) -> Signature:
     try:
         account.pay(reading(field.value))
     except TooMuchWork as error:
-        return Signature(field, str(error))
+        return Signature(field, str(error), fault=Fault.LIMIT)
     return parse(field)
 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:
     """The tags of a tag=value list (RFC 6376 section 3.2), folding removed. Raises :class:`BadSignature`."""
     if _CONTROL.search(value):
-        raise BadSignature("a control character in a tag=value list")
+        raise BadSignature(Fault.SYNTAX, "a control character in a tag=value list")
     try:
         tags: dict[bytes, bytes] = parse_tag_value(value.replace(b"\r\n", b""))
     except DuplicateTag as error:
-        raise BadSignature("a tag occurs twice") from error
+        raise BadSignature(Fault.SYNTAX, "a tag occurs twice") from error
     except InvalidTagValueList as error:
-        raise BadSignature("not a tag=value list") from error
+        raise BadSignature(Fault.SYNTAX, "not a tag=value list") from error
     if not all(_TAG_NAME.fullmatch(name) for name in tags):
-        raise BadSignature("not a tag=value list")
+        raise BadSignature(Fault.SYNTAX, "not a tag=value list")
     return tags
 
 
@@ -99,7 +107,7 @@ def parse(field: Field) -> Signature:
     try:
         tags = tag_list(field.value)
     except BadSignature as error:
-        return Signature(field, str(error))
+        return Signature(field, str(error), fault=error.fault)
     signature = named(field, tags)
     if b"i" in tags:
         identity, identity_domain = _identity(tags[b"i"])
@@ -109,19 +117,19 @@ def parse(field: Field) -> Signature:
     try:
         demand(tags, b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
         if tags[b"v"] != b"1":
-            raise BadSignature("v= is not 1")
+            raise BadSignature(Fault.VERSION, "v= is not 1")
         if not _FIELD_NAMES.fullmatch(tags[b"h"]):
-            raise BadSignature("h= is no list of field names")
+            raise BadSignature(Fault.SYNTAX, "h= is no list of field names")
         signature = covering(proven(signature, tags), tags)
         identity_domain = signature.identity_domain
         if not (identity_domain and signature.domain and identity_domain.is_within(signature.domain)):
-            raise BadSignature("i= is not within d=")
+            raise BadSignature(Fault.IDENTITY, "i= is not within d=")
         if b"from" not in signature.header_names:
-            raise BadSignature("h= does not cover From")
+            raise BadSignature(Fault.FROM_NOT_SIGNED, "h= does not cover From")
         if b"q" in tags and b"dns/txt" not in words(tags[b"q"]):
-            raise BadSignature("q= offers no way to the key that is known")
+            raise BadSignature(Fault.QUERY, "q= offers no way to the key that is known")
     except BadSignature as error:
-        return signature._replace(problem=str(error))
+        return signature._replace(problem=str(error), fault=error.fault)
     return signature
 
 
@@ -129,7 +137,7 @@ def demand(tags: Container[bytes], *names: bytes) -> None:
     """All these tags must be there."""
     for name in names:
         if name not in tags:
-            raise BadSignature(f"{name.decode()}= is missing")
+            raise BadSignature(Fault.MISSING_TAG, f"{name.decode()}= is missing")
 
 
 def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
@@ -146,13 +154,13 @@ def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
 def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
     """With what proves it: a=, b=, the name of the key, and t=. Raises :class:`BadSignature`."""
     if signature.algorithm not in ALGORITHMS:
-        raise BadSignature("a= names an algorithm that is not accepted")
+        raise BadSignature(Fault.ALGORITHM, "a= names an algorithm that is not accepted")
     if not signature.domain:
-        raise BadSignature("d= is no domain name")
+        raise BadSignature(Fault.DOMAIN, "d= is no domain name")
     try:
         Domain(signature.key_name)
     except BadDomain as error:
-        raise BadSignature("s= and d= make no name for a key") from error
+        raise BadSignature(Fault.SELECTOR, "s= and d= make no name for a key") from error
     signed_at = number(tags[b"t"], "t=") if b"t" in tags else None
     return signature._replace(signature=base64_value(tags[b"b"], "b="), signed_at=signed_at)
 
@@ -162,10 +170,10 @@ def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes =
     try:
         policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default).lower())
     except InvalidCanonicalizationPolicyError as error:
-        raise BadSignature("c= names a canonicalization that is not known") from error
+        raise BadSignature(Fault.CANONICALIZATION, "c= names a canonicalization that is not known") from error
     expires = number(tags[b"x"], "x=") if b"x" in tags else None
     if signature.signed_at is not None and expires is not None and expires <= signature.signed_at:
-        raise BadSignature("x= is not after t=")
+        raise BadSignature(Fault.SYNTAX, "x= is not after t=")
     return signature._replace(
         expires=expires,
         canonicalization=policy,
@@ -189,20 +197,20 @@ def base64_value(value: bytes, tag: str) -> bytes:
     """A base64string with its folding (RFC 6376 section 2.10)."""
     value = _WHITE_SPACE.sub(b"", value)
     if len(value) > _MAX_BASE64:
-        raise BadSignature(f"{tag} is longer than a signature can be")
+        raise BadSignature(Fault.SYNTAX, f"{tag} is longer than a signature can be")
     try:
         decoded = base64.b64decode(value, validate=True)
     except binascii.Error as error:
-        raise BadSignature(f"{tag} is not base64") from error
+        raise BadSignature(Fault.SYNTAX, f"{tag} is not base64") from error
     if not decoded:
-        raise BadSignature(f"{tag} is empty")
+        raise BadSignature(Fault.SYNTAX, f"{tag} is empty")
     return decoded
 
 
 def number(value: bytes, tag: str) -> int:
     """An unsigned decimal of at most 76 digits."""
     if not _NUMBER.fullmatch(value):
-        raise BadSignature(f"{tag} is not a number")
+        raise BadSignature(Fault.SYNTAX, f"{tag} is not a number")
     return int(value)
 
 

@@ -12,11 +12,15 @@ from ..resolver import DnsLimit, DnsTempError, Resolver
 from ..result import Resinfo, Result
 from . import key as keys
 from .body import BodyDigest, BodyRequest
+from .fault import Fault
 from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
 from .work import TooMuchWork, Work, reading
 
 _MAX_B = 64  # characters of b= that tell signatures apart
+NO_KEY = "no key record"
+
+_Found = tuple[Result, Fault | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Dkim:
 
     ``domain`` is d= (None where it is no domain), ``identity`` i=, ``bits`` the key's size. ``testing``: the key says
     t=y, so the message is to be treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
-    ``limit`` names the limit of ours, if one on questions or work made the result.
+    ``limit`` names the limit of ours, if one on questions or work made the result. ``fault`` is why it proves nothing,
+    or why it passes and DMARC cannot use it; ``reason`` says the same in words.
     """
 
     result: Result
@@ -39,6 +44,7 @@ class Dkim:
     partial: bool = False
     reason: str = ""
     limit: str = ""
+    fault: Fault | None = None
 
 
 def check(
@@ -51,7 +57,9 @@ def check(
 ) -> Dkim:
     """Verify one signature. ``now`` in seconds since 1970; the account of ``header`` pays."""
 
-    def found(result: Result, reason: str = "", key: keys.Key | None = None, limit: str = "") -> Dkim:
+    def found(
+        result: Result, fault: Fault | None, reason: str = "", key: keys.Key | None = None, limit: str = ""
+    ) -> Dkim:
         return Dkim(
             result,
             signature.domain,
@@ -64,36 +72,37 @@ def check(
             bool(key and bodies[signature.body].partial),
             reason,
             limit,
+            fault,
         )
 
     if signature.problem:
-        return found(Result.PERMERROR, signature.problem)
+        return found(Result.PERMERROR, signature.fault, signature.problem)
     if signature.signed_at is not None and signature.signed_at > now + limits.clock_tolerance:
-        return found(Result.PERMERROR, "signed in the future (t=)")
+        return found(Result.PERMERROR, Fault.FUTURE, "signed in the future (t=)")
     if signature.expires is not None and signature.expires < now - limits.clock_tolerance:
-        return found(Result.PERMERROR, "the signature has expired (x=)")
+        return found(Result.PERMERROR, Fault.EXPIRED, "the signature has expired (x=)")
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
-        return found(Result.TEMPERROR, str(error))
+        return found(Result.TEMPERROR, Fault.NO_ANSWER, str(error))
     except DnsLimit as error:
-        return found(Result.PERMERROR, f"limit: {error}", limit=error.key)
+        return found(Result.PERMERROR, Fault.LIMIT, f"limit: {error}", limit=error.key)
+    outcome = found(Result.PERMERROR, Fault.NO_KEY, NO_KEY)
     if not records:
-        return found(Result.PERMERROR, "no key record")
-    outcome = found(Result.PERMERROR, "no key record")
+        return outcome
     proof = _Proof(signature, bodies[signature.body], header)
     # several are undefined (RFC 6376 section 3.6.2.2), so each of a few is tried
     for record in records[: limits.key_records]:
         try:
             key = usable_key(record, signature, limits, header.account)
-            result, reason = proof.by(key)
+            result, fault, reason = proof.by(key)
         except keys.BadKey as error:
             if outcome.result is Result.PERMERROR:
-                outcome = found(Result.PERMERROR, str(error))
+                outcome = found(Result.PERMERROR, error.fault, str(error))
             continue
         except TooMuchWork as error:
-            return found(Result.PERMERROR, str(error), limit="signature_work")
-        outcome = found(result, reason, key)
+            return found(Result.PERMERROR, Fault.LIMIT, str(error), limit="signature_work")
+        outcome = found(result, fault, reason, key)
         if result is Result.PASS:
             break
     return outcome
@@ -102,15 +111,15 @@ def check(
 def usable_key(record: str, signature: Signature, limits: Limits, account: Work) -> keys.Key:
     """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`, :class:`TooMuchWork`."""
     if len(record) > limits.record_octets:
-        raise keys.BadKey(f"the key record has more than {limits.record_octets} octets")
+        raise keys.BadKey(Fault.LIMIT, f"the key record has more than {limits.record_octets} octets")
     account.pay(reading(record.encode("latin-1")))
     key = keys.parse(record)
     if key.bits > limits.key_bits:
-        raise keys.BadKey(f"the key has {key.bits} bits, more than {limits.key_bits}")
+        raise keys.BadKey(Fault.KEY_SIZE, f"the key has {key.bits} bits, more than {limits.key_bits}")
     if key.kind != ALGORITHMS[signature.algorithm]:
-        raise keys.BadKey("the key is not of the type the signature names (a=, k=)")
+        raise keys.BadKey(Fault.KEY_TYPE, "the key is not of the type the signature names (a=, k=)")
     if key.strict and signature.identity_domain not in (None, signature.domain):
-        raise keys.BadKey("the key does not allow subdomains in i= (t=s)")
+        raise keys.BadKey(Fault.IDENTITY, "the key does not allow subdomains in i= (t=s)")
     return key
 
 
@@ -120,30 +129,30 @@ class _Proof:
     def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
         self._signature, self._body, self._header = signature, body, header
 
-    def by(self, key: keys.Key) -> tuple[Result, str]:
+    def by(self, key: keys.Key) -> _Found:
         """The result by this key. Raises :class:`TooMuchWork`."""
         if self._fault:
             return self._fault
         hashed = self._hashed
         self._header.account.pay(key.work)
         if not key.verifies(self._signature.signature, hashed):
-            return Result.FAIL, "the signature does not fit the header"
+            return Result.FAIL, Fault.HEADER, "the signature does not fit the header"
         if key.testing:
-            return Result.PASS, "the key is being tested (t=y)"
+            return Result.PASS, Fault.TESTING, "the key is being tested (t=y)"
         if self._body.partial:
-            return Result.PASS, "a part of the body is not signed (l=)"
-        return Result.PASS, ""
+            return Result.PASS, Fault.PARTIAL, "a part of the body is not signed (l=)"
+        return Result.PASS, None, ""
 
     @cached_property
-    def _fault(self) -> tuple[Result, str] | None:
+    def _fault(self) -> _Found | None:
         """Why no key can make it pass."""
         length = self._signature.body.length
         if length is not None and self._body.hashed < length:
-            return Result.PERMERROR, "l= is larger than the body"
+            return Result.PERMERROR, Fault.LENGTH, "l= is larger than the body"
         if self._body.digest != self._signature.body_hash:
-            return Result.FAIL, "the body was changed"
+            return Result.FAIL, Fault.BODY, "the body was changed"
         if stray := self._header.stray(self._signature):
-            return Result.FAIL, f"a further {stray} field is not signed"
+            return Result.FAIL, Fault.REPEATED_FIELD, f"a further {stray} field is not signed"
         return None
 
     @cached_property

@@ -1,13 +1,14 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
 from .discovery import Remembered, questions, the_record
-from .evaluate import Dmarc, Identifier, Policy, check, policies, resinfo
+from .evaluate import Dmarc, Fault, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
 from .suffix import top_level
 
 __all__ = [
     "Disposition",
     "Dmarc",
+    "Fault",
     "Identifier",
     "Policy",
     "Record",

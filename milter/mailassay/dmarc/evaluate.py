@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple
 
 from ..author import Author
@@ -24,6 +25,21 @@ class Identifier(NamedTuple):
     result: Result
 
 
+class Fault(StrEnum):
+    """Why a message does not pass: one word for each kind of cause."""
+
+    NO_AUTHOR = "no_author"  # From names no domain
+    AUTHOR = "author"  # the author is not one clear domain
+    UNREAD = "unread"  # there is more to From, or to the header section, than is looked at
+    NO_RECORD = "no_record"
+    RECORD = "record"  # the policy record is improper
+    NO_ANSWER = "no_answer"  # of DNS
+    UNDECIDED = "undecided"  # SPF or DKIM of an aligned domain cannot be decided now
+    UNAUTHENTICATED = "unauthenticated"  # neither SPF nor DKIM gives a domain
+    UNALIGNED = "unaligned"  # they give others than the author's
+    PUBLIC_SUFFIX = "public_suffix"  # such a one has another owner below the same public suffix
+
+
 @dataclass(frozen=True, slots=True)
 class Dmarc:
     """The result for a message.
@@ -34,7 +50,8 @@ class Dmarc:
     ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` kept an identifier apart that the
     tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
     ``at_stake`` goes with temperror: the strictest policy that is known to be possible, by a record that was found, or
-    that was seen before at a name that has no answer now. ``reason`` is empty where the result says it all.
+    that was seen before at a name that has no answer now. ``fault`` is why it is no pass; ``reason`` is empty where
+    that, or the result, says it all.
     """
 
     result: Result
@@ -50,6 +67,7 @@ class Dmarc:
     at_stake: Disposition = Disposition.NONE
     reason: str = ""
     readings: tuple[Dmarc, ...] = ()
+    fault: Fault | None = None
 
 
 def resinfo(found: Dmarc) -> Resinfo:
@@ -100,11 +118,17 @@ def check(
         return _align(found[0], identifiers, resolve, limits, public_suffixes)
     if author.unread:
         # one of the domains that were not looked at may ask to reject, and no honest message has so many
-        return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=author.problem)
+        problem = author.problem
+        return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=problem, fault=Fault.UNREAD)
     if not found:
-        return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem)
-    readings = tuple(each.otherwise for each in found)
-    return replace(_strictest(readings), ambiguous=True, reason=author.problem, readings=readings)
+        return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem, fault=Fault.NO_AUTHOR)
+    # nobody asks whether one is authenticated
+    readings = tuple(
+        replace(each.otherwise, fault=Fault.AUTHOR) if each.otherwise.result is Result.FAIL else each.otherwise
+        for each in found
+    )
+    strictest = _strictest(readings)
+    return replace(strictest, ambiguous=True, reason=author.problem, readings=readings, fault=Fault.AUTHOR)
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
@@ -126,21 +150,25 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
 def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remembered | None) -> Policy:
     found = try_walk(domain, resolve, limits, for_policy=True, remembered=remembered)
     if found.trouble:
-        undecided = Dmarc(Result.TEMPERROR, domain, at_stake=found.at_stake, reason=found.trouble)
+        undecided = Dmarc(
+            Result.TEMPERROR, domain, at_stake=found.at_stake, reason=found.trouble, fault=Fault.NO_ANSWER
+        )
         return Policy(undecided, exists=any(record.usable for _, record in found.records))
     policy = found.policy
     if policy is None:
-        return Policy(Dmarc(Result.NONE, domain))
+        return Policy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD))
     name, record = policy
     if not record.usable:
         reason = "the policy record is improper"
-        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason))
+        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD))
     try:
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
-        return Policy(Dmarc(Result.TEMPERROR, domain, at_stake=found.at_stake, reason=str(error)), exists=True)
+        at_stake, fault = found.at_stake, Fault.NO_ANSWER
+        return Policy(Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=str(error), fault=fault), exists=True)
     lowered = disposition.lowered() if record.testing else disposition
-    return Policy(Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing), record)
+    fault = Fault.UNAUTHENTICATED
+    return Policy(Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing, fault=fault), record)
 
 
 def _align(
@@ -158,14 +186,19 @@ def _align(
     aligned = [each for each in deciding if each.result is Result.PASS and alignment.holds(each)]
     if aligned:
         reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in aligned)
-        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=reason)
+        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=reason, fault=None)
     else:
         undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
         if alignment.trouble or undecided:
             reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-            judged = Dmarc(Result.TEMPERROR, domain, at_stake=judged.policy or Disposition.NONE, reason=reason)
+            at_stake = judged.policy or Disposition.NONE
+            fault = Fault.NO_ANSWER if alignment.trouble else Fault.UNDECIDED
+            judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault)
         elif alignment.public_suffix:
-            judged = replace(judged, reason=f"{alignment.public_suffix} is a public suffix")
+            reason = f"{alignment.public_suffix} is a public suffix"
+            judged = replace(judged, reason=reason, fault=Fault.PUBLIC_SUFFIX)
+        elif any(each.result is Result.PASS for each in deciding):
+            judged = replace(judged, fault=Fault.UNALIGNED)
     if alignment.org_domain is None:
         return judged
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
@@ -183,7 +216,8 @@ def _undecided(policy: Policy, identifiers: Sequence[Identifier]) -> Dmarc:
     if not policy.exists:
         return replace(judged, at_stake=Disposition.NONE)
     reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in own)
-    return replace(judged, result=Result.PASS, aligned=tuple(own), at_stake=Disposition.NONE, reason=reason)
+    passed, aligned = replace(judged, result=Result.PASS, at_stake=Disposition.NONE, fault=None), tuple(own)
+    return replace(passed, aligned=aligned, reason=reason)
 
 
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:

@@ -18,9 +18,9 @@ from ..limits import Limits
 from ..resolver import Answer, Clock, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source, question
 from . import dkim, dmarc, mx, spf
 from .dkim import key_name
-from .problem import Problem, Severity, error
+from .problem import Change, Problem, Severity, error
 
-__all__ = ["Problem", "Report", "Severity", "key_name", "look_up"]
+__all__ = ["Change", "Problem", "Report", "Severity", "key_name", "look_up"]
 
 MAX_QUESTIONS = 1000
 _TOGETHER = 0.01  # seconds, in which answers that come are looked at together
@@ -113,9 +113,9 @@ def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: L
     else:
         problems = [
             *mx.problems(found_mx, sends_nothing=found_spf.sends_nothing),
-            *spf.problems(found_spf, domain, limits),
-            *dkim.problems(found_dkim, sends_nothing=found_spf.sends_nothing),
-            *dmarc.problems(found_dmarc, domain),
+            *spf.problems(found_spf, domain, asking, limits, mx=found_mx.kind),
+            *dkim.problems(found_dkim, domain, asking, limits, sends_nothing=found_spf.sends_nothing),
+            *dmarc.problems(found_dmarc, domain, asking, limits),
         ]
     severities = list(Severity)
     problems.sort(key=lambda problem: severities.index(problem.severity))

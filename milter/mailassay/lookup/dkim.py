@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..dkim import Fault
 from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
+from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
-from .problem import Problem, Severity, error, note, warning
+from . import mend
+from .mend import Mended, mended
+from .problem import Change, Problem, Severity, error, note, warning
 
 WELL_KNOWN = (
     "default", "dkim", "mail", "email", "smtp", "key1", "key2", "dkim1", "s1", "s2", "sig1", "k1", "k2", "k3",
@@ -22,6 +26,9 @@ WELL_KNOWN = (
 EVERY = "*"
 _GOOD_BITS = 2048  # RFC 8301 section 3.2: signers SHOULD use at least
 _SURE_BITS = 4096  # and verifiers need not know more
+_PUBLISH = "Publish the record that the signer has for this selector."
+_RENEW = "Publish the record that the signer has for this selector, or make a key of 2048 bits with a new one."
+_KEEP = "Keep one; another key needs a selector of its own."
 _TAGS = ("k", "h", "s", "t", "n")
 
 
@@ -30,7 +37,9 @@ class Key:
     """What stands at one selector (``*``: at each that was tried); ``name`` is where.
 
     ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty where the key cannot be used, for which
-    ``error`` says why. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and n= as they stand there.
+    ``error`` says why, and ``fault`` in one word. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and
+    n= as they stand there. ``alias`` is what a CNAME makes the name stand for, if nothing is there and the selector was
+    given; ``exists`` then says whether there is such a name.
     """
 
     selector: str
@@ -45,6 +54,9 @@ class Key:
     authentic: bool = False
     error: str = ""
     trouble: str = ""
+    alias: str = ""
+    exists: bool | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,7 @@ def key_name(selector: str, domain: Domain) -> Domain:
 def look(domain: Domain, selectors: Sequence[str], resolve: Resolver, limits: Limits) -> Dkim:
     """The keys of these selectors, or where there are none of the well-known ones."""
     tried = tuple(selectors) or tuple(each for each in WELL_KNOWN if _fits(each, domain))
-    keys = [_key(selector, domain, resolve, limits) for selector in tried]
+    keys = [_key(selector, domain, resolve, limits, given=bool(selectors)) for selector in tried]
     some = None
     try:
         some = resolve(f"_domainkey.{domain}", "TXT").exists
@@ -92,7 +104,7 @@ def _fits(selector: str, domain: Domain) -> bool:
         return False
 
 
-def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Key:
+def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits, *, given: bool) -> Key:
     key = Key(selector, key_name(selector, domain))
     try:
         answer = resolve(key.name, "TXT")
@@ -100,7 +112,10 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Ke
         return replace(key, trouble=str(trouble))
     records = answer.records[: limits.key_records]
     if not records:
-        return replace(key, authentic=answer.authentic, error="no key record")
+        # of a selector that was only guessed nobody asks for an alias: there are too many
+        alias = mend.alias(key.name, resolve) if given else ""
+        missing = replace(key, error=NO_KEY, fault=Fault.NO_KEY)
+        return replace(missing, authentic=answer.authentic, alias=alias, exists=answer.exists)
     tags = _tags(records)
     key = replace(
         key,
@@ -110,11 +125,12 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits) -> Ke
         tags=tuple((name, value) for name, value in tags if name in _TAGS),
     )
     if len(records[0]) > limits.record_octets:
-        return replace(key, records=(), error=f"the key record has more than {limits.record_octets} octets")
+        error = f"the key record has more than {limits.record_octets} octets"
+        return replace(key, records=(), error=error, fault=Fault.LIMIT)
     try:
         found = parse(records[0])
     except BadKey as bad:
-        return replace(key, error=str(bad))
+        return replace(key, error=str(bad), fault=bad.fault)
     return replace(key, kind=found.kind, bits=found.bits, testing=found.testing, strict=found.strict)
 
 
@@ -127,8 +143,40 @@ def _tags(records: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name.decode("latin-1"), value.decode("latin-1").strip()) for name, value in found.items())
 
 
-def problems(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
-    """What is wrong with them."""
+def problems(found: Dkim, domain: Domain, resolve: Resolver, limits: Limits, *, sends_nothing: bool) -> list[Problem]:
+    """What is wrong with them, and what to publish instead."""
+    if not found.keys:
+        return list(_of_none(found, sends_nothing=sends_nothing))
+    wrong: list[Problem] = []
+    for key in found.keys:
+        of_key = list(_of_key(key, given=found.given))
+        whose, at = f"DKIM key {key.selector}", key.name
+        of_key = mend.doubled("dkim-doubled", whose, "dkim-missing", of_key, at, domain, resolve, _is_key)
+        if of_key and key.selector != EVERY and (better := _mended(key)):
+
+            def again(answering: Resolver, key: Key = key) -> tuple[list[Problem], Mended | None]:
+                seen = _key(key.selector, domain, answering, limits, given=found.given)
+                return list(_of_key(seen, given=found.given)), _mended(seen)
+
+            change = Change(str(key.name), "TXT", key.records, (better.text,))
+            of_key = mended(of_key, change, resolve, again, better.said)
+        wrong += of_key
+    return wrong
+
+
+def _is_key(text: str) -> bool:
+    return any(name == "p" for name, _ in _tags([text]))
+
+
+def _mended(key: Key) -> Mended | None:
+    """One record in place of all that are there, with a key of theirs; None if none of them has one."""
+    found = next(filter(None, map(mend.dkim, key.records)), None)
+    if found and len(key.records) > 1:
+        return Mended(found.text, (*found.said, "Keep one record; another key needs a selector of its own."))
+    return found
+
+
+def _of_none(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
     if not found.keys and not found.given and not sends_nothing:
         if found.some is False:
             yield warning(
@@ -143,8 +191,6 @@ def problems(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
                 f"No DKIM key at any of {len(found.tried)} well-known selectors; there may be others.",
                 "Give the s= of a DKIM-Signature of the domain with --selector.",
             )
-    for key in found.keys:
-        yield from _of_key(key, given=found.given)
 
 
 def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
@@ -156,14 +202,25 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
     elif key.revoked:
         severity = Severity.ERROR if given else Severity.NOTE
         what = f"{whose} is revoked: no signature made with it counts."
-        yield Problem(severity, "dkim-revoked", what, "", "RFC 6376 section 3.6.1")
-    elif not key.records and key.error == "no key record":
-        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", "", "RFC 6376 section 3.6.2")
+        do = "Sign with a key at another selector." if given else ""
+        yield Problem(severity, "dkim-revoked", what, do, "RFC 6376 section 3.6.1")
+    elif key.alias:
+        yield error(
+            "dkim-alias",
+            f"{whose}: {key.name} is an alias (CNAME) of {mend.leads_nowhere(key.alias, 'record', exists=key.exists)}.",
+            f"Have the key published at {key.alias}, or put it at {key.name} itself in place of the alias.",
+            "RFC 6376 section 3.6.2",
+        )
+    elif not key.records and key.fault is Fault.NO_KEY:
+        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", _PUBLISH, "RFC 6376 section 3.6.2")
     elif key.error:
-        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", "", _section(key.error))
+        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", _RENEW, _section(key.fault))
     if len(key.records) > 1:
         yield warning(
-            "dkim-several", f"{whose}: several records, of which receivers may try any.", "", "RFC 6376 section 3.6.2.2"
+            "dkim-several",
+            f"{whose}: several records, of which receivers may try any.",
+            _KEEP,
+            "RFC 6376 section 3.6.2.2",
         )
     if key.testing:
         yield warning(
@@ -187,5 +244,5 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
         )
 
 
-def _section(reason: str) -> str:
-    return "RFC 8301 section 3.2" if "bits" in reason else "RFC 6376 section 3.6.1"
+def _section(fault: Fault | None) -> str:
+    return "RFC 8301 section 3.2" if fault is Fault.KEY_SIZE else "RFC 6376 section 3.6.1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,12 +15,17 @@ from ..dmarc.record import Record, is_record, tags
 from ..domain import BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
+from . import mend
 from .asking import start
-from .problem import Problem, error, note, warning
+from .mend import Mended, mended
+from .problem import Change, Problem, error, note, warning
 
 MAX_REPORTS = 10  # addresses that are looked at
 _MAX_TAGS = 30  # of a record that are looked at one by one
 _SOME = "x"  # any label
+_ASKS = re.compile(r"(?:\A|[;,\s])[\W]*p\s*[=:]\s*(?:none|quarantine|reject)\b", re.IGNORECASE | re.ASCII)
+_ADD_RUA = "Add rua=mailto: and an address, to learn who sends as the domain."
+_FIRST = "v=DMARC1; p=none; rua=mailto:postmaster"
 _HISTORIC = ("pct", "rf", "ri")
 _KNOWN = {
     "v": None,
@@ -40,7 +46,8 @@ _KNOWN = {
 class Step:
     """One question of the walk: the DMARC records at a ``name``, and what looks like one and is none (``malformed``).
 
-    ``exists`` is None where there was no answer. ``needed`` is False where the walk had ended below.
+    ``exists`` is None where there was no answer. ``needed`` is False where the walk had ended below. ``alias``
+    is what a CNAME makes the domain's own name stand for, if nothing is there.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Step:
     needed: bool = True
     authentic: bool = False
     trouble: str = ""
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ class Dmarc:
 
 def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
     """Walk the tree, for the domain and for a subdomain of it that does not exist."""
-    steps = tuple(_step(name, resolve) for name in questions(domain, limits))
+    steps = tuple(_step(name, resolve, own=place == 0) for place, name in enumerate(questions(domain, limits)))
     misplaced: tuple[str, ...] = ()
     with suppress(DnsTempError):
         misplaced = tuple(filter(_is_nearly, resolve(domain, "TXT").records))
@@ -142,14 +150,19 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
     return dmarc
 
 
-def _step(name: str, resolve: Resolver) -> Step:
+def _step(name: str, resolve: Resolver, *, own: bool) -> Step:
     try:
         answer = resolve(name, "TXT")
     except DnsTempError as trouble:
         return Step(name, trouble=str(trouble))
     records = tuple(text for text in answer.records if is_record(text))
-    malformed = tuple(text for text in answer.records if _is_nearly(text) and not is_record(text))
-    return Step(name, records, malformed, answer.exists, authentic=answer.authentic)
+    malformed = tuple(
+        text
+        for text in answer.records
+        if (_is_nearly(text) or _ASKS.search(text[: mend.LONGEST])) and not is_record(text)
+    )
+    alias = "" if answer.records or not own else mend.alias(name, resolve)
+    return Step(name, records, malformed, answer.exists, authentic=answer.authentic, alias=alias)
 
 
 def _is_nearly(text: str) -> bool:
@@ -210,14 +223,52 @@ def _mail_host(uri: str) -> Domain | None:
         return None
 
 
-def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+def problems(found: Dmarc, domain: Domain, resolve: Resolver, limits: Limits) -> list[Problem]:
+    """What is wrong with it, and what to publish instead."""
+    wrong = list(_problems(found, domain))
+    own = found.steps[0]
+    wrong = mend.doubled("dmarc-doubled", "DMARC record", "dmarc-none", wrong, own.name, domain, resolve, is_record)
+    for step in found.steps if own.name == f"_dmarc.{domain}" else ():
+        better = _mended(step, own_domain=step is own, found=found)
+        if better and step.needed:
+            name = step.name
+
+            def again(answering: Resolver, name: str = name) -> tuple[list[Problem], Mended | None]:
+                seen = look(domain, answering, limits)
+                at = next(each for each in seen.steps if each.name == name)
+                return list(_problems(seen, domain)), _mended(at, own_domain=at is seen.steps[0], found=seen)
+
+            change = Change(name, "TXT", (*step.records, *step.malformed), (better.text,))
+            wrong = mended(wrong, change, resolve, again, better.said)
+    return wrong
+
+
+def _mended(step: Step, *, own_domain: bool, found: Dmarc) -> Mended | None:
+    """One record in place of all that are at a name; None if there is none."""
+    texts = (*step.records, *step.malformed)
+    better = mend.dmarc(texts, _KNOWN)
+    if not better:
+        return None
+    asks, missing = found.domain_asks, found.missing_asks
+    if own_domain and asks and missing and missing.at == asks.at and _weight(missing.policy) < _weight(asks.policy):
+        better = mend.with_tag(better, "np", "reject")
+    if step.malformed:
+        said = 'Begin with "v=DMARC1;", in these letters, and nothing before it.'
+        better = Mended(better.text, (said, *better.said))
+    return better
+
+
+def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
     """What is wrong with it."""
     for text in found.misplaced:
         yield warning(
             "dmarc-misplaced",
             f'"{text[:60]}" stands at {domain}, where nobody looks for it.',
-            f"Move it to _dmarc.{domain}.",
+            "Remove it: the record that counts is at _dmarc." + str(domain) + "."
+            if found.steps[0].records
+            else f"Move it to _dmarc.{domain}.",
             "RFC 9989 section 4.7",
+            _moved(text, domain, found.steps[0]),
         )
     owned = found.org_domain or domain
     for step in found.steps:
@@ -230,7 +281,10 @@ def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
         yield warning(
             "dmarc-none",
             "There is no DMARC policy: receivers are told nothing about mail that only claims to be from the domain.",
-            f'Publish one at _dmarc.{domain}, at first "v=DMARC1; p=none; rua=mailto:..." to see who sends.',
+            ""
+            if any(step.malformed for step in found.steps) or found.misplaced
+            else f'Publish one at _dmarc.{domain}, at first "{_FIRST}@{domain}", or with another address that gets the'
+            " reports, to see who sends.",
             "RFC 9989 section 4.7",
         )
     own = found.steps[0]
@@ -256,7 +310,23 @@ def problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
         yield from _of_report(report)
 
 
+def _moved(text: str, domain: Domain, own: Step) -> tuple[Change, ...]:
+    """Of a record at the domain itself."""
+    away = Change(str(domain), "TXT", (text,), ())
+    if own.records or own.malformed:
+        return (away,) if own.records else ()
+    better = mend.dmarc([text], _KNOWN)
+    return (away, Change(own.name, "TXT", (), (better.text,))) if better else ()
+
+
 def _of_step(step: Step) -> Iterator[Problem]:
+    if step.alias:
+        yield error(
+            "dmarc-alias",
+            f"{step.name} is an alias (CNAME) of {mend.leads_nowhere(step.alias, 'record', exists=step.exists)}.",
+            f"Have the record published at {step.alias}, or a record of your own in place of the alias.",
+            "RFC 1034 section 3.6.2",
+        )
     for text in step.malformed:
         yield error(
             "dmarc-malformed",
@@ -273,6 +343,7 @@ def _of_step(step: Step) -> Iterator[Problem]:
         )
     elif step.records:
         yield from _twice(step.name, step.records[0])
+        yield from _of_parts(step.name, step.records[0])
         yield from _of_tags(step.name, tags(step.records[0]))
 
 
@@ -286,6 +357,22 @@ def _twice(name: str, record: str) -> Iterator[Problem]:
             "Keep one.",
             "RFC 6376 section 3.2",
         )
+
+
+def _of_parts(name: str, record: str) -> Iterator[Problem]:
+    """What is no tag is passed over (section 4.8), whatever it was to say."""
+    for part in [each.strip() for each in record.split(";")[:_MAX_TAGS]]:
+        if not part or "=" in part.partition(":")[0]:
+            continue
+        written = re.match(r"([a-z]+)\s*[:\s]", part, re.IGNORECASE)
+        if written and written[1].lower() in _KNOWN:
+            tag = written[1].lower()
+            do = f'Write {tag}= in place of "{written[0].strip()}".'
+            what = f'"{part[:60]}" at {name} is no tag, and is passed over: "=" stands between a tag and its value.'
+            yield error("dmarc-no-tag", what, do, "RFC 9989 section 4.8")
+        elif "=" not in part:
+            what = f'"{part[:60]}" at {name} is no tag, and is passed over.'
+            yield warning("dmarc-no-tag", what, "Remove it.", "RFC 9989 section 4.8")
 
 
 def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
@@ -310,25 +397,26 @@ def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
                     if tag == "pct" and value != "100"
                     else "."
                 ),
-                "Use t=y to try a policy out." if tag == "pct" and value != "100" else "Remove it.",
+                "Remove it; t=y is for trying a policy out." if tag == "pct" and value != "100" else "Remove it.",
                 "RFC 9989 appendix A.6" if tag == "pct" else "RFC 9989 section 4.7",
             )
         elif tag not in _KNOWN:
             meant = get_close_matches(tag, _KNOWN, 1)
-            do = f"{meant[0]}= may be meant." if meant else ""
+            do = f"{meant[0]}= may be meant." if meant else "Remove it."
             yield note(
                 "dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "RFC 9989 section 4.7"
             )
     for tag in ("rua", "ruf"):
         for part in found[tag].split(",")[:MAX_REPORTS] if tag in found else []:
             if not (alone := Record.parse(f"v=DMARC1; {tag}={part}")) or not (alone.rua or alone.ruf):
-                do = f"Write mailto:{part.strip()}." if "@" in part and ":" not in part else ""
+                do = "Write mailto: and the address, several with a comma between them."
                 what = f'{tag}= at {name} has "{part.strip()[:60]}", which is no URI: no reports go there.'
                 yield error("dmarc-uri", what, do, "RFC 9989 section 4.7")
     options = found.get("fo", "0").lower()
     alone = Record.parse(f"v=DMARC1; ruf=mailto:x@example.org; fo={options}")
     if alone and alone.fo != options:
-        yield warning("dmarc-tag", f"fo={options[:30]} at {name} is not understood.", "", "RFC 9989 section 4.7")
+        do = "It is 0, 1, d or s, several with a colon between them."
+        yield warning("dmarc-tag", f"fo={options[:30]} at {name} is not understood.", do, "RFC 9989 section 4.7")
     if "p" not in found:
         what = f"The record at {name} has no p=, and asks for nothing."
         yield warning("dmarc-no-p", what, "Add p=none, p=quarantine or p=reject.", "RFC 9989 section 4.7")
@@ -348,7 +436,7 @@ def _of_policy(found: Dmarc) -> Iterator[Problem]:
             yield warning(
                 "dmarc-idle-none",
                 f"DMARC has no effect: {so} nothing, and no reports are asked for.",
-                "Add rua=mailto:... to learn who sends as the domain.",
+                _ADD_RUA,
                 "RFC 9989 section 4.7",
             )
     elif asks.lowered:
@@ -368,10 +456,10 @@ def _of_policy(found: Dmarc) -> Iterator[Problem]:
             "RFC 9989 section 4.7",
         )
     if asks.policy is not Disposition.NONE and not has_rua:
-        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", "", "RFC 9989 section 4.7")
+        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", _ADD_RUA, "RFC 9989 section 4.7")
     if found.psd == "y":
         what = f"psd=y at {asks.at}: the names below it are organizations of their own."
-        yield note("dmarc-psd", what, "It is for registries only.", "RFC 9989 section 4.7")
+        yield note("dmarc-psd", what, "Remove it: it is for registries only.", "RFC 9989 section 4.7")
 
 
 def _weight(policy: Disposition) -> int:
@@ -397,4 +485,5 @@ def _of_report(report: Reports) -> Iterator[Problem]:
             f"{report.tag}: {report.host} does not agree to get the reports, so nobody sends them there.",
             f'Have "v=DMARC1" published as TXT at {report.consent}.',
             "RFC 9990 section 4",
+            (Change(report.consent, "TXT", (), ("v=DMARC1",)),),
         )

@@ -17,6 +17,7 @@ from .problem import Problem, error, note, warning
 MAX_HOSTS = 20
 MAX_ADDRESSES = 8  # of one host
 NULL_MX = "."
+_DEAD = "Give it an address, or remove the MX record."
 _LISTED = 5  # of a kind, in one sentence
 _UNREACHABLE = [
     ip_network(each)
@@ -156,7 +157,7 @@ def _of_host(host: Host) -> Iterator[Problem]:
             )
         else:
             yield error(
-                "mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", "", "RFC 5321 section 5.1"
+                "mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", _DEAD, "RFC 5321 section 5.1"
             )
     if host.alias:
         do = "Name the host itself."
@@ -165,7 +166,8 @@ def _of_host(host: Host) -> Iterator[Problem]:
         )
     if unreachable := [each.address for each in host.addresses if _is_unreachable(each.address)]:
         what = f"{host.name} has an address that nobody can reach: {', '.join(unreachable[:_LISTED])}."
-        yield error("mx-unreachable", what, "", "RFC 5321 section 5.1")
+        do = "Remove it, or name a host that can be reached from everywhere."
+        yield error("mx-unreachable", what, do, "RFC 5321 section 5.1")
 
 
 def _of_names(found: Mx) -> Iterator[Problem]:

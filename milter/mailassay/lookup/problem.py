@@ -15,24 +15,41 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What to publish at a ``name``: ``records`` of a ``type``, each whole, in the place of those ``instead``.
+
+    Without ``records`` the others are to be removed.
+    """
+
+    name: str
+    type: str
+    instead: tuple[str, ...]
+    records: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """``name`` is one word for programs, ``what`` is wrong and what to ``do`` are for people."""
+    """``name`` is one word for programs, ``what`` is wrong and what to ``do`` are for people.
+
+    After all changes of ``mend`` the problem is gone; without any, only a person can tell what to publish.
+    """
 
     severity: Severity
     name: str
     what: str
     do: str = ""
     rfc: str = ""
+    mend: tuple[Change, ...] = ()
 
 
-def error(name: str, what: str, do: str = "", rfc: str = "") -> Problem:
+def error(name: str, what: str, do: str = "", rfc: str = "", mend: tuple[Change, ...] = ()) -> Problem:
     """What breaks a rule of the RFC, or loses mail."""
-    return Problem(Severity.ERROR, name, what, do, rfc)
+    return Problem(Severity.ERROR, name, what, do, rfc, mend)
 
 
-def warning(name: str, what: str, do: str = "", rfc: str = "") -> Problem:
+def warning(name: str, what: str, do: str = "", rfc: str = "", mend: tuple[Change, ...] = ()) -> Problem:
     """What works, and not as its owner may think."""
-    return Problem(Severity.WARNING, name, what, do, rfc)
+    return Problem(Severity.WARNING, name, what, do, rfc, mend)
 
 
 def note(name: str, what: str, do: str = "", rfc: str = "") -> Problem:

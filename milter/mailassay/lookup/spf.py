@@ -6,33 +6,45 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 
 from ..domain import Domain
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
-from ..spf import checkable, macro
+from ..spf import Fault, checkable, macro
 from ..spf.query import Query
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
+from . import mend
 from .asking import start
-from .problem import Problem, Severity, error, note, warning
+from .mend import Mended, mended
+from .problem import Change, Problem, Severity, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
 MAX_TERMS = 200  # of one record that are looked at
 _FEW = 5  # of a kind that are told
 _LONG = 450  # octets; a whole response should fit into 512 (section 3.4)
 _WIDE = (8, 16)  # bits of an IPv4 and an IPv6 network, below which it is most of somebody else's
-_NEARLY = re.compile(r"\W*v\s*=\s*spf", re.IGNORECASE | re.ASCII)
+_NEARLY = re.compile(r"[^\w]*(?:v\s*[=:]\s*spf|(?:v\s*)?spf\s*1(?![0-9.]))", re.IGNORECASE | re.ASCII)
 _MODIFIERS = ("redirect", "exp")
 _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
-_NAMES = (*_ASKING, "all", "ip4", "ip6", "exp")
+_ALL = re.compile(r"[+?~-]?all", re.IGNORECASE)
 _FIXED = {"d", "o"}  # macro letters that depend on no message
 _NOT_CHECKED = "not a name that SPF is checked for"  # nor is anything asked (section 4.3)
 _NOWHERE = "nowhere.invalid"  # never in DNS (RFC 6761 section 6.4)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
+_FIRST = {
+    "mx": 'Publish "v=spf1 mx ~all", and in front of ~all what sends beside the hosts that receive; or for a domain'
+    ' that sends no mail "v=spf1 -all".',
+    "implicit": 'Publish "v=spf1 a ~all", and in front of ~all what sends beside this host; or for a domain that sends'
+    ' no mail "v=spf1 -all".',
+    "none": 'Publish "v=spf1 -all" if the domain sends no mail, else one such as "v=spf1 ip4:ADDRESS ~all" with the'
+    " addresses of what sends.",
+}
+_SPLIT = "Put parts of it into records of their own, and include these."
+_CIRCLE = "leads back to where it stands, without end"
+_SLIPS = "Write the term as RFC 7208 section 5 has it, or remove it: one such term takes the whole record."
 _Network = IPv4Network | IPv6Network
 _EVERYWHERE: tuple[_Network, ...] = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))  # where clients are
 _NEARLY_ALL = 0.75  # of these addresses
@@ -75,6 +87,7 @@ class Record:
     void_ipv6: int = 0
     error: str = ""
     trouble: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +118,25 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
     authentic = False
     with suppress(DnsTempError):
         answer = resolve(domain, "TXT")
-        malformed = tuple(text for text in answer.records if _NEARLY.match(text) and not is_record(text))
+        malformed = tuple(text for text in answer.records if not is_record(text) and _is_nearly(text))
         authentic = answer.authentic
     record = _Tree(domain, resolve, limits).record(domain)
     (ipv4, why), (ipv6, why_ipv6) = (_otherwise(domain, client, resolve, limits) for client in _CLIENTS)
     return Spf(record, ipv4, ipv6, why or why_ipv6, malformed, authentic)
+
+
+def _is_nearly(text: str) -> bool:
+    """Was this meant for an SPF record? Its first word may be wrong, or missing."""
+    if _NEARLY.match(text):
+        return True
+    words = text.split(" ")
+    if not _ALL.fullmatch(words[-1]) or len(words) < 2:
+        return False
+    try:
+        parse(f"v=spf1 {text}")
+    except BadRecord:
+        return False
+    return True
 
 
 class _Tree:
@@ -122,22 +149,23 @@ class _Tree:
     def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
         """``above`` are the domains on the way to it."""
         if checkable(domain) is None:
-            return Record(domain, error=_NOT_CHECKED)
+            return Record(domain, error=_NOT_CHECKED, fault=Fault.NO_DOMAIN)
         try:
             texts = tuple(filter(is_record, self._resolve(domain, "TXT").records))
         except DnsTempError as error:
             return Record(domain, trouble=str(error))
         if not texts:
-            return Record(domain, error="no SPF record")
+            return Record(domain, error="no SPF record", fault=Fault.NO_RECORD)
         if len(texts) > 1:
-            return Record(domain, texts, error="more than one SPF record")
+            return Record(domain, texts, error="more than one SPF record", fault=Fault.SEVERAL_RECORDS)
         if len(texts[0]) > self._limits.record_octets:
             # nobody wants to see it
-            return Record(domain, error=f"a record of more than {self._limits.record_octets} octets")
+            too_long = f"a record of more than {self._limits.record_octets} octets"
+            return Record(domain, error=too_long, fault=Fault.RECORD_SIZE)
         try:
             parsed = parse(texts[0])
         except BadRecord as bad:
-            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad))
+            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad), fault=Fault.SYNTAX)
         terms = tuple(self._terms(domain, parsed, (*above, domain)))
         asks, void_ipv4, void_ipv6 = (
             sum(getattr(term, name) for term in terms) for name in ("asks", "void_ipv4", "void_ipv6")
@@ -170,7 +198,7 @@ class _Tree:
             return term
         if term.mechanism in ("include", "redirect"):
             if (checkable(term.target) or term.target) in above:
-                return replace(term, error="leads back to where it stands, without end")
+                return replace(term, error=_CIRCLE)
             record = self.record(checkable(term.target) or term.target, above)
             return replace(
                 term,
@@ -228,17 +256,19 @@ def _meant(term: str) -> str:
     found = re.match(r"[+?~-]?([^:=/]*)([:=]?)(.*)", term, re.DOTALL)
     name, mark, rest = found.groups() if found else ("", "", "")
     name = name.lower()
-    if name in _NAMES:
+    if name in mend.SPF_NAMES:
         is_modifier = name in _MODIFIERS
         if mark and rest and (mark == "=") is not is_modifier:
             return f"{name} is written with {'=' if is_modifier else ':'}"
         if not rest and name != "all":
             return f"{name} of nothing"
-        return f"not what may follow {name}"
-    nearest = get_close_matches(name, _NAMES, 1)
+        meant = mend.spf_terms(f"v=spf1 {term}")
+        return f"not what may follow {name}" + (f"; {' '.join(meant[0])} may be meant" if meant and meant[0] else "")
     if not term.isascii():
         return "has a mark in it that is not ASCII"
-    return f"no mechanism; {nearest[0]} may be meant" if nearest else "no mechanism and no modifier"
+    meant = mend.spf_terms(f"v=spf1 {term}")
+    other = re.sub(r"\A[+?~-]", "", meant[0][0]).partition(":")[0].partition("=")[0] if meant and meant[0] else ""
+    return f"no mechanism; {other} may be meant" if other else "no mechanism and no modifier"
 
 
 class _DependsError(Exception):
@@ -289,25 +319,120 @@ def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from terms(term.record, (*way, term.text))
 
 
-def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
-    """What is wrong with it."""
+def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, mx: str) -> list[Problem]:
+    """What is wrong with it, and what to publish instead. ``mx`` is the kind of ``mx.Mx``."""
+    wrong = list(_problems(found, domain, limits, mx))
+    if not (texts := (*found.record.texts, *found.malformed)):
+        return mend.doubled("spf-doubled", "SPF record", "spf-none", wrong, domain, domain, resolve, is_record)
+    if not wrong or not (better := _mended(found, limits)):
+        return wrong
+
+    def again(answering: Resolver) -> tuple[list[Problem], Mended | None]:
+        seen = look(domain, answering, limits)
+        return list(_problems(seen, domain, limits, mx)), _mended(seen, limits)
+
+    return mended(wrong, Change(str(domain), "TXT", texts, (better.text,)), resolve, again, better.said)
+
+
+def _mended(found: Spf, limits: Limits) -> Mended | None:
+    """One record in place of all that are there, as it was meant; None if that cannot be guessed."""
+    record = found.record
+    texts = (*record.texts, *found.malformed)
+    terms: list[str] = []
+    said: list[str] = []
+    for text in texts:
+        if (one := mend.spf_terms(text)) is None:
+            return None
+        if not is_record(text):
+            said.append('Begin with "v=spf1" and a space, and nothing before it.')
+        terms += one[0]
+        said += one[1]
+    if len(texts) > 1:
+        said.append("Make one record of them.")
+    known = {} if record.error or len(texts) > 1 else {term.text: term for term in record.terms}
+    kept: list[str] = []
+    for text in dict.fromkeys(terms):
+        new = _cheaper(known[text], dual=record.void_ipv6 <= limits.spf_void_lookups) if text in known else [text]
+        if new != [text]:
+            said.append(f"Write {' '.join(new)} in place of {text}." if new else f"Remove {text}.")
+        kept += new
+    if all(map(_ALL.fullmatch, kept)) and not all(map(_ALL.fullmatch, terms)):
+        # without what it names, the record would say that the domain sends nothing
+        return None
+    kept, sentences = _ended(kept, several=len(texts) > 1)
+    if len(dict.fromkeys(terms)) < len(terms):
+        said.append("Remove what stands there twice.")
+    return Mended(" ".join(["v=spf1", *dict.fromkeys(kept)]), (*dict.fromkeys([*said, *sentences]),))
+
+
+def _cheaper(term: Term, *, dual: bool) -> list[str]:
+    """A term without what breaks or burdens the record; none where it does nothing else.
+
+    Unless ``dual``, hosts without an IPv6 address are named by their addresses.
+    """
+    if term.error in ("no SPF record", _CIRCLE):
+        return []
+    if not term.asks or term.trouble or term.error or term.record or not term.target:
+        return [term.text]
+    if term.void_ipv4 and term.void_ipv6 and not term.found:
+        return []
+    directive = _directive(term)
+    if directive and term.mechanism == "a" and term.void_ipv6 and not dual and term.found:
+        sign = term.text[0] if term.text[0] in "+?~-" else ""
+        length = directive.prefixes[0]
+        return [f"{sign}ip4:{address}{f'/{length}' if length < 32 else ''}" for address in term.found]
+    return [term.text]
+
+
+def _ended(terms: list[str], *, several: bool) -> tuple[list[str], list[str]]:
+    """With one all at the end, or one redirect; and what that takes."""
+    said: list[str] = []
+    ends = [term for term in terms if _ALL.fullmatch(term)]
+    others = [term for term in terms if not _ALL.fullmatch(term)]
+    redirects = [term for term in others if term.lower().startswith("redirect=")]
+    others = [term for term in others if term not in redirects]
+    if several:
+        others += [f"include:{term.partition('=')[2]}" for term in redirects]
+        redirects = []
+    if not ends and redirects:
+        return [*others, redirects[0]], said
+    if ends and redirects:
+        said.append(f"Remove {' '.join(redirects)}.")
+    signs = {term[0] if term[0] in "~-" else "" for term in ends}
+    end = "-all" if signs == {"-"} else "~all"
+    if not ends or "" in signs:
+        said.append("End with ~all, or with -all.")
+    if len(terms) > 1 and terms[0] in ends and not several and others:
+        said.append(f"Remove what stands behind {terms[0]}; or put {terms[0]} at the end.")
+        return [end], said
+    if ends and terms[-1] != ends[0]:
+        said.append(f"Put {ends[0]} at the end.")
+    return [*others, end], said
+
+
+def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[Problem]:
     record = found.record
     for text in found.malformed:
         yield error(
             "spf-malformed",
             f'"{text[:60]}" looks like an SPF record, and is none.',
-            'An SPF record begins with "v=spf1" and a space, and nothing before it.',
+            'An SPF record begins with "v=spf1" and a space, and nothing before it.'
+            + (
+                " Put what it says into the record that counts, and remove it: there may be only one."
+                if record.texts
+                else ""
+            ),
             "RFC 7208 section 4.5",
         )
     if record.trouble:
         yield warning("spf-unknown", f"SPF could not be looked up: {record.trouble}.")
-    elif not record.texts and record.error == "no SPF record":
+    elif record.fault is Fault.NO_RECORD:
         yield warning(
             "spf-none",
             "There is no SPF record: nothing says which servers may send for the domain.",
-            'Publish one, such as "v=spf1 mx -all"; for a domain that sends no mail, "v=spf1 -all".',
+            "" if found.malformed else _FIRST.get(mx, _FIRST["none"]),
         )
-    elif record.error == _NOT_CHECKED:
+    elif record.fault is Fault.NO_DOMAIN:
         yield note(
             "spf-one-label",
             f"{domain} is a name of one label, for which SPF is not checked: the result is none.",
@@ -322,7 +447,7 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
             "RFC 7208 section 4.5",
         )
     elif record.error and not record.terms:
-        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", "", "RFC 7208 section 3.4")
+        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", _SPLIT, "RFC 7208 section 3.4")
     else:
         told = [*_faults(record, domain), *_costs(record, limits)]
         yield from told
@@ -342,14 +467,19 @@ def problems(found: Spf, domain: Domain, limits: Limits) -> Iterator[Problem]:
 def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
     """What makes the result permerror or unknown, wherever it stands."""
     if record.error:
-        yield from _syntax(record, f"The SPF record of {domain}")
+        yield from _syntax(record, f"The SPF record of {domain}", "for everybody", "")
     for way, term in terms(record):
         place = f"SPF: {' > '.join([*way, term.text])}"
         if term.record and term.record.error and term.record.terms:
-            yield from _syntax(term.record, f"{place}: the record there")
+            do = f"Let the owner of {term.target} mend it, or remove {(*way, term.text)[0]}."
+            yield from _syntax(term.record, f"{place}: the record there", _whom(record, (*way, term.text)), do)
         elif term.error and (term.mechanism or term.record):
-            do = "Remove the term, or let the owner of that domain mend it." if term.record else ""
-            yield error("spf-permerror", f"{place}: {term.error}. The result is permerror.", do, _section(term))
+            do = "Remove the term." if term.error == _CIRCLE else "Name the hosts that send by ip4 and ip6."
+            if term.record:
+                owner = f", or let the owner of {term.target} mend that" if term.target else ""
+                do = f"Correct the name in {(*way, term.text)[0]} if it is wrong, or remove the term{owner}."
+            whom = _whom(record, (*way, term.text))
+            yield error("spf-permerror", f"{place}: {term.error}. The result is permerror {whom}.", do, _section(term))
         elif term.trouble:
             yield warning("spf-unknown", f"{place}: {term.trouble}.")
 
@@ -360,15 +490,31 @@ def _section(term: Term) -> str:
     return "RFC 7208 section 4.6.4"
 
 
-def _syntax(record: Record, whose: str) -> Iterator[Problem]:
+def _whom(record: Record, way: Sequence[str]) -> str:
+    """Who gets as far as the last of these terms, each in the record of the one before."""
+    for text in way:
+        place = [term.text for term in record.terms].index(text)
+        term = record.terms[place]
+        # what redirects comes last, wherever it stands
+        before = (
+            [each for each in record.terms if each.result] if term.mechanism == "redirect" else record.terms[:place]
+        )
+        if any(each.result for each in before):
+            return f"for whom no term before {text} names"
+        if not term.record:
+            break
+        record = term.record
+    return "for everybody"
+
+
+def _syntax(record: Record, whose: str, whom: str, do: str) -> Iterator[Problem]:
+    rfc = "RFC 7208 section 4.6"
     wrong = [term for term in record.terms if term.error]
     for term in wrong[:_FEW]:
-        what = f'{whose} has "{term.text[:80]}": {term.error}. The result is permerror for everybody.'
-        yield error("spf-syntax", what, "", "RFC 7208 section 4.6")
+        what = f'{whose} has "{term.text[:80]}": {term.error}. The result is permerror {whom}.'
+        yield error("spf-syntax", what, do or _SLIPS, rfc)
     if not wrong:
-        yield error(
-            "spf-syntax", f"{whose}: {record.error}. The result is permerror for everybody.", "", "RFC 7208 section 4.6"
-        )
+        yield error("spf-syntax", f"{whose}: {record.error}. The result is permerror {whom}.", do or _SLIPS, rfc)
 
 
 def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
@@ -385,17 +531,17 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
         )
     elif record.asks >= most - 1:
         yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
-    every = (term for _, term in terms(record))
-    void = sorted(
-        {term.target for term in every if term.void_ipv4 and term.void_ipv6 and not (term.found or term.record)}
-    )
+    every = [(way, term) for way, term in terms(record) if not term.record]
+    empty = [(way, term) for way, term in every if term.void_ipv4 and term.void_ipv6 and not term.found]
+    void = sorted({term.target for _, term in empty})
+    lame = [way for way, term in every if term.void_ipv6]
     nothing = f"Nothing at: {_few(void)}." if void else ""
     if record.void_ipv4 > limits.spf_void_lookups:
         yield error(
             "spf-void",
             f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
             f" {limits.spf_void_lookups}: permerror. {nothing}",
-            "Remove them.",
+            _by_owners("Remove them.", [way for way, _ in empty]),
             "RFC 7208 section 4.6.4",
         )
     elif record.void_ipv6 > limits.spf_void_lookups:
@@ -403,13 +549,24 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             "spf-void-ipv6",
             f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
             f" more than {limits.spf_void_lookups}: permerror.",
-            "Use ip4 for hosts that have no IPv6 address.",
+            _by_owners("Use ip4 for hosts that have no IPv6 address.", lame),
             "RFC 7208 section 4.6.4",
         )
     elif void:
         yield warning(
-            "spf-void-term", f"SPF names what is not in DNS. {nothing}", "Remove it.", "RFC 7208 section 4.6.4"
+            "spf-void-term",
+            f"SPF names what is not in DNS. {nothing}",
+            _by_owners("Remove it.", [way for way, _ in empty]),
+            "RFC 7208 section 4.6.4",
         )
+
+
+def _by_owners(do: str, ways: Iterable[tuple[str, ...]]) -> str:
+    """What is to be done, by whom: what stands below another term is that domain's."""
+    below = [*dict.fromkeys(way[0] for way in ways if way)]
+    if not below:
+        return do
+    return f"{do} In what {_few(below)} names only its owner can do so; or remove that term."
 
 
 def _few(texts: Sequence[str]) -> str:
@@ -419,26 +576,28 @@ def _few(texts: Sequence[str]) -> str:
 
 def _openness(found: Spf) -> Iterator[Problem]:
     """Whom the record lets in that it should not."""
-    way = _lets_everybody(found.record)
+    way, first = _lets_everybody(found.record)
     if not way and Result.PASS in (found.otherwise, found.otherwise_ipv6):
         way = f"behind its {MAX_TERMS} first terms"
     if way:
-        yield error(
-            "spf-open",
-            f"SPF lets the whole world send for the domain: {way}.",
-            "End with -all or ~all, and name the servers that send.",
-        )
+        own = first and all(map(_ALL.fullmatch, first))
+        do = "End with -all or ~all, and name the servers that send."
+        if first and not own:
+            do = f"Remove {_few(first)}, and name the servers that send."
+        yield error("spf-open", f"SPF lets the whole world send for the domain: {way}.", do)
     elif found.otherwise == Result.NEUTRAL:
         ended = any(term.mechanism == "all" for _, term in terms(found.record))
+        ours = not any(term.mechanism == "redirect" and term.reached for term in found.record.terms)
         yield warning(
             "spf-neutral",
             f"SPF {'gives neutral' if ended else 'has no all'}: of any other server it says nothing.",
-            "End with ~all, or with -all.",
+            "End with ~all, or with -all." if ours else "Let the record that redirect= names end with ~all or -all.",
             "RFC 7208 section 4.7",
         )
-    for _, term in [] if way else _passing(found.record):
+    for above, term in [] if way else _passing(found.record):
         if any(0 < network.prefixlen < _WIDE[network.version == 6] for network in _networks(term)):
-            yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", "Name the servers.")
+            do = _by_owners("Name the servers.", [above])
+            yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", do)
 
 
 def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
@@ -450,25 +609,29 @@ def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
                 yield from _passing(term.record, (*way, term.text))
 
 
-def _lets_everybody(record: Record) -> str:
-    """The term by which any client passes, or the widest of those by which nearly all addresses do."""
+def _lets_everybody(record: Record) -> tuple[str, list[str]]:
+    """The term by which any client passes, or the widest of those by which nearly all addresses do.
+
+    With the terms of the record itself that lead there.
+    """
     networks: list[tuple[_Network, str]] = []
     for way, term in _passing(record):
         place = " > ".join([*way, term.text])
         # what is found does not depend on the client
         if term.mechanism == "all" or (term.mechanism == "exists" and term.found):
-            return place
+            return place, [place.partition(" > ")[0]]
         directive = _directive(term)
         if directive and term.mechanism == "mx" and term.found and 0 in directive.prefixes:
-            return place
+            return place, [place.partition(" > ")[0]]
         networks += ((network, place) for network in _networks(term))
     networks.sort(key=lambda each: each[0].prefixlen)
     for everywhere in _EVERYWHERE:
         inside = [each for each in networks if each[0].version == everywhere.version]
         if _is_most([network for network, _ in inside], everywhere):
             alone = _is_most([inside[0][0]], everywhere)
-            return inside[0][1] if alone else _few([*dict.fromkeys(place for _, place in inside)])
-    return ""
+            places = [inside[0][1]] if alone else [*dict.fromkeys(place for _, place in inside)]
+            return _few(places), [*dict.fromkeys(place.partition(" > ")[0] for place in places)]
+    return "", []
 
 
 def _is_most(networks: Sequence[_Network], everywhere: _Network) -> bool:
@@ -497,28 +660,34 @@ def _directive(term: Term) -> Directive | None:
 
 
 def _oddities(record: Record) -> Iterator[Problem]:
-    every = [term for _, term in terms(record)]
     texts = [term.text for term in record.terms]
     unreached = [term for term in record.terms if not term.reached]
     if behind := [term.text for term in unreached if term.mechanism != "redirect"]:
-        yield warning("spf-unreached", f"SPF: {_few(behind)} behind all: never looked at.", "", "RFC 7208 section 5.1")
+        yield warning(
+            "spf-unreached",
+            f"SPF: {_few(behind)} behind all: never looked at.",
+            "Put all at the end.",
+            "RFC 7208 section 5.1",
+        )
     if beside := [term.text for term in unreached if term.mechanism == "redirect"]:
-        yield warning("spf-unreached", f"SPF: {_few(beside)} beside all: never looked at.", "", "RFC 7208 section 6.1")
+        yield warning(
+            "spf-unreached", f"SPF: {_few(beside)} beside all: never looked at.", "Remove it.", "RFC 7208 section 6.1"
+        )
     unknown = [] if record.error else [term.text for term in record.terms if not term.mechanism]
-    if mistaken := [text for text in unknown if text.partition("=")[0].lower() in _NAMES]:
+    if mistaken := [text for text in unknown if text.partition("=")[0].lower() in mend.SPF_NAMES]:
         what = f"SPF: {_few(mistaken)} does nothing, since a mechanism is written with a colon."
-        yield warning("spf-modifier", what, "", "RFC 7208 section 5")
+        yield warning("spf-modifier", what, "Write a colon in place of the equals sign.", "RFC 7208 section 5")
     elif unknown:
         yield note("spf-modifier", f"SPF: {_few(unknown)} does nothing that is known.", "", "RFC 7208 section 6")
-    if pointers := [term.text for term in every if term.mechanism == "ptr"]:
+    if pointers := [(term.text, way) for way, term in terms(record) if term.mechanism == "ptr"]:
         yield warning(
             "spf-ptr",
-            f"SPF uses {pointers[0]}, which is slow, unreliable, and should not be used.",
-            "Name the servers by ip4, ip6, a or mx.",
+            f"SPF uses {pointers[0][0]}, which is slow, unreliable, and should not be used.",
+            _by_owners("Name the servers by ip4, ip6, a or mx.", [way for _, way in pointers]),
             "RFC 7208 section 5.5",
         )
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
-        yield note("spf-twice", f"SPF: {_few(twice)} stands there more than once.")
+        yield note("spf-twice", f"SPF: {_few(twice)} stands there more than once.", "Keep one of each.")
     if record.texts and len(record.texts[0]) > _LONG:
         yield note(
             "spf-long",

@@ -11,9 +11,10 @@ from ..limits import Limits
 from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
 from .ahead import Ahead
+from .fault import Fault
 from .query import Found, Query, checkable
 
-__all__ = ["Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
+__all__ = ["Fault", "Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -24,7 +25,7 @@ class Spf:
 
     ``domain`` is as the client gave it, lower case, where it is no domain name. ``mechanism`` is the term of the
     domain's record that matched, in the domain owner's words. ``limit`` names the limit of ours, if it was one on
-    questions that made the result.
+    questions that made the result. ``fault`` is why it is no pass; ``reason`` is empty where that says it all.
     """
 
     result: Result
@@ -33,6 +34,7 @@ class Spf:
     mechanism: str = ""
     reason: str = ""
     limit: str = ""
+    fault: Fault | None = None
 
     def resinfo(self) -> Resinfo:
         """``spf=`` with ``smtp.mailfrom`` or ``smtp.helo``; never the local-part (RFC 8601 section 2.7.2)."""
@@ -50,7 +52,7 @@ def ahead(
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
     if domain is None:
-        return lambda: Spf(Result.NONE, scope, name.lower())
+        return lambda: Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
 
     def query(resolve: Resolver) -> Query:
         return Query(client_ip, local_part, domain, helo, resolve, limits)
@@ -76,7 +78,7 @@ def _check(client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, reso
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
     if domain is None:
-        return Spf(Result.NONE, scope, name.lower())
+        return Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
     query = Query(client_ip, local_part, domain, helo, resolve, limits)
     return _spf(scope, domain, query.found())
 
@@ -90,4 +92,4 @@ def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
 
 
 def _spf(scope: Scope, domain: str, found: Found) -> Spf:
-    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit)
+    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault)

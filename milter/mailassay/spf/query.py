@@ -19,6 +19,7 @@ from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver, Unanswered
 from . import macro
+from .fault import Fault
 from .record import BadRecord, Directive, Record, is_record, parse
 
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
@@ -91,13 +92,15 @@ def _counting(text: str, most: int, version: str, client: int) -> Record:
 class Found(NamedTuple):
     """The result word of a check; ``mechanism`` and ``problem`` say why.
 
-    ``limit`` names the limit of the policy that was reached, empty if none was.
+    ``limit`` names the limit of the policy that was reached, empty if none was. ``fault`` is the kind of problem, or
+    why else it is no pass.
     """
 
     word: str
     mechanism: str
     problem: str
     limit: str
+    fault: Fault | None
 
 
 class Query(pyspf.query):  # type: ignore[misc]
@@ -130,6 +133,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         self._resolve, self._limits = resolve, limits
         self._is_void = False
         self.limit = ""
+        self._fault: Fault | None = None
         # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
         self._spelled_out = {domain}
 
@@ -137,10 +141,29 @@ class Query(pyspf.query):  # type: ignore[misc]
         """Run the check, again if more is known now."""
         self.passed_over = self.is_uncertain = self.wants_name = False
         self.prob = self.limit = ""
+        self._fault = None
         # what it costs to ask for them counts each time
         self.__dict__.pop("_names", None)
         word, _, _ = self.check()
-        return Found(word, self.mechanism or "", self.prob, self.limit)
+        return Found(word, self.mechanism or "", self.prob, self.limit, self._cause(word))
+
+    def _cause(self, word: str) -> Fault | None:
+        match word:
+            case "pass":
+                return None
+            case "permerror":
+                return self._fault
+            case "temperror":
+                return Fault.NO_ANSWER
+            case "none":
+                return Fault.NO_RECORD
+            case _:
+                return Fault.MATCHED if self.mechanism else Fault.NO_MATCH
+
+    def _error(self, fault: Fault, text: str) -> pyspf.PermError:
+        """What makes the result permerror: nothing goes on after it."""
+        self._fault = fault
+        return pyspf.PermError(text)
 
     def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
         """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
@@ -149,7 +172,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         try:
             record = self.read(spf)
         except BadRecord as error:
-            raise pyspf.PermError(str(error)) from error
+            raise self._error(Fault.SYNTAX, str(error)) from error
         for directive in record.directives():
             if self._applies(directive):
                 if not recursion:
@@ -185,7 +208,10 @@ class Query(pyspf.query):  # type: ignore[misc]
     def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
         """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
         if not (text := self.dns_spf(domain)):
-            raise pyspf.PermError(f"{term} of a domain without SPF record")
+            name, text = domain.lower(), f"{term} of a domain without SPF record"
+            if self._is_spelled_out(name):
+                text = f"{term}{':' if term == 'include' else '='}{name} has no SPF record"
+            raise self._error(Fault.INCLUDED_NO_RECORD, text)
         result: tuple[str, int, str] = self.check1(text, domain, recursion)
         return result
 
@@ -220,12 +246,12 @@ class Query(pyspf.query):  # type: ignore[misc]
         self.lookups += 1
         self._is_void = False
         if self.lookups > self._limits.spf_terms:
-            raise pyspf.PermError(f"more than {self._limits.spf_terms} terms that ask DNS")
+            raise self._error(Fault.TERMS, f"more than {self._limits.spf_terms} terms that ask DNS")
 
     def target(self, domain_spec: str) -> str | None:
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
-            raise pyspf.PermError(f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
+            raise self._error(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
             self._spelled_out.add(domain_spec)
             return domain_spec.removesuffix(".") or str(self.d)
@@ -253,7 +279,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         """The hosts of an MX lookup, in order of preference (section 5.4)."""
         records = [record.split(" ", 1) for record in self.dns(domain, "MX")]
         if len(records) > self._limits.spf_mx_hosts:
-            raise pyspf.PermError(f"more than {self._limits.spf_mx_hosts} MX hosts")
+            raise self._error(Fault.MX_HOSTS, f"more than {self._limits.spf_mx_hosts} MX hosts")
         return [host for _, host in sorted((int(preference), host) for preference, host in records)]
 
     def _has_host(self, host: str, prefix4: int, prefix6: int) -> bool:
@@ -299,9 +325,9 @@ class Query(pyspf.query):  # type: ignore[misc]
             return None
         texts = [text for text in self.dns(domain, "TXT") if is_record(text)]
         if len(texts) > 1:
-            raise pyspf.PermError("more than one SPF record")
+            raise self._error(Fault.SEVERAL_RECORDS, "more than one SPF record")
         if texts and len(texts[0]) > self._limits.record_octets:
-            raise pyspf.PermError(f"a record of more than {self._limits.record_octets} octets")
+            raise self._error(Fault.RECORD_SIZE, f"a record of more than {self._limits.record_octets} octets")
         return texts[0] if texts else None
 
     def dns(self, name: str, qtype: str) -> tuple[str, ...]:
@@ -316,10 +342,12 @@ class Query(pyspf.query):  # type: ignore[misc]
             raise pyspf.TempError(str(error) if self._is_spelled_out(name) else "no answer") from error
         except DnsLimit as error:
             self.limit = error.key
-            raise pyspf.PermError(f"limit: {error}") from error
+            raise self._error(Fault.LIMIT, f"limit: {error}") from error
         if not records and not self._is_void:
             self._is_void = True
             self.void_lookups += 1
             if self.void_lookups > self._limits.spf_void_lookups:
-                raise pyspf.PermError(f"more than {self._limits.spf_void_lookups} terms without an answer")
+                raise self._error(
+                    Fault.VOID_LOOKUPS, f"more than {self._limits.spf_void_lookups} terms without an answer"
+                )
         return records

@@ -428,6 +428,7 @@ some = st.binary(max_size=100) | st.lists(st.sampled_from(PIECES) | st.text(max_
 
 
 @given(some)
+@example(b"from a ([1.2.3.4]) by b with /x")
 def test_no_octets_upset_the_reader(value):
     found = read(value)
     assert not (found.problem and found.client_ip)

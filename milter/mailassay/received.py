@@ -182,7 +182,7 @@ def _words(pieces: list[str]) -> Iterator[str]:
 def _protocol(after: list[str]) -> str:
     """What stands behind ``with``, in capitals; some write the name of their program first (``Microsoft SMTP``)."""
     behind = [piece.partition("/")[0].upper() for piece in dropwhile(lambda piece: piece.lower() != "with", after)]
-    word, second, *_ = [*(piece for piece in behind[1:] if piece[0] != "("), "", ""]
+    word, second, *_ = [*(piece for piece in behind[1:] if not piece.startswith("(")), "", ""]
     by_program = second.removesuffix("SVC")
     return by_program if _SMTP.fullmatch(by_program) and not _SMTP.fullmatch(word) else word
 

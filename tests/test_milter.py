@@ -113,7 +113,7 @@ def test_the_log_line(client, served):
         "client": "192.0.2.1",
         "iprev": "pass",
         "spf": "pass",
-        "dkim": "none",
+        "dkim": [],
         "arc": "none",
         "dmarc": "pass",
         "verdict": "accept",

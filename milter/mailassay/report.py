@@ -11,7 +11,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from io import FileIO
@@ -42,22 +42,24 @@ class Line:
         self.facts = {"queue_id": queue_id, "client": found.pop("client", client), **found}
 
     def __str__(self) -> str:
-        return " ".join(f"{key}={_quoted(text)}" for key, text in _texts(self.facts) if text)
-
-
-def _texts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in found.items():
-        if isinstance(value, dict):
-            yield key, _cause(value)
-        elif key == "dkim":
-            yield key, ",".join(map(_signature, value)) or "none"
-            yield "dkim_why", "; ".join(dict.fromkeys(_cause(each) for each in value if each["fault"]))
-        elif key == "readings":
-            yield key, ",".join(f"{each['result']}:{each['domain']}:{each['policy'] or ''}" for each in value)
-        elif isinstance(value, list):
-            yield key, ",".join(value)
-        elif value is not None:
-            yield key, str(value)
+        words = []
+        for key, value in self.facts.items():
+            if value is None or value == "":
+                continue
+            if isinstance(value, dict):
+                text = _cause(value)
+            elif not isinstance(value, list):
+                text = str(value)
+            elif key == "dkim":
+                text = ",".join(map(_signature, value)) or "none"
+            elif key == "readings":
+                text = ",".join(f"{each['result']}:{each['domain']}:{each['policy'] or ''}" for each in value)
+            else:
+                text = ",".join(value)
+            words.append(f"{key}={_quoted(text)}")
+            if key == "dkim" and (causes := dict.fromkeys(_cause(each) for each in value if each["fault"])):
+                words.append(f"dkim_why={_quoted('; '.join(causes))}")
+        return " ".join(words)
 
 
 def _cause(found: Mapping[str, Any]) -> str:
@@ -94,21 +96,20 @@ class _Caused(Protocol):
     def reason(self) -> str: ...
 
 
-def _why(key: str, found: _Caused, reason: str = "") -> dict[str, dict[str, str]]:
-    """The cause of a result, if it has one; ``reason`` if it has no words of its own."""
-    if found.fault is None:
-        return {}
-    # for a client that is not known, ``untraced`` has the words
-    words = "" if found.fault in _NO_CLIENT else found.reason or reason
-    return {f"{key}_why": {"fault": found.fault, "reason": _words(found.fault, words)}}
+def _words(found: _Caused) -> str:
+    """The reason without what the word says; of a client that is not known ``untraced`` has it."""
+    if found.fault is None or found.fault in _NO_CLIENT:
+        return ""
+    return _cut(found.reason.removeprefix(f"{found.fault}: "), _MAX_WORDS)
 
 
-def _words(fault: str | None, reason: str) -> str:
-    return _cut(reason.removeprefix(f"{fault}: "), _MAX_WORDS)
+def _why(found: _Caused) -> dict[str, str | None]:
+    return {"fault": found.fault, "reason": _words(found)}
 
 
-def _why_spf(key: str, found: spf.Spf) -> dict[str, dict[str, str]]:
-    return _why(key, found, found.mechanism) if found.fault else {}
+def _why_spf(found: spf.Spf) -> dict[str, str | None]:
+    """Without words of its own, it is the term that matched."""
+    return {"fault": found.fault, "reason": _words(found) or _cut(found.mechanism, _MAX_WORDS)}
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
@@ -135,37 +136,44 @@ def facts(outcome: Outcome) -> dict[str, Any]:
 
 
 def _results(evidence: Evidence) -> dict[str, Any]:
-    mail_from, dmarc, sender = evidence.spf_mail_from, evidence.dmarc, evidence.sender_domain
-    found: dict[str, Any] = {
-        "iprev": evidence.iprev.result,
-        **_why("iprev", evidence.iprev),
-        "name": evidence.iprev.name,
-        "spf": evidence.spf.result,
-        **_why_spf("spf", evidence.spf),
-        "mail_from": _cut(mail_from.domain, _MAX_NAME) if mail_from else "<>",
-        "spf_helo": evidence.spf_helo.result,
-        **_why_spf("spf_helo", evidence.spf_helo),
-        "helo": _cut(evidence.spf_helo.domain, _MAX_NAME),
-        "dkim": list(map(_of_signature, evidence.dkim)),
-        "arc": evidence.arc.result,
-        **_why("arc", evidence.arc),
-        "dmarc": dmarc.result,
-        **_why("dmarc", dmarc),
-        "header_from": dmarc.header_from,
-        "policy": dmarc.policy,
-        "policy_at": dmarc.found_at,
-        "public_suffix": dmarc.public_suffix,
-    }
-    if dmarc.readings:
-        found["readings"] = list(map(_of_reading, dmarc.readings))
-    if dmarc.at_stake is not Disposition.NONE:
-        found["at_stake"] = dmarc.at_stake
+    of_iprev, of_spf, of_helo = evidence.iprev, evidence.spf, evidence.spf_helo
+    mail_from, of_arc, of_dmarc, sender = evidence.spf_mail_from, evidence.arc, evidence.dmarc, evidence.sender_domain
+    # what has no cause costs nothing: nearly all mail is honest
+    found: dict[str, Any] = {"iprev": of_iprev.result}
+    if of_iprev.fault:
+        found["iprev_why"] = _why(of_iprev)
+    found["name"] = of_iprev.name
+    found["spf"] = of_spf.result
+    if of_spf.fault:
+        found["spf_why"] = _why_spf(of_spf)
+    found["mail_from"] = _cut(mail_from.domain, _MAX_NAME) if mail_from else "<>"
+    found["spf_helo"] = of_helo.result
+    if of_helo.fault:
+        found["spf_helo_why"] = _why_spf(of_helo)
+    found["helo"] = _cut(of_helo.domain, _MAX_NAME)
+    found["dkim"] = list(map(_of_signature, evidence.dkim))
+    found["arc"] = of_arc.result
+    if of_arc.fault:
+        found["arc_why"] = _why(of_arc)
+    found["dmarc"] = of_dmarc.result
+    if of_dmarc.fault:
+        found["dmarc_why"] = _why(of_dmarc)
+    found["header_from"] = of_dmarc.header_from
+    found["policy"] = of_dmarc.policy
+    found["policy_at"] = of_dmarc.found_at
+    found["public_suffix"] = of_dmarc.public_suffix
+    if of_dmarc.readings:
+        found["readings"] = list(map(_of_reading, of_dmarc.readings))
+    if of_dmarc.at_stake is not Disposition.NONE:
+        found["at_stake"] = of_dmarc.at_stake
     if evidence.limits:
         found["limit"] = list(evidence.limits)
     if evidence.not_vouched:
         found["not_vouched"] = evidence.not_vouched
     if sender:
-        found |= {"sender_domain": sender.result, **_why("sender_domain", sender)}
+        found["sender_domain"] = sender.result
+        if sender.fault:
+            found["sender_domain_why"] = _why(sender)
     return found
 
 
@@ -176,7 +184,7 @@ def _of_signature(found: Dkim) -> dict[str, Any]:
         "selector": _cut(found.selector, _MAX_NAME),
         "algorithm": _cut(found.algorithm, _MAX_NAME),
         "fault": found.fault,
-        "reason": _words(found.fault, found.reason),
+        "reason": _words(found),
     }
 
 
@@ -186,7 +194,7 @@ def _of_reading(found: Dmarc) -> dict[str, Any]:
         "domain": found.header_from,
         "policy": found.policy,
         "fault": found.fault,
-        "reason": _words(found.fault, found.reason),
+        "reason": _words(found),
     }
 
 

@@ -734,7 +734,7 @@ def test_rfc8301_3_2_key_sizes(bits, expected):
     if expected is PERMERROR:
         (found,) = results(written(MESSAGE), f"p={material}")
         assert found.result is PERMERROR
-        assert "bits" in found.reason
+        assert found.fault is dkim.Fault.KEY_SIZE
     else:
         key = keys.parse(f"p={material}")
         assert key.bits == bits <= Limits().key_bits
@@ -922,7 +922,7 @@ def test_rfc6376_8_2_what_l_leaves_open():
     signed = written(MESSAGE, with_tag(b"l", b"5"), length=5)
     (found,) = results(signed)
     assert (found.result, found.partial) == (PASS, True)
-    assert "not signed" in found.reason
+    assert found.fault is dkim.Fault.PARTIAL
     for chunk in (1, 1 << 20):
         outcome = converse(signed + b"buy this\r\n", chunk=chunk)
         assert outcome.verdict.action is Action.REJECT

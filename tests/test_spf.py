@@ -314,6 +314,25 @@ def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_i
     assert found.fault is spf.Fault.INCLUDED_NO_RECORD
 
 
+@pytest.mark.parametrize(
+    ("record", "reason", "fault"),
+    [
+        ("v=spf1 x", "term 1 is no mechanism and no modifier (other.example)", "syntax"),
+        ("v=spf1 -all", "more than one SPF record (other.example)", "several_records"),
+        (f"v=spf1 {' ' * 5200}", "a record of more than 5120 octets (other.example)", "record_size"),
+    ],
+)
+@pytest.mark.parametrize("term", ["include:Other.example", "redirect=other.example", "include:%{l}.example"])
+def test_the_record_that_is_in_error_is_named_if_the_term_spells_it_out(record, reason, fault, term):
+    zone = f'a.example TXT "v=spf1 {term}"\nother.example TXT "{record}"'
+    if fault == "several_records":
+        zone += '\nother.example TXT "v=spf1 +all"'
+    resolve = Budget(Zone(zone), float("inf"), lambda: 0.0)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "other@a.example", "", resolve)
+    expected = reason.partition(" (")[0] if "%" in term else reason
+    assert (found.result, found.reason, found.fault) == (Result.PERMERROR, expected, fault)
+
+
 def test_loops_of_a_hundred_terms_end():
     resolve = zone_of("v=spf1 include:r1.example", "v=spf1 include:r2.example", "v=spf1 redirect=any.example")
     limits = Limits(spf_terms=100)

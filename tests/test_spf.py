@@ -269,7 +269,9 @@ def test_no_broken_record_raises(text, at, change):
 
 @given(text=st.text(st.characters(max_codepoint=255), max_size=60))
 def test_any_record_gives_a_result_word(text):
-    assert spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}")).result in WORDS
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}"))
+    assert found.result in WORDS
+    assert (found.fault is None) == (found.result is Result.PASS)
 
 
 @given(spec=SPECS, texts=st.dictionaries(st.sampled_from("slodiphv"), st.text(max_size=300)))

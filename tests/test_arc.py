@@ -13,7 +13,7 @@ from mailassay.dkim import Body, HeaderHashes, Work
 from mailassay.domain import Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key, rsa_key, written
@@ -51,7 +51,7 @@ def judge(message):
     chain = arc.chain(headers)
     body = Body(arc.body_requests(chain))
     body.update(content)
-    resolve = Budget(Zone(ZONE), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
     return chain, arc.check(chain, HeaderHashes(headers), body.finish(), resolve)
 
 
@@ -132,7 +132,7 @@ def test_anything_is_a_failure(fields):
     chain = arc.chain(headers)
     bodies = Body(arc.body_requests(chain)).finish()
     assert (
-        arc.check(chain, HeaderHashes(headers), bodies, Budget(Zone(""), float("inf"), lambda: 0.0)).result
+        arc.check(chain, HeaderHashes(headers), bodies, Deadline(Zone(""), float("inf"), lambda: 0.0)).result
         is Result.FAIL
     )
 
@@ -619,7 +619,7 @@ def test_a_chain_that_costs_too_much_fails():
     for number, domain in enumerate(("one", "two", "three"), 1):
         message = arc_set(message, number, f"{domain}.example", ED)
     headers, content = split(message)
-    resolve = Budget(Zone(ZONE), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
 
     def found(most):
         account = Work(Limits(signature_work=most))

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay.config import Settings
-from mailassay.conversation import Conversation, Outcome
+from mailassay.judge.session import Outcome, Session
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone
@@ -50,7 +50,7 @@ def conversed(made: Corpus, messages: Iterable[Message], policy: Policy = Policy
     """What a load of these messages is answered."""
     ours, zone = Settings(authserv_id="mx.receiver.example", policy=policy), Zone(json.dumps(made.zone))
     for message in messages:
-        talk = Conversation(ours, zone)
+        talk = Session(ours, zone)
         talk.connect(ip_address(message.client))
         talk.helo(message.helo)
         talk.mail_from(f"<{message.mail_from}>")

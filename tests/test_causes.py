@@ -14,17 +14,17 @@ import pytest
 
 from mailassay import arc, dkim, dmarc, iprev, sender_domain, spf
 from mailassay.config import Relays, Settings
-from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.judge.logline import JsonFormatter, Line
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import Policy
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Networks
-from mailassay.report import JsonFormatter, Line
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
-from tests.test_report import read_back
+from tests.test_logline import read_back
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOW = 1_800_000_000
@@ -181,7 +181,7 @@ MODULES = {"iprev": iprev, "spf": spf, "dkim": dkim, "arc": arc, "dmarc": dmarc,
 
 def judge(case: Case) -> Outcome:
     settings = Settings(policy=replace(case.policy, limits=case.limits), relays=case.relays)
-    conversation = Conversation(settings, Zone(case.zone), "mx.receiver.example", clocks=Clocks(now=lambda: NOW))
+    conversation = Session(settings, Zone(case.zone), "mx.receiver.example", clocks=Clocks(now=lambda: NOW))
     conversation.connect(ip_address("192.0.2.1"))
     conversation.helo("mx.bank.example")
     conversation.mail_from(f"<{case.mail_from}>")

@@ -23,12 +23,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import network
+from mailassay import nameservers
 from mailassay.config import Listen, Settings
 from mailassay.daemon import deferring, systemd
 from mailassay.daemon.listening import _open
-from mailassay.daemon.nameservers import SystemNameservers
 from mailassay.daemon.parent import Parent
+from mailassay.daemon.resolv_conf import SystemNameservers
 from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
@@ -939,7 +939,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
 @pytest.fixture
 def resolv_conf(tmp_path, monkeypatch):
     path = tmp_path / "resolv.conf"
-    monkeypatch.setattr(network, "RESOLV_CONF", str(path))
+    monkeypatch.setattr(nameservers, "RESOLV_CONF", str(path))
     return path
 
 

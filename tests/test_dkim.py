@@ -21,7 +21,7 @@ from mailassay import dkim
 from mailassay.dkim import key as keys
 from mailassay.limits import Limits
 from mailassay.message import Field, split
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.zone import Zone
 from tests.lab.sign import ed25519_key, rsa_key
@@ -34,7 +34,7 @@ RSA, ED = rsa_key(), ed25519_key()
 def verify(message, *records, edit_zone="", limits=Limits()):
     """The results for a message, the key records at sel._domainkey.example.com being these."""
     lines = [f'sel._domainkey.example.com TXT "{record}"' for record in records]
-    resolve = Budget(Zone("\n".join([*lines, edit_zone])), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone("\n".join([*lines, edit_zone])), float("inf"), lambda: 0.0)
     headers, content = split(message)
     signatures = dkim.signatures(headers, limits)
     body = dkim.Body(signature.body for signature in signatures if not signature.problem)

@@ -10,7 +10,7 @@ from mailassay.dmarc.discovery import walk
 from mailassay.dmarc.suffix import between
 from mailassay.domain import Domain
 from mailassay.limits import Limits
-from mailassay.resolver import Budget, DnsLimit
+from mailassay.resolver import Deadline, DnsLimit
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -21,7 +21,7 @@ class Asking:
     """A resolver over a zone that keeps what it was asked."""
 
     def __init__(self, *lines):
-        self._resolve = Budget(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
+        self._resolve = Deadline(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
         self.asked = []
 
     def __call__(self, name, rdtype):
@@ -475,7 +475,7 @@ def test_what_is_written():
 
 def asked_of(zone, domain="news.bank.example", remembered=None, identifiers=()):
     """The result for an author, by such a zone."""
-    resolve = Budget(Zone(zone), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(zone), float("inf"), lambda: 0.0)
     known = policies(author(domain), resolve, remembered=remembered)
     return check(author(domain), [*identifiers], resolve, known=known)
 
@@ -583,7 +583,7 @@ def test_an_answer_too_large_to_be_read_is_no_record():
         if name == "_dmarc.news.bank.example":
             raise DnsLimit("dns_octets", "an answer of more than 20480 octets")
         zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
-        return Budget(zone, float("inf"), lambda: 0.0)(name, rdtype)
+        return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
     found = check(author("news.bank.example"), [], resolve)
     assert (found.result, found.policy, found.found_at) == ("fail", "reject", "bank.example")
@@ -592,5 +592,5 @@ def test_an_answer_too_large_to_be_read_is_no_record():
 def test_of_several_readings_the_one_at_stake_is_named():
     both = author("news.shop.example", "news.bank.example", problem="several author domains")
     zone = UNKNOWN + '_dmarc.news.shop.example TXT !\n_dmarc.bank.example TXT "v=DMARC1; p=reject"'
-    found = check(both, [], Budget(Zone(zone), float("inf"), lambda: 0.0))
+    found = check(both, [], Deadline(Zone(zone), float("inf"), lambda: 0.0))
     assert (found.result, found.header_from, found.at_stake) == ("temperror", "news.bank.example", "reject")

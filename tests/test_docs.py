@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mailassay.config import Settings, load, load_policy, reference
-from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.message import split
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
@@ -64,7 +64,7 @@ TOO_LATE = datetime(2027, 4, 1, 1, tzinfo=UTC).timestamp()
 def judge(policy: Any, **more: Any) -> Outcome:
     """What becomes of a message; by default one that fails DMARC of bank.example, which asks to reject."""
     clocks = Clocks(now=lambda: more.get("now", SPRING))
-    conversation = Conversation(Settings(authserv_id="mx.example.org", policy=policy), ZONE, clocks=clocks)
+    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), ZONE, clocks=clocks)
     conversation.connect(ip_address(more.get("client", RELAY)))
     conversation.helo(more.get("helo", "out.relay.example"))
     conversation.mail_from(f"<{more.get('mail_from', 'ann@relay.example')}>")
@@ -233,7 +233,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # which messages are in a sample is this host's secret
-    monkeypatch.setattr("mailassay.conversation._SECRET", b"of a test")
+    monkeypatch.setattr("mailassay.judge.session._SECRET", b"of a test")
     (tmp_path / "blocked.txt").write_text("# seen in May\n.spam.example\n")
     (tmp_path / "partners.txt").write_text("other.example\n")
     return tmp_path

@@ -25,14 +25,15 @@ from mailassay.cli import doctor, main
 from mailassay.cli.options import as_json
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, postfix, remaining
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.own import Own
-from mailassay.doctor.postfix import Postfix, Service
 from mailassay.domain import Domain
 from mailassay.lookup import Problem as Fault
 from mailassay.lookup import Severity as LookupSeverity
 from mailassay.policy.sets import Networks
+from mailassay.postfix import configuration
+from mailassay.postfix.configuration import Postfix, Service
 from mailassay.terminal import printable
 from mailassay.verdict import Action, Verdict
 from mailassay.zone import Zone
@@ -1269,7 +1270,7 @@ smtpd      pass  -       -       n       -       -       smtpd
 
 @pytest.mark.parametrize("default", [True, False])
 def test_services(default):
-    found = list(postfix.services(MASTER, default))
+    found = list(configuration.services(MASTER, default))
     assert [(str(each), each.program, each.chrooted) for each in found] == [
         ("smtp/inet", "smtpd", True),
         ("127.0.0.1:10025/inet", "smtpd", default),
@@ -1280,12 +1281,12 @@ def test_services(default):
 
 
 def test_parameters():
-    assert postfix.parameters("a = b = c\nd =\n\npostconf: warning\n") == {"a": "b = c", "d": ""}
+    assert configuration.parameters("a = b = c\nd =\n\npostconf: warning\n") == {"a": "b = c", "d": ""}
 
 
 def test_overrides():
     output = "submission/inet/smtpd_milters = { unix:a/b, protocol=6 }\n[::1]:25/inet/x =\n127.0.0.1:465/inet/y = $z\n"
-    assert postfix.overrides(output) == {
+    assert configuration.overrides(output) == {
         "submission/inet": {"smtpd_milters": "{ unix:a/b, protocol=6 }"},
         "[::1]:25/inet": {"x": ""},
         "127.0.0.1:465/inet": {"y": "$z"},
@@ -1298,13 +1299,13 @@ BRACED = st.lists(WORDS).map(lambda words: "{ " + ", ".join(words) + " }")
 
 @given(st.lists(WORDS | BRACED), st.sampled_from([" ", ",", ", ", "\t,"]))
 def test_tokens(words, between):
-    assert postfix.tokens(between.join(words)) == words
+    assert configuration.tokens(between.join(words)) == words
 
 
 @given(st.text())
 def test_tokens_of_anything(text):
     """Nothing is lost but what stands between."""
-    found = postfix.tokens(text)
+    found = configuration.tokens(text)
     assert [mark for mark in "".join(found) if mark not in ", \t\r\n"] == [
         mark for mark in text if mark not in ", \t\r\n"
     ]
@@ -1313,11 +1314,11 @@ def test_tokens_of_anything(text):
 
 @given(st.text())
 def test_any_output_is_read(text):
-    for each in postfix.services(text, chrooted=True):
+    for each in configuration.services(text, chrooted=True):
         assert each.name
         assert each.program
-    postfix.overrides(text)
-    postfix.parameters(text)
+    configuration.overrides(text)
+    configuration.parameters(text)
 
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_-.0123456789", min_size=1)
@@ -1328,7 +1329,7 @@ COLUMNS = st.tuples(NAMES, st.sampled_from(["inet", "unix", "pass", "fifo"]), st
 def test_every_service_is_read(lines):
     output = "".join(f"{name} {kind} - - {chroot}  - - {program} -o a=b\n" for name, kind, chroot, program in lines)
     assert [
-        (each.name, each.kind, each.chrooted, each.program) for each in postfix.services(output, chrooted=False)
+        (each.name, each.kind, each.chrooted, each.program) for each in configuration.services(output, chrooted=False)
     ] == [(name, kind, chroot == "y", program) for name, kind, chroot, program in lines]
 
 
@@ -1338,7 +1339,7 @@ MILTERS = st.builds(milters.Milter, NAMES.map("unix:{}".format) | NAMES.map("ine
 
 @given(st.lists(MILTERS))
 def test_milters_are_read_as_they_are_written(lists):
-    for text in (", ".join(map(str, lists)), postfix.unspaced(" ".join(map(str, lists)))):
+    for text in (", ".join(map(str, lists)), configuration.unspaced(" ".join(map(str, lists)))):
         assert list(milters.parsed(text)) == lists
 
 
@@ -1355,7 +1356,7 @@ def test_one_is_taken_out(lists, data):
     [("30s", 30), ("300", 300), ("5m", 300), ("1h", 3600), ("1d", 86400), ("1w", 604800), ("x", float("inf"))],
 )
 def test_seconds(text, seconds):
-    assert postfix.seconds(text) == seconds
+    assert configuration.seconds(text) == seconds
 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, command) in BROKEN.items() if command])
@@ -1694,7 +1695,7 @@ def test_a_terminal_is_not_moved(command):
 
 @pytest.mark.usefixtures("command")
 def test_no_postfix(monkeypatch, capsys):
-    monkeypatch.setattr("mailassay.doctor.postfix.found", lambda _: None)
+    monkeypatch.setattr("mailassay.postfix.configuration.found", lambda _: None)
     assert main(["doctor"]) == os.EX_UNAVAILABLE
     assert capsys.readouterr().err == "mailassay: there is no postconf command: no Postfix is installed here\n"
 
@@ -1706,7 +1707,7 @@ def test_a_postfix_that_cannot_be_read(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         with pytest.raises(NoPostfix, match="postconf fails: fatal: open main"):
-            postfix.examined(None, time.monotonic() + 60)
+            configuration.examined(None, time.monotonic() + 60)
 
 
 @pytest.mark.parametrize(
@@ -1747,8 +1748,8 @@ def hostile(tmp_path, monkeypatch, capsys):
     dns = 'nameservers: ["127.0.0.1:1"], timeout: 0.05'
     (tmp_path / "mailassay.yaml").write_text(f"listen: unix:{tmp_path}/none\ndns: {{{dns}}}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("mailassay.doctor.postfix._PATH", "")
-    monkeypatch.setattr("mailassay.held._SBIN", "")
+    monkeypatch.setattr("mailassay.postfix.configuration._PATH", "")
+    monkeypatch.setattr("mailassay.postfix.hold_queue._SBIN", "")
 
     def script(name, text):
         (tmp_path / name).write_text(text)
@@ -1842,13 +1843,15 @@ def test_values_that_are_none(hostile, main_cf):
 @pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
 def test_only_a_line_feed_ends_a_line(mark):
     """Else the value of one parameter could say what another is."""
-    assert postfix.parameters(f"a = x{mark}b = y\n") == {"a": f"x{mark}b = y"}
-    assert [each.name for each in postfix.services(f"a inet n - y - - x{mark}b inet n - y - - x\n", False)] == ["a"]
+    assert configuration.parameters(f"a = x{mark}b = y\n") == {"a": f"x{mark}b = y"}
+    assert [each.name for each in configuration.services(f"a inet n - y - - x{mark}b inet n - y - - x\n", False)] == [
+        "a"
+    ]
 
 
 def test_a_list_without_blanks_at_any_depth():
-    assert postfix.unspaced("{ { a b }, { c = d } }") == "{{a,b},{c,=,d}}"
-    assert postfix.unspaced("{" * 5000 + "a b" + "}" * 5000) == "{" * 5000 + "a b" + "}" * 5000
+    assert configuration.unspaced("{ { a b }, { c = d } }") == "{{a,b},{c,=,d}}"
+    assert configuration.unspaced("{" * 5000 + "a b" + "}" * 5000) == "{" * 5000 + "a b" + "}" * 5000
 
 
 def test_a_queue_that_does_not_answer(hostile):
@@ -1875,7 +1878,7 @@ def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
         make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
         make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
         with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
-            postfix.beginning(path)
+            configuration.beginning(path)
         unseen = []
         assert dict(look._signers(unseen)) == {}
         assert unseen[0].startswith(f"{path}: ")
@@ -1925,11 +1928,11 @@ SERVICES = st.tuples(
     st.sampled_from(["inet", "pass", "unix"]),
     st.sampled_from("yn-"),
     st.sampled_from(["smtpd", "cleanup"]) | HOSTILE,
-    st.dictionaries(st.sampled_from(postfix.PARAMETERS), HOSTILE),
+    st.dictionaries(st.sampled_from(configuration.PARAMETERS), HOSTILE),
 )
 
 
-@given(st.dictionaries(st.sampled_from(postfix.PARAMETERS), HOSTILE), st.lists(SERVICES, max_size=4))
+@given(st.dictionaries(st.sampled_from(configuration.PARAMETERS), HOSTILE), st.lists(SERVICES, max_size=4))
 def test_a_hostile_configuration(values, services):
     """Whatever is in it, the doctor reads and tells it; no command is more than one command, with arguments."""
     texts = {
@@ -1943,12 +1946,12 @@ def test_a_hostile_configuration(values, services):
     main_cf = "\n".join(f"{name} = {value}" for name, value in {**MAIN, **values}.items())
 
     def done(command, _):
-        return 0, postfix._text(texts.get(command[1], main_cf).encode("utf-8", "surrogatepass")), ""
+        return 0, configuration._text(texts.get(command[1], main_cf).encode("utf-8", "surrogatepass")), ""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postfix, "_done", done)
-        patch.setattr(postfix, "found", lambda program: f"/usr/sbin/{program}")
-        found = postfix.examined(None, time.monotonic() + 60)
+        patch.setattr(configuration, "_done", done)
+        patch.setattr(configuration, "found", lambda program: f"/usr/sbin/{program}")
+        found = configuration.examined(None, time.monotonic() + 60)
     for path in look._paths(GOOD.settings, CONFIG, found):
         os.path.realpath(path)
     look._user(found.value("mail_owner"))

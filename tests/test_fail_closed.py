@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from mailassay.config import Relays, Settings, load_policy
-from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.dmarc import Remembered
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.message import split
 from mailassay.policy import DmarcActions, Forwarders, Policy
 from mailassay.policy.sets import Networks
@@ -86,7 +86,7 @@ def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
     relays = Relays(Networks((ip_network(RELAY),) if is_relayed else ()))
     settings = Settings(authserv_id="mx.receiver.example", policy=policy, relays=relays)
     clocks = Clocks(time.time, clock)
-    talk = Conversation(settings, cached, "", clocks, anew=dns, remembered=Remembered())
+    talk = Session(settings, cached, "", clocks, anew=dns, remembered=Remembered())
     client = chance.choice(["198.51.100.66", "2001:db8::66"])
     talk.connect(ip_address(RELAY if is_relayed else client))
     found = []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mailassay import iprev
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Budget, question
+from mailassay.resolver import Answer, Deadline, question
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -42,7 +42,7 @@ ZONE = f"""
 
 
 def resolve(name, rdtype):
-    return Budget(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
+    return Deadline(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_check(address, result, name):
 
 def test_names_beyond_the_limit_are_not_looked_at():
     zone = MANY.replace("9.2.0", "10.2.0") + "\nn20.example A 192.0.2.10"
-    found = iprev.check(ip_address("192.0.2.10"), Budget(Zone(zone), float("inf"), lambda: 0.0))
+    found = iprev.check(ip_address("192.0.2.10"), Deadline(Zone(zone), float("inf"), lambda: 0.0))
     assert found.result is Result.FAIL
 
 
 def test_names_that_are_none_count_against_the_limit():
     names = "\n".join(f"1.2.0.192.in-addr.arpa PTR bad..n{number}" for number in range(Limits().ptr_names))
     zone = names + "\n1.2.0.192.in-addr.arpa PTR mx.example\nmx.example A 192.0.2.1"
-    found = iprev.check(ip_address("192.0.2.1"), Budget(Zone(zone), float("inf"), lambda: 0.0))
+    found = iprev.check(ip_address("192.0.2.1"), Deadline(Zone(zone), float("inf"), lambda: 0.0))
     assert (found.result, found.name) == (Result.FAIL, "bad..n0")
 
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from mailassay import dkim
 from mailassay.config import Settings, load_policy
-from mailassay.conversation import Clocks, Conversation
 from mailassay.dkim.work import reading
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.resolver import Answer
@@ -42,7 +42,7 @@ def judge(mail: Mail, policy: str, tmp_path: Path) -> str:
     path.write_text(policy)
     settings = Settings(authserv_id="mx.receiver.example", policy=load_policy(str(path)))
     zone = Zone(mail.zone, limits=settings.policy.limits)
-    conversation = Conversation(settings, zone, clocks=Clocks(lambda: NOW, time.monotonic))
+    conversation = Session(settings, zone, clocks=Clocks(lambda: NOW, time.monotonic))
     conversation.connect(ip_address("192.0.2.1"))
     conversation.helo("mail.bank.example")
     conversation.mail_from("<a@bank.example>")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mailassay.config import Settings, load_policy
-from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.message import split
 from mailassay.policy import Policy
 from mailassay.zone import Zone
@@ -33,7 +33,7 @@ def judged(case: Case, policy: Policy) -> Outcome:
     """The message, in process."""
     settings = Settings(authserv_id=OURS, policy=policy)
     connection = case.connection
-    talk = Conversation(settings, Zone(json.dumps(case.dns)), clocks=CLOCKS)
+    talk = Session(settings, Zone(json.dumps(case.dns)), clocks=CLOCKS)
     talk.connect(ip_address(connection.client))
     talk.helo(connection.helo)
     talk.mail_from(f"<{connection.mail_from}>", smtputf8=connection.smtputf8)

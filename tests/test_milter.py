@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from mailassay.config import Settings
-from mailassay.network.turns import Turns
+from mailassay.daemon.callbacks import Callbacks, Work
+from mailassay.nameservers.turns import Turns
 from mailassay.resolver import Cached
-from mailassay.session import Session, Work
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.milter import LEADING_SPACE, PROTOCOL, MilterClient
@@ -313,7 +313,7 @@ def test_the_zone_of_a_link_local_address_means_nothing_to_others():
     """Neither to SPF nor to whoever reads the log."""
     zone = Zone("")
     work = Work(Settings(), Turns(Cached(zone, 10), 10).asker, threading.Lock(), tired=lambda: None)
-    session = Session(work)
+    session = Callbacks(work)
     session._ctx = SimpleNamespace(getsymval={"j": "mx.receiver.example"}.get)
     session._protocol = 0
     session.connect("unknown", socket.AF_INET6, ("fe80::1%lo", 25, 0, 1))

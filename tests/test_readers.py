@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import arc, dkim, iprev, spf
+from mailassay.authres.render import render
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import BadDomain, Domain, u_labels
 from mailassay.evidence import Connection, Evidence
-from mailassay.header import render
-from mailassay.pipeline import resinfos
+from mailassay.judge.authenticate import resinfos
+from mailassay.judge.session import Session
 from mailassay.policy import Mode, Policy, Rule
 from mailassay.policy.condition import All
 from mailassay.resolver import Answer, DnsTempError
@@ -288,7 +288,7 @@ def judged(helo, mail_from, fields, texts, utf8):
                 future.set_result(Answer((answer,)))
         return future
 
-    conversation = Conversation(Settings(authserv_id=OURS, policy=MONITOR), ask)
+    conversation = Session(Settings(authserv_id=OURS, policy=MONITOR), ask)
     conversation.connect(ip_address("198.51.100.66"))
     conversation.helo(helo)
     conversation.mail_from(mail_from, smtputf8=utf8)
@@ -360,7 +360,7 @@ def test_what_was_read_as_results(helo, mail_from, fields, expected, perl):
 def test_what_a_rule_writes(author, mail_from):
     """Where a placeholder stands there is a domain name, and no equals sign, blank or semicolon of the sender's."""
     rule = Rule("r", All(()), Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),))
-    conversation = Conversation(Settings(authserv_id=OURS, policy=Policy(rules=(rule,))), ZONE)
+    conversation = Session(Settings(authserv_id=OURS, policy=Policy(rules=(rule,))), ZONE)
     conversation.connect(ip_address("198.51.100.66"))
     conversation.helo("x")
     conversation.mail_from(f"<a@{mail_from}>")

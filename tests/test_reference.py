@@ -18,19 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mailassay import arc, dkim, dmarc, iprev, report, sender_domain, spf
+from mailassay import arc, dkim, dmarc, iprev, sender_domain, spf
 from mailassay.arc import Arc
 from mailassay.cli import parser
 from mailassay.config import ConfigError, Settings, load, load_policy, reference, schema
 from mailassay.config.document import List, Map, Members, Shape, Short, Value
 from mailassay.config.lists import Lists
 from mailassay.config.policy import AnyName, shape
-from mailassay.conversation import Outcome
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
 from mailassay.evidence import Connection, Evidence
 from mailassay.iprev import Iprev
+from mailassay.judge import logline
+from mailassay.judge.session import Outcome
 from mailassay.limits import Limits
 from mailassay.policy import AuthorActions, Policy, Rule
 from mailassay.policy.rule import PLACEHOLDERS
@@ -416,7 +417,7 @@ def full() -> Outcome:
 
 
 def test_the_manual_has_every_key_of_the_log_line() -> None:
-    line = report.Line("4C1", "192.0.2.1", full())
+    line = logline.Line("4C1", "192.0.2.1", full())
     assert [each.partition("=")[0] for each in shlex.split(str(line))] == list(words.LOG_LINE)
     # in JSON each signature has its own
     assert list(line.facts) == [key for key in words.LOG_LINE if key != "dkim_why"]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from mailassay.cli import main
 from mailassay.config import Relays, Settings, Untraced, load_policy
-from mailassay.conversation import Conversation
+from mailassay.judge.logline import Line
+from mailassay.judge.session import Session
 from mailassay.policy import Policy
 from mailassay.policy.sets import Networks
-from mailassay.report import Line
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import ed25519_key
@@ -77,7 +77,7 @@ class Recording:
 
 
 def judge(*fields, settings=SETTINGS, connected=RELAY, mail_from="ann@sender.example", signed=False, **more):
-    conversation = Conversation(settings, more.get("source", ZONE))
+    conversation = Session(settings, more.get("source", ZONE))
     conversation.connect(ip_address(connected))
     conversation.helo(more.get("helo", "mx2.receiver.example"))
     conversation.mail_from(f"<{mail_from}>", more.get("login", ""))
@@ -170,7 +170,7 @@ def test_a_login_makes_a_relay():
 
 
 def test_a_relay_whose_address_is_not_known_is_deferred():
-    conversation = Conversation(SETTINGS, ZONE)
+    conversation = Session(SETTINGS, ZONE)
     conversation.connect(None)
     conversation.helo("x")
     conversation.mail_from("<ann@sender.example>", "fetcher")
@@ -201,7 +201,7 @@ def test_a_client_of_the_relay_in_a_trusted_network_is_not_judged():
 
 def test_questions_start_when_the_field_is_there():
     source = Recording()
-    conversation = Conversation(SETTINGS, source)
+    conversation = Session(SETTINGS, source)
     conversation.connect(ip_address(RELAY))
     conversation.helo("mx2.receiver.example")
     conversation.mail_from("<ann@sender.example>")
@@ -219,7 +219,7 @@ def test_questions_start_when_the_field_is_there():
 
 
 def test_each_message_of_a_connection_has_its_own_client():
-    conversation = Conversation(SETTINGS, ZONE)
+    conversation = Session(SETTINGS, ZONE)
     conversation.connect(ip_address(RELAY))
     conversation.helo("mx2.receiver.example")
     found = []

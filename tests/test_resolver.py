@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from mailassay.resolver import MAX_KEPT, Answer, Budget, Cached, DnsLimit, DnsTempError, Method, Question, Shared, Use
+from mailassay.resolver import MAX_KEPT, Answer, Cached, Deadline, DnsLimit, DnsTempError, Method, Question, Shared, Use
 
 A = Question("a.example", "A")
 B = Question("b.example", "A")
@@ -297,7 +297,7 @@ def test_after_the_deadline_only_what_is_there_is_an_answer():
 
 def test_time_runs_out_while_waiting():
     with pytest.raises(DnsTempError, match=r"a\.example A within"):
-        Budget(Source(), 0.02, Clock())("a.example", "A")
+        Deadline(Source(), 0.02, Clock())("a.example", "A")
 
 
 def test_trouble_goes_through():
@@ -307,4 +307,4 @@ def test_trouble_goes_through():
         return future
 
     with pytest.raises(DnsTempError, match="SERVFAIL"):
-        Budget(source, 1, Clock())("a.example", "A")
+        Deadline(source, 1, Clock())("a.example", "A")

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
-from mailassay.conversation import Clocks, Conversation
-from mailassay.explain import as_text
+from mailassay.judge.logline import Line, facts
+from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
-from mailassay.report import Line, facts
+from mailassay.replay.explain import as_text
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
 
@@ -71,7 +71,7 @@ def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@rel
         owner_request_special=more.get("special"),
     )
     zone = Zone(ZONE_TEXT + more["zone"]) if "zone" in more else ZONE
-    conversation = Conversation(settings, zone, clocks=Clocks(now=lambda: more.get("now", NOON)))
+    conversation = Session(settings, zone, clocks=Clocks(now=lambda: more.get("now", NOON)))
     conversation.connect(ip_address(client))
     conversation.helo(more.get("helo", "out.relay.example"))
     conversation.mail_from(f"<{mail_from}>")
@@ -1051,7 +1051,7 @@ def test_the_sender_domain_is_looked_up_where_it_matters_only(folder):
         return ZONE(question)
 
     for text, wanted in ("{}", False), ("sender_domain: {no_mail: tag}", True):
-        conversation = Conversation(Settings(policy=policy(folder, text)), source)
+        conversation = Session(Settings(policy=policy(folder, text)), source)
         conversation.connect(ip_address(RELAY))
         conversation.helo("out.relay.example")
         conversation.mail_from("<ann@relay.example>")
@@ -1139,7 +1139,7 @@ def without_answers(made):
 
 def judged(made, zone):
     settings = Settings(policy=made, trusted_networks=())
-    conversation = Conversation(settings, zone, clocks=Clocks(now=lambda: NOON))
+    conversation = Session(settings, zone, clocks=Clocks(now=lambda: NOON))
     conversation.connect(ip_address(RELAY))
     conversation.helo("out.relay.example")
     conversation.mail_from("<ann@bank.example>")
@@ -1229,7 +1229,7 @@ def test_nobody_can_choose_to_be_outside_the_sample(folder):
 
     here = sampled()
     with pytest.MonkeyPatch.context() as elsewhere:
-        elsewhere.setattr("mailassay.conversation._SECRET", b"of another host")
+        elsewhere.setattr("mailassay.judge.session._SECRET", b"of another host")
         assert sampled() != here
     assert sampled() == here
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailassay import sender_domain
 from mailassay.domain import Domain
-from mailassay.resolver import NO_DATA, NXDOMAIN, Answer, Budget, DnsTempError, question
+from mailassay.resolver import NO_DATA, NXDOMAIN, Answer, Deadline, DnsTempError, question
 from mailassay.sender_domain import Receives
 from mailassay.zone import Zone
 
@@ -78,7 +78,7 @@ DOMAINS = [domain for domain, *_ in CASES]
 
 
 def resolve(name, rdtype):
-    return Budget(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
+    return Deadline(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
 
 
 @pytest.mark.parametrize(("domain", "result", "name", "asked"), CASES)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailassay import spf
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Budget, DnsTempError, question
+from mailassay.resolver import Answer, Deadline, DnsTempError, question
 from mailassay.result import Result
 from mailassay.spf import macro, query, record
 from mailassay.zone import Zone
@@ -65,7 +65,7 @@ ZONE = Zone(
 
 
 def resolve(name, rdtype):
-    return Budget(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
+    return Deadline(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
 
 MAIL_FROM = [
@@ -329,7 +329,7 @@ def test_the_record_that_is_in_error_is_named_if_the_term_spells_it_out(record, 
     zone = f'a.example TXT "v=spf1 {term}"\nother.example TXT "{record}"'
     if fault == "several_records":
         zone += '\nother.example TXT "v=spf1 +all"'
-    resolve = Budget(Zone(zone), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(zone), float("inf"), lambda: 0.0)
     found = spf.check_mail_from(ip_address("192.0.2.1"), "other@a.example", "", resolve)
     expected = reason.partition(" (")[0] if "%" in term else reason
     assert (found.result, found.reason, found.fault) == (Result.PERMERROR, expected, fault)
@@ -529,7 +529,7 @@ def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_than_terms_a
 
     def resolve(name, rdtype):
         asked.add(question(name, rdtype))
-        return Budget(zone, float("inf"), lambda: 0.0)(name, rdtype)
+        return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
     spf.ahead(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed)
     while waiting := sorted(delayed.waiting()):
@@ -564,7 +564,7 @@ def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
 
     def resolve(name, rdtype):
         asked.add(question(name, rdtype))
-        return Budget(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
+        return Deadline(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
     spf.ahead(ip_address(client), mail_from, "mail.example", delayed)
     spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
@@ -587,6 +587,6 @@ def test_what_needs_no_waiting_is_known_ahead(mail_from, client, result):
         assert found is None
     else:
         assert found is not None
-        resolve = Budget(ZONE, float("inf"), lambda: 0.0)
+        resolve = Deadline(ZONE, float("inf"), lambda: 0.0)
         assert found == spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
         assert found.result is result

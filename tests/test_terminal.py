@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import held
 from mailassay.cli import doctor, main
 from mailassay.doctor import examine
+from mailassay.postfix import hold_queue
 from mailassay.terminal import columns, wrapped
 from tests.test_cli import ENVIRONMENT, PROGRAM
 from tests.test_doctor import GOOD, configured
-from tests.test_held import POSTQUEUE, RECEIVED, printed_by_postcat, program
+from tests.test_hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat, program
 
 LONG = f"{'a' * 30}-{'b' * 29}.example"  # a label of 60 letters
 ZONE = f"""
@@ -79,7 +79,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"{name}.yaml").write_text(f"policy: {name}-policy.yaml\ndns: {{nameservers: [192.0.2.53]}}\n")
     tools = tmp_path / "tools"
     tools.mkdir()
-    monkeypatch.setattr(held, "_SBIN", str(tools))
+    monkeypatch.setattr(hold_queue, "_SBIN", str(tools))
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     program(tools, "postconf", f"echo {tmp_path}")
     queue = POSTQUEUE.splitlines()[0].replace(b"eve@attacker.example", b"eve@" + LONG.encode())

@@ -6,12 +6,12 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay.config import Settings
-from mailassay.envelope import Message
-from mailassay.explain import as_json, as_text
 from mailassay.message import split
 from mailassay.policy import DkimRules, Partial, Policy
+from mailassay.replay.explain import as_json, as_text
+from mailassay.replay.message_file import Message
+from mailassay.replay.trace import Recording, Step, Term, judge
 from mailassay.resolver import Answer, Question
-from mailassay.trace import Recording, Step, Term, judge
 from mailassay.zone import Zone
 from tests.lab.sign import rsa_key
 

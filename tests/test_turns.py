@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
-from mailassay.network.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
-from mailassay.resolver import Answer, Budget, Cached, DnsTempError, DnsUnsent, Method, Question, Shared, Waiting
+from mailassay.judge.session import Session
+from mailassay.nameservers.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
+from mailassay.resolver import Answer, Cached, Deadline, DnsTempError, DnsUnsent, Method, Question, Shared, Waiting
 from mailassay.zone import Zone
 
 
@@ -283,7 +283,7 @@ def test_a_question_asked_anew_waits_for_its_turn():
     waits = asker.anew(q("kept"))
     assert len(source.asked) == 5
     with pytest.raises(DnsUnsent):
-        Budget(asker.anew, 0.02, Clock())("kept", "A")
+        Deadline(asker.anew, 0.02, Clock())("kept", "A")
     source.answer(q(0))
     assert source.asked[-1] == "kept"
     assert not waits.done()
@@ -383,7 +383,7 @@ def test_time_that_runs_out(waits):
         source.answer(q(0))
         assert source.asked[-1] == "a.example"
     with pytest.raises(DnsTempError, match="within the time of the message") as caught:
-        Budget(lambda _: future, 0.02, Clock())("a.example", "A")
+        Deadline(lambda _: future, 0.02, Clock())("a.example", "A")
     assert issubclass(caught.type, DnsUnsent) is bool(waits)
 
 
@@ -455,7 +455,7 @@ def test_what_a_connection_waits_for_at_the_end_of_a_message():
     ask(others, *[f"{number}.busy" for number in range(3)])
     ask(others, "f.busy", first=True)
     asker = turns.asker()
-    conversation = Conversation(Settings(message_timeout=0.02), asker, "mx.receiver.example", first=asker.first)
+    conversation = Session(Settings(message_timeout=0.02), asker, "mx.receiver.example", first=asker.first)
     conversation.connect(ip_address("192.0.2.1"))
     conversation.helo("mail.bank.example")
 
@@ -609,7 +609,7 @@ def test_an_answer_that_comes_while_another_is_asked_for_stops_nobody():
 
     def connection():
         asker = turns.asker()
-        conversation = Conversation(Settings(), asker, "mx.receiver.example", first=asker.first)
+        conversation = Session(Settings(), asker, "mx.receiver.example", first=asker.first)
         conversation.connect(ip_address("198.51.100.66"))
         return conversation
 

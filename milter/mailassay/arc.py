@@ -14,6 +14,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from .authres.read import Clause, Unreadable, instance_of, opening, read
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
 from .dkim import Fault as OfSignature
 from .dkim.header import relaxed, without_b
@@ -24,7 +25,6 @@ from .dkim.work import TooMuchWork, Work, hashing, reading
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .message import Field, Headers
-from .recorded import Clause, Unreadable, instance_of, opening, read
 from .resolver import DnsLimit, DnsTempError, Resolver
 from .result import Resinfo, Result
 

@@ -3,7 +3,7 @@
 Layers, each a function from a question to the future of its answer: a source (``network.Nameservers``, ``zone.Zone``),
 ``Cached`` in front of it for the whole process, an ``Asker`` for one connection if many ask at a time
 (``network.turns``), ``Shared`` for one message, and of that a ``Share`` for each check. A check sees none of them but a
-``Resolver``: the ``Budget`` that waits for answers until time is up.
+``Resolver``: the ``Deadline`` that waits for answers until time is up.
 """
 
 from __future__ import annotations
@@ -343,12 +343,12 @@ class Share:
         return self(question(name, rdtype))
 
     def resolver(self, deadline: float, clock: Clock = time.monotonic) -> Resolver:
-        """Waits for answers until ``deadline``; see :class:`Budget`.
+        """Waits for answers until ``deadline``; see :class:`Deadline`.
 
         If the time is up after any question of the message had to wait for its turn, the message has an ``unsent``
         question: one that follows from another is sent late because that one was.
         """
-        budget, shared = Budget(self, deadline, clock), self._shared
+        budget, shared = Deadline(self, deadline, clock), self._shared
 
         def resolve(name: str, rdtype: str) -> Answer:
             try:
@@ -405,7 +405,7 @@ def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
     future.add_done_callback(arrived)
 
 
-class Budget:
+class Deadline:
     """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``).
 
     After it, only what is there already is an answer: one slow name must not hide the others.

@@ -10,7 +10,7 @@ import pytest
 from dns.rdatatype import RdataType
 
 from mailassay.limits import Limits
-from mailassay.network.wire import Query, answer
+from mailassay.nameservers.wire import Query, answer
 from mailassay.resolver import DnsLimit
 
 MOST = Limits().dns_records

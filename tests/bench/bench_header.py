@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailassay.header import _MAX_MARKS, render, unwanted
+from mailassay.authres.render import _MAX_MARKS, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result

@@ -8,8 +8,8 @@ import pytest
 
 from mailassay import domain, message
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
 from mailassay.domain import BadDomain, Domain
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.resolver import NXDOMAIN
 
@@ -77,7 +77,7 @@ def test_header(benchmark, case):
     """From MAIL to the end of the message, all but DNS and the body; From comes first."""
 
     def judge():
-        conversation = Conversation(Settings(authserv_id="mx.example.org"), unknown)
+        conversation = Session(Settings(authserv_id="mx.example.org"), unknown)
         conversation.connect(ip_address("192.0.2.1"))
         conversation.helo("mail.example.com")
         conversation.mail_from("<a@example.com>")

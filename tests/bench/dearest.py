@@ -12,11 +12,12 @@ from ipaddress import ip_address
 
 from hypothesis import strategies as st
 
-from mailassay import arc, dkim, domain, header
+from mailassay import arc, dkim, domain
+from mailassay.authres import render
 from mailassay.config import Settings
-from mailassay.conversation import Clocks, Conversation, Outcome
 from mailassay.dkim import key as keys
 from mailassay.dmarc import record as dmarc_record
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.limits import Limits
 from mailassay.message import Headers, split
 from mailassay.resolver import NXDOMAIN, Answer, Question
@@ -172,7 +173,7 @@ class Made:
             return hostile.Late(clock, next(ticks) / 1000, self.source(question).result())
 
         source = later if self.late else self.source
-        conversation = Conversation(Settings(authserv_id=OURS), source, "", Clocks(time.time, clock))
+        conversation = Session(Settings(authserv_id=OURS), source, "", Clocks(time.time, clock))
         conversation.connect(ip_address(self.client))
         conversation.helo(self.helo)
         conversation.mail_from(self.mail_from)
@@ -206,7 +207,7 @@ class Made:
 def forget() -> None:
     """What other messages left."""
     spf = (spf_query._checkable, spf_query._counting, macro.letters, macro.expand)
-    for remembered in (keys._known, domain._normalize, dmarc_record._read, header._clause, *spf):
+    for remembered in (keys._known, domain._normalize, dmarc_record._read, render._clause, *spf):
         remembered.cache_clear()
 
 

@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from mailassay import session
 from mailassay.cli import main
-from mailassay.conversation import Clocks, Conversation
+from mailassay.daemon import callbacks
+from mailassay.judge.session import Clocks, Session
 
 
 def now() -> float:
@@ -18,5 +18,5 @@ def now() -> float:
 
 
 if __name__ == "__main__":
-    session.Conversation = functools.partial(Conversation, clocks=Clocks(now=now))  # type: ignore[assignment, attr-defined]
+    callbacks.Session = functools.partial(Session, clocks=Clocks(now=now))  # type: ignore[assignment, attr-defined]
     sys.exit(main())

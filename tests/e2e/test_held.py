@@ -14,7 +14,7 @@ import time
 import pytest
 
 from mailassay.cli import main
-from mailassay.held import Queue, oldest
+from mailassay.postfix.hold_queue import Queue, oldest
 from tests.demo.scenarios import ATTACKER, letter
 
 RECIPIENTS = ["bob@receiver.example", "zoe@receiver.example"]
@@ -341,7 +341,7 @@ def test_damaged_queue_files(lab, run, caplog):
 
 
 def test_more_than_postcat_is_given_at_once(lab, run, monkeypatch):
-    monkeypatch.setattr("mailassay.held.BATCH", 2)
+    monkeypatch.setattr("mailassay.postfix.hold_queue.BATCH", 2)
     sent = {quarantined(lab) for _ in range(5)}
     assert set(ids(listed(run))) == sent
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mailassay.author import author
-from mailassay.header import is_ours
+from mailassay.authres.render import is_ours
 from mailassay.message import Headers, split
 from mailassay.zone import Zone
 from tests.lab.raw import RawSmtp

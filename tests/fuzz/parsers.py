@@ -22,15 +22,15 @@ from mailassay import dkim as dkims
 from mailassay import dmarc as dmarcs
 from mailassay import iprev, spf
 from mailassay.author import author as read_author
+from mailassay.authres.read import Unreadable, instance_of, read
+from mailassay.authres.render import is_ours, render, unwanted
 from mailassay.dkim import key as keys
 from mailassay.domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
-from mailassay.header import is_ours, render, unwanted
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
-from mailassay.network import wire
+from mailassay.nameservers import wire
 from mailassay.received import read as read_received
-from mailassay.recorded import Unreadable, instance_of, read
-from mailassay.resolver import Budget, DnsLimit, Method, Shared
+from mailassay.resolver import Deadline, DnsLimit, Method, Shared
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone, ZoneError
 
@@ -109,7 +109,7 @@ def dkim(data: bytes) -> None:
     body = dkims.Body([each.body for each in found if not each.problem])
     body.update(b"x\r\n")
     digests, hashes = body.finish(), dkims.HeaderHashes(headers)
-    resolve = Budget(Dns({}), 0.0, lambda: 0.0)
+    resolve = Deadline(Dns({}), 0.0, lambda: 0.0)
     results = [dkims.check(each, hashes, digests, resolve, NOW) for each in found]
     assert not any(each.result == "pass" for each in results)
     for signature in found:
@@ -137,7 +137,7 @@ def arc(data: bytes) -> None:
     chain = arcs.chain(headers)
     body = dkims.Body(arcs.body_requests(chain))
     body.update(b"x\r\n")
-    resolve = Budget(Dns({}), 0.0, lambda: 0.0)
+    resolve = Deadline(Dns({}), 0.0, lambda: 0.0)
     found = arcs.check(chain, dkims.HeaderHashes(headers), body.finish(), resolve)
     assert found.result in ("none", "fail")
     reader.clauses(render(AUTHSERV_ID, [found.resinfo(None)]), AUTHSERV_ID)
@@ -155,7 +155,7 @@ def dmarc(data: bytes) -> None:
         identifier = Domain(other.decode("utf-8", "replace"))
     except BadDomain:
         return
-    resolve = Budget(Dns(records), 0.0, lambda: 0.0)
+    resolve = Deadline(Dns(records), 0.0, lambda: 0.0)
     failing = dmarcs.check(found_author, [dmarcs.Identifier("spf", identifier, Result.FAIL)], resolve)
     passing = dmarcs.check(found_author, [dmarcs.Identifier("dkim", identifier, Result.PASS)], resolve)
     assert failing.result != "pass"

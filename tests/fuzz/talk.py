@@ -20,15 +20,16 @@ from typing import Any
 
 import Milter
 
-from mailassay import explain, report
 from mailassay.config import Settings
-from mailassay.conversation import Clocks, Conversation, Outcome
+from mailassay.daemon.callbacks import Callbacks, Work
+from mailassay.judge import logline
+from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
-from mailassay.network.turns import Turns
+from mailassay.nameservers.turns import Turns
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions
+from mailassay.replay import explain
 from mailassay.resolver import Cached, Question, Source
-from mailassay.session import Session, Work
 from mailassay.verdict import Action
 
 from . import reader
@@ -140,7 +141,7 @@ def conversation(data: bytes) -> None:
     told = script(data)
     source = _Counting(told.dns)
     settings = replace(_SETTINGS, policy=told.policy)
-    talk = Conversation(settings, source, "unused.example", _CLOCKS)
+    talk = Session(settings, source, "unused.example", _CLOCKS)
     client, helo, seen = None, "", _Seen()
     for kind, rest in told.events:
         match kind:
@@ -181,9 +182,9 @@ def _most(limits: Limits) -> int:
 def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: bool) -> None:
     verdict, evidence = outcome.verdict, outcome.evidence
     headers = Headers(seen.fields)
-    line = str(report.Line("4QUEUE", client, outcome))
+    line = str(logline.Line("4QUEUE", client, outcome))
     assert line.isprintable()
-    json.dumps(report.facts(outcome))
+    json.dumps(logline.facts(outcome))
     explain.as_text(outcome, client)
     if verdict.reply:
         assert str(verdict.reply).isascii()
@@ -240,7 +241,7 @@ class _Mta:
         # as of an MTA that does not say how it understands an address
         return known.get(name)
 
-    def setpriv(self, session: Session | None) -> None:
+    def setpriv(self, session: Callbacks | None) -> None:
         del session
 
     def setsymlist(self, stage: int, macros: str) -> None:
@@ -281,13 +282,13 @@ _FAILING = _Failing()
 
 def session(data: bytes) -> None:
     """The same by the callbacks that libmilter calls; the header section that comes out holds one field of ours."""
-    log = logging.getLogger("mailassay.session")
+    log = logging.getLogger("mailassay.daemon.callbacks")
     log.propagate = False
     if _FAILING not in log.handlers:
         log.addHandler(_FAILING)
     told = script(data)
     turns = Turns(Cached(told.dns, 100), 50)
-    talk = Session(Work(replace(_SETTINGS, policy=told.policy), turns.asker, threading.Lock(), tired=lambda: None))
+    talk = Callbacks(Work(replace(_SETTINGS, policy=told.policy), turns.asker, threading.Lock(), tired=lambda: None))
     mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])

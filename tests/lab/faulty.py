@@ -11,9 +11,9 @@ import signal
 import sys
 from ipaddress import ip_address
 
-from mailassay import conversation, report
 from mailassay.cli import main
-from mailassay.pipeline import Content, authenticate
+from mailassay.judge import logline, session
+from mailassay.judge.authenticate import Content, authenticate
 
 
 def faulty_authenticate(connection, transaction, *rest):
@@ -32,7 +32,7 @@ class FaultyContent(Content):
         super().__init__(headers, *rest, **more)
 
 
-class FaultyLine(report.Line):
+class FaultyLine(logline.Line):
     """Fails when everything is decided."""
 
     def __init__(self, queue_id, *rest):
@@ -56,11 +56,11 @@ def faulty_fork():
 
 
 forks, fork = itertools.count(), os.fork
-connect = conversation.Conversation.connect
+connect = session.Session.connect
 
 if __name__ == "__main__":
-    conversation.authenticate, conversation.Content = faulty_authenticate, FaultyContent
+    session.authenticate, session.Content = faulty_authenticate, FaultyContent
     os.fork = faulty_fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    conversation.Conversation.connect, report.Line = faulty_connect, FaultyLine
+    session.Session.connect, logline.Line = faulty_connect, FaultyLine
     sys.exit(main())

@@ -8,11 +8,11 @@ import os
 import sys
 import time
 
-from mailassay import network
+from mailassay import nameservers
 from mailassay.cli import main
 from mailassay.daemon import parent
 
-hear = network._Listener._hear
+hear = nameservers._Listener._hear
 
 
 def faulty_hear(self, exchange, channel):
@@ -26,7 +26,7 @@ def faulty_hear(self, exchange, channel):
 
 if __name__ == "__main__":
     parent._PING_EVERY, parent._MAX_SILENCE, parent._MAX_SENDING = 0.1, 1.0, 0.5
-    network._MAX_STILL, network._Listener._hear = 0.5, faulty_hear
-    network.RESOLV_CONF = os.environ.get("RESOLV_CONF", network.RESOLV_CONF)
-    network.PORT = int(os.environ.get("DNS_PORT", network.PORT))
+    nameservers._MAX_STILL, nameservers._Listener._hear = 0.5, faulty_hear
+    nameservers.RESOLV_CONF = os.environ.get("RESOLV_CONF", nameservers.RESOLV_CONF)
+    nameservers.PORT = int(os.environ.get("DNS_PORT", nameservers.PORT))
     sys.exit(main())

@@ -19,7 +19,7 @@ METHODS = {
     "dkim": ("DKIM", "dkim/"),
     "arc": ("ARC", "arc.py"),
     "dmarc": ("DMARC", "dmarc/"),
-    "authres": ("Authentication-Results", "header.py"),
+    "authres": ("Authentication-Results", "authres/render.py"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -7,10 +7,10 @@ import pytest
 
 from mailassay import arc, dkim
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -41,7 +41,7 @@ def check(message, limits=Limits()):
     chain = arc.chain(headers, limits)
     body = dkim.Body(arc.body_requests(chain))
     body.update(content)
-    resolve = Budget(Zone(ZONE), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
     return arc.check(chain, dkim.HeaderHashes(headers), body.finish(), resolve, limits)
 
 
@@ -321,7 +321,7 @@ def test_rfc6376_8_15_a_second_field_above_the_signed_one():
 def test_rfc8617_7_2_1_a_chain_is_no_pass_for_dmarc():
     """A chain informs local policy; by itself it lets nothing in, and a failing one is like none."""
     for message in (one("one.example"), one("one.example").replace(b"Hello", b"Howdy"), MESSAGE):
-        conversation = Conversation(Settings(authserv_id="mx.example.org"), Zone(ZONE))
+        conversation = Session(Settings(authserv_id="mx.example.org"), Zone(ZONE))
         conversation.connect(ip_address("192.0.2.1"))
         conversation.helo("one.example")
         conversation.mail_from("<list@one.example>")

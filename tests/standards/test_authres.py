@@ -6,11 +6,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from mailassay.authres.render import is_known_version, is_ours, render
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
 from mailassay.evidence import Connection
-from mailassay.header import is_known_version, is_ours, render
-from mailassay.pipeline import resinfos
+from mailassay.judge.authenticate import resinfos
+from mailassay.judge.session import Session
 from mailassay.result import Resinfo, Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -40,7 +40,7 @@ SETTINGS = Settings(authserv_id=OURS, trusted_networks=(ip_network("192.0.2.250/
 
 
 def outcome(*fields, mail_from="<alice@bank.example>", client="192.0.2.1", helo="mail.bank.example", login=""):
-    conversation = Conversation(SETTINGS, ZONE)
+    conversation = Session(SETTINGS, ZONE)
     conversation.connect(ip_address(client))
     conversation.helo(helo)
     conversation.mail_from(mail_from, login)

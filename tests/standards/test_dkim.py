@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from mailassay import dkim
 from mailassay.config import Settings
-from mailassay.conversation import Clocks, Conversation
 from mailassay.dkim import key as keys
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, split
 from mailassay.policy import DkimRules, Partial, Policy, Repeated
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -36,7 +36,7 @@ PASS, FAIL, PERMERROR, TEMPERROR = Result.PASS, Result.FAIL, Result.PERMERROR, R
 def results(message, *records, zone="", now=NOW, limits=Limits(), repeated_fail=False):
     """The results from the top, with these records at sel._domainkey.example.com."""
     lines = [f'sel._domainkey.example.com TXT "{record}"' for record in records or [RSA.record]]
-    resolve = Budget(Zone("\n".join([*lines, zone])), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone("\n".join([*lines, zone])), float("inf"), lambda: 0.0)
     headers, content = split(message)
     signatures = dkim.signatures(headers, limits)
     body = dkim.Body([each.body for each in signatures if not each.problem])
@@ -68,7 +68,7 @@ def converse(message, records="", policy=Policy(), now=NOW, chunk=1 << 20):
         _dmarc.example.com         TXT "v=DMARC1; p=reject"
         {records}
     """
-    conversation = Conversation(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone), "", clocks(now))
+    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone), "", clocks(now))
     conversation.connect(ip_address("192.0.2.1"))
     conversation.helo("mail.example.net")
     conversation.mail_from("<someone@example.net>")

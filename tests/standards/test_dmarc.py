@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from mailassay.author import Author
 from mailassay.author import author as author_of
 from mailassay.config import Settings
-from mailassay.conversation import Clocks, Conversation
 from mailassay.dmarc import Disposition, Identifier, Record, check, questions
 from mailassay.dmarc.discovery import walk
 from mailassay.domain import Domain
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.policy import DmarcActions, Policy
-from mailassay.resolver import Budget, DnsTempError
+from mailassay.resolver import Deadline, DnsTempError
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -31,7 +31,7 @@ class Listening:
     """A zone that notes what it is asked, each question once, as the resolver of a message does."""
 
     def __init__(self, *lines):
-        self._budget = Budget(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
+        self._budget = Deadline(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
         self.asked = {}
 
     def __call__(self, name, rdtype):
@@ -66,7 +66,7 @@ def org_domain(name, *zone):
 
 def converse(*froms, zone=(), mail_from="<x@example.com>", helo="mail.example.net", rules=Policy()):
     """What becomes of one message."""
-    conversation = Conversation(Settings(authserv_id="mx.example.org", policy=rules), Zone("\n".join(zone)))
+    conversation = Session(Settings(authserv_id="mx.example.org", policy=rules), Zone("\n".join(zone)))
     conversation.connect(ip_address(CLIENT))
     conversation.helo(helo)
     conversation.mail_from(mail_from)
@@ -618,7 +618,7 @@ def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, m
     names = [f"1.2.0.192.in-addr.arpa PTR p{number}.evil.test" for number in range(client_names)]
     source = Slow([*BANK, *EVIL, *names], slow)
     settings = Settings(authserv_id="mx.example.org", message_timeout=20)
-    conversation = Conversation(settings, source, "", Clocks(lambda: 0.0, lambda: source.time))
+    conversation = Session(settings, source, "", Clocks(lambda: 0.0, lambda: source.time))
     conversation.connect(ip_address(CLIENT))
     conversation.helo("h.evil.test")
     conversation.mail_from(mail_from)

@@ -7,9 +7,9 @@ import pytest
 
 from mailassay import iprev
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.zone import Zone
 
 CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
@@ -17,12 +17,12 @@ REVERSE, REVERSE6 = "1.2.0.192.in-addr.arpa", ip_address(CLIENT6).reverse_pointe
 
 
 def check(zone, client=CLIENT, limits=Limits()):
-    return iprev.check(ip_address(client), Budget(Zone(zone), float("inf"), lambda: 0.0), limits)
+    return iprev.check(ip_address(client), Deadline(Zone(zone), float("inf"), lambda: 0.0), limits)
 
 
 def field(zone, client):
     """The iprev clause of the field that is written."""
-    conversation = Conversation(Settings(authserv_id="mx.example.org"), Zone(zone))
+    conversation = Session(Settings(authserv_id="mx.example.org"), Zone(zone))
     conversation.connect(ip_address(client))
     conversation.helo("mail.example.com")
     conversation.mail_from("<>")

@@ -7,10 +7,10 @@ import pytest
 
 from mailassay import spf
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.policy import Policy, SpfActions
-from mailassay.resolver import Budget
+from mailassay.resolver import Deadline
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 
@@ -21,7 +21,7 @@ class Listening:
     """A zone that notes what it is asked."""
 
     def __init__(self, text):
-        self._budget = Budget(Zone(text), float("inf"), lambda: 0.0)
+        self._budget = Deadline(Zone(text), float("inf"), lambda: 0.0)
         self.asked = []
 
     def __call__(self, name, rdtype):
@@ -40,7 +40,7 @@ def result(terms, zone="", **more):
 
 def converse(zone, mail_from="<user@example.com>", helo="mail.example.net", policy=Policy()):
     """What becomes of one message."""
-    conversation = Conversation(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone))
+    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone))
     conversation.connect(ip_address(CLIENT))
     conversation.helo(helo)
     conversation.mail_from(mail_from)
@@ -370,7 +370,7 @@ def test_rfc7208_4_6_4_a_client_cannot_use_up_the_void_lookups():
 
 def test_rfc7208_4_6_4_out_of_time_is_temperror():
     """The whole check has a time limit; what is not answered then is temperror."""
-    resolve = Budget(Zone("example.com TXT ?"), 20.0, lambda: 21.0)
+    resolve = Deadline(Zone("example.com TXT ?"), 20.0, lambda: 21.0)
     assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", resolve).result == "temperror"
 
 

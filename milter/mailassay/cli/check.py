@@ -12,15 +12,15 @@ from dataclasses import replace
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from .. import explain, trial
 from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
-from ..envelope import Given, Unknown, read
-from ..held import QUEUE_ID, Queue, Unavailable
 from ..message import BOM
+from ..postfix.hold_queue import QUEUE_ID, Queue, Unavailable
+from ..replay import explain, many
+from ..replay.message_file import Given, Unknown, read
+from ..replay.trace import Trace, judge
 from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
-from ..trace import Trace, judge
 from ..verdict import Action
 from .moment import moment
 from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
@@ -189,9 +189,9 @@ def _message(path: str) -> bytes:
             return printed
         raise Unavailable("no file and no queued message of that name", os.EX_NOINPUT) from None
     raw = raw.removeprefix(BOM)
-    if not raw.startswith(trial.FROM):
+    if not raw.startswith(many.FROM):
         return raw
-    messages = [*trial.mbox(BytesIO(raw))]
+    messages = [*many.mbox(BytesIO(raw))]
     if len(messages) > 1:
         raise Unknown(f"this is an mbox of {len(messages)} messages; judge them with --summary")
     return messages[0]

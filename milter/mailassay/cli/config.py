@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .. import report
 from ..config import Problem, warnings
 from ..doctor import not_reloaded, running_digest
-from ..network import system_nameservers
+from ..judge import logline
+from ..nameservers import system_nameservers
 from ..terminal import columns, complain, printable, wrapped
 from .options import Commands, as_json, asked, config_file, host_names, settings_anyway, takes_config, takes_json
 
@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
     if arguments.log:
-        report.set_up(found.log_level, found.log_format)
+        logline.set_up(found.log_level, found.log_format)
     if wrong:
         _tell(wrong, arguments)
         return 1

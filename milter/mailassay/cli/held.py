@@ -14,10 +14,11 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from .. import reminder, report
 from ..config import Settings
 from ..domain import BadDomain, Domain
-from ..held import BATCH, Held, Queue, Queued, Unavailable, named, ours
+from ..judge import logline
+from ..postfix import reminder
+from ..postfix.hold_queue import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .options import Commands, as_json, settings_anyway, takes_config, takes_json
@@ -119,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
             status: int = arguments.act(arguments, queue, verdict)
             return status
         if arguments.remind is not None:
-            report.set_up(found.log_level, found.log_format)
+            logline.set_up(found.log_level, found.log_format)
             return _remind(queue, found, arguments.remind)
         return _list(arguments, queue, verdict)
     except Unavailable as error:

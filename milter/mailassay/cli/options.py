@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
 from ..doctor.content import trusted
-from ..network import Nameservers, system_nameservers
-from ..network.turns import Turns
+from ..nameservers import Nameservers, system_nameservers
+from ..nameservers.turns import Turns
 from ..resolver import Cached, Source
 from ..zone import Zone
 

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import explain, trial
 from ..config import Settings
+from ..replay import explain, many
+from ..replay.trace import Trace
 from ..terminal import columns, complain, is_terminal, printable, wrapped
-from ..trace import Trace
 from ..verdict import Action
 from .options import as_json
 
@@ -32,10 +32,10 @@ _WORDS = {
 
 def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace | None]) -> int:
     """Judge all that the arguments name; the exit status. ``judge`` raises Unknown."""
-    tally, interrupted = trial.Tally(), False
+    tally, interrupted = many.Tally(), False
     bar = _Bar(arguments)
     try:
-        for judged in trial.run(bar.passing(trial.files(arguments.files)), judge, ending=bar.ending):
+        for judged in many.run(bar.passing(many.files(arguments.files)), judge, ending=bar.ending):
             tally.add(judged)
             if arguments.json and not judged.earlier:
                 print(as_json(_entry(judged)))
@@ -61,11 +61,11 @@ class _Bar:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._shown = is_terminal(sys.stderr) and not (arguments.json and is_terminal(sys.stdout))
-        self._total = trial.sizes(arguments.files) if self._shown else 0
+        self._total = many.sizes(arguments.files) if self._shown else 0
         self._octets = self._count = 0
         self._at = 0.0
 
-    def passing(self, files: Iterator[trial.File]) -> Iterator[trial.File]:
+    def passing(self, files: Iterator[many.File]) -> Iterator[many.File]:
         """The files, counted as they pass."""
         for file in files:
             yield file
@@ -89,22 +89,22 @@ class _Bar:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _entry(judged: trial.Judged) -> dict[str, Any]:
+def _entry(judged: many.Judged) -> dict[str, Any]:
     """The line of one message."""
     if judged.trace is None:
         return {"file": judged.name, "error": judged.error, "unreadable": judged.unreadable}
     return {"file": judged.name, **explain.as_json(judged.trace.outcome, judged.trace.client, judged.trace)}
 
 
-def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[str, Any]:
+def _as_json(tally: many.Tally, found: Settings, *, interrupted: bool) -> dict[str, Any]:
     return {
         "messages": tally.count,
         "interrupted": interrupted,
         "policy": {"file": found.policy_path, "digest": found.policy.digest, "mode": found.policy.mode},
         "actions": dict(tally.actions),
         "would": dict(tally.would),
-        "authors": {name: dict(counts) for name, counts in trial.most(tally.authors)},
-        "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in trial.most(tally.rules)},
+        "authors": {name: dict(counts) for name, counts in many.most(tally.authors)},
+        "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in many.most(tally.rules)},
         "unknown": len(tally.unknown),
         "unreadable": len(tally.unreadable),
         "earlier": tally.earlier,
@@ -116,7 +116,7 @@ def _as_json(tally: trial.Tally, found: Settings, *, interrupted: bool) -> dict[
 
 
 def _as_text(
-    tally: trial.Tally, found: Settings, arguments: argparse.Namespace, width: int, *, interrupted: bool
+    tally: many.Tally, found: Settings, arguments: argparse.Namespace, width: int, *, interrupted: bool
 ) -> Iterator[str]:
     if interrupted:
         yield "Interrupted; so far:"
@@ -170,7 +170,7 @@ def _counts(actions: Counter[Action]) -> str:
 def _table(title: str, table: dict[str, Counter[Action]], width: int, *, verbose: bool) -> Iterator[str]:
     """Rows of counts, one column for each action that occurs; a name that leaves them no room has its own lines."""
     actions = [each for each in Action if any(counts[each] for counts in table.values())]
-    rows = trial.most(table)
+    rows = many.most(table)
     shown = rows if verbose else rows[:_ROWS]
     head = ("messages", *(_WORDS[each] for each in actions))
     lines = [(name, _numbers(counts, actions)) for name, counts in shown]
@@ -191,7 +191,7 @@ def _numbers(counts: Counter[Action], actions: Sequence[Action]) -> tuple[str, .
     return f"{counts.total():,}", *(f"{counts[each]:,}" if counts[each] else "" for each in actions)
 
 
-def _notes(tally: trial.Tally) -> Iterator[str]:
+def _notes(tally: many.Tally) -> Iterator[str]:
     """What DNS and time have done to old mail."""
     if tally.unanswered:
         answer = "DNS gave no answer to a question: what they show is not what would be decided"

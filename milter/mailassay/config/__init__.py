@@ -18,7 +18,7 @@ from ..policy.sets import Networks
 from ..verdict import Action
 from . import values
 from .document import ConfigError, List, Map, Problem, Short, Value, compose, fit, problem, shown
-from .oddities import expired, warnings
+from .lint import expired, warnings
 from .policy import read_policy, trusted
 from .values import Listen, Nameserver, Network
 

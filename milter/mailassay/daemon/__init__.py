@@ -11,13 +11,13 @@ import resource
 import sys
 from collections.abc import Callable
 
-from .. import report
 from ..config import ConfigError, Settings
+from ..judge import logline
 from . import systemd, worker
 from .deferring import until_mended
 from .listening import CannotListen, listening
-from .nameservers import SystemNameservers
 from .parent import Parent
+from .resolv_conf import SystemNameservers
 
 __all__ = ["CannotListen", "serve"]
 
@@ -40,7 +40,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
     except ConfigError as mistake:
         _keep_nothing_of_stderr()
         anyway = read_anyway()
-        report.set_up(anyway.log_level, anyway.log_format)
+        logline.set_up(anyway.log_level, anyway.log_format)
         if inherited is None:
             for problem in mistake.problems:
                 _log.error("%s", problem)
@@ -50,7 +50,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
             return os.EX_OK
         settings = found
     _keep_nothing_of_stderr()
-    report.set_up(settings.log_level, settings.log_format)
+    logline.set_up(settings.log_level, settings.log_format)
     # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

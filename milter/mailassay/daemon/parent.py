@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from .. import report
 from ..config import ConfigError, Settings, expired
-from . import nameservers, systemd, worker
-from .nameservers import SystemNameservers
+from ..judge import logline
+from . import resolv_conf as nameservers
+from . import systemd, worker
+from .resolv_conf import SystemNameservers
 from .turn import Turn, turns
 from .worker import HANDLED, Counts, Order
 
@@ -244,7 +245,7 @@ class Parent:
             if getattr(found, name) != getattr(self._settings, name):
                 _log.warning("%s: takes a restart; not changed", name)
         self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
-        report.set_up(found.log_level, found.log_format)
+        logline.set_up(found.log_level, found.log_format)
         self._hand_out()
         self._tell_policy("reloaded: policy")
         systemd.ready(self._status)

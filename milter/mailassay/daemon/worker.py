@@ -24,14 +24,14 @@ from typing import NamedTuple, NoReturn
 import Milter
 import milter
 
-from .. import report
 from ..config import Settings
+from ..judge import logline
 from ..limits import Limits
-from ..network import Nameservers
-from ..network.turns import Turns
+from ..nameservers import Nameservers
+from ..nameservers.turns import Turns
 from ..resolver import Cached
-from ..session import ACTIONS, Session, Work, untrapped
 from . import listening
+from .callbacks import ACTIONS, Callbacks, Work, untrapped
 from .turn import Turn
 
 # interrupts libmilter's system calls; libmilter itself does not use it
@@ -113,7 +113,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
                 channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
 
         now = Work(settings, turns.asker, turn, tired=lambda: say(tired=True))
-        Milter.factory = lambda: Session(now)
+        Milter.factory = lambda: Callbacks(now)
         sys.excepthook = untrapped
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
@@ -179,7 +179,7 @@ def _obey(
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:
-                report.set_up(order.log_level, order.log_format)
+                logline.set_up(order.log_level, order.log_format)
                 now.settings = order
                 nameservers.configure(*_dns(order))
                 turns.most = questions_under_way(order)

@@ -9,12 +9,12 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from ..postfix.configuration import NoPostfix
 from . import content, domains, host, wiring
 from .facts import Facts
 from .finding import Finding, Severity
 from .host import not_reloaded
 from .look import around, before_removal, running_digest
-from .postfix import NoPostfix
 from .removal import remaining
 
 __all__ = [

@@ -11,10 +11,10 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from ..config import Network
 from ..config.values import is_nearly_everybody
 from ..message import MAX_LINE
+from ..postfix.configuration import RESTRICTIONS, Service, tokens
 from .domains import refused
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
-from .postfix import RESTRICTIONS, Service, tokens
 from .wiring import incoming, listeners
 
 _COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9, 0))  # HISTORY 20231213, by release

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ..config import Problem, Settings
+from ..postfix.configuration import Postfix, Service
 from .own import Own
-from .postfix import Postfix, Service
 
 RESTART = "systemctl restart mailassay"
 

@@ -20,14 +20,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..config import Listen, Problem, Settings
-from ..held import Queue, Unavailable, oldest
-from ..network import Nameservers, system_nameservers
+from ..nameservers import Nameservers, system_nameservers
+from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, looked_up, tokens
+from ..postfix.configuration import found as where_is
+from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
-from .postfix import NoPostfix, Postfix, beginning, examined, looked_up, tokens
-from .postfix import found as where_is
 
 _PATIENCE = 5.0  # seconds for each thing that is waited for
 _PATIENCE_WITH_POSTFIX = 60.0  # for all of its commands together

@@ -14,17 +14,17 @@ from ..dmarc.suffix import registrable
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Connection, Transaction
 from ..iprev import Iprev
+from ..judge.authenticate import Content, Known, authenticate
 from ..lookup import Problem, Severity, look_up
 from ..message import Field, Headers
-from ..network import Nameservers, system_nameservers
-from ..network.turns import Turns
-from ..pipeline import Content, Known, authenticate
+from ..nameservers import Nameservers, system_nameservers
+from ..nameservers.turns import Turns
+from ..postfix.configuration import NoPostfix, Postfix, beginning, listed, parameters, run, tokens
 from ..resolver import Cached, Method, Shared, Source
 from ..result import Result
 from ..sender_domain import Receives, SenderDomain
 from ..spf import Spf
 from ..verdict import Verdict
-from .postfix import NoPostfix, Postfix, beginning, listed, parameters, run, tokens
 
 PARAMETERS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
 MOST = 20  # domains that are looked at

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..postfix.configuration import Service
 from .facts import Facts
 from .finding import Finding, error, warning
 from .milters import edited, parsed
-from .postfix import Service
 from .wiring import is_ours
 
 _CONSEQUENCES = {

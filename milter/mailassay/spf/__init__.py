@@ -10,8 +10,8 @@ from typing import Literal
 from ..limits import Limits
 from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
-from .ahead import Ahead
 from .fault import Fault
+from .prefetch import Ahead
 from .query import Found, Query, checkable
 
 __all__ = ["Fault", "Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]

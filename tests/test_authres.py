@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailassay.authres.render import _KINDS, MAX_LINE, is_known_version, is_ours, render, unwanted
 from mailassay.domain import Domain
-from mailassay.header import _KINDS, MAX_LINE, is_known_version, is_ours, render, unwanted
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
 from tests.lab.disguises import DISGUISES, FOREIGN, OURS

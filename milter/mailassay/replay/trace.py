@@ -9,21 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .author import author
-from .config import Settings
-from .conversation import Clocks, Conversation, Outcome
-from .dmarc import Identifier
-from .dmarc.discovery import Walk, walk
-from .dmarc.record import is_record
-from .domain import BadDomain, Domain
-from .envelope import Message
-from .evidence import Evidence
-from .limits import Limits
-from .policy import Partial
-from .resolver import Answer, DnsTempError, Question, Source, question
-from .result import Result
-from .spf.query import Query, checkable
-from .spf.record import Directive, parse
+from ..author import author
+from ..config import Settings
+from ..dmarc import Identifier
+from ..dmarc.discovery import Walk, walk
+from ..dmarc.record import is_record
+from ..domain import BadDomain, Domain
+from ..evidence import Evidence
+from ..judge.session import Clocks, Outcome, Session
+from ..limits import Limits
+from ..policy import Partial
+from ..resolver import Answer, DnsTempError, Question, Source, question
+from ..result import Result
+from ..spf.query import Query, checkable
+from ..spf.record import Directive, parse
+from .message_file import Message
 
 _BODY_CHUNK = 65536
 
@@ -272,7 +272,7 @@ def judge(message: Message, settings: Settings, source: Source, host: str, now: 
     now = now if now is not None else message.at if message.at is not None else time.time()
     at = now
     recording = Recording(source)
-    conversation = Conversation(settings, recording, message.host or host, Clocks(now=lambda: at))
+    conversation = Session(settings, recording, message.host or host, Clocks(now=lambda: at))
     conversation.connect(message.client_ip, local=message.local)
     conversation.helo(message.helo)
     conversation.mail_from(message.mail_from, message.login, smtputf8=message.smtputf8)

@@ -9,14 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .dkim import Fault
-from .envelope import Unknown
-from .evidence import Evidence
+from ..dkim import Fault
+from ..evidence import Evidence
+from ..message import BOM
+from ..result import Result
+from ..verdict import Action
 from .explain import differences
-from .message import BOM
-from .result import Result
+from .message_file import Unknown
 from .trace import Trace
-from .verdict import Action
 
 WORKERS = 16  # messages judged at a time: nearly all of that is waiting for DNS
 _AHEAD = 4  # messages for each worker that are read and not yet counted

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from .result import Resinfo, Result
+from ..result import Resinfo, Result
 
 MAX_MARKS = 1000  # parentheses, quotes and backslashes of one field; each may be a step
 _MAX_OPENING = 500  # octets in which the instance of an ARC-Authentication-Results stands

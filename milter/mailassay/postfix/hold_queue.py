@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
-from .message import split
-from .recorded import resinfos
-from .result import Resinfo
+from ..authres.read import resinfos
+from ..message import split
+from ..result import Resinfo
 
 _PATIENCE = 60.0  # seconds for sendmail(1)
 BATCH = 500  # queue files that one postcat reads

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.cli import main, options
-from mailassay.envelope import Unknown
+from mailassay.replay.many import File, files, mbox, run
+from mailassay.replay.message_file import Unknown
 from mailassay.resolver import NO_DATA
-from mailassay.trial import File, files, mbox, run
 
 from .test_cli import ENVIRONMENT, PROGRAM, ZONE
 
@@ -303,7 +303,7 @@ def test_in_their_order():
 
 
 def test_big_files_are_not_all_held_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("mailassay.trial._MAX_OCTETS", 10)
+    monkeypatch.setattr("mailassay.replay.many._MAX_OCTETS", 10)
     for name in "abcd":
         (tmp_path / name).write_bytes(b"12345678")
     read = []

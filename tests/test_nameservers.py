@@ -21,13 +21,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import network
+from mailassay import nameservers as network
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
-from mailassay.network import Nameservers, system_nameservers, wire
-from mailassay.network.turns import Turns
-from mailassay.network.wire import MAX_TTL
+from mailassay.nameservers import Nameservers, system_nameservers, wire
+from mailassay.nameservers.turns import Turns
+from mailassay.nameservers.wire import MAX_TTL
 from mailassay.resolver import Cached, DnsLimit, DnsTempError, DnsUnsent, Question, question
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -194,7 +194,7 @@ def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, sele
     with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1)) as nameservers:
         asker = Turns(Cached(nameservers, 100), 100).asker()
         settings = Settings(message_timeout=1, dns_timeout=0.1)
-        talk = Conversation(settings, asker, "mx.receiver.example", first=asker.first, anew=asker.anew)
+        talk = Session(settings, asker, "mx.receiver.example", first=asker.first, anew=asker.anew)
         talk.connect(ip_address("198.51.100.66"))
         talk.helo("mail.evil.example")
         talk.mail_from(f"<eve@{mail_from}>")

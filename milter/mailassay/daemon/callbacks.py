@@ -15,12 +15,12 @@ from typing import Any, Concatenate, ParamSpec
 
 import Milter
 
-from . import report
-from .config import Settings
-from .conversation import Conversation, Lock, Outcome
-from .dmarc import Remembered
-from .resolver import Asker
-from .verdict import Action
+from ..config import Settings
+from ..dmarc import Remembered
+from ..judge import logline
+from ..judge.session import Lock, Outcome, Session
+from ..resolver import Asker
+from ..verdict import Action
 
 _NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
 ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.QUARANTINE | Milter.SETSYMLIST
@@ -38,14 +38,14 @@ _MACROS = {
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
-_Callback = Callable[Concatenate["Session", _Arguments], int]
+_Callback = Callable[Concatenate["Callbacks", _Arguments], int]
 
 
 def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
     """An exception is ours to answer for: the message will be deferred, and the daemon lives on."""
 
     @functools.wraps(callback)
-    def guarded(session: Session, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> int:
+    def guarded(session: Callbacks, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> int:
         try:
             return callback(session, *args, **kwargs)
         except Exception:  # noqa: BLE001 - libmilter is no place for it
@@ -59,7 +59,7 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
 
 
 # pymilter gives each connection a Python thread state of its own, and so a context
-_current: ContextVar[Session] = ContextVar("session")
+_current: ContextVar[Callbacks] = ContextVar("session")
 
 
 def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -88,8 +88,8 @@ class Work:
     def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, tired: Callable[[], None]) -> None:
         self.settings, self.asker, self.dear, self._tired = settings, asker, dear, tired
         self.remembered = Remembered()
-        self.sessions: set[Session] = set()
-        self.judging: set[Session] = set()
+        self.sessions: set[Callbacks] = set()
+        self.judging: set[Callbacks] = set()
         self.messages = self.unanswered = 0
         self._lock = threading.Lock()
         self._said = False
@@ -106,12 +106,12 @@ class Work:
 
 
 @Milter.header_leading_space
-class Session(Milter.Base):  # type: ignore[misc]
+class Callbacks(Milter.Base):  # type: ignore[misc]
     """One SMTP connection, as pymilter sees it."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._conversation: Conversation | None = None
+        self._conversation: Session | None = None
         self._asker: Asker | None = None
         self._in_hand = False
         self.failed = False
@@ -156,7 +156,7 @@ class Session(Milter.Base):  # type: ignore[misc]
         if self._asker:
             self._asker.close()
         self._asker = asker = self._work.asker()
-        conversation = Conversation(
+        conversation = Session(
             self._work.settings,
             asker,
             authserv_id,
@@ -232,7 +232,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             answer = self._carry_out(outcome)
             # nobody is told of what is held, and it stays until somebody looks
             say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
-            say("%s", report.Line(self.queue_id, self._talk.client, outcome))
+            say("%s", logline.Line(self.queue_id, self._talk.client, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()
@@ -264,7 +264,7 @@ class Session(Milter.Base):  # type: ignore[misc]
             self._asker.drop()
 
     @property
-    def _talk(self) -> Conversation:
+    def _talk(self) -> Session:
         if self._conversation is None:
             raise RuntimeError("an event without CONNECT")
         return self._conversation

@@ -11,11 +11,11 @@ from unicodedata import normalize
 
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
-from .domain import BadDomain, Domain, a_labels, u_labels
-from .limits import Limits
-from .message import MAX_LINE, Headers
-from .recorded import skip_cfws
-from .result import Resinfo
+from ..domain import BadDomain, Domain, a_labels, u_labels
+from ..limits import Limits
+from ..message import MAX_LINE, Headers
+from ..result import Resinfo
+from .read import skip_cfws
 
 MAX_VALUE = 255  # octets of one value in UTF-8
 MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1

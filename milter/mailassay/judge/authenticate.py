@@ -8,16 +8,16 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from . import arc, dkim, dmarc, iprev, sender_domain, spf
-from .author import author
-from .dmarc import Identifier, Remembered
-from .domain import BadDomain, Domain
-from .evidence import Connection, Evidence, Transaction
-from .limits import Limits
-from .message import Headers
-from .policy import Partial, Policy, Repeated
-from .resolver import Answer, Method, Resolver, Share, Shared, when
-from .result import NO_CLIENT, Resinfo, Result
+from .. import arc, dkim, dmarc, iprev, sender_domain, spf
+from ..author import author
+from ..dmarc import Identifier, Remembered
+from ..domain import BadDomain, Domain
+from ..evidence import Connection, Evidence, Transaction
+from ..limits import Limits
+from ..message import Headers
+from ..policy import Partial, Policy, Repeated
+from ..resolver import Answer, Method, Resolver, Share, Shared, when
+from ..result import NO_CLIENT, Resinfo, Result
 
 
 class Content:

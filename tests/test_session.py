@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
+from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
@@ -50,7 +50,7 @@ class Recording:
 
 
 def begin(client_ip=CLIENT, helo="mail.bank.example", settings=SETTINGS, source=ZONE, **more):
-    conversation = Conversation(settings, source, "mx.host.example")
+    conversation = Session(settings, source, "mx.host.example")
     conversation.connect(client_ip, **more)
     conversation.helo(helo)
     return conversation
@@ -69,7 +69,7 @@ def send(conversation, mail_from="<alice@bank.example>", author="alice@bank.exam
 
 def test_questions_start_when_their_facts_arrive():
     source = Recording()
-    conversation = Conversation(SETTINGS, source)
+    conversation = Session(SETTINGS, source)
     conversation.connect(CLIENT)
     assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR"), ("mail.bank.example", "A")]
     conversation.helo("Mail.Bank.Example")
@@ -376,7 +376,7 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
         return future
 
     settings = replace(SETTINGS, message_timeout=0.05, dns_timeout=60 if answers else 0.1)
-    conversation = Conversation(settings, source, anew=anew)
+    conversation = Session(settings, source, anew=anew)
     conversation.connect(CLIENT)
     conversation.helo("mail.bank.example")
     outcome = send(conversation, mail_from, author)
@@ -397,7 +397,7 @@ def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
             return super().result(timeout)
 
     settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=0.1)
-    conversation = Conversation(
+    conversation = Session(
         settings, lambda asked: Late() if asked.name == "_dmarc.bank.de" else Future(), anew=lambda _: Future()
     )
     conversation.connect(CLIENT)
@@ -417,7 +417,7 @@ def test_a_message_without_author_and_answers():
         return future
 
     settings = replace(SETTINGS, message_timeout=0.02)
-    conversation = Conversation(settings, lambda _: Future(), anew=anew)
+    conversation = Session(settings, lambda _: Future(), anew=anew)
     conversation.connect(CLIENT)
     conversation.helo("mail.bank.example")
     conversation.mail_from("<joe@bank.example>")
@@ -487,7 +487,7 @@ def test_messages_that_may_cost_much_are_judged_one_at_a_time():
     """And no other message waits for them."""
     dear = threading.Semaphore()
     dear.acquire()
-    conversation = Conversation(SETTINGS, ZONE, dear=dear)
+    conversation = Session(SETTINGS, ZONE, dear=dear)
     conversation.connect(ATTACKER)
     assert send(conversation).verdict.action is Action.REJECT
     found = []
@@ -512,8 +512,8 @@ def test_signatures_that_cost_much_wait_for_their_turn(monkeypatch):
 
     def judged(work):
         """The message as it is, judged in a thread, if so many units of work are much."""
-        monkeypatch.setattr("mailassay.conversation.DEAR_WORK", work)
-        conversation, found = Conversation(SETTINGS, zone, dear=dear), []
+        monkeypatch.setattr("mailassay.judge.session.DEAR_WORK", work)
+        conversation, found = Session(SETTINGS, zone, dear=dear), []
         conversation.connect(ATTACKER)
         fields, _ = split(signed)
         signatures = [(each.name, each.value) for each in fields if each.name != b"From"]
@@ -545,9 +545,7 @@ def test_nobody_waits_for_the_dns_of_a_message_that_may_cost_much():
             free.append(taken)
             raise TimeoutError
 
-    conversation = Conversation(
-        replace(SETTINGS, message_timeout=0.1), lambda _: Slow(), anew=lambda _: Slow(), dear=dear
-    )
+    conversation = Session(replace(SETTINGS, message_timeout=0.1), lambda _: Slow(), anew=lambda _: Slow(), dear=dear)
     conversation.connect(ATTACKER)
     send(conversation, fields=FILLER)
     assert free

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate
 from itertools import takewhile
 
-from .config import Relays
-from .domain import BadDomain, Domain
-from .header import is_ours
-from .message import BOM, Field, Headers, split
-from .received import IPAddress, Received, parsed
-from .received import read as received
-from .recorded import resinfos
-from .result import NO_CLIENT, Resinfo
+from ..authres.read import resinfos
+from ..authres.render import is_ours
+from ..config import Relays
+from ..domain import BadDomain, Domain
+from ..message import BOM, Field, Headers, split
+from ..received import IPAddress, Received, parsed
+from ..received import read as received
+from ..result import NO_CLIENT, Resinfo
 
 _POSTCAT = re.compile(rb"\A\*\*\* ENVELOPE RECORDS ([^\n]*) \*\*\*\n")
 _QUEUE_FILE = re.compile(rb"\AC[\x00-\xff](?: +[0-9]+){4,6}")

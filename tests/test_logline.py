@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from mailassay import arc, dkim, spf
 from mailassay.config import Settings
-from mailassay.conversation import Conversation
 from mailassay.domain import Domain
-from mailassay.report import Handler, JsonFormatter, Line, TextFormatter
+from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
+from mailassay.judge.session import Session
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -28,7 +28,7 @@ ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
 
 
 def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", fields=()):
-    conversation = Conversation(Settings(), ZONE, "mx.example")
+    conversation = Session(Settings(), ZONE, "mx.example")
     conversation.connect(ip_address("198.51.100.66"))
     conversation.helo(helo)
     conversation.mail_from(mail_from)

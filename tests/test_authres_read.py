@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.header import render
-from mailassay.recorded import MAX_MARKS, Unreadable, instance_of, read, resinfos
+from mailassay.authres.read import MAX_MARKS, Unreadable, instance_of, read, resinfos
+from mailassay.authres.render import render
 from mailassay.result import Resinfo, Result
 from tests.fuzz.reader import outline
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.envelope import Given, Unknown, read
 from mailassay.received import read as received
+from mailassay.replay.message_file import Given, Unknown, read
 
 HOSTS = ["mx.receiver.example", "mail"]
 AUTHOR = b"From: alice@bank.example\n"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import held, reminder
+from mailassay.authres.read import resinfos
 from mailassay.cli import main
-from mailassay.held import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
-from mailassay.recorded import resinfos
+from mailassay.postfix import hold_queue, reminder
+from mailassay.postfix.hold_queue import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
 
 POSTQUEUE = b"""\
 {"queue_name": "hold", "queue_id": "4jWpw36fNkzL4ql", "arrival_time": 1795258404, "message_size": 395, \
@@ -230,7 +230,7 @@ def program(folder, name, script):
 def tools(tmp_path, monkeypatch):
     """A folder that is the only one with programs of Postfix."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(held, "_SBIN", str(tmp_path))
+    monkeypatch.setattr(hold_queue, "_SBIN", str(tmp_path))
     program(tmp_path, "postconf", f"echo {tmp_path}")
     return tmp_path
 
@@ -260,9 +260,9 @@ def test_a_postfix_that_is_down(tools, capsys):
         "mailassay: postqueue: Mail system is down -- accessing queue directly (Connect to showq: gone); "
         "malformed showq server response\n"
     )
-    assert held.Queue().is_down()
+    assert hold_queue.Queue().is_down()
     program(tools, "postqueue", "")
-    assert not held.Queue().is_down()
+    assert not hold_queue.Queue().is_down()
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -274,13 +274,13 @@ def test_a_release_is_one_queue_run(tools, count):
     program(tools, "postsuper", f"PATH=/usr/bin:/bin; cat {tools}/said >&2")
     for name in ("postqueue", "postkick"):
         program(tools, name, f'echo "${{0##*/}} $*" >> {tools}/calls')
-    assert held.Queue().release(queue_ids) == set(queue_ids)
+    assert hold_queue.Queue().release(queue_ids) == set(queue_ids)
     assert (tools / "calls").read_text() == "postkick public qmgr D\n"
 
 
 def test_what_was_not_released_makes_no_queue_run(tools):
     program(tools, "postsuper", "")
-    assert held.Queue().release(["A0000000"]) == set()
+    assert hold_queue.Queue().release(["A0000000"]) == set()
 
 
 def test_a_tool_that_prints_something_else(tools, capsys):
@@ -440,7 +440,7 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, monkeypatch):
     """The exit status says so, and the next run tries again; that what was told is not kept is a warning."""
     told.mkdir()
     (tools / "c").write_text("held: {remind_to: a@b.example}")
-    monkeypatch.setattr("mailassay.report.set_up", lambda *_: None)
+    monkeypatch.setattr("mailassay.judge.logline.set_up", lambda *_: None)
     monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: [Held(queued_now(), "dmarc.quarantine", ())])
     program(tools, "postqueue", "")
     program(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")

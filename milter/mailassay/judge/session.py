@@ -14,18 +14,18 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
-from . import iprev, sender_domain, spf
-from .config import Settings, Untraced
-from .dmarc import Dmarc, Remembered, questions, top_level
-from .evidence import Case, Connection, Evidence, Transaction, Trouble
-from .header import render, unwanted
-from .message import Field, Headers, crlf
-from .pipeline import Content, Known, authenticate, resinfos, untraced
-from .policy import Mode
-from .received import Client, Relayed
-from .resolver import Answer, Budget, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
-from .result import Result
-from .verdict import Action, Reply, Verdict
+from .. import iprev, sender_domain, spf
+from ..authres.render import render, unwanted
+from ..config import Settings, Untraced
+from ..dmarc import Dmarc, Remembered, questions, top_level
+from ..evidence import Case, Connection, Evidence, Transaction, Trouble
+from ..message import Field, Headers, crlf
+from ..policy import Mode
+from ..received import Client, Relayed
+from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
+from ..result import Result
+from ..verdict import Action, Reply, Verdict
+from .authenticate import Content, Known, authenticate, resinfos, untraced
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
@@ -109,7 +109,7 @@ class _Mail:
         return self.transaction.smtputf8 and not all(field.value.isascii() for field in self.fields)
 
 
-class Conversation:
+class Session:
     """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``.
 
     Between messages ``settings`` may be replaced.
@@ -367,7 +367,7 @@ class Conversation:
         domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
         # a slow check of the sender's own must not leave it no time
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
-        resolve = Budget(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
+        resolve = Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
         try:
             self._leave(mail)
             for domain in sorted(domains) or [_TOP_LEVEL]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .config import Settings
-from .conversation import Outcome
-from .evidence import Evidence
-from .report import facts
-from .resolver import Answer
-from .result import Resinfo, Result
-from .terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
+from ..config import Settings
+from ..evidence import Evidence
+from ..judge.logline import facts
+from ..judge.session import Outcome
+from ..resolver import Answer
+from ..result import Resinfo, Result
+from ..terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
 from .trace import Lookup, Trace
 
 _MAX_RECORD = 200  # characters of a record that are shown

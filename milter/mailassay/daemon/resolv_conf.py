@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .. import network
+from .. import nameservers
 from ..config import ConfigError, Settings
-from ..network import Place
+from ..nameservers import Place
 
 _Mark = tuple[int, int, int] | None
 
@@ -31,7 +31,7 @@ class SystemNameservers:
             return settings
         # before the file is read: what is written meanwhile is seen the next time
         mark = _mark()
-        found = tuple(network.listed_nameservers()) or self._found or tuple(network.system_nameservers())
+        found = tuple(nameservers.listed_nameservers()) or self._found or tuple(nameservers.system_nameservers())
         self._found, self._mark = found, mark
         return replace(settings, nameservers=found)
 
@@ -41,7 +41,7 @@ class SystemNameservers:
         if not self._found or mark == self._mark:
             return None
         try:
-            found = tuple(network.listed_nameservers())
+            found = tuple(nameservers.listed_nameservers())
         except ConfigError as error:
             if mark != self._wrong:
                 self._wrong = mark
@@ -61,7 +61,7 @@ def text(places: Iterable[Place]) -> str:
 def _mark() -> _Mark:
     """What changes with the file; None if it is missing."""
     try:
-        found = os.stat(network.RESOLV_CONF)
+        found = os.stat(nameservers.RESOLV_CONF)
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size

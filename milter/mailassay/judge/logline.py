@@ -17,12 +17,12 @@ from enum import StrEnum
 from io import FileIO
 from typing import Any, ClassVar, Protocol, TextIO
 
-from . import iprev, spf
-from .conversation import Outcome
-from .dkim import Dkim
-from .dmarc import Disposition, Dmarc
-from .evidence import Evidence
-from .verdict import Action
+from .. import iprev, spf
+from ..dkim import Dkim
+from ..dmarc import Disposition, Dmarc
+from ..evidence import Evidence
+from ..verdict import Action
+from .session import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
 _SEPARATOR = re.compile(r"[:,\s]")

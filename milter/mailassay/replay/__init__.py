@@ -1,0 +1,1 @@
+"""A message file judged once more, and explained: for ``mailassay check``."""

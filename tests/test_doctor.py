@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import stat
 import struct
@@ -1254,6 +1255,22 @@ def test_a_postfix_that_is_down_is_told_before_it_runs_again():
 def test_what_is_held_on_our_word():
     facts = replace(GOOD, postfix=configured(smtpd_milters=""), held=3)
     assert left(facts) == [("warning", "still-held", "mailassay held", "mailassay held release --all")]
+
+
+@pytest.mark.skipif(not shutil.which("postconf", path="/usr/sbin"), reason="Postfix is not installed")
+def test_a_queue_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
+    (tmp_path / "master.cf").write_text("")
+    (tmp_path / "postqueue").write_text("#!/bin/sh\necho 'postqueue: fatal: no luck' >&2\nexit 1\n")
+    (tmp_path / "postqueue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (found,) = remaining(look.before_removal(Settings(), str(tmp_path)))
+    assert (found.severity, found.code, found.mend) == (
+        Severity.WARNING,
+        "still-unknown",
+        (f"mailassay held -c {tmp_path}",),
+    )
+    assert "no luck" in found.reason
 
 
 # what postconf prints

@@ -100,7 +100,9 @@ def before_removal(settings: Settings, folder: str | None) -> Facts:
     postfix, unseen = examined(folder, until), list[str]()
     held, waiting, down = _backlog(settings, postfix, until, unseen)
     real = {path: os.path.realpath(path) for path in (postfix.value("queue_directory"), settings.listen.path) if path}
-    return Facts(settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down)
+    return Facts(
+        settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down, unseen=tuple(unseen)
+    )
 
 
 def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int, float, bool]:

@@ -145,7 +145,7 @@ def _change(change: Change) -> Iterator[str]:
     """What is to be published, whole."""
     yield from _wrapped("  ", f"{change.name} {change.type}")
     for text in change.records:
-        yield from _wrapped("    ", text, most=len(text))
+        yield from _wrapped("    ", text, most=sys.maxsize)
     if change.instead:
         number = len(change.instead)
         there = "the one that is there" if number == 1 else f"the {number} that are there"

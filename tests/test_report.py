@@ -57,11 +57,13 @@ def read_back(line):
     pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^" ]+)(?: |$)', line)
     assert " ".join(f"{key}={value}" for key, value in pairs) == line
     assert len({key for key, _ in pairs}) == len(pairs)
+    # grep and fail2ban do not know of quotes
+    assert [*re.findall(r' ([a-z_]+)=[^\s"]', f" {line}")] == [key for key, value in pairs if value[0] != '"']
     return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
 
 
 @pytest.mark.parametrize(
-    "helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"]
+    "helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"]
 )
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))

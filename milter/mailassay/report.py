@@ -25,6 +25,7 @@ from .evidence import Evidence
 from .verdict import Action
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
+_LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
 _SEPARATOR = re.compile(r"[:,\s]")
 _MAX_NAME = 255  # characters of a name that a sender wrote
 _MAX_WORDS = 200  # of the words of a cause
@@ -74,8 +75,9 @@ def _signature(found: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # a sender's words must not look like another pair, another line, or move a terminal's cursor
-    return text if _PLAIN.fullmatch(text) else _json(text)
+    # a sender's words must not look like another pair, another line, or move a terminal's cursor; and what looks for
+    # pairs, as grep and fail2ban, does not know of quotes
+    return text if _PLAIN.fullmatch(text) else _LIKE_A_PAIR.sub(r"\\u0020", _json(text))
 
 
 def _json(value: object) -> str:

@@ -63,7 +63,8 @@ def read_back(line):
 
 
 @pytest.mark.parametrize(
-    "helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"]
+    "helo",
+    ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"],
 )
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))

@@ -82,9 +82,8 @@ def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], S
 
 def asked(settings: Settings) -> Settings:
     """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
-    if settings.trusted_networks is None:
-        # what cannot be asked lets nothing in
-        settings = replace(settings, trusted_networks=trusted(_postconf("mynetworks") or ""))
+    if settings.trusted_networks is None and (mynetworks := _postconf("mynetworks")) is not None:
+        settings = replace(settings, trusted_networks=trusted(mynetworks))
     if settings.recipient_delimiter is None:
         settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
     if "-" in (settings.recipient_delimiter or ""):

@@ -61,7 +61,7 @@ def _of_settings(
         yield _odd(
             path,
             settings.lines.get("trusted_networks", 1),
-            "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted, until a reload finds it",
+            "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
         )
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _odd(

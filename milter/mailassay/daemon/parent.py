@@ -279,8 +279,9 @@ class Parent:
         policy = self._settings.policy
         _log.info("%s %s, digest %s", beginning, self._settings.policy_path or "standard", policy.digest)
         if self._settings.trusted_networks is None:
-            said = "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted, until a reload finds it"
-            _log.warning(said)
+            _log.warning(
+                "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload"
+            )
         self._expired = set()
         self._tell_expired()
 

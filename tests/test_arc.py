@@ -165,7 +165,7 @@ def doubt(message, author=AUTHOR, trusted=TRUSTED, now=0.0):
     because, why, mail_from = arc.vouched(chain, found, author, trusted.__contains__, now)
     assert not because
     assert mail_from is None
-    return why
+    return str(why or "")
 
 
 def by_one(results):
@@ -320,7 +320,7 @@ def test_what_is_shown_of_a_record_has_a_limit():
 )
 def test_the_reverse_path_that_a_sealer_saw(spf, mail_from):
     chain, found = judge(by_one(b" i=1; mx; " + spf + b"; " + GOOD))
-    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == (BY_ONE, "", mail_from)
+    assert arc.vouched(chain, found, AUTHOR, TRUSTED.__contains__, 0.0) == (BY_ONE, None, mail_from)
 
 
 @pytest.mark.parametrize(("now", "reason"), [(1500.0, BY_ONE), (2500.0, "")])

@@ -66,6 +66,49 @@ def test_imports_go_one_way(path):
         assert room(path) in ONLY_IN.get(library, {room(path)}), f"{room(path)} imports {library}"
 
 
+WORDS = {"reason", "reasons", "problem", "trouble", "error", "doubt", "not_vouched", "prob", "msg"}
+
+
+def constants():
+    """The texts that have a name in a module."""
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                yield from ((target.id, node.value.value) for target in node.targets if isinstance(target, ast.Name))
+
+
+def sentences(tree, texts):
+    """What compares words for people with a text of several words, or looks for one in them."""
+
+    def is_sentence(node):
+        text = node.value if isinstance(node, ast.Constant) else texts.get(getattr(node, "id", ""))
+        return isinstance(text, str) and " " in text
+
+    for node in ast.walk(tree):
+        sides = []
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
+            "startswith",
+            "endswith",
+            "find",
+            "count",
+        ):
+            sides = [node.func.value, *node.args]
+        is_for_people = any(getattr(side, "attr", getattr(side, "id", "")) in WORDS for side in sides)
+        if is_for_people and any(map(is_sentence, sides)):
+            yield ast.unparse(node)
+
+
+def test_no_program_compares_sentences():
+    """The cause of a result is a word of a vocabulary (``fault``)."""
+    texts = dict(constants())
+    found = [each for path in FILES for each in sentences(ast.parse(path.read_text()), texts)]
+    # a field that was written earlier has nothing else
+    assert found == ["one.reason.startswith(NO_CLIENT)"]
+    assert [*sentences(ast.parse("key.error == 'no key record'; 'x y' in reasons"), texts)]
+
+
 def test_every_room_has_its_floor():
     assert {room(path) for path in FILES} == set(FLOOR)
 

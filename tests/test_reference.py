@@ -407,7 +407,7 @@ def full() -> Outcome:
         Arc(Result.FAIL, fault=arc.Fault.SEAL),
         found,
         sender_domain=SenderDomain(Receives.NO_MAIL, domain, fault=sender_domain.Fault.NO_HOST),
-        not_vouched="expired: why",
+        not_vouched=arc.Doubted(arc.Doubt.EXPIRED, "why"),
     )
     verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
     relay = ip_address("192.0.2.50")

@@ -1,5 +1,6 @@
 """Rules, lists and what overrules DMARC: a policy as its operator writes it, and what becomes of messages."""
 
+import json
 import os
 import re
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from mailassay.explain import as_text
 from mailassay.message import split
 from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
-from mailassay.report import facts
+from mailassay.report import Line, facts
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
 
@@ -825,7 +826,9 @@ def test_why_a_sealer_is_not_believed_is_said(folder, sealer, results, author, w
     made = policy(folder, "dmarc: {trusted_sealers: [lists.example]}")
     outcome = judge(made, fields=through(sealer, results), author=author)
     assert outcome.verdict.action == "reject"
-    assert facts(outcome).get("not_vouched", "") == words
+    found = facts(outcome).get("not_vouched", {"fault": "", "reason": ""})
+    assert (found["fault"], found["reason"]) == (words.partition(": ")[0], words.partition(": ")[2])
+    assert (f"not_vouched={json.dumps(words)} " in str(Line("4ABC", RELAY, outcome))) is bool(words)
     assert (f"not vouched   {words}" in as_text(outcome, RELAY)) is bool(words)
     assert "sealed by" not in outcome.add[0][1]
     assert "not_vouched" not in facts(judge(policy(folder, "{}"), fields=through(sealer, results)))

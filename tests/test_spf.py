@@ -269,7 +269,9 @@ def test_no_broken_record_raises(text, at, change):
 
 @given(text=st.text(st.characters(max_codepoint=255), max_size=60))
 def test_any_record_gives_a_result_word(text):
-    assert spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}")).result in WORDS
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}"))
+    assert found.result in WORDS
+    assert (found.fault is None) == (found.result is Result.PASS)
 
 
 @given(spec=SPECS, texts=st.dictionaries(st.sampled_from("slodiphv"), st.text(max_size=300)))
@@ -312,6 +314,25 @@ def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_i
     found = spf.check_mail_from(ip_address("192.0.2.1"), "spf=pass@any.example", "", zone_of(record))
     assert (found.result, found.reason) == (Result.PERMERROR, reason)
     assert found.fault is spf.Fault.INCLUDED_NO_RECORD
+
+
+@pytest.mark.parametrize(
+    ("record", "reason", "fault"),
+    [
+        ("v=spf1 x", "term 1 is no mechanism and no modifier (other.example)", "syntax"),
+        ("v=spf1 -all", "more than one SPF record (other.example)", "several_records"),
+        (f"v=spf1 {' ' * 5200}", "a record of more than 5120 octets (other.example)", "record_size"),
+    ],
+)
+@pytest.mark.parametrize("term", ["include:Other.example", "redirect=other.example", "include:%{l}.example"])
+def test_the_record_that_is_in_error_is_named_if_the_term_spells_it_out(record, reason, fault, term):
+    zone = f'a.example TXT "v=spf1 {term}"\nother.example TXT "{record}"'
+    if fault == "several_records":
+        zone += '\nother.example TXT "v=spf1 +all"'
+    resolve = Budget(Zone(zone), float("inf"), lambda: 0.0)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "other@a.example", "", resolve)
+    expected = reason.partition(" (")[0] if "%" in term else reason
+    assert (found.result, found.reason, found.fault) == (Result.PERMERROR, expected, fault)
 
 
 def test_loops_of_a_hundred_terms_end():

@@ -303,16 +303,25 @@ class Doubt(StrEnum):
     NO_PASS = "no_pass"  # neither DMARC nor ARC passed when the message came to the sealer
 
 
+class Doubted(NamedTuple):
+    """Why such a chain does not vouch; ``reason`` may hold what was recorded."""
+
+    fault: Doubt
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.reason}"
+
+
 class Vouched(NamedTuple):
     """Why the message was authentic for its author when it came to a trusted sealer; or why that is not known.
 
-    ``because`` holds our own words and names of trusted sealers. ``doubt`` begins with a word of :class:`Doubt`; it may
-    hold what was recorded. ``mail_from`` is the domain of MAIL FROM for which SPF passed then. All are empty if no
-    trusted sealer has a part in a chain that passes.
+    ``because`` holds our own words and names of trusted sealers. ``mail_from`` is the domain of MAIL FROM for which SPF
+    passed then. All are empty if no trusted sealer has a part in a chain that passes.
     """
 
     because: str = ""
-    doubt: str = ""
+    doubt: Doubted | None = None
     mail_from: Domain | None = None
 
 
@@ -327,7 +336,8 @@ class _Recorded(NamedTuple):
 
 class _Doubtful(ValueError):
     def __init__(self, doubt: Doubt, text: str) -> None:
-        super().__init__(f"{doubt}: {text}")
+        super().__init__(text)
+        self.doubted = Doubted(doubt, text)
 
 
 def vouched(chain: Chain, found: Arc, author: Domain | None, trusts: Callable[[Domain], bool], now: float) -> Vouched:
@@ -352,7 +362,7 @@ def vouched(chain: Chain, found: Arc, author: Domain | None, trusts: Callable[[D
     try:
         return _vouched(chain, author, trusts, now)
     except _Doubtful as error:
-        return Vouched(doubt=str(error))
+        return Vouched(doubt=error.doubted)
 
 
 def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], bool], now: float) -> Vouched:

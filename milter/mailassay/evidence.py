@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from .arc import Arc
+from .arc import Arc, Doubted
 from .dkim import Dkim
 from .dmarc import Dmarc
 from .domain import Domain
@@ -74,7 +74,7 @@ class Evidence:
     vouched: str = ""
     mailing_list: bool = False
     vouched_mail_from: str = ""
-    not_vouched: str = ""
+    not_vouched: Doubted | None = None
 
     @property
     def limits(self) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
     if evidence.vouched:
         yield "vouched", evidence.vouched
     if evidence.not_vouched:
-        yield "not vouched", evidence.not_vouched
+        yield "not vouched", str(evidence.not_vouched)
     if sender := evidence.sender_domain:
         yield "sender domain", line(sender.result, sender.domain, sender.reason)
     yield "dmarc", line(dmarc.result, dmarc.header_from, dmarc.reason)

@@ -171,7 +171,7 @@ def _results(evidence: Evidence) -> dict[str, Any]:
     if evidence.limits:
         found["limit"] = list(evidence.limits)
     if evidence.not_vouched:
-        found["not_vouched"] = evidence.not_vouched
+        found["not_vouched"] = evidence.not_vouched._asdict()
     if sender:
         found["sender_domain"] = sender.result
         if sender.fault:

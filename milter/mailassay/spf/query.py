@@ -172,7 +172,7 @@ class Query(pyspf.query):  # type: ignore[misc]
         try:
             record = self.read(spf)
         except BadRecord as error:
-            raise self._error(Fault.SYNTAX, str(error)) from error
+            raise self._error(Fault.SYNTAX, f"{error}{self._of_other(self.d)}") from error
         for directive in record.directives():
             if self._applies(directive):
                 if not recursion:
@@ -267,6 +267,11 @@ class Query(pyspf.query):  # type: ignore[misc]
                     return True
         return False
 
+    def _of_other(self, domain: str) -> str:
+        """Whose record it is, if it is not that of the identity."""
+        name = domain.lower()
+        return f" ({name})" if name != self.o and self._is_spelled_out(name) else ""
+
     def _value(self, letter: str) -> str:
         """What a macro letter stands for (section 7.2)."""
         return self._validated_name() if letter == "p" else str(getattr(self, letter))
@@ -325,9 +330,10 @@ class Query(pyspf.query):  # type: ignore[misc]
             return None
         texts = [text for text in self.dns(domain, "TXT") if is_record(text)]
         if len(texts) > 1:
-            raise self._error(Fault.SEVERAL_RECORDS, "more than one SPF record")
+            raise self._error(Fault.SEVERAL_RECORDS, f"more than one SPF record{self._of_other(domain)}")
         if texts and len(texts[0]) > self._limits.record_octets:
-            raise self._error(Fault.RECORD_SIZE, f"a record of more than {self._limits.record_octets} octets")
+            text = f"a record of more than {self._limits.record_octets} octets{self._of_other(domain)}"
+            raise self._error(Fault.RECORD_SIZE, text)
         return texts[0] if texts else None
 
     def dns(self, name: str, qtype: str) -> tuple[str, ...]:

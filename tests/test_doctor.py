@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.cli.options import as_json
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, postfix, remaining
@@ -34,6 +33,7 @@ from mailassay.domain import Domain
 from mailassay.lookup import Problem as Fault
 from mailassay.lookup import Severity as LookupSeverity
 from mailassay.policy.sets import Networks
+from mailassay.report import as_json
 from mailassay.terminal import printable
 from mailassay.verdict import Action, Verdict
 from mailassay.zone import Zone

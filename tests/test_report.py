@@ -80,6 +80,14 @@ def test_signers_cannot_write_the_log(domain):
     assert (read["verdict"], read["dkim"]) == ("reject", "permerror::x:domain")
 
 
+def test_what_is_not_utf_8_is_told_so_that_every_program_reads_it():
+    """Some reject the whole object for a surrogate without its other half."""
+    line = Line("4ABC", "198.51.100.66", outcome("a\udcff", "x@b\udced.example"))
+    entry = json.loads(JsonFormatter().format(record("%s", line)))
+    assert (entry["helo"], entry["mail_from"]) == ("a\ufffd", "b\ufffd.example")
+    assert read_back(str(line))["helo"] == "a\ufffd"
+
+
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))
 def test_a_line_is_one_line(helo, mail_from):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo, mail_from))))

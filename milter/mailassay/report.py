@@ -26,6 +26,8 @@ from .verdict import Action
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
 _LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
+# a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
+_LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 _SEPARATOR = re.compile(r"[:,\s]")
 _MAX_NAME = 255  # characters of a name that a sender wrote
 _MAX_WORDS = 200  # of the words of a cause
@@ -82,7 +84,12 @@ def _quoted(text: str) -> str:
 
 def _json(value: object) -> str:
     """ASCII, of which DEL is the one mark that JSON need not escape, and that is not printable."""
-    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+    return as_json(value).replace("\x7f", "\\u007f")
+
+
+def as_json(found: Any, indent: int | None = None) -> str:
+    """JSON that every program reads: what is not UTF-8 is U+FFFD, not a lone surrogate (RFC 8259 section 8.2)."""
+    return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent, default=str))
 
 
 def _cut(text: str, most: int) -> str:

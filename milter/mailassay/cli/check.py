@@ -18,12 +18,13 @@ from ..config.policy import read_policy
 from ..envelope import Given, Unknown, read
 from ..held import QUEUE_ID, Queue, Unavailable
 from ..message import BOM
+from ..report import as_json
 from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
 from ..trace import Trace, judge
 from ..verdict import Action
 from .moment import moment
-from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
+from .options import Commands, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 
 

@@ -13,8 +13,9 @@ from .. import report
 from ..config import Problem, warnings
 from ..doctor import not_reloaded, running_digest
 from ..network import system_nameservers
+from ..report import as_json
 from ..terminal import columns, complain, printable, wrapped
-from .options import Commands, as_json, asked, config_file, host_names, settings_anyway, takes_config, takes_json
+from .options import Commands, asked, config_file, host_names, settings_anyway, takes_config, takes_json
 
 _log = logging.getLogger(__name__)
 

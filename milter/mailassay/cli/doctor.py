@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
+from ..report import as_json
 from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
-from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
+from .options import Commands, config_file, settings_anyway, takes_config, takes_json
 
 _COLOURS = {"error": RED, "warning": YELLOW, "note": DIM, "fine": GREEN}
 

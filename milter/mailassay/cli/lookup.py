@@ -17,9 +17,10 @@ from ..lookup.dkim import EVERY, Dkim, Key
 from ..lookup.dmarc import Asked, Dmarc, Reports, Step
 from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
+from ..report import as_json
 from ..result import Result
 from ..terminal import BOLD, DIM, RED, YELLOW, columns, complain, painted, printable, quoted, shows_colour, wrapped
-from .options import Commands, as_json, settings, source, takes_config, takes_json, takes_zone
+from .options import Commands, settings, source, takes_config, takes_json, takes_zone
 
 _MAX_SHOWN = 400  # characters of a record
 _UNBROKEN = re.compile("[^ ;,]+[;,]*")

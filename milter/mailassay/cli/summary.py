@@ -13,10 +13,10 @@ from typing import Any
 
 from .. import explain, trial
 from ..config import Settings
+from ..report import as_json
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..trace import Trace
 from ..verdict import Action
-from .options import as_json
 
 _FIRST = 5  # of what could not be judged
 _ROWS = 20  # of a table

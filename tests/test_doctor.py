@@ -25,7 +25,7 @@ import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, postfix, remaining
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, host, look, milters, own, postfix, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.own import Own
 from mailassay.doctor.postfix import Postfix, Service
@@ -1635,15 +1635,17 @@ def test_the_policy_of_the_daemon(tmp_path, monkeypatch, pid, status, digest):
 
 @pytest.mark.parametrize("status", [0, 69])
 def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
-    """root sees the queue all the same, others do not, and that is not said twice."""
+    """root sees the queue all the same. To others it is not an empty one."""
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "postconf").write_text(f"#!/bin/sh\necho {tmp_path}\n")
     (tmp_path / "postqueue").write_text(f"#!/bin/sh\necho 'postqueue: x: mail system is down' >&2\nexit {status}\n")
     for name in ("postconf", "postqueue"):
         (tmp_path / name).chmod(0o755)
     unseen = []
-    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (0, 0.0, True)
-    assert unseen == []
+    held = 0 if status == 0 else None
+    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (held, 0.0, True)
+    assert unseen == ([] if status == 0 else ["the hold queue: postqueue: postqueue: x: mail system is down"])
+    assert [each.code for each in host.held(replace(GOOD, held=held))] == ([] if held is None else ["held"])
 
 
 def test_the_clock():

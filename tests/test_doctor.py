@@ -1662,6 +1662,7 @@ def command(monkeypatch, capsys, tmp_path):
 
     def run(facts, *arguments):
         monkeypatch.setattr("mailassay.cli.doctor.around", lambda *_: facts)
+        monkeypatch.setattr("mailassay.cli.doctor.before_removal", lambda *_: facts)
         status = main(["doctor", *arguments])
         return status, *capsys.readouterr()
 
@@ -1689,6 +1690,17 @@ def test_errors(command):
     assert status == 1
     assert output.startswith("error    milter-default-action: ")
     assert "after postconf: postfix reload; then mailassay doctor again\n" in output
+
+
+def test_what_comes_after_the_commands(command):
+    """A Postfix that is down cannot be reloaded, and what is removed is not asked again."""
+    facts = replace(GOOD, postfix=configured(smtpd_milters=OURS, non_smtpd_milters=OURS, milter_protocol="4"))
+    assert "after postconf: postfix reload; then mailassay doctor again\n" in command(facts)[1]
+    assert "after postconf: mailassay doctor again\n" in command(replace(facts, down=True))[1]
+    status, output, _ = command(facts, "--removal")
+    assert status == 1
+    assert "smtpd_milters, non_smtpd_milters have our socket" in output
+    assert "again" not in output
 
 
 def test_for_programs(command):

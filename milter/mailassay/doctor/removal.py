@@ -31,7 +31,9 @@ def remaining(facts: Facts) -> Iterator[Finding]:
     if places:
         then = _CONSEQUENCES.get(action, "all mail is deferred, also that of your own users where it is in their list")
         when = "as soon as Postfix runs again" if facts.down else "from then on"
-        reason = f"{', '.join(dict.fromkeys(places))} has our socket. Without mailassay, {when} {then}"
+        named = [*dict.fromkeys(places)]
+        has = "has" if len(named) == 1 else "have"
+        reason = f"{', '.join(named)} {has} our socket. Without mailassay, {when} {then}"
         reload = () if facts.down else (postfix.command("postfix", "reload"),)
         yield (warning if facts.down else error)("still-asked", reason, *dict.fromkeys(mends), *reload)
     folder = ("-c", postfix.folder) if postfix.folder else ()

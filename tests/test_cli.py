@@ -484,13 +484,17 @@ def test_the_host_has_several_names(folder, monkeypatch, by, results, status):
         ("exit 1", ""),
     ],
 )
-def test_postfix_is_asked_for_its_networks(folder, monkeypatch, script, networks):
-    """What cannot be asked, or may be excluded, is not trusted."""
+def test_postfix_is_asked_for_its_networks(folder, monkeypatch, capsys, script, networks):
+    """What cannot be asked, or may be excluded, is not trusted; the first is told."""
     (folder / "postconf").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "postconf").chmod(0o755)
     monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
     found = asked(Settings(trusted_networks=None, recipient_delimiter="+")).trusted_networks
-    assert found == tuple(map(ip_network, networks.split()))
+    unknown = script == "exit 1"
+    assert found == (None if unknown else tuple(map(ip_network, networks.split())))
+    (folder / "config.yaml").write_text("trusted_networks: postfix")
+    assert main(["config", "check", "--config=config.yaml"]) == 0
+    assert ("trusted_networks: Postfix cannot be asked" in capsys.readouterr().err) is unknown
 
 
 @pytest.mark.parametrize(

@@ -709,6 +709,7 @@ def test_the_networks_of_postfix_are_followed(tmp_path, dns):
                 main.write_text(text)
             reload(serve, "judges by policy")
             assert verdict() == expected, text
+            assert ("trusted_networks: Postfix cannot be asked" in serve.log.read_text()) is (text is None)
 
 
 def test_reloads_under_load(lenient):

@@ -442,3 +442,25 @@ def test_milters_have_one_order_everywhere(path: Path) -> None:
 def test_no_text_gives_users_an_empty_list(path: Path) -> None:
     """That would take the signer off their mail."""
     assert not re.search(r"-o smtpd_milters=\s*$", path.read_text(), re.MULTILINE)
+
+
+JQ = [found for path in sorted(DOCS.glob("*.md")) for found in re.findall(r"jq (-\w+ '[^']+')", path.read_text())]
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+@pytest.mark.parametrize("words", JQ)
+def test_what_reads_the_journal_passes_over_the_lines_of_systemd(words: str) -> None:
+    line = (
+        '{"queue_id": "4A", "verdict": "reject", "header_from": "bank.example", "dmarc_why": {"fault": "author"}, '
+        '"dkim": [{"fault": "no_key", "selector": "s", "domain": "bank.example"}]}'
+    )
+    command = ["/bin/sh", "-c", f"jq {words}"]
+    text = f"Started mailassay.service - mailassay.\n{line}\nReloading mailassay.\n{line}\n"
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    once = subprocess.run(command, input=f"{line}\n", capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", once.stdout * 2)
+    assert once.stdout
+
+
+def test_jq_is_found_in_the_texts() -> None:
+    assert len(JQ) == 3

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import stat
 import struct
@@ -22,13 +23,13 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.cli.options import as_json
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, look, milters, own, remaining
+from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, host, look, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.own import Own
 from mailassay.domain import Domain
+from mailassay.judge.logline import as_json
 from mailassay.lookup import Problem as Fault
 from mailassay.lookup import Severity as LookupSeverity
 from mailassay.policy.sets import Networks
@@ -1257,6 +1258,22 @@ def test_what_is_held_on_our_word():
     assert left(facts) == [("warning", "still-held", "mailassay held", "mailassay held release --all")]
 
 
+@pytest.mark.skipif(not shutil.which("postconf", path="/usr/sbin"), reason="Postfix is not installed")
+def test_a_queue_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
+    (tmp_path / "master.cf").write_text("")
+    (tmp_path / "postqueue").write_text("#!/bin/sh\necho 'postqueue: fatal: no luck' >&2\nexit 1\n")
+    (tmp_path / "postqueue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (found,) = remaining(look.before_removal(Settings(), str(tmp_path)))
+    assert (found.severity, found.code, found.mend) == (
+        Severity.WARNING,
+        "still-unknown",
+        (f"mailassay held -c {tmp_path}",),
+    )
+    assert "no luck" in found.reason
+
+
 # what postconf prints
 
 MASTER = """\
@@ -1619,15 +1636,17 @@ def test_the_policy_of_the_daemon(tmp_path, monkeypatch, pid, status, digest):
 
 @pytest.mark.parametrize("status", [0, 69])
 def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
-    """root sees the queue all the same, others do not, and that is not said twice."""
+    """root sees the queue all the same. To others it is not an empty one."""
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "postconf").write_text(f"#!/bin/sh\necho {tmp_path}\n")
     (tmp_path / "postqueue").write_text(f"#!/bin/sh\necho 'postqueue: x: mail system is down' >&2\nexit {status}\n")
     for name in ("postconf", "postqueue"):
         (tmp_path / name).chmod(0o755)
     unseen = []
-    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (0, 0.0, True)
-    assert unseen == []
+    held = 0 if status == 0 else None
+    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (held, 0.0, True)
+    assert unseen == ([] if status == 0 else ["the hold queue: postqueue: postqueue: x: mail system is down"])
+    assert [each.code for each in host.held(replace(GOOD, held=held))] == ([] if held is None else ["held"])
 
 
 def test_the_clock():
@@ -1644,6 +1663,7 @@ def command(monkeypatch, capsys, tmp_path):
 
     def run(facts, *arguments):
         monkeypatch.setattr("mailassay.cli.doctor.around", lambda *_: facts)
+        monkeypatch.setattr("mailassay.cli.doctor.before_removal", lambda *_: facts)
         status = main(["doctor", *arguments])
         return status, *capsys.readouterr()
 
@@ -1671,6 +1691,17 @@ def test_errors(command):
     assert status == 1
     assert output.startswith("error    milter-default-action: ")
     assert "after postconf: postfix reload; then mailassay doctor again\n" in output
+
+
+def test_what_comes_after_the_commands(command):
+    """A Postfix that is down cannot be reloaded, and what is removed is not asked again."""
+    facts = replace(GOOD, postfix=configured(smtpd_milters=OURS, non_smtpd_milters=OURS, milter_protocol="4"))
+    assert "after postconf: postfix reload; then mailassay doctor again\n" in command(facts)[1]
+    assert "after postconf: mailassay doctor again\n" in command(replace(facts, down=True))[1]
+    status, output, _ = command(facts, "--removal")
+    assert status == 1
+    assert "smtpd_milters, non_smtpd_milters have our socket" in output
+    assert "again" not in output
 
 
 def test_for_programs(command):

@@ -57,11 +57,14 @@ def read_back(line):
     pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^" ]+)(?: |$)', line)
     assert " ".join(f"{key}={value}" for key, value in pairs) == line
     assert len({key for key, _ in pairs}) == len(pairs)
+    # grep and fail2ban do not know of quotes
+    assert [*re.findall(r' ([a-z_]+)=[^\s"]', f" {line}")] == [key for key, value in pairs if value[0] != '"']
     return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
 
 
 @pytest.mark.parametrize(
-    "helo", ["x\nqueue_id=FAKE", "x verdict=accept", 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"]
+    "helo",
+    ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"],
 )
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(helo))))
@@ -75,6 +78,14 @@ def test_signers_cannot_write_the_log(domain):
     signature = f" v=1; a=rsa-sha256; d={domain}; s=x; h=from; bh=AAAA; b=AAAA".encode()
     read = read_back(str(Line("4ABC", "198.51.100.66", outcome(fields=[(b"DKIM-Signature", signature)]))))
     assert (read["verdict"], read["dkim"]) == ("reject", "permerror::x:domain")
+
+
+def test_what_is_not_utf_8_is_told_so_that_every_program_reads_it():
+    """Some reject the whole object for a surrogate without its other half."""
+    line = Line("4ABC", "198.51.100.66", outcome("a\udcff", "x@b\udced.example"))
+    entry = json.loads(JsonFormatter().format(record("%s", line)))
+    assert (entry["helo"], entry["mail_from"]) == ("a\ufffd", "b\ufffd.example")
+    assert read_back(str(line))["helo"] == "a\ufffd"
 
 
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
+from ..judge.logline import as_json
 from ..message import BOM
 from ..postfix.hold_queue import QUEUE_ID, Queue, Unavailable
 from ..replay import explain, many
@@ -23,7 +24,7 @@ from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
 from ..verdict import Action
 from .moment import moment
-from .options import Commands, as_json, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
+from .options import Commands, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from ..config import Problem, warnings
 from ..doctor import not_reloaded, running_digest
 from ..judge import logline
+from ..judge.logline import as_json
 from ..nameservers import system_nameservers
 from ..terminal import columns, complain, printable, wrapped
-from .options import Commands, as_json, asked, config_file, host_names, settings_anyway, takes_config, takes_json
+from .options import Commands, asked, config_file, host_names, settings_anyway, takes_config, takes_json
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
+from ..judge.logline import as_json
 from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
-from .options import Commands, as_json, config_file, settings_anyway, takes_config, takes_json
+from .options import Commands, config_file, settings_anyway, takes_config, takes_json
 
 _COLOURS = {"error": RED, "warning": YELLOW, "note": DIM, "fine": GREEN}
 
@@ -54,28 +55,24 @@ def _run(arguments: argparse.Namespace) -> int:
         print(as_json(_as_json(facts, findings), indent=2))
     elif findings or not arguments.removal:
         colour = shows_colour(sys.stdout)
-        for line in map(printable, _lines(facts, findings, arguments.verbose)):
+        for line in map(printable, _lines(facts, findings, arguments.verbose, again=not arguments.removal)):
             print(_painted(line) if colour else line)
     if arguments.removal:
         return 1 if findings else 0
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
 
 
-def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:
+def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool, *, again: bool) -> Iterator[str]:
     width = columns(sys.stdout)
     for finding in findings:
         if finding.severity is not Severity.FINE or verbose:
             yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
             # a command stays on its line, to be copied
             yield from (f"{'':9}  {command}" for command in finding.mend)
-    if any(command.startswith("postconf") for finding in findings for command in finding.mend):
-        # what one command sets another may have set as well
-        yield from wrapped(
-            f"{facts.postfix.command('postfix', 'reload')}; then mailassay doctor again",
-            width,
-            "after postconf: ",
-            "    ",
-        )
+    if again and any(command.startswith("postconf") for finding in findings for command in finding.mend):
+        # what one command sets another may have set as well; and a Postfix that is down has nothing to reload
+        reload = "" if facts.down else f"{facts.postfix.command('postfix', 'reload')}; then "
+        yield from wrapped(f"{reload}mailassay doctor again", width, "after postconf: ", "    ")
     counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
     yield ", ".join(
         f"{count} {severity}" if severity is Severity.FINE else _counted(count, severity) for count, severity in counts

@@ -17,11 +17,12 @@ from typing import Any
 from ..config import Settings
 from ..domain import BadDomain, Domain
 from ..judge import logline
+from ..judge.logline import as_json
 from ..postfix import reminder
 from ..postfix.hold_queue import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
 from ..terminal import columns, complain, is_terminal, printable, wrapped
-from .options import Commands, as_json, settings_anyway, takes_config, takes_json
+from .options import Commands, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _RECIPIENTS = 3  # that the list shows of a message

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from ipaddress import ip_address
 
 from ..domain import BadDomain, Domain, u_labels
+from ..judge.logline import as_json
 from ..limits import Limits
 from ..lookup import Change, Problem, Report, key_name, look_up
 from ..lookup.dkim import EVERY, Dkim, Key
@@ -19,7 +20,7 @@ from ..lookup.mx import Mx
 from ..lookup.spf import Record, Spf, Term
 from ..result import Result
 from ..terminal import BOLD, DIM, RED, YELLOW, columns, complain, painted, printable, quoted, shows_colour, wrapped
-from .options import Commands, as_json, settings, source, takes_config, takes_json, takes_zone
+from .options import Commands, settings, source, takes_config, takes_json, takes_zone
 
 _MAX_SHOWN = 400  # characters of a record
 _UNBROKEN = re.compile("[^ ;,]+[;,]*")
@@ -145,7 +146,7 @@ def _change(change: Change) -> Iterator[str]:
     """What is to be published, whole."""
     yield from _wrapped("  ", f"{change.name} {change.type}")
     for text in change.records:
-        yield from _wrapped("    ", text, most=len(text))
+        yield from _wrapped("    ", text, most=sys.maxsize)
     if change.instead:
         number = len(change.instead)
         there = "the one that is there" if number == 1 else f"the {number} that are there"

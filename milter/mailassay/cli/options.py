@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import shutil
 import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
 from ..doctor.content import trusted
@@ -23,9 +21,6 @@ from ..zone import Zone
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
 _MOST_UNDER_WAY = 300  # DNS questions of a command, each of which takes a descriptor
 _PATIENCE = 5.0  # seconds for Postfix's answer
-
-# a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
-_LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -82,9 +77,8 @@ def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], S
 
 def asked(settings: Settings) -> Settings:
     """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
-    if settings.trusted_networks is None:
-        # what cannot be asked lets nothing in
-        settings = replace(settings, trusted_networks=trusted(_postconf("mynetworks") or ""))
+    if settings.trusted_networks is None and (mynetworks := _postconf("mynetworks")) is not None:
+        settings = replace(settings, trusted_networks=trusted(mynetworks))
     if settings.recipient_delimiter is None:
         settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
     if "-" in (settings.recipient_delimiter or ""):
@@ -115,8 +109,3 @@ def _postconf(name: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def as_json(found: Any, indent: int | None = None) -> str:
-    """JSON that every program reads: what is not UTF-8 is U+FFFD, not a lone surrogate (RFC 8259 section 8.2)."""
-    return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent))

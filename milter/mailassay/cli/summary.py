@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..config import Settings
+from ..judge.logline import as_json
 from ..replay import explain, many
 from ..replay.trace import Trace
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..verdict import Action
-from .options import as_json
 
 _FIRST = 5  # of what could not be judged
 _ROWS = 20  # of a table

@@ -57,6 +57,12 @@ def _of_settings(
             settings.lines.get("recipient_delimiter", 1),
             "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
         )
+    if settings.trusted_networks is None:
+        yield _odd(
+            path,
+            settings.lines.get("trusted_networks", 1),
+            "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
+        )
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _odd(
             path,

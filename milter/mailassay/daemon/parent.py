@@ -279,6 +279,10 @@ class Parent:
     def _tell_policy(self, beginning: str) -> None:
         policy = self._settings.policy
         _log.info("%s %s, digest %s", beginning, self._settings.policy_path or "standard", policy.digest)
+        if self._settings.trusted_networks is None:
+            _log.warning(
+                "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload"
+            )
         self._expired = set()
         self._tell_expired()
 

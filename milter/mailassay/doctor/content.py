@@ -186,7 +186,8 @@ def networks(facts: Facts) -> Iterator[Finding]:
         yield warning(
             "trusted-networks",
             f"trusted_networks has {_listed(ours_only)}, which mynetworks has not: mail from there is not judged, and "
-            f"Postfix holds it for that of strangers. Take it out of trusted_networks in {place}, or into mynetworks",
+            f"Postfix treats it as mail of strangers. Take it out of trusted_networks in {place}; or add it to "
+            "mynetworks, if these clients may send to anywhere through this host",
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])

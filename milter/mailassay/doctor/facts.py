@@ -97,7 +97,8 @@ class Facts:
     ``signers``: the Mode in configuration files of signing filters, empty where they give none; ``signing``: of those
     that have a key, the socket that their file gives, as it is written there. ``tables``: those of a parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: how many messages Postfix
-    holds on our word, and the seconds for which the first of them has been ``waiting``. ``down``: Postfix does not run.
+    holds on our word, None if that is not known, and the seconds for which the first of them has been ``waiting``.
+    ``down``: Postfix does not run.
     ``is_root``: this examination may look at everything. ``systemd``: it runs the services of this host.
     """
 
@@ -122,7 +123,7 @@ class Facts:
     synchronized: bool | None = None
     names: frozenset[str] = frozenset()
     own: tuple[Own, ...] = ()
-    held: int = 0
+    held: int | None = 0
     waiting: float = 0.0
     down: bool = False
     is_root: bool = False

@@ -217,7 +217,8 @@ def running(facts: Facts) -> Iterator[Finding]:
 def held(facts: Facts) -> Iterator[Finding]:
     """Does anybody look at what is held?"""
     if not facts.held:
-        yield fine("held", "nothing is held on our word")
+        if facts.held is not None:
+            yield fine("held", "nothing is held on our word")
         return
     days = int(facts.waiting // _DAY)
     some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"

@@ -100,19 +100,23 @@ def before_removal(settings: Settings, folder: str | None) -> Facts:
     postfix, unseen = examined(folder, until), list[str]()
     held, waiting, down = _backlog(settings, postfix, until, unseen)
     real = {path: os.path.realpath(path) for path in (postfix.value("queue_directory"), settings.listen.path) if path}
-    return Facts(settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down)
+    return Facts(
+        settings=settings, postfix=postfix, real=real, held=held, waiting=waiting, down=down, unseen=tuple(unseen)
+    )
 
 
-def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int, float, bool]:
-    """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down."""
+def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int | None, float, bool]:
+    """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down.
+
+    None: not known.
+    """
     queue, down = Queue(postfix.folder, until), False
     try:
         down = queue.is_down()
         found = oldest(queue, settings.policy.tag.verdict)
     except Unavailable as error:
-        if not down or error.status == os.EX_NOPERM:
-            unseen.append(f"the hold queue: {error}")
-        return 0, 0.0, down
+        unseen.append(f"the hold queue: {error}")
+        return None, 0.0, down
     return found.count, time.time() - found.oldest.queued.arrived if found.oldest else 0.0, down
 
 

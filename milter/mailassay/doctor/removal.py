@@ -31,18 +31,23 @@ def remaining(facts: Facts) -> Iterator[Finding]:
     if places:
         then = _CONSEQUENCES.get(action, "all mail is deferred, also that of your own users where it is in their list")
         when = "as soon as Postfix runs again" if facts.down else "from then on"
-        reason = f"{', '.join(dict.fromkeys(places))} has our socket. Without mailassay, {when} {then}"
+        named = [*dict.fromkeys(places)]
+        has = "has" if len(named) == 1 else "have"
+        reason = f"{', '.join(named)} {has} our socket. Without mailassay, {when} {then}"
         reload = () if facts.down else (postfix.command("postfix", "reload"),)
         yield (warning if facts.down else error)("still-asked", reason, *dict.fromkeys(mends), *reload)
+    folder = ("-c", postfix.folder) if postfix.folder else ()
     if facts.held:
         some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
-        folder = ("-c", postfix.folder) if postfix.folder else ()
         yield warning(
             "still-held",
             f"{some} held on our word. Look, and release or delete them before: without mailassay, postqueue -p does "
             "not tell them apart from what others hold, and each is released by postsuper -H ID",
             *(" ".join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
         )
+    for each in facts.unseen:
+        reason = f"whether messages are held on our word is not known: could not look at {each}"
+        yield warning("still-unknown", reason, " ".join(("mailassay", "held", *folder)))
 
 
 def _without_us(facts: Facts, name: str, service: Service) -> str:

@@ -25,6 +25,9 @@ from ..verdict import Action
 from .session import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
+_LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
+# a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
+_LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 _SEPARATOR = re.compile(r"[:,\s]")
 _MAX_NAME = 255  # characters of a name that a sender wrote
 _MAX_WORDS = 200  # of the words of a cause
@@ -74,13 +77,19 @@ def _signature(found: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # a sender's words must not look like another pair, another line, or move a terminal's cursor
-    return text if _PLAIN.fullmatch(text) else _json(text)
+    # a sender's words must not look like another pair, another line, or move a terminal's cursor; and what looks for
+    # pairs, as grep and fail2ban, does not know of quotes
+    return text if _PLAIN.fullmatch(text) else _LIKE_A_PAIR.sub(r"\\u0020", _json(text))
 
 
 def _json(value: object) -> str:
     """ASCII, of which DEL is the one mark that JSON need not escape, and that is not printable."""
-    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+    return as_json(value).replace("\x7f", "\\u007f")
+
+
+def as_json(found: Any, indent: int | None = None) -> str:
+    """JSON that every program reads: what is not UTF-8 is U+FFFD, not a lone surrogate (RFC 8259 section 8.2)."""
+    return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent, default=str))
 
 
 def _cut(text: str, most: int) -> str:

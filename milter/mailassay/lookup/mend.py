@@ -260,7 +260,7 @@ def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list
         tag = re.fullmatch(r"([A-Za-z]+)\s*(?:=|(?<!mailto):(?!//)|\s)\s*(.*)", part, re.DOTALL | re.IGNORECASE)
         if not tag or tag[1].lower() == "mailto":
             if last in ("rua", "ruf") and "@" in part:
-                found[last] += f",{part}"
+                found[last] = ",".join(filter(None, (found.get(last), part)))
             continue
         name, value = tag[1].lower(), tag[2].strip(" ,.'" if tag[1].lower() not in ("rua", "ruf") else " ,'")
         if "=" not in part.removeprefix(tag[1]).lstrip()[:1]:
@@ -385,7 +385,7 @@ def mended(
     """The problems, with the mend and what it takes for those that are gone after it.
 
     ``again`` looks at a resolver's answers: what is wrong then, and the record as it was meant. A change that leads to
-    an error that was not there is none.
+    an error that was not there, or to a record that is no printable ASCII, is none.
     """
     before = list(problems)
     try:
@@ -408,7 +408,9 @@ def mended(
         return before
     left = {each.name for each in after}
     worse = {each.name for each in after if each.severity is Severity.ERROR} - {each.name for each in before}
-    if worse or change.records == change.instead:
+    # nobody can type what is no ASCII into a zone and be sure of its octets
+    is_plain = all(text.isascii() and text.isprintable() for text in change.records)
+    if worse or change.records == change.instead or not is_plain:
         return before
     words = " ".join(dict.fromkeys(sentences))
     return [

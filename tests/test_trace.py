@@ -7,11 +7,12 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.message import split
-from mailassay.policy import DkimRules, Partial, Policy
+from mailassay.policy import DkimRules, Partial, Policy, SenderDomainActions
 from mailassay.replay.explain import as_json, as_text
 from mailassay.replay.message_file import Message
 from mailassay.replay.trace import Recording, Step, Term, judge
 from mailassay.resolver import Answer, Question
+from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import rsa_key
 
@@ -144,7 +145,7 @@ def test_who_asked():
     assert methods == {
         ("1.2.0.192.in-addr.arpa", "PTR"): "iprev",
         ("mail.bank.example", "A"): "iprev",
-        ("mail.bank.example", "TXT"): "spf",
+        ("mail.bank.example", "TXT"): "spf_helo",
         ("bank.example", "TXT"): "spf",
         ("_spf.bank.example", "TXT"): "spf",
         ("_more.bank.example", "TXT"): "spf",
@@ -153,6 +154,24 @@ def test_who_asked():
         ("_dmarc.bank.example", "TXT"): "dmarc",
         ("_dmarc.example", "TXT"): "dmarc",
     }
+
+
+def test_who_asked_is_no_guess():
+    """With np=, DMARC asks whether the author domain exists; MX records may be SPF's, and a key ARC's."""
+    zone = Zone("""
+        _dmarc.bank.example  TXT  "v=DMARC1; p=none; np=reject"
+        bank.example         TXT  "v=spf1 mx -all"
+        bank.example         MX   10 mx.bank.example
+        mx.bank.example      A    192.0.2.9
+    """)
+    headers, body = split(b"From: a@invented.bank.example\r\n\r\nx\r\n")
+    message = Message(headers, body, ip_address("192.0.2.1"), "mail.bank.example", "a@bank.example")
+    policy = Policy(sender_domain=SenderDomainActions(null_mx=Action.REJECT))
+    found = judge(message, Settings(policy=policy), zone, "mx.test")
+    methods = {(each.question.name, each.question.rdtype): each.method for each in found.lookups()}
+    assert methods["invented.bank.example", "A"] == "dmarc"
+    assert methods["bank.example", "MX"] == "sender_domain"
+    assert methods["mx.bank.example", "A"] in ("spf", "sender_domain")
 
 
 def test_a_question_without_an_end():

@@ -259,6 +259,7 @@ class Shared:
     Each check may ask at most ``most`` questions, and no check can use up what another one needs: so a sender, who
     chooses what SPF and ARC ask for, cannot keep us from asking for the policy of the author domain.
     ``first`` starts the questions that go before others; what the network answers is less than 100 kB each.
+    ``asked_by`` says which check asked for each first.
     """
 
     def __init__(
@@ -274,6 +275,7 @@ class Shared:
         self._lock = threading.Lock()
         self._queued = False
         self.unsent = False
+        self.asked_by: dict[Question, Method] = {}
 
     def of(self, method: Method) -> Share:
         """The questions of one check: the same share each time."""
@@ -324,6 +326,7 @@ class Share:
                     beyond.set_exception(DnsLimit("dns_questions", text))
                     return beyond
                 self._asked.add(question)
+                shared.asked_by.setdefault(question, self._method)
             future = shared._asked.get(question)
             if future is None:
                 known = shared._known.get(question)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,7 +22,7 @@ from ..evidence import Case, Connection, Evidence, Transaction, Trouble
 from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
-from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Resolver, Shared, Source
+from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source
 from ..result import Result
 from ..verdict import Action, Reply, Verdict
 from .authenticate import Content, Known, authenticate, resinfos, untraced
@@ -53,7 +53,8 @@ class Outcome:
     last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
     ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end. ``connection``
     is that of the client, which may be another one than that which is connected; None if it has no address.
-    ``unanswered``: DNS as a whole gave no answer when the message came.
+    ``unanswered``: DNS as a whole gave no answer when the message came. ``asked_by`` is every DNS question of the
+    message, and of its connection, with the check that asked it first.
     """
 
     verdict: Verdict
@@ -63,6 +64,7 @@ class Outcome:
     seconds: float = 0.0
     unanswered: bool = False
     connection: Connection | None = None
+    asked_by: Mapping[Question, Method] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +346,8 @@ class Session:
             # Postfix shows no reason for what it holds; this one it shows with postcat
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         seconds = self._clocks.monotonic() - started
-        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered, connection)
+        asked_by = {**self._shared.asked_by, **mail.shared.asked_by}
+        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered, connection, asked_by)
 
     def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
         """Is DNS as a whole out of order, so that nobody can say what the author's policy is?

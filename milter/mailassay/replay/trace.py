@@ -19,7 +19,7 @@ from ..evidence import Evidence
 from ..judge.session import Clocks, Outcome, Session
 from ..limits import Limits
 from ..policy import Partial
-from ..resolver import Answer, DnsTempError, Question, Source, question
+from ..resolver import Answer, DnsTempError, Method, Question, Source, question
 from ..result import Result
 from ..spf.query import Query, checkable
 from ..spf.record import Directive, parse
@@ -54,9 +54,9 @@ def _outcome(asked: Question, future: Future[Answer]) -> Answer | DnsTempError:
 
 
 class Lookup(NamedTuple):
-    """A question and what came of it, and the method that wanted it first (``iprev``, ``spf``, ``dkim``, ...)."""
+    """A question and what came of it, and the check that asked it first."""
 
-    method: str
+    method: Method
     question: Question
     answer: Answer | DnsTempError
 
@@ -111,23 +111,9 @@ class Trace:
 
     def lookups(self) -> Iterator[Lookup]:
         """Everything that was asked, by method."""
-        names = {asked.name for asked, _ in self.answers.items() if asked.rdtype == "PTR"}
-        for name in list(names):
-            with suppress(DnsTempError):
-                names |= {each.lower() for each in self.resolve(name, "PTR").records}
-        sealers = self.outcome.evidence.arc.sealers if self.outcome.evidence else ()
-        signers = {each.domain for each in self.outcome.evidence.dkim} if self.outcome.evidence else set()
-        for asked, answer in self.answers.items():
-            if asked.name.startswith("_dmarc."):
-                method = "dmarc"
-            elif asked.rdtype == "MX" and self.settings.policy.asks_sender_domain:
-                method = "sender_domain"
-            elif "._domainkey." in asked.name:
-                domain = asked.name.partition("._domainkey.")[2]
-                method = "arc" if domain in sealers and domain not in signers else "dkim"
-            else:
-                method = "iprev" if asked.name in names and asked.rdtype in ("PTR", "A", "AAAA") else "spf"
-            yield Lookup(method, asked, answer)
+        asked_by = self.outcome.asked_by
+        # whether DNS answers at all is asked for DMARC's sake
+        return (Lookup(asked_by.get(asked, Method.DMARC), asked, answer) for asked, answer in self.answers.items())
 
     def spf_terms(self, evidence: Evidence) -> list[Term]:
         """The terms of the SPF records that were looked at, those of an include below it, up to what decided."""

@@ -1,7 +1,7 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
 from .discovery import Remembered, questions, the_record
-from .evaluate import Dmarc, Fault, Identifier, Policy, check, policies, resinfo
+from .evaluate import Dmarc, Fault, How, Identifier, Policy, check, policies, resinfo
 from .record import Disposition, Record
 from .suffix import top_level
 
@@ -9,6 +9,7 @@ __all__ = [
     "Disposition",
     "Dmarc",
     "Fault",
+    "How",
     "Identifier",
     "Policy",
     "Record",

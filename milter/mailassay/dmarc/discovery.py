@@ -7,10 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from ..domain import Domain
 from ..limits import Limits
-from ..resolver import DnsLimit, DnsTempError, Resolver
+from ..resolver import Answer, DnsLimit, DnsTempError, Resolver
 from .record import Disposition, Record, is_record
 from .suffix import registrable
 
@@ -27,9 +28,22 @@ def questions(domain: Domain, limits: Limits = Limits()) -> list[str]:
     return [f"_dmarc.{name}" for name in names(domain, limits)]
 
 
+class Step(NamedTuple):
+    """One name of a walk: the answer to the question for its record, or why there is none."""
+
+    name: Domain
+    answer: Answer | None
+    trouble: str = ""
+
+    @property
+    def question(self) -> str:
+        """The name that was asked for, of type TXT."""
+        return f"_dmarc.{self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The records found on the way up from ``start``: the longest name first.
+    """The records found on the way up from ``start``, the longest name first, and each ``step`` that it took.
 
     ``trouble`` is the first temporary failure in words, empty if every question had an answer. If there was one, what
     follows from the records is not certain. ``remembered`` are the records that the names without an answer had before.
@@ -39,6 +53,7 @@ class Walk:
     records: tuple[tuple[Domain, Record], ...]
     trouble: str = ""
     remembered: tuple[tuple[Domain, Record], ...] = ()
+    steps: tuple[Step, ...] = ()
 
     @property
     def org_domain(self) -> Domain:
@@ -72,15 +87,15 @@ class Walk:
         return next(((name, record) for name, record in self.records if record.psd == "y"), None)
 
 
-def record_at(name: Domain, resolve: Resolver, limits: Limits) -> Record | None:
-    """The one record at a name. Raises DnsTempError.
+def _look(name: Domain, resolve: Resolver) -> Step:
+    """Ask for the record at a name. Raises DnsTempError.
 
     An answer that is too large to be read is as good as none: it is the name's own, and a record above it then counts.
     """
     try:
-        return the_record(resolve(f"_dmarc.{name}", "TXT").records, limits)
-    except DnsLimit:
-        return None
+        return Step(name, resolve(f"_dmarc.{name}", "TXT"))
+    except DnsLimit as limit:
+        return Step(name, None, str(limit))
 
 
 def the_record(texts: Iterable[str], limits: Limits = Limits()) -> Record | None:
@@ -156,18 +171,22 @@ def try_walk(
     question has no answer is passed over: a record above it may ask for something.
     """
     records, before, trouble = [], [], ""
+    steps: list[Step] = []
     for name in names(domain, limits):
         try:
-            record = record_at(name, resolve, limits)
+            step = _look(name, resolve)
         except DnsTempError as error:
+            steps.append(Step(name, None, str(error)))
             trouble = trouble or str(error)
             if remembered and (old := remembered.at(name)):
                 before.append((name, old))
             continue
+        steps.append(step)
+        record = the_record(step.answer.records, limits) if step.answer else None
         if remembered:
             remembered.note(name, record)
         if record:
             records.append((name, record))
             if record.psd in ("y", "n") or (for_policy and name == domain):
                 break
-    return Walk(domain, tuple(records), trouble, tuple(before))
+    return Walk(domain, tuple(records), trouble, tuple(before), tuple(steps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver
 from ..result import Resinfo, Result
-from .discovery import Remembered, try_walk, walk
+from .discovery import Remembered, Walk, try_walk, walk
 from .record import Disposition, Record
 from .suffix import between
 
@@ -40,6 +40,22 @@ class Fault(StrEnum):
     PUBLIC_SUFFIX = "public_suffix"  # such a one has another owner below the same public suffix
 
 
+class How(StrEnum):
+    """What an authenticated domain has to do with the author domain (RFC 9989 section 4.4)."""
+
+    SAME = "same"
+    ORGANIZATION = "organization"  # of the same one, and relaxed alignment is enough
+    STRICT = "strict"  # another one, and the record wants the same
+    OTHER = "other"  # of another organization
+    PUBLIC_SUFFIX = "public_suffix"  # another owner below the same public suffix
+    UNKNOWN = "unknown"  # DNS did not say
+
+    @property
+    def aligned(self) -> bool:
+        """Does it count?"""
+        return self in (How.SAME, How.ORGANIZATION)
+
+
 @dataclass(frozen=True, slots=True)
 class Dmarc:
     """The result for a message.
@@ -51,7 +67,8 @@ class Dmarc:
     tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
     ``at_stake`` goes with temperror: the strictest policy that is known to be possible, by a record that was found, or
     that was seen before at a name that has no answer now. ``fault`` is why it is no pass; ``reason`` is empty where
-    that, or the result, says it all.
+    that, or the result, says it all. ``walk`` is how the policy was looked for, None if it was not. ``alignment`` has
+    each authenticated domain that was compared to the author's.
     """
 
     result: Result
@@ -68,6 +85,14 @@ class Dmarc:
     reason: str = ""
     readings: tuple[Dmarc, ...] = ()
     fault: Fault | None = None
+    walk: Walk | None = field(default=None, compare=False, repr=False)
+    alignment: tuple[tuple[Identifier, How], ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def record(self) -> Record | None:
+        """The record whose policy applies."""
+        found = self.walk.policy if self.walk else None
+        return found[1] if found else None
 
 
 def resinfo(found: Dmarc) -> Resinfo:
@@ -151,24 +176,32 @@ def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remem
     found = try_walk(domain, resolve, limits, for_policy=True, remembered=remembered)
     if found.trouble:
         undecided = Dmarc(
-            Result.TEMPERROR, domain, at_stake=found.at_stake, reason=found.trouble, fault=Fault.NO_ANSWER
+            Result.TEMPERROR,
+            domain,
+            at_stake=found.at_stake,
+            reason=found.trouble,
+            fault=Fault.NO_ANSWER,
+            walk=found,
         )
         return Policy(undecided, exists=any(record.usable for _, record in found.records))
     policy = found.policy
     if policy is None:
-        return Policy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD))
+        return Policy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD, walk=found))
     name, record = policy
     if not record.usable:
         reason = "the policy record is improper"
-        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD))
+        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD, walk=found))
     try:
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
         at_stake, fault = found.at_stake, Fault.NO_ANSWER
-        return Policy(Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=str(error), fault=fault), exists=True)
+        undecided = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=str(error), fault=fault, walk=found)
+        return Policy(undecided, exists=True)
     lowered = disposition.lowered() if record.testing else disposition
     fault = Fault.UNAUTHENTICATED
-    return Policy(Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing, fault=fault), record)
+    return Policy(
+        Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing, fault=fault, walk=found), record
+    )
 
 
 def _align(
@@ -193,12 +226,13 @@ def _align(
             reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
             at_stake = judged.policy or Disposition.NONE
             fault = Fault.NO_ANSWER if alignment.trouble else Fault.UNDECIDED
-            judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault)
+            judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault, walk=judged.walk)
         elif alignment.public_suffix:
             reason = f"{alignment.public_suffix} is a public suffix"
             judged = replace(judged, reason=reason, fault=Fault.PUBLIC_SUFFIX)
         elif any(each.result is Result.PASS for each in deciding):
             judged = replace(judged, fault=Fault.UNALIGNED)
+    judged = replace(judged, alignment=tuple(alignment.found.items()))
     if alignment.org_domain is None:
         return judged
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
@@ -244,15 +278,21 @@ class _Alignment:
         self.org_domain: Domain | None = None
         self.public_suffix: Domain | None = None
         self.trouble = ""
+        self.found: dict[Identifier, How] = {}
 
     def holds(self, identifier: Identifier) -> bool:
         """Is it the same domain, or, where relaxed, of the same organization?"""
+        how = self.found[identifier] = self._how(identifier)
+        return how.aligned
+
+    def _how(self, identifier: Identifier) -> How:
         if identifier.domain == self._domain:
-            return True
-        strict = self._record.strict_spf if identifier.method == "spf" else self._record.strict_dkim
+            return How.SAME
+        if self._record.strict_spf if identifier.method == "spf" else self._record.strict_dkim:
+            return How.STRICT
         # two names below different top-level domains have nothing in common
-        if strict or identifier.domain.labels[-1] != self._domain.labels[-1]:
-            return False
+        if identifier.domain.labels[-1] != self._domain.labels[-1]:
+            return How.OTHER
         suffix = None
         try:
             if self.org_domain is None:
@@ -260,17 +300,17 @@ class _Alignment:
                 self.org_domain, self._declared = found.org_domain, found.declared
             # strangers are not asked: their broken DNS must not turn a fail into a temperror
             if not identifier.domain.is_within(self.org_domain):
-                return False
+                return How.OTHER
             if self._public_suffixes:
                 suffix = between(self._domain, identifier.domain, self.org_domain, declared=self._declared)
             if walk(identifier.domain, self._resolve, self._limits).org_domain != self.org_domain:
-                return False
+                return How.OTHER
         except DnsTempError as error:
             # nor must a neighbour's below a public suffix, nor what only he makes matter
             if self.org_domain is None and self._public_suffixes:
                 suffix = between(self._domain, identifier.domain, self._domain.common(identifier.domain))
             if suffix is None:
                 self.trouble = self.trouble or str(error)
-            return False
+            return How.UNKNOWN if suffix is None else How.PUBLIC_SUFFIX
         self.public_suffix = self.public_suffix or suffix
-        return suffix is None
+        return How.ORGANIZATION if suffix is None else How.PUBLIC_SUFFIX

@@ -9,10 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..author import author
 from ..config import Settings
-from ..dmarc import Identifier
-from ..dmarc.discovery import Walk, walk
+from ..dmarc import Dmarc, How, Identifier
+from ..dmarc.discovery import Step as WalkStep
 from ..dmarc.record import is_record
 from ..domain import BadDomain, Domain
 from ..evidence import Evidence
@@ -129,57 +128,21 @@ class Trace:
 
     def walks(self) -> list[tuple[Domain, list[Step]]]:
         """The DMARC tree walk of each author domain, as far as its policy needs it."""
-        found = author(self.message.headers, self.limits)
-        return [] if found.unread else [(each, self.walk(each, for_policy=True)[1]) for each in found.domains]
-
-    def walk(self, domain: Domain, *, for_policy: bool = False) -> tuple[Walk | None, list[Step]]:
-        """A tree walk once more; no Walk where an answer is missing."""
-        steps = []
-
-        def resolve(name: str, rdtype: str) -> Answer:
-            try:
-                answer = self.resolve(name, rdtype)
-            except DnsTempError as error:
-                steps.append(Step(name, str(error)))
-                raise
-            steps.append(Step(name, _of_dmarc(answer)))
-            return answer
-
-        with suppress(DnsTempError):
-            return walk(domain, resolve, self.limits, for_policy=for_policy), steps
-        return None, steps
+        dmarc = self.outcome.evidence.dmarc if self.outcome.evidence else None
+        found = (each.walk for each in (dmarc.readings or (dmarc,)) if each.walk) if dmarc else ()
+        return [(walk.start, [Step(step.question, _of_dmarc(step)) for step in walk.steps]) for walk in found]
 
     def alignments(self, evidence: Evidence) -> Iterator[Alignment]:
         """Each identifier beside the author domain, in words (RFC 9989 section 4.4)."""
-        dmarc = evidence.dmarc
-        if dmarc.header_from is None or dmarc.policy is None or dmarc.ambiguous:
+        dmarc, record = evidence.dmarc, evidence.dmarc.record
+        if dmarc.policy is None or dmarc.ambiguous or record is None:
             return
-        found, _ = self.walk(dmarc.header_from, for_policy=True)
-        if found is None or found.policy is None:
-            return
-        record = found.policy[1]
-        whole, _ = self.walk(dmarc.header_from)
-        org_domain = dmarc.org_domain or (whole.org_domain if whole else None)
+        found = dict(dmarc.alignment)
         for identifier, subject, useless in self._identifiers(evidence):
             strict = record.strict_spf if identifier.method == "spf" else record.strict_dkim
+            words = f": {useless}" if useless else f", {_aligned(found.get(identifier), dmarc, identifier.method)}"
             mode = "strict" if strict else "relaxed"
-            aligned = identifier in dmarc.aligned
-            tag = "aspf" if identifier.method == "spf" else "adkim"
-            if useless:
-                words = f"{subject}: {useless}"
-            elif identifier.domain == dmarc.header_from:
-                words = f"{subject}, which is the author domain: aligned"
-            elif strict:
-                words = f"{subject}, which is not {dmarc.header_from} itself: not aligned (strict, {tag}=s)"
-            elif aligned:
-                words = f"{subject}, which is in the organization of {org_domain}: aligned (relaxed)"
-            elif dmarc.public_suffix and org_domain and identifier.domain.is_within(org_domain):
-                kept = f"which the public suffix {dmarc.public_suffix} keeps apart from {dmarc.header_from}"
-                words = f"{subject}, {kept}: not aligned"
-            else:
-                place = f"the organization of {org_domain or dmarc.header_from}"
-                words = f"{subject}, which is not in {place}: not aligned (relaxed)"
-            yield Alignment(identifier, aligned, mode, words)
+            yield Alignment(identifier, identifier in dmarc.aligned, mode, subject + words)
 
     def _identifiers(self, evidence: Evidence) -> Iterator[tuple[Identifier, str, str]]:
         """Each identifier, what it is in words, and why it is of no use to DMARC; empty where it is."""
@@ -206,8 +169,30 @@ def _useless(result: Result) -> str:
     return "" if result is Result.PASS else "nothing to align"
 
 
-def _of_dmarc(answer: Answer) -> str:
+def _aligned(how: How | None, dmarc: Dmarc, method: str) -> str:
+    """What an authenticated domain has to do with the author domain."""
+    author = dmarc.header_from
+    match how:
+        case How.SAME:
+            return "which is the author domain: aligned"
+        case How.STRICT:
+            tag = "aspf" if method == "spf" else "adkim"
+            return f"which is not {author} itself: not aligned (strict, {tag}=s)"
+        case How.ORGANIZATION:
+            return f"which is in the organization of {dmarc.org_domain}: aligned (relaxed)"
+        case How.PUBLIC_SUFFIX:
+            return f"which the public suffix {dmarc.public_suffix} keeps apart from {author}: not aligned"
+        case None:
+            return "which is not looked at: there are more than limits.identifiers"
+        case _:
+            return f"which is not in the organization of {dmarc.org_domain or author}: not aligned (relaxed)"
+
+
+def _of_dmarc(step: WalkStep) -> str:
     """What a walk finds at a name."""
+    answer = step.answer
+    if answer is None:
+        return step.trouble
     records = [text for text in answer.records if is_record(text)]
     if len(records) == 1:
         return records[0]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mailassay.arc import Arc
 from mailassay.author import Author
 from mailassay.dkim import Dkim
+from mailassay.dmarc import AuthorPolicy as Found
 from mailassay.dmarc import Disposition, Dmarc
-from mailassay.dmarc import Policy as Found
 from mailassay.dmarc import check as dmarc_check
 from mailassay.domain import Domain
 from mailassay.evidence import Case, Connection, Evidence, Transaction

@@ -1,17 +1,17 @@
 """DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
 
 from .discovery import Remembered, questions, the_record
-from .evaluate import Dmarc, Fault, How, Identifier, Policy, check, policies, resinfo
+from .evaluate import AuthorPolicy, Dmarc, Fault, How, Identifier, check, policies, resinfo
 from .record import Disposition, Record
 from .suffix import top_level
 
 __all__ = [
+    "AuthorPolicy",
     "Disposition",
     "Dmarc",
     "Fault",
     "How",
     "Identifier",
-    "Policy",
     "Record",
     "Remembered",
     "check",

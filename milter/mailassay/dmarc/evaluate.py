@@ -105,7 +105,7 @@ def resinfo(found: Dmarc) -> Resinfo:
     return Resinfo("dmarc", found.result, tuple(properties), "" if found.result is Result.PASS else found.reason)
 
 
-class Policy(NamedTuple):
+class AuthorPolicy(NamedTuple):
     """What is known of an author domain before its identifiers: the result if none aligns, and the record to align by.
 
     Without a record the result is final, but for one thing: ``exists`` says that there is a policy, although DNS did
@@ -119,7 +119,7 @@ class Policy(NamedTuple):
 
 def policies(
     author: Author, resolve: Resolver, limits: Limits = Limits(), remembered: Remembered | None = None
-) -> tuple[Policy, ...]:
+) -> tuple[AuthorPolicy, ...]:
     """The policy of each author domain; none if there are more than are looked at."""
     return () if author.unread else tuple(_policy(domain, resolve, limits, remembered) for domain in author.domains)
 
@@ -131,7 +131,7 @@ def check(
     limits: Limits = Limits(),
     *,
     public_suffixes: bool = True,
-    known: Sequence[Policy] | None = None,
+    known: Sequence[AuthorPolicy] | None = None,
 ) -> Dmarc:
     """Evaluate DMARC. An author that is not one clear domain never passes.
 
@@ -172,7 +172,7 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
 
 
-def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remembered | None) -> Policy:
+def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remembered | None) -> AuthorPolicy:
     found = try_walk(domain, resolve, limits, for_policy=True, remembered=remembered)
     if found.trouble:
         undecided = Dmarc(
@@ -183,29 +183,31 @@ def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remem
             fault=Fault.NO_ANSWER,
             walk=found,
         )
-        return Policy(undecided, exists=any(record.usable for _, record in found.records))
+        return AuthorPolicy(undecided, exists=any(record.usable for _, record in found.records))
     policy = found.policy
     if policy is None:
-        return Policy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD, walk=found))
+        return AuthorPolicy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD, walk=found))
     name, record = policy
     if not record.usable:
         reason = "the policy record is improper"
-        return Policy(Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD, walk=found))
+        return AuthorPolicy(
+            Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD, walk=found)
+        )
     try:
         tag, disposition = ("p", record.for_author()) if name == domain else _for_subdomain(domain, record, resolve)
     except DnsTempError as error:
         at_stake, fault = found.at_stake, Fault.NO_ANSWER
         undecided = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=str(error), fault=fault, walk=found)
-        return Policy(undecided, exists=True)
+        return AuthorPolicy(undecided, exists=True)
     lowered = disposition.lowered() if record.testing else disposition
     fault = Fault.UNAUTHENTICATED
-    return Policy(
+    return AuthorPolicy(
         Dmarc(Result.FAIL, domain, lowered, tag, name, testing=record.testing, fault=fault, walk=found), record
     )
 
 
 def _align(
-    policy: Policy, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
+    policy: AuthorPolicy, identifiers: Sequence[Identifier], resolve: Resolver, limits: Limits, public_suffixes: bool
 ) -> Dmarc:
     judged, record = policy.otherwise, policy.record
     domain = judged.header_from
@@ -238,7 +240,7 @@ def _align(
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
 
 
-def _undecided(policy: Policy, identifiers: Sequence[Identifier]) -> Dmarc:
+def _undecided(policy: AuthorPolicy, identifiers: Sequence[Identifier]) -> Dmarc:
     """The result without a record to align by.
 
     What is authenticated for the very author domain is aligned in every mode, and nothing is at stake for it.

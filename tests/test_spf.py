@@ -12,7 +12,7 @@ from mailassay import spf
 from mailassay.limits import Limits
 from mailassay.resolver import Answer, Deadline, DnsTempError, question
 from mailassay.result import Result
-from mailassay.spf import macro, query, record
+from mailassay.spf import evaluation, macro, record
 from mailassay.zone import Zone
 
 TEN = " ".join(f"a:void{n}.example" for n in range(2))
@@ -442,8 +442,8 @@ def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
 def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
     """An answer that makes no difference any more arrives in another thread, perhaps while the result is read."""
     checked = []
-    check = query.Query.check
-    monkeypatch.setattr(query.Query, "check", lambda each: checked.append(each) or check(each))
+    check = evaluation.Evaluation.found
+    monkeypatch.setattr(evaluation.Evaluation, "found", lambda each: checked.append(each) or check(each))
     zone = Zone("""
         late.example  TXT  "v=spf1 include:inner.example mx -all"
         inner.example TXT  "v=spf1 ip4:192.0.2.1"
@@ -486,10 +486,10 @@ def test_records_and_macros_are_read_once_in_whatever_pieces_answers_come(monkey
         for number in range(5)
     )
     delayed, read = Delayed(Zone(f'{records}r5.example TXT "v=spf1 -all"')), []
-    for module, name in ((query, "parse"), (macro, "_transform")):
+    for module, name in ((evaluation, "parse"), (macro, "_transform")):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, of=whole: read.append(of) or of(*args))
-    query._counting.cache_clear()
+    evaluation._counting.cache_clear()
     macro.expand.cache_clear()
     limits = Limits(spf_void_lookups=10)
     check = spf.ahead(ip_address("192.0.2.1"), "joe@r0.example", "mx.example", delayed, limits)

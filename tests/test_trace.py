@@ -10,8 +10,9 @@ from mailassay.message import split
 from mailassay.policy import DkimRules, Partial, Policy, SenderDomainActions
 from mailassay.replay.explain import as_json, as_text
 from mailassay.replay.message_file import Message
-from mailassay.replay.trace import Recording, Step, Term, judge
+from mailassay.replay.trace import Recording, Step, judge
 from mailassay.resolver import Answer, Question
+from mailassay.spf.evaluation import Term
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import rsa_key
@@ -113,7 +114,7 @@ def test_a_part_of_the_body(partial, words):
 )  # fmt: skip
 def test_terms(mail_from, client, terms, decisive):
     found = trace("a@bank.example", mail_from, client=client)
-    assert found.spf_terms(found.outcome.evidence) == [Term(*each) for each in terms]
+    assert list(found.outcome.evidence.spf.terms) == [Term(*each) for each in terms]
     lines = as_text(found.outcome, found.client, found).split("\n")
     (line,) = (line for line in lines if line.startswith("spf mailfrom" if mail_from else "spf helo"))
     assert line.endswith(decisive)

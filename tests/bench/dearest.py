@@ -21,8 +21,7 @@ from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.limits import Limits
 from mailassay.message import Headers, split
 from mailassay.resolver import NXDOMAIN, Answer, Question
-from mailassay.spf import macro
-from mailassay.spf import query as spf_query
+from mailassay.spf import evaluation, macro
 from tests.bench import bench_author, bench_dkim, bench_dmarc, bench_header, bench_spf
 from tests.lab import hostile
 from tests.lab.sign import Key, arc_set, ed25519_key, rsa_key, written
@@ -206,7 +205,7 @@ class Made:
 
 def forget() -> None:
     """What other messages left."""
-    spf = (spf_query._checkable, spf_query._counting, macro.letters, macro.expand)
+    spf = (evaluation._checkable, evaluation._counting, macro.letters, macro.expand)
     for remembered in (keys._known, domain._normalize, dmarc_record._read, render._clause, *spf):
         remembered.cache_clear()
 

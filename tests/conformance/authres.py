@@ -30,7 +30,7 @@ from mailassay.message import split
 from tests.lab.serve import AUTHSERV_ID
 
 from .bench import CLIENT, Bench, Case, Judgement, Stated, stated
-from .message_file import Facts
+from .facts import Facts
 
 _METHODS = {"iprev", "spf", "dkim", "arc", "dmarc"}
 _NAME = re.compile(r'[\s"]*([\w.-]+)(?!\w*=)')

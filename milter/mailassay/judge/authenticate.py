@@ -99,8 +99,12 @@ def authenticate(
     policy: Policy = Policy(),
     known: Known = _NOTHING,
     remembered: Remembered | None = None,
+    *,
+    explain: bool = False,
 ) -> Evidence:
     """Run the five checks, but for what is ``known``. ``now`` in seconds since 1970; the whole body has been seen.
+
+    ``explain``: keep all terms of SPF records that are looked at.
 
     ``resolver`` gives each check its own. What DMARC depends on comes first: the time of a message is limited, and the
     sender, whose own DNS answers for the HELO name and the client's address, must not leave none for the author domain.
@@ -111,9 +115,13 @@ def authenticate(
     header = dkim.HeaderHashes(content.headers, content.work, repeated_fail=repeated_fail)
     bodies = content.body.finish()
     spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
+
+    def check_spf(mail_from: str, method: Method) -> spf.Spf:
+        return spf.check_mail_from(client_ip, mail_from, helo, resolver(method), limits, explain=explain)
+
     if transaction.mail_from and not spf_mail_from:
-        spf_mail_from = spf.check_mail_from(client_ip, transaction.mail_from, helo, resolver(Method.SPF), limits)
-    found_spf = spf_mail_from or spf_helo or spf.check_helo(client_ip, helo, resolver(Method.SPF_HELO), limits)
+        spf_mail_from = check_spf(transaction.mail_from, Method.SPF)
+    found_spf = spf_mail_from or spf_helo or check_spf("", Method.SPF_HELO)
     keys = resolver(Method.DKIM)
     found_dkim = tuple(dkim.check(each, header, bodies, keys, now, limits) for each in content.signatures)
     identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
@@ -127,7 +135,7 @@ def authenticate(
     )
     found_iprev = known.iprev or iprev.check(client_ip, resolver(Method.IPREV), limits)
     if not spf_helo:
-        spf_helo = spf.check_helo(client_ip, helo, resolver(Method.SPF_HELO), limits) if spf_mail_from else found_spf
+        spf_helo = check_spf("", Method.SPF_HELO) if spf_mail_from else found_spf
     found_arc = arc.check(content.chain, header, bodies, resolver(Method.ARC), limits)
     authors = None if content.author.unread else tuple(content.author.domains)
     vouched = arc.Vouched()

@@ -22,7 +22,7 @@ from ..evidence import Case, Connection, Evidence, Transaction, Trouble
 from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
-from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source
+from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Prefetch, Question, Resolver, Shared, Source
 from ..result import Result
 from ..verdict import Action, Reply, Verdict
 from .authenticate import Content, Known, authenticate, resinfos, untraced
@@ -128,15 +128,18 @@ class Session:
         anew: Source | None = None,
         remembered: Remembered | None = None,
         dear: Lock | None = None,
+        explain: bool = False,
     ) -> None:
         """``authserv_id`` is the MTA's name for itself, for where the settings have none.
 
         ``first`` starts the questions that go before others, ``anew`` one although its answer may be kept.
         ``remembered`` are the DMARC records of the process. ``dear`` is the turn of messages that may cost much, so
-        that few of them are judged at a time and all others wait for none of them.
+        that few of them are judged at a time and all others wait for none of them. ``explain``: keep all terms of SPF
+        records that are looked at.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
+        self._explains = explain
         self._name = authserv_id
         self._client_ip: IPv4Address | IPv6Address | None = None
         self._local = False
@@ -172,7 +175,7 @@ class Session:
         self._spf_helo = lambda: None
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_spf = self._shared.of(Method.SPF_HELO)
-            self._spf_helo = spf.ahead(self._client_ip, "", name, of_spf.prefetch, self.settings.policy.limits)
+            self._spf_helo = self._ahead(self._client_ip, "", name, of_spf.prefetch)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
@@ -192,8 +195,14 @@ class Session:
                 self._ask_spf(mail, self._client_ip, self._helo)
 
     def _ask_spf(self, mail: _Mail, client_ip: IPv4Address | IPv6Address, helo: str) -> None:
-        of_spf, limits = mail.shared.of(Method.SPF), self.settings.policy.limits
-        mail.spf_mail_from = spf.ahead(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch, limits)
+        of_spf = mail.shared.of(Method.SPF)
+        mail.spf_mail_from = self._ahead(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch)
+
+    def _ahead(
+        self, client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch
+    ) -> Callable[[], spf.Spf | None]:
+        limits = self.settings.policy.limits
+        return spf.ahead(client_ip, mail_from, helo, prefetch, limits, explain=self._explains)
 
     def _traced(self, mail: _Mail, client: Client) -> None:
         """It is known now from whom the relays have the message: its questions start."""
@@ -203,7 +212,7 @@ class Session:
         limits = self.settings.policy.limits
         of_iprev, of_helo = mail.shared.of(Method.IPREV), mail.shared.of(Method.SPF_HELO)
         mail.iprev = iprev.ahead(client.address, of_iprev.prefetch, limits)
-        mail.spf_helo = spf.ahead(client.address, "", client.helo, of_helo.prefetch, limits)
+        mail.spf_helo = self._ahead(client.address, "", client.helo, of_helo.prefetch)
         if mail.transaction.mail_from:
             self._ask_spf(mail, client.address, client.helo)
 
@@ -325,7 +334,15 @@ class Session:
             known = self._known._replace(spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from())
         known = known._replace(sender_domain=mail.sender_domain)
         evidence = authenticate(
-            connection, transaction, content, resolver, self._clocks.now(), policy, known, self._remembered
+            connection,
+            transaction,
+            content,
+            resolver,
+            self._clocks.now(),
+            policy,
+            known,
+            self._remembered,
+            explain=self._explains,
         )
         unanswered = self._is_unanswered(mail, evidence.dmarc, deadline)
         trouble = None

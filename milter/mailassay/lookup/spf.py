@@ -13,7 +13,7 @@ from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
 from ..spf import Fault, checkable, macro
-from ..spf.query import Query
+from ..spf.evaluation import NOWHERE, Client, Evaluation
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from . import mend
@@ -32,7 +32,6 @@ _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 _ALL = re.compile(r"[+?~-]?all", re.IGNORECASE)
 _FIXED = {"d", "o"}  # macro letters that depend on no message
 _NOT_CHECKED = "not a name that SPF is checked for"  # nor is anything asked (section 4.3)
-_NOWHERE = "nowhere.invalid"  # never in DNS (RFC 6761 section 6.4)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
 _FIRST = {
     "mx": 'Publish "v=spf1 mx ~all", and in front of ~all what sends beside the hosts that receive; or for a domain'
@@ -276,19 +275,22 @@ class _DependsError(Exception):
     """The name of a record that is needed depends on the message."""
 
 
-class _Anyone(Query):
-    """A check of a client that is in no network but that of all addresses."""
+class _Anyone(Client):
+    """A client that is in no network but that of all addresses."""
 
-    def target(self, domain_spec: str) -> str | None:
+    __slots__ = ()
+
+    def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+        return (prefix4 if self.rdtype == "A" else prefix6) == 0 and any(addresses)
+
+    def knows(self, letters: frozenset[str]) -> bool:
         """Nobody has put into DNS what a message of such a client makes a macro stand for."""
-        target = super().target(domain_spec)
-        return target if macro.letters(domain_spec) <= _FIXED else _NOWHERE
+        return letters <= _FIXED
 
-    # which addresses such a client is in is said below
-    read = staticmethod(parse)
-
-    def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
-        return (prefix4 if self.A == "A" else prefix6) == 0 and any(addresses)
+    def read(self, text: str, most: int) -> Parsed:
+        del most
+        # which addresses such a client is in is said above
+        return parse(text)
 
 
 def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
@@ -298,18 +300,19 @@ def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resol
         if rdtype == "PTR":
             # a client without a name that is known (section 5.5)
             raise DnsTempError("a client has its own names")
-        if name != _NOWHERE:
+        if name != NOWHERE:
             return resolve(name, rdtype)
         if rdtype == "TXT":
             raise _DependsError
         return Answer(exists=False)
 
-    query = _Anyone(client, "postmaster", domain, domain, answer, limits)
+    of = Client.of(client)
+    anyone = _Anyone(of.rdtype, of.number, of.letters, of.reverse)
     try:
-        word, _, _ = query.check()
+        found = Evaluation(anyone, "postmaster", domain, domain, answer, limits).found()
     except _DependsError:
         return "", ""
-    return word, query.prob
+    return found.word, found.problem
 
 
 def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:

@@ -185,7 +185,7 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
         if spf:
             matched = spf.mechanism
             if trace and spf is evidence.spf:
-                matched = " > ".join(_decisive(trace, evidence)) or matched
+                matched = " > ".join(_decisive(evidence)) or matched
             yield f"spf {spf.scope}", line(spf.result, spf.domain, f"matched {matched}" if matched else "", spf.reason)
     for dkim in evidence.dkim:
         size = f"{dkim.bits} bits" if dkim.bits else ""
@@ -210,12 +210,12 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
         yield "organization", str(dmarc.org_domain)
 
 
-def _decisive(trace: Trace, evidence: Evidence) -> list[str]:
+def _decisive(evidence: Evidence) -> list[str]:
     """The terms that matched, each within the one before it; none where no term did."""
     if not evidence.spf.mechanism:
         return []
     found: list[str] = []
-    for term in trace.spf_terms(evidence):
+    for term in evidence.spf.terms:
         # what matched within an include that did not match decided nothing
         if term.matched and term.depth == len(found):
             found.append(term.text)
@@ -225,7 +225,7 @@ def _decisive(trace: Trace, evidence: Evidence) -> list[str]:
 def _details(trace: Trace) -> Iterator[tuple[str, str]]:
     evidence = trace.outcome.evidence
     if evidence:
-        for term in trace.spf_terms(evidence):
+        for term in evidence.spf.terms:
             yield "spf term", f"{'  ' * term.depth}{term.text}  {'matched' if term.matched else 'did not match'}"
         for _, steps in trace.walks():
             for step in steps:
@@ -298,7 +298,7 @@ def _traced(trace: Trace) -> dict[str, Any]:
             "monitored": list(trace.outcome.verdict.monitored),
             "override": trace.outcome.verdict.override,
         },
-        "spf_terms": [term._asdict() for term in trace.spf_terms(evidence)] if evidence else [],
+        "spf_terms": [term._asdict() for term in evidence.spf.terms] if evidence else [],
         "dmarc_walks": [
             {"author": str(author), "steps": [step._asdict() for step in steps]} for author, steps in trace.walks()
         ]

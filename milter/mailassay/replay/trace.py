@@ -20,8 +20,6 @@ from ..limits import Limits
 from ..policy import Partial
 from ..resolver import Answer, DnsTempError, Method, Question, Source, question
 from ..result import Result
-from ..spf.query import Query, checkable
-from ..spf.record import Directive, parse
 from .message_file import Message
 
 _BODY_CHUNK = 65536
@@ -58,14 +56,6 @@ class Lookup(NamedTuple):
     method: Method
     question: Question
     answer: Answer | DnsTempError
-
-
-class Term(NamedTuple):
-    """A term of an SPF record that was looked at; ``depth`` counts the include and redirect terms above it."""
-
-    depth: int
-    text: str
-    matched: bool
 
 
 class Step(NamedTuple):
@@ -113,18 +103,6 @@ class Trace:
         asked_by = self.outcome.asked_by
         # whether DNS answers at all is asked for DMARC's sake
         return (Lookup(asked_by.get(asked, Method.DMARC), asked, answer) for asked, answer in self.answers.items())
-
-    def spf_terms(self, evidence: Evidence) -> list[Term]:
-        """The terms of the SPF records that were looked at, those of an include below it, up to what decided."""
-        found, connection = evidence.spf, self.outcome.connection
-        domain = checkable(found.domain)
-        if domain is None or connection is None or connection.untraced:
-            return []
-        local_part = self.message.mail_from.strip("<>").rpartition("@")[0] if evidence.spf_mail_from else ""
-        client_ip, helo = connection.client_ip, connection.helo
-        query = _Spoken(client_ip, local_part or "postmaster", domain, helo, self.resolve, self.limits)
-        query.check()
-        return query.terms
 
     def walks(self) -> list[tuple[Domain, list[Step]]]:
         """The DMARC tree walk of each author domain, as far as its policy needs it."""
@@ -203,38 +181,6 @@ def _of_dmarc(step: WalkStep) -> str:
     return "nothing" if answer.exists else "no such name"
 
 
-class _Spoken(Query):
-    """A check that says which terms it looked at."""
-
-    def __init__(self, *given: object) -> None:
-        super().__init__(*given)  # type: ignore[arg-type]
-        self.terms: list[Term] = []
-        self._depth = 0
-
-    # those that never match are looked at too
-    read = staticmethod(parse)
-
-    def matches(self, term: Directive) -> bool:
-        place, self._depth = len(self.terms), self._depth + 1
-        self.terms.append(Term(self._depth - 1, term.text, False))
-        try:
-            matched = super().matches(term)
-        finally:
-            self._depth -= 1
-        self.terms[place] = self.terms[place]._replace(matched=matched)
-        return matched
-
-    def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
-        if term != "redirect":
-            return super()._check_host(term, domain, recursion)
-        self.terms.append(Term(self._depth, f"redirect={domain}", True))
-        self._depth += 1
-        try:
-            return super()._check_host(term, domain, recursion)
-        finally:
-            self._depth -= 1
-
-
 def judge(message: Message, settings: Settings, source: Source, host: str, now: float | None = None) -> Trace:
     """Judge a message as the milter would. ``host`` is our name where neither settings nor message have one.
 
@@ -243,7 +189,7 @@ def judge(message: Message, settings: Settings, source: Source, host: str, now: 
     now = now if now is not None else message.at if message.at is not None else time.time()
     at = now
     recording = Recording(source)
-    conversation = Session(settings, recording, message.host or host, Clocks(now=lambda: at))
+    conversation = Session(settings, recording, message.host or host, Clocks(now=lambda: at), explain=True)
     conversation.connect(message.client_ip, local=message.local)
     conversation.helo(message.helo)
     conversation.mail_from(message.mail_from, message.login, smtputf8=message.smtputf8)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ..limits import Limits
 from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
+from .evaluation import Client, Evaluation, Found, Term, checkable
 from .fault import Fault
 from .prefetch import Ahead
-from .query import Found, Query, checkable
 
 __all__ = ["Fault", "Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
 
@@ -26,6 +26,7 @@ class Spf:
     ``domain`` is as the client gave it, lower case, where it is no domain name. ``mechanism`` is the term of the
     domain's record that matched, in the domain owner's words. ``limit`` names the limit of ours, if it was one on
     questions that made the result. ``fault`` is why it is no pass; ``reason`` is empty where that says it all.
+    ``terms`` are those that were looked at, if the check explains itself.
     """
 
     result: Result
@@ -35,6 +36,7 @@ class Spf:
     reason: str = ""
     limit: str = ""
     fault: Fault | None = None
+    terms: tuple[Term, ...] = field(default=(), compare=False, repr=False)
 
     def resinfo(self) -> Resinfo:
         """``spf=`` with ``smtp.mailfrom`` or ``smtp.helo``; never the local-part (RFC 8601 section 2.7.2)."""
@@ -43,7 +45,13 @@ class Spf:
 
 
 def ahead(
-    client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch, limits: Limits = Limits()
+    client_ip: IPv4Address | IPv6Address,
+    mail_from: str,
+    helo: str,
+    prefetch: Prefetch,
+    limits: Limits = Limits(),
+    *,
+    explain: bool = False,
 ) -> Callable[[], Spf | None]:
     """Start what :func:`check_mail_from` asks for, or :func:`check_helo` if ``mail_from`` is empty.
 
@@ -54,33 +62,45 @@ def ahead(
     if domain is None:
         return lambda: Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
 
-    def query(resolve: Resolver) -> Query:
-        return Query(client_ip, local_part, domain, helo, resolve, limits)
+    def evaluation(resolve: Resolver) -> Evaluation:
+        return Evaluation(Client.of(client_ip), local_part, domain, helo, resolve, limits, explain=explain)
 
-    going = Ahead(query, prefetch, limits)
+    going = Ahead(evaluation, prefetch, limits)
     going.look()
     return lambda: _spf(scope, domain, found) if (found := going.found) else None
 
 
-def check_helo(client_ip: IPv4Address | IPv6Address, helo: str, resolve: Resolver, limits: Limits = Limits()) -> Spf:
+def check_helo(
+    client_ip: IPv4Address | IPv6Address,
+    helo: str,
+    resolve: Resolver,
+    limits: Limits = Limits(),
+    *,
+    explain: bool = False,
+) -> Spf:
     """The HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
-    return _check(client_ip, "", helo, resolve, limits)
+    return check_mail_from(client_ip, "", helo, resolve, limits, explain=explain)
 
 
 def check_mail_from(
-    client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits = Limits()
+    client_ip: IPv4Address | IPv6Address,
+    mail_from: str,
+    helo: str,
+    resolve: Resolver,
+    limits: Limits = Limits(),
+    *,
+    explain: bool = False,
 ) -> Spf:
-    """The MAIL FROM identity; ``mail_from`` is an address without angle brackets and not empty."""
-    return _check(client_ip, mail_from, helo, resolve, limits)
+    """The MAIL FROM identity; ``mail_from`` is an address without angle brackets, empty for a null reverse-path.
 
-
-def _check(client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, resolve: Resolver, limits: Limits) -> Spf:
+    ``explain``: keep every term of the records that is looked at.
+    """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
     if domain is None:
         return Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
-    query = Query(client_ip, local_part, domain, helo, resolve, limits)
-    return _spf(scope, domain, query.found())
+    evaluation = Evaluation(Client.of(client_ip), local_part, domain, helo, resolve, limits, explain=explain)
+    return _spf(scope, domain, evaluation.found())
 
 
 def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
@@ -92,4 +112,4 @@ def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
 
 
 def _spf(scope: Scope, domain: str, found: Found) -> Spf:
-    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault)
+    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault, found.terms)

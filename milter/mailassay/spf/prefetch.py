@@ -17,15 +17,15 @@ from contextlib import suppress
 
 from ..limits import Limits
 from ..resolver import Answer, Prefetch, Question, Resolver, Unanswered, question
-from .query import Found, Query
+from .evaluation import Evaluation, Found
 
 
 class Ahead:
-    """One check, whose questions ``query`` asks by the resolver that it is given. Nothing here waits."""
+    """One check, whose questions ``evaluation`` asks by the resolver that it is given. Nothing here waits."""
 
-    def __init__(self, query: Callable[[Resolver], Query], prefetch: Prefetch, limits: Limits) -> None:
-        self._query = query(self._resolve)
-        self._query.goes_on = True
+    def __init__(self, evaluation: Callable[[Resolver], Evaluation], prefetch: Prefetch, limits: Limits) -> None:
+        self._evaluation = evaluation(self._resolve)
+        self._evaluation.goes_on = True
         self._prefetch = prefetch
         self._spare = limits.spf_terms
         self._futures: dict[Question, Future[Answer]] = {}
@@ -60,8 +60,8 @@ class Ahead:
 
     def _once(self) -> None:
         with suppress(Unanswered):
-            found = self._query.found()
-            if not self._failed and not self._query.passed_over:
+            found = self._evaluation.found()
+            if not self._failed and not self._evaluation.passed_over:
                 self._found = found
         arrivals, self._arrivals = self._arrivals, []
         for future in arrivals:
@@ -73,13 +73,13 @@ class Ahead:
             return answer
         future = self._futures.get(asked)
         if future is None:
-            if self._query.is_uncertain:
+            if self._evaluation.is_uncertain:
                 if not self._spare:
                     raise Unanswered
                 self._spare -= 1
             future = self._futures[asked] = self._prefetch(name, rdtype)
             # an address leads to no further question, but if it makes a name of the client a validated one
-            if not future.done() and (rdtype not in ("A", "AAAA") or self._query.wants_name):
+            if not future.done() and (rdtype not in ("A", "AAAA") or self._evaluation.wants_name):
                 self._arrivals.append(future)
         if not future.done():
             raise Unanswered

@@ -1,17 +1,18 @@
 """check_host() of RFC 7208 section 4.
 
-pyspf holds the state of one check: the macro letters, the domain being evaluated, the counters, and what an error makes
-of the result. How it reads records, expands macros and weighs terms differs from the RFC; that is done here.
+pyspf says what a client's address is in macros and in the name of its PTR record, and whether a name is within a
+domain. How it reads records, expands macros and weighs terms differs from the RFC; that is done here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import spf as pyspf
 
@@ -24,13 +25,6 @@ from .record import BadRecord, Directive, Record, is_record, parse
 
 MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
 _ADDRESSES = {"ip4": "A", "ip6": "AAAA"}  # the mechanisms that ask nothing, and whose clients they are for
-
-
-@lru_cache(maxsize=256)
-def _of_client(address: str) -> dict[str, Any]:
-    """What pyspf makes of a client's address, which takes longer than all the rest of a new query."""
-    query = pyspf.query(address, "", "")
-    return {name: getattr(query, name) for name in ("ipaddr", "iplist", "c", "i", "v", "A", "cidrmax")}
 
 
 _NO_HELO = "unknown"  # as Postfix writes a name that it does not know
@@ -89,11 +83,61 @@ def _counting(text: str, most: int, version: str, client: int) -> Record:
     return Record(tuple(terms), whole.redirect)
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client's address as a check sees it.
+
+    ``rdtype`` is the type of its addresses in DNS, A or AAAA, ``number`` the address. ``letters`` are the macro letters
+    that stand for it (section 7.2), ``reverse`` is the name of its PTR record.
+    """
+
+    rdtype: str
+    number: int
+    letters: dict[str, str]
+    reverse: str
+
+    @staticmethod
+    def of(address: IPv4Address | IPv6Address) -> Client:
+        """That of an address; a zone, which a link-local one has here, is none in DNS."""
+        return _client(str(address).partition("%")[0])
+
+    def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+        """Is it in the network of one of these?"""
+        return _is_within(self.rdtype, self.number, addresses, prefix4, prefix6)
+
+    def knows(self, letters: frozenset[str]) -> bool:
+        """Is it known what all these macro letters stand for?"""
+        del letters
+        return True
+
+    def read(self, text: str, most: int) -> Record:
+        """What counts of a record, in which ``most`` terms may ask DNS. Raises :class:`BadRecord`."""
+        return _counting(text, most, self.rdtype, self.number)
+
+
+@lru_cache(maxsize=256)
+def _client(address: str) -> Client:
+    of_it = pyspf.query(address, "", "")
+    reverse = f"{pyspf.reverse_dots(of_it.i)}.{of_it.v}.arpa"
+    return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "c": of_it.c, "v": of_it.v}, reverse)
+
+
+NOWHERE = "nowhere.invalid"  # a name for which nobody knows what stands in DNS (RFC 6761 section 6.4)
+
+
+class Term(NamedTuple):
+    """A term of a record that was looked at; ``depth`` counts the include and redirect terms above it."""
+
+    depth: int
+    text: str
+    matched: bool = False
+
+
 class Found(NamedTuple):
     """The result word of a check; ``mechanism`` and ``problem`` say why.
 
     ``limit`` names the limit of the policy that was reached, empty if none was. ``fault`` is the kind of problem, or
-    why else it is no pass.
+    why else it is no pass. ``terms`` are those that were looked at, if the check explains itself.
     """
 
     word: str
@@ -101,9 +145,18 @@ class Found(NamedTuple):
     problem: str
     limit: str
     fault: Fault | None
+    terms: tuple[Term, ...]
 
 
-class Query(pyspf.query):  # type: ignore[misc]
+class _PermError(Exception):
+    """What makes the result permerror: nothing goes on after it."""
+
+
+class _TempError(Exception):
+    """A question without an answer, which makes the result temperror."""
+
+
+class Evaluation:
     """One check: ``found()``.
 
     With ``goes_on`` the check does not end if its resolver raises Unanswered: the term counts as one that does not
@@ -115,37 +168,46 @@ class Query(pyspf.query):  # type: ignore[misc]
 
     def __init__(
         self,
-        client_ip: IPv4Address | IPv6Address,
+        client: Client,
         local_part: str,
         domain: str,
         helo: str,
         resolve: Resolver,
         limits: Limits,
+        *,
+        explain: bool = False,
     ) -> None:
-        # a link-local address has its zone here, in DNS it has none
-        address, _, _ = str(client_ip).partition("%")
-        super().__init__(None, f"{local_part}@{domain}", checkable(helo) or helo.removesuffix(".") or _NO_HELO)
-        self.__dict__.update(_of_client(address))
-        # pyspf splits at the first "@", which a quoted local-part may hold
-        self.l, self.o, self.d = local_part, domain, domain
-        self.prob = ""
-        self._client = int(self.ipaddr)
-        self._resolve, self._limits = resolve, limits
-        self._is_void = False
-        self.limit = ""
-        self._fault: Fault | None = None
+        """``explain``: look at terms that can never match too, and keep all in ``Found.terms``."""
+        self._client, self._local_part, self._identity = client, local_part, domain
+        self._helo = checkable(helo) or helo.removesuffix(".") or _NO_HELO
+        self._resolve, self._limits, self._explains = resolve, limits, explain
         # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
         self._spelled_out = {domain}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.passed_over = self.is_uncertain = self.wants_name = False
+        self._domain = self._identity  # whose record is evaluated
+        self._asked = self._void = 0  # terms that ask DNS, and those of them without an answer
+        self._is_void = False
+        self._mechanism = self._limit = ""
+        self._fault: Fault | None = None
+        self._names: list[str] | None = None
+        self._terms: list[Term] = []
+        self._depth = 0
 
     def found(self) -> Found:
         """Run the check, again if more is known now."""
-        self.passed_over = self.is_uncertain = self.wants_name = False
-        self.prob = self.limit = ""
-        self._fault = None
-        # what it costs to ask for them counts each time
-        self.__dict__.pop("_names", None)
-        word, _, _ = self.check()
-        return Found(word, self.mechanism or "", self.prob, self.limit, self._cause(word))
+        self._begin()
+        problem = ""
+        try:
+            record = self._record(self._identity)
+            word = "none" if record is None else self._evaluate(record, 0)
+        except _TempError as error:
+            word, problem = "temperror", str(error)
+        except _PermError as error:
+            word, problem = "permerror", str(error)
+        return Found(word, self._mechanism, problem, self._limit, self._cause(word), tuple(self._terms))
 
     def _cause(self, word: str) -> Fault | None:
         match word:
@@ -158,45 +220,56 @@ class Query(pyspf.query):  # type: ignore[misc]
             case "none":
                 return Fault.NO_RECORD
             case _:
-                return Fault.MATCHED if self.mechanism else Fault.NO_MATCH
+                return Fault.MATCHED if self._mechanism else Fault.NO_MATCH
 
-    def _error(self, fault: Fault, text: str) -> pyspf.PermError:
-        """What makes the result permerror: nothing goes on after it."""
+    def _error(self, fault: Fault, text: str) -> _PermError:
         self._fault = fault
-        return pyspf.PermError(text)
+        return _PermError(text)
 
-    def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
-        """Evaluate one record (section 4.6.2); ``recursion`` is 0 outside include. The word is what counts."""
-        if spf is None:
-            return "none", 250, ""
+    def _evaluate(self, text: str, recursion: int) -> str:
+        """The result word of one record (section 4.6.2); ``recursion`` is 0 outside include."""
         try:
-            record = self.read(spf)
+            # what is explained is shown whole
+            record = parse(text) if self._explains else self._client.read(text, self._limits.spf_terms)
         except BadRecord as error:
-            raise self._error(Fault.SYNTAX, f"{error}{self._of_other(self.d)}") from error
+            raise self._error(Fault.SYNTAX, f"{error}{self._of_other(self._domain)}") from error
         for directive in record.directives():
             if self._applies(directive):
                 if not recursion:
-                    self.mechanism = directive.text
-                return directive.result, 250, ""
+                    self._mechanism = directive.text
+                return directive.result
         if record.redirect:
-            self.check_lookups()
+            self._count_lookup()
             try:
-                if (domain := self.target(record.redirect)) is not None:
-                    return self._check_host("redirect", domain, recursion)
+                if (domain := self._target(record.redirect)) is not None:
+                    return self._redirected(domain, recursion)
             except Unanswered as unanswered:
                 self._pass_over(unanswered, is_record=True)
-        return "neutral", 250, ""
+        return "neutral"
 
-    def read(self, text: str) -> Record:
-        """What counts of a record. Raises :class:`BadRecord`."""
-        return _counting(text, self._limits.spf_terms, self.A, self._client)
+    def _redirected(self, domain: str, recursion: int) -> str:
+        if self._explains:
+            self._terms.append(Term(self._depth, f"redirect={domain}", True))
+        self._depth += 1
+        try:
+            return self._check_host("redirect", domain, recursion)
+        finally:
+            self._depth -= 1
 
     def _applies(self, term: Directive) -> bool:
+        place, matched = len(self._terms), False
+        if self._explains:
+            self._terms.append(Term(self._depth, term.text))
+        self._depth += 1
         try:
-            return self.matches(term)
+            matched = self._matches(term)
         except Unanswered as unanswered:
             self._pass_over(unanswered, is_record=term.mechanism == "include")
-            return False
+        finally:
+            self._depth -= 1
+        if matched and self._explains:
+            self._terms[place] = Term(self._depth, term.text, True)
+        return matched
 
     def _pass_over(self, unanswered: Unanswered, *, is_record: bool = False) -> None:
         """Go on as if there were no such term, if the check is to go on."""
@@ -205,31 +278,36 @@ class Query(pyspf.query):  # type: ignore[misc]
         self.passed_over = True
         self.is_uncertain = self.is_uncertain or is_record
 
-    def _check_host(self, term: str, domain: str, recursion: int) -> tuple[str, int, str]:
+    def _check_host(self, term: str, domain: str, recursion: int) -> str:
         """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
-        if not (text := self.dns_spf(domain)):
+        if not (record := self._record(domain)):
             name, text = domain.lower(), f"{term} of a domain without SPF record"
             if self._is_spelled_out(name):
                 text = f"{term}{':' if term == 'include' else '='}{name} has no SPF record"
             raise self._error(Fault.INCLUDED_NO_RECORD, text)
-        result: tuple[str, int, str] = self.check1(text, domain, recursion)
-        return result
+        above, self._domain = self._domain, domain
+        try:
+            return self._evaluate(record, recursion)
+        finally:
+            self._domain = above
 
-    def matches(self, term: Directive) -> bool:
+    def _matches(self, term: Directive) -> bool:
         """Section 5."""
+        client = self._client
         if term.mechanism == "all":
             return True
         if term.mechanism in _ADDRESSES:
-            return _ADDRESSES[term.mechanism] == self.A and self._within([term.argument], *term.prefixes)
-        self.check_lookups()
-        target = self.target(term.argument)
+            is_of_family = _ADDRESSES[term.mechanism] == client.rdtype
+            return is_of_family and client.is_within([term.argument], *term.prefixes)
+        self._count_lookup()
+        target = self._target(term.argument)
         if target is None:
             return False
         match term.mechanism:
             case "include":
-                return self._check_host("include", target, 1)[0] == "pass"
+                return self._check_host("include", target, 1) == "pass"
             case "a":
-                return self._within(self.dns_a(target, self.A), *term.prefixes)
+                return client.is_within(self._addresses(target), *term.prefixes)
             case "mx":
                 hosts = self._exchanges(target)
                 if self.is_uncertain:
@@ -237,26 +315,29 @@ class Query(pyspf.query):  # type: ignore[misc]
                     raise Unanswered
                 return any(self._has_host(host, *term.prefixes) for host in hosts)
             case "ptr":
-                return any(pyspf.domainmatch([name], target) and self._leads_back(name) for name in self._names)
+                near = (name for name in self._client_names() if pyspf.domainmatch([name], target))
+                return any(map(self._leads_back, near))
             case _:  # exists, of type A whatever the client's address
-                return bool(self.dns_a(target, "A"))
+                return bool(target and self._ask(target, "A"))
 
-    def check_lookups(self) -> None:
-        """Count one term that asks DNS (section 4.6.4)."""
-        self.lookups += 1
+    def _count_lookup(self) -> None:
+        """One more term that asks DNS (section 4.6.4)."""
+        self._asked += 1
         self._is_void = False
-        if self.lookups > self._limits.spf_terms:
+        if self._asked > self._limits.spf_terms:
             raise self._error(Fault.TERMS, f"more than {self._limits.spf_terms} terms that ask DNS")
 
-    def target(self, domain_spec: str) -> str | None:
+    def _target(self, domain_spec: str) -> str | None:
         """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise self._error(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
             self._spelled_out.add(domain_spec)
-            return domain_spec.removesuffix(".") or str(self.d)
+            return domain_spec.removesuffix(".") or self._domain
         letters = macro.letters(domain_spec)
-        if not self.l.isascii() and letters & {"s", "l"}:
+        if not self._client.knows(letters):
+            return NOWHERE
+        if not self._local_part.isascii() and letters & {"s", "l"}:
             return None
         return macro.expand(domain_spec, tuple((letter, self._value(letter)) for letter in sorted(letters)))
 
@@ -270,19 +351,32 @@ class Query(pyspf.query):  # type: ignore[misc]
     def _of_other(self, domain: str) -> str:
         """Whose record it is, if it is not that of the identity."""
         name = domain.lower()
-        return f" ({name})" if name != self.o and self._is_spelled_out(name) else ""
+        return f" ({name})" if name != self._identity and self._is_spelled_out(name) else ""
 
     def _value(self, letter: str) -> str:
         """What a macro letter stands for (section 7.2)."""
-        return self._validated_name() if letter == "p" else str(getattr(self, letter))
+        match letter:
+            case "s":
+                return f"{self._local_part}@{self._identity}"
+            case "l":
+                return self._local_part
+            case "o":
+                return self._identity
+            case "d":
+                return self._domain
+            case "h":
+                return self._helo
+            case "p":
+                return self._validated_name()
+            case _:
+                return self._client.letters[letter]
 
-    def _within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
-        """Is the client's address in the network of one of these?"""
-        return _is_within(self.A, self._client, addresses, prefix4, prefix6)
+    def _addresses(self, host: str) -> tuple[str, ...]:
+        return self._ask(host, self._client.rdtype) if host else ()
 
     def _exchanges(self, domain: str) -> list[str]:
         """The hosts of an MX lookup, in order of preference (section 5.4)."""
-        records = [record.split(" ", 1) for record in self.dns(domain, "MX")]
+        records = [record.split(" ", 1) for record in self._ask(domain, "MX")]
         if len(records) > self._limits.spf_mx_hosts:
             raise self._error(Fault.MX_HOSTS, f"more than {self._limits.spf_mx_hosts} MX hosts")
         return [host for _, host in sorted((int(preference), host) for preference, host in records)]
@@ -290,24 +384,25 @@ class Query(pyspf.query):  # type: ignore[misc]
     def _has_host(self, host: str, prefix4: int, prefix6: int) -> bool:
         """Is the client in a network of a host of an mx?"""
         try:
-            return self._within(self.dns_a(host, self.A), prefix4, prefix6)
+            return self._client.is_within(self._addresses(host), prefix4, prefix6)
         except Unanswered as unanswered:
             self._pass_over(unanswered)
             return False
 
-    @cached_property
-    def _names(self) -> list[str]:
+    def _client_names(self) -> list[str]:
         """The client's names, validated or not; none where the lookup fails (section 5.5)."""
-        try:
-            return list(self.dns_ptr(self.i))[: self._limits.ptr_names]
-        except pyspf.TempError:
-            return []
+        if self._names is None:
+            try:
+                self._names = list(self._ask(self._client.reverse, "PTR"))[: self._limits.ptr_names]
+            except _TempError:
+                self._names = []
+        return self._names
 
     def _leads_back(self, name: str) -> bool:
         """Is a name of the client validated? One whose lookup fails is passed over (section 5.5)."""
         try:
-            return self._within(self.dns_a(name, self.A))
-        except pyspf.TempError:
+            return self._client.is_within(self._addresses(name))
+        except _TempError:
             return False
         except Unanswered as unanswered:
             self._pass_over(unanswered)
@@ -315,20 +410,21 @@ class Query(pyspf.query):  # type: ignore[misc]
 
     def _validated_name(self) -> str:
         """The macro "p": the domain itself, or else a name below it, or else any (section 7.3)."""
-        nearest = sorted(self._names, key=lambda name: (name != self.d, not name.endswith("." + self.d)))
+        domain = self._domain
+        nearest = sorted(self._client_names(), key=lambda name: (name != domain, not name.endswith("." + domain)))
         self.wants_name = True
         for name in nearest:
             # Unanswered goes through: another name would be another question
-            with suppress(pyspf.TempError):
-                if self._within(self.dns_a(name, self.A)):
+            with suppress(_TempError):
+                if self._client.is_within(self._addresses(name)):
                     return name
         return "unknown"
 
-    def dns_spf(self, domain: str) -> str | None:
+    def _record(self, domain: str) -> str | None:
         """The SPF record of a domain; None where it has none or is no domain name to ask for (sections 4.3 to 4.5)."""
         if checkable(domain) is None:
             return None
-        texts = [text for text in self.dns(domain, "TXT") if is_record(text)]
+        texts = [text for text in self._ask(domain, "TXT") if is_record(text)]
         if len(texts) > 1:
             raise self._error(Fault.SEVERAL_RECORDS, f"more than one SPF record{self._of_other(domain)}")
         if texts and len(texts[0]) > self._limits.record_octets:
@@ -336,23 +432,23 @@ class Query(pyspf.query):  # type: ignore[misc]
             raise self._error(Fault.RECORD_SIZE, text)
         return texts[0] if texts else None
 
-    def dns(self, name: str, qtype: str) -> tuple[str, ...]:
+    def _ask(self, name: str, rdtype: str) -> tuple[str, ...]:
         """The records of a name. A term with a question without answer is counted, once (section 4.6.4)."""
         name = name.lower().removesuffix(".")
         # a macro's expansion may be any text: what cannot be asked does not exist
         if len(name) > MAX_OCTETS or not _can_be_asked(name):
             return ()
         try:
-            records = self._resolve(name, qtype).records
+            records = self._resolve(name, rdtype).records
         except DnsTempError as error:
-            raise pyspf.TempError(str(error) if self._is_spelled_out(name) else "no answer") from error
+            raise _TempError(str(error) if self._is_spelled_out(name) else "no answer") from error
         except DnsLimit as error:
-            self.limit = error.key
+            self._limit = error.key
             raise self._error(Fault.LIMIT, f"limit: {error}") from error
         if not records and not self._is_void:
             self._is_void = True
-            self.void_lookups += 1
-            if self.void_lookups > self._limits.spf_void_lookups:
+            self._void += 1
+            if self._void > self._limits.spf_void_lookups:
                 raise self._error(
                     Fault.VOID_LOOKUPS, f"more than {self._limits.spf_void_lookups} terms without an answer"
                 )

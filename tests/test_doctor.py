@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
+from mailassay.config.mynetworks import tokens
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, host, look, milters, own, postfix, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
@@ -1315,13 +1316,13 @@ BRACED = st.lists(WORDS).map(lambda words: "{ " + ", ".join(words) + " }")
 
 @given(st.lists(WORDS | BRACED), st.sampled_from([" ", ",", ", ", "\t,"]))
 def test_tokens(words, between):
-    assert postfix.tokens(between.join(words)) == words
+    assert tokens(between.join(words)) == words
 
 
 @given(st.text())
 def test_tokens_of_anything(text):
     """Nothing is lost but what stands between."""
-    found = postfix.tokens(text)
+    found = tokens(text)
     assert [mark for mark in "".join(found) if mark not in ", \t\r\n"] == [
         mark for mark in text if mark not in ", \t\r\n"
     ]

@@ -25,7 +25,7 @@ from .evidence import Evidence
 from .verdict import Action
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
-_LIKE_A_PAIR = re.compile(r' (?=[a-z_]{2,}=[^\s"])')
+_LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
 # a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
 _LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 _SEPARATOR = re.compile(r"[:,\s]")

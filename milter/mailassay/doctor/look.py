@@ -20,13 +20,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..config import Listen, Problem, Settings
+from ..config.mynetworks import tokens
 from ..held import Queue, Unavailable, oldest
 from ..network import Nameservers, system_nameservers
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
-from .postfix import NoPostfix, Postfix, beginning, examined, looked_up, tokens
+from .postfix import NoPostfix, Postfix, beginning, examined, looked_up
 from .postfix import found as where_is
 
 _PATIENCE = 5.0  # seconds for each thing that is waited for

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ..config import Settings
+from ..config.mynetworks import tokens
 from ..dmarc import Disposition
 from ..dmarc.suffix import registrable
 from ..domain import BadDomain, Domain
@@ -24,7 +25,7 @@ from ..result import Result
 from ..sender_domain import Receives, SenderDomain
 from ..spf import Spf
 from ..verdict import Verdict
-from .postfix import NoPostfix, Postfix, beginning, listed, parameters, run, tokens
+from .postfix import NoPostfix, Postfix, beginning, listed, parameters, run
 
 PARAMETERS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
 MOST = 20  # domains that are looked at

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from ..config.mynetworks import tokens
 from .facts import RESTART, Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
 from .milters import Milter, Seat, edited, endpoint, is_there, parsed
-from .postfix import Service, seconds, tokens
+from .postfix import Service, seconds
 
 _LEAST_COMMAND = 10  # seconds; all that we do before the end of a message takes no time, but a machine may be busy
 _SPARE = 5  # seconds that Postfix should wait longer than we judge

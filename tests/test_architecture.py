@@ -3,6 +3,8 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,15 @@ def test_no_program_compares_sentences():
     # a field that was written earlier has nothing else
     assert found == ["one.reason.startswith(NO_CLIENT)"]
     assert [*sentences(ast.parse("key.error == 'no key record'; 'x y' in reasons"), texts)]
+
+
+def test_what_a_worker_does_not_need_it_does_not_import():
+    """Each worker would hold it in memory."""
+    code = "import sys, mailassay.cli.serve, mailassay.daemon.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    needless = {f"mailassay.{room}" for room in ("doctor", "lookup", "replay", "postfix")}
+    assert "mailassay.daemon.worker" in done.stdout.split()
+    assert not needless & set(done.stdout.split())
 
 
 def test_every_room_has_its_floor():

@@ -1988,7 +1988,7 @@ def test_a_hostile_configuration(values, services):
     look._user(found.value("mail_owner"))
     facts = replace(GOOD, postfix=found)
     findings = examine(facts)
-    assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True))
+    assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True, again=True))
     json.loads(as_json(doctor._as_json(facts, findings)))
     for command in [command for each in findings for command in each.mend]:
         words = shlex.split(command)

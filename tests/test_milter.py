@@ -432,7 +432,7 @@ def test_a_helo_that_is_not_utf8_leaves_no_earlier_one(served):
         assert other.message(null, author).results()["spf"] == "pass"
         client.helo(b"mail.bank.example")
         assert client.message(null, author).results()["spf"] == "pass"
-    assert served.entry("4NOTUTF8")["helo"] == "mail.bank.\udcffexample"
+    assert served.entry("4NOTUTF8")["helo"] == "mail.bank.\ufffdexample"
     assert "not UTF-8: b'mail.bank.\\\\xffexample'" in served.log.read_text()
 
 

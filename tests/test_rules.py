@@ -803,13 +803,13 @@ def test_a_trusted_sealer_is_believed_as_it_writes(folder, results):
             "lists.example",
             b"dmarc=fail header.from=bank.example",
             "ann@bank.example",
-            "no_pass: set 1, sealed by lists.example, which recorded dmarc=fail",
+            "no_pass: set 1, sealed by lists.example, which recorded dmarc fail",
         ),
         (
             "lists.example",
             b"dmarc=pass header.from=<ann@shop.example>",
             "ann@bank.example",
-            "author: set 1, sealed by lists.example, which recorded header.from=<ann@shop.example>, not bank.example",
+            "author: set 1, sealed by lists.example, which recorded header.from <ann@shop.example>, not bank.example",
         ),
         (
             "lists.example",

@@ -88,7 +88,8 @@ def test_a_queue_id(make_lab, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "mailassay: ABCDEF012345: no file and no queued message of that name\n"
 
 
-def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys):
+def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # the path of the policy fits, however long it is
     lab = make_lab()
     for scenario in (each for each in KEPT if each.expected.fate == "delivered"):
         play(scenario, lab.postfix, lab.serve)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
-from ..doctor.content import trusted
+from ..config.mynetworks import trusted
 from ..nameservers import Nameservers, system_nameservers
 from ..nameservers.turns import Turns
 from ..resolver import Cached, Source

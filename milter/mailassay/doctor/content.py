@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from ..config import Network
-from ..config.values import is_nearly_everybody
+from ..config.mynetworks import mynetworks, tokens, trusted
 from ..message import MAX_LINE
-from ..postfix.configuration import RESTRICTIONS, Service, tokens
+from ..postfix.configuration import RESTRICTIONS, Service
 from .domains import refused
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
@@ -21,7 +20,6 @@ _COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9, 0))  # HISTORY 20231213, by relea
 _WRITES = re.compile(r"\b(PREPEND|REPLACE)\s+Authentication-Results", re.IGNORECASE)
 _REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
 _SPF_SERVICE = re.compile("spf", re.IGNORECASE)
-_NUMBERS = re.compile(r"\[?([0-9a-f:.]+)\]?(/[0-9]+)?", re.IGNORECASE)
 _MOST_SHOWN = 5  # networks in one reason
 
 
@@ -236,35 +234,6 @@ def relays(facts: Facts) -> Iterator[Finding]:
 def _listed(found: Sequence[Network]) -> str:
     rest = len(found) - _MOST_SHOWN
     return ", ".join(map(str, found[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
-
-
-def trusted(text: str) -> tuple[Network, ...]:
-    """The networks of mynetworks that are ours as well: up to an exclusion, which may hold for all that follows.
-
-    A file stands for what is in it, which may be an exclusion; a table only adds to the list (postconf(5)). A network
-    that is nearly everybody is not taken: it would let everybody in here as well.
-    """
-    listed = itertools.takewhile(lambda token: not token.startswith(("!", "/")), tokens(text))
-    found = (network for token in listed for network in mynetworks(token)[0])
-    return tuple(network for network in found if not is_nearly_everybody(network))
-
-
-def mynetworks(text: str) -> tuple[list[Network], list[str]]:
-    """The networks of a list, and what in it is none: tables, files, exceptions."""
-    found, others = list[Network](), list[str]()
-    for token in tokens(text):
-        try:
-            match = _NUMBERS.fullmatch(token)
-            network = ip_network(match[1] + (match[2] or ""), strict=False) if match else None
-        except ValueError:
-            network = None
-        if network is None:
-            others.append(token)
-        elif isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped):
-            found.append(ip_network(f"{inner}/{network.prefixlen - 96}"))
-        else:
-            found.append(network)
-    return found, others
 
 
 def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]:

@@ -20,8 +20,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..config import Listen, Problem, Settings
+from ..config.mynetworks import tokens
 from ..nameservers import Nameservers, system_nameservers
-from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, looked_up, tokens
+from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, looked_up
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question

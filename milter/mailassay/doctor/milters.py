@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..config import Listen
-from ..postfix.configuration import Postfix, Service, tokens
+from ..config.mynetworks import tokens
+from ..postfix.configuration import Postfix, Service
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "ip6-localhost")
 _ANY = ("0.0.0.0", "::")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ..config import Settings
+from ..config.mynetworks import tokens
 from ..dmarc import Disposition
 from ..dmarc.suffix import registrable
 from ..domain import BadDomain, Domain
@@ -19,7 +20,7 @@ from ..lookup import Problem, Severity, look_up
 from ..message import Field, Headers
 from ..nameservers import Nameservers, system_nameservers
 from ..nameservers.turns import Turns
-from ..postfix.configuration import NoPostfix, Postfix, beginning, listed, parameters, run, tokens
+from ..postfix.configuration import NoPostfix, Postfix, beginning, listed, parameters, run
 from ..resolver import Cached, Method, Shared, Source
 from ..result import Result
 from ..sender_domain import Receives, SenderDomain

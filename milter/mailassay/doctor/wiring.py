@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from ..postfix.configuration import Service, seconds, tokens
+from ..config.mynetworks import tokens
+from ..postfix.configuration import Service, seconds
 from .facts import RESTART, Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
 from .milters import Milter, Seat, edited, endpoint, is_there, parsed

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
+from ..config.mynetworks import tokens
+
 RESTRICTIONS = tuple(
     f"smtpd_{stage}_restrictions" for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
 )
@@ -143,20 +145,6 @@ def seconds(text: str) -> float:
     """A time as postconf(5) writes it; without end where it is none."""
     number = re.fullmatch(r"\s*([0-9]+)\s*([smhdw]?)\s*", text)
     return float(number[1]) * _UNITS[number[2] or "s"] if number else float("inf")
-
-
-def tokens(text: str) -> list[str]:
-    """The elements of a list: between commas and white space, what is in braces kept together (mystrtokq(3))."""
-    found, begin, depth = [], 0, 0
-    for at, character in enumerate(text):
-        if character == "{":
-            depth += 1
-        elif character == "}" and depth:
-            depth -= 1
-        elif not depth and character in ", \t\r\n":
-            found.append(text[begin:at])
-            begin = at + 1
-    return [token for token in [*found, text[begin:]] if token]
 
 
 def unspaced(text: str, levels: int = 3) -> str:

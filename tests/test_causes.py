@@ -202,7 +202,7 @@ def logged(line: Line) -> dict[str, Any]:
 )
 def test_a_cause_is_in_the_log_and_in_json(check: str, fault: str) -> None:
     case = CASES[check][fault]
-    line = Line("4ABC", "192.0.2.1", judge(case))
+    line = Line("4ABC", judge(case))
     read, entry = read_back(str(line)), logged(line)
     word, _, words = read[f"{check}_why"].partition(": ")
     assert (word, case.words in words) == (fault, True), words
@@ -227,7 +227,7 @@ def test_every_word_is_documented(check: str) -> None:
 
 
 def test_readings_of_an_author() -> None:
-    line = Line("4ABC", "192.0.2.1", judge(DMARC[dmarc.Fault.AUTHOR]))
+    line = Line("4ABC", judge(DMARC[dmarc.Fault.AUTHOR]))
     assert read_back(str(line))["readings"] == "fail:bank.example:reject,none:x.example:"
     assert logged(line)["readings"] == [
         {"result": "fail", "domain": "bank.example", "policy": "reject", "fault": "author", "reason": ""},
@@ -238,7 +238,7 @@ def test_readings_of_an_author() -> None:
 def test_what_passes_has_no_cause() -> None:
     zone = f'{PTR}\n{A}\nbank.example TXT "v=spf1 a:mx.bank.example"\nmx.bank.example TXT "v=spf1 a"\n{REJECT}'
     zone += f"\n{record(RSA.record)}\n{ARC_KEY}"
-    line = Line("4ABC", "192.0.2.1", judge(Case(zone, written(SEALED))))
+    line = Line("4ABC", judge(Case(zone, written(SEALED))))
     assert "_why" not in str(line)
     assert "dkim=pass:example.com:sel " in str(line)
     (found,) = logged(line)["dkim"]

@@ -828,7 +828,7 @@ def test_why_a_sealer_is_not_believed_is_said(folder, sealer, results, author, w
     assert outcome.verdict.action == "reject"
     found = facts(outcome).get("not_vouched", {"fault": "", "reason": ""})
     assert (found["fault"], found["reason"]) == (words.partition(": ")[0], words.partition(": ")[2])
-    assert (f"not_vouched={json.dumps(words)} " in str(Line("4ABC", RELAY, outcome))) is bool(words)
+    assert (f"not_vouched={json.dumps(words)} " in str(Line("4ABC", outcome))) is bool(words)
     assert (f"not vouched   {words}" in as_text(outcome, RELAY)) is bool(words)
     assert "sealed by" not in outcome.add[0][1]
     assert "not_vouched" not in facts(judge(policy(folder, "{}"), fields=through(sealer, results)))

@@ -115,7 +115,7 @@ def test_a_part_of_the_body(partial, words):
 def test_terms(mail_from, client, terms, decisive):
     found = trace("a@bank.example", mail_from, client=client)
     assert list(found.outcome.evidence.spf.terms) == [Term(*each) for each in terms]
-    lines = as_text(found.outcome, found.client, found).split("\n")
+    lines = as_text(found).split("\n")
     (line,) = (line for line in lines if line.startswith("spf mailfrom" if mail_from else "spf helo"))
     assert line.endswith(decisive)
 
@@ -190,16 +190,16 @@ def test_the_text_has_no_control_characters_of_dns():
     headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
     message = Message(headers, body, ip_address("192.0.2.1"), "\x1b", "\x1b@bank.example", sources={"helo": "\x1b"})
     found = judge(message, Settings(), zone, "mx.test")
-    text = as_text(found.outcome, found.client, found, verbose=True)
+    text = as_text(found, verbose=True)
     assert "\x1b" not in text
     assert r"v=DMARC1; p=reject; \027[31m" in text
-    assert as_text(found.outcome, found.client, found, verbose=True, colour=True).count("\x1b") % 2 == 0
+    assert as_text(found, verbose=True, colour=True).count("\x1b") % 2 == 0
 
 
 def test_colours_are_the_only_difference():
     found = trace("a@bank.example", "a@all.example", ("bank.example", "gone"))
-    plain = as_text(found.outcome, found.client, found, verbose=True)
-    painted = as_text(found.outcome, found.client, found, verbose=True, colour=True)
+    plain = as_text(found, verbose=True)
+    painted = as_text(found, verbose=True, colour=True)
     assert "\x1b[31mreject\x1b[0m" in painted
     for code in (0, 2, 31, 32, 33):
         painted = painted.replace(f"\x1b[{code}m", "")
@@ -209,14 +209,14 @@ def test_colours_are_the_only_difference():
 def test_a_sender_paints_nothing():
     headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
     found = judge(Message(headers, body, ip_address("192.0.2.1"), "pass"), Settings(), Zone(ZONE), "mx.test")
-    painted = as_text(found.outcome, found.client, found, colour=True)
+    painted = as_text(found, colour=True)
     (line,) = (line for line in painted.split("\n") if line.startswith("\x1b[2mhelo "))
     assert line.endswith(" \x1b[0mpass")
 
 
 def test_for_programs():
     found = trace("a@bank.example", "a@bounce.example.net")
-    said = as_json(found.outcome, found.client, found)
+    said = as_json(found)
     assert said["policy"] == {
         "file": None, "digest": found.settings.policy.digest, "rule": "dmarc.reject", "line": None, "monitored": [],
         "override": "",

@@ -29,6 +29,8 @@ from mailassay.message import Field, Headers
 from mailassay.nameservers.turns import Turns
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions
 from mailassay.replay import explain
+from mailassay.replay.message_file import Message
+from mailassay.replay.trace import Trace
 from mailassay.resolver import Cached, Question, Source
 from mailassay.verdict import Action
 
@@ -168,7 +170,7 @@ def conversation(data: bytes) -> None:
             case b"x":
                 outcome = talk.end_of_message()
                 assert source.asked <= _most(told.policy.limits)
-                _check(outcome, seen, talk.client, helo, longer=told.policy.dkim.partial is Partial.ALIGN)
+                _check(outcome, seen, helo, longer=told.policy.dkim.partial is Partial.ALIGN)
             case b"a":
                 talk.abort()
 
@@ -179,13 +181,13 @@ def _most(limits: Limits) -> int:
     return 5 * limits.dns_questions + of_policies + limits.signatures + 1
 
 
-def _check(outcome: Outcome, seen: _Seen, client: str, helo: str, *, longer: bool) -> None:
-    verdict, evidence = outcome.verdict, outcome.evidence
+def _check(outcome: Outcome, seen: _Seen, helo: str, *, longer: bool) -> None:
+    verdict, evidence, client = outcome.verdict, outcome.evidence, outcome.client
     headers = Headers(seen.fields)
-    line = str(logline.Line("4QUEUE", client, outcome))
+    line = str(logline.Line("4QUEUE", outcome))
     assert line.isprintable()
     json.dumps(logline.facts(outcome))
-    explain.as_text(outcome, client)
+    explain.as_text(Trace(Message(headers, b""), outcome, _SETTINGS, {}, 0.0), verbose=True)
     if verdict.reply:
         assert str(verdict.reply).isascii()
         assert str(verdict.reply).isprintable()

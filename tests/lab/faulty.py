@@ -16,11 +16,11 @@ from mailassay.judge import logline, session
 from mailassay.judge.authenticate import Content, authenticate
 
 
-def faulty_authenticate(connection, transaction, *rest):
+def faulty_authenticate(connection, transaction, *rest, **more):
     """Fails at the end of a message."""
     if transaction.mail_from.startswith("boom@"):
         raise LookupError("a fault at the end")
-    return authenticate(connection, transaction, *rest)
+    return authenticate(connection, transaction, *rest, **more)
 
 
 class FaultyContent(Content):

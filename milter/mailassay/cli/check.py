@@ -166,10 +166,10 @@ def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace | None])
         return _failed(name, str(error), os.EX_DATAERR)
     assert trace, "--since goes with --summary"
     if arguments.json:
-        print(as_json(explain.as_json(trace.outcome, trace.client, trace), indent=2))
+        print(as_json(explain.as_json(trace), indent=2))
     else:
         width, colour = columns(sys.stdout), shows_colour(sys.stdout)
-        print(explain.as_text(trace.outcome, trace.client, trace, width, verbose=arguments.verbose, colour=colour))
+        print(explain.as_text(trace, width, verbose=arguments.verbose, colour=colour))
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0
 
 

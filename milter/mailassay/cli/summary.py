@@ -93,7 +93,7 @@ def _entry(judged: many.Judged) -> dict[str, Any]:
     """The line of one message."""
     if judged.trace is None:
         return {"file": judged.name, "error": judged.error, "unreadable": judged.unreadable}
-    return {"file": judged.name, **explain.as_json(judged.trace.outcome, judged.trace.client, judged.trace)}
+    return {"file": judged.name, **explain.as_json(judged.trace)}
 
 
 def _as_json(tally: many.Tally, found: Settings, *, interrupted: bool) -> dict[str, Any]:

@@ -232,7 +232,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             answer = self._carry_out(outcome)
             # nobody is told of what is held, and it stays until somebody looks
             say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
-            say("%s", logline.Line(self.queue_id, self._talk.client, outcome))
+            say("%s", logline.Line(self.queue_id, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()

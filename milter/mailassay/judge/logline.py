@@ -40,9 +40,8 @@ class Line:
     ``facts`` are the same for JSON.
     """
 
-    def __init__(self, queue_id: str, client: str, outcome: Outcome) -> None:
-        found = facts(outcome)
-        self.facts = {"queue_id": queue_id, "client": found.pop("client", client), **found}
+    def __init__(self, queue_id: str, outcome: Outcome) -> None:
+        self.facts = {"queue_id": queue_id, "client": outcome.client, **facts(outcome)}
 
     def __str__(self) -> str:
         words = []
@@ -126,7 +125,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     verdict, evidence, connection = outcome.verdict, outcome.evidence, outcome.connection
     found: dict[str, Any] = {}
     if connection and connection.via:
-        found = {"client": str(connection.client_ip), "via": list(map(str, connection.via))}
+        found["via"] = list(map(str, connection.via))
     if connection and connection.untraced:
         found["untraced"] = connection.untraced
     if evidence:

@@ -66,6 +66,11 @@ class Outcome:
     connection: Connection | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)
 
+    @property
+    def client(self) -> str:
+        """The address of the client, or of the relay if nobody knows the client; empty if there is none."""
+        return str(self.connection.client_ip) if self.connection else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:

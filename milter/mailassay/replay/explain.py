@@ -30,25 +30,23 @@ _FIRST_WORD = re.compile(r"[a-z_]+")
 
 
 def as_text(
-    outcome: Outcome,
-    client: str,
-    trace: Trace | None = None,
+    trace: Trace,
     width: int = sys.maxsize,
     *,
     verbose: bool = False,
     colour: bool = False,
 ) -> str:
-    """The verdict and what decided; then each result with its reason; then the header field that would be written.
+    """The verdict and what decided; the facts, and where they come from; each result; the field that is written.
 
-    With a ``trace`` also where the facts come from, and the alignments; ``verbose``: the terms of SPF, the walk of
-    DMARC and all answers of DNS. ``width`` is that of the lines, in columns.
+    ``verbose``: also the terms of SPF, the walk of DMARC and all answers of DNS. ``width`` is in columns.
     """
-    lines = [*_decision(outcome, trace), ("", ""), *_facts(client, trace)]
+    outcome = trace.outcome
+    lines = [*_decision(trace), ("", ""), *_facts(trace)]
     if outcome.evidence:
-        lines += _results(outcome.evidence, trace)
+        lines += _results(outcome.evidence)
     else:
         lines.append(("results", f"not judged ({outcome.verdict.rule})"))
-    if trace and verbose:
+    if verbose:
         lines += [("", ""), *_details(trace)]
     if changes := [*_changes(outcome)]:
         lines += [("", ""), *changes]
@@ -73,9 +71,9 @@ def _lines(label: str, text: str, indent: int, width: int, *, colour: bool) -> I
         yield from wrapped(printable(each), width, " " * (indent + 2))
 
 
-def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]]:
-    verdict, evidence = outcome.verdict, outcome.evidence
-    line = place(verdict.rule, trace.settings if trace else None)
+def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
+    verdict, evidence = trace.outcome.verdict, trace.outcome.evidence
+    line = place(verdict.rule, trace.settings)
     yield "verdict", f"{verdict.action}  ({'policy line ' if evidence else ''}{line})"
     if verdict.reason:
         yield "reason", verdict.reason
@@ -85,16 +83,16 @@ def _decision(outcome: Outcome, trace: Trace | None) -> Iterator[tuple[str, str]
         yield "monitor", f"recorded only: {line}"
     if verdict.reply and verdict.action is verdict.would:
         yield "reply", str(verdict.reply)
-    if trace and evidence:
+    if evidence:
         for each in trace.alignments(evidence):
             yield "alignment", each.words
         if not evidence.dkim and evidence.dmarc.result is Result.FAIL:
             yield "alignment", "there is no DKIM signature"
 
 
-def place(rule: str, settings: Settings | None) -> str:
+def place(rule: str, settings: Settings) -> str:
     """A line of the policy, and where it stands."""
-    if rule == "default" or not settings:
+    if rule == "default":
         return rule
     line = line_of(rule, settings)
     if line:
@@ -112,11 +110,8 @@ def line_of(rule: str, settings: Settings) -> int | None:
     return settings.policy_lines.get(rule)
 
 
-def _facts(client: str, trace: Trace | None) -> Iterator[tuple[str, str]]:
-    if not trace:
-        yield "client", client
-        return
-    message = trace.message
+def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
+    message, client = trace.message, trace.outcome.client
 
     def said(fact: str, value: str) -> tuple[str, str]:
         source = message.sources.get("client" if fact == "relay" else fact, "")
@@ -175,7 +170,7 @@ def _utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str]]:
+def _results(evidence: Evidence) -> Iterator[tuple[str, str]]:
     def line(result: str, *rest: object) -> str:
         return "  ".join(str(part) for part in (f"{result:<9}", *rest) if part)
 
@@ -184,7 +179,7 @@ def _results(evidence: Evidence, trace: Trace | None) -> Iterator[tuple[str, str
     for spf in (evidence.spf_mail_from, evidence.spf_helo):
         if spf:
             matched = spf.mechanism
-            if trace and spf is evidence.spf:
+            if spf is evidence.spf:
                 matched = " > ".join(_decisive(evidence)) or matched
             yield f"spf {spf.scope}", line(spf.result, spf.domain, f"matched {matched}" if matched else "", spf.reason)
     for dkim in evidence.dkim:
@@ -252,11 +247,11 @@ def _changes(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "add", f"{name}: {value}"
 
 
-def as_json(outcome: Outcome, client: str, trace: Trace | None = None) -> dict[str, Any]:
+def as_json(trace: Trace) -> dict[str, Any]:
     """The same for programs; the keys stay."""
-    verdict = outcome.verdict
+    outcome, verdict = trace.outcome, trace.outcome.verdict
     found = {
-        "client": client,
+        "client": outcome.client,
         "results": facts(outcome),
         "evidence": _plain(outcome.evidence),
         "remove": [{"name": name, "instance": instance} for name, instance in outcome.remove],
@@ -269,7 +264,7 @@ def as_json(outcome: Outcome, client: str, trace: Trace | None = None) -> dict[s
             "would": verdict.would,
         },
     }
-    return found | _traced(trace) if trace else found
+    return found | _traced(trace)
 
 
 def _traced(trace: Trace) -> dict[str, Any]:

@@ -76,11 +76,10 @@ class Alignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A message, what became of it, and what was asked for that. ``client`` is empty where there was none."""
+    """A message, what became of it, and what was asked for that."""
 
     message: Message
     outcome: Outcome
-    client: str
     settings: Settings
     answers: Mapping[Question, Answer | DnsTempError]
     now: float
@@ -202,5 +201,4 @@ def judge(message: Message, settings: Settings, source: Source, host: str, now: 
         if not conversation.body(message.body[start : start + _BODY_CHUNK]):
             break
     outcome = conversation.end_of_message()
-    client = str(outcome.connection.client_ip) if outcome.connection else conversation.client
-    return Trace(message, outcome, client, settings, recording.answers(), now)
+    return Trace(message, outcome, settings, recording.answers(), now)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import iprev
+from mailassay.address import client
 from mailassay.limits import Limits
 from mailassay.resolver import Answer, Deadline, question
 from mailassay.result import Result
@@ -67,7 +68,7 @@ def resolve(name, rdtype):
     ],
 )
 def test_check(address, result, name):
-    found = iprev.check(ip_address(address), resolve)
+    found = iprev.check(client(address), resolve)
     assert (found.result, found.name) == (result, name)
 
 
@@ -101,18 +102,18 @@ def test_what_is_asked(address, asked):
         seen.append((name, rdtype))
         return resolve(name, rdtype)
 
-    iprev.check(ip_address(address), listening)
+    iprev.check(client(address), listening)
     assert seen == asked
 
 
 @pytest.mark.parametrize(("address", "reason"), [("192.0.2.4", True), ("192.0.2.5", True), ("192.0.2.2", False)])
 def test_the_reason_of_a_temporary_error_is_written(address, reason):
-    assert bool(iprev.check(ip_address(address), resolve).resinfo().reason) == reason
+    assert bool(iprev.check(client(address), resolve).resinfo().reason) == reason
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
 def test_what_is_written(address):
-    resinfo = iprev.check(ip_address(address), resolve).resinfo()
+    resinfo = iprev.check(client(address), resolve).resinfo()
     assert (resinfo.properties, resinfo.comment) == ((("policy", "iprev", address),), "mx.example")
 
 
@@ -133,10 +134,10 @@ def test_what_is_asked_ahead_is_what_the_check_asks(address):
         asked.append((name, rdtype))
         return resolve(name, rdtype)
 
-    assert iprev.ahead(ip_address(address), later) is None
+    assert iprev.ahead(client(address), later) is None
     for each, future in zip(ahead, futures, strict=False):
         future.set_result(Zone(ZONE)(question(*each)).result())
-    iprev.check(ip_address(address), listening)
+    iprev.check(client(address), listening)
     assert set(asked) <= set(ahead)
 
 
@@ -145,7 +146,7 @@ def test_what_needs_no_waiting_is_known_ahead(address):
     def prefetch(name, rdtype):
         return Zone(ZONE)(question(name, rdtype))
 
-    assert iprev.ahead(ip_address(address), prefetch) == iprev.check(ip_address(address), resolve)
+    assert iprev.ahead(client(address), prefetch) == iprev.check(client(address), resolve)
 
 
 @given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from .address import Address
 from .authres.read import Clause, Unreadable, instance_of, opening, read
 from .dkim import BodyDigest, BodyRequest, HeaderHashes, Signature
 from .dkim import Fault as OfSignature
@@ -94,7 +94,7 @@ class Arc:
     reason: str = ""
     fault: Fault | None = None
 
-    def resinfo(self, remote_ip: IPv4Address | IPv6Address | None) -> Resinfo:
+    def resinfo(self, remote_ip: Address | None) -> Resinfo:
         """``arc=`` with the client's address (RFC 8617 section 6)."""
         properties = [("smtp", "remote-ip", str(remote_ip))] if remote_ip else []
         if self.oldest_pass is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 
+from .address import Address
 from .arc import Arc, Doubted
 from .dkim import Dkim
 from .dmarc import Dmarc
@@ -24,9 +24,9 @@ class Connection:
     message that fails DMARC is accepted then.
     """
 
-    client_ip: IPv4Address | IPv6Address
+    client_ip: Address
     helo: str = ""
-    via: tuple[IPv4Address | IPv6Address, ...] = ()
+    via: tuple[Address, ...] = ()
     untraced: str = ""
     is_spared: bool = False
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 
+from .address import Address
 from .domain import BadDomain, Domain
 from .limits import Limits
 from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
@@ -35,7 +35,7 @@ class Iprev:
     """
 
     result: Result
-    client_ip: IPv4Address | IPv6Address
+    client_ip: Address
     name: str = ""
     reason: str = ""
     limit: str = ""
@@ -50,14 +50,13 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
+def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
     """What :func:`check` gives, if it need not wait.
 
     Else None, and its questions are started: the names of the address, and as soon as these are there, their addresses.
     """
     with suppress(Unanswered):
         return check(client_ip, at_once(prefetch), limits)
-    client_ip = _unmapped(client_ip)
     rdtype = "A" if client_ip.version == 4 else "AAAA"
 
     def forward(names: Answer) -> None:
@@ -68,9 +67,8 @@ def ahead(client_ip: IPv4Address | IPv6Address, prefetch: Prefetch, limits: Limi
     return None
 
 
-def check(client_ip: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
+def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
     """Does the client's address have a name that leads back to it? All its names are looked at, up to the limit."""
-    client_ip = _unmapped(client_ip)
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
     except DnsTempError as error:
@@ -110,10 +108,3 @@ def _is_host(name: str) -> bool:
     with suppress(BadDomain):
         return name.isascii() and bool(Domain(name))
     return False
-
-
-def _unmapped(client_ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address that DNS knows: IPv4 for an IPv4 client on an IPv6 socket; of a link-local one not the zone."""
-    if isinstance(client_ip, IPv4Address):
-        return client_ip
-    return client_ip.ipv4_mapped or IPv6Address(int(client_ip))

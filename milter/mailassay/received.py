@@ -11,13 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import dropwhile, pairwise
 from typing import NamedTuple
 
+from .address import Address, client
 from .message import MAX_LINE
-
-IPAddress = IPv4Address | IPv6Address
 
 _MAX = 8192  # octets of a field that is read
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
@@ -56,7 +54,7 @@ class Received(NamedTuple):
     """
 
     helo: str = ""
-    client_ip: IPAddress | None = None
+    client_ip: Address | None = None
     by: str = ""
     protocol: str = ""
     login: str = ""
@@ -199,7 +197,7 @@ def _behind(word: str, pieces: list[str], mark: str) -> str:
     return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
 
 
-def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, IPAddress | None, list[str]]]:
+def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, Address | None, list[str]]]:
     """HELO, the address, and the pieces that follow, wherever a client's address may stand.
 
     Of two in one comment the first may be the name of the address, or ident: it is nobody's.
@@ -229,21 +227,20 @@ def _time(date: str) -> float | None:
     return None
 
 
-def parsed(text: str) -> IPAddress | None:
-    """An address as MTAs write it, without the zone of a link-local one; IPv4 inside IPv6 becomes IPv4."""
+def parsed(text: str) -> Address | None:
+    """An address as MTAs write it."""
     try:
-        address = ip_address(text.removeprefix("IPv6:").partition("%")[0])
+        return client(text.removeprefix("IPv6:"))
     except ValueError:
         return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 class Client(NamedTuple):
     """Who gave a message to the operator's relays. ``via`` are these, the one that is connected first."""
 
-    address: IPAddress
+    address: Address
     helo: str
-    via: tuple[IPAddress, ...]
+    via: tuple[Address, ...]
 
 
 class Relayed:
@@ -254,7 +251,7 @@ class Relayed:
     address is a program of the relay itself, such as a content filter; the field below then has to be that relay's.
     """
 
-    def __init__(self, connected: IPAddress, is_relay: Callable[[IPAddress], bool]) -> None:
+    def __init__(self, connected: Address, is_relay: Callable[[Address], bool]) -> None:
         self.client: Client | None = None
         self.problem = ""
         self._is_relay = is_relay

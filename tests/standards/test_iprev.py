@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from mailassay import iprev
+from mailassay import address, iprev
 from mailassay.config import Settings
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
@@ -17,7 +17,7 @@ REVERSE, REVERSE6 = "1.2.0.192.in-addr.arpa", ip_address(CLIENT6).reverse_pointe
 
 
 def check(zone, client=CLIENT, limits=Limits()):
-    return iprev.check(ip_address(client), Deadline(Zone(zone), float("inf"), lambda: 0.0), limits)
+    return iprev.check(address.client(client), Deadline(Zone(zone), float("inf"), lambda: 0.0), limits)
 
 
 def field(zone, client):

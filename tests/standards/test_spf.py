@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from mailassay import spf
+from mailassay import address, spf
 from mailassay.config import Settings
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
@@ -30,7 +30,7 @@ class Listening:
 
 
 def check(zone, mail_from="user@example.com", client=CLIENT, helo="mail.example.net", limits=Limits()):
-    return spf.check_mail_from(ip_address(client), mail_from, helo, Listening(zone), limits)
+    return spf.check_mail_from(address.client(client), mail_from, helo, Listening(zone), limits)
 
 
 def result(terms, zone="", **more):

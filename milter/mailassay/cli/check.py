@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from ..address import Address, client
 from ..config import ConfigError, Problem, Settings
 from ..config.policy import read_policy
 from ..judge.logline import as_json
@@ -83,13 +83,11 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=_run, refuse=parser.error)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
+def _address(text: str) -> Address:
     try:
-        address = ip_address(text)
+        return client(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no IP address") from error
-    # the zone of a link-local address is this host's business (RFC 4007 section 11)
-    return ip_address(str(address).partition("%")[0])
 
 
 def _time(text: str) -> float:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from ..address import Network
 from ..policy import Policy
 from ..policy.sets import Networks
 from ..verdict import Action
@@ -20,7 +21,7 @@ from . import values
 from .document import ConfigError, List, Map, Problem, Short, Value, compose, fit, problem, shown
 from .lint import expired, warnings
 from .policy import read_policy, trusted
-from .values import Listen, Nameserver, Network
+from .values import Listen, Nameserver
 
 __all__ = [
     "ConfigError",

@@ -6,7 +6,7 @@ import itertools
 import re
 from ipaddress import IPv6Network, ip_network
 
-from ..policy.sets import Network
+from ..address import Network
 from .values import is_nearly_everybody
 
 _NUMBERS = re.compile(r"\[?([0-9a-f:.]+)\]?(/[0-9]+)?", re.IGNORECASE)

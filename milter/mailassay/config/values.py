@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
 
 import yaml
 
+from ..address import Network
 from ..domain import BadDomain, Domain
 from ..policy.condition import is_too_wide
 from ..policy.rule import trouble
@@ -28,7 +29,6 @@ MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
 # where a YAML file may have what looks like a number
 _SCALAR = ["string", "number", "boolean"]
 
-Network: TypeAlias = IPv4Network | IPv6Network
 Nameserver: TypeAlias = tuple[str, int]
 
 

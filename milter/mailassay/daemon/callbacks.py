@@ -9,12 +9,12 @@ import socket
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
 
 import Milter
 
+from ..address import client
 from ..config import Settings
 from ..dmarc import Remembered
 from ..judge import logline
@@ -165,8 +165,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             remembered=self._work.remembered,
             dear=self._work.dear,
         )
-        # without the zone of a link-local address, which means nothing to SPF and policy
-        client_ip = ip_address(hostaddr[0].partition("%")[0]) if isinstance(hostaddr, tuple) else None
+        client_ip = client(hostaddr[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
         # only now: without it, every message of this connection is deferred
         self._conversation = conversation

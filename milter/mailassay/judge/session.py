@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
 from .. import iprev, sender_domain, spf
+from ..address import Address, canonical
 from ..authres.render import render, unwanted
 from ..config import Settings, Untraced
 from ..dmarc import Dmarc, Remembered, questions, top_level
@@ -146,7 +146,7 @@ class Session:
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
         self._explains = explain
         self._name = authserv_id
-        self._client_ip: IPv4Address | IPv6Address | None = None
+        self._client_ip: Address | None = None
         self._local = False
         self._helo = ""
         self._shared = Shared(source, most=settings.policy.limits.dns_questions, first=first)
@@ -164,10 +164,9 @@ class Session:
         """The address of who is connected, for the log; empty where there is none."""
         return str(self._client_ip or "")
 
-    def connect(self, client_ip: IPv4Address | IPv6Address | None, *, local: bool = False) -> None:
+    def connect(self, client_ip: Address | None, *, local: bool = False) -> None:
         """The client's address; None where the MTA knows none. ``local``: there is no network between."""
-        mapped = client_ip.ipv4_mapped if isinstance(client_ip, IPv6Address) else None
-        self._client_ip, self._local = mapped or client_ip, local
+        self._client_ip, self._local = canonical(client_ip) if client_ip else None, local
         self._known = Known()
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_iprev = self._shared.of(Method.IPREV)
@@ -199,13 +198,11 @@ class Session:
             if not mail.relayed:
                 self._ask_spf(mail, self._client_ip, self._helo)
 
-    def _ask_spf(self, mail: _Mail, client_ip: IPv4Address | IPv6Address, helo: str) -> None:
+    def _ask_spf(self, mail: _Mail, client_ip: Address, helo: str) -> None:
         of_spf = mail.shared.of(Method.SPF)
         mail.spf_mail_from = self._ahead(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch)
 
-    def _ahead(
-        self, client_ip: IPv4Address | IPv6Address, mail_from: str, helo: str, prefetch: Prefetch
-    ) -> Callable[[], spf.Spf | None]:
+    def _ahead(self, client_ip: Address, mail_from: str, helo: str, prefetch: Prefetch) -> Callable[[], spf.Spf | None]:
         limits = self.settings.policy.limits
         return spf.ahead(client_ip, mail_from, helo, prefetch, limits, explain=self._explains)
 
@@ -445,7 +442,7 @@ class Session:
         relays = self.settings.relays
         return login in relays.logins or (self._client_ip is not None and self._client_ip in relays.networks)
 
-    def _is_trusted(self, client_ip: IPv4Address | IPv6Address) -> bool:
+    def _is_trusted(self, client_ip: Address) -> bool:
         return any(client_ip in network for network in self.settings.trusted_networks or ())
 
     def _unjudged(self, login: str, relayed: Relayed | None = None) -> str:

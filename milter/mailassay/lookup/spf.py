@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 
+from ..address import Address
 from ..domain import Domain
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
@@ -293,7 +294,7 @@ class _Anyone(Client):
         return parse(text)
 
 
-def _otherwise(domain: Domain, client: IPv4Address | IPv6Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
+def _otherwise(domain: Domain, client: Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
     """The result for a client that no term matches, and the reason of an error."""
 
     def answer(name: str, rdtype: str) -> Answer:

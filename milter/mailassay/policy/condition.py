@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
+from ..address import Network
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
 from ..result import Result
 from .mailbox import spellings
-from .sets import NULL_SENDER, Addresses, Domains, Network, Networks
+from .sets import NULL_SENDER, Addresses, Domains, Networks
 
 Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
 

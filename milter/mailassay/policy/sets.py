@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TypeAlias
 
+from ..address import Address, Network
 from ..domain import BadDomain, Domain
 
 NULL_SENDER = "<>"
@@ -68,9 +67,6 @@ class Addresses:
         return f"{local_part}@{domain}" in exact or f"{local_part}@" in exact or domain in self._domains
 
 
-Network: TypeAlias = IPv4Network | IPv6Network
-
-
 @dataclass(frozen=True, slots=True)
 class Networks:
     """Networks by their length, so that many cost no more than few."""
@@ -89,7 +85,7 @@ class Networks:
     def __bool__(self) -> bool:
         return bool(self.networks)
 
-    def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+    def __contains__(self, address: Address) -> bool:
         if not self._by_length:
             return False
         number, version = int(address), address.version

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate
 from itertools import takewhile
 
+from ..address import Address
 from ..authres.read import resinfos
 from ..authres.render import is_ours
 from ..config import Relays
 from ..domain import BadDomain, Domain
 from ..message import BOM, Field, Headers, split
-from ..received import IPAddress, Received, parsed
+from ..received import Received, parsed
 from ..received import read as received
 from ..result import NO_CLIENT, Resinfo
 
@@ -42,7 +43,7 @@ class Given:
     Received field tells the client, whoever had the message after it.
     """
 
-    client_ip: IPAddress | None = None
+    client_ip: Address | None = None
     helo: str | None = None
     mail_from: str | None = None
     recipients: tuple[str, ...] | None = None
@@ -63,7 +64,7 @@ class Message:
 
     headers: Headers
     body: bytes
-    client_ip: IPAddress | None = None
+    client_ip: Address | None = None
     helo: str = ""
     mail_from: str = ""
     recipients: tuple[str, ...] = ()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from ..address import Address
 from ..limits import Limits
 from ..resolver import Prefetch, Resolver
 from ..result import Resinfo, Result
@@ -45,7 +45,7 @@ class Spf:
 
 
 def ahead(
-    client_ip: IPv4Address | IPv6Address,
+    client_ip: Address,
     mail_from: str,
     helo: str,
     prefetch: Prefetch,
@@ -71,7 +71,7 @@ def ahead(
 
 
 def check_helo(
-    client_ip: IPv4Address | IPv6Address,
+    client_ip: Address,
     helo: str,
     resolve: Resolver,
     limits: Limits = Limits(),
@@ -83,7 +83,7 @@ def check_helo(
 
 
 def check_mail_from(
-    client_ip: IPv4Address | IPv6Address,
+    client_ip: Address,
     mail_from: str,
     helo: str,
     resolve: Resolver,

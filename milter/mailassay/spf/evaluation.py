@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 import spf as pyspf
 
+from ..address import Address
 from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsLimit, DnsTempError, Resolver, Unanswered
@@ -97,9 +97,9 @@ class Client:
     reverse: str
 
     @staticmethod
-    def of(address: IPv4Address | IPv6Address) -> Client:
-        """That of an address; a zone, which a link-local one has here, is none in DNS."""
-        return _client(str(address).partition("%")[0])
+    def of(address: Address) -> Client:
+        """That of an address."""
+        return _client(str(address))
 
     def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
         """Is it in the network of one of these?"""

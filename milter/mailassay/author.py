@@ -170,13 +170,9 @@ def _shown_instead(headers: Headers) -> list[Field]:
 
 def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author, str]:
     """The author by these fields, and what is malformed in them."""
-    if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
-        return Author((), problem or "From is larger than what is looked at", unread=True), ""
-    if any(field.breakable for field in fields):
-        return Author((), problem or "a line of From longer than 998 octets", unread=True), ""
     texts = [field.value.decode("utf-8", "surrogateescape") for field in fields]
-    if sum(len(_PIECE.findall(text)) for text in texts) > _MAX_PIECES:
-        return Author((), problem or "more words and marks in From than are looked at", unread=True), ""
+    if too_much := _too_much(fields, texts, limits):
+        return Author((), problem or too_much, unread=True), ""
     malformed = ""
     domains: dict[Domain, None] = {}
     tried: dict[str, tuple[Domain, ...]] = {}
@@ -186,19 +182,13 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author
             found = _mailboxes(text, tried)
         except _Unclear as error:
             try:
-                found, agreed = (
-                    _anywhere(text, tried) if isinstance(error, _Malformed) else (_anything([text], tried), False)
-                )
-                if agreed:
-                    malformed = str(error)
-                elif isinstance(error, _Sloppy):
-                    # a single label in a name, as in "Team@Home", is nobody's domain
-                    found = [domain for domain in found if len(domain.labels) > 1] or found
-                    problem = problem or ("" if len(found) == 1 else str(error))
-                else:
-                    problem = problem or str(error)
+                found, is_clear = _of_unclear(text, error, tried)
             except _TooMuch as more:
                 return Author((), problem or str(more), unread=True), ""
+            if not is_clear:
+                problem = problem or str(error)
+            elif isinstance(error, _Malformed):
+                malformed = str(error)
         for domain in found:
             domains[domain] = None
             if len(domains) > limits.from_domains:
@@ -211,6 +201,29 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author
     elif not domains:
         problem = problem or _NO_ADDRESS
     return Author(tuple(domains)[: limits.from_domains], problem, unread), malformed
+
+
+def _too_much(fields: Sequence[Field], texts: Sequence[str], limits: Limits) -> str:
+    """Why From is not read; empty if it is."""
+    if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
+        return "From is larger than what is looked at"
+    if any(field.breakable for field in fields):
+        return "a line of From longer than 998 octets"
+    if sum(len(_PIECE.findall(text)) for text in texts) > _MAX_PIECES:
+        return "more words and marks in From than are looked at"
+    return ""
+
+
+def _of_unclear(text: str, error: _Unclear, tried: dict[str, tuple[Domain, ...]]) -> tuple[list[Domain], bool]:
+    """The domains that readers may find in a field with a fault; and is it one, whoever reads? Raises _TooMuch."""
+    if isinstance(error, _Malformed):
+        return _anywhere(text, tried)
+    found = _anything([text], tried)
+    if isinstance(error, _Sloppy):
+        # a single label in a name, as in "Team@Home", is nobody's domain
+        found = [domain for domain in found if len(domain.labels) > 1] or found
+        return found, len(found) == 1
+    return found, False
 
 
 def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
@@ -419,6 +432,29 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
         raise kind("a control character in From")
     if _ESCAPE_OR_LETTER.search(field):
         raise _Malformed("a backslash in From that may be half of a letter")
+    mailboxes, others = _split(field)
+    if any(_ENCODED_CONTROL.search(_decoded(unfolded, whole=whole)) for whole in (False, True)):
+        raise _Unclear("an encoded control character in From")
+    found, sloppy = [], ""
+    for tokens in filter(None, mailboxes):
+        fault = _sloppiness(tokens)
+        if any(token.kind == "@" for token in tokens):
+            found.append(_mailbox(tokens, field))
+        sloppy = sloppy or fault
+    # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
+    if line := _EMPTY_LINE.search(field):
+        others.append(field[: line.start()])
+    # and for some a line ends there
+    if _NEXT_LINE in field:
+        others += field.split(_NEXT_LINE)
+    others += _others_decoded(field if sloppy else _without_encoded_names(field, mailboxes))
+    if sloppy:
+        raise _Sloppy(sloppy)
+    return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others], tried))
+
+
+def _split(field: str) -> tuple[list[list[_Token]], list[str]]:
+    """The tokens of each mailbox, without comments, and what may be an address in these. Raises :class:`_Malformed`."""
     mailboxes: list[list[_Token]] = [[]]
     colon = False
     others = []
@@ -442,24 +478,7 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
             mailboxes[-1].append(token)
     if inside:
         raise _Malformed("unbalanced angle brackets in From")
-    if any(_ENCODED_CONTROL.search(_decoded(unfolded, whole=whole)) for whole in (False, True)):
-        raise _Unclear("an encoded control character in From")
-    found, sloppy = [], ""
-    for tokens in filter(None, mailboxes):
-        fault = _sloppiness(tokens)
-        if any(token.kind == "@" for token in tokens):
-            found.append(_mailbox(tokens, field))
-        sloppy = sloppy or fault
-    # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
-    if line := _EMPTY_LINE.search(field):
-        others.append(field[: line.start()])
-    # and for some a line ends there
-    if _NEXT_LINE in field:
-        others += field.split(_NEXT_LINE)
-    others += _others_decoded(field if sloppy else _without_encoded_names(field, mailboxes))
-    if sloppy:
-        raise _Sloppy(sloppy)
-    return chain((domain for domain, _ in found), _anything([*(address for _, address in found), *others], tried))
+    return mailboxes, others
 
 
 def _without_encoded_names(field: str, mailboxes: list[list[_Token]]) -> str:

@@ -128,11 +128,7 @@ def _as_text(
     for failed, what in ((tally.unreadable, "could not be read"), (tally.unknown, "could not be judged")):
         if failed:
             yield f"{len(failed):,} {what}:"
-            shown = failed if arguments.verbose else failed[:_FIRST]
-            for name, error in shown:
-                yield from wrapped(f"{name}: {error}", width, "  ", "      ")
-            if len(failed) > len(shown):
-                yield f"  and {len(failed) - len(shown):,} more"
+            yield from _failed(failed, width, len(failed) if arguments.verbose else _FIRST)
     if tally.authors:
         named = {name or "(no author domain)": counts for name, counts in tally.authors.items()}
         yield ""
@@ -151,6 +147,13 @@ def _as_text(
         width = columns(sys.stdout, otherwise=sys.maxsize)
         for name, author, rule, action in tally.stopped:
             yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
+
+
+def _failed(failed: Sequence[tuple[str, str]], width: int, most: int) -> Iterator[str]:
+    for name, error in failed[:most]:
+        yield from wrapped(f"{name}: {error}", width, "  ", "      ")
+    if len(failed) > most:
+        yield f"  and {len(failed) - most:,} more"
 
 
 def _lines(text: str, width: int) -> list[str]:

@@ -135,31 +135,45 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         if rule.is_expired(now):
             yield _at(rule, f"rule {rule.name} expired on {rule.expires} and is ignored")
             continue
-        if never_holds(rule.condition):
-            yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
-        before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
-        wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
-        if found := before or wider:
-            how = "says the same first" if before else "applies wherever it would, if the author is one clear domain"
-            yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
-        if code := _CODE.match(rule.reply):
-            yield _at(
-                rule,
-                f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
-                "`enhanced` names another status code, and reply is the text behind",
-            )
-        if not rule.monitor and not rule.expires and not rule.unsafe:
-            for key, action in _outdone(rule, lines):
-                yield _at(
-                    rule,
-                    f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, which is never done: "
-                    "rules go before lines",
-                )
-        if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
-            yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
-        # a rule that is monitored, or ends, leaves room for the next
+        yield from _of_rule(rule)
+        yield from _before(rule, seen)
+        # a rule that is monitored, or ends, leaves room for what follows
         if not rule.monitor and not rule.expires:
+            yield from _after(rule, lines)
             seen.append(rule)
+
+
+def _of_rule(rule: Rule) -> Iterator[Problem]:
+    """What is odd in a rule by itself."""
+    if never_holds(rule.condition):
+        yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
+    if code := _CODE.match(rule.reply):
+        yield _at(
+            rule,
+            f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
+            "`enhanced` names another status code, and reply is the text behind",
+        )
+    if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
+        yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
+
+
+def _before(rule: Rule, seen: list[Rule]) -> Iterator[Problem]:
+    """The first earlier rule because of which this one is never reached."""
+    before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
+    wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
+    if found := before or wider:
+        how = "says the same first" if before else "applies wherever it would, if the author is one clear domain"
+        yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
+
+
+def _after(rule: Rule, lines: list[_Line]) -> Iterator[Problem]:
+    """The stricter lines that this rule keeps from being reached; if it is unsafe, that is wanted."""
+    for key, action in [] if rule.unsafe else _outdone(rule, lines):
+        yield _at(
+            rule,
+            f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, which is never done: "
+            "rules go before lines",
+        )
 
 
 def _covers(first: Rule, second: Rule) -> bool:

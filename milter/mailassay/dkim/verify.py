@@ -77,10 +77,8 @@ def check(
 
     if signature.problem:
         return found(Result.PERMERROR, signature.fault, signature.problem)
-    if signature.signed_at is not None and signature.signed_at > now + limits.clock_tolerance:
-        return found(Result.PERMERROR, Fault.FUTURE, "signed in the future (t=)")
-    if signature.expires is not None and signature.expires < now - limits.clock_tolerance:
-        return found(Result.PERMERROR, Fault.EXPIRED, "the signature has expired (x=)")
+    if untimely := _untimely(signature, now, limits.clock_tolerance):
+        return found(Result.PERMERROR, *untimely)
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
@@ -106,6 +104,15 @@ def check(
         if result is Result.PASS:
             break
     return outcome
+
+
+def _untimely(signature: Signature, now: float, tolerance: float) -> tuple[Fault, str] | None:
+    """Why it does not count at this time (RFC 6376 section 3.5, t= and x=)."""
+    if signature.signed_at is not None and signature.signed_at > now + tolerance:
+        return Fault.FUTURE, "signed in the future (t=)"
+    if signature.expires is not None and signature.expires < now - tolerance:
+        return Fault.EXPIRED, "the signature has expired (x=)"
+    return None
 
 
 def usable_key(record: str, signature: Signature, limits: Limits, account: Work) -> keys.Key:

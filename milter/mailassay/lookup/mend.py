@@ -177,24 +177,26 @@ def _slip(word: str) -> list[str] | None:
         if not rest:
             return []
         return [f"{sign}a:{rest}"] if _is_term(f"a:{rest}") else None
-    if name not in SPF_NAMES:
-        near = get_close_matches(name, SPF_NAMES, 1)
-        if not near:
-            return None
-        name = near[0]
-    if name in _MODIFIERS:
-        term = f"{name}={rest}" if rest else ""
-    elif name == "all":
-        term = f"{sign}all"
-    elif mark == "/":
-        term = f"{sign}{name}{rest}"
-    elif rest or name in ("a", "mx", "ptr"):
-        term = f"{sign}{name}:{rest}" if rest else f"{sign}{name}"
-    else:
-        term = ""
+    near = [name] if name in SPF_NAMES else get_close_matches(name, SPF_NAMES, 1)
+    if not near:
+        return None
+    term = _written(sign, near[0], rest, is_length=mark == "/")
     if not term:
         return []
     return [term] if _is_term(term) else None
+
+
+def _written(sign: str, name: str, rest: str, *, is_length: bool) -> str:
+    """A term by its parts; empty if it lacks what it cannot do without. ``is_length``: ``rest`` is a prefix length."""
+    if name in _MODIFIERS:
+        return f"{name}={rest}" if rest else ""
+    if name == "all":
+        return f"{sign}all"
+    if is_length:
+        return f"{sign}{name}{rest}"
+    if rest:
+        return f"{sign}{name}:{rest}"
+    return f"{sign}{name}" if name in ("a", "mx", "ptr") else ""
 
 
 def _address(text: str) -> list[str]:

@@ -132,7 +132,7 @@ def is_deferred(path):
 def test_a_mistake_with_a_socket_from_systemd(tmp_path, dns):
     """Systemd would start the service again at once for each connection that waits, without end.
 
-    So it stays, says what is wrong, and defers all mail at once, until the mistake is mended; then it judges.
+    So it stays, says what is wrong, and defers all mail at once, until the mistake is fixed; then it judges.
     """
     path, notify = str(tmp_path / "inherited.sock"), str(tmp_path / "notify")
     served = Serve(tmp_path, dns, {"mood": "x"}, retire_after=3)
@@ -170,7 +170,7 @@ def test_a_mistake_with_a_socket_from_systemd(tmp_path, dns):
         assert heard == b"STOPPING=1"
 
 
-def test_a_mistake_that_another_program_mends(tmp_path, dns):
+def test_a_mistake_that_another_program_fixes(tmp_path, dns):
     """Nobody tells the service; and it ends while it defers as it does else."""
     path = str(tmp_path / "inherited.sock")
     served = Serve(tmp_path, dns, {"mood": "x"})

@@ -118,9 +118,9 @@ def told(facts):
     return {(str(each.severity), each.code) for each in examine(facts) if each.severity is not Severity.FINE}
 
 
-def mends(facts, code):
+def fixes(facts, code):
     """The commands of the findings with a code."""
-    return [command for each in examine(facts) if each.code == code for command in each.mend]
+    return [command for each in examine(facts) if each.code == code for command in each.fix]
 
 
 def listening(kind="unix", path="", host="", port=0, **others):
@@ -1030,10 +1030,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_wrong(name):
-    """That one thing is said and nothing else, with the command that mends it."""
+    """That one thing is said and nothing else, with the command that fixes it."""
     facts, finding, command = BROKEN[name]
     assert told(facts) == {finding}
-    found = mends(facts, finding[1])
+    found = fixes(facts, finding[1])
     assert command in found if command else found == []
 
 
@@ -1067,7 +1067,7 @@ def test_every_finding_is_tested():
 def test_postfix_joins_no_group(config, lines, place, group):
     facts = replace(GOOD, config=config, settings=replace(GOOD.settings, socket_group=group, lines=lines))
     (found,) = [each for each in examine(facts) if each.code == "socket-group"]
-    assert found.mend == ()
+    assert found.fix == ()
     assert f"Write socket_group: postfix ({place}) and restart mailassay" in found.reason
 
 
@@ -1086,7 +1086,7 @@ def test_our_socket_goes_into_the_chroot(name, config, lines, words):
     facts = replace(facts, nodes={**NODES, f"{QUEUE}/mailassay": None})
     (found,) = [each for each in examine(facts) if each.code == code]
     assert words in found.reason
-    assert found.mend == (
+    assert found.fix == (
         f"install -d -o mailassay -g postfix -m 0750 {QUEUE}/mailassay",
         "systemctl restart mailassay",
         f"postconf -e smtpd_milters={OURS}",
@@ -1099,8 +1099,8 @@ def test_without_systemd_no_command_of_it_is_proposed():
         with_it, without = examine(facts), examine(replace(facts, systemd=False))
         assert [(each.severity, each.code) for each in with_it] == [(each.severity, each.code) for each in without]
         for one, other in zip(with_it, without, strict=True):
-            dropped = [each for each in one.mend if each not in other.mend]
-            assert other.mend == tuple(each for each in one.mend if each.split()[0] not in ("systemctl", "timedatectl"))
+            dropped = [each for each in one.fix if each not in other.fix]
+            assert other.fix == tuple(each for each in one.fix if each.split()[0] not in ("systemctl", "timedatectl"))
             for each in dropped:
                 verb, *rest = each.split()[1:]
                 assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.reason
@@ -1126,7 +1126,7 @@ def test_worst_first():
 def test_nothing_is_said_twice():
     """Two services, one parameter of main.cf."""
     facts = replace(GOOD, postfix=configured(service(), service("smtpd", "pass"), milter_default_action="accept"))
-    assert mends(facts, "milter-default-action") == ["postconf -e milter_default_action=tempfail"]
+    assert fixes(facts, "milter-default-action") == ["postconf -e milter_default_action=tempfail"]
 
 
 def another_check(facts):
@@ -1154,7 +1154,7 @@ def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
         GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(look._signers([]))
     )
     assert told(facts) == {("warning", "competing-milter")}
-    mode, restart = mends(facts, "competing-milter")
+    mode, restart = fixes(facts, "competing-milter")
     assert restart == "systemctl restart opendkim"
     subprocess.run(["/bin/sh", "-ec", mode], check=True)
     assert told(replace(facts, signers=dict(look._signers([])))) == set()
@@ -1175,9 +1175,9 @@ MENDED_STAYS_SIGNED = {
 
 
 @pytest.mark.parametrize("name", MENDED_STAYS_SIGNED)
-def test_no_mend_takes_a_signer_away(name):
+def test_no_fix_takes_a_signer_away(name):
     """Where ours is the only milter, and other mail of this host is signed."""
-    (command,) = mends(replace(GOOD, postfix=MENDED_STAYS_SIGNED[name]), name.partition(",")[0])
+    (command,) = fixes(replace(GOOD, postfix=MENDED_STAYS_SIGNED[name]), name.partition(",")[0])
     assert "8891" in command or "opendkim" in command
 
 
@@ -1207,7 +1207,7 @@ def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
 
 def left(facts):
     """Code and commands of what Postfix still needs us for."""
-    return [(str(each.severity), each.code, *each.mend) for each in remaining(facts)]
+    return [(str(each.severity), each.code, *each.fix) for each in remaining(facts)]
 
 
 def test_nothing_is_left_to_ask():
@@ -1249,7 +1249,7 @@ def test_what_would_become_of_mail(action, words):
 
 def test_a_postfix_that_is_down_is_told_before_it_runs_again():
     (found,) = remaining(replace(GOOD, down=True))
-    assert (found.severity, found.mend) == (Severity.WARNING, ("postconf -e smtpd_milters=",))
+    assert (found.severity, found.fix) == (Severity.WARNING, ("postconf -e smtpd_milters=",))
     assert "as soon as Postfix runs again" in found.reason
 
 
@@ -1266,7 +1266,7 @@ def test_a_queue_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, mon
     (tmp_path / "postqueue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (found,) = remaining(look.before_removal(Settings(), str(tmp_path)))
-    assert (found.severity, found.code, found.mend) == (
+    assert (found.severity, found.code, found.fix) == (
         Severity.WARNING,
         "still-unknown",
         (f"mailassay held -c {tmp_path}",),
@@ -1379,7 +1379,7 @@ def test_seconds(text, seconds):
 @pytest.mark.parametrize("name", [name for name, (_, _, command) in BROKEN.items() if command])
 def test_commands_are_safe_for_a_shell(name):
     facts, (_, code), _ = BROKEN[name]
-    for command in mends(facts, code):
+    for command in fixes(facts, code):
         assert shlex.join(shlex.split(command)) == command
         assert shlex.split(command)[0] in {
             "postconf",
@@ -1399,7 +1399,7 @@ def test_commands_are_safe_for_a_shell(name):
 def test_values_cannot_leave_their_quotes():
     evil = "unix:$(touch${IFS}/tmp/x) `id` 'x' \";reboot"
     facts = replace(GOOD, postfix=configured(smtpd_milters=evil))
-    (command,) = mends(facts, "smtpd-milters")
+    (command,) = fixes(facts, "smtpd-milters")
     assert shlex.split(command) == ["postconf", "-e", f"smtpd_milters={OURS}, {evil}"]
 
 
@@ -1715,7 +1715,7 @@ def test_for_programs(command):
         "code": "milter-default-action",
         "reason": "milter_default_action is Accept: while mailassay does not answer, all mail comes in unjudged, with "
         "whatever header it forges",
-        "mend": ["postconf -e milter_default_action=tempfail"],
+        "fix": ["postconf -e milter_default_action=tempfail"],
     }
 
 
@@ -1891,7 +1891,7 @@ def test_a_queue_that_does_not_answer(hostile):
     assert "could not look at: the hold queue: postqueue takes too long" in said
 
 
-def test_more_findings_than_anybody_mends():
+def test_more_findings_than_anybody_fixes():
     """Of many services, each with many milters: what is said has an end, and is no success."""
     judges = ", ".join(["inet:localhost:8893"] * 900)
     services = [service(f"127.0.0.1:{port}", smtpd_milters=f"{OURS}, {judges}") for port in range(1000, 3000)]
@@ -1990,7 +1990,7 @@ def test_a_hostile_configuration(values, services):
     findings = examine(facts)
     assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True, again=True))
     json.loads(as_json(doctor._as_json(facts, findings)))
-    for command in [command for each in findings for command in each.mend]:
+    for command in [command for each in findings for command in each.fix]:
         words = shlex.split(command)
         assert shlex.join(words) == command
         assert words[0] in {"postconf", "postfix", "chmod", "chgrp", "install", "systemctl", "sed"}

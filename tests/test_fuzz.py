@@ -1,4 +1,4 @@
-"""The fuzz targets on what is known already: the corpus, in which every mended finding has its input, and the seeds."""
+"""The fuzz targets on what is known already: the corpus, in which every fixed finding has its input, and the seeds."""
 
 import pytest
 

@@ -460,15 +460,15 @@ def test_what_is_to_be_published_is_right(name, selectors, texts, meant, problem
     zone = changed(written(name, *texts)) + MORE
     before = found(zone, selectors=selectors)
     if meant is None:
-        assert [each.mend for each in before.problems if each.name == problem] == [()]
+        assert [each.fix for each in before.problems if each.name == problem] == [()]
         return
-    [change] = {change for each in before.problems for change in each.mend}
-    assert problem is None or [each.do for each in before.problems if each.name == problem and change in each.mend]
+    [change] = {change for each in before.problems for change in each.fix}
+    assert problem is None or [each.do for each in before.problems if each.name == problem and change in each.fix]
     after = found(published(zone, change), selectors=selectors)
     assert change.records == (meant,)
     assert problem not in [each.name for each in after.problems]
     assert not {*named(after)} & {each for each in {*named(after)} - {*named(before)} if each.startswith("error")}
-    assert not [each for each in after.problems if each.mend]
+    assert not [each for each in after.problems if each.fix]
 
 
 RECORDS_THERE = st.sampled_from(
@@ -490,7 +490,7 @@ SLIP = st.tuples(
 @given(RECORDS_THERE, st.lists(SLIP, min_size=1, max_size=3), st.booleans())
 @settings(deadline=None, max_examples=150)
 def test_whatever_is_to_be_published_is_no_worse(there, slips, twice):
-    """However many slips there are: what has a mend is gone with it, and no error comes instead."""
+    """However many slips there are: what has a fix is gone with it, and no error comes instead."""
     name, text = there
     garbled = text
     for (was, now), number in slips:
@@ -498,16 +498,16 @@ def test_whatever_is_to_be_published_is_no_worse(there, slips, twice):
         garbled = was.join(pieces[:-1]) + now + pieces[-1] if len(pieces) > 1 else garbled
     zone = changed(written(name, garbled, *([text] if twice else []))) + MORE
     before = found(zone, selectors=["default"])
-    mended = {}
+    fixed = {}
     for each in before.problems:
-        if each.mend:
-            mended.setdefault(each.mend, set()).add(each.name)
-    for changes, names in mended.items():
+        if each.fix:
+            fixed.setdefault(each.fix, set()).add(each.name)
+    for changes, names in fixed.items():
         after = found(published(zone, *changes), selectors=["default"])
         assert not names & {each.name for each in after.problems}
         errors = {each.name for each in after.problems if each.severity is lookup.Severity.ERROR}
         assert errors <= {each.name for each in before.problems}
-        assert not [each for each in after.problems if set(each.mend) & set(changes)]
+        assert not [each for each in after.problems if set(each.fix) & set(changes)]
 
 
 # what only a person can decide, done as it is said
@@ -587,7 +587,7 @@ def test_a_name_that_the_zone_was_put_behind_twice(changes, problem, where):
     before = found(zone, selectors=["default"])
     [advice] = [each for each in before.problems if each.name == problem]
     assert f"Enter the name as {where}, or" in advice.do
-    after = found(published(zone, *advice.mend), selectors=["default"])
+    after = found(published(zone, *advice.fix), selectors=["default"])
     assert after.problems == ()
 
 
@@ -598,12 +598,12 @@ def test_a_name_that_the_zone_was_put_behind_twice(changes, problem, where):
         (DMARC.split()[0], "v=DMARC1; p:reject", "dmarc-no-tag"),
     ],
 )
-def test_what_is_an_alias_is_mended_where_it_stands(name, text, problem):
+def test_what_is_an_alias_is_fixed_where_it_stands(name, text, problem):
     """Nothing can be published beside a CNAME."""
     zone = changed(f"{name} TXT -\n{name} CNAME k.provider.example\n{written('k.provider.example', text)}")
     [said] = [each for each in found(zone, selectors=["default"]).problems if each.name == problem]
     assert said.do
-    assert not said.mend
+    assert not said.fix
 
 
 def test_a_zone_above_the_domain_twice():
@@ -643,7 +643,7 @@ def test_a_misplaced_record_is_moved_where_there_is_none(changes, moved):
     zone = changed(changes)
     [advice] = [each for each in found(zone).problems if each.name == "dmarc-misplaced"]
     assert advice.do.startswith("Move" if moved else "Remove")
-    assert found(published(zone, *advice.mend)).problems == ()
+    assert found(published(zone, *advice.fix)).problems == ()
 
 
 @pytest.mark.parametrize("tags", ["np=none; psd=n", ""])
@@ -663,7 +663,7 @@ _dmarc.sub.good.example  TXT  "v=DMARC1; p=reject; {{}}{LONG}"
 def test_consent_to_reports():
     zone = changed(f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"')
     [advice] = found(zone).problems
-    assert found(published(zone, *advice.mend)).problems == ()
+    assert found(published(zone, *advice.fix)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -686,7 +686,7 @@ t.example TXT "v=spf1 mx:good.example include:s.example -all"
     [problem] = [each for each in found(zone).problems if each.name == "spf-syntax"]
     assert '"ip:203.0.113.9": no mechanism; ip4 may be meant' in problem.what
     assert problem.what.endswith(f"The result is permerror {whom}.")
-    assert not problem.mend
+    assert not problem.fix
 
 
 @pytest.mark.parametrize(("name", "text"), [(SPF, "v=spf1 mx"), (DMARC, "v=DMARC1; p:reject"), (KEY, "v=DKIM1; p=")])
@@ -694,7 +694,7 @@ def test_slips_are_looked_for_in_short_records(name, text):
     """What takes a search for each octet must not have many."""
     report = found(changed(f'{name} "{text}; {"a:" * 1000}"'), selectors=["default"])
     assert report.problems
-    assert not [each for each in report.problems if each.mend]
+    assert not [each for each in report.problems if each.fix]
 
 
 def published(zone, *changes):
@@ -1025,7 +1025,7 @@ def test_for_programs(capsys):
         "problems": [
             {
                 **dict.fromkeys(["severity", "name", "what", "do", "rfc"]),
-                "mend": [{**dict.fromkeys(["name", "type", "instead"]), "records": [None]}],
+                "fix": [{**dict.fromkeys(["name", "type", "instead"]), "records": [None]}],
             }
         ],
         "mx": {

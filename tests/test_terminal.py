@@ -65,7 +65,7 @@ RESULTS = (
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Messages, a zone, configurations with mistakes, a Postfix with something held, and things to mend."""
+    """Messages, a zone, configurations with mistakes, a Postfix with something held, and things to fix."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
     (tmp_path / "zone").write_text(ZONE)
@@ -137,7 +137,7 @@ def test_every_line_fits_the_terminal(monkeypatch, capsys, command, width):
     with contextlib.suppress(SystemExit):
         main(command)
     printed = capsys.readouterr()
-    commands = {each for finding in examine(doctor.around()) for each in finding.mend}
+    commands = {each for finding in examine(doctor.around()) for each in finding.fix}
     # what a message holds stays as it is
     lines = [
         *printed.out.partition("\n\n" if command[1:2] == ["show"] else "\0")[0].split("\n"),

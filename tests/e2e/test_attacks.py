@@ -307,13 +307,13 @@ def test_helo(world: World, name: bytes) -> None:
 
 
 def sendable(case: Case) -> bool:
-    """Can an SMTP client say this, and does Postfix neither refuse nor mend it before it asks?"""
+    """Can an SMTP client say this, and does Postfix neither refuse nor fix it before it asks?"""
     connection = case.connection
     unsayable = re.search(r"[\r\n\ud800-\udfff]", connection.helo + connection.mail_from)
     refused = ";" in connection.mail_from.rpartition("@")[2]
     # what Postfix takes for a comment is no part of the address that it goes by
-    mended = "(" in connection.mail_from
-    return not (case.policy or unsayable or refused or mended or case.name.startswith("smuggling/"))
+    fixed = "(" in connection.mail_from
+    return not (case.policy or unsayable or refused or fixed or case.name.startswith("smuggling/"))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if sendable(case)], ids=str)

@@ -1,4 +1,4 @@
-"""The doctor at a real Postfix and our real daemon: what it says, and that its commands mend what it says."""
+"""The doctor at a real Postfix and our real daemon: what it says, and that its commands fix what it says."""
 
 import os
 import re
@@ -58,9 +58,9 @@ def errors(serve, folder):
     return [each for each in findings(serve, folder) if each.severity is Severity.ERROR]
 
 
-def mend(found):
+def fix(found):
     """Obey."""
-    for command in found.mend:
+    for command in found.fix:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
         subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=30)
 
@@ -181,7 +181,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_its_commands_mend(sound, copy, name):
+def test_its_commands_fix(sound, copy, name):
     folder, postconf = copy
     code = name.split()[0]
     before = codes(sound.serve, folder)
@@ -192,8 +192,8 @@ def test_its_commands_mend(sound, copy, name):
     found = [each for each in findings(sound.serve, folder) if each.code == code]
     assert found
     for each in found:
-        assert each.mend
-        mend(each)
+        assert each.fix
+        fix(each)
     assert codes(sound.serve, folder) == before
 
 
@@ -231,11 +231,11 @@ def test_a_chroot_is_kept(sound, copy, listed):
     (found,) = [each for each in errors(sound.serve, folder) if each.code == code and place in each.reason]
     path = f"{sound.postfix.folder}/queue/mailassay/mailassay.sock"
     assert f"First write listen: unix:{path} (line 1 of {sound.serve.config})" in found.reason
-    install, restart, postconf = found.mend
+    install, restart, postconf = found.fix
     assert install.split()[0] == "install"
     assert install.split()[-1] == os.path.dirname(path)
     assert restart == "systemctl restart mailassay"
-    mend(replace(found, mend=(postconf,)))
+    fix(replace(found, fix=(postconf,)))
     settings = replace(load(str(sound.serve.config)), listen=Listen("unix", path=path))
     now = [each for each in examine(around(settings, (), None, str(folder))) if place in each.reason]
     assert {each.code for each in now if each.severity is Severity.ERROR} == set()
@@ -253,7 +253,7 @@ def test_a_postfix_that_is_down(sound):
         assert down.severity is Severity.WARNING
         assert not [each for each in found if "hold queue" in each.reason]
         try:
-            mend(down)
+            fix(down)
             assert "postfix-down" not in codes(sound.serve, folder)
         finally:
             postfix.run("postfix", "stop")
@@ -283,7 +283,7 @@ def test_a_socket_that_is_closed_to_postfix(sound):
         send(sound.postfix, 451)
         (found,) = errors(sound.serve, folder)
         assert found.code == "socket-access"
-        mend(found)
+        fix(found)
         send(sound.postfix, 250)
     finally:
         path.chmod(mode)
@@ -316,14 +316,14 @@ def test_in_a_chroot(jail):
     send(postfix, 451)
     found = next(each for each in errors(serve, folder) if "127.0.0.1" in each.reason)
     assert found.code == "chroot"
-    mend(found)
+    fix(found)
     postfix.run("postfix", "reload")
     send(postfix, 250)
     shutil.chown(Path(serve.socket).parent, group="root")
     send(postfix, 451)
     (found,) = errors(serve, folder)
     assert found.code == "socket-access"
-    mend(found)
+    fix(found)
     send(postfix, 250)
     assert errors(serve, folder) == []
 
@@ -365,7 +365,7 @@ def test_names_that_are_commands(sound, copy, tmp_path):
         file.write(f"`{touch}`;{touch} inet n - y - - smtpd\n  -o milter_default_action=`{touch}`\n")
     found = findings(sound.serve, folder)
     assert {"smtpd-milters", "spf-policy-service"} <= {each.code for each in found}
-    for command in [command for each in found for command in each.mend if command.startswith("postconf")]:
+    for command in [command for each in found for command in each.fix if command.startswith("postconf")]:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
         subprocess.run(["/bin/sh", "-c", command], check=False, env={**os.environ, "PATH": path}, timeout=30)
     assert not (tmp_path / "touched").exists()

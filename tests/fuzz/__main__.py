@@ -1,7 +1,7 @@
 """``make fuzz``: every target in turn under atheris, each for its share of the time.
 
 What is learnt stays in the work folder and is where the next run begins; ``--merge`` takes from it into the corpus what
-reaches code that the corpus does not. The input of a finding that is mended is put there by hand, by a telling name.
+reaches code that the corpus does not. The input of a finding that is fixed is put there by hand, by a telling name.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ _KINDS: dict[tuple[str, str], Callable[[str, bool], str]] = {
 
 A reader of our field may know nothing of its quotes and look for ``dmarc = pass`` or ``header.from=``. So a value that
 a sender chose is a name, an address, a word or base64: letters, digits and few marks, no equals sign and no blank among
-them. What is none is left out, since what is escaped or mended for one reader is a result to another.
+them. What is none is left out, since what is escaped or fixed for one reader is a result to another.
 """
 
 

@@ -55,7 +55,7 @@ def _check(arguments: argparse.Namespace) -> int:
         # what is checked is not what judges, until it is
         for finding in not_reloaded(found, running_digest(path)):
             _say(f"{finding.reason}:")
-            print(*(f"{_INDENT}{command}" for command in finding.mend), sep="\n")
+            print(*(f"{_INDENT}{command}" for command in finding.fix), sep="\n")
     return 0
 
 

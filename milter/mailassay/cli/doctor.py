@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         "doctor",
         help="examine the Postfix of this machine",
         description="Examine the Postfix of this machine and all that mailassay needs there; say what is wrong, worst "
-        "first, and the commands that mend it. Changes nothing. Exit status 1 if there are errors, 69 without Postfix.",
+        "first, and the commands that fix it. Changes nothing. Exit status 1 if there are errors, 69 without Postfix.",
     )
     takes_config(parser)
     parser.add_argument(
@@ -68,8 +68,8 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool, *, again: b
         if finding.severity is not Severity.FINE or verbose:
             yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
             # a command stays on its line, to be copied
-            yield from (f"{'':9}  {command}" for command in finding.mend)
-    if again and any(command.startswith("postconf") for finding in findings for command in finding.mend):
+            yield from (f"{'':9}  {command}" for command in finding.fix)
+    if again and any(command.startswith("postconf") for finding in findings for command in finding.fix):
         # what one command sets another may have set as well; and a Postfix that is down has nothing to reload
         reload = "" if facts.down else f"{facts.postfix.command('postfix', 'reload')}; then "
         yield from wrapped(f"{reload}mailassay doctor again", width, "after postconf: ", "    ")
@@ -95,7 +95,7 @@ def _as_json(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
         "mailassay": __version__,
         "postfix": facts.postfix.value("mail_version"),
         "findings": [
-            {"severity": each.severity, "code": each.code, "reason": each.reason, "mend": list(each.mend)}
+            {"severity": each.severity, "code": each.code, "reason": each.reason, "fix": list(each.fix)}
             for each in findings
         ],
     }

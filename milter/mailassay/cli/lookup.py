@@ -114,7 +114,7 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
     if not report.problems:
         yield "  No problems found."
     yield ""
-    if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.mend)]:
+    if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.fix)]:
         yield from _wrapped("", "To publish, as far as it is clear what is meant (with --json each as one text)")
         for change in changes:
             yield from _change(change)

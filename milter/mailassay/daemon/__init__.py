@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ..config import ConfigError, Settings
 from ..judge import logline
 from . import systemd, worker
-from .deferring import until_mended
+from .deferring import until_fixed
 from .listening import CannotListen, listening
 from .parent import Parent
 from .resolv_conf import SystemNameservers
@@ -45,7 +45,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
             for problem in mistake.problems:
                 _log.error("%s", problem)
             return os.EX_CONFIG
-        found = until_mended(inherited, mistake, lambda: system.resolved(read()))
+        found = until_fixed(inherited, mistake, lambda: system.resolved(read()))
         if found is None:
             return os.EX_OK
         settings = found

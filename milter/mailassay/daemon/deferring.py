@@ -33,7 +33,7 @@ _TEMPFAIL = _LENGTH.pack(1) + b"t"
 _log = logging.getLogger(__name__)
 
 
-def until_mended(descriptor: int, mistake: ConfigError, read: Callable[[], Settings]) -> Settings | None:
+def until_fixed(descriptor: int, mistake: ConfigError, read: Callable[[], Settings]) -> Settings | None:
     """Defer all mail until ``read`` raises ConfigError no more: its settings. None: SIGTERM or SIGINT came first.
 
     It is read again on SIGHUP, and now and then. ``descriptor`` is the socket that systemd holds.

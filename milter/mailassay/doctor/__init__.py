@@ -81,21 +81,21 @@ def examine(facts: Facts) -> list[Finding]:
 
 def _without_systemd(finding: Finding) -> Finding:
     """The same, with words in the place of systemd's commands."""
-    commands = [command for command in finding.mend if command.startswith(("systemctl ", "timedatectl "))]
+    commands = [command for command in finding.fix if command.startswith(("systemctl ", "timedatectl "))]
     # what enables a unit or the time daemon of systemd has nothing in its place
     asked = [shlex.split(command)[1:] for command in commands if command.startswith("systemctl ")]
     words = [f"{verb} {' '.join(rest)}" for verb, *rest in asked if verb in ("start", "restart", "reload")]
     reason = f"{finding.reason}; {' and '.join(words)} by what runs services here" if words else finding.reason
-    return replace(finding, reason=reason, mend=tuple(each for each in finding.mend if each not in commands))
+    return replace(finding, reason=reason, fix=tuple(each for each in finding.fix if each not in commands))
 
 
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """No more than anybody mends by hand: a configuration may have any number of services and milters."""
+    """No more than anybody fixes by hand: a configuration may have any number of services and milters."""
     wrong = 0
     for finding in findings:
         yield finding
         wrong += finding.severity is not Severity.FINE
         if wrong == _MOST_FOUND:
-            reason = f"{finding.code} was found {_MOST_FOUND} times, and there may be more: mend these, and look again"
+            reason = f"{finding.code} was found {_MOST_FOUND} times, and there may be more: fix these, and look again"
             yield Finding(Severity.ERROR, "too-many", reason)
             return

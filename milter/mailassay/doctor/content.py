@@ -32,7 +32,7 @@ def version(facts: Facts) -> Iterator[Finding]:
         return
     yield note(
         "postfix-version",
-        f"Postfix {shown} may count header fields wrongly when a milter removes one (mended in 3.9.0, 3.8.6 "
+        f"Postfix {shown} may count header fields wrongly when a milter removes one (fixed in 3.9.0, 3.8.6 "
         "and 3.7.11). mailassay writes a marker field first, so that forged fields go all the same",
     )
 

@@ -35,7 +35,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
                 f"{says}; that it would be {_FATE[would]} ({each.verdict.rule}) is only recorded",
             )
         else:
-            yield warning("own-domain", f"{says}. {_mend(each, facts)}")
+            yield warning("own-domain", f"{says}. {_fix(each, facts)}")
 
 
 def records(facts: Facts) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def _published(own: Own) -> str:
     return f"publishes p={own.asks}" if own.asks else "publishes no DMARC policy"
 
 
-def _mend(own: Own, facts: Facts) -> str:
+def _fix(own: Own, facts: Facts) -> str:
     """What keeps such mail out of here, and elsewhere."""
     rule = own.verdict.rule if own.verdict else ""
     if rule != "default" or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):

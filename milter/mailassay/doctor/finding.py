@@ -1,4 +1,4 @@
-"""What an examination says: how bad, what, why, and the commands that mend it."""
+"""What an examination says: how bad, what, why, and the commands that fix it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``code`` stays the same for programs; ``mend`` are shell commands, in order, where there are any."""
+    """``code`` stays the same for programs; ``fix`` are shell commands, in order, where there are any."""
 
     severity: Severity
     code: str
     reason: str
-    mend: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
 
 
-def error(code: str, reason: str, *mend: str) -> Finding:
-    return Finding(Severity.ERROR, code, reason, mend)
+def error(code: str, reason: str, *fix: str) -> Finding:
+    return Finding(Severity.ERROR, code, reason, fix)
 
 
-def warning(code: str, reason: str, *mend: str) -> Finding:
-    return Finding(Severity.WARNING, code, reason, mend)
+def warning(code: str, reason: str, *fix: str) -> Finding:
+    return Finding(Severity.WARNING, code, reason, fix)
 
 
-def note(code: str, reason: str, *mend: str) -> Finding:
-    return Finding(Severity.NOTE, code, reason, mend)
+def note(code: str, reason: str, *fix: str) -> Finding:
+    return Finding(Severity.NOTE, code, reason, fix)
 
 
 def fine(code: str, reason: str) -> Finding:

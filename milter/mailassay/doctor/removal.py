@@ -20,13 +20,13 @@ _CONSEQUENCES = {
 def remaining(facts: Facts) -> Iterator[Finding]:
     """Where Postfix names our socket, and what it holds on our word; with the commands that end it."""
     postfix, lists = facts.postfix, {"smtpd": "smtpd_milters", "cleanup": "non_smtpd_milters"}
-    places, mends, action = list[str](), list[str](), ""
+    places, fixes, action = list[str](), list[str](), ""
     for service in postfix.services:
         name = lists.get(service.program, "")
         if name and any(is_ours(facts, each) for each in parsed(postfix.value(name, service))):
             value = _without_us(facts, name, service)
             places.append(postfix.where(name, service))
-            mends.append(postfix.set(name, value, service))
+            fixes.append(postfix.set(name, value, service))
             action = action or postfix.value("milter_default_action", service).lower()
     if places:
         then = _CONSEQUENCES.get(action, "all mail is deferred, also that of your own users where it is in their list")
@@ -35,7 +35,7 @@ def remaining(facts: Facts) -> Iterator[Finding]:
         has = "has" if len(named) == 1 else "have"
         reason = f"{', '.join(named)} {has} our socket. Without mailassay, {when} {then}"
         reload = () if facts.down else (postfix.command("postfix", "reload"),)
-        yield (warning if facts.down else error)("still-asked", reason, *dict.fromkeys(mends), *reload)
+        yield (warning if facts.down else error)("still-asked", reason, *dict.fromkeys(fixes), *reload)
     folder = ("-c", postfix.folder) if postfix.folder else ()
     if facts.held:
         some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"

@@ -132,12 +132,12 @@ def called(facts: Facts) -> Iterator[Finding]:
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
         reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
-        mend: tuple[str, ...] = (postfix.set("smtpd_milters", value, service),)
+        fix: tuple[str, ...] = (postfix.set("smtpd_milters", value, service),)
         if outside and service.chrooted:
-            words, mend = _moved(facts, service, value)
+            words, fix = _moved(facts, service, value)
             reason += f". It is not below {facts.queue}, where {service} is chrooted. {words}"
         yield (error if public or nowhere else warning)(
-            "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *mend
+            "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *fix
         )
 
 
@@ -155,8 +155,8 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
-        words, mend = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
-        yield error("chroot", f"{reason}, and it is {path}. {words}", *mend)
+        words, fix = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
+        yield error("chroot", f"{reason}, and it is {path}. {words}", *fix)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
@@ -195,13 +195,13 @@ def not_called(facts: Facts) -> Iterator[Finding]:
             continue
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
-            mend = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
+            fix = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
             reason = f"{service} is for your own users; their mail is not incoming mail, and needs no judging"
-            yield warning("submission", reason, mend)
+            yield warning("submission", reason, fix)
         else:
-            mend = postfix.override("smtpd_milters", left, service)
+            fix = postfix.override("smtpd_milters", left, service)
             reason = f"{service} takes mail back from a content filter; we take our own header for a forged one there"
-            yield error("content-filter", reason, mend)
+            yield error("content-filter", reason, fix)
     for service in postfix.services:
         if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
@@ -242,12 +242,12 @@ def unsigned(facts: Facts) -> Iterator[Finding]:
             )
         elif id(service) in judged:
             value = _and_signed(facts, service, postfix.as_written("smtpd_milters", service))
-            mend = postfix.set("smtpd_milters", value, service)
+            fix = postfix.set("smtpd_milters", value, service)
             reason = f"by {service} leaves without a DKIM signature: its list has no signer, {said}"
             if postfix.value("smtpd_sasl_auth_enable", service).lower() == "yes":
-                yield (warning if users else error)("unsigned", f"mail of users who log in {reason}", mend)
+                yield (warning if users else error)("unsigned", f"mail of users who log in {reason}", fix)
             elif others := _other_hosts(postfix.value("mynetworks", service)):
-                yield note("unsigned", f"mail of hosts in mynetworks ({others}) that send {reason}", mend)
+                yield note("unsigned", f"mail of hosts in mynetworks ({others}) that send {reason}", fix)
 
 
 def _known_signer(facts: Facts) -> Milter | None:
@@ -357,27 +357,27 @@ def default_action(facts: Facts) -> Iterator[Finding]:
         "reject": (warning, "all mail is refused for good"),
         "quarantine": (warning, "all mail is put into the hold queue unjudged"),
     }
-    for found, action, name, mend in _setting(facts, "default_action", "tempfail"):
+    for found, action, name, fix in _setting(facts, "default_action", "tempfail"):
         if action.lower() in meaning:
             severe, consequence = meaning[action.lower()]
             yield severe(
-                "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", mend
+                "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", fix
             )
         elif action.lower() in _SAFE:
             yield fine("milter-default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
         else:
             yield warning(
-                "milter-default-action", f"{name} of {found.service} is {action}, which is not known here", mend
+                "milter-default-action", f"{name} of {found.service} is {action}, which is not known here", fix
             )
 
 
 def protocol(facts: Facts) -> Iterator[Finding]:
     """Can Postfix tell us all that we need?"""
-    for _, value, name, mend in _setting(facts, "protocol", "6"):
+    for _, value, name, fix in _setting(facts, "protocol", "6"):
         number = re.match("[0-9]{1,9}", value)
         if number and int(number[0]) < 6:
             reason = "blanks that a signature covers are lost, and good DKIM signatures fail"
-            yield error("milter-protocol", f"{name} is {value}, not 6: {reason}", mend)
+            yield error("milter-protocol", f"{name} is {value}, not 6: {reason}", fix)
         else:
             yield fine("milter-protocol", f"{name} is {value}")
 
@@ -385,16 +385,16 @@ def protocol(facts: Facts) -> Iterator[Finding]:
 def timeouts(facts: Facts) -> Iterator[Finding]:
     """Does Postfix wait as long as we may take?"""
     least = facts.settings.message_timeout + _SPARE
-    for found, value, name, mend in _setting(facts, "content_timeout", f"{max(300, round(least))}s"):
+    for found, value, name, fix in _setting(facts, "content_timeout", f"{max(300, round(least))}s"):
         if seconds(value) < least:
             ours = f"message_timeout is {facts.settings.message_timeout:g} s"
-            yield error("milter-timeout", f"{name} is {value}, and our {ours}: Postfix gives up while we judge", mend)
+            yield error("milter-timeout", f"{name} is {value}, and our {ours}: Postfix gives up while we judge", fix)
         else:
             yield fine("milter-timeout", f"{name} is {value}, longer than we take ({found.service})")
-    for _, value, name, mend in _setting(facts, "command_timeout", "30s"):
+    for _, value, name, fix in _setting(facts, "command_timeout", "30s"):
         if seconds(value) < _LEAST_COMMAND:
             reason = "on a busy machine Postfix gives up too soon"
-            yield warning("milter-timeout", f"{name} is {value}: {reason}", mend)
+            yield warning("milter-timeout", f"{name} is {value}: {reason}", fix)
 
 
 def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, str, str]]:
@@ -403,9 +403,9 @@ def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, 
         name, postfix = f"milter_{option}", facts.postfix
         if option in found.ours.options:
             better = Milter(found.ours.endpoint, {**found.ours.options, option: good})
-            mend = postfix.set("smtpd_milters", _instead(facts, found.service, found.ours, better), found.service)
+            fix = postfix.set("smtpd_milters", _instead(facts, found.service, found.ours, better), found.service)
             name = f"{option} of {found.ours.endpoint} in {postfix.where('smtpd_milters', found.service)}"
-            yield found, found.ours.options[option], name, mend
+            yield found, found.ours.options[option], name, fix
         elif value := postfix.value(name, found.service):
             yield found, value, postfix.where(name, found.service), postfix.set(name, good, found.service)
 

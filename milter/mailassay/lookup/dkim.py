@@ -12,8 +12,8 @@ from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
-from . import mend
-from .mend import Mended, mended
+from . import fix
+from .fix import Fixed, fixed
 from .problem import Change, Problem, Severity, error, note, warning
 
 WELL_KNOWN = (
@@ -113,7 +113,7 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits, *, gi
     records = answer.records[: limits.key_records]
     if not records:
         # of a selector that was only guessed nobody asks for an alias: there are too many
-        alias = mend.alias(key.name, resolve) if given else ""
+        alias = fix.alias(key.name, resolve) if given else ""
         missing = replace(key, error=NO_KEY, fault=Fault.NO_KEY)
         return replace(missing, authentic=answer.authentic, alias=alias, exists=answer.exists)
     tags = _tags(records)
@@ -151,15 +151,15 @@ def problems(found: Dkim, domain: Domain, resolve: Resolver, limits: Limits, *, 
     for key in found.keys:
         of_key = list(_of_key(key, given=found.given))
         whose, at = f"DKIM key {key.selector}", key.name
-        of_key = mend.doubled("dkim-doubled", whose, "dkim-missing", of_key, at, domain, resolve, _is_key)
-        if of_key and key.selector != EVERY and (better := _mended(key)):
+        of_key = fix.doubled("dkim-doubled", whose, "dkim-missing", of_key, at, domain, resolve, _is_key)
+        if of_key and key.selector != EVERY and (better := _fixed(key)):
 
-            def again(answering: Resolver, key: Key = key) -> tuple[list[Problem], Mended | None]:
+            def again(answering: Resolver, key: Key = key) -> tuple[list[Problem], Fixed | None]:
                 seen = _key(key.selector, domain, answering, limits, given=found.given)
-                return list(_of_key(seen, given=found.given)), _mended(seen)
+                return list(_of_key(seen, given=found.given)), _fixed(seen)
 
             change = Change(str(key.name), "TXT", key.records, (better.text,))
-            of_key = mended(of_key, change, resolve, again, better.said)
+            of_key = fixed(of_key, change, resolve, again, better.said)
         wrong += of_key
     return wrong
 
@@ -168,11 +168,11 @@ def _is_key(text: str) -> bool:
     return any(name == "p" for name, _ in _tags([text]))
 
 
-def _mended(key: Key) -> Mended | None:
+def _fixed(key: Key) -> Fixed | None:
     """One record in place of all that are there, with a key of theirs; None if none of them has one."""
-    found = next(filter(None, map(mend.dkim, key.records)), None)
+    found = next(filter(None, map(fix.dkim, key.records)), None)
     if found and len(key.records) > 1:
-        return Mended(found.text, (*found.said, "Keep one record; another key needs a selector of its own."))
+        return Fixed(found.text, (*found.said, "Keep one record; another key needs a selector of its own."))
     return found
 
 
@@ -207,7 +207,7 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
     elif key.alias:
         yield error(
             "dkim-alias",
-            f"{whose}: {key.name} is an alias (CNAME) of {mend.leads_nowhere(key.alias, 'record', exists=key.exists)}.",
+            f"{whose}: {key.name} is an alias (CNAME) of {fix.leads_nowhere(key.alias, 'record', exists=key.exists)}.",
             f"Have the key published at {key.alias}, or put it at {key.name} itself in place of the alias.",
             "RFC 6376 section 3.6.2",
         )

@@ -15,9 +15,9 @@ from ..dmarc.record import Record, is_record, tags
 from ..domain import BadDomain, Domain
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
-from . import mend
+from . import fix
 from .asking import start
-from .mend import Mended, mended
+from .fix import Fixed, fixed
 from .problem import Change, Problem, error, note, warning
 
 MAX_REPORTS = 10  # addresses that are looked at
@@ -159,9 +159,9 @@ def _step(name: str, resolve: Resolver, *, own: bool) -> Step:
     malformed = tuple(
         text
         for text in answer.records
-        if (_is_nearly(text) or _ASKS.search(text[: mend.LONGEST])) and not is_record(text)
+        if (_is_nearly(text) or _ASKS.search(text[: fix.LONGEST])) and not is_record(text)
     )
-    alias = "" if answer.records or not own else mend.alias(name, resolve)
+    alias = "" if answer.records or not own else fix.alias(name, resolve)
     return Step(name, records, malformed, answer.exists, authentic=answer.authentic, alias=alias)
 
 
@@ -227,34 +227,34 @@ def problems(found: Dmarc, domain: Domain, resolve: Resolver, limits: Limits) ->
     """What is wrong with it, and what to publish instead."""
     wrong = list(_problems(found, domain))
     own = found.steps[0]
-    wrong = mend.doubled("dmarc-doubled", "DMARC record", "dmarc-none", wrong, own.name, domain, resolve, is_record)
+    wrong = fix.doubled("dmarc-doubled", "DMARC record", "dmarc-none", wrong, own.name, domain, resolve, is_record)
     for step in found.steps if own.name == f"_dmarc.{domain}" else ():
-        better = _mended(step, own_domain=step is own, found=found)
+        better = _fixed(step, own_domain=step is own, found=found)
         if better and step.needed:
             name = step.name
 
-            def again(answering: Resolver, name: str = name) -> tuple[list[Problem], Mended | None]:
+            def again(answering: Resolver, name: str = name) -> tuple[list[Problem], Fixed | None]:
                 seen = look(domain, answering, limits)
                 at = next(each for each in seen.steps if each.name == name)
-                return list(_problems(seen, domain)), _mended(at, own_domain=at is seen.steps[0], found=seen)
+                return list(_problems(seen, domain)), _fixed(at, own_domain=at is seen.steps[0], found=seen)
 
             change = Change(name, "TXT", (*step.records, *step.malformed), (better.text,))
-            wrong = mended(wrong, change, resolve, again, better.said)
+            wrong = fixed(wrong, change, resolve, again, better.said)
     return wrong
 
 
-def _mended(step: Step, *, own_domain: bool, found: Dmarc) -> Mended | None:
+def _fixed(step: Step, *, own_domain: bool, found: Dmarc) -> Fixed | None:
     """One record in place of all that are at a name; None if there is none."""
     texts = (*step.records, *step.malformed)
-    better = mend.dmarc(texts, _KNOWN)
+    better = fix.dmarc(texts, _KNOWN)
     if not better:
         return None
     asks, missing = found.domain_asks, found.missing_asks
     if own_domain and asks and missing and missing.at == asks.at and _weight(missing.policy) < _weight(asks.policy):
-        better = mend.with_tag(better, "np", "reject")
+        better = fix.with_tag(better, "np", "reject")
     if step.malformed:
         said = 'Begin with "v=DMARC1;", in these letters, and nothing before it.'
-        better = Mended(better.text, (said, *better.said))
+        better = Fixed(better.text, (said, *better.said))
     return better
 
 
@@ -272,7 +272,7 @@ def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
         )
     owned = found.org_domain or domain
     for step in found.steps:
-        # what a registry publishes is not the owner's to mend
+        # what a registry publishes is not the owner's to fix
         if step.needed and Domain(step.name.removeprefix("_dmarc.")).is_within(owned):
             yield from _of_step(step)
     if found.trouble:
@@ -315,7 +315,7 @@ def _moved(text: str, domain: Domain, own: Step) -> tuple[Change, ...]:
     away = Change(str(domain), "TXT", (text,), ())
     if own.records or own.malformed:
         return (away,) if own.records else ()
-    better = mend.dmarc([text], _KNOWN)
+    better = fix.dmarc([text], _KNOWN)
     return (away, Change(own.name, "TXT", (), (better.text,))) if better else ()
 
 
@@ -323,7 +323,7 @@ def _of_step(step: Step) -> Iterator[Problem]:
     if step.alias:
         yield error(
             "dmarc-alias",
-            f"{step.name} is an alias (CNAME) of {mend.leads_nowhere(step.alias, 'record', exists=step.exists)}.",
+            f"{step.name} is an alias (CNAME) of {fix.leads_nowhere(step.alias, 'record', exists=step.exists)}.",
             f"Have the record published at {step.alias}, or a record of your own in place of the alias.",
             "RFC 1034 section 3.6.2",
         )

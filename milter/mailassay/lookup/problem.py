@@ -31,7 +31,7 @@ class Change:
 class Problem:
     """``name`` is one word for programs, ``what`` is wrong and what to ``do`` are for people.
 
-    After all changes of ``mend`` the problem is gone; without any, only a person can tell what to publish.
+    After all changes of ``fix`` the problem is gone; without any, only a person can tell what to publish.
     """
 
     severity: Severity
@@ -39,17 +39,17 @@ class Problem:
     what: str
     do: str = ""
     rfc: str = ""
-    mend: tuple[Change, ...] = ()
+    fix: tuple[Change, ...] = ()
 
 
-def error(name: str, what: str, do: str = "", rfc: str = "", mend: tuple[Change, ...] = ()) -> Problem:
+def error(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
     """What breaks a rule of the RFC, or loses mail."""
-    return Problem(Severity.ERROR, name, what, do, rfc, mend)
+    return Problem(Severity.ERROR, name, what, do, rfc, fix)
 
 
-def warning(name: str, what: str, do: str = "", rfc: str = "", mend: tuple[Change, ...] = ()) -> Problem:
+def warning(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
     """What works, and not as its owner may think."""
-    return Problem(Severity.WARNING, name, what, do, rfc, mend)
+    return Problem(Severity.WARNING, name, what, do, rfc, fix)
 
 
 def note(name: str, what: str, do: str = "", rfc: str = "") -> Problem:

@@ -17,9 +17,9 @@ from ..spf import Fault, checkable, macro
 from ..spf.evaluation import NOWHERE, Client, Evaluation
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
-from . import mend
+from . import fix
 from .asking import start
-from .mend import Mended, mended
+from .fix import Fixed, fixed
 from .problem import Change, Problem, Severity, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
@@ -257,17 +257,17 @@ def _meant(term: str) -> str:
     found = re.match(r"[+?~-]?([^:=/]*)([:=]?)(.*)", term, re.DOTALL)
     name, mark, rest = found.groups() if found else ("", "", "")
     name = name.lower()
-    if name in mend.SPF_NAMES:
+    if name in fix.SPF_NAMES:
         is_modifier = name in _MODIFIERS
         if mark and rest and (mark == "=") is not is_modifier:
             return f"{name} is written with {'=' if is_modifier else ':'}"
         if not rest and name != "all":
             return f"{name} of nothing"
-        meant = mend.spf_terms(f"v=spf1 {term}")
+        meant = fix.spf_terms(f"v=spf1 {term}")
         return f"not what may follow {name}" + (f"; {' '.join(meant[0])} may be meant" if meant and meant[0] else "")
     if not term.isascii():
         return "has a mark in it that is not ASCII"
-    meant = mend.spf_terms(f"v=spf1 {term}")
+    meant = fix.spf_terms(f"v=spf1 {term}")
     other = re.sub(r"\A[+?~-]", "", meant[0][0]).partition(":")[0].partition("=")[0] if meant and meant[0] else ""
     return f"no mechanism; {other} may be meant" if other else "no mechanism and no modifier"
 
@@ -328,25 +328,25 @@ def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, m
     """What is wrong with it, and what to publish instead. ``mx`` is the kind of ``mx.Mx``."""
     wrong = list(_problems(found, domain, limits, mx))
     if not (texts := (*found.record.texts, *found.malformed)):
-        return mend.doubled("spf-doubled", "SPF record", "spf-none", wrong, domain, domain, resolve, is_record)
-    if not wrong or not (better := _mended(found, limits)):
+        return fix.doubled("spf-doubled", "SPF record", "spf-none", wrong, domain, domain, resolve, is_record)
+    if not wrong or not (better := _fixed(found, limits)):
         return wrong
 
-    def again(answering: Resolver) -> tuple[list[Problem], Mended | None]:
+    def again(answering: Resolver) -> tuple[list[Problem], Fixed | None]:
         seen = look(domain, answering, limits)
-        return list(_problems(seen, domain, limits, mx)), _mended(seen, limits)
+        return list(_problems(seen, domain, limits, mx)), _fixed(seen, limits)
 
-    return mended(wrong, Change(str(domain), "TXT", texts, (better.text,)), resolve, again, better.said)
+    return fixed(wrong, Change(str(domain), "TXT", texts, (better.text,)), resolve, again, better.said)
 
 
-def _mended(found: Spf, limits: Limits) -> Mended | None:
+def _fixed(found: Spf, limits: Limits) -> Fixed | None:
     """One record in place of all that are there, as it was meant; None if that cannot be guessed."""
     record = found.record
     texts = (*record.texts, *found.malformed)
     terms: list[str] = []
     said: list[str] = []
     for text in texts:
-        if (one := mend.spf_terms(text)) is None:
+        if (one := fix.spf_terms(text)) is None:
             return None
         if not is_record(text):
             said.append('Begin with "v=spf1" and a space, and nothing before it.')
@@ -367,7 +367,7 @@ def _mended(found: Spf, limits: Limits) -> Mended | None:
     kept, sentences = _ended(kept, several=len(texts) > 1)
     if len(dict.fromkeys(terms)) < len(terms):
         said.append("Remove what stands there twice.")
-    return Mended(" ".join(["v=spf1", *dict.fromkeys(kept)]), (*dict.fromkeys([*said, *sentences]),))
+    return Fixed(" ".join(["v=spf1", *dict.fromkeys(kept)]), (*dict.fromkeys([*said, *sentences]),))
 
 
 def _cheaper(term: Term, *, dual: bool) -> list[str]:
@@ -476,12 +476,12 @@ def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
     for way, term in terms(record):
         place = f"SPF: {' > '.join([*way, term.text])}"
         if term.record and term.record.error and term.record.terms:
-            do = f"Let the owner of {term.target} mend it, or remove {(*way, term.text)[0]}."
+            do = f"Let the owner of {term.target} fix it, or remove {(*way, term.text)[0]}."
             yield from _syntax(term.record, f"{place}: the record there", _whom(record, (*way, term.text)), do)
         elif term.error and (term.mechanism or term.record):
             do = "Remove the term." if term.circular else "Name the hosts that send by ip4 and ip6."
             if term.record:
-                owner = f", or let the owner of {term.target} mend that" if term.target else ""
+                owner = f", or let the owner of {term.target} fix that" if term.target else ""
                 do = f"Correct the name in {(*way, term.text)[0]} if it is wrong, or remove the term{owner}."
             whom = _whom(record, (*way, term.text))
             yield error("spf-permerror", f"{place}: {term.error}. The result is permerror {whom}.", do, _section(term))
@@ -679,7 +679,7 @@ def _oddities(record: Record) -> Iterator[Problem]:
             "spf-unreached", f"SPF: {_few(beside)} beside all: never looked at.", "Remove it.", "RFC 7208 section 6.1"
         )
     unknown = [] if record.error else [term.text for term in record.terms if not term.mechanism]
-    if mistaken := [text for text in unknown if text.partition("=")[0].lower() in mend.SPF_NAMES]:
+    if mistaken := [text for text in unknown if text.partition("=")[0].lower() in fix.SPF_NAMES]:
         what = f"SPF: {_few(mistaken)} does nothing, since a mechanism is written with a colon."
         yield warning("spf-modifier", what, "Write a colon in place of the equals sign.", "RFC 7208 section 5")
     elif unknown:

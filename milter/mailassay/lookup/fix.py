@@ -1,7 +1,7 @@
 """Records as they were meant: the slips of the pen in SPF, DMARC and DKIM, and what to publish instead.
 
-Texts only; who asks DNS is ``mended``, which looks at what would be published as if it were, and gives a problem a
-mend only if the problem is gone then.
+Texts only; who asks DNS is ``fixed``, which looks at what would be published as if it were, and gives a problem a
+fix only if the problem is gone then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .problem import Change, Problem, Severity, error
 
 POLICIES = ("none", "quarantine", "reject")
 SPF_NAMES = ("include", "a", "mx", "ptr", "exists", "redirect", "all", "ip4", "ip6", "exp")
-_ROUNDS = 4  # of looking at what was mended
+_ROUNDS = 4  # of looking at what was fixed
 _ZONES = 3  # that are tried for a name that stands twice
 LONGEST = 2000  # octets of a record in which slips are looked for
 _MAX_TERMS = 200
@@ -57,7 +57,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}={0,2}")
 _MAILBOX = re.compile(r"[^\s,;<>:\"/]+@[^\s,;<>:\"!/]+")
 
 
-class Mended(NamedTuple):
+class Fixed(NamedTuple):
     """A record as it was meant, and what has to be done to get there, in sentences."""
 
     text: str
@@ -224,7 +224,7 @@ def _address(text: str) -> list[str]:
 # DMARC
 
 
-def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Mended | None:
+def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fixed | None:
     """One record in place of these; None if there is nothing in them. ``known`` tags have those values, or any."""
     found: dict[str, str] = {}
     said: list[str] = []
@@ -246,7 +246,7 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Me
     if "p" not in found:
         said.append("Add p=none, p=quarantine or p=reject; without it p=none is what receivers take.")
     order = {"p": found.pop("p", "none"), **found}
-    return Mended(
+    return Fixed(
         "; ".join(["v=DMARC1", *(f"{name}={value}" for name, value in order.items())]), (*dict.fromkeys(said),)
     )
 
@@ -301,16 +301,16 @@ def _dmarc_value(name: str, value: str, allowed: Sequence[str] | None) -> str | 
     return near or ("none" if name == "p" else None)
 
 
-def with_tag(record: Mended, name: str, value: str) -> Mended:
+def with_tag(record: Fixed, name: str, value: str) -> Fixed:
     """With another tag, or another value of it."""
     parts = [part for part in record.text.split("; ") if not part.startswith(f"{name}=")]
-    return Mended("; ".join([*parts[:2], f"{name}={value}", *parts[2:]]), (*record.said, f"Say {name}={value}."))
+    return Fixed("; ".join([*parts[:2], f"{name}={value}", *parts[2:]]), (*record.said, f"Say {name}={value}."))
 
 
 # DKIM
 
 
-def dkim(text: str) -> Mended | None:
+def dkim(text: str) -> Fixed | None:
     """A key record that can be used in place of one that cannot, as long as the same key is in it; else None."""
     if len(text) > LONGEST:
         return None
@@ -344,7 +344,7 @@ def dkim(text: str) -> Mended | None:
             parse_key(record)
         except BadKey:
             continue
-        return Mended(record, (*said, *_of_key(text, found, kind)))
+        return Fixed(record, (*said, *_of_key(text, found, kind)))
     return None
 
 
@@ -378,13 +378,13 @@ def publishing(resolve: Resolver, changes: Sequence[Change]) -> Resolver:
     return changed
 
 
-Again = Callable[[Resolver], tuple[Iterable[Problem], Mended | None]]
+Again = Callable[[Resolver], tuple[Iterable[Problem], Fixed | None]]
 
 
-def mended(
+def fixed(
     problems: Iterable[Problem], change: Change, resolve: Resolver, again: Again, said: Sequence[str] = ()
 ) -> list[Problem]:
-    """The problems, with the mend and what it takes for those that are gone after it.
+    """The problems, with the fix and what it takes for those that are gone after it.
 
     ``again`` looks at a resolver's answers: what is wrong then, and the record as it was meant. A change that leads to
     an error that was not there, or to a record that is no printable ASCII, is none.
@@ -417,8 +417,8 @@ def mended(
     words = " ".join(dict.fromkeys(sentences))
     return [
         each
-        if each.name in left or each.mend
-        else replace(each, do=(words if each.name in _GENERAL else "") or each.do, mend=(change,))
+        if each.name in left or each.fix
+        else replace(each, do=(words if each.name in _GENERAL else "") or each.do, fix=(change,))
         for each in before
     ]
 
@@ -458,7 +458,7 @@ def doubled(
                         f"The {what} is at {each}: the name of the zone stands there twice, as DNS panels make it of a"
                         " full name. Nobody looks there.",
                         f"Enter the name as {short}, or with a full stop at its end.",
-                        mend=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
+                        fix=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
                     ),
                 ]
     return problems

@@ -21,7 +21,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-lowest test-deb lint unit conformance fuzz bench reference install uninstall deb clean
+.PHONY: help demo test test-lowest test-deb lint unit coverage conformance fuzz bench reference install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,7 +30,8 @@ help:
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make test-lowest   those that concern libraries, with the lowest versions setup.cfg allows; part of make test'
 	@echo 'make lint          ruff and mypy'
-	@echo 'make unit          the tests that need neither root nor Postfix'
+	@echo 'make unit          the tests that need neither root nor Postfix; T=tests/test_dmarc.py or T="-k walk" for some'
+	@echo 'make coverage      the same, and the lines and branches of milter/ that they do not reach'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
@@ -61,8 +62,15 @@ lint: $(READY)
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
+# T: what else pytest takes
 unit: $(READY)
-	@$(RUN) -m pytest -m 'not postfix'
+	@$(RUN) -m pytest -m 'not postfix' $(T)
+
+# also what the tests start (setup.cfg); each process writes a file of its own. A failed test still has its report.
+coverage: $(READY)
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(RUN) -m coverage run -m pytest -m 'not postfix' $(T); status=$$?; \
+	    $(RUN) -m coverage combine --quiet && $(RUN) -m coverage report && exit $$status
 
 # atheris is not part of the tests' own packages: there is no wheel of it for every Python
 fuzz: $(READY)

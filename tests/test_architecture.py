@@ -153,3 +153,39 @@ def test_no_group_is_possessive(pattern):
     """Python before 3.11.5, Debian 12's among them, goes on behind what such a group did not match (gh-106052)."""
     for repeated in possessive(re._parser.parse(pattern.pattern, pattern.flags)):
         assert [str(operation) for operation, _ in repeated] in (["IN"], ["LITERAL"], ["NOT_LITERAL"], ["ANY"])
+
+
+def defined(node, is_public=True):
+    """Public functions and methods, each with the docstring that speaks for it: its own, or that of its class."""
+    for each in node.body:
+        if isinstance(each, ast.ClassDef):
+            of_class = ast.get_docstring(each) or ""
+            for function, said in defined(each, is_public and not each.name.startswith("_")):
+                yield function, f"{said} {of_class}" if function.name.startswith("__") else said
+        elif isinstance(each, ast.FunctionDef) and is_public and re.match("__|[^_]", each.name):
+            yield each, ast.get_docstring(each) or ""
+
+
+def raised(node):
+    """Does a function raise an exception by itself? Not in a function inside it."""
+    nested = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
+    return isinstance(node, ast.Raise) or any(
+        raised(each) for each in ast.iter_child_nodes(node) if not isinstance(each, nested)
+    )
+
+
+def silent(tree):
+    """Public functions that raise, and do not say so. A module may say it once, for all of its own."""
+    if "raise" not in (ast.get_docstring(tree) or ""):
+        yield from (each.name for each, said in defined(tree) if raised(each) and "raise" not in said.lower())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_public_functions_that_raise_say_so(path):
+    assert [*silent(ast.parse(path.read_text()))] == []
+
+
+def test_silence_is_noticed():
+    text = "class Box:\n    def __call__(self):\n        raise OSError\ndef _own():\n    raise OSError\n"
+    assert [*silent(ast.parse(text))] == ["__call__"]
+    assert not [*silent(ast.parse(f'"""Every function here raises OSError."""\n{text}'))]

@@ -411,7 +411,8 @@ def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
 class Deadline:
     """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``).
 
-    After it, only what is there already is an answer: one slow name must not hide the others.
+    After it, only what is there already is an answer: one slow name must not hide the others. Raises DnsLate if no
+    answer came in time, DnsUnsent if the question was not even sent, and what the source's answer raises.
     """
 
     def __init__(self, source: Source, deadline: float, clock: Clock = time.monotonic) -> None:

@@ -98,7 +98,7 @@ def _lines(path: str, octets: bytes) -> Iterator[yaml.Node]:
 
 
 def read_nothing(node: yaml.Node) -> None:
-    """``lists`` has been read before all else."""
+    """``lists`` has been read before all else. Raises Unfit if the node is no map."""
     if not isinstance(node, yaml.MappingNode):
         raise unexpected("a map of lists", node)
 

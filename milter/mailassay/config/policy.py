@@ -265,7 +265,7 @@ _FORWARDER = Value(
 
 
 def trusted(member: Any) -> Any:
-    """What is believed must not be everybody."""
+    """What is believed must not be everybody. Raises Unfit if it nearly is."""
     if is_too_wide(member):
         raise Unfit(f"{shown(str(member))} is nearly everybody")
     return member

@@ -134,7 +134,7 @@ def parse(field: Field) -> Signature:
 
 
 def demand(tags: Container[bytes], *names: bytes) -> None:
-    """All these tags must be there."""
+    """All these tags must be there. Raises :class:`BadSignature` if one is missing."""
     for name in names:
         if name not in tags:
             raise BadSignature(Fault.MISSING_TAG, f"{name.decode()}= is missing")
@@ -194,7 +194,7 @@ def text(value: bytes) -> str:
 
 
 def base64_value(value: bytes, tag: str) -> bytes:
-    """A base64string with its folding (RFC 6376 section 2.10)."""
+    """A base64string with its folding (RFC 6376 section 2.10). Raises :class:`BadSignature`."""
     value = _WHITE_SPACE.sub(b"", value)
     if len(value) > _MAX_BASE64:
         raise BadSignature(Fault.SYNTAX, f"{tag} is longer than a signature can be")
@@ -208,7 +208,7 @@ def base64_value(value: bytes, tag: str) -> bytes:
 
 
 def number(value: bytes, tag: str) -> int:
-    """An unsigned decimal of at most 76 digits."""
+    """An unsigned decimal of at most 76 digits. Raises :class:`BadSignature`."""
     if not _NUMBER.fullmatch(value):
         raise BadSignature(Fault.SYNTAX, f"{tag} is not a number")
     return int(value)

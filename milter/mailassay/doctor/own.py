@@ -106,7 +106,10 @@ def _entries(parameter: str, value: str, postfix: Postfix, until: float, unseen:
 
 
 def looked_at(found: Sequence[Domain], settings: Settings) -> list[Own]:
-    """All of them at once: what DNS says, and what the policy makes of a stranger's mail."""
+    """All of them at once: what DNS says, and what the policy makes of a stranger's mail.
+
+    Raises ConfigError if the system's name servers are asked and resolv.conf(5) cannot be used.
+    """
     if not found:
         return []
     nameservers = Nameservers(

@@ -16,9 +16,8 @@ from ..dmarc.record import is_record
 from ..domain import BadDomain, Domain
 from ..evidence import Evidence
 from ..judge.session import Clocks, Outcome, Session
-from ..limits import Limits
 from ..policy import Partial
-from ..resolver import Answer, DnsTempError, Method, Question, Source, question
+from ..resolver import Answer, DnsTempError, Method, Question, Source
 from ..result import Result
 from .message_file import Message
 
@@ -83,19 +82,6 @@ class Trace:
     settings: Settings
     answers: Mapping[Question, Answer | DnsTempError]
     now: float
-
-    def resolve(self, name: str, rdtype: str) -> Answer:
-        """An answer that was there. Raises DnsTempError where there was none."""
-        asked = question(name, rdtype)
-        answer = self.answers.get(asked) or DnsTempError(f"{asked.name} {asked.rdtype} was not asked for")
-        if isinstance(answer, DnsTempError):
-            raise answer
-        return answer
-
-    @property
-    def limits(self) -> Limits:
-        """Those of the policy."""
-        return self.settings.policy.limits
 
     def lookups(self) -> Iterator[Lookup]:
         """Everything that was asked, by method."""

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from mailassay.config import ConfigError, Settings, load_policy
 from mailassay.judge.logline import Line, facts
 from mailassay.judge.session import Clocks, Session
-from mailassay.message import split
+from mailassay.message import Headers, split
 from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.replay.explain import as_text
+from mailassay.replay.message_file import Message
+from mailassay.replay.trace import Trace
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
 
@@ -829,7 +831,8 @@ def test_why_a_sealer_is_not_believed_is_said(folder, sealer, results, author, w
     found = facts(outcome).get("not_vouched", {"fault": "", "reason": ""})
     assert (found["fault"], found["reason"]) == (words.partition(": ")[0], words.partition(": ")[2])
     assert (f"not_vouched={json.dumps(words)} " in str(Line("4ABC", outcome))) is bool(words)
-    assert (f"not vouched   {words}" in as_text(outcome, RELAY)) is bool(words)
+    explained = as_text(Trace(Message(Headers([]), b""), outcome, Settings(policy=made), {}, 0.0))
+    assert (f"not vouched   {words}" in explained) is bool(words)
     assert "sealed by" not in outcome.add[0][1]
     assert "not_vouched" not in facts(judge(policy(folder, "{}"), fields=through(sealer, results)))
 

@@ -259,7 +259,7 @@ OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
         ),
         (
             [("one.example", b"dmarc=pass header..from=x", {})],
-            "unreadable: set 1, sealed by one.example: of its results, it does not read from '.from=x' on",
+            "unreadable: set 1, sealed by one.example: its results cannot be read: it is malformed at '.from=x'",
         ),
         (
             [("one.example", GOOD + b"; " + GOOD, {})],

@@ -815,8 +815,8 @@ def test_a_trusted_sealer_is_believed_as_it_writes(folder, results):
             "lists.example",
             b"dmarc=pass (header.from=bank.example",
             "ann@bank.example",
-            "unreadable: set 1, sealed by lists.example: of its results, it does not read from "
-            "'(header.from=bank.example' on",
+            "unreadable: set 1, sealed by lists.example: its results cannot be read: it is malformed at "
+            "'(header.from=bank.example'",
         ),
         ("evil.example", b"dmarc=fail header.from=bank.example", "ann@bank.example", ""),
     ],

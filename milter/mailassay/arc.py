@@ -424,7 +424,7 @@ def _recorded(results: Field, name: str) -> _Recorded:
     try:
         clauses = read(results.value, sealed=True)
     except Unreadable as error:
-        raise _Doubtful(Doubt.UNREADABLE, f"{name}: of its results, {error}") from None
+        raise _Doubtful(Doubt.UNREADABLE, f"{name}: its results cannot be read: {error}") from None
     methods = {clause.method: clause for clause in clauses}
     words = [word for clause in clauses for word in (clause.method, *(each for each, _ in clause.properties))]
     for word in ("arc", "dmarc"):

@@ -83,10 +83,10 @@ def test_a_change_between_two_sealers_is_seen_in_oldest_pass():
     ("change", "reason"),
     [
         (lambda m: m + b"footer\r\n", "body was changed"),
-        (lambda m: m.replace(b"Subject: hi", b"Subject: no"), "does not fit"),
+        (lambda m: m.replace(b"Subject: hi", b"Subject: no"), "does not match the header"),
         (lambda m: m.replace(b"cv=none", b"cv=fail"), "says that the chain failed"),
         (lambda m: m.replace(b"cv=none", b"cv=pass"), "says that the chain failed"),
-        (lambda m: m.replace(b"spf=pass", b"spf=fail"), "does not fit"),
+        (lambda m: m.replace(b"spf=pass", b"spf=fail"), "does not match the header"),
         (lambda m: re.sub(rb"ARC-Authentication-Results: i=1.*?\r\n(?=\S)", b"", m, flags=re.S), "incomplete"),
         (lambda m: re.sub(rb"(ARC-Seal:.*?\r\n)(?=\S)", rb"\1\1", m, flags=re.S), "two fields"),
         (lambda m: m.replace(b"i=1", b"i=2"), "incomplete"),

@@ -285,7 +285,7 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
             account.pay(key.work)
             if key.verifies(signature.signature, digest):
                 return ""
-            trouble = "the signature does not fit the header"
+            trouble = "the signature does not match the header"
         except BadKey as error:
             trouble = str(error)
     return trouble

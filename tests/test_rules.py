@@ -593,7 +593,7 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ("{name: a, if: {spf: fail}, then: reject, reply: '{from}'}", "unknown placeholder {from}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule!r}'}", "unknown placeholder {rule}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
-        ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "a brace without its other half"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "an unbalanced brace"),
         ('{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}', "expected one line of ASCII text"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is no code for reject"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 5.7}", "expected a status code such as 5.7.1"),

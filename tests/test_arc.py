@@ -255,7 +255,7 @@ OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
         ),
         (
             [("one.example", GOOD, OTHERS)],
-            "signature: set 1, sealed by one.example: its message signature is another's, or leaves From or the body",
+            "signature: set 1, sealed by one.example: its message signature is not its own, or does not cover",
         ),
         (
             [("one.example", b"dmarc=pass header..from=x", {})],

@@ -279,7 +279,7 @@ OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
         ),
         (
             [("one.example", b"dmarc=pass", {})],
-            "author: set 1, sealed by one.example, which recorded dmarc pass for nobody (header.from)",
+            "author: set 1, sealed by one.example, which recorded dmarc pass without header.from",
         ),
         (
             [("one.example", b"dmarc=fail header.from=example.com", {})],

@@ -388,7 +388,7 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
             raise _Doubtful(Doubt.AUTHOR, text)
         if recorded.dmarc == "pass":
             if not recorded.header_from:
-                raise _Doubtful(Doubt.AUTHOR, f"{name}, which recorded dmarc pass for nobody (header.from)")
+                raise _Doubtful(Doubt.AUTHOR, f"{name}, which recorded dmarc pass without header.from")
             passed = [f", and by {domain}, which found ARC pass" for domain in reversed(later)]
             because = f"ARC pass, sealed by {sealer}, which found DMARC pass{''.join(passed)}"
             return Vouched(because, mail_from=recorded.mail_from)

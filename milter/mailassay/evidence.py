@@ -78,7 +78,7 @@ class Evidence:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The results that come from a limit of ours on questions or work, each as ``method:limit``."""
+        """The results that come from one of our limits on questions or work, each as ``method:limit``."""
         found = [("iprev", self.iprev.limit), ("spf_helo", self.spf_helo.limit)]
         found += [("spf", self.spf_mail_from.limit if self.spf_mail_from else "")]
         found += [("dkim", each.limit) for each in self.dkim]
@@ -95,7 +95,7 @@ class Trouble(StrEnum):
     """Why a message has to be deferred, whatever the results.
 
     ``unavailable``: DNS gave no answer at all. ``unsent``: a question could not be sent in time, because too many were
-    in flight or because of a fault of ours.
+    in flight or because of a fault of this host.
     """
 
     UNAVAILABLE = "unavailable"

@@ -20,7 +20,7 @@ class Fault(StrEnum):
     NO_NAME = "no_name"
     UNCONFIRMED = "unconfirmed"  # no name leads back to the address
     NO_ANSWER = "no_answer"  # from DNS
-    LIMIT = "limit"  # a limit of ours on questions or answers
+    LIMIT = "limit"  # one of our limits on questions or answers
     NO_CLIENT = "no_client"  # the client that gave the message to the operator's relay is not known
 
 
@@ -32,7 +32,7 @@ class Iprev:
     address if there are none. ``unanswered`` are the names for which DNS gave no answer. Both are in alphabetical
     order. The result is ``none`` if the client that gave the message to the operator's relay is not known.
 
-    ``limit`` names the limit of ours that led to the result, if one did. ``fault`` says why the result is not a pass.
+    ``limit`` names the limit that led to the result, if one did. ``fault`` says why the result is not a pass.
     """
 
     result: Result

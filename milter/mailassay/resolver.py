@@ -68,14 +68,14 @@ class DnsLate(DnsTempError):
 
 
 class DnsUnsent(DnsLate):
-    """The question was not sent, or was sent too late, or its answer cannot be received: a limit or a fault of ours.
+    """The question was not sent, or was sent too late, or its answer is lost: a limit or a fault of this host.
 
     The sender of this message may have caused that, so it never leads to an accept that would otherwise be refused.
     """
 
 
 class DnsLimit(Exception):
-    """The question was not asked, or its answer not read, because a limit of ours is reached; the text says which.
+    """The question was not asked, or its answer not read, because one of our limits is reached; the text says which.
 
     This is not a DNS failure, which may be over the next time: the domain that caused it gets a permanent result.
     ``key`` is the name of the limit in the policy.

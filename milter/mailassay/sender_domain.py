@@ -34,7 +34,7 @@ class Fault(StrEnum):
     NO_SUCH_DOMAIN = "no_such_domain"
     NO_HOST = "no_host"  # neither MX nor address
     NO_ANSWER = "no_answer"  # from DNS
-    LIMIT = "limit"  # a limit of ours on questions or answers
+    LIMIT = "limit"  # one of our limits on questions or answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SenderDomain:
     """The result for one domain.
 
     ``domain`` is empty if there is no domain to ask about. ``reason`` is our own text, empty for ``pass``, and
-    ``fault`` is its kind. ``limit`` names the limit of ours that led to the result, if one did.
+    ``fault`` is its kind. ``limit`` names the limit that led to the result, if one did.
     """
 
     result: Receives

@@ -38,4 +38,4 @@ class Fault(StrEnum):
     # the signature passes, but DMARC cannot use it
     TESTING = "testing"  # the key says t=y
     PARTIAL = "partial"  # l= leaves a part of the body unsigned
-    LIMIT = "limit"  # a limit of ours on questions, answers or work
+    LIMIT = "limit"  # one of our limits on questions, answers or work

@@ -29,7 +29,7 @@ class Dkim:
 
     ``domain`` is d= (None if it is not a domain), ``identity`` is i=, and ``bits`` is the size of the key. ``testing``:
     the key says t=y, so the message is treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
-    ``limit`` names the limit of ours that led to the result, if one did. ``fault`` says why the signature does not
+    ``limit`` names the limit that led to the result, if one did. ``fault`` says why the signature does not
     pass, or why DMARC cannot use it although it passes; ``reason`` says the same in words.
     """
 

@@ -24,7 +24,7 @@ class Spf:
     """The result for one identity (RFC 7208 section 2.4). ``scope`` says which one; ``domain`` is the name checked.
 
     If ``domain`` is not a domain name, it is what the client sent, in lower case. ``mechanism`` is the term of the
-    domain's record that matched, as the domain owner wrote it. ``limit`` names the limit of ours that led to the
+    domain's record that matched, as the domain owner wrote it. ``limit`` names the limit that led to the
     result, if one did. ``fault`` says why the result is not a pass; ``reason`` is empty if that is enough. ``terms``
     are the terms that were looked at, if the caller asked for them with ``explain``.
     """

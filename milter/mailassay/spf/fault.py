@@ -24,6 +24,6 @@ class Fault(StrEnum):
     MX_HOSTS = "mx_hosts"
     DOMAIN_SPEC = "domain_spec"  # a domain-spec is too long
     RECORD_SIZE = "record_size"
-    LIMIT = "limit"  # a limit of ours on questions or answers
+    LIMIT = "limit"  # one of our limits on questions or answers
     # temperror
     NO_ANSWER = "no_answer"  # from DNS

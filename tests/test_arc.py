@@ -83,10 +83,10 @@ def test_a_change_between_two_sealers_is_seen_in_oldest_pass():
     ("change", "reason"),
     [
         (lambda m: m + b"footer\r\n", "body was changed"),
-        (lambda m: m.replace(b"Subject: hi", b"Subject: no"), "does not fit"),
+        (lambda m: m.replace(b"Subject: hi", b"Subject: no"), "does not match the header"),
         (lambda m: m.replace(b"cv=none", b"cv=fail"), "says that the chain failed"),
         (lambda m: m.replace(b"cv=none", b"cv=pass"), "says that the chain failed"),
-        (lambda m: m.replace(b"spf=pass", b"spf=fail"), "does not fit"),
+        (lambda m: m.replace(b"spf=pass", b"spf=fail"), "does not match the header"),
         (lambda m: re.sub(rb"ARC-Authentication-Results: i=1.*?\r\n(?=\S)", b"", m, flags=re.S), "incomplete"),
         (lambda m: re.sub(rb"(ARC-Seal:.*?\r\n)(?=\S)", rb"\1\1", m, flags=re.S), "two fields"),
         (lambda m: m.replace(b"i=1", b"i=2"), "incomplete"),
@@ -255,11 +255,11 @@ OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
         ),
         (
             [("one.example", GOOD, OTHERS)],
-            "signature: set 1, sealed by one.example: its message signature is another's, or leaves From or the body",
+            "signature: set 1, sealed by one.example: its message signature is not its own, or does not cover",
         ),
         (
             [("one.example", b"dmarc=pass header..from=x", {})],
-            "unreadable: set 1, sealed by one.example: of its results, it does not read from '.from=x' on",
+            "unreadable: set 1, sealed by one.example: its results cannot be read: it is malformed at '.from=x'",
         ),
         (
             [("one.example", GOOD + b"; " + GOOD, {})],
@@ -279,7 +279,7 @@ OTHERS = {"message_signature": AMS.replace(b"{domain}", b"two.example")}
         ),
         (
             [("one.example", b"dmarc=pass", {})],
-            "author: set 1, sealed by one.example, which recorded dmarc pass for nobody (header.from)",
+            "author: set 1, sealed by one.example, which recorded dmarc pass without header.from",
         ),
         (
             [("one.example", b"dmarc=fail header.from=example.com", {})],

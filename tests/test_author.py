@@ -346,7 +346,7 @@ def test_whom_other_fields_name_beside_a_malformed_author(name):
     """A reader that finds nobody in From shows them."""
     malformed = Field(b"From", b" (eve@evil.example")
     found = author(Headers([malformed, Field(name, b" ceo@bank.example")]))
-    assert found == Author(("evil.example", "bank.example"), "an open quote, bracket or comment in From")
+    assert found == Author(("evil.example", "bank.example"), "an unclosed quote, bracket or comment in From")
     assert author(Headers([malformed, Field(name, b" <list@evil.example>")])) == Author(("evil.example",))
 
 
@@ -661,7 +661,7 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
 @pytest.mark.parametrize(("piece", "pieces"), [("a ", 1), ("a,", 2), ("()", 2), ('"" ', 2), ("x@bank.example,", 4)])
 def test_more_words_and_marks_than_are_looked_at(piece, pieces, fields):
     """Each takes time, and an honest From has few."""
-    name, problem = " <a@bank.example>", "more words and marks in From than are looked at"
+    name, problem = " <a@bank.example>", "more words and special characters in From than are looked at"
 
     def of(number):
         """Fields with so many words and marks together; five are the address."""

@@ -133,11 +133,11 @@ def test_a_property_may_stand_several_times():
 
 def test_what_does_not_read_is_named():
     for value, words in [
-        (b"mx; dmarc=pass header..from=x", "it does not read from '.from=x' on"),
+        (b"mx; dmarc=pass header..from=x", "it is malformed at '.from=x'"),
         (b"mx; dmarc", "its end is missing"),
         (b"mx; \xff", "it is not UTF-8"),
-        (b"mx 3; x=y", "it is of a version that is not known"),
-        (b"mx; dmarc/3=x", "dmarc is of a version that is not known"),
+        (b"mx 3; x=y", "its version is unknown"),
+        (b"mx; dmarc/3=x", "the version of dmarc is unknown"),
     ]:
         with pytest.raises(Unreadable, match=re.escape(words)):
             read(value)

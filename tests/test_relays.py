@@ -130,14 +130,15 @@ def test_the_header_and_the_log_say_so():
     )
     found = judge(BY_USER)
     assert found.add[0][1].split(";\n ")[1:] == [
-        'spf=none reason="no client: the relay 192.0.2.50 had it from a user of its own" smtp.mailfrom=sender.example',
+        'spf=none reason="no client: the relay 192.0.2.50 received it from one of its own users" '
+        "smtp.mailfrom=sender.example",
         "dkim=none",
         "arc=none smtp.remote-ip=192.0.2.50",
         "dmarc=fail header.from=sender.example policy.dmarc=reject",
     ]
     assert str(Line("4ABC", found)).startswith(
-        'queue_id=4ABC client=192.0.2.50 untraced="the relay 192.0.2.50 had it from a user of its own" iprev=none '
-        "iprev_why=no_client spf=none spf_why=no_client"
+        'queue_id=4ABC client=192.0.2.50 untraced="the relay 192.0.2.50 received it from one of its own users" '
+        "iprev=none iprev_why=no_client spf=none spf_why=no_client"
     )
 
 

@@ -595,7 +595,7 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ("{name: a, if: {spf: fail}, then: reject, reply: '{from}'}", "unknown placeholder {from}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule!r}'}", "unknown placeholder {rule}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
-        ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "a brace without its other half"),
+        ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "an unbalanced brace"),
         ('{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}', "expected one line of ASCII text"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is no code for reject"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 5.7}", "expected a status code such as 5.7.1"),
@@ -817,8 +817,8 @@ def test_a_trusted_sealer_is_believed_as_it_writes(folder, results):
             "lists.example",
             b"dmarc=pass (header.from=bank.example",
             "ann@bank.example",
-            "unreadable: set 1, sealed by lists.example: of its results, it does not read from "
-            "'(header.from=bank.example' on",
+            "unreadable: set 1, sealed by lists.example: its results cannot be read: it is malformed at "
+            "'(header.from=bank.example'",
         ),
         ("evil.example", b"dmarc=fail header.from=bank.example", "ann@bank.example", ""),
     ],

@@ -98,7 +98,7 @@ def test_check(domain, result, name, asked):
     ("domain", "reason"),
     [
         ("mail.example", ""),
-        ("[192.0.2.1]", "no domain name"),
+        ("[192.0.2.1]", "not a domain name"),
         ("null.example", "the domain accepts no mail (null MX)"),
         ("gone.example", "the domain does not exist"),
         ("nothing.example", "the domain has neither MX nor address"),

@@ -145,7 +145,7 @@ def test_says_what_matched():
 
 def test_says_what_is_wrong():
     found = spf.check_mail_from(ip_address("192.0.2.1"), "a@syntax.example", "", resolve)
-    assert found.reason == "term 2 is no mechanism and no modifier"
+    assert found.reason == "term 2 is neither a mechanism nor a modifier"
 
 
 def test_an_explanation_is_not_asked_for():
@@ -319,7 +319,7 @@ def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_i
 @pytest.mark.parametrize(
     ("record", "reason", "fault"),
     [
-        ("v=spf1 x", "term 1 is no mechanism and no modifier (other.example)", "syntax"),
+        ("v=spf1 x", "term 1 is neither a mechanism nor a modifier (other.example)", "syntax"),
         ("v=spf1 -all", "more than one SPF record (other.example)", "several_records"),
         (f"v=spf1 {' ' * 5200}", "a record of more than 5120 octets (other.example)", "record_size"),
     ],

@@ -174,7 +174,7 @@ def test_what_a_server_needs():
         ("a.example MX -1 b", 1, "expected: preference and host"),
         ("a.example MX 65536 b", 1, "expected: preference and host"),
         ("a.example TTX !", 1, "type TTX"),
-        ("a.example * x", 1, r"the type \* takes ! or \? only"),
+        ("a.example * x", 1, r"the type \* takes only ! or \?"),
         ("{", 1, ""),
         ("{}x", 1, ""),
         ('{"a": 1}', 1, "not"),

@@ -1,4 +1,4 @@
-"""The address of a client, in the one form that DNS and the policy know."""
+"""The address of a client, in the one form that DNS and the policy use."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 def canonical(address: Address) -> Address:
-    """IPv4 for an IPv4 client on an IPv6 socket (RFC 4291 section 2.5.5.2); a link-local address without its zone.
+    """The canonical form of a client address.
 
-    A zone is a name of this host for a link (RFC 4007 section 11), and DNS has none.
+    An IPv4-mapped address, which an IPv6 socket shows for an IPv4 client, becomes IPv4 (RFC 4291 section 2.5.5.2). A
+    link-local address loses its zone, because a zone means something on this host only (RFC 4007 section 11).
     """
     if isinstance(address, IPv4Address):
         return address
@@ -20,5 +21,5 @@ def canonical(address: Address) -> Address:
 
 
 def client(text: str) -> Address:
-    """The canonical form of an address. Raises ValueError."""
+    """The canonical form of the address in ``text``. Raises ValueError if the text is not an IP address."""
     return canonical(ip_address(text))

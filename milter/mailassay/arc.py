@@ -1,6 +1,6 @@
 """The Authenticated Received Chain: RFC 8617 section 5.2.
 
-A passing chain is evidence of who handled the message, and never a pass for DMARC by itself.
+A passing chain is evidence of who handled the message. It is never a DMARC pass by itself.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from .result import Resinfo, Result
 
 _SEAL, _MESSAGE, _RESULTS = b"arc-seal", b"arc-message-signature", b"arc-authentication-results"
 _INSTANCE = re.compile(rb"[0-9]{1,2}")
-# an author: a domain or an address, plain or in angle brackets; a local-part in quotes may hold another "@"
+# an author: a domain or an address, with or without angle brackets; a quoted local-part may contain another "@"
 _AUTHOR = re.compile(
     r'(?P<bracket><)?(?:(?:"(?:[^"\\]|\\.)*"|[^\x00- "(),:;<>@\\\[\]\x7f]+)?@)?'
     r'(?P<domain>[^\x00- "(),:;<=>@\\\[\]\x7f]+)(?(bracket)>)'
 )
-_MAX_SHOWN = 60  # characters of what a sealer recorded, in a reason
+_MAX_SHOWN = 60  # characters of a sealer's text in a reason
 
 
 class Fault(StrEnum):
     """Why a chain fails: one word for each kind of cause (RFC 8617 section 5.2)."""
 
-    SYNTAX = "syntax"  # a field is no tag=value list
-    INSTANCE = "instance"  # a number is missing, or zero
+    SYNTAX = "syntax"  # a field is not a tag=value list
+    INSTANCE = "instance"  # an instance number is missing, or zero
     TOO_MANY_SETS = "too_many_sets"
-    REPEATED_FIELD = "repeated_field"  # one set has two fields of one kind
+    REPEATED_FIELD = "repeated_field"  # a set has two fields of the same kind
     INCOMPLETE = "incomplete"  # a set lacks a field
-    STATUS = "status"  # the cv= of a seal: the chain failed before, or it says nothing that fits
-    MESSAGE_SIGNATURE = "message_signature"  # the newest one does not hold
-    SEAL = "seal"  # one does not hold
+    STATUS = "status"  # the cv= of a seal says that the chain failed before, or is invalid for its instance
+    MESSAGE_SIGNATURE = "message_signature"  # the newest one does not verify
+    SEAL = "seal"  # a seal does not verify
     LIMIT = "limit"  # more work than signature_work allows
 
 
@@ -60,7 +60,7 @@ class _BadChain(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """One ARC set: the three fields of an instance, its two signatures read."""
+    """One ARC set: the three fields of an instance, with its two signatures parsed."""
 
     results: Field
     message: Signature
@@ -69,9 +69,9 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The sets of a message, instance 1 first. Where ``problem`` is set the chain fails whatever its signatures say.
+    """The sets of a message, instance 1 first.
 
-    ``fault`` is the kind of problem.
+    If ``problem`` is set, the chain fails whatever its signatures say, and ``fault`` is the kind of problem.
     """
 
     sets: tuple[Set, ...] = ()
@@ -81,11 +81,12 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """What the chain proves.
+    """The result for the chain.
 
-    ``sealers`` are the d= of the seals, instance 1 first; only under ``pass`` do they mean anything.
-    ``oldest_pass`` (RFC 8617 section 5.2, step 4) is the lowest instance down to which the message signatures hold,
-    0 where all of them do, None where the chain does not pass. ``fault`` is why it fails, ``reason`` says it in words.
+    ``sealers`` are the d= of the seals, instance 1 first. They mean something only if the result is ``pass``.
+    ``oldest_pass`` (RFC 8617 section 5.2, step 4) is the lowest instance down to which the message signatures verify, 0
+    if all of them do, None if the chain does not pass. ``fault`` says why the chain fails, and ``reason`` says it in
+    words.
     """
 
     result: Result
@@ -103,9 +104,9 @@ class Arc:
 
 
 def chain(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> Chain:
-    """Collect the ARC sets and look at their structure (RFC 8617 section 5.2, steps 1 to 3); never raises.
+    """Collect the ARC sets and check their structure (RFC 8617 section 5.2, steps 1 to 3). Never raises.
 
-    ``account`` pays for reading them.
+    The cost of reading them is charged to ``account``.
     """
     try:
         return _collect(headers, limits.arc_sets, account or Work(limits))
@@ -135,7 +136,7 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
         results, (seal, seal_tags) = found[instance, _RESULTS][0], found[instance, _SEAL]
         status = seal_tags.get(b"cv", b"").lower()
         if status != (b"none" if instance == 1 else b"pass"):
-            text = f"the seal of set {instance} says that the chain failed, or says nothing that fits"
+            text = f"the seal of set {instance} says that the chain failed, or its cv= is invalid there"
             raise _BadChain(Fault.STATUS, text)
         sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags)))
     return Chain(tuple(sets))
@@ -155,7 +156,7 @@ def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
 
 
 def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
-    """An ARC-Message-Signature: RFC 8617 section 4.1.2. One that cannot be read keeps its problem."""
+    """Parse an ARC-Message-Signature: RFC 8617 section 4.1.2. If it cannot be read, ``problem`` is set."""
     signature = named(field, tags)
     try:
         demand(tags, b"a", b"b", b"bh", b"d", b"h", b"s")
@@ -168,7 +169,7 @@ def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
 
 
 def _seal(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
-    """An ARC-Seal: RFC 8617 section 4.1.3."""
+    """Parse an ARC-Seal: RFC 8617 section 4.1.3. If it cannot be read, ``problem`` is set."""
     signature = named(field, tags)
     try:
         demand(tags, b"a", b"b", b"d", b"s")
@@ -180,12 +181,12 @@ def _seal(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
 
 
 def signatures(chain: Chain) -> list[Signature]:
-    """Every signature of the chain: whose keys to ask for."""
+    """All signatures of the chain, for asking for their keys."""
     return [signature for each in chain.sets for signature in (each.message, each.seal)]
 
 
 def body_requests(chain: Chain) -> list[BodyRequest]:
-    """The body hashes that the chain's message signatures want."""
+    """The body hashes that the chain's message signatures need."""
     return [each.message.body for each in chain.sets if not each.message.problem]
 
 
@@ -196,9 +197,9 @@ def check(
     resolve: Resolver,
     limits: Limits = Limits(),
 ) -> Arc:
-    """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, a lookup that failed included.
+    """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, even a failed lookup.
 
-    The account of ``header`` pays; a chain that it cannot pay for as a whole fails.
+    The cost is charged to the account of ``header``. If it does not suffice for the whole chain, the chain fails.
     """
     if chain.problem:
         return Arc(Result.FAIL, reason=chain.problem, fault=chain.fault)
@@ -225,7 +226,7 @@ def _validate(
         if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits, account):
             return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}", fault=Fault.SEAL)
     oldest = len(chain.sets)
-    # the chain is good whatever comes of these
+    # the chain passes whatever the results of the older message signatures are
     with suppress(TooMuchWork):
         while oldest > 1 and not _message_trouble(chain.sets[oldest - 2].message, header, bodies, resolve, limits):
             oldest -= 1
@@ -240,7 +241,7 @@ def _message_trouble(
     resolve: Resolver,
     limits: Limits,
 ) -> str:
-    """Why an ARC-Message-Signature does not hold; empty where it does. Raises :class:`TooMuchWork`."""
+    """Why an ARC-Message-Signature does not verify; empty if it does. Raises :class:`TooMuchWork`."""
     if signature.problem:
         return signature.problem
     body = bodies[signature.body]
@@ -249,7 +250,7 @@ def _message_trouble(
     if body.digest != signature.body_hash:
         return "the body was changed"
     if body.partial:
-        # a chain that passes vouches for the message, and has no word for a part of it
+        # a passing chain vouches for the whole message; it has no result for a part of it
         return "a part of the body is not signed (l=)"
     if stray := header.stray(signature):
         return f"a further {stray} field is not signed"
@@ -257,7 +258,7 @@ def _message_trouble(
 
 
 def _seal_digests(chain: Chain, account: Work) -> Iterator[bytes]:
-    """What each set's ARC-Seal signs: all fields of all sets up to it (RFC 8617 section 5.1.1)."""
+    """The hash that the ARC-Seal of each set signs: all fields of the sets up to it (RFC 8617 section 5.1.1)."""
     digest = hashlib.sha256()
     for each in chain.sets:
         account.pay(hashing([each.results, each.message.field, each.seal.field]))
@@ -280,12 +281,12 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
         try:
             key = usable_key(record, signature, limits, account)
             if key.testing:
-                # as good as unsigned (RFC 6376 section 3.6.1)
+                # counts as unsigned (RFC 6376 section 3.6.1)
                 raise BadKey(OfSignature.TESTING, "the key is being tested (t=y)")
             account.pay(key.work)
             if key.verifies(signature.signature, digest):
                 return ""
-            trouble = "the signature does not fit the header"
+            trouble = "the signature does not match the header"
         except BadKey as error:
             trouble = str(error)
     return trouble
@@ -294,17 +295,17 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
 class Doubt(StrEnum):
     """Why a passing chain of a trusted sealer does not vouch for the author."""
 
-    UNTRUSTED = "untrusted"  # a newer sealer is not trusted, or the one whose word another one passes on
-    SIGNATURE = "signature"  # the message signature is not the sealer's own, over From and the whole body
+    UNTRUSTED = "untrusted"  # a newer sealer is not trusted, or the one whose results a newer one passes on
+    SIGNATURE = "signature"  # the message signature is not the sealer's own, or does not cover From and the whole body
     EXPIRED = "expired"
     UNREADABLE = "unreadable"
     CONTRADICTION = "contradiction"  # the results contradict themselves or the seal
-    AUTHOR = "author"  # no author, another one, or one that is not clear
-    NO_PASS = "no_pass"  # neither DMARC nor ARC passed when the message came to the sealer
+    AUTHOR = "author"  # the recorded author is missing, unclear or a different one
+    NO_PASS = "no_pass"  # neither DMARC nor ARC passed when the sealer received the message
 
 
 class Doubted(NamedTuple):
-    """Why such a chain does not vouch; ``reason`` may hold what was recorded."""
+    """Why such a chain does not vouch for the author. ``reason`` may contain text that a sealer recorded."""
 
     fault: Doubt
     reason: str
@@ -314,10 +315,10 @@ class Doubted(NamedTuple):
 
 
 class Vouched(NamedTuple):
-    """Why the message was authentic for its author when it came to a trusted sealer; or why that is not known.
+    """Why the message was authentic for its author when a trusted sealer received it, or why that is not known.
 
-    ``because`` holds our own words and names of trusted sealers. ``mail_from`` is the domain of MAIL FROM for which SPF
-    passed then. All are empty if no trusted sealer has a part in a chain that passes.
+    ``because`` consists of our own words and names of trusted sealers. ``mail_from`` is the domain of MAIL FROM for
+    which SPF passed at that time. All are empty if the chain does not pass or has no trusted sealer.
     """
 
     because: str = ""
@@ -326,7 +327,7 @@ class Vouched(NamedTuple):
 
 
 class _Recorded(NamedTuple):
-    """What a sealer found when the message came in, lower case; empty if its results do not say."""
+    """What a sealer found when it received the message, in lower case; empty if its results do not say."""
 
     arc: str = ""
     dmarc: str = ""
@@ -341,21 +342,21 @@ class _Doubtful(ValueError):
 
 
 def vouched(chain: Chain, found: Arc, author: Domain | None, trusts: Callable[[Domain], bool], now: float) -> Vouched:
-    """Was the message authentic for ``author`` when it came to a sealer that is trusted?
+    """Was the message authentic for ``author`` when a trusted sealer received it?
 
-    The newest sealer has to be trusted, and to have recorded that DMARC passed for the same author domain; or that ARC
-    passed, and then the sealer before it is asked in the same way (RFC 8617 section 7.2). Results that contradict
-    themselves, the seal's cv= or the author, or that do not read as a whole, end it: they vouch for nothing.
+    The newest sealer must be trusted. It must have recorded that DMARC passed for the same author domain, or that ARC
+    passed; in the second case, the same is required of the sealer before it (RFC 8617 section 7.2). Results vouch for
+    nothing if they are malformed, or if they contradict themselves, the seal's cv= or the author.
 
-    ``found`` is what :func:`check` gave for ``chain``, and ``author`` the one clear author domain of the same message;
-    None if there is none. It is this that makes a record speak of this message: every seal is good, so the records are
-    the sealers' own, and the newest message signature is good, so From and body are as its sealer passed them on. What
-    was changed before that, the newest sealer answers for, and by its arc=pass those before it; so an older message
-    signature need not hold any more (``oldest_pass``), but it has to be the sealer's own, over From and the whole body.
+    ``found`` is the result of :func:`check` for ``chain``. ``author`` is the one clear author domain of the same
+    message, or None. A passing chain ties the records to this message: every seal verifies, so the records are the
+    sealers' own; and the newest message signature verifies, so From and body are as its sealer sent them. The newest
+    sealer answers for earlier changes, and with its arc=pass for the sealers before it. So an older message signature
+    need not verify any more (``oldest_pass``), but it must be the sealer's own and cover From and the whole body.
 
-    What this cannot show: who else gets a message that was sealed once, and when. Whoever has it may send it again,
-    unchanged, to anybody, until a message signature expires (x=; ``now`` in seconds since 1970). And a trusted sealer
-    is believed, whether it lies or lets others write its results.
+    Two things remain open. Anybody who has a sealed message can resend it unchanged, to anybody, until a message
+    signature expires (x=; ``now`` is in seconds since 1970). And a trusted sealer is believed even if it lies or lets
+    others write its results.
     """
     if found.result is not Result.PASS or not any(map(trusts, found.sealers)):
         return Vouched()
@@ -375,7 +376,7 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
         if not (sealer and trusts(sealer)):
             raise _Doubtful(Doubt.UNTRUSTED, f"{name}, which is not trusted")
         if not _binds(each.message, sealer):
-            text = f"{name}: its message signature is another's, or leaves From or the body open"
+            text = f"{name}: its message signature is not its own, or does not cover From and the whole body"
             raise _Doubtful(Doubt.SIGNATURE, text)
         if each.message.expires is not None and each.message.expires < now:
             raise _Doubtful(Doubt.EXPIRED, f"{name}: its message signature has expired")
@@ -387,7 +388,7 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
             raise _Doubtful(Doubt.AUTHOR, text)
         if recorded.dmarc == "pass":
             if not recorded.header_from:
-                raise _Doubtful(Doubt.AUTHOR, f"{name}, which recorded dmarc pass for nobody (header.from)")
+                raise _Doubtful(Doubt.AUTHOR, f"{name}, which recorded dmarc pass without header.from")
             passed = [f", and by {domain}, which found ARC pass" for domain in reversed(later)]
             because = f"ARC pass, sealed by {sealer}, which found DMARC pass{''.join(passed)}"
             return Vouched(because, mail_from=recorded.mail_from)
@@ -399,13 +400,13 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
 
 
 def _binds(message: Signature, sealer: Domain) -> bool:
-    """Is this the sealer's own signature, over From and the whole body?"""
+    """Is this the sealer's own signature, and does it cover From and the whole body?"""
     own = not message.problem and message.domain == sealer
     return own and b"from" in message.header_names and message.body.length is None
 
 
 def _author(text: str) -> Domain | None:
-    """The domain of an author that a sealer recorded; None if there is not one clear domain."""
+    """The domain of an author that a sealer recorded; None if it is not one clear domain."""
     found = _AUTHOR.fullmatch(text)
     with suppress(BadDomain):
         return Domain(found["domain"]) if found else None
@@ -417,14 +418,14 @@ def _shown(name: str, value: str) -> str:
 
 
 def _recorded(results: Field, name: str) -> _Recorded:
-    """What an ARC-Authentication-Results says (RFC 8617 section 4.1.1). Raises :class:`_Doubtful`.
+    """The results in an ARC-Authentication-Results (RFC 8617 section 4.1.1). Raises :class:`_Doubtful`.
 
-    A sealer says only once what counts; a property may stand twice with one value.
+    A sealer must not give the results that count more than once. A property may be repeated with the same value.
     """
     try:
         clauses = read(results.value, sealed=True)
     except Unreadable as error:
-        raise _Doubtful(Doubt.UNREADABLE, f"{name}: of its results, {error}") from None
+        raise _Doubtful(Doubt.UNREADABLE, f"{name}: its results cannot be read: {error}") from None
     methods = {clause.method: clause for clause in clauses}
     words = [word for clause in clauses for word in (clause.method, *(each for each, _ in clause.properties))]
     for word in ("arc", "dmarc"):

@@ -1,10 +1,10 @@
-"""Whose message is it? The author domain(s) of From, RFC 5322 section 3.6.2 and RFC 9989 section 5.3.1.
+"""The author domains of From: RFC 5322 section 3.6.2 and RFC 9989 section 5.3.1.
 
-What DMARC protects is what a reader is shown, and readers differ where a field is not what it should be. So the reading
-here is wide in what it collects (every domain that some reader might take for the author's) and narrow in what it calls
-clear. A display name is not an address, whatever it says (RFC 9989 section 11.4). It ends where it ends without
-decoding, since an encoded-word is no part of an address (RFC 2047 section 5). A malformed field is clear only if one
-and the same domain stands behind each ``@``, in every decoding.
+DMARC protects what a mail program shows as the author, and mail programs ("readers" below) differ if a field is
+malformed. So this module collects every domain that some reader might show as the author's, and is strict about what it
+calls clear. A display name is not an address, whatever it says (RFC 9989 section 11.4). Its end is found before
+encoded-words are decoded, because they cannot be part of an address (RFC 2047 section 5). A malformed field is clear
+only if the same domain follows every ``@``, in every decoding.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .limits import Limits
 from .message import MAX_LINE, Field, Headers
 
 _WHITE_SPACE = " \t\r\n"
-# with C1 and the line and paragraph separators, which some readers take for line ends
 _PLAIN_ADDRESS = r"[\w.+-]++@([\w-]++(?:\.[\w-]++)+)"
 _PLAIN = re.compile(rf""" *+(?:(?:[\w.' -]*+|"[\w.,&' -]*+" *+)<{_PLAIN_ADDRESS}>|{_PLAIN_ADDRESS}) *+""", re.ASCII)
+# includes C1 and the line and paragraph separators, which some readers take for line ends
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _NEXT_LINE = "\x85"
-# beside another character beyond ASCII they come from a text that was encoded twice, or in another charset
+# C1 characters next to another non-ASCII character come from text that was encoded twice, or in another charset
 _C1_LETTERS = re.compile(r"(?<=[^\x00-\x9f])[\x80-\x9f]++|(?<![\x80-\x9f])[\x80-\x9f]++(?=[^\x00-\x9f])")
 _ENCODED_CONTROL = re.compile(r"[\0\r\n]")  # not ESC, which ISO 2022 needs
 _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
@@ -47,25 +47,26 @@ _SPACE = re.compile(r"\s")
 _NO_UTF8 = re.compile("[\ud800-\udfff\ufffd]")
 _IGNORED = re.compile(r'[\s"\\\x00-\x1f\x7f-\x9f]')
 _AFTER_AT = re.compile(r'@(?:[ \t\r\n]|\([^()]*\))*([^()<>\[\]:;@,"\s\0]+)')
-# marks that a reader drops who looks for a name
+# characters that a reader may drop when it looks for a domain
 _MARK = r"""[()<>\[\]:;,"\\\s]"""
 _BROKEN_NAME = re.compile(rf"(?<=@){_MARK}++|(?<!{_MARK}){_MARK}++(?=[.\u3002\uff0e\uff61])")
 _TO_A_LITERAL = re.compile(r"@(?:[ \t\r\n]|\([^()]*\))*\[")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
-# charsets of Asia whose letters hold ASCII: as the second octet, or as both after an escape sequence (ISO 2022)
+# multibyte charsets in which a character contains ASCII octets: the second one, or both after an escape sequence (ISO
+# 2022)
 _TWO_OCTETS = ("cp932", "big5hkscs", "gb18030", "cp949", "euc_jp")
 _SEGMENT = r"\x1b\$\(?[@-D]([!-~]*+)\x1b\([BJ]"
 _ESCAPE_OR_LETTER = re.compile(r"[^\x00-\x7f]\\")
-# up to the address, nothing from which a domain can be made
+# up to the address, nothing that could become a domain
 _REST_OF_NAME = r"""(?=[^.\u3002\uff0e\uff61\u2024-\u2026\ufe12\ufe52<>,;:()"]*+"?\s*+<)"""
 _SECOND_OCTET = re.compile(rf"(?<=[^\x00-\x7f])@{_REST_OF_NAME}")
 _LAST_SEGMENT = re.compile(_SEGMENT + _REST_OF_NAME)
 _ANY_SEGMENT = re.compile(_SEGMENT)
-_MAX_SEGMENTS = 8  # an honest name has few, and each takes time
+_MAX_SEGMENTS = 8  # an honest name has few, and each costs time
 _LETTERS = re.compile(r"[\w.-]+")
 _ASCII_PUNYCODE = re.compile(r"^xn--(.+)-$", re.IGNORECASE)
 _AFTER_CR = re.compile(rb"\r[ \t]*from[ \t]*:((?:[^\r\n]++|\r\n?[ \t])*)", re.IGNORECASE)
-# an empty line, one of white space (RFC 5322 section 4.2 still allows it), or after a CR alone what may be no field
+# an empty line, a line of white space (RFC 5322 section 4.2 still allows it), or text after a bare CR that is no field
 _SECTION_END = re.compile(rb"\r\n?+[ \t]*+(?=\r|\Z)|\r(?![\n \t])")
 _BRACKETED = re.compile(r"<[^<>]*")
 _ANOTHER_MAILBOX = re.compile(r"<[^<>]*|@[^\s,;<>@.]+\.[^\s,;<>@]+[,;]")
@@ -76,22 +77,23 @@ _WHOLE_WORD = re.compile(r"=\?([^?\s]+)\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
 _WHOLE_BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
 _WORD_END = re.compile(r"\?=(?![ \t\r\n])")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-# charsets in which ASCII is not always itself
+# charsets in which an ASCII octet does not always stand for the ASCII character
 _CODECS = {
     *("utf_7", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"),
     *("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3", "iso2022_jp_ext", "iso2022_kr"),
     *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "hz", "unicode_escape", "raw_unicode_escape"),
 }
 _NO_ADDRESS = "no address in From"
-_MAX_NAMES = 64  # tried as a domain, of all fields together
-_MAX_PIECES = 1000  # words and marks, of all fields together: each takes time, and 64 mailboxes have half as many
+_MAX_NAMES = 64  # names to try as a domain, in all fields together
+_MAX_PIECES = 1000  # words and special characters in all fields together; each costs time, and 64 mailboxes have 500
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The author domains, distinct, in order. ``problem`` says why they are not one clear domain; else it is empty.
+    """The distinct author domains, in order.
 
-    ``unread``: there may be more domains than were looked at.
+    ``problem`` says why they are not one clear domain; it is empty if they are. ``unread``: there may be more domains
+    than were looked at.
     """
 
     domains: tuple[Domain, ...]
@@ -100,28 +102,28 @@ class Author:
 
 
 class _Unclear(ValueError):
-    """The field is not what RFC 5322 section 3.6.2 asks for, or may be read in several ways."""
+    """The field does not conform to RFC 5322 section 3.6.2, or can be read in several ways."""
 
 
 class _Malformed(_Unclear):
-    """There is no mailbox by the grammar; readers agree where nobody can find another domain than one."""
+    """The field has no mailbox by the grammar. Readers agree only if no reading gives a second domain."""
 
 
 class _Sloppy(_Unclear):
-    """Programs write such fields, and readers agree on them as long as there is one domain only to find."""
+    """Some programs write such fields. Readers agree on them as long as only one domain can be found."""
 
 
 class _TooMuch(_Unclear):
-    """More than is looked at."""
+    """The field is larger than is looked at."""
 
 
 def author(headers: Headers, limits: Limits = Limits()) -> Author:
-    """Read the From field or fields; never raises.
+    """Read the From field or fields. Never raises.
 
-    Where they name nobody, some readers show whom Sender or Resent-From names.
+    If they name nobody, Sender and Resent-From are read, because some readers show these instead.
     """
     if headers.longest_name >= MAX_LINE:
-        # an MTA that sends it on breaks the name: no field any more, so that the header section ends there
+        # an MTA that relays it breaks the name, so that it is not a field any more and ends the header section
         return Author((), "a field name longer than a line", unread=True)
     fields = [*headers.named(b"from"), *_fields_inside(headers)]
     problem = "several From fields" if len(fields) > 1 else "" if fields else "no From field"
@@ -129,7 +131,7 @@ def author(headers: Headers, limits: Limits = Limits()) -> Author:
     if not found.domains and not found.unread:
         return _read(_named_instead(headers), limits, found.problem)[0]
     if malformed and not found.problem:
-        # a reader may find nobody in it
+        # a reader may find no author in it, and show Sender or Resent-From instead
         beside, _ = _read(_named_instead(headers), limits, "")
         if beside.unread or not set(beside.domains) <= set(found.domains):
             domains = tuple(dict.fromkeys([*found.domains, *beside.domains]))
@@ -143,7 +145,7 @@ def _named_instead(headers: Headers) -> list[Field]:
 
 
 def _fields_inside(headers: Headers) -> Iterator[Field]:
-    """From fields in the values of others: a CR alone ends a line for some readers, where the MTA lets it through."""
+    """From fields inside other fields: if the MTA lets a bare CR through, it ends a line for some readers."""
     for field in headers:
         if b"\r" in field.value:
             for value in _AFTER_CR.findall(field.value):
@@ -151,7 +153,7 @@ def _fields_inside(headers: Headers) -> Iterator[Field]:
 
 
 def _shown_instead(headers: Headers) -> list[Field]:
-    """Sender and Resent-From above a line at which the header section ends for some readers, before any author."""
+    """Sender and Resent-From above a line that ends the header section for some readers before they see an author."""
     above: list[Field] = []
     found: list[Field] = []
     if not headers.named(b"sender") and not headers.named(b"resent-from"):
@@ -169,7 +171,7 @@ def _shown_instead(headers: Headers) -> list[Field]:
 
 
 def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author, str]:
-    """The author by these fields, and what is malformed in them."""
+    """The author that these fields give, and what is malformed in them."""
     texts = [field.value.decode("utf-8", "surrogateescape") for field in fields]
     if too_much := _too_much(fields, texts, limits):
         return Author((), problem or too_much, unread=True), ""
@@ -204,61 +206,61 @@ def _read(fields: Sequence[Field], limits: Limits, problem: str) -> tuple[Author
 
 
 def _too_much(fields: Sequence[Field], texts: Sequence[str], limits: Limits) -> str:
-    """Why From is not read; empty if it is."""
+    """Why From is not read; empty if it is within the limits."""
     if len(fields) > limits.from_fields or sum(len(field.value) for field in fields) > limits.from_octets:
-        return "From is larger than what is looked at"
+        return "From is larger than is looked at"
     if any(field.breakable for field in fields):
         return "a line of From longer than 998 octets"
     if sum(len(_PIECE.findall(text)) for text in texts) > _MAX_PIECES:
-        return "more words and marks in From than are looked at"
+        return "more words and special characters in From than are looked at"
     return ""
 
 
 def _of_unclear(text: str, error: _Unclear, tried: dict[str, tuple[Domain, ...]]) -> tuple[list[Domain], bool]:
-    """The domains that readers may find in a field with a fault; and is it one, whoever reads? Raises _TooMuch."""
+    """The domains that readers may find in a faulty field; and do all readers find the same one? Raises _TooMuch."""
     if isinstance(error, _Malformed):
         return _anywhere(text, tried)
     found = _anything([text], tried)
     if isinstance(error, _Sloppy):
-        # a single label in a name, as in "Team@Home", is nobody's domain
+        # a single label in a name, as in "Team@Home", is not the domain of an author
         found = [domain for domain in found if len(domain.labels) > 1] or found
         return found, len(found) == 1
     return found, False
 
 
 def _anything(texts: Iterable[str], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
-    """Whatever stands behind an ``@``, wherever it is. Raises :class:`_TooMuch`.
+    """The domains that follow an ``@`` anywhere in the texts. Raises :class:`_TooMuch`.
 
-    It is found by readers that know comments and quotes, that know none, that pass over what has no place in a domain,
-    and that decode before they parse. ``tried`` has the names of other fields and what they stand for.
+    They include what is found by readers that handle comments and quotes, that do not, that drop characters a domain
+    cannot have, and that decode before they parse. ``tried`` maps the names that were tried before to their domains.
     """
     return _stand_for(_names(_decodings(",".join(texts))), tried)
 
 
 def _anywhere(field: str, tried: dict[str, tuple[Domain, ...]]) -> tuple[list[Domain], bool]:
-    """As :func:`_anything`, for a malformed field; and is one domain all that anybody can find?"""
+    """Like :func:`_anything`, for a malformed field; and is there only one domain that any reader can find?"""
     texts = _decodings(field)
     names = _names([*texts, *map(_without_marks, texts)])
     found = _stand_for(names, tried)
-    # from a name that is no domain as it stands there, readers make this one, another or none
+    # if a name is not literally a domain, readers may derive this domain from it, a different one, or none
     agreed = len(found) == 1 and all(_is_spelled(name) for name in names if tried[name])
     return found, agreed and not any(map(_misleads, texts))
 
 
 def _without_marks(text: str) -> str:
-    """The text without what has no place between an ``@`` and a domain, or before a dot."""
+    """The text without the characters that cannot stand between an ``@`` and a domain, or before a dot."""
     return _BROKEN_NAME.sub("", text)
 
 
 def _misleads(text: str) -> bool:
-    """May a reader end the text early, show its letters in another order, or find an address literal?"""
+    """May a reader end the text early, show its characters in a different order, or find an address literal?"""
     return bool(
         _ENCODED_CONTROL.search(text.replace("\r\n", "")) or _DIRECTION.search(text) or _TO_A_LITERAL.search(text)
     )
 
 
 def _names(texts: Iterable[str]) -> dict[str, None]:
-    """What stands behind an ``@`` for some reader."""
+    """The names that follow an ``@`` for some reader."""
     names: dict[str, None] = {}
     for text in dict.fromkeys(texts):
         for reading in _readings(text):
@@ -267,7 +269,7 @@ def _names(texts: Iterable[str]) -> dict[str, None]:
 
 
 def _is_spelled(name: str) -> bool:
-    """Is it a domain as it stands there?"""
+    """Is the name literally a domain of two labels or more?"""
     try:
         domain = Domain(name)
     except BadDomain:
@@ -276,8 +278,8 @@ def _is_spelled(name: str) -> bool:
 
 
 def _decodings(field: str) -> list[str]:
-    """The texts that readers make of a field."""
-    # some put the blank behind an encoded-word that should be there (RFC 2047 section 5)
+    """The field, and the texts that readers may get by decoding it."""
+    # some readers insert the blank that should follow an encoded-word (RFC 2047 section 5)
     texts = [field, _decoded(field), _decoded(field, whole=True), _decoded(_WORD_END.sub("?= ", field))]
     charsets = [*(_TWO_OCTETS if _NOT_UTF8.search(field) else ()), *(["iso2022_jp_ext"] if "\x1b" in field else [])]
     if charsets:
@@ -287,7 +289,7 @@ def _decodings(field: str) -> list[str]:
 
 
 def _without_halves(text: str) -> str:
-    """A text in a charset of Asia without each ``@`` that is half of a letter in a name, and begins no domain."""
+    """A text in a multibyte charset without each ``@`` that is part of a character in a name and begins no domain."""
     for _ in range(_MAX_SEGMENTS):
         text, found = _LAST_SEGMENT.subn(_segment, text)
         if not found:
@@ -296,12 +298,12 @@ def _without_halves(text: str) -> str:
 
 
 def _segment(found: re.Match[str]) -> str:
-    """What is left of letters of two octets: nothing, or all where an ASCII reader may see a domain."""
+    """The replacement for two-octet characters: ``x``, or their ASCII if an ASCII reader may see a domain in it."""
     return found[0].replace("\x1b", "") if "." in found[1].partition("@")[2] else "x"
 
 
 def _readings(text: str) -> Iterable[str]:
-    """The text for readers that know comments and quotes, that know none, and that drop what no domain has."""
+    """The text for readers that handle comments and quotes, that do not, and that drop what a domain cannot have."""
     if "@" not in text.translate(_AT_SIGNS):
         return []
     tokens = (token.text for token in _tokens(text) if token.kind != "comment")
@@ -310,7 +312,7 @@ def _readings(text: str) -> Iterable[str]:
 
 
 def _stand_for(names: dict[str, None], tried: dict[str, tuple[Domain, ...]]) -> list[Domain]:
-    """The domains of names, all that are new added to those tried. Raises :class:`_TooMuch`."""
+    """The domains that names stand for. New names are added to ``tried``. Raises :class:`_TooMuch`."""
     new = names.keys() - tried.keys()
     if len(tried) + len(new) > _MAX_NAMES:
         raise _TooMuch("more addresses in From than are looked at")
@@ -319,14 +321,14 @@ def _stand_for(names: dict[str, None], tried: dict[str, tuple[Domain, ...]]) -> 
 
 
 def _domains(name: str) -> Iterator[Domain]:
-    """The domain of that name; if it is none, those that a reader may show in its place. Raises :class:`_TooMuch`."""
+    """The domain that the name is, or else those that a reader may show in its place. Raises :class:`_TooMuch`."""
     if _NO_UTF8.search(name):
-        # a reader takes them for letters of whatever charset it likes
+        # each reader guesses the charset of such octets
         raise _TooMuch("octets in a domain of From that are not UTF-8")
     try:
         yield Domain(name.replace("\\", "").rstrip("."))
     except BadDomain:
-        # marks that no domain has may be shown as nothing, and what is beside them as the whole
+        # characters that a domain cannot have may be invisible, so the text on one side may look like the whole name
         parts = _LETTERS.findall(normalize("NFKC", name))
         for part in dict.fromkeys((*parts[:1], *parts[-1:], "".join(parts))):
             labels = part.split(".")
@@ -336,7 +338,7 @@ def _domains(name: str) -> Iterator[Domain]:
 
 
 def _end(labels: list[str]) -> Iterator[Domain]:
-    """The longest end of a name that is a domain: whose name it is stands at the end."""
+    """The longest domain at the end of a name, because the end of a name determines its owner."""
     good: list[str] = []
     octets = -1
     for label in filter(None, reversed(labels)):
@@ -348,15 +350,15 @@ def _end(labels: list[str]) -> Iterator[Domain]:
         if octets > MAX_OCTETS:
             del good[-1]
             break
-    # a top-level domain is nobody's
+    # a top-level domain is not the domain of an author
     if len(good) > 1:
         yield Domain(".".join(reversed(good)))
 
 
 def _decoded(text: str, *, whole: bool = False) -> str:
-    """The text with its encoded-words (RFC 2047) decoded, wherever they stand and whatever is in them.
+    """The text with its encoded-words (RFC 2047) decoded, whatever their position and content.
 
-    ``whole``: a question mark is in none of them, so that one may begin inside what else would be another.
+    ``whole``: an encoded-word contains no question mark. So one may begin inside text that would otherwise be another.
     """
     pieces, at = [], 0
     for word in _ENCODED_WORD.finditer(text):
@@ -368,7 +370,7 @@ def _decoded(text: str, *, whole: bool = False) -> str:
         if whole and "?" in text[word.end() : end]:
             continue
         before = text[at : word.start()]
-        # white space between two of them is not shown (section 6.2)
+        # white space between two encoded-words is not shown (section 6.2)
         if not at or before.strip(_WHITE_SPACE):
             pieces.append(before)
         pieces.append(_letters(word[1].lower(), word[2].lower(), text[word.end() : end]))
@@ -377,12 +379,12 @@ def _decoded(text: str, *, whole: bool = False) -> str:
 
 
 def _letters(charset: str, encoding: str, content: str) -> str:
-    """What an encoded-word shows. Octets are taken for UTF-8 where only ASCII matters and is itself."""
+    """The text of an encoded-word. Only ASCII matters, so charsets in which ASCII is itself are decoded as UTF-8."""
     octets = content.encode("ascii", "replace")
     if encoding == "q":
         octets = decodestring(octets, header=True)
     else:
-        # where "=" is not at the end, some stop at it, some begin anew, some pass over it
+        # at a "=" that is not at the end, some readers stop, some start again after it, and some skip it
         parts = [part for part in octets.split(b"=") if part]
         readings = [parts[:1], parts, [b"".join(parts)]] if len(parts) > 1 else [parts]
         octets = b" ".join(b"".join(map(_base64, reading)) for reading in readings)
@@ -390,7 +392,7 @@ def _letters(charset: str, encoding: str, content: str) -> str:
 
 
 def _codec(charset: str) -> str:
-    """Python's name of a charset, with or without a language (RFC 2231); UTF-8 where ASCII is itself."""
+    """Python's codec for a charset, with or without a language (RFC 2231); UTF-8 for those in which ASCII is itself."""
     name = normalize_encoding(charset.partition("*")[0])
     if name.startswith(("iso_2022_jp", "csiso2022jp")):
         return "iso2022_jp_ext"
@@ -401,13 +403,13 @@ def _codec(charset: str) -> str:
 
 
 def _base64(text: bytes) -> bytes:
-    """Whole octets of base64, whatever else is in it."""
+    """The whole octets of a base64 text, ignoring characters that are not base64."""
     letters = _NO_BASE64.sub(b"", text)
     return b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + b"==")
 
 
 class _Token(NamedTuple):
-    """``kind`` is ``word``, ``quoted``, ``literal``, ``comment``, one of the specials, or ``open``: it never closes."""
+    """``kind`` is ``word``, ``quoted``, ``literal``, ``comment``, one of the specials, or ``open`` if unclosed."""
 
     kind: str
     text: str
@@ -415,13 +417,13 @@ class _Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where it ends in the field."""
+        """The position in the field at which the token ends."""
         return self.start + len(self.text)
 
 
 def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Domain]:
-    """The domains of a mailbox-list, and those that a careless reader finds. Raises :class:`_Unclear`."""
-    # nothing in it that any reader could take for something else; so are most
+    """The domains of a mailbox-list, and those that a careless reader may find. Raises :class:`_Unclear`."""
+    # most fields are plain: no reader can misread them
     if plain := _PLAIN.fullmatch(field):
         with suppress(BadDomain):
             return iter((Domain(plain[1] or plain[2]),))
@@ -431,7 +433,7 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
         kind = _Unclear if _CONTROL.search(_ANY_SEGMENT.sub("", letters)) else _Malformed
         raise kind("a control character in From")
     if _ESCAPE_OR_LETTER.search(field):
-        raise _Malformed("a backslash in From that may be half of a letter")
+        raise _Malformed("a backslash in From that may be part of a multibyte character")
     mailboxes, others = _split(field)
     if any(_ENCODED_CONTROL.search(_decoded(unfolded, whole=whole)) for whole in (False, True)):
         raise _Unclear("an encoded control character in From")
@@ -441,10 +443,10 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
         if any(token.kind == "@" for token in tokens):
             found.append(_mailbox(tokens, field))
         sloppy = sloppy or fault
-    # for some readers the header section ends at a line of white space (RFC 5322 section 4.2 still allows it)
+    # for some readers, a line of white space ends the header section (RFC 5322 section 4.2 still allows it)
     if line := _EMPTY_LINE.search(field):
         others.append(field[: line.start()])
-    # and for some a line ends there
+    # for some readers, NEL ends a line
     if _NEXT_LINE in field:
         others += field.split(_NEXT_LINE)
     others += _others_decoded(field if sloppy else _without_encoded_names(field, mailboxes))
@@ -454,14 +456,14 @@ def _mailboxes(field: str, tried: dict[str, tuple[Domain, ...]]) -> Iterator[Dom
 
 
 def _split(field: str) -> tuple[list[list[_Token]], list[str]]:
-    """The tokens of each mailbox, without comments, and what may be an address in these. Raises :class:`_Malformed`."""
+    """The tokens of each mailbox, without comments, and possible addresses in comments. Raises :class:`_Malformed`."""
     mailboxes: list[list[_Token]] = [[]]
     colon = False
     others = []
     inside = False
     for token in _tokens(field):
         if token.kind == "open":
-            raise _Malformed("an open quote, bracket or comment in From")
+            raise _Malformed("an unclosed quote, bracket or comment in From")
         if token.kind == ";" and colon and not inside:
             raise _Malformed("a group in From")
         colon = colon or (token.kind == ":" and not inside)
@@ -470,7 +472,8 @@ def _split(field: str) -> tuple[list[list[_Token]], list[str]]:
                 raise _Malformed("unbalanced angle brackets in From")
             inside = not inside
         if token.kind == "comment":
-            # a reader without comments may look for angle brackets, and one for which they do not nest goes on inside
+            # a reader that does not know comments may look for angle brackets in them, and a reader that does not nest
+            # comments continues after the first parenthesis
             others += [*_BRACKETED.findall(token.text), token.text.partition(")")[2]]
         elif token.kind == "," and not inside:
             mailboxes.append([])
@@ -482,12 +485,12 @@ def _split(field: str) -> tuple[list[list[_Token]], list[str]]:
 
 
 def _without_encoded_names(field: str, mailboxes: list[list[_Token]]) -> str:
-    """The field without each display name, or part of one, that stays one whoever decodes it (RFC 2047 section 5)."""
+    """The field without each display name, or part of one, that remains one after decoding (RFC 2047 section 5)."""
     pieces, at = [], 0
     for tokens in mailboxes:
         kinds = [token.kind for token in tokens]
         for token in tokens[: kinds.index("<") if "<" in kinds else 0]:
-            # a reader may take it for none if anything stands right beside it (section 5)
+            # a reader may not treat it as an encoded-word if other text touches it (section 5)
             before, after = field[max(token.start - 1, 0) : token.start], field[token.end]
             if before in ("", ",", *_WHITE_SPACE) and after in f"<{_WHITE_SPACE}" and _is_encoded_name(token):
                 pieces += [field[at : token.start], "x"]
@@ -496,7 +499,7 @@ def _without_encoded_names(field: str, mailboxes: list[list[_Token]]) -> str:
 
 
 def _is_encoded_name(token: _Token) -> bool:
-    """An encoded-word, or a quoted-string of some that leaves none of its quotes when it is decoded."""
+    """Is the token an encoded-word, or a quoted-string of encoded-words without quotes in them after decoding?"""
     if token.kind == "word":
         return _is_encoded_word(token.text)
     inside = token.text[1:-1]
@@ -505,7 +508,7 @@ def _is_encoded_name(token: _Token) -> bool:
 
 
 def _is_encoded_word(text: str) -> bool:
-    """A whole encoded-word without a control character, in a charset in which ASCII is itself."""
+    """Is the text one complete encoded-word, in a charset in which ASCII is itself, or in ISO 2022?"""
     word = _WHOLE_WORD.fullmatch(text)
     if not word or (word[2] in "bB" and not _WHOLE_BASE64.fullmatch(word[3])):
         return False
@@ -514,12 +517,12 @@ def _is_encoded_word(text: str) -> bool:
 
 
 def _others_decoded(field: str) -> list[str]:
-    """What becomes an address, or the end of one, for a reader that decodes encoded-words before it parses."""
+    """The texts that become an address, or the end of one, for a reader that decodes before it parses."""
     field = field.replace("\r\n", "")
     others: list[str] = []
     for decoded in dict.fromkeys((_decoded(field), _decoded(field, whole=True))):
         found = Counter(_ANOTHER_MAILBOX.findall(decoded))
-        # where quotes or parentheses come or go, a name may become an address without a change of its own
+        # if decoding adds or removes quotes or parentheses, a name may become an address without changing itself
         if all(decoded.count(mark) == field.count(mark) for mark in '"\\()'):
             found -= Counter(_ANOTHER_MAILBOX.findall(field))
         others += found
@@ -527,7 +530,7 @@ def _others_decoded(field: str) -> list[str]:
 
 
 def _sloppiness(tokens: list[_Token]) -> str:
-    """What is wrong with a mailbox beside its address. Raises :class:`_Unclear`."""
+    """What is wrong with a mailbox apart from its address; empty if nothing is. Raises :class:`_Malformed`."""
     kinds = [token.kind for token in tokens]
     if "@" not in kinds:
         return _NO_ADDRESS
@@ -535,55 +538,55 @@ def _sloppiness(tokens: list[_Token]) -> str:
         opens, closes = kinds.index("<"), kinds.index(">")
         if after := {token.text for token in tokens[closes + 1 :]}:
             if after - {".", ";"}:
-                raise _Malformed("something after the address in From")
-            return "something after the address in From"
+                raise _Malformed("text after the address in From")
+            return "text after the address in From"
         if "@" in kinds[:opens]:
             return "an address in the display name of From"
         if any(kind not in ("word", "quoted") for kind in kinds[:opens]):
-            return "a display name in From that is none"
+            return "a malformed display name in From"
     return ""
 
 
 def _mailbox(tokens: list[_Token], field: str) -> tuple[Domain, str]:
-    """The domain and the address of one mailbox: a name and an address in angle brackets, or an address.
+    """The domain and the address of one mailbox: a name and an address in angle brackets, or only an address.
 
-    A reader may find other domains in the address that knows no quotes, comments or white space inside it, or that
-    decodes what is not to be decoded there (RFC 2047 section 5).
+    The address is returned because a reader may find other domains in it, if it does not handle quotes, comments or
+    white space there, or decodes encoded-words there (RFC 2047 section 5). Raises :class:`_Unclear`.
     """
     kinds = [token.kind for token in tokens]
     if "<" in kinds:
         opens, closes = kinds.index("<"), kinds.index(">")
         tokens, kinds = tokens[opens + 1 : closes], kinds[opens + 1 : closes]
         if kinds[:1] == ["@"] or ":" in kinds or "," in kinds:
-            raise _Malformed("a route in From")
+            raise _Malformed("a source route in From")
     if kinds.count("@") != 1:
-        raise _Malformed("an address in From that is none")
+        raise _Malformed("a malformed address in From")
     at = kinds.index("@")
     local_part, domain = tokens[:at], tokens[at + 1 :]
     if [token.kind for token in domain] == ["literal"]:
         raise _Unclear("an address literal in From")
     if not local_part or any(token.kind not in ("word", "quoted") for token in local_part):
-        raise _Malformed("an address in From that is none")
+        raise _Malformed("a malformed address in From")
     if len(local_part) > 1 and not _dotted(local_part):
-        raise _Malformed("an address in From that is none")
+        raise _Malformed("a malformed address in From")
     if not domain or any(token.kind != "word" for token in domain) or (len(domain) > 1 and not _dotted(domain)):
-        raise _Malformed("an address in From that is none")
+        raise _Malformed("a malformed address in From")
     address = field[tokens[0].start : tokens[-1].end]
     if _DIRECTION.search(address):
-        raise _Unclear("an address in From whose letters change places")
+        raise _Unclear("an address in From with bidirectional control characters")
     try:
         return Domain("".join(token.text for token in domain)), address
     except BadDomain as error:
-        raise _Malformed("a domain in From that is none") from error
+        raise _Malformed("an invalid domain in From") from error
 
 
 def _dotted(tokens: list[_Token]) -> bool:
-    """Words with white space between stay one name only around a dot (RFC 5322 section 4.4, obs-domain)."""
+    """Are the words one name? White space may separate them only next to a dot (RFC 5322 section 4.4, obs-domain)."""
     return all(left.text.endswith(".") or right.text.startswith(".") for left, right in pairwise(tokens))
 
 
 def _tokens(field: str) -> Iterator[_Token]:
-    """The lexical tokens of a structured field (RFC 5322 section 3.2), white space dropped."""
+    """The lexical tokens of a structured field (RFC 5322 section 3.2), without white space."""
     ends = _comment_ends(field)
     closed = {'"': ("quoted", _QUOTED), "[": ("literal", _LITERAL)}
     at = 0
@@ -600,7 +603,7 @@ def _tokens(field: str) -> Iterator[_Token]:
             if found := form.match(field, at):
                 end = found.end()
             else:
-                # none behind it closes either, and to look again would cost the square of the length
+                # no later one is closed either, and searching again would take quadratic time
                 kind = "open"
                 del closed[mark]
         elif found := _WORD.match(field, at):
@@ -610,7 +613,7 @@ def _tokens(field: str) -> Iterator[_Token]:
 
 
 def _comment_ends(field: str) -> dict[int, int]:
-    """Where the comment ends that begins at a parenthesis."""
+    """For each comment, the position of its opening parenthesis and its end."""
     ends = {}
     opened = []
     for mark in _PARENTHESIS.finditer(field):

@@ -1,4 +1,4 @@
-"""What is known of one message: the facts a session hands over, and the evidence the checks draw from them."""
+"""What is known about one message: the facts from the SMTP session, and the results of the checks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .spf import Spf
 class Connection:
     """The SMTP client: its address, and the name it gave in HELO or EHLO.
 
-    ``via`` are the operator's relays that brought the message from it, the one that is connected first. ``untraced``
-    says why it is not known from whom they have the message: then the address is that of the relay. ``is_spared``: a
-    message that fails DMARC is accepted then.
+    ``via`` lists the operator's relays that brought the message from the client, the connected one first. ``untraced``
+    says why the client that gave them the message is not known; then the address is that of the relay.
+    ``is_spared``: in that case, a message that fails DMARC is accepted.
     """
 
     client_ip: Address
@@ -35,7 +35,7 @@ class Connection:
 class Transaction:
     """One MAIL command: ``mail_from`` without angle brackets (empty: null reverse-path), SASL login, recipients.
 
-    ``smtputf8``: the command asked for SMTPUTF8, so that the header of the message may hold UTF-8 (RFC 6531).
+    ``smtputf8``: the command asked for SMTPUTF8, so the header of the message may contain UTF-8 (RFC 6531).
     """
 
     mail_from: str = ""
@@ -45,7 +45,7 @@ class Transaction:
 
     @property
     def mail_from_domain(self) -> str:
-        """What follows the last ``@``."""
+        """The text after the last ``@``."""
         return self.mail_from.rpartition("@")[2]
 
 
@@ -53,14 +53,14 @@ class Transaction:
 class Evidence:
     """The results of the checks on one message.
 
-    SPF has two identities that are never merged: ``spf_helo``, and ``spf_mail_from``, which is None for a null
-    reverse-path, whose MAIL FROM identity is the HELO one (RFC 7208 section 2.4).
+    SPF has two identities that are never merged: ``spf_helo`` and ``spf_mail_from``. The second is None for a null
+    reverse-path, because the MAIL FROM identity is then the HELO identity (RFC 7208 section 2.4).
 
-    ``authors`` are all domains that a reader may take for the author's; None where there are more than are looked at.
-    ``sender_domain`` is None where the policy does not ask for it. ``vouched`` says in words how a trusted ARC sealer
-    has seen the message authentic for its author, and ``vouched_mail_from`` is the domain of MAIL FROM for which SPF
-    passed then; ``not_vouched`` says why a chain with a trusted sealer passes and is not believed (``arc.Vouched``).
-    ``mailing_list``: it has a field of one (RFC 2919, RFC 2369).
+    ``authors`` are all domains that a reader may take for the author's; None if there are more than are looked at.
+    ``sender_domain`` is None if the policy does not use it. ``vouched`` says in words how a trusted ARC sealer saw that
+    the message was authentic for its author, and ``vouched_mail_from`` is the domain of MAIL FROM for which SPF passed
+    at that time. ``not_vouched`` says why a passing chain with a trusted sealer is not believed (``arc.Vouched``).
+    ``mailing_list``: the message has a header field of a mailing list (RFC 2919, RFC 2369).
     """
 
     iprev: Iprev
@@ -78,7 +78,7 @@ class Evidence:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The results that a limit of ours on questions or work made: ``method:limit`` each."""
+        """The results that come from one of our limits on questions or work, each as ``method:limit``."""
         found = [("iprev", self.iprev.limit), ("spf_helo", self.spf_helo.limit)]
         found += [("spf", self.spf_mail_from.limit if self.spf_mail_from else "")]
         found += [("dkim", each.limit) for each in self.dkim]
@@ -92,10 +92,10 @@ class Evidence:
 
 
 class Trouble(StrEnum):
-    """Why a message has to be tried again, whatever was found.
+    """Why a message has to be deferred, whatever the results.
 
-    ``unavailable``: DNS as a whole gave no answer. ``unsent``: a question could not be sent in time, since too many
-    were under way, or by a fault of ours.
+    ``unavailable``: DNS gave no answer at all. ``unsent``: a question could not be sent in time, because too many were
+    in flight or because of a fault of this host.
     """
 
     UNAVAILABLE = "unavailable"
@@ -104,12 +104,12 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a policy decides by.
+    """Everything that a policy decides by.
 
-    ``now`` is in seconds since 1970; ``sample`` is from 0 to 99, of one message always the same, and evenly spread.
-    ``recipient_delimiter`` is Postfix's: the characters that begin an address extension; None if it is not known.
-    ``owner_request_special`` is Postfix's too: have addresses of lists no extension? None if that is not known.
-    ``trouble`` is that of DNS as a whole.
+    ``now`` is in seconds since 1970. ``sample`` is a number from 0 to 99, evenly distributed and always the same for
+    the same message. ``recipient_delimiter`` and ``owner_request_special`` are Postfix's settings, None if not known:
+    the characters that begin an address extension, and whether the addresses of lists have no extension. ``trouble``
+    concerns DNS as a whole.
     """
 
     connection: Connection

@@ -1,4 +1,4 @@
-"""The client's address and its name agree, forward and backward: RFC 8601 sections 2.7.3 and 3."""
+"""Do the client's address and its name agree, forward and backward? RFC 8601 sections 2.7.3 and 3."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ class Fault(StrEnum):
 
     NO_NAME = "no_name"
     UNCONFIRMED = "unconfirmed"  # no name leads back to the address
-    NO_ANSWER = "no_answer"  # of DNS
-    LIMIT = "limit"  # one of ours on questions or answers
-    NO_CLIENT = "no_client"  # it is not known from whom the operator's relay has the message
+    NO_ANSWER = "no_answer"  # from DNS
+    LIMIT = "limit"  # one of our limits on questions or answers
+    NO_CLIENT = "no_client"  # the client that gave the message to the operator's relay is not known
 
 
 @dataclass(frozen=True, slots=True)
 class Iprev:
-    """``names`` are all that lead back to the address; ``name`` is the first of them, or else the first that it has.
+    """The result for one client address.
 
-    ``unanswered`` are the names whose addresses DNS did not say; ``names`` and they are in alphabetical order.
-    The result is ``none`` if the client is not known that the operator's relay had the message from.
+    ``names`` are the address's names that lead back to it. ``name`` is the first of them, or the first name of the
+    address if there are none. ``unanswered`` are the names for which DNS gave no answer. Both are in alphabetical
+    order. The result is ``none`` if the client that gave the message to the operator's relay is not known.
 
-    ``limit`` names the limit of ours, if it was one on questions that made the result. ``fault`` is why it is no pass.
+    ``limit`` names the limit that led to the result, if one did. ``fault`` says why the result is not a pass.
     """
 
     result: Result
@@ -44,16 +45,17 @@ class Iprev:
     fault: Fault | None = None
 
     def resinfo(self) -> Resinfo:
-        """``iprev=`` with the address, and the name as a comment where it is confirmed."""
+        """``iprev=`` with the address, and the name as a comment if it is confirmed."""
         comment = self.name if self.result is Result.PASS else ""
         reason = self.reason if self.result is Result.TEMPERROR or self.limit else ""
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
 def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
-    """What :func:`check` gives, if it need not wait.
+    """The result of :func:`check` if all answers are there already, else None.
 
-    Else None, and its questions are started: the names of the address, and as soon as these are there, their addresses.
+    In the second case it starts the questions: first the names of the address, then, once these are known, the
+    addresses of the names.
     """
     with suppress(Unanswered):
         return check(client_ip, at_once(prefetch), limits)
@@ -68,7 +70,7 @@ def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> 
 
 
 def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
-    """Does the client's address have a name that leads back to it? All its names are looked at, up to the limit."""
+    """Does the client's address have a name that leads back to it? Its names are all looked at, up to ``ptr_names``."""
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
     except DnsTempError as error:
@@ -90,7 +92,7 @@ def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> I
         except DnsLimit as error:
             limit = error.key
             continue
-        # half the time of ip_address(), of which a name may have thousands
+        # takes half the time of ip_address(), and a name may have thousands of addresses
         if client_ip.packed in [inet_pton(family, address) for address in addresses]:
             confirmed.append(name)
     unanswered = tuple(troubles)
@@ -104,7 +106,7 @@ def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> I
 
 
 def _is_host(name: str) -> bool:
-    """May a host have this name, as it stands in DNS?"""
+    """Is the text from DNS a name that a host may have?"""
     with suppress(BadDomain):
         return name.isascii() and bool(Domain(name))
     return False

@@ -1,4 +1,4 @@
-"""How much of what a sender controls is looked at, and what follows where there is more."""
+"""The caps on everything whose size a sender chooses, and the result if a cap is exceeded."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The ``limits:`` of a policy. Nothing beyond a limit passes: each says what the result is.
+    """The ``limits:`` of a policy. Exceeding a limit never leads to a pass; the result is given for each limit.
 
-    Whole header section: ``header_fields``, ``header_octets``; beyond, the author counts as unread, and DMARC fails as
-    if the author domain asked to reject. So it is with ``from_fields``, ``from_octets`` (of all From fields together)
-    and ``from_domains`` (distinct author domains), with more than 1000 words and marks in From, and with a line of From
-    or a field name that an MTA breaks (998 octets, RFC 5322 section 2.1.1; no limit of ours). ``forged_fields`` in our
-    own name are removed; with more of them a message is rejected in every mode, since what it costs the MTA to remove
-    each grows with their number. ``results_octets`` of Authentication-Results fields, from the top, are searched for
-    our name; those beyond are removed unread, as are those beyond the first thousand parentheses, quotes and
-    backslashes.
+    Whole header section: ``header_fields`` and ``header_octets``. If one is exceeded, the author counts as unread, and
+    DMARC fails as if the author domain asked to reject. The same happens beyond ``from_fields``, ``from_octets`` (all
+    From fields together) and ``from_domains`` (distinct author domains), beyond 1000 words and special characters in
+    From, and if a line of From or a field name is longer than the 998 octets of RFC 5322 section 2.1.1, so that an MTA
+    breaks it. Up to ``forged_fields`` fields in our own name are removed. With more of them the message is rejected in
+    every mode, because the MTA's cost of removing each field grows with their number. ``results_octets`` is how much of
+    the Authentication-Results fields is searched for our name, from the top. Those beyond it are removed unread, and so
+    are those beyond the first thousand parentheses, quotes and backslashes.
 
-    DKIM: ``signatures`` from the top, the rest is not there; ``key_records`` at one selector; ``key_bits`` of an RSA
-    key, beyond which it is permerror; ``clock_tolerance`` in seconds, by which t= may be ahead and x= behind.
-    DKIM and ARC together: ``signature_work`` in units of about a microsecond (``dkim.Work``), DKIM first; what would
-    exceed it is not done, so that the signature is permerror and the chain fails.
-    ARC: ``arc_sets``, beyond which the chain fails (RFC 8617 section 4.2.1 has 50).
-    SPF: ``spf_terms`` that ask DNS, ``spf_void_lookups`` without an answer, beyond which it is permerror, and
-    ``spf_mx_hosts`` of one mx (RFC 7208 section 4.6.4).
-    SPF and iprev: ``ptr_names`` of one address, the rest is not there.
-    DMARC: ``dmarc_queries`` of one tree walk (RFC 9989 section 4.10), ``identifiers`` that may align.
-    ``record_octets`` of an SPF or key record, beyond which it is permerror, or of a DMARC record, which is then none.
-    ``dns_questions`` of one check of a message: further ones are not asked. ``dns_octets`` and ``dns_records`` of one
-    response, CNAMEs included: beyond, it is not read. Either is permerror, never temperror, and no policy there.
+    DKIM: ``signatures`` are verified, from the top, and the rest are ignored. ``key_records`` are read at one selector.
+    An RSA key of more than ``key_bits`` is permerror. ``clock_tolerance`` is in seconds: t= may be that far in the
+    future, and x= that far in the past.
+    DKIM and ARC together: ``signature_work`` is in units of about a microsecond (``dkim.Work``), and DKIM comes first.
+    Work that would exceed it is not done: the signature is permerror, and the chain fails.
+    ARC: a chain of more than ``arc_sets`` fails (RFC 8617 section 4.2.1 allows 50).
+    SPF: more than ``spf_terms`` terms that ask DNS, more than ``spf_void_lookups`` lookups without an answer or more
+    than ``spf_mx_hosts`` hosts of one mx are permerror (RFC 7208 section 4.6.4).
+    SPF and iprev: ``ptr_names`` of one address are looked at, and the rest are ignored.
+    DMARC: ``dmarc_queries`` are made in one tree walk (RFC 9989 section 4.10), and ``identifiers`` are tried for
+    alignment.
+    ``record_octets``: a longer SPF or key record is permerror, and a longer DMARC record counts as none.
+    ``dns_questions``: one check of a message asks no more than these. ``dns_octets`` and ``dns_records``, CNAMEs
+    included: a response with more is not read. Both lead to permerror, never to temperror, and for DMARC to no policy
+    at that name.
     """
 
     header_fields: int = 1000

@@ -1,4 +1,4 @@
-"""A message's header section as bytes: fields in order, found again by name."""
+"""A message's header section as bytes: the fields in order, which can be looked up by name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"  # UTF-8's byte order mark
-MAX_LINE = 998  # octets of one line, RFC 5322 section 2.1.1
+MAX_LINE = 998  # octets in a line, RFC 5322 section 2.1.1
 
 
 class Field(NamedTuple):
     """One header field as it was received (RFC 5322 section 2.2).
 
-    ``value`` is all that follows the colon, leading space included, folded with CRLF, without the final CRLF.
+    ``value`` is everything after the colon, leading space included, folded with CRLF, without the final CRLF.
     """
 
     name: bytes
@@ -20,10 +20,10 @@ class Field(NamedTuple):
 
     @property
     def breakable(self) -> bool:
-        """Is a line of it longer than ``MAX_LINE``? Its name belongs to the first.
+        """Is one of its lines longer than ``MAX_LINE``? The first line includes the name.
 
-        An MTA that sends the message on breaks such a line at any octet: inside a domain, or between a backslash and
-        the quote after it. The next hop then reads what nobody has judged.
+        An MTA that relays the message may break such a line at any octet: inside a domain, or between a backslash and
+        the quote after it. The next hop then reads a field that was not judged.
         """
         whole = self.name + b":" + self.value
         return len(whole) > MAX_LINE and any(len(line) > MAX_LINE for line in whole.split(b"\r\n"))
@@ -40,7 +40,7 @@ class Headers:
 
     @property
     def longest_name(self) -> int:
-        """Octets of the longest field name."""
+        """The length of the longest field name, in octets; 0 if there are no fields."""
         return max(map(len, self._places), default=0)
 
     def __iter__(self) -> Iterator[Field]:
@@ -50,30 +50,33 @@ class Headers:
         return len(self.fields)
 
     def named(self, name: bytes) -> list[Field]:
-        """The fields of that name (any letter case), top to bottom."""
+        """The fields with that name, in any letter case, top to bottom."""
         return [self.fields[place] for place in self._places.get(name.lower(), ())]
 
     def places(self, name: bytes) -> Sequence[int]:
-        """Where the fields of that name stand from the top."""
+        """The positions of the fields with that name, counted from 0 at the top."""
         return self._places.get(name.lower(), ())
 
     def place(self, name: bytes, instance: int) -> int | None:
-        """Where the instance-th field of that name, counted from 0 at the bottom, stands from the top."""
+        """The position, from 0 at the top, of a field with that name; None if there is no such field.
+
+        ``instance`` counts the fields with that name from 0 at the bottom.
+        """
         places = self._places.get(name.lower(), ())
         return places[-1 - instance] if instance < len(places) else None
 
 
 def crlf(text: bytes) -> bytes:
-    """Lone LF to CRLF; what is CRLF already stays."""
+    """The text with each lone LF replaced by CRLF."""
     return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def split(raw: bytes) -> tuple[Headers, bytes]:
-    """A message file's header fields and body, both with CRLF, read as Postfix reads them.
+    """The header fields and the body of a message file, read as Postfix reads them, both with CRLF.
 
-    The header section ends at the first empty line or at the first line that is neither a field nor a continuation;
-    that line then begins the body. A first line ``From `` (mbox) is passed over, and blanks before the colon are
-    dropped.
+    The header section ends at the first empty line or at the first line that is neither a field nor a continuation. In
+    the second case that line begins the body. A ``From `` line (mbox) at the start is skipped, and blanks before the
+    colon are dropped.
     """
     text = raw.replace(b"\r\n", b"\n")
     fields: list[list[bytes]] = []

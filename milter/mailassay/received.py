@@ -1,8 +1,8 @@
-"""Received fields, RFC 5321 section 4.4: whom a host had a message from, as its MTA wrote that down.
+"""Received fields, RFC 5321 section 4.4: the client that a host received a message from, as its MTA recorded it.
 
-A Received field proves nothing by what it says, ``by`` included. What counts is its place: an MTA writes its own on top
-of all that is there. So the topmost one is the word of the client that brought the message, and the next one that of
-the client which it names.
+The content of a Received field proves nothing, and neither does its ``by`` clause. Only its position counts: an MTA
+adds its own field above all the others. So the topmost one was written by the client that delivered the message, and
+the next one by the client that the topmost one names.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import NamedTuple
 from .address import Address, client
 from .message import MAX_LINE
 
-_MAX = 8192  # octets of a field that is read
+_MAX = 8192  # octets; a longer field is not read
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK = " \t"
 _FIRST = re.compile(r"[ \t]*from[ \t]+([^ \t]+)", re.IGNORECASE)
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"[^ \t(]*|[^ \t(]+')
-# an address is one piece whatever its local-part holds
+# an address is one piece, whatever its local-part contains
 _PATH = re.compile(r'<(?:[^"<> \t]|"(?:[^"\\]|\\.)*")*>')
 _EXIMS_PATH = re.compile(rf"\(envelope-from {_PATH.pattern}\)")
 _ADDRESS = r"(?:IPv6:)?([0-9A-Fa-f:.]+)(?:%[^ \t\[\]]*)?"
@@ -38,19 +38,20 @@ _HELO_IS = re.compile(r"[ \t(]helo=([^ \t()]+)", re.IGNORECASE)  # Exim
 _OF_EXIM = re.compile(r"\((?:helo|ident|port)=", re.IGNORECASE)
 _EXIM = re.compile(r"\(Exim [0-9]", re.IGNORECASE)
 _LOGIN = re.compile(r"\(Authenticated sender: (.*)\)")
-_AUTHENTICATED = re.compile(r"\(auth(?:enticated\b|:)", re.IGNORECASE)  # sendmail and its kin, Courier
+_AUTHENTICATED = re.compile(r"\(auth(?:enticated\b|:)", re.IGNORECASE)  # sendmail and its derivatives, Courier
 _ENVELOPE_FROM = re.compile(r"\(envelope-from <([^<>]*)>\)")
 _QMAIL = re.compile(r"[ \t]*\(qmail [0-9]+ invoked from network\)")
 _SMTP = re.compile(r"(?:UTF8|E)?SMTP(?:SA|S|A)?")
 
 
 class Received(NamedTuple):
-    """A Received field; empty what it does not tell.
+    """A Received field. A value that the field does not give is empty.
 
-    ``client_ip`` and ``helo`` are of the client that the writer had the message from. ``protocol`` is in capitals.
-    ``login`` is ``?`` if the client authenticated itself and the field does not name the login. ``local``: there is no
-    client in it. ``by_user``: somebody on the host submitted the message. ``goes_on``: the host wrote the next field
-    too, and this one names no client. ``problem`` says why the field cannot be read; then nothing else is known.
+    ``client_ip`` and ``helo`` belong to the client that the writer received the message from. ``protocol`` is in upper
+    case. ``login`` is ``?`` if the client authenticated itself and the field does not name the login. ``local``: the
+    field names no client. ``by_user``: a user of the host submitted the message. ``goes_on``: this field names no
+    client, and the same host wrote the next field too. ``problem`` says why the field cannot be read; then nothing else
+    is known.
     """
 
     helo: str = ""
@@ -69,22 +70,22 @@ class Received(NamedTuple):
 
     @property
     def inside(self) -> bool:
-        """From one program of this host to another? Postfix writes a field without a client for an alias."""
+        """Did one program of the host pass the message to another? For an alias, Postfix writes no client."""
         loopback = self.client_ip is not None and self.client_ip.is_loopback
         return self.protocol.startswith("LMTP") or loopback or (self.local and not self.by_user)
 
     @property
     def by_smtp(self) -> bool:
-        """Did the client bring it by SMTP? Some gateways do not name the protocol."""
+        """Did the client use SMTP? Some gateways do not name the protocol, which counts as SMTP."""
         return not self.protocol or bool(_SMTP.fullmatch(self.protocol))
 
 
 def read(value: bytes) -> Received:
-    """A field of Postfix, Exim, sendmail, Exchange, Haraka, qmail, OpenSMTPD, Courier and others. Never raises.
+    """Read a field of Postfix, Exim, sendmail, Exchange, Haraka, qmail, OpenSMTPD, Courier and others. Never raises.
 
     A client chooses its HELO name, the names in its certificate, the name of its address, ident, and mail addresses. So
-    an address counts only where an MTA writes that of the client: in a comment of its own between ``from`` and ``by``.
-    If there are two, or another ``by``, somebody wrote into the field what is not his, and nothing in it counts.
+    an address counts only where an MTA writes that of the client: in a separate comment between ``from`` and ``by``.
+    If there are two addresses, or a second ``by``, a client has injected text into the field, and nothing in it counts.
     """
     if len(value) > _MAX:
         return Received(problem="is too long")
@@ -97,19 +98,19 @@ def read(value: bytes) -> Received:
     try:
         pieces = list(_pieces(text, first.end() if first else 0))
     except ValueError:
-        return Received(problem="has a parenthesis without its other half")
+        return Received(problem="has an unbalanced parenthesis")
     places = [place for place, piece in enumerate(pieces) if piece.lower() == "by"]
     if len(places) > 1:
-        return Received(problem="names several hosts that wrote it")
+        return Received(problem="has several by clauses")
     if first and not places:
-        return Received(problem="names no host that wrote it")
+        return Received(problem="has no by clause")
     at = places[0] if places else len(pieces)
     before, after = [*([first[1]] if first else []), *pieces[:at]], pieces[at + 1 :]
     clients = list(_clients(before, after)) if first else []
     if len(clients) > 1:
         return Received(problem="names several clients")
     protocol = _protocol(after)
-    # an A at its end says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
+    # a final A says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
     by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
     helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
     logins = [found[1] for piece in rest if (found := _LOGIN.fullmatch(piece))]
@@ -131,9 +132,9 @@ def read(value: bytes) -> Received:
 
 
 def _unfolded(value: bytes) -> bytes:
-    """Without line ends, nor the blanks that Postfix puts in where it breaks a line that is too long.
+    """The value without line ends, and without the blanks that Postfix inserts to break a line that is too long.
 
-    A client chooses how long its HELO name is, and so where that is: in the middle of its address.
+    A client chooses the length of its HELO name, so it can move such a break into the middle of its address.
     """
     first, *lines = value.replace(b"\r\n", b"\n").split(b"\n")
     text, last = first, len(b"Received:" + first)
@@ -144,7 +145,7 @@ def _unfolded(value: bytes) -> bytes:
 
 
 def _pieces(text: str, at: int) -> Iterator[str]:
-    """Words, addresses in angle brackets, and comments. Raises ValueError for a comment that does not end or begin."""
+    """Words, addresses in angle brackets, and comments. Raises ValueError for an unbalanced parenthesis."""
     while at < len(text):
         if text[at] in _BLANK:
             at += 1
@@ -173,12 +174,12 @@ def _end_of_comment(text: str, at: int) -> int:
 
 
 def _words(pieces: list[str]) -> Iterator[str]:
-    """What is no comment; the first piece of a from clause is none, whatever a client says in HELO."""
+    """The pieces that are not comments. The first piece of a from clause never is, whatever the client says in HELO."""
     return (piece for place, piece in enumerate(pieces) if place == 0 or piece[0] != "(")
 
 
 def _protocol(after: list[str]) -> str:
-    """What stands behind ``with``, in capitals; some write the name of their program first (``Microsoft SMTP``)."""
+    """The protocol after ``with``, in upper case. Some MTAs write their own name first (``Microsoft SMTP``)."""
     behind = [piece.partition("/")[0].upper() for piece in dropwhile(lambda piece: piece.lower() != "with", after)]
     word, second, *_ = [*(piece for piece in behind[1:] if not piece.startswith("(")), "", ""]
     by_program = second.removesuffix("SVC")
@@ -193,18 +194,18 @@ def _up_to(word: str, pieces: list[str]) -> Iterator[str]:
 
 
 def _behind(word: str, pieces: list[str], mark: str) -> str:
-    """The first piece that stands behind a word and begins with a mark."""
+    """The first piece that follows ``word`` and begins with ``mark``."""
     return next((each for last, each in pairwise(pieces) if last.lower() == word and each.startswith(mark)), "")
 
 
 def _clients(before: list[str], after: list[str]) -> Iterator[tuple[str, Address | None, list[str]]]:
-    """HELO, the address, and the pieces that follow, wherever a client's address may stand.
+    """HELO, the address, and the pieces that follow, for each place that may hold a client's address.
 
-    Of two in one comment the first may be the name of the address, or ident: it is nobody's.
+    If a comment has two addresses, the first may be the name of the address, or ident, so the address is None.
     """
     name, *comments = before
     if literal := _LITERAL.fullmatch(name):
-        # of other MTAs that is what the client said in HELO
+        # for other MTAs, this is what the client said in HELO
         of_exim = any(map(_OF_EXIM.match, comments[:1]))
         is_exim = any(map(_EXIM.match, after)) and not any(map(_BRACKETED.fullmatch, comments[:1]))
         if (of_exim or is_exim) and (address := parsed(literal[1])):
@@ -228,7 +229,7 @@ def _time(date: str) -> float | None:
 
 
 def parsed(text: str) -> Address | None:
-    """An address as MTAs write it."""
+    """An address as MTAs write it; None if the text is not an address."""
     try:
         return client(text.removeprefix("IPv6:"))
     except ValueError:
@@ -236,7 +237,7 @@ def parsed(text: str) -> Address | None:
 
 
 class Client(NamedTuple):
-    """Who gave a message to the operator's relays. ``via`` are these, the one that is connected first."""
+    """The client that gave a message to the operator's relays. ``via`` lists these relays, the connected one first."""
 
     address: Address
     helo: str
@@ -244,11 +245,12 @@ class Client(NamedTuple):
 
 
 class Relayed:
-    """The Received fields of a message that a relay of the operator's brought, from the top down to the client's.
+    """The Received fields of a message from one of the operator's relays, read from the top down to the client.
 
-    Each has been written by the client of the one above, the topmost one by who is connected. The first client that is
-    no relay is the ``client``. Where no field tells it, it is None, and ``problem`` says why. A client with a loopback
-    address is a program of the relay itself, such as a content filter; the field below then has to be that relay's.
+    Each field was written by the client that the field above names, and the topmost one by the connected relay. The
+    first client that is not a relay is the ``client``. If no field gives it, it is None, and ``problem`` says why. A
+    client with a loopback address is a program of the relay itself, such as a content filter; then the relay must have
+    written the field below as well.
     """
 
     def __init__(self, connected: Address, is_relay: Callable[[Address], bool]) -> None:
@@ -261,16 +263,16 @@ class Relayed:
 
     @property
     def is_over(self) -> bool:
-        """Is it known who the client is, or that it cannot be known?"""
+        """Is the client known, or is it known that it cannot be found?"""
         return bool(self.client or self.problem)
 
     def read(self, value: bytes) -> None:
-        """The next Received field of the message."""
+        """Take the next Received field of the message."""
         if not self.is_over:
             self._next(read(value))
 
     def end(self) -> None:
-        """There is no further field."""
+        """Say that there is no further field."""
         if not self.is_over:
             self.problem = f"there is no Received field of the relay {self._via[-1]}"
 
@@ -281,19 +283,19 @@ class Relayed:
         elif found.goes_on:
             return
         elif self._is_inside and name not in {*self._names, "localhost"}:
-            self.problem = f"the relay {relay} had it from a program of its own, which did not write from whom"
+            self.problem = f"the relay {relay} received it from a program of its own, which did not record the client"
         elif found.client_ip is None:
-            what = "a user of its own" if found.local else "somebody whose address it did not write"
-            self.problem = f"the relay {relay} had it from {what}"
+            what = "one of its own users" if found.local else "a client whose address it did not record"
+            self.problem = f"the relay {relay} received it from {what}"
         elif found.client_ip.is_loopback and (found.by_smtp or found.protocol == "LMTP"):
             self._is_inside = True
             self._names.add(name)
         elif not found.by_smtp:
-            self.problem = f"the relay {relay} had it by another protocol than SMTP"
+            self.problem = f"the relay {relay} received it by a protocol other than SMTP"
         elif self._is_relay(found.client_ip):
             self._via.append(found.client_ip)
             self._names, self._is_inside = set(), False
         elif found.authenticated:
-            self.problem = f"the relay {relay} had it from a user who logged in there"
+            self.problem = f"the relay {relay} received it from a user who logged in there"
         else:
             self.client = Client(found.client_ip, found.helo, tuple(self._via))

@@ -1,9 +1,10 @@
-"""What every check may know of DNS: a question, an answer, and who remembers what was asked.
+"""DNS as the checks see it: questions, answers, and the layers that share and keep answers.
 
-Layers, each a function from a question to the future of its answer: a source (``network.Nameservers``, ``zone.Zone``),
-``Cached`` in front of it for the whole process, an ``Asker`` for one connection if many ask at a time
-(``network.turns``), ``Shared`` for one message, and of that a ``Share`` for each check. A check sees none of them but a
-``Resolver``: the ``Deadline`` that waits for answers until time is up.
+Each layer is a function from a question to the future of its answer. At the bottom is a source
+(``nameservers.Nameservers`` or ``zone.Zone``). ``Cached`` stands in front of it for the whole process. An ``Asker``
+serves one connection when many ask at the same time (``nameservers.turns``). ``Shared`` serves one message, and a
+``Share`` of it each check. A check sees only a ``Resolver``: a ``Deadline``, which waits for answers until the time is
+up.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import NamedTuple, Protocol
 
 from .limits import Limits
 
-MAX_KEPT = 4096  # octets, of one answer in the cache
-_REFRESH = 0.9  # of its time, after which an answer that is wanted is asked for again
-_RECORD = 64  # octets of a record beside its text
+MAX_KEPT = 4096  # octets of one answer in the cache
+_REFRESH = 0.9  # the part of the TTL after which an answer that is used is asked for again
+_RECORD = 64  # octets of a record in addition to its text
 
 Clock = Callable[[], float]
 
 
 class Question(NamedTuple):
-    """A name (lower case, no final dot; any text that splits into labels at its dots) and a record type."""
+    """A name and a record type. The name is in lower case, without a final dot, and splits into labels at its dots."""
 
     name: str
     rdtype: str
@@ -36,14 +37,16 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What DNS says: records, or none although the name exists, or no such name (``exists`` False).
+    """The answer of DNS: records, or no records at a name that exists, or no such name (``exists`` is False).
 
     ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
-    the joined character-strings of one TXT record with one character per octet (latin-1), each once and sorted: they
-    are a set (RFC 2181 section 5), so nothing may depend on the order in which a server gives them. ``ttl`` in seconds.
-    PTR and MX records with names that have octets other than those of printable ASCII, or a full stop in a label, are
-    left out: as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
-    ``authentic``: the name server says that DNSSEC proves it (AD, RFC 4035 section 3.2.3). No check depends on it.
+    the joined character-strings of one TXT record with one character per octet (latin-1). Each occurs once, and they
+    are sorted: they are a set (RFC 2181 section 5), so nothing may depend on the order in which a server gives them.
+    PTR and MX records are left out if their name has an octet that is not printable ASCII, or a full stop in a label:
+    as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
+    ``ttl`` is in seconds.
+    ``authentic``: the name server says that DNSSEC validated the answer (AD, RFC 4035 section 3.2.3). No check depends
+    on it.
     """
 
     records: tuple[str, ...] = ()
@@ -57,24 +60,24 @@ NO_DATA = Answer()
 
 
 class DnsTempError(Exception):
-    """No answer could be had: time-out, SERVFAIL, REFUSED, garbage. The text names the question and the trouble."""
+    """There was no usable answer: time-out, SERVFAIL, REFUSED or garbage. The text names the question and the cause."""
 
 
 class DnsLate(DnsTempError):
-    """The time of the message was up before there was an answer."""
+    """The time for the message ran out before there was an answer."""
 
 
 class DnsUnsent(DnsLate):
-    """The question was not sent, or too late, or nobody hears the answer: a bound or a fault of ours.
+    """The question was not sent, or was sent too late, or its answer is lost: a limit or a fault of this host.
 
-    The sender of this message may have seen to that, so no message is let in by it.
+    The sender of this message may have caused that, so it never leads to an accept that would otherwise be refused.
     """
 
 
 class DnsLimit(Exception):
-    """The question was not asked, or its answer not read, since a limit of ours is reached; the text says which.
+    """The question was not asked, or its answer not read, because one of our limits is reached; the text says which.
 
-    This is no trouble of DNS, which may be gone the next time: whoever caused it gets a permanent result.
+    This is not a DNS failure, which may be over the next time: the domain that caused it gets a permanent result.
     ``key`` is the name of the limit in the policy.
     """
 
@@ -84,62 +87,62 @@ class DnsLimit(Exception):
 
 
 def too_many(key: str, limits: Limits) -> DnsLimit:
-    """An answer beyond ``dns_octets`` or ``dns_records``."""
+    """The error for an answer that exceeds ``dns_octets`` or ``dns_records``, whichever ``key`` names."""
     return DnsLimit(key, f"an answer of more than {getattr(limits, key)} {key.removeprefix('dns_')}")
 
 
 def bounded(octets: int, records: int, limits: Limits) -> None:
-    """A response of so many octets, and records in it, is read. Raises :class:`DnsLimit`."""
+    """Check the size of a response. Raises :class:`DnsLimit` if it has too many octets or records to be read."""
     for key, found in (("dns_octets", octets), ("dns_records", records)):
         if found > getattr(limits, key):
             raise too_many(key, limits)
 
 
 class Waiting(Future[Answer]):
-    """A question that has to wait before it is sent; ``anew``: although its answer may be kept."""
+    """A question that waits to be sent. ``anew``: send it even if its answer is in the cache."""
 
     anew = False
 
 
 Source = Callable[[Question], "Future[Answer]"]
-"""Starts a question. The future gives an ``Answer`` or raises ``DnsTempError`` or ``DnsLimit``, and always ends."""
+"""Starts a question. The future always ends, with an ``Answer``, ``DnsTempError`` or ``DnsLimit``."""
 
 
 class Resolver(Protocol):
-    """How a check asks. Blocks; raises :class:`DnsTempError` and :class:`DnsLimit`."""
+    """The function by which a check asks DNS. It blocks; it raises :class:`DnsTempError` and :class:`DnsLimit`."""
 
     def __call__(self, name: str, rdtype: str) -> Answer:
-        """The answer for ``name``, letter case and a final dot ignored."""
+        """The answer for ``name``; letter case and a final dot are ignored."""
 
 
 class Asker(Protocol):
-    """The source of one connection, which shares a bound on questions under way with others."""
+    """The source of one connection. It shares a limit on the questions in flight with other connections."""
 
     def __call__(self, question: Question, /) -> Future[Answer]:
-        """Start a question; where others are before it, it waits."""
+        """Start a question. If others are before it, it waits."""
 
     def first(self, question: Question, /) -> Future[Answer]:
-        """Start a question that goes before the others, also one that waits already."""
+        """Start a question before the others, even if it is already waiting."""
 
     def anew(self, question: Question, /) -> Future[Answer]:
-        """Start a question as ``first`` does, although its answer may be kept."""
+        """Start a question as ``first`` does, even if its answer is in the cache."""
 
     def drop(self) -> None:
-        """Forget the questions that wait: they end with ``DnsUnsent``."""
+        """Drop the waiting questions; they end with ``DnsUnsent``."""
 
     def close(self) -> None:
-        """Forget them, and ask nothing any more: that would end with ``DnsUnsent`` too."""
+        """Drop the waiting questions and send no more: later ones end with ``DnsUnsent`` too."""
 
 
 def question(name: str, rdtype: str) -> Question:
-    """The canonical question: one spelling, so that it is asked once."""
+    """The question in its canonical spelling, so that it is asked only once."""
     return Question(name.lower().removesuffix("."), rdtype)
 
 
 class Use(NamedTuple):
-    """What a cache was good for: questions it was asked, those it sent on, and the answers that it keeps now.
+    """Statistics of a cache: the questions it was asked, those it sent on, and the answers that it keeps now.
 
-    ``failed`` are those sent that had no answer.
+    ``failed`` counts the questions that were sent and had no answer.
     """
 
     asked: int
@@ -149,7 +152,7 @@ class Use(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """An answer: until when it holds, and from when on whoever wants it has it asked for anew."""
+    """An answer in the cache, the time at which it expires, and the time from which its next use refreshes it."""
 
     until: float
     refresh: float
@@ -157,12 +160,12 @@ class _Kept(NamedTuple):
 
 
 class Cached:
-    """The answers of one process: kept as long as their TTL says, at most ``size``, the least used leaving first.
+    """The cache of one process. It keeps at most ``size`` answers for their TTL, and drops the least recently used.
 
-    Questions in flight are shared, so a thousand messages at once ask once. Failures are not kept, nor are answers of
-    more than ``MAX_KEPT`` octets: with its question and what keeps it, each takes less than 8 kB at worst, and about
-    2 kB as answers usually are. 50,000 are at most 400 MB, and usually 100.
-    What is wanted in the last tenth of its time is asked for again, so that nobody waits for what everybody wants.
+    Questions in flight are shared, so a thousand simultaneous messages ask once. Failures are not kept, nor are answers
+    of more than ``MAX_KEPT`` octets. An entry takes less than 8 kB at worst, and usually about 2 kB; 50,000 entries
+    take at most 400 MB, and usually 100 MB.
+    An answer that is used in the last tenth of its TTL is asked for again, so that no check waits for a popular one.
     """
 
     def __init__(self, source: Source, size: int, clock: Clock = time.monotonic) -> None:
@@ -180,18 +183,18 @@ class Cached:
         return known or sent
 
     def find(self, question: Question) -> tuple[Future[Answer] | None, bool]:
-        """What there is without sending the question: an answer that is kept, or one that is under way.
+        """The answer in the cache or in flight, or None; and whether the question has to be sent.
 
-        And whether the question is to be sent.
+        Both may hold: an answer that is about to expire is used and asked for again.
         """
         with self._lock:
             self._asked += 1
             return self._find(question)
 
     def send(self, question: Question, *, anew: bool = False) -> Future[Answer]:
-        """Send a question that :func:`find` says is to be sent, unless somebody else has done so since then.
+        """Send a question that :meth:`find` says has to be sent, unless another caller has sent it since then.
 
-        ``anew``: also if its answer is kept.
+        ``anew``: send it even if its answer is in the cache.
         """
         with self._lock:
             known, due = (self._in_flight.get(question), False) if anew else self._find(question)
@@ -199,12 +202,12 @@ class Cached:
                 return known
             self._sent += 1
             future = self._in_flight[question] = self._source(question)
-        # outside the lock: a future that is done already calls back at once
+        # outside the lock: a future that is already done calls back at once
         future.add_done_callback(lambda done: self._keep(question, done))
         return future
 
     def use(self) -> Use:
-        """Since the process began."""
+        """The statistics since the process began."""
         with self._lock:
             return Use(self._asked, self._sent, len(self._fresh), self._failed)
 
@@ -235,7 +238,7 @@ class Cached:
 
 
 class Method(StrEnum):
-    """Who asks: one check of a message, SPF for each of its two identities, or the command ``lookup``."""
+    """The asker: one check of a message, SPF for each of its two identities, or the command ``lookup``."""
 
     IPREV = "iprev"
     SPF_HELO = "spf_helo"
@@ -247,19 +250,19 @@ class Method(StrEnum):
     LOOKUP = "lookup"
 
 
-# What decides about the author goes first, and needs no number of its own: the number of keys is bounded by
-# ``limits.signatures``, and that of policies by ``from_domains``, ``dmarc_queries`` and ``identifiers``.
+# The checks that decide about the author go first. They need no limit of their own: ``limits.signatures`` bounds the
+# number of keys, and ``from_domains``, ``dmarc_queries`` and ``identifiers`` bound the number of policies.
 _FIRST = {Method.DKIM, Method.DMARC}
 
 
 class Shared:
-    """The questions of one message: what one check asked, another one need not ask, whatever the TTL.
+    """The questions of one message. A question that one check asked is not asked again by another, whatever the TTL.
 
-    ``known`` are the questions of the connection, which its messages need not ask again, unless they failed.
-    Each check may ask at most ``most`` questions, and no check can use up what another one needs: so a sender, who
+    ``known`` has the questions of the connection, which its messages do not ask again unless they failed.
+    Each check may ask at most ``most`` questions of its own, so no check can use up those of another: a sender, who
     chooses what SPF and ARC ask for, cannot keep us from asking for the policy of the author domain.
-    ``first`` starts the questions that go before others; what the network answers is less than 100 kB each.
-    ``asked_by`` says which check asked for each first.
+    ``first`` starts the questions that go before others. Each answer from the network is less than 100 kB.
+    ``asked_by`` says which check asked each question first.
     """
 
     def __init__(
@@ -271,35 +274,35 @@ class Shared:
         self._waited: dict[Question, Future[Answer]] = {}
         self._behind: set[Question] = set()
         self._shares: dict[Method, Share] = {}
-        # an answer that arrives asks on, in the thread that brings it
+        # an answer that arrives may lead to further questions, asked in the thread that brings it
         self._lock = threading.Lock()
         self._queued = False
         self.unsent = False
         self.asked_by: dict[Question, Method] = {}
 
     def of(self, method: Method) -> Share:
-        """The questions of one check: the same share each time."""
+        """The share of one check, the same one at each call."""
         if method not in self._shares:
             with self._lock:
                 self._shares.setdefault(method, Share(self, method, None if method in _FIRST else self._most))
         return self._shares[method]
 
     def unanswered(self) -> bool:
-        """Did we have to wait for answers, and got none?"""
+        """Did we have to wait for answers, and get none?"""
         return bool(self._waited) and all(map(_silent, list(self._waited.values())))
 
     def heard(self, names: Iterable[str]) -> bool:
-        """Did we have to wait for a TXT record of one of these names, and got an answer?"""
+        """Did we have to wait for a TXT record of one of these names, and get an answer?"""
         waited = (self._waited.get(question(name, "TXT")) for name in names)
         return any(future is not None and not _silent(future) for future in waited)
 
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
-        """Ask; what waits behind others may go first now. Not to be called under the lock."""
+        """Ask; a question that waits behind others may move to the front. Do not call it under the lock."""
         future = (self._first if first else self._source)(question)
         with self._lock:
             self._queued |= isinstance(future, Waiting)
             if not first and question in self._asked:
-                # another thread has asked meanwhile, and may have let it go first
+                # another thread has asked it in the meantime, and may have moved it to the front
                 return self._asked[question]
             self._asked[question] = future
             (self._behind.discard if first else self._behind.add)(question)
@@ -309,7 +312,7 @@ class Shared:
 
 
 class Share:
-    """The questions of one check of a message; at most ``most``, and every further one is a DnsLimit."""
+    """The questions of one check of a message. After ``most`` of them, every further one gets a DnsLimit."""
 
     def __init__(self, shared: Shared, method: Method, most: int | None) -> None:
         self._shared, self._method, self._most = shared, method, most
@@ -338,7 +341,7 @@ class Share:
                         shared._behind.add(question)
             if future is not None and (not self._is_first or question not in shared._behind or future.done()):
                 return future
-        # not under the lock: what the source sends on may bring answers at once, and who hears them asks on
+        # not under the lock: the source may answer at once, and the answer may lead to further questions
         return shared._start(question, first=self._is_first)
 
     def prefetch(self, name: str, rdtype: str) -> Future[Answer]:
@@ -346,10 +349,10 @@ class Share:
         return self(question(name, rdtype))
 
     def resolver(self, deadline: float, clock: Clock = time.monotonic) -> Resolver:
-        """Waits for answers until ``deadline``; see :class:`Deadline`.
+        """A resolver that waits for answers until ``deadline``; see :class:`Deadline`.
 
-        If the time is up after any question of the message had to wait for its turn, the message has an ``unsent``
-        question: one that follows from another is sent late because that one was.
+        If the time runs out after any question of the message had to wait for its turn, the message counts as
+        ``unsent``: a question that follows from another is late because the other one was.
         """
         budget, shared = Deadline(self, deadline, clock), self._shared
 
@@ -359,7 +362,7 @@ class Share:
             except DnsLate as late:
                 if not (shared._queued or isinstance(late, DnsUnsent)):
                     raise
-                # somebody else may have had the answer since then
+                # another message may have received the answer since then
                 again = (shared._first if self._is_first else shared._source)(question(name, rdtype))
                 if again.done() and not _failed(again):
                     return again.result()
@@ -374,7 +377,7 @@ def _failed(future: Future[Answer]) -> bool:
 
 
 def _silent(future: Future[Answer]) -> bool:
-    """Has DNS said nothing? An answer that is too large to be read is one."""
+    """Did DNS fail to answer? An answer that is too large to be read is an answer."""
     return not future.done() or (_failed(future) and not isinstance(future.exception(), DnsLimit))
 
 
@@ -383,11 +386,11 @@ Prefetch = Callable[[str, str], "Future[Answer]"]
 
 
 class Unanswered(Exception):
-    """The answer to a question is not there yet, or could not be had."""
+    """The answer to a question has not arrived yet, or the question failed."""
 
 
 def at_once(prefetch: Prefetch) -> Resolver:
-    """A resolver that never waits: it starts a question whose answer is not there, and raises Unanswered."""
+    """A resolver that never waits: if an answer is not there yet, it starts the question and raises Unanswered."""
 
     def resolve(name: str, rdtype: str) -> Answer:
         future = prefetch(name, rdtype)
@@ -399,7 +402,7 @@ def at_once(prefetch: Prefetch) -> Resolver:
 
 
 def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
-    """Do something with an answer as soon as it is there, and nothing if it never is; ``use`` must not block."""
+    """Call ``use`` with the answer as soon as it arrives, and never if the question fails. ``use`` must not block."""
 
     def arrived(done: Future[Answer]) -> None:
         if not _failed(done):
@@ -411,8 +414,8 @@ def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
 class Deadline:
     """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``).
 
-    After it, only what is there already is an answer: one slow name must not hide the others. Raises DnsLate if no
-    answer came in time, DnsUnsent if the question was not even sent, and what the source's answer raises.
+    After that it still returns answers that have already arrived, so that one slow name does not hide the others. Raises
+    DnsLate if no answer came in time, DnsUnsent if the question was not even sent, and what the source's answer raises.
     """
 
     def __init__(self, source: Source, deadline: float, clock: Clock = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""The vocabulary of RFC 8601: result words, and what one method found out, ready to be written."""
+"""The vocabulary of RFC 8601: the result words, and the result of one method in a form that can be written out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """A result word of RFC 8601 section 2.7. Which words a method may use, its RFC says."""
+    """A result word of RFC 8601 section 2.7. The RFC of each method says which of them it may use."""
 
     NONE = "none"
     PASS = "pass"
@@ -20,9 +20,9 @@ class Result(StrEnum):
 
 
 NO_CLIENT = "no client: "
-"""Begins the reason of a result where it is not known from whom the operator's relays have a message.
+"""The reason begins with this if the client that gave the message to the operator's relays is not known.
 
-A reader of our own field knows by it that the message was judged.
+It tells a reader of our own field that the message was judged.
 """
 
 
@@ -30,9 +30,9 @@ A reader of our own field knows by it that the message was judged.
 class Resinfo:
     """One ``method=result`` clause of an Authentication-Results field, RFC 8601 section 2.2.
 
-    ``properties`` are (ptype, property, value) triples. A value may be anything that a sender wrote: ``header.render``
-    writes it only if it is what the property should hold. ``reason`` is text of our own, in which only domain names may
-    come from a sender. ``comment`` is written only if it is a plain host name.
+    ``properties`` are (ptype, property, value) triples. A value may be anything that a sender wrote: ``authres.render``
+    writes it only if it has the form that the property calls for. ``reason`` is our own text; only the domain names in
+    it may come from a sender. ``comment`` is written only if it is a plain host name.
     """
 
     method: str

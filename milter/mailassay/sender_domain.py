@@ -1,4 +1,4 @@
-"""The MAIL FROM domain can receive mail: RFC 5321 sections 3.6.2 and 5.1, RFC 7505."""
+"""Can the MAIL FROM domain receive mail? RFC 5321 sections 3.6.2 and 5.1, RFC 7505."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ROOT = "."
 
 
 class Receives(StrEnum):
-    """What DNS says of a domain that replies and bounces would go to.
+    """What DNS says about the domain that replies and bounces would go to.
 
-    ``none``: there is no domain to ask about. ``null_mx``: it says that it accepts no mail (RFC 7505 section 3).
-    ``no_mail``: it does not exist, or has neither MX nor address.
+    ``none``: there is no domain to ask about. ``null_mx``: the domain says that it accepts no mail (RFC 7505 section
+    3). ``no_mail``: the domain does not exist, or has neither an MX nor an address.
     """
 
     NONE = "none"
@@ -27,23 +27,22 @@ class Receives(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why the result is no pass: one word for each kind of cause."""
+    """Why the result is not ``pass``: one word for each kind of cause."""
 
-    NO_DOMAIN = "no_domain"  # MAIL FROM has none that DNS could know
+    NO_DOMAIN = "no_domain"  # MAIL FROM has no domain that can be looked up
     NULL_MX = "null_mx"
     NO_SUCH_DOMAIN = "no_such_domain"
     NO_HOST = "no_host"  # neither MX nor address
-    NO_ANSWER = "no_answer"  # of DNS
-    LIMIT = "limit"  # one of ours on questions or answers
+    NO_ANSWER = "no_answer"  # from DNS
+    LIMIT = "limit"  # one of our limits on questions or answers
 
 
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
-    """``domain`` is empty where there is none to ask about; ``reason`` is text of our own, empty for ``pass``.
+    """The result for one domain.
 
-    ``fault`` is the kind of cause.
-
-    ``limit`` names the limit of ours, if it was one on questions that made the result.
+    ``domain`` is empty if there is no domain to ask about. ``reason`` is our own text, empty for ``pass``, and
+    ``fault`` is its kind. ``limit`` names the limit that led to the result, if one did.
     """
 
     result: Receives
@@ -54,9 +53,9 @@ class SenderDomain:
 
 
 def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
-    """What :func:`check` gives, if it need not wait.
+    """The result of :func:`check` if all answers are there already, else None.
 
-    Else None, and its questions are started: the MX, and where there is none, both kinds of address at once.
+    In the second case it starts the questions: the MX, and if there is none, both kinds of address at once.
     """
     with suppress(Unanswered):
         return check(domain, at_once(prefetch))
@@ -66,7 +65,7 @@ def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
             prefetch(domain, "A")
             prefetch(domain, "AAAA")
 
-    # only a domain name has a question that is unanswered
+    # Unanswered was raised, so this is a domain name
     domain = Domain(domain)
     when(prefetch(domain, "MX"), addresses)
     return None
@@ -75,16 +74,17 @@ def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
 def check(domain: str, resolve: Resolver) -> SenderDomain:
     """Can ``domain``, the one of MAIL FROM, receive mail at all?
 
-    ``domain`` is what follows the ``@``: empty for a null reverse-path. An address literal, a name of one label and
-    what is no name are ``none``. Whether the hosts of an MX have addresses is not asked: that would cost every message
-    two more questions, and a host that has none today says little of the sender.
+    ``domain`` is the text after the ``@``, empty for a null reverse-path. The result is ``none`` for an address
+    literal, a name of one label, and text that is not a domain name. The check does not ask whether the hosts of an MX
+    have addresses: that would cost every message two more questions, and a host without an address today says little
+    about the sender.
     """
     try:
         domain = Domain(domain)
     except BadDomain:
-        return SenderDomain(Receives.NONE, reason="no domain name", fault=Fault.NO_DOMAIN)
+        return SenderDomain(Receives.NONE, reason="not a domain name", fault=Fault.NO_DOMAIN)
     if "." not in domain:
-        return SenderDomain(Receives.NONE, reason="no domain name", fault=Fault.NO_DOMAIN)
+        return SenderDomain(Receives.NONE, reason="not a domain name", fault=Fault.NO_DOMAIN)
     try:
         mx = resolve(domain, "MX")
         hosts = {record.partition(" ")[2] for record in mx.records}
@@ -106,7 +106,7 @@ def check(domain: str, resolve: Resolver) -> SenderDomain:
 
 
 def _has_address(domain: str, resolve: Resolver) -> bool:
-    """Is the domain its own mail host (implicit MX)? Trouble with one kind of address matters without the other."""
+    """Is the domain its own mail host (implicit MX)? A failed lookup of one type matters only if the other has none."""
     try:
         if resolve(domain, "A").records:
             return True

@@ -1,4 +1,4 @@
-"""What we do with a message, in SMTP terms. (What a domain owner asks for is a disposition: see ``dmarc``.)"""
+"""What we do with a message, in SMTP terms. (``dmarc`` has the disposition, which is what a domain owner asks for.)"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What happens to a message; in rising order of severity."""
+    """What happens to a message, in order of increasing severity."""
 
     ACCEPT = "accept"
     TAG = "tag"
@@ -17,13 +17,13 @@ class Action(StrEnum):
 
     @property
     def severity(self) -> int:
-        """0 for accept, rising."""
+        """0 for accept, and one more for each action after it."""
         return list(Action).index(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An SMTP reply: ``code`` 4xx or 5xx, ``enhanced`` status code of RFC 3463 / 7372, one line of ASCII ``text``."""
+    """An SMTP reply: ``code`` is 4xx or 5xx, ``enhanced`` a code of RFC 3463 or 7372, ``text`` one line of ASCII."""
 
     code: int
     enhanced: str
@@ -37,11 +37,11 @@ class Reply:
 class Verdict:
     """The decision on one message.
 
-    ``rule`` names the line of the policy that spoke (``dmarc.reject``, ``default``), ``reason`` says why in words.
-    ``reply`` is there for defer and reject, ``headers`` are written where the message is delivered or held.
-    ``would`` is what would have been done, were nothing only recorded; where the action then is accept, ``rule`` and
-    ``reason`` are those of what would have been done. ``monitored`` are the lines whose action was only recorded.
-    ``override`` says why a message that fails DMARC is accepted all the same, for the header field.
+    ``rule`` names the setting or rule of the policy that decided (``dmarc.reject``, ``default``). ``reason`` says why
+    in words. ``reply`` is set for defer and reject. ``headers`` are added if the message is delivered or held.
+    ``would`` is the action that the policy would have taken if all of it were enforced. If ``action`` is accept,
+    ``rule`` and ``reason`` explain ``would``. ``monitored`` names the settings and rules whose action was only
+    recorded. ``override`` says, for the header field, why a message that fails DMARC is accepted anyway.
     """
 
     action: Action

@@ -1,6 +1,6 @@
-"""DNS as data: a zone file that answers, for ``check --zone``, the demo and the tests.
+"""DNS as data: a zone file that answers questions, for ``check --zone``, the demo and the tests.
 
-One record a line; ``#`` or ``;`` begins a comment outside quotes::
+A file has one record a line. Outside quotes, ``#`` or ``;`` begins a comment::
 
     mx.example              A     192.0.2.1
     1.2.0.192.in-addr.arpa  PTR   mx.example
@@ -10,11 +10,11 @@ One record a line; ``#`` or ``;`` begins a comment outside quotes::
     *.wild.example          A     192.0.2.9
     broken.example          TXT   !                        # SERVFAIL
     slow.example            TXT   ?                        # no answer
-    there.example           -                              # exists, and has nothing
+    there.example           -                              # exists, and has no records
 
-A file that begins with ``{`` is JSON: ``{owner: {type: [values]}}``, where a TXT value may be a list of
-character-strings, an MX value ``[preference, host]``, and ``"SERVFAIL"`` or ``"TIMEOUT"`` stand for the values,
-the type ``*`` for every type that is not named.
+A file that begins with ``{`` is JSON: ``{owner: {type: [values]}}``. A TXT value may be a list of character-strings,
+and an MX value ``[preference, host]``. ``"SERVFAIL"`` or ``"TIMEOUT"`` may take the place of the values. The type ``*``
+stands for every type that is not named.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ DEFAULT_TTL = 300
 MAX_CNAMES = 10
 MAX_PREFERENCE = 65535
 MAX_STRING = 255  # octets of one character-string (RFC 1035 section 3.3)
-# octets of what else is in a response: type, class, TTL and length belong to each record
+# octets of the rest of a response; each record has a type, class, TTL and length
 _HEADER, _RECORD, _EDNS = 12, 10, 11
-_FARTHEST = 0x4000  # no compressed name leads there
+_FARTHEST = 0x4000  # a compression pointer cannot refer to this offset or beyond
 _TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
 _TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT"}
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
@@ -49,7 +49,7 @@ _MX = re.compile(r"([0-9]{1,5}) +(\S*)")
 
 
 class ZoneError(ValueError):
-    """A line that cannot be read: ``path:line: what is wrong``."""
+    """A line that cannot be read. The text is ``path:line: what is wrong``."""
 
     def __init__(self, path: str, line: int, message: str) -> None:
         super().__init__(f"{path}:{line}: {message}")
@@ -57,9 +57,9 @@ class ZoneError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a zone has for a question: the CNAMEs on the way (owner, target), the records, or a trouble.
+    """What a zone has for a question: the CNAMEs that lead there (owner, target), and the records or a failure.
 
-    ``trouble`` is ``SERVFAIL``, ``TIMEOUT`` or empty; ``exists`` is False where the last name is not there.
+    ``trouble`` is ``SERVFAIL``, ``TIMEOUT`` or empty. ``exists`` is False if the last name does not exist.
     """
 
     cnames: tuple[tuple[str, str], ...] = ()
@@ -69,13 +69,13 @@ class Found:
 
 
 class Zone:
-    """A zone as a source of answers. Names are compared without case.
+    """A zone as a source of answers. Names are compared without regard to case.
 
-    An answer that the network would not read, by ``dns_octets`` and ``dns_records`` of ``limits``, is a DnsLimit.
+    If an answer exceeds ``dns_octets`` or ``dns_records`` of ``limits``, it is a DnsLimit, as it is from the network.
     """
 
     def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> None:
-        """Read a zone. Raises :class:`ZoneError`."""
+        """Read a zone. ``path`` is for error messages, ``ttl`` in seconds. Raises :class:`ZoneError`."""
         self.ttl, self._limits = ttl, limits
         self._names: dict[str, dict[str, list[str]]] = {}
         self._troubles: dict[tuple[str, str], str] = {}
@@ -95,7 +95,7 @@ class Zone:
 
     @classmethod
     def load(cls, path: str, ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> Zone:
-        """Read a zone file. Raises :class:`ZoneError`, OSError."""
+        """Read a zone file. Raises :class:`ZoneError` and OSError."""
         try:
             return cls(Path(path).read_text("utf-8"), path, ttl, limits)
         except UnicodeDecodeError as error:
@@ -117,7 +117,7 @@ class Zone:
         return future
 
     def lookup(self, name: str, rdtype: str) -> Found:
-        """What there is for a name and type, CNAMEs followed inside the zone."""
+        """What the zone has for a name and type. CNAMEs are followed inside the zone."""
         name = name.lower().removesuffix(".")
         cnames: list[tuple[str, str]] = []
         while True:
@@ -139,7 +139,7 @@ class Zone:
             name = target
 
     def _owner(self, name: str) -> str | None:
-        """The name itself, or the wildcard that stands for it (RFC 4592)."""
+        """The name itself, or the wildcard that matches it (RFC 4592); None if the name does not exist."""
         if not _is_possible(name):
             return None
         if name in self._names:
@@ -167,12 +167,12 @@ class Zone:
         rdtype = rest[0][0].upper()
         values = rest[1:]
         if rdtype not in _TYPES and rdtype != "*":
-            raise ValueError(f"type {rdtype} is none of {', '.join(sorted(_TYPES))}")
+            raise ValueError(f"type {rdtype} is not one of {', '.join(sorted(_TYPES))}")
         if values in ([("!", False)], [("?", False)]):
             self._troubles[name, rdtype] = _TROUBLES[values[0][0]]
             self._names.setdefault(name, {})
         elif rdtype == "*":
-            raise ValueError("the type * takes ! or ? only")
+            raise ValueError("the type * takes only ! or ?")
         elif rdtype == "TXT":
             quoted = any(quoted for _, quoted in values)
             self._add(name, rdtype, ("" if quoted else " ").join(text for text, _ in values))
@@ -187,7 +187,7 @@ class Zone:
                 self._names.setdefault(name, {})
                 for rdtype, values in types.items():
                     if not isinstance(values, str | list):
-                        raise TypeError(f"{owner} {rdtype} is no list")
+                        raise TypeError(f"{owner} {rdtype} is not a list")
                     for value in [values] if isinstance(values, str) else values:
                         self._add_json(name, rdtype.upper(), value)
         except json.JSONDecodeError as error:
@@ -212,11 +212,11 @@ class Zone:
 
 
 def _octets(question: Question, found: Found) -> int:
-    """Of the response that a server makes of it, with EDNS and its names compressed (RFC 1035 section 4.1.4)."""
+    """The size of the response that a server would send, with EDNS and compressed names (RFC 1035 section 4.1.4)."""
     size, seen = _HEADER, set[bytes]()
 
     def put(name: str, more: int) -> None:
-        """A name, and so many octets behind it."""
+        """Add a name, and ``more`` octets after it."""
         nonlocal size
         rest = b"" if name == "." else name.encode("utf-8", "surrogatepass").lower()
         while rest and rest not in seen:
@@ -258,17 +258,17 @@ def _words(line: str) -> list[tuple[str, bool]]:
         words.append((re.sub(r"\\(.)", r"\1", quoted), True) if plain is None else (plain, False))
         at = match.end()
     if not _COMMENT.fullmatch(line, at):
-        raise ValueError("a quote that does not end")
+        raise ValueError("a quote is not closed")
     return words
 
 
 def _record(rdtype: str, value: str) -> str:
-    """A value in the form that ``Answer`` gives it."""
+    """A value in the form that ``Answer`` uses. Raises ValueError if the type cannot have it."""
     match rdtype:
         case "A":
             return str(IPv4Address(value))
         case "AAAA":
-            # as the network gives it: ::ffff:192.0.2.1
+            # the form that the network source gives: ::ffff:192.0.2.1
             return inet_ntop(AF_INET6, IPv6Address(value).packed)
         case "TXT":
             return value.encode("utf-8", "surrogatepass").decode("latin-1")
@@ -285,6 +285,6 @@ def _host(text: str) -> str:
 
 
 def _is_possible(name: str) -> bool:
-    """Are the labels and the whole of a length that DNS allows (RFC 1035 section 2.3.4)?"""
+    """Does DNS allow the length of the name and of each label (RFC 1035 section 2.3.4)?"""
     labels = [label.encode("utf-8", "surrogatepass") for label in name.split(".")]
     return all(0 < len(label) <= MAX_LABEL for label in labels) and len(b".".join(labels)) <= MAX_OCTETS

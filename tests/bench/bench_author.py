@@ -77,4 +77,4 @@ def test_author(benchmark, case, fields):
     value = CASES[case].encode()[:room]
     assert not Field(b"From", value).breakable
     found = benchmark(author, Headers([Field(b"From", value)] * fields))
-    assert found.problem != "From is larger than what is looked at"
+    assert found.problem != "From is larger than is looked at"

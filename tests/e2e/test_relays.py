@@ -131,7 +131,7 @@ def test_what_a_program_on_the_relay_sends_has_no_client(chain: Chain) -> None:
         subprocess.run([*command, "bob@receiver.example"], check=True, input=FORGED + MESSAGE)
 
     found = chain.sent(send)
-    assert (found["client"], found["untraced"]) == (RELAY, "the relay 127.0.0.2 had it from a user of its own")
+    assert (found["client"], found["untraced"]) == (RELAY, "the relay 127.0.0.2 received it from one of its own users")
     assert (found["iprev"], found["spf"], found["dmarc"], found["verdict"]) == ("none", "none", "fail", "reject")
 
 

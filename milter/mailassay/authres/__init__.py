@@ -1,1 +1,1 @@
-"""Authentication-Results, RFC 8601: ``render`` writes our field and recognizes forged ones, ``read`` reads any."""
+"""Authentication-Results, RFC 8601: ``render`` writes our field and recognizes forged ones; ``read`` reads any."""

@@ -1,7 +1,7 @@
-"""What somebody recorded in Authentication-Results or ARC-Authentication-Results: RFC 8601 section 2.2.
+"""The reader of Authentication-Results and ARC-Authentication-Results, whoever wrote them: RFC 8601 section 2.2.
 
-The one reader of such fields. A field is read as a whole or not at all, so that no comment, quoted string or clause is
-taken for another, and nobody believes a part of what a field says.
+A field is read as a whole or not at all. So a comment, quoted string or clause is never taken for another, and a part
+of a malformed field is never believed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from ..result import Resinfo, Result
 
-MAX_MARKS = 1000  # parentheses, quotes and backslashes of one field; each may be a step
-_MAX_OPENING = 500  # octets in which the instance of an ARC-Authentication-Results stands
+MAX_MARKS = 1000  # parentheses, quotes and backslashes in one field; each may cost a step
+_MAX_OPENING = 500  # octets in which the instance of an ARC-Authentication-Results has to be
 _MARKS = b'()"\\'
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
@@ -22,7 +22,7 @@ _IN_COMMENT = re.compile(r"(?:\\.|[^()\\\x00-\x08\x0b-\x1f\x7f])*", re.DOTALL)
 _HOST_NAME = re.compile(r"\(([A-Za-z0-9.-]+)\)")
 
 _A_QUOTED = r'"(?:[^\x00-\x08\x0a-\x1f"\\\x7f]|\\[\t -~])*"'
-_CHARACTER = r'[^\x00- "();\\\x7f]'  # of a token, a domain name or an address, as they are written without quotes
+_CHARACTER = r'[^\x00- "();\\\x7f]'  # in a token, a domain name or an address without quotes
 _BUT_EQUALS = r'[^\x00- "();=\\\x7f]'
 _ENDS = r"(?=[ \t(;]|\Z)"
 _INSTANCE = re.compile(r"[0-9]{1,2}")
@@ -40,15 +40,16 @@ _AT_DOMAIN = re.compile(rf"@{_BUT_EQUALS}+{_ENDS}")
 
 
 class Unreadable(ValueError):
-    """The field does not read as a whole."""
+    """The field does not conform to the grammar; the text says why."""
 
 
 class Clause(NamedTuple):
-    """One ``method=result`` with what follows. Methods, results and names are in lower case, values as written.
+    """One ``method=result`` and what belongs to it. Methods, results and names are in lower case, values as written.
 
-    ``properties`` are in their order, ``reason`` among them; the name is ``header.from``, or has no ptype, as some
-    write it. A quoted-string stands for what is in it, but as a result, which none should be, keeps its quotes. Results
-    and values may be empty. ``comments`` have their parentheses.
+    ``properties`` are (name, value) pairs in the order of the field, ``reason`` among them. The name is like
+    ``header.from``, or has no ptype if the field has none. A value that is a quoted-string is given without its quotes.
+    A result should not be a quoted-string; if it is, it keeps them. Results and values may be empty. ``comments``
+    include their parentheses.
     """
 
     method: str
@@ -57,32 +58,33 @@ class Clause(NamedTuple):
     comments: tuple[str, ...] = ()
 
     def values(self, name: str) -> set[str]:
-        """The distinct values of a property, in lower case; several contradict each other."""
+        """The distinct values of a property, in lower case. If there are several, they contradict each other."""
         return {value.lower() for each, value in self.properties if each == name}
 
 
 def opening(value: bytes) -> int:
-    """What :func:`instance_of` costs, in the units of ``dkim.Work``."""
+    """The cost of :func:`instance_of`, in the units of ``dkim.Work``."""
     start = value[:_MAX_OPENING]
     return 5 + (len(start) - len(start.translate(None, _MARKS))) // 2
 
 
 def instance_of(value: bytes) -> int:
-    """The instance of an ARC-Authentication-Results; 0 if there is none. What follows it is not looked at.
+    """The instance of an ARC-Authentication-Results; 0 if it has none. The rest of the field is not looked at.
 
-    RFC 8617 section 4.1.1: it comes first, and ``i`` is in lower case.
+    RFC 8617 section 4.1.1: the instance comes first, and ``i`` is in lower case.
     """
     return _instance(_text(value[:_MAX_OPENING]))[0]
 
 
 def read(value: bytes, *, sealed: bool = False) -> tuple[Clause, ...]:
-    """The clauses of a value; none if it says ``none``. Raises :class:`Unreadable`.
+    """The clauses of a field's value; none if it says ``none``. Raises :class:`Unreadable`.
 
-    ``sealed``: it is of an ARC-Authentication-Results, and begins with its instance.
+    ``sealed``: the field is an ARC-Authentication-Results, which begins with its instance.
 
-    Beyond the RFC, as software writes: a property may lack its ptype (``action=none``); a value may be missing
-    (``smtp.mailfrom=``), be an address in angle brackets, or hold any mark that ends no word; and a semicolon may stand
-    at the end. If white space follows an equals sign, the value has none: ``a= b=c`` are two properties.
+    Some things that the RFC does not allow are accepted, because software writes them: a property without a ptype
+    (``action=none``); a missing value (``smtp.mailfrom=``); in a value, an address in angle brackets, or any character
+    that does not end a word; and a final semicolon. A value after white space contains no equals sign: ``a= b=c`` are
+    two properties.
     """
     if len(value) - len(value.translate(None, _MARKS)) > MAX_MARKS:
         raise Unreadable(f"there are more than {MAX_MARKS} parentheses, quotes and backslashes")
@@ -92,17 +94,17 @@ def read(value: bytes, *, sealed: bool = False) -> tuple[Clause, ...]:
     except UnicodeEncodeError:
         raise Unreadable("it is not UTF-8") from None
     if "\r" in text or "\n" in text:
-        raise Unreadable("it holds a line break")
+        raise Unreadable("it contains a line break")
     number, at = _instance(text) if sealed else (1, 0)
     if not number:
-        raise Unreadable("there is no instance")
+        raise Unreadable("it has no instance")
     return _Reader(text, at).payload()
 
 
 def resinfos(value: bytes) -> tuple[Resinfo, ...]:
-    """The clauses of a value of ours, as ``header.render`` was given them; none of a value that does not read.
+    """The clauses of a field of ours, as they were given to ``authres.render``; none if the value is malformed.
 
-    A result word that is not known, as another version may have written it, makes no clause.
+    A clause with an unknown result word, which another version may have written, is left out.
     """
     found = []
     with suppress(Unreadable):
@@ -118,9 +120,9 @@ def resinfos(value: bytes) -> tuple[Resinfo, ...]:
 
 
 def skip_cfws(text: str, at: int, comments: list[str] | None = None) -> int | None:
-    """Past white space and comments, which nest (RFC 5322 section 3.2.2); None if a comment is not one.
+    """The position after white space and nested comments (RFC 5322 section 3.2.2); None if a comment is malformed.
 
-    ``comments`` gets the outer ones.
+    The outermost comments are appended to ``comments``.
     """
     depth = begin = 0
     while True:
@@ -144,7 +146,7 @@ def _text(value: bytes) -> str:
 
 
 def _instance(text: str) -> tuple[int, int]:
-    """The number, and where the rest begins; zeros if there is none."""
+    """The instance, and the position of the rest; zeros if there is no instance."""
     reader = _Reader(text[:_MAX_OPENING], 0)
     try:
         reader.expect("i")
@@ -158,7 +160,7 @@ def _instance(text: str) -> tuple[int, int]:
 
 
 class _Reader:
-    """A place in an unfolded text, and the comments that were passed. All methods raise :class:`Unreadable`."""
+    """A position in an unfolded text, and the comments before it. All methods raise :class:`Unreadable`."""
 
     def __init__(self, text: str, at: int) -> None:
         self.at = at
@@ -166,12 +168,12 @@ class _Reader:
         self._comments: list[str] = []
 
     def payload(self) -> tuple[Clause, ...]:
-        """What stands after the colon of an Authentication-Results field."""
+        """Everything after the colon of an Authentication-Results field."""
         self.cfws()
         self.take(_AUTHSERV_ID)
         if self.cfws() and (version := self._match(_VERSION)):
             if version.lstrip("0") != "1":
-                raise Unreadable("it is of a version that is not known")
+                raise Unreadable("its version is unknown")
             self.cfws()
         clauses: list[Clause] = []
         while self._passes(";"):
@@ -194,7 +196,7 @@ class _Reader:
         if self._passes("/"):
             self.cfws()
             if self.take(_METHOD_VERSION).lstrip("0") != "1":
-                raise Unreadable(f"{method} is of a version that is not known")
+                raise Unreadable(f"the version of {method} is unknown")
         self.expect("=")
         result, _ = self._value()
         properties = []
@@ -214,33 +216,33 @@ class _Reader:
         return name.lower()
 
     def _value(self) -> tuple[str, str]:
-        """As it is written, and what it means."""
+        """The value as it is written, and what it means."""
         apart = self.cfws()
         begin, passed = self.at, len(self._comments)
         written = self._match(_QUOTED) or self._match(_QUOTED_LOCAL_PART)
         written = written or self._match(_WORD_APART if apart else _WORD)
         self.cfws()
         if written and self._next() == "@":
-            # CFWS may end a local-part
+            # CFWS may follow a local-part
             if not _LOCAL_PART.fullmatch(written):
                 raise self._trouble()
             written += self.take(_AT_DOMAIN)
             self.cfws()
         elif apart and written and self._next() in ("=", "."):
-            # it is the name of the next property
+            # this is the name of the next property
             self.at, written = begin, ""
             del self._comments[passed:]
         is_quoted = written[:1] == '"' == written[-1:]
         return written, re.sub(r"\\(.)", r"\1", written[1:-1]) if is_quoted else written
 
     def expect(self, mark: str) -> None:
-        """Past this mark and the CFWS before it."""
+        """Skip CFWS and then this character."""
         self.cfws()
         if not self._passes(mark):
             raise self._trouble()
 
     def take(self, pattern: re.Pattern[str]) -> str:
-        """Past what matches."""
+        """Skip the text that matches, and return it."""
         found = self._match(pattern)
         if not found:
             raise self._trouble()
@@ -263,7 +265,7 @@ class _Reader:
         return True
 
     def cfws(self) -> bool:
-        """Past white space and comments; is there any?"""
+        """Skip white space and comments. Was there any?"""
         at = skip_cfws(self._text, self.at, self._comments)
         if at is None:
             raise self._trouble()
@@ -273,4 +275,4 @@ class _Reader:
 
     def _trouble(self) -> Unreadable:
         left = self._text[self.at : self.at + 40].strip()
-        return Unreadable(f"it does not read from {left!r} on" if left else "its end is missing")
+        return Unreadable(f"it is malformed at {left!r}" if left else "its end is missing")

@@ -1,4 +1,4 @@
-"""The Authentication-Results field: ours rendered, and those that claim to be ours recognized. RFC 8601."""
+"""The Authentication-Results field of RFC 8601: rendering ours, and recognizing those that claim to be ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_VALUE = 255  # octets of one value in UTF-8
 MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")  # RFC 2045 section 5.1
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_ATOM = r"[\w+-]+"  # of RFC 5322's dot-atom what no reader takes for anything but a name
+_ATOM = r"[\w+-]+"  # the part of RFC 5322's dot-atom that every reader takes for a name
 _LOCAL_PART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 # domain-name: RFC 6376 section 3.5
 _ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*)?@{_LABEL}(?:\.{_LABEL})+", re.ASCII)
@@ -32,14 +32,14 @@ _LITERAL = re.compile(r"\[(ipv6:)?([0-9a-f:.]+)\]", re.IGNORECASE)
 _ALGORITHM = re.compile(r"[A-Za-z0-9]{1,32}(?:-[A-Za-z0-9]{1,32}){1,3}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+")
 _OURS = re.compile(r"[a-z0-9]+")
-# our own words, with names that senders chose; an equals sign stands only behind the name of a tag
+# our own words, with names that senders chose; an equals sign is allowed only after the name of a tag
 _REASON = re.compile(r"(?:(?<![\w.-])(?:[a-z]|bh|cv|exp|redirect|tag)=|[A-Za-z0-9 .,:()'/\[\]_-])*", re.ASCII)
 
-# a token or a domain name, and what gateways write after it (``host/process``, ``host:port``)
+# a token or a domain name, and what gateways append to it (``host/process``, ``host:port``)
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
 _VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*"')
-_MARKS, _MAX_MARKS = b'()"\\', 1000  # where comments and quoted strings begin and end; each is a step of _bare
+_MARKS, _MAX_MARKS = b'()"\\', 1000  # the delimiters of comments and quoted strings; each costs _bare one step
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
 _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
@@ -48,7 +48,7 @@ _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)
 class _Value(QuotableValue):  # type: ignore[misc]
     """A value that is quoted unless it is a token, or an address that needs no quotes (RFC 8601 section 2.2).
 
-    authres' own leaves everything with an ``@`` as it is.
+    The library's class never quotes a value with an ``@``.
     """
 
     def quote_if_needed(self) -> str:
@@ -58,10 +58,10 @@ class _Value(QuotableValue):  # type: ignore[misc]
 
 
 def _labels(text: str, utf8: bool) -> str:
-    """A domain name, in U-labels if the message may hold UTF-8, else in A-labels; empty for what is none.
+    """A domain name, in U-labels if the message may contain UTF-8, else in A-labels; empty if it is not a domain name.
 
-    U-labels stand only if they are letters and digits, and a reader who stops at the first character beyond ASCII finds
-    no other domain in them: ``bank.exampleü.evil.example`` has A-labels.
+    U-labels are used only if they are letters and digits, and if a reader that stops at the first non-ASCII character
+    finds no other domain in them: ``bank.exampleü.evil.example`` is written in A-labels.
     """
     try:
         name = Domain(text)
@@ -76,13 +76,13 @@ def _labels(text: str, utf8: bool) -> str:
 
 
 def _domain(text: str, utf8: bool) -> str:
-    """A domain name of two labels or more."""
+    """A domain name of two labels or more; empty for any other text."""
     name = _labels(text, utf8)
     return name if "." in name else ""
 
 
 def _host(text: str, utf8: bool) -> str:
-    """A domain name or an address literal (RFC 5321 section 4.1.3)."""
+    """A domain name or an address literal (RFC 5321 section 4.1.3); empty for any other text."""
     literal = _LITERAL.fullmatch(text)
     if not literal:
         return _domain(text, utf8)
@@ -92,7 +92,7 @@ def _host(text: str, utf8: bool) -> str:
 
 
 def _ip(text: str, _: bool) -> str:
-    """An IP address; of a link-local one not the zone."""
+    """An IP address, without the zone of a link-local one; empty for any other text."""
     try:
         return str(ip_address(text.partition("%")[0]))
     except ValueError:
@@ -100,7 +100,7 @@ def _ip(text: str, _: bool) -> str:
 
 
 def _identity(text: str, utf8: bool) -> str:
-    """An address, or ``@`` and its domain if the local-part is not plain."""
+    """A mail address, or only ``@`` and its domain if the local-part is not plain; empty for any other text."""
     local_part, at, name = text.rpartition("@")
     domain = _domain(name, utf8) if at else ""
     is_plain = len(local_part.encode(errors="replace")) <= MAX_LOCAL_PART and _LOCAL_PART.fullmatch(local_part)
@@ -114,7 +114,7 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[str, bool], str]:
 
 
 def _base64(text: str, _: bool) -> str:
-    """The beginning of a base64 text, without the padding at its end."""
+    """A base64 text without the padding at its end; empty for any other text."""
     text = text.rstrip("=")
     return text if len(text) <= MAX_VALUE and _BASE64.fullmatch(text) else ""
 
@@ -133,29 +133,33 @@ _KINDS: dict[tuple[str, str], Callable[[str, bool], str]] = {
     ("header", "from"): _labels,
     ("policy", "dmarc"): _matching(_OURS),
 }
-"""What each property holds: its text as it may be written, given whether UTF-8 may be; empty for any other text.
+"""For each property, the function that gives the text to write, or an empty text if the value must not be written.
 
-A reader of our field may know nothing of its quotes and look for ``dmarc = pass`` or ``header.from=``. So a value that
-a sender chose is a name, an address, a word or base64: letters, digits and few marks, no equals sign and no blank among
-them. What is none is left out, since what is escaped or fixed for one reader is a result to another.
+Its second argument says whether the text may contain UTF-8.
+
+A careless reader of our field may ignore quotes and look for ``dmarc = pass`` or ``header.from=``. So a value that a
+sender chose is written only if it is a name, an address, a word or base64: letters, digits and a few other characters,
+without an equals sign or a blank. Any other value is left out, because text that is escaped or repaired for one reader
+is still a result to another.
 """
 
 
 def _reason(text: str) -> str:
-    """A reason of ours, cut between two words if it is long; empty if it holds what our words and names do not."""
+    """One of our reasons, cut between two words if it is long; empty if it has a character that none of ours has."""
     if len(text) > MAX_VALUE:
         text = text[: MAX_VALUE + 1].rpartition(" ")[0]
     return text if _REASON.fullmatch(text) else ""
 
 
 def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False) -> str:
-    """The field's value, one clause a line, folded with LF and a space as milters give header fields.
+    """The field's value, one clause a line, folded with LF and a space as milters pass header fields.
 
-    ``utf8``: the message may have UTF-8 in its header (RFC 6532), else the value is ASCII. Nothing that a sender chose
-    reads as a result: see ``_KINDS``.
+    ``utf8``: the message may have UTF-8 in its header (RFC 6532); otherwise the value is ASCII. Nothing that a sender
+    chose can be read as a result: see ``_KINDS``.
 
-    A clause too long for a line has its properties on lines of their own. Postfix breaks a longer line at any octet,
-    even between a backslash and the quote after it, and what a sender wrote would go on outside its quotes.
+    If a clause is too long for a line, each of its properties has a line of its own. Postfix breaks a longer line at
+    any octet, even between a backslash and the quote after it; text from the sender would then end up outside its
+    quotes.
     """
     name = _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
     return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
@@ -175,7 +179,7 @@ def _clause(resinfo: Resinfo, utf8: bool) -> str:
     if len(resinfo.comment) <= MAX_VALUE and _HOST_NAME.fullmatch(resinfo.comment):
         pieces.append(f"({resinfo.comment})")
     clause = " ".join(pieces)
-    # with the space before it and the semicolon after it
+    # 2: the space before it and the semicolon after it
     return clause if len(clause.encode()) + 2 <= MAX_LINE else "\n ".join(pieces)
 
 
@@ -184,13 +188,13 @@ def unwanted(
 ) -> list[int]:
     """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
 
-    Those that claim to be ours; those of a version nobody knows yet, unless they come from a ``trusted`` client; those
-    with a line that an MTA breaks, for our name may stand alone only then; and, unread, those beyond ``most`` octets or
-    ``_MAX_MARKS``, for reading one takes time in proportion to both.
+    These are the fields that claim to be ours; the fields of an unknown version, unless they come from a ``trusted``
+    client; and the fields with a line that an MTA breaks, because our name may appear only after the break. Fields
+    beyond ``most`` octets or ``_MAX_MARKS`` are removed unread, because the time to read one grows with both.
     """
     fields = headers.named(b"authentication-results")
     ends = accumulate(len(field.value) for field in fields)
-    # a field costs as much as a few of them, however short it is
+    # however short a field is, it costs as much as a few marks
     marks = accumulate(4 + len(field.value) - len(field.value.translate(None, _MARKS)) for field in fields)
     return [
         number
@@ -204,7 +208,7 @@ def unwanted(
 
 
 def is_known_version(value: bytes) -> bool:
-    """Is a value of version 1, which is also what none says? (RFC 8601 section 2.2)"""
+    """Is a value of version 1, which is also the version of a value that names none? (RFC 8601 section 2.2)"""
     claim = _claim(_text(value))
     if claim is None:
         return True
@@ -216,9 +220,9 @@ def is_known_version(value: bytes) -> bool:
 def is_ours(value: bytes, authserv_id: str) -> bool:
     """Does an Authentication-Results value claim our authserv-id, however disguised? (RFC 8601 section 5)
 
-    A value that reads strictly is another's if it begins with another name, and ours stands neither in a comment
-    before that nor where a method belongs. One that does not read strictly is ours when our name stands anywhere in
-    it: what we cannot parse, somebody else may.
+    A value that conforms to the grammar is not ours if it begins with another name, and if our name is neither in a
+    comment before that name nor in the place of a method. A value that does not conform is ours if our name is anywhere
+    in it: what we cannot parse, another reader may.
     """
     ours = _canonical(authserv_id)
     text = _text(value)
@@ -239,7 +243,7 @@ def _text(value: bytes) -> str:
 
 
 def _canonical(name: str) -> str:
-    """A name for comparison: as a domain where it is one, else in lower case."""
+    """A name for comparison: the canonical domain if it is one, else the name in lower case."""
     try:
         return Domain(name)
     except BadDomain:
@@ -247,7 +251,7 @@ def _canonical(name: str) -> str:
 
 
 def _claim(text: str) -> tuple[str, str, str] | None:
-    """What stands before the authserv-id, the authserv-id and the rest; None where no value strictly begins so."""
+    """The text before the authserv-id, the authserv-id, and the rest; None if the value does not begin with one."""
     at = skip_cfws(text, 0)
     if at is None:
         return None
@@ -255,12 +259,12 @@ def _claim(text: str) -> tuple[str, str, str] | None:
     if not found:
         return None
     name = re.sub(r'\\(.)|"', r"\1", found[0])
-    # what a quoted-string holds beyond a word, another reader may take for the end of the name
+    # in a quoted-string that is not a word, another reader may see the end of the name
     return (text[:at], name, text[found.end() :]) if _WORD.fullmatch(name) else None
 
 
 def _reads_on(rest: str) -> bool:
-    """What may follow an authserv-id: CFWS, a version, and then a semicolon or the end."""
+    """Does the text begin as it must after an authserv-id: CFWS, a version, and then a semicolon or the end?"""
     at = skip_cfws(rest, 0)
     if at is None:
         return False
@@ -271,15 +275,15 @@ def _reads_on(rest: str) -> bool:
 
 
 def _mentions(text: str, ours: str) -> bool:
-    """Does our name stand in the text as a name of its own, whatever was strewn into it?
+    """Does the text contain our name as a whole name, even with other characters inserted into it?
 
-    An encoded-word (RFC 2047) counts as our name: Sieve and mail clients decode it, and nobody's name needs one.
+    An encoded-word (RFC 2047) counts as our name: Sieve and mail clients decode it, and no real name needs one.
     """
     text = text.casefold()
     unquoted = text.replace('"', "")
     plain = unquoted.replace("\\", "")
     readings = {text, _bare_flat(plain), *map(_bare, {unquoted, plain})}
-    # some readers drop what is not ASCII, and some take it for the ASCII that it looks like
+    # some readers drop characters that are not ASCII, and some take them for the ASCII that they look like
     readings |= {normalize("NFKC", each) for each in readings if not each.isascii()}
     readings |= {each.encode("ascii", "ignore").decode() for each in readings}
     return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in readings)
@@ -287,14 +291,14 @@ def _mentions(text: str, ours: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _anywhere(ours: str) -> re.Pattern[str]:
-    """Our name, with A-labels or U-labels, and between its characters any that belong to no name."""
+    """Our name in A-labels or U-labels, with any characters between its own that cannot be part of a name."""
     spellings = {ours, u_labels(ours)}
     either = "|".join(r"[^\w.-]*+".join(map(re.escape, each)) for each in spellings)
     return re.compile(rf"(?<!\w)(?<!\w[.-])(?<!--)(?:{either})(?!-*\w|\.\w)")
 
 
 def _bare(text: str) -> str:
-    """The text without comments and quoted strings. What is opened and not closed stays."""
+    """The text without comments and quoted strings. Those that are not closed stay."""
     kept: list[str] = []
     opened: list[int] = []
     at = 0
@@ -310,6 +314,6 @@ def _bare(text: str) -> str:
 
 
 def _bare_flat(text: str) -> str:
-    """The text without comments, for a reader to whom the first ``)`` ends them all."""
+    """The text without comments, for a reader that does not nest them: the first ``)`` ends them all."""
     *parts, last = text.split(")")
     return "".join(part.partition("(")[0] for part in parts) + last

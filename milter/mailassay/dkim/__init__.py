@@ -1,8 +1,8 @@
-"""DKIM signatures: parsed, their body hashes advanced with the body, verified. RFC 6376, 8301, 8463, 8616.
+"""DKIM: parse the signatures, hash the body as it arrives, and verify. RFC 6376, 8301, 8463, 8616.
 
-dkimpy reads tag lists and c=. Its ``verify`` is not used: it holds the whole body, cannot tell a lookup that failed
-from a key that is not there, and is laxer than the RFCs in a dozen places (see DESIGN.md); nor is its canonicalization
-of header fields, which takes more for white space than space and tab.
+dkimpy reads tag lists and c=. Its ``verify`` is not used: it holds the whole body in memory, cannot tell a failed
+lookup from a missing key, and is laxer than the RFCs in a dozen places (see DESIGN.md). Its canonicalization of header
+fields is not used either, because it treats more than space and tab as white space.
 """
 
 from .body import Body, BodyDigest, BodyRequest

@@ -1,4 +1,4 @@
-"""Body hashes that advance chunk by chunk; the body is not kept. RFC 6376 sections 3.4.3 and 3.4.4."""
+"""Hash the body chunk by chunk, without keeping it. RFC 6376 sections 3.4.3 and 3.4.4."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Canonicalization = Literal["simple", "relaxed"]
 
 _LINE_ENDS = b"\r\n" * 16_384
 
-_SHORT = 4096  # octets, of which it costs little to look for blanks several times
-# Relaxed: each octet's class, in bits so far apart that the shifts of reduced bring no others together.
+_SHORT = 4096  # octets; up to this size it is cheap to search for blanks several times
+# Relaxed: the class of each octet, in bits so far apart that the shifts in ``reduced`` mix no two of them.
 _CLASS = bytes({0x20: 0b11, 0x09: 0b11, 0x0D: 0b1000, 0x0A: 0b100000}.get(octet, 0) for octet in range(256))
-# TAB becomes SP and leaves its place to "!", so that SP with its lowest bit set is an octet that nothing else is.
+# TAB becomes SP, and "!" becomes TAB, so that SP with its lowest bit set is a value that no other octet has.
 _ASIDE, _BACK = bytes.maketrans(b"\t!", b" \t"), bytes.maketrans(b"\t", b"!")
 
 
 class BodyRequest(NamedTuple):
-    """What a signature wants hashed by SHA-256: the canonicalization, and how many canonical octets (l=; None: all)."""
+    """The body hash that a signature needs: the canonicalization, and how many canonical octets (l=; None: all)."""
 
     canonicalization: Canonicalization
     length: int | None
 
 
 class BodyDigest(NamedTuple):
-    """The SHA-256 of what was asked for, how many canonical octets were hashed, and whether the body goes on."""
+    """The SHA-256 for a request, the number of canonical octets hashed, and whether the body is longer than that."""
 
     digest: bytes
     hashed: int
@@ -33,19 +33,19 @@ class BodyDigest(NamedTuple):
 
 
 class _Canonical:
-    """One canonical form of the body, hashed once: each length asked for is the hash as it stood at that octet."""
+    """One canonical form of the body. It is hashed once; for each length requested, the digest is taken on the way."""
 
     def __init__(self, relaxed: bool, lengths: Collection[int | None]) -> None:
         self._relaxed, self._whole = relaxed, None in lengths
-        self._lengths = sorted((each for each in lengths if each is not None), reverse=True)  # ahead, the nearest last
+        self._lengths = sorted((each for each in lengths if each is not None), reverse=True)  # to come, next last
         self._hash, self._hashed = hashlib.sha256(), 0
-        self._carry = b""  # at most " \r": white space before a line end, half a line end
+        self._carry = b""  # at most " \r": white space that may precede a line end, and half a line end
         self._line_ends = 0  # CRLFs that count only if something follows them
         self.digests: dict[int | None, BodyDigest] = {}
 
     @property
     def hungry(self) -> bool:
-        # one octet past l= is wanted too: it tells that the signature does not cover the whole body
+        # one octet past l= is needed too: it shows that the signature does not cover the whole body
         return self._whole or bool(self._lengths)
 
     def update(self, chunk: bytes) -> None:
@@ -64,7 +64,7 @@ class _Canonical:
         self._line_ends += (keep - end) // 2
 
     def finish(self) -> None:
-        # what was held back turns out to be the end of the last line; relaxed drops the white space there
+        # the octets held back are the end of the last line; relaxed drops white space there
         last = self._carry.replace(b" ", b"") if self._relaxed and not self._carry.endswith(b"\r") else self._carry
         if last:
             self._feed(last)
@@ -93,18 +93,19 @@ class _Canonical:
 
 
 def reduced(data: bytes) -> bytes:
-    """White space reduced to one SP, and to none before a CRLF; what ``data`` ends in is taken to go on.
+    """``data`` with each run of white space reduced to one SP, and removed before a CRLF.
 
-    All octets at once, as one integer, the first octet lowest: searching costs a branch for every blank there is.
+    White space at the end of ``data`` is kept as one SP, because more may follow. All octets are handled at once, as
+    one integer with the first octet lowest: a search would cost a branch for every blank.
     """
     if len(data) < _SHORT:
-        # most fields have nothing to reduce; in a body there always is something
+        # most fields have nothing to reduce; a body always has something
         if b"\t" not in data and b"  " not in data and b" \r" not in data:
             return data
     elif b" " not in data and b"\t" not in data:
         return data
     classes = int.from_bytes(data.translate(_CLASS), "little")
-    # the lowest bit of each blank that a blank follows, or CR and LF
+    # the lowest bit of each blank that is followed by a blank, or by CR and LF
     dropped = classes & (classes >> 8 + 1 | classes >> 8 + 3 & classes >> 16 + 5)
     if not dropped:
         return data.replace(b"\t", b" ")
@@ -113,7 +114,7 @@ def reduced(data: bytes) -> bytes:
 
 
 def _without_line_ends(data: bytes, end: int) -> int:
-    """Where the CRLFs that stand before ``end`` begin."""
+    """The position at which the run of CRLFs before ``end`` begins."""
     start = len(data[:end].rstrip(b"\r\n"))
     tail = end - start
     if tail % 2 == 0 and data.endswith(b"\r\n" * (tail // 2), start, end):
@@ -124,7 +125,7 @@ def _without_line_ends(data: bytes, end: int) -> int:
 
 
 class Body:
-    """All body hashes of one message; each canonical form is made and hashed once."""
+    """All body hashes of one message. Each canonical form is made and hashed only once."""
 
     def __init__(self, requests: Iterable[BodyRequest]) -> None:
         self._requests = frozenset(requests)
@@ -139,13 +140,13 @@ class Body:
         return any(form.hungry for form in self._forms.values())
 
     def update(self, chunk: bytes) -> None:
-        """The next octets of the body, with CRLF line ends."""
+        """Take the next octets of the body, with CRLF line ends."""
         for form in self._forms.values():
             if form.hungry:
                 form.update(chunk)
 
     def finish(self) -> dict[BodyRequest, BodyDigest]:
-        """The digests; to be called once, at the end of the body."""
+        """The digests. Call this once, at the end of the body."""
         for form in self._forms.values():
             form.finish()
         return {each: self._forms[each.canonicalization].digests[each.length] for each in self._requests}

@@ -1,4 +1,4 @@
-"""What a signature hashes of the header section: RFC 6376 sections 3.4.1, 3.4.2 and 3.7."""
+"""The hash of the header fields that a signature covers: RFC 6376 sections 3.4.1, 3.4.2 and 3.7."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .body import reduced
 from .signature import Signature
 from .work import Work
 
-# Fields that make what a reader sees, of which a message may have one (RFC 5322 section 3.6, RFC 2045): those that
-# make another message of it, and those of which honest senders and lists write a second one.
+# Fields that change what a reader sees and that a message may have only once (RFC 5322 section 3.6, RFC 2045). With a
+# second field of the first group it is a different message; honest senders and lists sometimes repeat the others.
 _DECISIVE = (b"from", b"subject", b"content-type")
 _OTHERS = (b"to", b"cc", b"sender", b"reply-to", b"date", b"content-transfer-encoding")
 
 
 class HeaderHashes:
-    """The header hashes of one message; each field is canonicalized once, however many signatures cover it.
+    """The header hashes of one message. Each field is canonicalized once, however many signatures cover it.
 
-    ``account`` pays for them, and for all else that is done to verify the message's signatures. ``repeated_fail``: see
-    :meth:`stray`.
+    Their cost is charged to ``account``, and so is all other work of verifying the message's signatures. For
+    ``repeated_fail``, see :meth:`stray`.
     """
 
     def __init__(self, headers: Headers, account: Work | None = None, *, repeated_fail: bool = False) -> None:
@@ -34,7 +34,7 @@ class HeaderHashes:
         self._relaxed: dict[int, bytes] = {}
 
     def digest(self, signature: Signature) -> bytes:
-        """The SHA-256 over the fields that a signature covers, and its own field. Raises :class:`TooMuchWork`."""
+        """The SHA-256 of the fields that a signature covers and of its own field. Raises :class:`TooMuchWork`."""
         self.account.pay(work.naming(signature.header_names))
         covered = list(self._covered(signature))
         self.account.pay(work.hashing([*(self._headers.fields[place] for place in covered), signature.field]))
@@ -47,12 +47,12 @@ class HeaderHashes:
         return digest.digest()
 
     def stray(self, signature: Signature) -> str:
-        """The name of a field that may be there once, is signed, and is there again unsigned; empty without one.
+        """The name of a field that a message may have only once, but that is signed and repeated unsigned; else empty.
 
-        A reader may be shown the one that is not signed (RFC 6376 section 8.15); a message that does not conform to
-        RFC 5322 should not be verified (section 3.8). One that is the same as a signed one in relaxed form shows
-        nothing else. ``repeated_fail`` says whether To, Cc, Sender, Reply-To, Date and Content-Transfer-Encoding are
-        looked at as From, Subject and Content-Type are. Raises :class:`TooMuchWork`.
+        A reader may be shown the unsigned one (RFC 6376 section 8.15), and a message that does not conform to RFC 5322
+        should not be verified (section 3.8). A repeated field that equals a signed one in relaxed form is harmless.
+        From, Subject and Content-Type are always checked; To, Cc, Sender, Reply-To, Date and Content-Transfer-Encoding
+        only with ``repeated_fail``. Raises :class:`TooMuchWork`.
         """
         self.account.pay(work.naming(signature.header_names))
         signed = Counter(signature.header_names)
@@ -72,13 +72,13 @@ class HeaderHashes:
         return text
 
     def _covered(self, signature: Signature) -> Iterator[int]:
-        """The places of the fields that h= names, each name's instances from the bottom (section 5.4.2)."""
+        """The positions of the fields that h= names, those of the same name from the bottom up (section 5.4.2)."""
         taken: dict[bytes, int] = {}
         for name in signature.header_names:
             instance = taken.get(name, 0)
             place = self._headers.place(name, instance)
             if place is not None and self._headers.fields[place] is signature.field:
-                # h= never means the field that it stands in (section 3.5)
+                # h= never refers to the field that contains it (section 3.5)
                 instance += 1
                 place = self._headers.place(name, instance)
             taken[name] = instance + 1
@@ -93,13 +93,13 @@ def simple(field: Field) -> bytes:
 
 def relaxed(field: Field) -> bytes:
     """A field as ``relaxed`` hashes it, final CRLF included (RFC 6376 section 3.4.2)."""
-    # what is a line end only now, with a bare CR before and a bare LF behind, is none
+    # a bare CR and a bare LF that come together when folding is removed are not a line end
     lines = field.value.replace(b"\r\n", b"").split(b"\r\n")
     return field.name.lower() + b":" + b"\r\n".join(map(reduced, lines)).strip(b" ") + b"\r\n"
 
 
 def without_b(field: Field) -> Field:
-    """A signature field with the value of its b= tag taken out."""
+    """A signature field without the value of its b= tag."""
     tags = field.value.split(b";")
     for at, tag in enumerate(tags):
         name, equals, _ = tag.partition(b"=")

@@ -1,4 +1,4 @@
-"""The key record of a signer: RFC 6376 section 3.6.1, RFC 8463."""
+"""Parse the key record of a signer: RFC 6376 section 3.6.1, RFC 8463."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .fault import Fault
 from .signature import BadSignature, tag_list, words
 
 MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
-MAX_EXPONENT_BITS = 64  # OpenSSL's own bound for keys over 3072 bits; the work grows with it
+MAX_EXPONENT_BITS = 64  # OpenSSL's own bound for keys over 3072 bits; the work grows with the exponent
 
-# Ed25519, RFC 8032 section 5.1: the prime of its field, and y of the eight points that are of small order
+# Ed25519, RFC 8032 section 5.1: the prime of its field, and the y coordinates of the eight points of small order
 _P = (1 << 255) - 19
 _Y_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = {0, 1, _P - 1, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8}
@@ -33,7 +33,7 @@ _RSA = re.compile(rb"0(?:[\0-\x7f]|\x81.|\x82..)(?:\x02|0.\x06\x09\x2a\x86\x48\x
 
 
 class BadKey(ValueError):
-    """The record holds no key that may be used; the text says why, ``fault`` in one word."""
+    """The record has no key that may be used. The text says why; ``fault`` is its kind."""
 
     def __init__(self, fault: Fault, text: str) -> None:
         super().__init__(text)
@@ -42,9 +42,9 @@ class BadKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key: its type (``rsa``, ``ed25519``), size in bits, and what the record says of its use.
+    """A public key: its type (``rsa`` or ``ed25519``), its size in bits, and what the record says about its use.
 
-    ``work`` is what a verification costs.
+    ``work`` is the cost of a verification, in the units of :class:`work.Work`.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Key:
     work: int
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Is ``signature`` this key's, over the SHA-256 ``digest``?"""
+        """Did this key make ``signature`` over the SHA-256 ``digest``?"""
         try:
             if isinstance(self.public, RSAPublicKey):
                 self.public.verify(signature, digest, PKCS1v15(), Prehashed(SHA256()))
@@ -67,7 +67,7 @@ class Key:
 
 
 def parse(record: str) -> Key:
-    """Read a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
+    """Parse a key record (one TXT record, one character per octet). Raises :class:`BadKey`."""
     found = _known(record)
     if isinstance(found, BadKey):
         raise BadKey(found.fault, str(found))
@@ -86,7 +86,7 @@ def _read(record: str) -> Key:
     try:
         tags = tag_list(record.encode("latin-1"))
     except BadSignature as error:
-        raise BadKey(Fault.KEY_SYNTAX, "the key record is no tag=value list") from error
+        raise BadKey(Fault.KEY_SYNTAX, "the key record is not a tag=value list") from error
     if b"v" in tags and (next(iter(tags)) != b"v" or tags[b"v"] != b"DKIM1"):
         raise BadKey(Fault.KEY_SYNTAX, "the key record's v= is not DKIM1 or not first")
     if b"p" not in tags:
@@ -109,9 +109,9 @@ def _read(record: str) -> Key:
 
 
 def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
-    """The key of p=. What makes a key worthless is refused here: not every version of the library does."""
+    """The key of p=. Worthless keys are refused here, because not every version of the library refuses them."""
     if kind not in ("rsa", "ed25519"):
-        raise BadKey(Fault.KEY_TYPE, "the key is of a type that is not known (k=)")
+        raise BadKey(Fault.KEY_TYPE, "the key type is unknown (k=)")
     try:
         octets = base64.b64decode(material, validate=True)
     except binascii.Error as error:
@@ -121,9 +121,9 @@ def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:
 
 def _ed25519(octets: bytes) -> Ed25519PublicKey:
     y = int.from_bytes(octets, "little") & (1 << 255) - 1
-    # anybody can sign for a point of small order, and OpenSSL takes y beyond the field's prime for another number
+    # anybody can sign for a point of small order, and OpenSSL takes a y beyond the field's prime for a different number
     if y >= _P or y in _SMALL_ORDER:
-        raise BadKey(Fault.KEY_UNSAFE, "the key is a point that proves nothing (p=)")
+        raise BadKey(Fault.KEY_UNSAFE, "the key is not a safe Ed25519 point (p=)")
     try:
         return Ed25519PublicKey.from_public_bytes(octets)
     except ValueError as error:
@@ -131,22 +131,22 @@ def _ed25519(octets: bytes) -> Ed25519PublicKey:
 
 
 def _rsa(octets: bytes) -> RSAPublicKey:
-    # a SubjectPublicKeyInfo, as everybody publishes, or the RSAPublicKey that the RFC's text asks for; nothing
-    # else, since the loader warns of some kinds of key
+    # A SubjectPublicKeyInfo, which everybody publishes, or the RSAPublicKey that the RFC's text asks for. Others are
+    # refused before the loader, which prints warnings for some kinds of key.
     if not _RSA.match(octets):
-        raise BadKey(Fault.KEY_TYPE, "the key is not of the type its k= says")
+        raise BadKey(Fault.KEY_TYPE, "the key is not of the type in k=")
     try:
         public = load_der_public_key(octets)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BadKey(Fault.KEY_SYNTAX, "the key cannot be read (p=)") from error
     if not isinstance(public, RSAPublicKey):
-        raise BadKey(Fault.KEY_TYPE, "the key is not of the type its k= says")
+        raise BadKey(Fault.KEY_TYPE, "the key is not of the type in k=")
     if public.key_size < MIN_RSA_BITS:
         raise BadKey(Fault.KEY_SIZE, f"the key has {public.key_size} bits, fewer than {MIN_RSA_BITS}")
     numbers = public.public_numbers()
     if numbers.n % 2 == 0:
         raise BadKey(Fault.KEY_UNSAFE, "the key's modulus is even")
-    # with 1 anybody can sign; RFC 8017 section 3.1
+    # with the exponent 1, anybody can sign; RFC 8017 section 3.1
     if numbers.e < 3 or numbers.e % 2 == 0:
         raise BadKey(Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3")
     if numbers.e.bit_length() > MAX_EXPONENT_BITS:

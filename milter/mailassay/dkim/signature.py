@@ -1,4 +1,4 @@
-"""A DKIM-Signature field, parsed: RFC 6376 sections 3.2 and 3.5. ARC's two signatures are read by the same code."""
+"""Parse a DKIM-Signature field: RFC 6376 sections 3.2 and 3.5. The same code reads the two signatures of ARC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .fault import Fault
 from .work import TooMuchWork, Work, reading
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
-"""The algorithms that count, and the key type of each. rsa-sha1 is dead: RFC 8301 section 3.1."""
+"""The accepted algorithms, and the key type of each. RFC 8301 section 3.1 forbids rsa-sha1."""
 
 _SIMPLE = CanonicalizationPolicy.from_c_value(None)
 _WHOLE_SIMPLE = BodyRequest("simple", None)
@@ -29,12 +29,12 @@ _FIELD_NAMES = re.compile(rb"[!-9;-~]+(?:[ \t\r\n]*:[ \t\r\n]*[!-9;-~]+)*")
 _LOCAL_PART = re.compile(r'(?:[^\0- "(),:;<>@\[\\\]\x7f]*|"(?:[^\0-\x1f"\\\x7f]|\\[ -~])*")@')
 _NUMBER = re.compile(rb"[0-9]{1,76}")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
-_MAX_BASE64 = 4096  # a signature by an RSA key of 16,384 bits has 2732
-_MAX_IDENTITY = 1000  # local part, at sign and domain have 318, each of them three characters at most
+_MAX_BASE64 = 4096  # characters; a signature with an RSA key of 16,384 bits has 2732
+_MAX_IDENTITY = 1000  # characters; local-part, at sign and domain have 318 octets, each written in three at most
 
 
 class BadSignature(ValueError):
-    """The field is no usable signature; the text says why in words of our own, ``fault`` in one of the vocabulary."""
+    """The field is not a usable signature. The text says why in our own words; ``fault`` is its kind."""
 
     def __init__(self, fault: Fault, text: str) -> None:
         super().__init__(text)
@@ -42,12 +42,12 @@ class BadSignature(ValueError):
 
 
 class Signature(NamedTuple):
-    """One signature field. Where ``problem`` is set it cannot be verified, and the rest is as far as it could be read.
+    """One signature field.
 
-    ``fault`` is the kind of problem.
-
-    ``identity`` is i= decoded (default ``@`` and the domain), ``algorithm`` is a= in lower case, ``header_names`` are
-    too, in the order of h=, ``signed_at`` and ``expires`` are seconds since 1970.
+    If ``problem`` is set, the field cannot be verified, ``fault`` is the kind of problem, and the rest is what could be
+    read.
+    ``identity`` is i= decoded (default ``@`` and the domain). ``algorithm`` is a= in lower case. ``header_names`` are
+    the names of h=, in lower case and in their order. ``signed_at`` and ``expires`` are in seconds since 1970.
     """
 
     field: Field
@@ -69,12 +69,12 @@ class Signature(NamedTuple):
 
     @property
     def key_name(self) -> str:
-        """Where the key record is: RFC 6376 section 3.6.2.1."""
+        """The name of the key record: RFC 6376 section 3.6.2.1."""
         return f"{a_labels(self.selector)}._domainkey.{self.domain}"
 
 
 def signatures(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> tuple[Signature, ...]:
-    """The DKIM signatures of a message, from the top; ``account`` pays for reading them."""
+    """The DKIM signatures of a message, from the top. The cost of reading them is charged to ``account``."""
     account = account or Work(limits)
     return tuple(_paid(field, account) for field in headers.named(b"dkim-signature")[: limits.signatures])
 
@@ -88,7 +88,7 @@ def _paid(field: Field, account: Work) -> Signature:
 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:
-    """The tags of a tag=value list (RFC 6376 section 3.2), folding removed. Raises :class:`BadSignature`."""
+    """The tags of a tag=value list (RFC 6376 section 3.2), without folding. Raises :class:`BadSignature`."""
     if _CONTROL.search(value):
         raise BadSignature(Fault.SYNTAX, "a control character in a tag=value list")
     try:
@@ -119,7 +119,7 @@ def parse(field: Field) -> Signature:
         if tags[b"v"] != b"1":
             raise BadSignature(Fault.VERSION, "v= is not 1")
         if not _FIELD_NAMES.fullmatch(tags[b"h"]):
-            raise BadSignature(Fault.SYNTAX, "h= is no list of field names")
+            raise BadSignature(Fault.SYNTAX, "h= is not a list of field names")
         signature = covering(proven(signature, tags), tags)
         identity_domain = signature.identity_domain
         if not (identity_domain and signature.domain and identity_domain.is_within(signature.domain)):
@@ -127,21 +127,21 @@ def parse(field: Field) -> Signature:
         if b"from" not in signature.header_names:
             raise BadSignature(Fault.FROM_NOT_SIGNED, "h= does not cover From")
         if b"q" in tags and b"dns/txt" not in words(tags[b"q"]):
-            raise BadSignature(Fault.QUERY, "q= offers no way to the key that is known")
+            raise BadSignature(Fault.QUERY, "q= has no known query method")
     except BadSignature as error:
         return signature._replace(problem=str(error), fault=error.fault)
     return signature
 
 
 def demand(tags: Container[bytes], *names: bytes) -> None:
-    """All these tags must be there. Raises :class:`BadSignature` if one is missing."""
+    """Require these tags. Raises :class:`BadSignature` if one is missing."""
     for name in names:
         if name not in tags:
             raise BadSignature(Fault.MISSING_TAG, f"{name.decode()}= is missing")
 
 
 def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
-    """What names a signature in a report (d=, s=, a=, the text of b=), as far as it is there; never raises."""
+    """A signature with the tags that identify it (d=, s=, a=, the text of b=), as far as they exist. Never raises."""
     return Signature(
         field,
         domain=_domain(tags.get(b"d", b"")),
@@ -152,25 +152,25 @@ def named(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
 
 
 def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
-    """With what proves it: a=, b=, the name of the key, and t=. Raises :class:`BadSignature`."""
+    """Add what is needed to verify it: a=, b=, the name of the key, and t=. Raises :class:`BadSignature`."""
     if signature.algorithm not in ALGORITHMS:
         raise BadSignature(Fault.ALGORITHM, "a= names an algorithm that is not accepted")
     if not signature.domain:
-        raise BadSignature(Fault.DOMAIN, "d= is no domain name")
+        raise BadSignature(Fault.DOMAIN, "d= is not a domain name")
     try:
         Domain(signature.key_name)
     except BadDomain as error:
-        raise BadSignature(Fault.SELECTOR, "s= and d= make no name for a key") from error
+        raise BadSignature(Fault.SELECTOR, "s= and d= do not form a domain name") from error
     signed_at = number(tags[b"t"], "t=") if b"t" in tags else None
     return signature._replace(signature=base64_value(tags[b"b"], "b="), signed_at=signed_at)
 
 
 def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
-    """With what it covers, and until when: c= (or ``default``), l=, bh=, h= and x=. Raises :class:`BadSignature`."""
+    """Add what it covers and when it expires: c= (or ``default``), l=, bh=, h= and x=. Raises :class:`BadSignature`."""
     try:
         policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default).lower())
     except InvalidCanonicalizationPolicyError as error:
-        raise BadSignature(Fault.CANONICALIZATION, "c= names a canonicalization that is not known") from error
+        raise BadSignature(Fault.CANONICALIZATION, "c= names an unknown canonicalization") from error
     expires = number(tags[b"x"], "x=") if b"x" in tags else None
     if signature.signed_at is not None and expires is not None and expires <= signature.signed_at:
         raise BadSignature(Fault.SYNTAX, "x= is not after t=")
@@ -184,20 +184,20 @@ def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes =
 
 
 def words(value: bytes) -> tuple[bytes, ...]:
-    """The words of a list with colons, in lower case: their letters have no case (RFC 5234 section 2.3)."""
+    """The words of a colon-separated list, in lower case because case does not matter (RFC 5234 section 2.3)."""
     return tuple(word.strip().lower() for word in value.split(b":"))
 
 
 def text(value: bytes) -> str:
-    """Octets a sender wrote, as text for reports."""
+    """Octets from the sender as text, with U+FFFD for each that is not UTF-8."""
     return value.decode("utf-8", "replace")
 
 
 def base64_value(value: bytes, tag: str) -> bytes:
-    """A base64string with its folding (RFC 6376 section 2.10). Raises :class:`BadSignature`."""
+    """The octets of a base64string, which may be folded (RFC 6376 section 2.10). Raises :class:`BadSignature`."""
     value = _WHITE_SPACE.sub(b"", value)
     if len(value) > _MAX_BASE64:
-        raise BadSignature(Fault.SYNTAX, f"{tag} is longer than a signature can be")
+        raise BadSignature(Fault.SYNTAX, f"{tag} is too long")
     try:
         decoded = base64.b64decode(value, validate=True)
     except binascii.Error as error:
@@ -208,16 +208,16 @@ def base64_value(value: bytes, tag: str) -> bytes:
 
 
 def number(value: bytes, tag: str) -> int:
-    """An unsigned decimal of at most 76 digits. Raises :class:`BadSignature`."""
+    """An unsigned decimal number of at most 76 digits. Raises :class:`BadSignature`."""
     if not _NUMBER.fullmatch(value):
         raise BadSignature(Fault.SYNTAX, f"{tag} is not a number")
     return int(value)
 
 
 def _identity(value: bytes) -> tuple[str, Domain | None]:
-    """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain where it is one.
+    """i= decoded from dkim-quoted-printable (RFC 6376 section 2.11), and its domain, None if it is not an address.
 
-    Nothing where it is longer than an address can be.
+    Both are empty if i= is longer than an address can be.
     """
     plain = _WHITE_SPACE.sub(b"", value)
     if len(plain) > _MAX_IDENTITY:
@@ -229,7 +229,7 @@ def _identity(value: bytes) -> tuple[str, Domain | None]:
 
 
 def _domain(value: bytes) -> Domain | None:
-    """A domain-name as d= and i= have it: at least two labels, no final dot (RFC 6376 section 3.5)."""
+    """A domain-name of d= or i=: at least two labels, no final dot (RFC 6376 section 3.5). None for other text."""
     try:
         domain = Domain(value.decode())
     except (BadDomain, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Is a signature good? RFC 6376 sections 3.7 and 6.1."""
+"""Verify a signature. RFC 6376 sections 3.7 and 6.1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .header import HeaderHashes
 from .signature import ALGORITHMS, Signature
 from .work import TooMuchWork, Work, reading
 
-_MAX_B = 64  # characters of b= that tell signatures apart
+_MAX_B = 64  # characters of b= to tell signatures apart
 NO_KEY = "no key record"
 
 _Found = tuple[Result, Fault | None, str]
@@ -25,12 +25,12 @@ _Found = tuple[Result, Fault | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Dkim:
-    """What one signature proves.
+    """The result for one signature.
 
-    ``domain`` is d= (None where it is no domain), ``identity`` i=, ``bits`` the key's size. ``testing``: the key says
-    t=y, so the message is to be treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
-    ``limit`` names the limit of ours, if one on questions or work made the result. ``fault`` is why it proves nothing,
-    or why it passes and DMARC cannot use it; ``reason`` says the same in words.
+    ``domain`` is d= (None if it is not a domain), ``identity`` is i=, and ``bits`` is the size of the key. ``testing``:
+    the key says t=y, so the message is treated as unsigned whatever the result. ``partial``: l= leaves octets unsigned.
+    ``limit`` names the limit that led to the result, if one did. ``fault`` says why the signature does not
+    pass, or why DMARC cannot use it although it passes; ``reason`` says the same in words.
     """
 
     result: Result
@@ -55,7 +55,7 @@ def check(
     now: float,
     limits: Limits = Limits(),
 ) -> Dkim:
-    """Verify one signature. ``now`` in seconds since 1970; the account of ``header`` pays."""
+    """Verify one signature. ``now`` is in seconds since 1970. The cost is charged to the account of ``header``."""
 
     def found(
         result: Result, fault: Fault | None, reason: str = "", key: keys.Key | None = None, limit: str = ""
@@ -89,7 +89,7 @@ def check(
     if not records:
         return outcome
     proof = _Proof(signature, bodies[signature.body], header)
-    # several are undefined (RFC 6376 section 3.6.2.2), so each of a few is tried
+    # RFC 6376 section 3.6.2.2 does not define the result of several records, so each of a few is tried
     for record in records[: limits.key_records]:
         try:
             key = usable_key(record, signature, limits, header.account)
@@ -107,7 +107,7 @@ def check(
 
 
 def _untimely(signature: Signature, now: float, tolerance: float) -> tuple[Fault, str] | None:
-    """Why it does not count at this time (RFC 6376 section 3.5, t= and x=)."""
+    """Why the signature does not count at this time, if it does not (RFC 6376 section 3.5, t= and x=)."""
     if signature.signed_at is not None and signature.signed_at > now + tolerance:
         return Fault.FUTURE, "signed in the future (t=)"
     if signature.expires is not None and signature.expires < now - tolerance:
@@ -116,7 +116,7 @@ def _untimely(signature: Signature, now: float, tolerance: float) -> tuple[Fault
 
 
 def usable_key(record: str, signature: Signature, limits: Limits, account: Work) -> keys.Key:
-    """The key of a record, if it may be used for this signature. Raises :class:`key.BadKey`, :class:`TooMuchWork`."""
+    """The key of a record, if this signature may use it. Raises :class:`key.BadKey` and :class:`TooMuchWork`."""
     if len(record) > limits.record_octets:
         raise keys.BadKey(Fault.LIMIT, f"the key record has more than {limits.record_octets} octets")
     account.pay(reading(record.encode("latin-1")))
@@ -131,19 +131,19 @@ def usable_key(record: str, signature: Signature, limits: Limits, account: Work)
 
 
 class _Proof:
-    """What of one signature is the same for every key, found once."""
+    """The verification of one signature. The parts that do not depend on the key are computed once."""
 
     def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
         self._signature, self._body, self._header = signature, body, header
 
     def by(self, key: keys.Key) -> _Found:
-        """The result by this key. Raises :class:`TooMuchWork`."""
+        """The result with this key. Raises :class:`TooMuchWork`."""
         if self._fault:
             return self._fault
         hashed = self._hashed
         self._header.account.pay(key.work)
         if not key.verifies(self._signature.signature, hashed):
-            return Result.FAIL, Fault.HEADER, "the signature does not fit the header"
+            return Result.FAIL, Fault.HEADER, "the signature does not match the header"
         if key.testing:
             return Result.PASS, Fault.TESTING, "the key is being tested (t=y)"
         if self._body.partial:
@@ -152,7 +152,7 @@ class _Proof:
 
     @cached_property
     def _fault(self) -> _Found | None:
-        """Why no key can make it pass."""
+        """Why the signature fails whatever the key is; None if the key decides."""
         length = self._signature.body.length
         if length is not None and self._body.hashed < length:
             return Result.PERMERROR, Fault.LENGTH, "l= is larger than the body"
@@ -174,7 +174,7 @@ def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:
     for result in results:
         others = [other.b_text for other in results if other is not result and other.b_text != result.b_text]
         size = 8
-        # no two signatures begin alike for long, unless somebody wants us to look for their difference
+        # honest signatures differ early; the bound is for a sender that makes us search for the difference
         while size < _MAX_B and any(other.startswith(result.b_text[:size]) for other in others):
             size += 1
         named = {

@@ -1,4 +1,4 @@
-"""DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether it applies."""
+"""DMARC, RFC 9989: what the owner of the author domain asks receivers to do, and whether that applies."""
 
 from .discovery import Remembered, questions, the_record
 from .evaluate import AuthorPolicy, Dmarc, Fault, How, Identifier, check, policies, resinfo

@@ -17,19 +17,19 @@ from .suffix import registrable
 
 
 def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
-    """The names of a walk from ``domain``, which comes first; the walk may stop before the last one."""
+    """The names of a walk from ``domain``, which comes first. The walk may stop before the last name."""
     parents = domain.parents()
-    # of a name of eight labels or more, the second question is for its seven right-most labels
+    # for a name of eight labels or more, the second question is for its seven right-most labels
     return [domain, *parents[len(parents) - min(len(parents), limits.dmarc_queries - 1) :]]
 
 
 def questions(domain: Domain, limits: Limits = Limits()) -> list[str]:
-    """What a walk from ``domain`` asks for, in order, each of type TXT."""
+    """The names that a walk from ``domain`` asks for, in order, each with type TXT."""
     return [f"_dmarc.{name}" for name in names(domain, limits)]
 
 
 class Step(NamedTuple):
-    """One name of a walk: the answer to the question for its record, or why there is none."""
+    """One name of a walk: the answer to the question for its record, or in ``trouble`` why there is no answer."""
 
     name: Domain
     answer: Answer | None
@@ -37,16 +37,17 @@ class Step(NamedTuple):
 
     @property
     def question(self) -> str:
-        """The name that was asked for, of type TXT."""
+        """The name that was asked for, with type TXT."""
         return f"_dmarc.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The records found on the way up from ``start``, the longest name first, and each ``step`` that it took.
+    """The records found on the way up from ``start``, the longest name first, and the ``steps`` of the walk.
 
-    ``trouble`` is the first temporary failure in words, empty if every question had an answer. If there was one, what
-    follows from the records is not certain. ``remembered`` are the records that the names without an answer had before.
+    ``trouble`` is the first temporary failure in words, empty if every question had an answer. If there was a failure,
+    conclusions from the records are not certain. ``remembered`` are records seen earlier at the names that now have no
+    answer.
     """
 
     start: Domain
@@ -67,19 +68,22 @@ class Walk:
 
     @property
     def at_stake(self) -> Disposition:
-        """The strictest policy that may apply to ``start``, as far as records are known, or were known before."""
+        """The strictest policy that may apply to ``start``, by the records found now or remembered."""
         found = (*self.records, *self.remembered)
         asked = (record.at_most(name == self.start) for name, record in found)
         return max(asked, key=lambda each: each.severity, default=Disposition.NONE)
 
     @property
     def declared(self) -> bool:
-        """Does the organization itself say that its domain is one, by psd=n?"""
+        """Does the organization declare its domain to be an organizational domain, by psd=n?"""
         return any(record.psd == "n" for _, record in self.records)
 
     @property
     def policy(self) -> tuple[Domain, Record] | None:
-        """The record whose policy applies to ``start`` (section 4.10.1): its own, its organization's, its PSD's."""
+        """The name and the record whose policy applies to ``start`` (section 4.10.1); None if there is no such record.
+
+        The domain's own record comes first, then the one of its organizational domain, then the one of its PSD.
+        """
         found = dict(self.records)
         for name in (self.start, self.org_domain):
             if name in found:
@@ -90,7 +94,8 @@ class Walk:
 def _look(name: Domain, resolve: Resolver) -> Step:
     """Ask for the record at a name. Raises DnsTempError.
 
-    An answer that is too large to be read is as good as none: it is the name's own, and a record above it then counts.
+    An answer that is too large to be read counts as no record: the owner of the name caused it, and a record above it
+    may apply.
     """
     try:
         return Step(name, resolve(f"_dmarc.{name}", "TXT"))
@@ -99,18 +104,18 @@ def _look(name: Domain, resolve: Resolver) -> Step:
 
 
 def the_record(texts: Iterable[str], limits: Limits = Limits()) -> Record | None:
-    """The one record in an answer; several are as good as none (section 4.10)."""
+    """The one record in an answer; None if there are none or several (section 4.10)."""
     found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
     return Record.parse(found[0]) if len(found) == 1 else None
 
 
 class Remembered:
-    """The records seen in this process that ask for quarantine or reject, beyond their TTL.
+    """The records that this process has seen and that ask for quarantine or reject, kept beyond their TTL.
 
-    They are never used to judge by. They only tell that a policy may be at stake while DNS gives no answer. At most
-    ``size`` are kept, and ``of_one`` of the names of one registrable domain, whose owner may have as many as he likes;
-    the one not seen for longest leaves first. That is never the registrable domain itself for a name below it: with a
-    wildcard, a sender may name as many of these as he likes.
+    They are never used to judge a message. They only show that a policy may be at stake while DNS gives no answer. At
+    most ``size`` are kept, and at most ``of_one`` per registrable domain, because its owner can create any number of
+    names. The least recently seen record is dropped first. The registrable domain itself is never dropped for a name
+    below it: with a wildcard, a sender can use any number of such names.
     """
 
     def __init__(self, size: int = 50_000, of_one: int = 20) -> None:
@@ -121,7 +126,7 @@ class Remembered:
         self._names: dict[Domain, dict[Domain, None]] = {}
 
     def note(self, name: Domain, record: Record | None) -> None:
-        """This is what stands at a name now."""
+        """Note the record that a name has now, or None if it has none."""
         asks = record if record and record.asks else None
         with self._lock:
             if name in self._records:
@@ -144,13 +149,13 @@ class Remembered:
             del self._names[owner]
 
     def at(self, name: Domain) -> Record | None:
-        """What stood at a name, if it asked for anything."""
+        """The record last seen at a name, if it asked for quarantine or reject."""
         with self._lock:
             return self._records.get(name)
 
 
 def walk(domain: Domain, resolve: Resolver, limits: Limits, *, for_policy: bool = False) -> Walk:
-    """As :func:`try_walk`, every question of which has an answer. Raises DnsTempError."""
+    """Like :func:`try_walk`, but raises DnsTempError if a question has no answer."""
     found = try_walk(domain, resolve, limits, for_policy=for_policy)
     if found.trouble:
         raise DnsTempError(found.trouble)
@@ -165,10 +170,10 @@ def try_walk(
     for_policy: bool = False,
     remembered: Remembered | None = None,
 ) -> Walk:
-    """Collect the records upwards to the first that says where the organization ends.
+    """Collect the records from ``domain`` upwards, to the first that says where the organization ends.
 
-    ``for_policy``: a record of the domain's own is enough, whatever stands above it (section 4.10.1). A name whose
-    question has no answer is passed over: a record above it may ask for something.
+    ``for_policy``: stop at the domain's own record, because those above it do not matter (section 4.10.1). A name whose
+    question has no answer is skipped, because a record above it may apply.
     """
     records, before, trouble = [], [], ""
     steps: list[Step] = []

@@ -18,7 +18,7 @@ from .suffix import between
 
 
 class Identifier(NamedTuple):
-    """A domain that another method authenticated, or could not: ``method`` is ``spf`` or ``dkim``."""
+    """A domain that SPF or DKIM authenticated or could not decide on: ``method`` is ``spf`` or ``dkim``."""
 
     method: str
     domain: Domain
@@ -30,29 +30,29 @@ class Fault(StrEnum):
 
     NO_AUTHOR = "no_author"  # From names no domain
     AUTHOR = "author"  # the author is not one clear domain
-    UNREAD = "unread"  # there is more to From, or to the header section, than is looked at
+    UNREAD = "unread"  # From, or the header section, is larger than is looked at
     NO_RECORD = "no_record"
-    RECORD = "record"  # the policy record is improper
-    NO_ANSWER = "no_answer"  # of DNS
+    RECORD = "record"  # the policy record is invalid
+    NO_ANSWER = "no_answer"  # from DNS
     UNDECIDED = "undecided"  # SPF or DKIM of an aligned domain cannot be decided now
-    UNAUTHENTICATED = "unauthenticated"  # neither SPF nor DKIM gives a domain
-    UNALIGNED = "unaligned"  # they give others than the author's
-    PUBLIC_SUFFIX = "public_suffix"  # such a one has another owner below the same public suffix
+    UNAUTHENTICATED = "unauthenticated"  # neither SPF nor DKIM authenticates a domain
+    UNALIGNED = "unaligned"  # they authenticate only domains that are not aligned
+    PUBLIC_SUFFIX = "public_suffix"  # an authenticated domain has a different owner below the same public suffix
 
 
 class How(StrEnum):
-    """What an authenticated domain has to do with the author domain (RFC 9989 section 4.4)."""
+    """How an authenticated domain relates to the author domain (RFC 9989 section 4.4)."""
 
     SAME = "same"
-    ORGANIZATION = "organization"  # of the same one, and relaxed alignment is enough
-    STRICT = "strict"  # another one, and the record wants the same
-    OTHER = "other"  # of another organization
-    PUBLIC_SUFFIX = "public_suffix"  # another owner below the same public suffix
-    UNKNOWN = "unknown"  # DNS did not say
+    ORGANIZATION = "organization"  # the same organization, and relaxed alignment is enough
+    STRICT = "strict"  # a different domain, and the record requires the same
+    OTHER = "other"  # a different organization
+    PUBLIC_SUFFIX = "public_suffix"  # a different owner below the same public suffix
+    UNKNOWN = "unknown"  # DNS gave no answer
 
     @property
     def aligned(self) -> bool:
-        """Does it count?"""
+        """Is the domain aligned?"""
         return self in (How.SAME, How.ORGANIZATION)
 
 
@@ -60,15 +60,15 @@ class How(StrEnum):
 class Dmarc:
     """The result for a message.
 
-    ``policy`` is what the domain owner asks for here and now, after the choice among p=, sp= and np= (``tag``) and the
-    lowering of t=y (``testing``); None where no policy was found. ``found_at`` is where its record stands.
-    ``readings`` are the results of each domain that an author who is not one clear domain may be read to name.
-    ``org_domain`` is the author's, where it had to be determined; ``public_suffix`` kept an identifier apart that the
-    tree walk alone would have aligned (RFC 9989 section 11.8). ``ambiguous``: the author is not one clear domain.
-    ``at_stake`` goes with temperror: the strictest policy that is known to be possible, by a record that was found, or
-    that was seen before at a name that has no answer now. ``fault`` is why it is no pass; ``reason`` is empty where
-    that, or the result, says it all. ``walk`` is how the policy was looked for, None if it was not. ``alignment`` has
-    each authenticated domain that was compared to the author's.
+    ``policy`` is what the domain owner asks for in this case, after the choice of p=, sp= or np= (``tag``) and the
+    lowering by t=y (``testing``); None if no policy was found. ``found_at`` is the domain that publishes the record.
+    ``ambiguous``: the author is not one clear domain. ``readings`` are then the results for each domain that the author
+    may be. ``org_domain`` is that of the author, if it had to be determined. ``public_suffix`` separates the author
+    from an identifier that the tree walk alone would have aligned (RFC 9989 section 11.8).
+    ``at_stake`` goes with temperror: the strictest policy that is known to be possible, from a record that was found,
+    or that was seen earlier at a name that has no answer now. ``fault`` says why the result is not a pass; ``reason``
+    is empty if that, or the result, is enough. ``walk`` is the search for the policy, None if there was none.
+    ``alignment`` has each authenticated domain that was compared with the author's.
     """
 
     result: Result
@@ -90,7 +90,7 @@ class Dmarc:
 
     @property
     def record(self) -> Record | None:
-        """The record whose policy applies."""
+        """The record whose policy applies; None if there is none."""
         found = self.walk.policy if self.walk else None
         return found[1] if found else None
 
@@ -106,10 +106,11 @@ def resinfo(found: Dmarc) -> Resinfo:
 
 
 class AuthorPolicy(NamedTuple):
-    """What is known of an author domain before its identifiers: the result if none aligns, and the record to align by.
+    """What is known about an author domain before alignment.
 
-    Without a record the result is final, but for one thing: ``exists`` says that there is a policy, although DNS did
-    not say which. Then an identifier of the very author domain aligns.
+    ``otherwise`` is the result if no identifier aligns. ``record`` says how to align. Without a record the result is
+    final, with one exception: ``exists`` says that there is a policy, although a DNS failure hides which one applies.
+    Then an identifier that is exactly the author domain aligns.
     """
 
     otherwise: Dmarc
@@ -120,7 +121,7 @@ class AuthorPolicy(NamedTuple):
 def policies(
     author: Author, resolve: Resolver, limits: Limits = Limits(), remembered: Remembered | None = None
 ) -> tuple[AuthorPolicy, ...]:
-    """The policy of each author domain; none if there are more than are looked at."""
+    """The policy of each author domain; an empty tuple if there are more domains than are looked at."""
     return () if author.unread else tuple(_policy(domain, resolve, limits, remembered) for domain in author.domains)
 
 
@@ -135,19 +136,19 @@ def check(
 ) -> Dmarc:
     """Evaluate DMARC. An author that is not one clear domain never passes.
 
-    ``public_suffixes``: whether names below different registrable domains may never align (RFC 9989 section 11.8).
-    ``known`` are the :func:`policies` of the author, where they have been asked for before.
+    ``public_suffixes``: names below different registrable domains never align (RFC 9989 section 11.8). ``known`` are
+    the :func:`policies` of the author, if the caller has them already.
     """
     found = policies(author, resolve, limits) if known is None else known
     if not author.problem:
         return _align(found[0], identifiers, resolve, limits, public_suffixes)
     if author.unread:
-        # one of the domains that were not looked at may ask to reject, and no honest message has so many
+        # a domain that was not looked at may ask to reject, and no honest message has so many
         problem = author.problem
         return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=problem, fault=Fault.UNREAD)
     if not found:
         return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem, fault=Fault.NO_AUTHOR)
-    # nobody asks whether one is authenticated
+    # an author that is not one clear domain fails, whether or not one of its domains is authenticated
     readings = tuple(
         replace(each.otherwise, fault=Fault.AUTHOR) if each.otherwise.result is Result.FAIL else each.otherwise
         for each in found
@@ -157,10 +158,10 @@ def check(
 
 
 def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
-    """The reading that fails hardest (RFC 9989 section 11.5).
+    """The reading with the most severe failure (RFC 9989 section 11.5).
 
-    One that cannot be had now counts as one that asks for nothing but to wait: an author whose DNS is broken on purpose
-    must not take anything off what another asks for.
+    A temperror ranks below a policy of another reading: an author domain whose DNS is broken on purpose must not weaken
+    what another one asks for.
     """
 
     def rank(reading: Dmarc) -> tuple[int, bool, int, bool]:
@@ -189,7 +190,7 @@ def _policy(domain: Domain, resolve: Resolver, limits: Limits, remembered: Remem
         return AuthorPolicy(Dmarc(Result.NONE, domain, fault=Fault.NO_RECORD, walk=found))
     name, record = policy
     if not record.usable:
-        reason = "the policy record is improper"
+        reason = "the policy record is invalid"
         return AuthorPolicy(
             Dmarc(Result.PERMERROR, domain, found_at=name, reason=reason, fault=Fault.RECORD, walk=found)
         )
@@ -213,7 +214,7 @@ def _align(
     domain = judged.header_from
     if record is None or domain is None:
         return _undecided(policy, identifiers)
-    # what decides comes first, so that nothing a sender adds can use up the limit
+    # the identifiers that can decide come first, so that those a sender adds cannot use up the limit
     deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
     deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
     deciding = deciding[: limits.identifiers]
@@ -241,9 +242,9 @@ def _align(
 
 
 def _undecided(policy: AuthorPolicy, identifiers: Sequence[Identifier]) -> Dmarc:
-    """The result without a record to align by.
+    """The result without a record that says how to align.
 
-    What is authenticated for the very author domain is aligned in every mode, and nothing is at stake for it.
+    An authenticated domain that is exactly the author domain is aligned in every mode, so no policy is at stake.
     """
     judged = policy.otherwise
     own = [each for each in identifiers if each.result is Result.PASS and each.domain == judged.header_from]
@@ -259,16 +260,16 @@ def _undecided(policy: AuthorPolicy, identifiers: Sequence[Identifier]) -> Dmarc
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:
     """np= if the author domain does not exist, else sp= (RFC 9989 section 4.7). Raises DnsTempError."""
     try:
-        # NODATA exists (section 3.2.13), so any type tells; without np= it makes no difference
+        # a name without data exists (section 3.2.13), so any type will do; without np= it makes no difference
         return record.below(record.np is None or resolve(domain, "A").exists)
     except DnsLimit:
         return max(record.below(True), record.below(False), key=lambda each: each[1].severity)
 
 
 class _Alignment:
-    """Whether identifiers align with one author domain (RFC 9989 section 4.4).
+    """The alignment of identifiers with one author domain (RFC 9989 section 4.4).
 
-    It remembers what DNS would not tell, and the public suffix that kept the first identifier apart.
+    It keeps the first DNS failure, and the first public suffix that separated an identifier from the author domain.
     """
 
     def __init__(
@@ -283,7 +284,7 @@ class _Alignment:
         self.found: dict[Identifier, How] = {}
 
     def holds(self, identifier: Identifier) -> bool:
-        """Is it the same domain, or, where relaxed, of the same organization?"""
+        """Is the identifier the author domain or, with relaxed alignment, in the same organization?"""
         how = self.found[identifier] = self._how(identifier)
         return how.aligned
 
@@ -292,7 +293,7 @@ class _Alignment:
             return How.SAME
         if self._record.strict_spf if identifier.method == "spf" else self._record.strict_dkim:
             return How.STRICT
-        # two names below different top-level domains have nothing in common
+        # names below different top-level domains are in different organizations
         if identifier.domain.labels[-1] != self._domain.labels[-1]:
             return How.OTHER
         suffix = None
@@ -300,7 +301,7 @@ class _Alignment:
             if self.org_domain is None:
                 found = walk(self._domain, self._resolve, self._limits)
                 self.org_domain, self._declared = found.org_domain, found.declared
-            # strangers are not asked: their broken DNS must not turn a fail into a temperror
+            # do not ask for unrelated domains: their broken DNS must not turn a fail into a temperror
             if not identifier.domain.is_within(self.org_domain):
                 return How.OTHER
             if self._public_suffixes:
@@ -308,7 +309,7 @@ class _Alignment:
             if walk(identifier.domain, self._resolve, self._limits).org_domain != self.org_domain:
                 return How.OTHER
         except DnsTempError as error:
-            # nor must a neighbour's below a public suffix, nor what only he makes matter
+            # nor must the DNS of a neighbour below the same public suffix, nor a question that only it causes
             if self.org_domain is None and self._public_suffixes:
                 suffix = between(self._domain, identifier.domain, self._domain.common(identifier.domain))
             if suffix is None:

@@ -1,6 +1,6 @@
-"""Public suffixes, a net below the tree walk: RFC 9989 section 11.8.
+"""Public suffixes, a safety net for the tree walk: RFC 9989 section 11.8.
 
-Where a registry publishes a record without psd=y, the walk makes one organization of all who registered below it.
+If a registry publishes a record without psd=y, the walk treats everybody who registered below it as one organization.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from publicsuffixlist import PublicSuffixList
 
 from ..domain import Domain
 
-# with the suffixes of private registries, and every top-level domain; read once, before workers are forked
+# includes the suffixes of private registries and every top-level domain; read once, before workers are forked
 _LIST = PublicSuffixList()
 
 
 def registrable(name: Domain) -> Domain:
-    """The registrable domain that a name belongs to; a public suffix belongs to nobody else."""
+    """The registrable domain that a name belongs to; a public suffix is returned unchanged."""
     return Domain(_LIST.privatesuffix(name) or name)
 
 
 def top_level(name: Domain) -> str:
-    """The top-level domain of a name; empty if it is none of the public DNS, like ``local``."""
+    """The top-level domain of a name; empty if the public DNS does not have it, like ``local``."""
     label = name.labels[-1]
-    # for some the list has only an asterisk below them
+    # for some top-level domains, the list has only a wildcard below them
     return label if _LIST.publicsuffix(f"x.{label}", accept_unknown=False) else ""
 
 
 def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = False) -> Domain | None:
-    """The public suffix that lies between two names of ``org_domain``; None where they share a registrable domain.
+    """The public suffix that separates two names of ``org_domain``; None if they share a registrable domain.
 
-    ``declared``: the organization's own record has psd=n, by which its name is no public suffix (section 4.7), whatever
-    the list says. Of the suffixes below that name it says nothing.
+    ``declared``: the organization's own record has psd=n, so its name is not a public suffix (section 4.7), whatever
+    the list says. This does not apply to suffixes below that name.
     """
     owners, suffixes = set(), []
     for name in (one, other):

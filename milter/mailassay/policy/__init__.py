@@ -1,4 +1,4 @@
-"""The operator's policy: which verdict follows from which evidence. Pure: no clock, no lookups, no logging."""
+"""The operator's policy, which turns evidence into a verdict. Pure functions: no clock, no lookups, no logging."""
 
 from .policy import Policy
 from .rule import Place, Rule

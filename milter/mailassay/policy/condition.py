@@ -1,4 +1,4 @@
-"""When a rule applies: conditions on the facts and the evidence of one message."""
+"""The condition of a rule: a test on the facts and the evidence of one message."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ Values: TypeAlias = Domains | Addresses | Networks | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One key of a condition: it holds where what the message has is among the values."""
+    """One key of a condition. It holds if the message's value for the key is among ``values``."""
 
     key: str
     values: Values
 
     def holds(self, case: Case, every: bool, otherwise: bool | None = None) -> bool:
-        """Of what a message can have several of, recipients and readings of its author: every one, or any.
+        """Does the condition hold?
 
-        ``otherwise`` is what counts where DNS gave no answer, so that it is not known whether something is
-        authenticated; None: that it is not. If nobody knows the client, it counts for a rule that has to decide.
+        A message can have several recipients and several readings of its author. With ``every`` the condition must hold
+        for every one of them, else for any.
+        ``otherwise`` is the result if a missing DNS answer leaves open whether something is authenticated; None: it
+        counts as not authenticated. It is also the result if the client is not known and the rule has to decide.
         """
         if otherwise is not None and self.key in _UNKNOWN and _UNKNOWN[self.key](case, self.values):
             return otherwise
-        # who the client is will not be known later, so a rule that rejects need not wait for it
+        # the client will not be known later either, so a rule that rejects need not wait for it
         if case.connection.untraced and self.key in _OF_CLIENT and otherwise is not None and otherwise is not every:
             return otherwise
         return _HOLDS[self.key](case, self.values, every)
@@ -40,7 +42,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Holds where each of its conditions does."""
+    """Holds if every one of its conditions holds."""
 
     conditions: tuple[Condition, ...]
 
@@ -51,7 +53,7 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """Holds where one of its conditions does."""
+    """Holds if at least one of its conditions holds."""
 
     conditions: tuple[Condition, ...]
 
@@ -62,7 +64,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Holds where its condition does not; and then every one and any change places."""
+    """Holds if its condition does not; it swaps "every" and "any" (De Morgan)."""
 
     condition: Condition
 
@@ -75,7 +77,7 @@ Condition: TypeAlias = Match | All | AnyOf | Not
 
 
 def matches(condition: Condition) -> Iterator[Match]:
-    """Every key of a condition, wherever it stands."""
+    """All keys of a condition, however deeply nested."""
     match condition:
         case Match():
             yield condition
@@ -87,11 +89,11 @@ def matches(condition: Condition) -> Iterator[Match]:
 
 
 def is_bound(condition: Condition) -> bool:
-    """Does it hold only for what is authenticated, so that nobody can claim it?
+    """Does the condition depend on something authenticated, which a sender cannot simply claim?
 
-    A client's network, its confirmed name, a domain that SPF or DKIM authenticated, a sealer; or a message that does
-    not fail DMARC, or fails where p=none lets it in. What an author, a sender or a client merely says is no such thing,
-    nor is a network or a top-level domain, which is nearly everybody's.
+    This is a client's network, its confirmed name, a domain that SPF or DKIM authenticated, or a sealer; or that the
+    message does not fail DMARC, or fails under p=none. The word of an author, a sender or a client is not enough, nor
+    is a large network or a top-level domain, which covers nearly everyone.
     """
     match condition:
         case All(conditions):
@@ -111,14 +113,14 @@ def is_bound(condition: Condition) -> bool:
 
 
 def is_too_wide(pattern: str | Network) -> bool:
-    """Is this a top-level domain, or a network of so many that nobody answers for them?"""
+    """Is this a top-level domain, or a network so large that it covers nearly everyone?"""
     if isinstance(pattern, str):
         return "." not in pattern.removeprefix(".")
     return pattern.prefixlen < (8 if pattern.version == 4 else 16)
 
 
 def never_holds(condition: Condition) -> bool:
-    """Does it contradict itself, for a message with one author? False if that takes too long to find out."""
+    """Does the condition contradict itself, for a message with one author? False if the test would take too long."""
     try:
         return not any(map(_can_hold, _alternatives(condition, True)))
     except OverflowError:
@@ -131,7 +133,10 @@ _MAX_SAMPLES = 500  # a list may have many thousands of domains
 
 
 def _alternatives(condition: Condition, wanted: bool) -> set[_Literals]:
-    """The sets of keys, each to hold or not to hold, any of which is enough. Raises OverflowError."""
+    """The alternatives (disjunctive normal form): sets of keys that must hold or not hold, any set being enough.
+
+    Raises OverflowError if there are too many.
+    """
     match condition:
         case Match():
             return {frozenset({(condition, wanted)})}
@@ -152,11 +157,11 @@ def _alternatives(condition: Condition, wanted: bool) -> set[_Literals]:
     return found
 
 
-# a value among these is there only if that check has passed
+# a message has a value for these keys only if that check passed
 _ONLY_WITH_PASS = {"client_name": "iprev", "spf_pass": "spf", "dkim_pass": "dkim", "sealer": "arc"}
 _ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
 _SPF = _ERRORS | {Result.NONE, Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL}
-# what each result can be; None where there is no policy
+# the possible values of each result; None if there is no policy
 _WORDS: dict[str, frozenset[Any]] = {
     "iprev": _ERRORS | {Result.PASS, Result.FAIL, Result.NONE},
     "spf": _SPF,
@@ -170,7 +175,7 @@ _WORDS: dict[str, frozenset[Any]] = {
 
 
 def _can_hold(literals: _Literals) -> bool:
-    """Can some message have all of this?"""
+    """Can a message satisfy all of these?"""
     wanted: dict[str, list[Values]] = {}
     unwanted: dict[str, list[Values]] = {}
     for each, holds in literals:
@@ -180,7 +185,7 @@ def _can_hold(literals: _Literals) -> bool:
         if key in wanted:
             words[check] &= {Result.PASS}
     if Result.PASS not in words["spf"] | words["dkim"]:
-        # nothing to align with
+        # nothing can align
         words["dmarc"] -= {Result.PASS}
     if "policy" in wanted or "policy_tag" in wanted:
         words["dmarc"] &= {Result.PASS, Result.FAIL}
@@ -191,19 +196,19 @@ def _can_hold(literals: _Literals) -> bool:
     for key in ("author", "mail_from", "client", "client_name", "helo", "spf_pass", "sealer"):
         if key in wanted and not _has_witness(wanted[key], unwanted.get(key, [])):
             return False
-    # there may be several
+    # a message may have several domains that DKIM authenticated
     return all(_has_witness([each], unwanted.get("dkim_pass", [])) for each in wanted.get("dkim_pass", []))
 
 
 def _left(words: set[Any], key: str, wanted: dict[str, list[Values]], unwanted: dict[str, list[Values]]) -> set[Any]:
-    """The words that a result may be."""
+    """The words that remain possible for a result."""
     for each in wanted.get(key, []):
         words &= set(each)  # type: ignore[arg-type]
     return words.difference(*unwanted.get(key, []))  # type: ignore[arg-type]
 
 
 def _has_witness(wanted: list[Values], unwanted: list[Values]) -> bool:
-    """Is there a value that is in all of these, and in none of those? True if that takes too long to find out."""
+    """Is there a value that is in all ``wanted`` and in no ``unwanted`` sets? True if the test would take too long."""
     if any(each in unwanted for each in wanted):
         return False
     candidates: Any = chain.from_iterable(map(_samples, [*wanted, *unwanted]))
@@ -215,7 +220,7 @@ def _has_witness(wanted: list[Values], unwanted: list[Values]) -> bool:
 
 
 def _samples(values: Any) -> Iterator[Any]:
-    """Values of which one is in any set that is made of this one and others, unless that is empty."""
+    """Sample values. A combination of such sets is empty if none of their samples is in it."""
     if isinstance(values, Networks):
         for network in values.networks:
             yield network[0]
@@ -230,7 +235,7 @@ def _samples(values: Any) -> Iterator[Any]:
 
 
 def dkim_result(case: Case) -> Result:
-    """One word for all signatures of a message: the best of them, ``none`` where there is none."""
+    """One word for all signatures of a message: the best result, or ``none`` if there are no signatures."""
     found = {each.result for each in case.evidence.dkim}
     return next((word for word in _BEST_FIRST if word in found), Result.NONE)
 
@@ -239,14 +244,15 @@ _BEST_FIRST = (Result.PASS, Result.TEMPERROR, Result.FAIL, Result.NEUTRAL, Resul
 
 
 def spf_passes(evidence: Evidence) -> list[str]:
-    """The domain that SPF authenticated, if it did."""
+    """The domain that SPF authenticated; empty if it authenticated none."""
     return [evidence.spf.domain] if evidence.spf.result is Result.PASS else []
 
 
 def dkim_passes(evidence: Evidence) -> list[str]:
     """The domains that DKIM authenticated.
 
-    A key in testing proves nothing (RFC 6376 section 3.6.1), nor does what l= leaves open (section 8.2).
+    A signature does not count if its key is being tested (RFC 6376 section 3.6.1), or if l= leaves a part of the body
+    unsigned (section 8.2).
     """
     good = [each for each in evidence.dkim if each.result is Result.PASS and not (each.testing or each.partial)]
     return [each.domain for each in good if each.domain]
@@ -255,7 +261,7 @@ def dkim_passes(evidence: Evidence) -> list[str]:
 def _author(case: Case, values: Any, every: bool) -> bool:
     authors = case.evidence.authors
     if authors is None:
-        # nobody knows who they are: it may be one of these, and it may be another
+        # the author domains are not known: one may be among the values, and one may not
         return not every
     return bool(authors) and (all if every else any)(each in values for each in authors)
 
@@ -266,7 +272,7 @@ def _recipient(case: Case, values: Any, every: bool) -> bool:
 
     def fits(recipient: str) -> bool:
         if not recipient:
-            # stands for those that are more than are kept: it may be one of these, and it may be another
+            # placeholder for the recipients past the limit: one may be among the values, and one may not
             return not every
         return any(each in values for each in spellings(recipient, delimiters, special, every))
 
@@ -274,7 +280,7 @@ def _recipient(case: Case, values: Any, every: bool) -> bool:
 
 
 def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], bool]:
-    """What DMARC says of the message, and of each reading of its author."""
+    """A test of DMARC's result for the message, and for each reading of its author."""
 
     def holds(case: Case, values: Any, every: bool) -> bool:
         found = case.evidence.dmarc
@@ -290,10 +296,10 @@ def _client_name(case: Case, values: Any, _: bool) -> bool:
 
 
 def _may_have_name(case: Case, values: Any) -> bool:
-    """Might one of the client's names be one of those, had DNS given an answer?"""
+    """Could one of the client's names be among the values, if DNS had answered?"""
     iprev = case.evidence.iprev
     if iprev.result is Result.TEMPERROR and not iprev.unanswered:
-        # not even its names are known
+        # not even the names are known
         return True
     return any(name in values for name in iprev.unanswered) and not any(name in values for name in iprev.names)
 
@@ -309,7 +315,7 @@ def _sender_domain(case: Case, values: Any, _: bool) -> bool:
 
 
 def _trouble(found: Result, name: str, values: Any) -> bool:
-    """Might this domain be authenticated, and be one of those, had DNS given an answer?"""
+    """Could this domain be authenticated and be among the values, if DNS had answered?"""
     return found is Result.TEMPERROR and (not name or name in values)
 
 

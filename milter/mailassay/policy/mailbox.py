@@ -1,21 +1,21 @@
-"""The mailbox that a recipient's address means: Postfix delivers ``user+extension`` to ``user``."""
+"""The mailbox of a recipient address: Postfix delivers ``user+extension`` to ``user``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-_ASSUMED = ("+", "-")  # delimiters, if it is not known which characters are
+_ASSUMED = ("+", "-")  # the delimiters to try if Postfix's are not known
 _WHOLE = re.compile("postmaster|mailer-daemon|double-bounce", re.IGNORECASE)
 _LISTS = re.compile("owner-.*|.+-request", re.IGNORECASE | re.DOTALL)
 
 
 def spellings(address: str, delimiters: str | None, special: bool | None, every: bool) -> Iterator[str]:
-    """The address, and it without its extension: by either a rule may name the mailbox.
+    """The address with and without its extension; a rule may name the mailbox in either form.
 
     ``delimiters`` is Postfix's ``recipient_delimiter``: any of its characters begins an extension. ``special`` is its
-    ``owner_request_special``: addresses of lists have none that begins with ``-``. If either is not known (None), no
-    extension is taken off to let mail in (``every``), and any that there may be to keep it out.
+    ``owner_request_special``: the addresses of lists have no extension that begins with ``-``. If either is not known
+    (None), a rule that lets mail in (``every``) removes no extension, and any other rule removes every possible one.
     """
     yield address
     local_part, at, domain = address.rpartition("@")
@@ -29,7 +29,7 @@ def spellings(address: str, delimiters: str | None, special: bool | None, every:
 
 
 def _user(local_part: str, delimiters: str, special: bool) -> str:
-    """The local-part without its extension, empty if it has none: ``split_addr()`` of Postfix."""
+    """The local-part without its extension, as Postfix's ``split_addr()`` gives it; empty if it has no extension."""
     if _WHOLE.fullmatch(local_part) or (special and "-" in delimiters and _LISTS.fullmatch(local_part)):
         return ""
     places = [place for each in delimiters if (place := local_part.find(each)) >= 0]

@@ -1,4 +1,4 @@
-"""The operator's policy: which verdict follows from which evidence. Pure: no clock, no lookups, no logging."""
+"""The operator's policy, which turns evidence into a verdict. Pure functions: no clock, no lookups, no logging."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .sets import Domains
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy file; the defaults are the shipped standard policy."""
+    """One policy file. The defaults are the standard policy that is shipped."""
 
     mode: Mode = Mode.ENFORCE
     dmarc: DmarcActions = DmarcActions()
@@ -51,22 +51,23 @@ class Policy:
             conditions.append(self.dmarc.reject_needs)
         asks = any(each.key == "sender_domain" for condition in conditions for each in matches(condition))
         object.__setattr__(self, "asks_sender_domain", asks or self.sender_domain != SenderDomainActions())
-        # what we write nobody else may have written
+        # the fields that we write; those that a sender wrote are removed
         names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
         object.__setattr__(self, "fields", tuple({name.lower(): name for name in names}.values()))
 
     @property
     def digest(self) -> str:
-        """Names what the policy says, whatever the words and comments of its file: 12 hexadecimal digits."""
+        """12 hexadecimal digits that identify what the policy says, whatever the layout and comments of its file."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def decide(self, case: Case) -> Verdict:
-        """The first rule that applies, or else the severest of what the policy's lines ask for; silence is acceptance.
+        """The verdict: the first matching rule decides; if none matches, the most severe matching setting does.
 
-        A rule that fits some of the recipients or readings of the author only does not decide: see ``Rule.decides``.
+        If there is no finding, the message is accepted. A rule that fits only some of the recipients, or only some
+        readings of the author, does not decide: see ``Rule.decides``.
 
-        What is only recorded counts in ``would``: all of it in monitor mode; rules, author domains and messages outside
-        the sample that are monitored else.
+        Findings that are only recorded count in ``would``. In monitor mode, these are all findings. In enforce mode,
+        they are those of monitored rules and author domains, and of messages outside the sample.
         """
         by_rules = list(self._of_rules(case))
         decided = any(each.decides and not each.recorded for each in by_rules)
@@ -75,11 +76,11 @@ class Policy:
         enforced = _first([each for each in findings if not each.recorded])
         wanted = _first(findings)
         recorded = [each for each in dict.fromkeys(findings) if each.recorded]
-        # a line that refuses the message all the same leaves nothing to claim
+        # if another setting refuses the message anyway, there is no override to report
         overrides = [each.override for each in findings if each.override and not each.recorded]
         override = overrides[0] if overrides and lets_in(enforced.action) else ""
         if self.mode is Mode.MONITOR:
-            # as if enforced: what is only recorded then too is beside it
+            # the verdict of enforce mode; findings that are only recorded in that mode do not count in it
             wanted = enforced
             enforced = enforced._replace(action=Action.ACCEPT, headers=())
         speaks = wanted if enforced.action is Action.ACCEPT and wanted.action is not Action.ACCEPT else enforced
@@ -95,7 +96,7 @@ class Policy:
         )
 
     def _of_rules(self, case: Case) -> Iterator[_Finding]:
-        """The rules that apply, up to the first that is enforced and decides."""
+        """The findings of the rules that apply, up to the first that is enforced and decides."""
         for rule in self.rules:
             if rule.applies(case):
                 found = _of_rule(rule, case)
@@ -104,9 +105,9 @@ class Policy:
                     return
 
     def _findings(self, case: Case) -> Iterator[_Finding]:
-        """What each check's result asks for, by the lines of the policy."""
+        """The finding of the policy's setting for the result of each check."""
         for finding in self._of_dmarc(case):
-            # that a line accepts need not be recorded
+            # an accept has nothing to record
             yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
         if case.trouble:
             reason = _TROUBLE[case.trouble]
@@ -136,9 +137,9 @@ class Policy:
         monitored = all(each.monitor for each in elements)
         sampled_out = case.sample >= lines.enforce_percent
         if not monitored:
-            # what is only tried for one reading does nothing for, or to, a message that is not all its own
+            # a monitored element for one reading must not affect a message that has other readings too
             elements = [_GENERAL if each.monitor else each for each in elements]
-        # of several readings with one policy the first is named; of several policies the strictest speaks first
+        # of several readings with the same policy, name the first; of several policies, take the strictest first
         failed = [each for each in reversed(readings) if each.result is Result.FAIL]
         authors = {each.policy: each.header_from for each in failed if each.policy}
         if case.evidence.authors is None:
@@ -157,7 +158,7 @@ class Policy:
             yield _Finding(
                 lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
             )
-        # the operator's own line may ask for more than the domain does
+        # the operator's own setting may ask for more than the domain does
         own = any(not {each.none or lines.none, each.unpublished} <= {Action.ACCEPT, None} for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
@@ -166,9 +167,9 @@ class Policy:
             yield _Finding(lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=monitored or sampled_out)
 
     def _elements(self, evidence: Evidence) -> list[AuthorActions]:
-        """Of ``authors`` the first that fits, for each reading of the author; or else the general lines.
+        """For each reading of the author, the first element of ``authors`` that fits, or else the general settings.
 
-        If the readings are not known, each element may fit, and none has to.
+        If the readings are not known, any element may fit, and none has to.
         """
         if evidence.authors is None:
             return [_GENERAL, *self.dmarc.authors]
@@ -181,7 +182,10 @@ class Policy:
     def _failure(
         self, case: Case, policy: Disposition, elements: list[AuthorActions], author: Domain | None
     ) -> _Finding:
-        """The severest line that speaks of a failure under a policy: so a laxer one holds only if all readings fit."""
+        """The finding of the most severe setting for a failure under a policy.
+
+        So a laxer setting applies only if all readings of the author fit it.
+        """
         name = author or _NOBODY
         reason = f"DMARC fail for {name}, whose policy is {policy}"
         refusal = f"Email rejected per DMARC policy for {name}"
@@ -195,7 +199,7 @@ class Policy:
         return max(found, key=_severity)
 
     def _unpublished(self, evidence: Evidence, elements: list[AuthorActions]) -> Iterator[_Finding]:
-        """What lines for author domains ask for where these publish no policy, or one in error."""
+        """The findings of ``unpublished`` for author domains that publish no policy, or one in error."""
         dmarc = evidence.dmarc
         pairs: list[tuple[Domain | None, AuthorActions]]
         if evidence.authors is None:
@@ -211,7 +215,7 @@ class Policy:
             line, name = each.unpublished, author or _NOBODY
             if line is None or line is Action.ACCEPT:
                 continue
-            # an author who is not one clear domain passes nowhere
+            # an author that is not one clear domain never passes
             result = Result.FAIL if author is None or dmarc.ambiguous else _passes_for(author, each.authors, evidence)
             if result is Result.TEMPERROR:
                 reason = f"Whether SPF or DKIM passes for {name} cannot be decided now"
@@ -222,7 +226,7 @@ class Policy:
                 yield _Finding(line, "dmarc.authors.unpublished", "7.1", reason, refusal)
 
     def _line(self, case: Case, policy: Disposition) -> tuple[str, Action]:
-        """The general line that speaks of a failure under a policy, and what it says."""
+        """The general setting for a failure under a policy, and its action."""
         match policy:
             case Disposition.REJECT:
                 needs = self.dmarc.reject_needs
@@ -239,17 +243,18 @@ class Policy:
                 return "default", Action.ACCEPT
 
     def _overrides(self, case: Case) -> Iterator[_Override]:
-        """Why a message whose checks fail is accepted all the same.
+        """The reasons to accept a message although checks fail.
 
-        Each speaks of what it is bound to. A trusted forwarder is the client, so it speaks of all that follows from the
-        client's address. A sealer and a mailing list speak of the author, and of a MAIL FROM that belongs to the author
-        or to what is authenticated: anybody can send again what they let in, from any address, with any reverse-path.
+        Each override covers only what it is bound to. A trusted forwarder is the client, so it covers everything that
+        follows from the client's address. A sealer and a mailing list cover the author, and a MAIL FROM that belongs to
+        the author or to an authenticated domain: anybody can resend a message of theirs, from any address, with any
+        reverse-path.
         """
         evidence, lines = case.evidence, self.dmarc
         iprev, arriving = evidence.iprev, lines.trusted_forwarders
         if evidence.vouched:
             seen = evidence.spf_mail_from is not None and evidence.spf_mail_from.domain == evidence.vouched_mail_from
-            # a seal does not make the reverse-path the sealer's: whoever has the message could claim that
+            # a seal says nothing about the reverse-path now: anybody who has the message can choose another
             spf = seen or _is_own_path(evidence, ())
             yield _Override("dmarc.trusted_sealers", f"local_policy: {evidence.vouched}", spf)
         if not case.connection.untraced and (
@@ -266,10 +271,10 @@ class Policy:
 
 
 class _Override(NamedTuple):
-    """Why a message that fails DMARC is accepted. ``spf``, ``iprev``: the lines of these do not count either."""
+    """Why a message that fails DMARC is accepted. ``spf``, ``iprev``: it overrides the settings of these too."""
 
     rule: str
-    why: str  # the words that begin it are RFC 9990's for reports
+    why: str  # begins with a word of RFC 9990 for reports
     spf: bool = False
     iprev: bool = False
 
@@ -277,29 +282,29 @@ class _Override(NamedTuple):
 class _Finding(NamedTuple):
     action: Action
     rule: str
-    enhanced: str  # status code of RFC 7372 or RFC 3463, without its class unless the operator gave it
+    enhanced: str  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
     reason: str
-    refusal: str  # text of the reply, where it comes to one
+    refusal: str  # text of the reply, if the message is refused
     recorded: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
-    decides: bool = False  # and then nothing that stands further down counts
-    overrules: bool = False  # it stands in the place of a line that would do more
+    decides: bool = False  # no later finding counts
+    overrules: bool = False  # replaces the finding of a more severe setting
 
 
-MAX_REPLY = 450  # characters of text; a line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
-MAX_VALUE = 900  # characters of a header field (RFC 5322 section 2.1.1)
+MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
+MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
 _GENERAL = AuthorActions(Domains())
 _TROUBLE = {
-    Trouble.UNAVAILABLE: "DNS gave no answer to what the message raised",
-    Trouble.UNSENT: "This host could not send a question to DNS in time",
+    Trouble.UNAVAILABLE: "DNS answered no question about the message",
+    Trouble.UNSENT: "This host could not send a DNS question in time",
 }
 _NOBODY = "the author domain"
 _SENDER_DOMAIN = {
     Receives.NULL_MX: "The sender accepts no mail (null MX)",
     Receives.NO_MAIL: "The sender cannot receive mail: no MX and no address",
-    Receives.TEMPERROR: "Whether the sender can receive mail cannot be found out now",
+    Receives.TEMPERROR: "DNS does not say now whether the sender can receive mail",
 }
 
 
@@ -308,7 +313,7 @@ def _severity(finding: _Finding) -> int:
 
 
 def _first(findings: list[_Finding]) -> _Finding:
-    """The first that decides, or what is severer above it; the severest if none decides."""
+    """The first finding that decides, or a more severe one above it. If none decides, the most severe one."""
     for place, each in enumerate(findings):
         if each.decides:
             return max(findings[: place + 1], key=_severity)
@@ -316,20 +321,20 @@ def _first(findings: list[_Finding]) -> _Finding:
 
 
 def _severest(findings: list[_Finding]) -> _Finding:
-    """Of lines that accept, only an override is worth a word."""
+    """The most severe finding. An accept is named only if it comes from an override."""
     found = max(findings, key=lambda each: (each.action.severity, each.overrules), default=_ACCEPTED)
     return found if found.action is not Action.ACCEPT or found.overrules else _ACCEPTED
 
 
 def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
-    """What follows from a line and the first that overrules it."""
+    """The finding, or an accept in its place if there is an override; the first one counts."""
     if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
     return _Finding(Action.ACCEPT, found.rule, "", found.why, "", overrules=True)
 
 
 def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
-    """Pass, fail or temperror: does SPF or DKIM pass for a domain, or for one that the same name of these covers?"""
+    """Pass, fail or temperror: does SPF or DKIM pass for the author, or for a domain that the same entry covers?"""
     above = [*names.above(author)]
 
     def is_own(name: str) -> bool:
@@ -350,7 +355,7 @@ def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
 
 
 def _is_own_path(evidence: Evidence, proven: Sequence[str]) -> bool:
-    """Is MAIL FROM in the author domain, above or below it, or in one of those that are authenticated or below one?"""
+    """Is the MAIL FROM domain the author's, above it or in its organization; or within an authenticated domain?"""
     try:
         mail_from = Domain(evidence.spf_mail_from.domain) if evidence.spf_mail_from else None
     except BadDomain:
@@ -368,7 +373,7 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
     refusal = fill(rule.reply, case, rule.name) or "Refused by local policy"
     action = rule.action
     if action is Action.REJECT and not rule.is_certain(case):
-        # DNS may say otherwise later, and what is refused now is lost
+        # DNS may answer differently later, and a rejected message is lost
         action = Action.DEFER
     headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
     fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.policy is not Disposition.NONE
@@ -391,13 +396,13 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
 
 
 def _of(actions: SpfActions | IprevActions | SenderDomainActions, result: str) -> Action | None:
-    """The line for a result word, where there is one."""
+    """The setting for a result word; None if there is none."""
     action: Action | None = getattr(actions, result, None)
     return action
 
 
 def _for(name: str) -> str:
-    """The name in a reply, where it is a domain name: nothing else a client wrote is sent back."""
+    """The words " for NAME" if the name is a domain name. Nothing else that a client wrote is put into a reply."""
     try:
         return f" for {Domain(name)}"
     except BadDomain:

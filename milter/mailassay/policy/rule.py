@@ -1,4 +1,4 @@
-"""The operator's rules: when they apply, what follows, until when."""
+"""The operator's rules: when they apply, what they do, and when they expire."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..verdict import Action
 from .condition import Condition
 
 PLACEHOLDERS = ("author", "mail_from_domain", "client_ip", "policy", "rule")
-"""What a text of the operator's may hold in braces. Nothing that a sender wrote is among it but names of domains."""
+"""The names that an operator's text may have in braces. The values from a sender are domain names only."""
 
 
 class Place(NamedTuple):
-    """Where something stands: file, line and column, both from 1."""
+    """A position: file, line and column. Both numbers count from 1."""
 
     path: str
     line: int
@@ -26,12 +26,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``condition`` applies, so ``action`` follows; the rule is none after the day ``expires`` (UTC).
+    """If ``condition`` holds, ``action`` follows. The rule has no effect after the day ``expires`` (UTC).
 
-    ``monitor``: it is recorded what would follow, and the next rule is looked at. ``reply`` is the text for a sender
-    who is refused, ``enhanced`` its status code with class, ``headers`` are written on what is delivered or held, and
-    ``reason`` stands in the log, and where a message is held. ``unsafe``: the operator says that it may let in mail
-    that fails and is bound to nothing authenticated.
+    ``monitor``: the action is only recorded, and the next rule is looked at. ``reply`` is the text for a refused sender
+    and ``enhanced`` its status code with class. ``headers`` are added to a message that is delivered or held.
+    ``reason`` appears in the log and with a held message. ``unsafe``: the operator accepts that the rule may let in
+    mail that fails, although its condition depends on nothing authenticated.
     """
 
     name: str
@@ -48,25 +48,25 @@ class Rule:
     place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
     def is_expired(self, now: float) -> bool:
-        """``now`` in seconds since 1970."""
+        """Is the rule past its last day? ``now`` is in seconds since 1970."""
         return self.expires is not None and datetime.fromtimestamp(now, UTC).date() > self.expires
 
     def applies(self, case: Case) -> bool:
-        """Does it fit any recipient and any reading of the author? A rule that accepts has to decide, too."""
+        """Does the condition fit some recipient and reading of the author? A rule that accepts must also decide."""
         if self.is_expired(case.now):
             return False
         return self.decides(case) if self.action is Action.ACCEPT else self.condition.holds(case, every=False)
 
     def decides(self, case: Case) -> bool:
-        """Does it fit every recipient and every reading of the author, whatever the answers that DNS did not give?
+        """Does the condition fit every recipient and every reading of the author, whatever the missing DNS answers are?
 
-        A rule that applies and does not decide is the least that follows: a sender who adds a recipient or an author
-        for the sake of a rule must not escape what is severer.
+        A rule that applies but does not decide sets a minimum: a sender who adds a recipient or an author to make a
+        rule apply must not escape a more severe finding.
         """
         return self.condition.holds(case, every=True, otherwise=False)
 
     def is_certain(self, case: Case) -> bool:
-        """Does a rule that applies do so whatever the answers that DNS did not give?"""
+        """Does a rule that applies do so whatever the missing DNS answers are?"""
         return self.condition.holds(case, every=False, otherwise=False)
 
 
@@ -76,7 +76,7 @@ def lets_in(action: Action) -> bool:
 
 
 def fill(text: str, case: Case, rule: str) -> str:
-    """A text of the operator's with its placeholders filled."""
+    """An operator's text, in which :func:`trouble` finds nothing wrong, with its placeholders filled in."""
     evidence = case.evidence
     values = {
         "author": str(evidence.dmarc.header_from or "unknown"),
@@ -89,14 +89,14 @@ def fill(text: str, case: Case, rule: str) -> str:
 
 
 def trouble(text: str) -> str:
-    """What is wrong with the placeholders of a text; empty where nothing is."""
+    """What is wrong with the placeholders of a text; empty if they are right."""
     try:
         fields = [(name, form, conversion) for _, name, form, conversion in Formatter().parse(text) if name is not None]
     except ValueError:
-        return "a brace without its other half; write {{ or }} for one"
+        return "an unbalanced brace; write {{ or }} for a literal one"
     for name, form, conversion in fields:
         if name not in PLACEHOLDERS or form or conversion:
-            return f"unknown placeholder {{{name}}}; there are {', '.join(f'{{{each}}}' for each in PLACEHOLDERS)}"
+            return f"unknown placeholder {{{name}}}; use {', '.join(f'{{{each}}}' for each in PLACEHOLDERS)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The sections of a policy file but for its rules: each line says what follows from a result."""
+"""The sections of a policy file except its rules. Each setting gives the action for a result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .sets import Domains, Networks
 
 
 class Mode(StrEnum):
-    """Whether verdicts are carried out, or only recorded while everything is delivered."""
+    """Whether verdicts are carried out, or only recorded while all mail is delivered."""
 
     ENFORCE = "enforce"
     MONITOR = "monitor"
@@ -20,10 +20,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuthorActions:
-    """What follows for some author domains in the place of the general lines; None leaves these.
+    """The settings for some author domains, in place of the general ones. None leaves the general setting in force.
 
-    ``none`` is for a domain that publishes p=none and fails; ``unpublished`` for one that publishes no policy, or one
-    in error, and for which neither SPF nor DKIM passes. ``monitor``: it is only recorded what would follow.
+    ``none`` applies to a domain that publishes p=none and fails. ``unpublished`` applies to a domain that publishes no
+    policy, or one in error, if neither SPF nor DKIM passes for it. ``monitor``: the actions are only recorded.
     """
 
     authors: Domains
@@ -37,7 +37,7 @@ class AuthorActions:
 
 @dataclass(frozen=True, slots=True)
 class Forwarders:
-    """Hosts that pass on other people's mail unchanged, and are trusted to have looked at it."""
+    """Hosts that forward other people's mail unchanged and are trusted to have checked it."""
 
     networks: Networks = Networks()
     names: Domains = Domains()
@@ -48,20 +48,21 @@ class Forwarders:
 
 @dataclass(frozen=True, slots=True)
 class DmarcActions:
-    """What follows if DMARC fails under a domain's ``p=reject``, ``p=quarantine`` or ``p=none``, or has no answer.
+    """The actions if DMARC fails under a domain's ``p=reject``, ``p=quarantine`` or ``p=none``, or has no answer.
 
     ``temperror`` applies only if reject or quarantine is known to be at stake (``Dmarc.at_stake``), or if ``none`` asks
     for more than p=none does.
 
-    RFC 9989 section 7.4 forbids rejecting on ``p=reject`` alone, without other knowledge: ``reject`` here is the
-    operator's own choice, and ``reject_needs`` that other knowledge: where it does not hold, ``quarantine`` follows.
-    ``ambiguous_author`` is what at least follows where From is not one clear domain; None: only what the strictest of
-    its readings asks for. ``public_suffixes``: registrable domains as a net below the tree walk.
+    RFC 9989 section 7.4 forbids rejecting because of ``p=reject`` alone, without other knowledge. ``reject`` is the
+    operator's own choice, and ``reject_needs`` is that other knowledge: if it does not hold, ``quarantine`` applies.
+    ``ambiguous_author`` is the least severe action for a From that is not one clear domain; None: only the action for
+    the strictest of its readings. ``public_suffixes``: use registrable domains as a safety net for the tree walk.
 
-    ``authors`` overrules the lines for some author domains, the first that fits; of an author of several readings, the
-    severest of what is said of any. ``trusted_sealers`` are believed what their ARC sets say, ``trusted_forwarders``
-    and ``mailing_lists`` that what they pass on is what it was: what fails and comes by them is accepted.
-    ``enforce_percent`` of the messages get what follows, with the rest it is recorded.
+    ``authors`` overrides the settings for some author domains; the first element that fits counts. If an author has
+    several readings, the most severe action for any of them counts. The ARC sets of ``trusted_sealers`` are believed.
+    ``trusted_forwarders`` and ``mailing_lists`` are trusted to forward only mail that they checked, so a message from
+    them that fails is accepted. The actions are taken for ``enforce_percent`` of the messages and only recorded for the
+    rest.
     """
 
     reject: Action = Action.REJECT
@@ -86,7 +87,7 @@ class Partial(StrEnum):
 
 
 class Repeated(StrEnum):
-    """What becomes of a signature if a further To, Cc, Sender, Reply-To, Date or Content-Transfer-Encoding differs."""
+    """The result of a signature if an unsigned, different second field exists; see :class:`DkimRules`."""
 
     FAIL = "fail"
     PASS = "pass"
@@ -94,10 +95,12 @@ class Repeated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DkimRules:
-    """Which signatures DMARC may align with; what l= leaves open anybody may have written (RFC 6376 section 8.2).
+    """Which DKIM signatures DMARC may align with.
 
-    ``repeated_fields`` that are not signed, beside one that is, may be what a reader is shown (section 8.15). A further
-    From, Subject or Content-Type that differs makes a signature fail always.
+    ``partial``: anybody may have written the part of the body that l= leaves unsigned (RFC 6376 section 8.2).
+    ``repeated_fields``: if a signed To, Cc, Sender, Reply-To, Date or Content-Transfer-Encoding is repeated unsigned, a
+    reader may be shown the unsigned one (section 8.15). A second From, Subject or Content-Type that differs always
+    makes a signature fail.
     """
 
     partial: Partial = Partial.IGNORE
@@ -106,7 +109,7 @@ class DkimRules:
 
 @dataclass(frozen=True, slots=True)
 class SpfActions:
-    """What follows from the SPF result of MAIL FROM (RFC 7208 section 8)."""
+    """The actions for the SPF result of MAIL FROM (RFC 7208 section 8)."""
 
     fail: Action = Action.ACCEPT
     softfail: Action = Action.ACCEPT
@@ -116,7 +119,7 @@ class SpfActions:
 
 @dataclass(frozen=True, slots=True)
 class IprevActions:
-    """What follows from the iprev result of the client's address (RFC 8601 section 2.7.3)."""
+    """The actions for the iprev result of the client's address (RFC 8601 section 2.7.3)."""
 
     fail: Action = Action.ACCEPT
     permerror: Action = Action.ACCEPT
@@ -125,9 +128,9 @@ class IprevActions:
 
 @dataclass(frozen=True, slots=True)
 class SenderDomainActions:
-    """What follows where nobody could answer the sender: RFC 7505 (``null_mx``), RFC 5321 section 5.1 (``no_mail``).
+    """The actions if the sender cannot receive mail: RFC 7505 (``null_mx``), RFC 5321 section 5.1 (``no_mail``).
 
-    Where all lines accept, and no rule asks for the result, nothing is looked up.
+    If all settings accept and no rule uses the result, nothing is looked up.
     """
 
     null_mx: Action = Action.ACCEPT
@@ -137,7 +140,7 @@ class SenderDomainActions:
 
 @dataclass(frozen=True, slots=True)
 class TagHeaders:
-    """The names of the header fields that the action ``tag`` writes."""
+    """The names of the header fields that the action ``tag`` adds."""
 
     flag: str = "X-Spam-Flag"
     verdict: str = "X-Mailassay-Verdict"

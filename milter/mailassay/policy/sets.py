@@ -1,4 +1,4 @@
-"""Sets of domains, addresses and networks, as an operator writes them, large ones too."""
+"""Sets of domains, addresses and networks as an operator writes them. Large sets are fast too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NULL_SENDER = "<>"
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """``example.com`` is that name and no other, ``.example.com`` is it and every name below it.
+    """``example.com`` matches only that name; ``.example.com`` matches it and every name below it.
 
-    ``<>`` is the null reverse-path, whose text is empty. ``patterns`` are in A-labels, lower case; names may have
-    U-labels, and what is no domain name is in none.
+    ``<>`` matches the null reverse-path, which is an empty text. ``patterns`` are in A-labels and lower case; the names
+    to match may have U-labels. A string that is not a domain name matches nothing.
     """
 
     patterns: tuple[str, ...] = ()
@@ -38,15 +38,15 @@ class Domains:
         return domain in self._all or any(self.above(domain))
 
     def above(self, domain: Domain) -> Iterator[Domain]:
-        """Those that are in it with every name below them, of a domain and its parents."""
+        """The domain and its parents, as far as the set has them with every name below them."""
         return (each for each in (domain, *domain.parents()) if "." + each in self._all)
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Mail addresses: ``user@example.com``, ``user@`` at any domain, and domains as :class:`Domains` has them.
+    """Mail addresses: ``user@example.com``, ``user@`` for any domain, and domains as in :class:`Domains`.
 
-    Letter case does not matter, in the local-part either.
+    Case does not matter, not even in the local-part.
     """
 
     patterns: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Networks by their length, so that many cost no more than few."""
+    """Networks, indexed by prefix length so that many cost no more than a few."""
 
     networks: tuple[Network, ...] = ()
     _by_length: Mapping[tuple[int, int], frozenset[int]] = field(init=False, repr=False, compare=False)

@@ -21,12 +21,12 @@ Scope = Literal["mailfrom", "helo"]
 
 @dataclass(frozen=True, slots=True)
 class Spf:
-    """The result for one identity (RFC 7208 section 2.4): ``scope`` says which, ``domain`` is the name checked.
+    """The result for one identity (RFC 7208 section 2.4). ``scope`` says which one; ``domain`` is the name checked.
 
-    ``domain`` is as the client gave it, lower case, where it is no domain name. ``mechanism`` is the term of the
-    domain's record that matched, in the domain owner's words. ``limit`` names the limit of ours, if it was one on
-    questions that made the result. ``fault`` is why it is no pass; ``reason`` is empty where that says it all.
-    ``terms`` are those that were looked at, if the check explains itself.
+    If ``domain`` is not a domain name, it is what the client sent, in lower case. ``mechanism`` is the term of the
+    domain's record that matched, as the domain owner wrote it. ``limit`` names the limit that led to the
+    result, if one did. ``fault`` says why the result is not a pass; ``reason`` is empty if that is enough. ``terms``
+    are the terms that were looked at, if the caller asked for them with ``explain``.
     """
 
     result: Result
@@ -53,9 +53,10 @@ def ahead(
     *,
     explain: bool = False,
 ) -> Callable[[], Spf | None]:
-    """Start what :func:`check_mail_from` asks for, or :func:`check_helo` if ``mail_from`` is empty.
+    """Start the questions of :func:`check_mail_from`, or of :func:`check_helo` if ``mail_from`` is empty.
 
-    The function returned gives the result of that check as soon as it need not wait; before, and if it failed, None.
+    The returned function gives the result of that check once all answers have arrived. Before that, and if a question
+    failed, it gives None.
     """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
@@ -78,7 +79,7 @@ def check_helo(
     *,
     explain: bool = False,
 ) -> Spf:
-    """The HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
+    """Check the HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
     return check_mail_from(client_ip, "", helo, resolve, limits, explain=explain)
 
 
@@ -91,9 +92,10 @@ def check_mail_from(
     *,
     explain: bool = False,
 ) -> Spf:
-    """The MAIL FROM identity; ``mail_from`` is an address without angle brackets, empty for a null reverse-path.
+    """Check the MAIL FROM identity.
 
-    ``explain``: keep every term of the records that is looked at.
+    ``mail_from`` is an address without angle brackets, empty for a null reverse-path. ``explain``: look at every term,
+    even if it cannot match, and keep the terms in the result.
     """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)

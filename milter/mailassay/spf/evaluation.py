@@ -1,7 +1,7 @@
 """check_host() of RFC 7208 section 4.
 
-pyspf says what a client's address is in macros and in the name of its PTR record, and whether a name is within a
-domain. How it reads records, expands macros and weighs terms differs from the RFC; that is done here.
+pyspf gives the form of a client's address in macros and in the name of its PTR record, and tests whether a name is
+within a domain. It reads records, expands macros and counts terms differently from the RFC, so that is done here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from . import macro
 from .fault import Fault
 from .record import BadRecord, Directive, Record, is_record, parse
 
-MAX_DOMAIN_SPEC = 512  # octets; the name it stands for has at most 253
-_ADDRESSES = {"ip4": "A", "ip6": "AAAA"}  # the mechanisms that ask nothing, and whose clients they are for
+MAX_DOMAIN_SPEC = 512  # octets; the expanded name has at most 253
+_ADDRESSES = {"ip4": "A", "ip6": "AAAA"}  # the mechanisms that ask nothing, and the address type of their clients
 
 
-_NO_HELO = "unknown"  # as Postfix writes a name that it does not know
+_NO_HELO = "unknown"  # as Postfix writes an unknown name
 
 
 def checkable(name: str) -> str | None:
-    """The name as SPF asks for it, or None where check_host() starts with "none" (RFC 7208 section 4.3)."""
+    """The name in the form that SPF asks for, or None if check_host() returns "none" at once (RFC 7208 section 4.3)."""
     return _checkable(name) if len(name) <= MAX_OCTETS + 1 else None
 
 
@@ -52,20 +52,20 @@ def _can_be_asked(name: str) -> bool:
 
 
 def _is_within(version: str, client: int, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
-    """Is the client in the network of one of these? ``version`` is A for addresses of IPv4, AAAA for IPv6."""
+    """Is the client in the network of one of the addresses? ``version`` is A for IPv4, AAAA for IPv6."""
     family, shift = (AF_INET, 32 - prefix4) if version == "A" else (AF_INET6, 128 - prefix6)
     network = client >> shift
-    # half the time of ip_address(): a record may have thousands, and so may a host
+    # takes half the time of ip_address(); a record may have thousands of addresses, and so may a host
     return network in [int.from_bytes(inet_pton(family, each)) >> shift for each in addresses]
 
 
 @lru_cache(maxsize=128)
 def _counting(text: str, most: int, version: str, client: int) -> Record:
-    """A record without the terms that never count for one client. Raises :class:`BadRecord`.
+    """A record without the terms that never count for this client. Raises :class:`BadRecord`.
 
-    These are each ip4 or ip6 that does not match, what stands behind the first one that does, and of the terms that ask
-    DNS those after one more than the ``most`` that are allowed. What is left is short. It is kept, since the check runs
-    again whenever an answer has come, and for more than one identity of a client.
+    These are each ip4 or ip6 that does not match, everything after the first one that does, and the terms that ask DNS
+    beyond one more than the ``most`` that are allowed. The rest is short. It is cached, because the check runs again
+    whenever an answer arrives, and for more than one identity of a client.
     """
     whole = parse(text)
     terms: list[str] = []
@@ -85,10 +85,10 @@ def _counting(text: str, most: int, version: str, client: int) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client's address as a check sees it.
+    """A client's address in the form that a check needs.
 
-    ``rdtype`` is the type of its addresses in DNS, A or AAAA, ``number`` the address. ``letters`` are the macro letters
-    that stand for it (section 7.2), ``reverse`` is the name of its PTR record.
+    ``rdtype`` is the record type of such addresses, A or AAAA; ``number`` is the address. ``letters`` has the values of
+    the macro letters that depend on it (section 7.2). ``reverse`` is the name of its PTR record.
     """
 
     rdtype: str
@@ -98,20 +98,20 @@ class Client:
 
     @staticmethod
     def of(address: Address) -> Client:
-        """That of an address."""
+        """The client with this address."""
         return _client(str(address))
 
     def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
-        """Is it in the network of one of these?"""
+        """Is the client in the network of one of the addresses?"""
         return _is_within(self.rdtype, self.number, addresses, prefix4, prefix6)
 
     def knows(self, letters: frozenset[str]) -> bool:
-        """Is it known what all these macro letters stand for?"""
+        """Are the values of all these macro letters known?"""
         del letters
         return True
 
     def read(self, text: str, most: int) -> Record:
-        """What counts of a record, in which ``most`` terms may ask DNS. Raises :class:`BadRecord`."""
+        """The terms of a record that count for this client, if ``most`` may ask DNS. Raises :class:`BadRecord`."""
         return _counting(text, most, self.rdtype, self.number)
 
 
@@ -122,11 +122,11 @@ def _client(address: str) -> Client:
     return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "c": of_it.c, "v": of_it.v}, reverse)
 
 
-NOWHERE = "nowhere.invalid"  # a name for which nobody knows what stands in DNS (RFC 6761 section 6.4)
+NOWHERE = "nowhere.invalid"  # stands for a name that cannot be known (RFC 6761 section 6.4)
 
 
 class Term(NamedTuple):
-    """A term of a record that was looked at; ``depth`` counts the include and redirect terms above it."""
+    """A term that was looked at. ``depth`` counts the include and redirect terms that led to its record."""
 
     depth: int
     text: str
@@ -136,8 +136,8 @@ class Term(NamedTuple):
 class Found(NamedTuple):
     """The result word of a check; ``mechanism`` and ``problem`` say why.
 
-    ``limit`` names the limit of the policy that was reached, empty if none was. ``fault`` is the kind of problem, or
-    why else it is no pass. ``terms`` are those that were looked at, if the check explains itself.
+    ``limit`` names the limit of the policy that was reached, empty if none was. ``fault`` says why the result is not a
+    pass. ``terms`` are the terms that were looked at, if the caller asked for them with ``explain``.
     """
 
     word: str
@@ -149,19 +149,20 @@ class Found(NamedTuple):
 
 
 class _PermError(Exception):
-    """What makes the result permerror: nothing goes on after it."""
+    """The result is permerror, and the evaluation ends."""
 
 
 class _TempError(Exception):
-    """A question without an answer, which makes the result temperror."""
+    """A question has no answer, so the result is temperror."""
 
 
 class Evaluation:
-    """One check: ``found()``.
+    """One check, which ``found()`` runs.
 
-    With ``goes_on`` the check does not end if its resolver raises Unanswered: the term counts as one that does not
-    match. ``passed_over`` then says that there was one, ``is_uncertain`` that it was the record of an include or
-    redirect, so that nobody knows how many terms count, and ``wants_name`` that it was an address of a client's name.
+    With ``goes_on``, the check does not end if its resolver raises Unanswered; the term counts as not matching.
+    ``passed_over`` then says that there was such a term. ``is_uncertain`` says that it was an include or redirect whose
+    record is not known, so the number of terms that count is not known either. ``wants_name`` says that the check needs
+    a validated name of the client.
     """
 
     goes_on = passed_over = is_uncertain = wants_name = False
@@ -177,18 +178,18 @@ class Evaluation:
         *,
         explain: bool = False,
     ) -> None:
-        """``explain``: look at terms that can never match too, and keep all in ``Found.terms``."""
+        """``explain``: look at every term, even if it cannot match, and keep the terms in ``Found.terms``."""
         self._client, self._local_part, self._identity = client, local_part, domain
         self._helo = checkable(helo) or helo.removesuffix(".") or _NO_HELO
         self._resolve, self._limits, self._explains = resolve, limits, explain
-        # the names that a reason may tell: domain names, and nothing that a macro or a client's PTR record made
+        # the names that a reason may contain: domain names, but none that came from a macro or the client's PTR record
         self._spelled_out = {domain}
         self._begin()
 
     def _begin(self) -> None:
         self.passed_over = self.is_uncertain = self.wants_name = False
-        self._domain = self._identity  # whose record is evaluated
-        self._asked = self._void = 0  # terms that ask DNS, and those of them without an answer
+        self._domain = self._identity  # the domain whose record is evaluated
+        self._asked = self._void = 0  # the number of terms that asked DNS, and of those without an answer
         self._is_void = False
         self._mechanism = self._limit = ""
         self._fault: Fault | None = None
@@ -197,7 +198,7 @@ class Evaluation:
         self._depth = 0
 
     def found(self) -> Found:
-        """Run the check, again if more is known now."""
+        """Run the check. It may be run again when more answers have arrived."""
         self._begin()
         problem = ""
         try:
@@ -229,7 +230,7 @@ class Evaluation:
     def _evaluate(self, text: str, recursion: int) -> str:
         """The result word of one record (section 4.6.2); ``recursion`` is 0 outside include."""
         try:
-            # what is explained is shown whole
+            # an explanation shows the whole record
             record = parse(text) if self._explains else self._client.read(text, self._limits.spf_terms)
         except BadRecord as error:
             raise self._error(Fault.SYNTAX, f"{error}{self._of_other(self._domain)}") from error
@@ -272,7 +273,7 @@ class Evaluation:
         return matched
 
     def _pass_over(self, unanswered: Unanswered, *, is_record: bool = False) -> None:
-        """Go on as if there were no such term, if the check is to go on."""
+        """With ``goes_on``, continue as if there were no such term; else raise ``unanswered``."""
         if not self.goes_on:
             raise unanswered
         self.passed_over = True
@@ -292,7 +293,7 @@ class Evaluation:
             self._domain = above
 
     def _matches(self, term: Directive) -> bool:
-        """Section 5."""
+        """Does the mechanism match (section 5)?"""
         client = self._client
         if term.mechanism == "all":
             return True
@@ -311,7 +312,7 @@ class Evaluation:
             case "mx":
                 hosts = self._exchanges(target)
                 if self.is_uncertain:
-                    # up to ten questions for one term: they wait until it is known that the term counts
+                    # one term may need ten questions, so they wait until it is known that the term counts
                     raise Unanswered
                 return any(self._has_host(host, *term.prefixes) for host in hosts)
             case "ptr":
@@ -321,14 +322,14 @@ class Evaluation:
                 return bool(target and self._ask(target, "A"))
 
     def _count_lookup(self) -> None:
-        """One more term that asks DNS (section 4.6.4)."""
+        """Count one more term that asks DNS (section 4.6.4)."""
         self._asked += 1
         self._is_void = False
         if self._asked > self._limits.spf_terms:
             raise self._error(Fault.TERMS, f"more than {self._limits.spf_terms} terms that ask DNS")
 
     def _target(self, domain_spec: str) -> str | None:
-        """The target-name (section 4.8); None where it is made of a local-part that is not ASCII (RFC 8616)."""
+        """The target-name (section 4.8); None if it needs a local-part that is not ASCII (RFC 8616)."""
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise self._error(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
@@ -349,12 +350,12 @@ class Evaluation:
         return False
 
     def _of_other(self, domain: str) -> str:
-        """Whose record it is, if it is not that of the identity."""
+        """The domain in parentheses, for a reason, if it is not that of the identity and may be shown."""
         name = domain.lower()
         return f" ({name})" if name != self._identity and self._is_spelled_out(name) else ""
 
     def _value(self, letter: str) -> str:
-        """What a macro letter stands for (section 7.2)."""
+        """The value of a macro letter (section 7.2)."""
         match letter:
             case "s":
                 return f"{self._local_part}@{self._identity}"
@@ -382,7 +383,7 @@ class Evaluation:
         return [host for _, host in sorted((int(preference), host) for preference, host in records)]
 
     def _has_host(self, host: str, prefix4: int, prefix6: int) -> bool:
-        """Is the client in a network of a host of an mx?"""
+        """Is the client in a network of this host of an mx?"""
         try:
             return self._client.is_within(self._addresses(host), prefix4, prefix6)
         except Unanswered as unanswered:
@@ -390,7 +391,7 @@ class Evaluation:
             return False
 
     def _client_names(self) -> list[str]:
-        """The client's names, validated or not; none where the lookup fails (section 5.5)."""
+        """The client's names, validated or not; none if the lookup fails (section 5.5)."""
         if self._names is None:
             try:
                 self._names = list(self._ask(self._client.reverse, "PTR"))[: self._limits.ptr_names]
@@ -399,7 +400,7 @@ class Evaluation:
         return self._names
 
     def _leads_back(self, name: str) -> bool:
-        """Is a name of the client validated? One whose lookup fails is passed over (section 5.5)."""
+        """Is this name of the client validated? A name whose lookup fails is not (section 5.5)."""
         try:
             return self._client.is_within(self._addresses(name))
         except _TempError:
@@ -409,19 +410,19 @@ class Evaluation:
             return False
 
     def _validated_name(self) -> str:
-        """The macro "p": the domain itself, or else a name below it, or else any (section 7.3)."""
+        """The macro "p": if validated, the domain itself, else a name below it, else any name (section 7.3)."""
         domain = self._domain
         nearest = sorted(self._client_names(), key=lambda name: (name != domain, not name.endswith("." + domain)))
         self.wants_name = True
         for name in nearest:
-            # Unanswered goes through: another name would be another question
+            # Unanswered is not suppressed: a different name would lead to a different question
             with suppress(_TempError):
                 if self._client.is_within(self._addresses(name)):
                     return name
         return "unknown"
 
     def _record(self, domain: str) -> str | None:
-        """The SPF record of a domain; None where it has none or is no domain name to ask for (sections 4.3 to 4.5)."""
+        """The SPF record of a domain; None if it has none or cannot be asked for (sections 4.3 to 4.5)."""
         if checkable(domain) is None:
             return None
         texts = [text for text in self._ask(domain, "TXT") if is_record(text)]
@@ -433,9 +434,9 @@ class Evaluation:
         return texts[0] if texts else None
 
     def _ask(self, name: str, rdtype: str) -> tuple[str, ...]:
-        """The records of a name. A term with a question without answer is counted, once (section 4.6.4)."""
+        """The records of a name. A term with a void lookup is counted once (section 4.6.4)."""
         name = name.lower().removesuffix(".")
-        # a macro's expansion may be any text: what cannot be asked does not exist
+        # a macro may expand to any text; a name that cannot be asked for does not exist
         if len(name) > MAX_OCTETS or not _can_be_asked(name):
             return ()
         try:

@@ -20,10 +20,10 @@ def letters(domain_spec: str) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def expand(domain_spec: str, values: tuple[tuple[str, str], ...]) -> str:
-    """The name that a domain-spec without syntax errors stands for; ``values`` has a text for each macro letter in it.
+    """The expansion of a domain-spec without syntax errors; ``values`` has a text for each macro letter in it.
 
-    From a longer name than DNS has, labels are taken off the left (section 7.3). It is kept, since the check runs again
-    whenever an answer has come.
+    If the name is too long for DNS, labels are removed from the left (section 7.3). The result is cached, because the
+    check runs again whenever an answer arrives.
     """
     value = dict(values)
 
@@ -31,7 +31,7 @@ def expand(domain_spec: str, values: tuple[tuple[str, str], ...]) -> str:
         escape, letter, digits, reverse, delimiters = found.groups()
         if escape:
             return _ESCAPES[escape]
-        # of more than a name has, the end alone is left, and to escape all of it would cost ten times as much
+        # only the end of a long text can be left in the name, and to escape all of it would cost ten times as much
         text = _transform(value[letter.lower()], digits, reverse, delimiters)[-2 * MAX_OCTETS :]
         return quote(text, safe="", errors="surrogatepass") if letter.isupper() else text
 
@@ -51,5 +51,5 @@ def _transform(text: str, digits: str, reverse: str, delimiters: str) -> str:
     parts = text.split(first)
     if reverse:
         parts.reverse()
-    # nine digits are more parts than there can be
+    # no text has as many parts as a number of nine digits
     return ".".join(parts[-int(digits.lstrip("0")[:9]) :] if digits else parts)

@@ -1,11 +1,12 @@
-"""The questions of a check, started before it runs: as soon as a record is there, what the check asks for next.
+"""Start the questions of a check before it runs: as soon as a record arrives, ask what the check will ask next.
 
-So a check waits for the depth of a record and not for its length. The check itself runs, again whenever a record has
-come, and goes on past what is not known yet. So terms are counted once, as RFC 7208 section 4.6.4 counts them.
+So the time of a check depends on how deep its records are nested and not on how many terms they have. The prefetch runs
+the check itself, again whenever a record arrives, and continues past terms whose answers are not there yet. So terms
+are counted in one place only, as RFC 7208 section 4.6.4 counts them.
 
-Behind an include or redirect whose record is not known yet, nobody knows whether a term still counts. There only single
-questions are asked, at most ``limits.spf_terms`` of them, and none for the hosts of an mx. So no record makes us ask
-for more than ten names beside those that ten terms may ask for.
+After an include or redirect whose record is not known yet, it is not known whether a term still counts. For such terms
+only single questions are asked, at most ``limits.spf_terms`` of them, and none for the hosts of an mx. So a record
+makes us ask for at most ten names more than its ten terms may ask for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .evaluation import Evaluation, Found
 
 
 class Ahead:
-    """One check, whose questions ``evaluation`` asks by the resolver that it is given. Nothing here waits."""
+    """The prefetch of one check. ``evaluation`` makes the check, given the resolver to use. Nothing here waits."""
 
     def __init__(self, evaluation: Callable[[Resolver], Evaluation], prefetch: Prefetch, limits: Limits) -> None:
         self._evaluation = evaluation(self._resolve)
@@ -33,17 +34,17 @@ class Ahead:
         self._arrivals: list[Future[Answer]] = []
         self._failed = False
         self._found: Found | None = None
-        # answers arrive in several threads, of which one looks at a time
+        # answers arrive in several threads; only one of them runs the check at a time
         self._lock = threading.Lock()
         self._looking = self._again = False
 
     @property
     def found(self) -> Found | None:
-        """The result, if nothing that it depends on is unknown, and nothing that was asked for failed; else None."""
+        """The result, if all answers that it depends on have arrived and no question failed; else None."""
         return self._found
 
     def look(self) -> None:
-        """Go as far as the answers do, and start what is asked for next; nothing if the result is known."""
+        """Run the check as far as the answers allow, and start its next questions. If the result is known, return."""
         with self._lock:
             self._again = True
             if self._looking or self._found:
@@ -78,7 +79,7 @@ class Ahead:
                     raise Unanswered
                 self._spare -= 1
             future = self._futures[asked] = self._prefetch(name, rdtype)
-            # an address leads to no further question, but if it makes a name of the client a validated one
+            # an address leads to further questions only if it validates a name of the client
             if not future.done() and (rdtype not in ("A", "AAAA") or self._evaluation.wants_name):
                 self._arrivals.append(future)
         if not future.done():

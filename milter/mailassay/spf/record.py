@@ -1,4 +1,4 @@
-"""The grammar of an SPF record, RFC 7208 section 12. All of a record is read before any of it counts (section 4.6)."""
+"""The grammar of an SPF record, RFC 7208 section 12. A record is parsed as a whole before it counts (section 4.6)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from ..result import Result
 
-# Possessive where a class of characters repeats, so that no record, however wrong, is read twice. Groups cannot be:
-# before 3.11.5 Python goes on behind what such a group did not match. Their alternatives begin differently instead.
+# Repeated character classes are possessive, so that even a malformed record is not read twice. Groups cannot be
+# possessive: before 3.11.5, Python continues after text that such a group did not match. So the alternatives of a group
+# begin differently.
 _LITERAL = r"[!-$&-~]"  # macro-literal
 _IN_LABEL = r"[!-$&-\-/-~]"  # macro-literal without the dot
 
@@ -23,7 +24,7 @@ def _macro(letters: str) -> str:
 
 
 _MACRO = _macro("slodiphv")
-_ANY_MACRO = _macro("slodiphvcrt")  # c, r and t stand in explanations only (section 7.2)
+_ANY_MACRO = _macro("slodiphvcrt")  # c, r and t are allowed only in explanations (section 7.2)
 _NUMBER = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _CIDR4 = r"(?:/(?:3[0-2]|[12]?[0-9])(?![0-9]))?"
 _CIDR6 = r"/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9])"
@@ -47,18 +48,18 @@ _IP6 = re.compile(r" [+?~-]?ip6:([^ /]++)", _FLAGS)
 _ONCE = re.compile(r" (redirect|exp)=([^ ]++)", _FLAGS)
 _PARTS = re.compile(r"([+?~-]?)([a-z0-9]++)(?::([^/]*+.*?))?(?:/([0-9]+))?(?://([0-9]+))?", _FLAGS)
 
-_SHORT = 512  # octets of what is kept, since a hostile record takes a hundred times as much
+_SHORT = 512  # octets; longer texts are not cached, since a parsed hostile record takes a hundred times its length
 _QUALIFIERS = {"": Result.PASS, "+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
 
 
 class BadRecord(ValueError):
-    """The record is not what the grammar allows; the text says where, without a word of the record."""
+    """The record has a syntax error. The text says where, without quoting the record."""
 
 
 class Directive(NamedTuple):
-    """One mechanism and what it stands for. ``argument`` is a domain-spec or an address, empty where there is none.
+    """One mechanism, taken apart. ``argument`` is a domain-spec or an address, empty if there is none.
 
-    ``prefixes`` are the lengths in bits of the network that matches, for IPv4 and for IPv6.
+    ``prefixes`` are the prefix lengths in bits for IPv4 and for IPv6.
     """
 
     text: str
@@ -70,13 +71,13 @@ class Directive(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record without syntax errors: its terms in order, and the domain-spec of ``redirect=``, empty without one."""
+    """A record without syntax errors: its terms in order, and the domain-spec of ``redirect=``, or an empty text."""
 
     terms: tuple[str, ...]
     redirect: str
 
     def directives(self) -> Iterator[Directive]:
-        """The mechanisms in order, each taken apart when its turn comes."""
+        """The mechanisms in order. Each is taken apart only when the caller reaches it."""
         for term in self.terms:
             if found := (_kept_directive if len(term) <= _SHORT else _directive)(term):
                 yield found
@@ -88,7 +89,7 @@ def _directive(term: str) -> Directive | None:
         return None
     qualifier, mechanism, argument, first, second = found.groups()
     mechanism = mechanism.lower()
-    # the one length of ip6 is written like that of ip4
+    # ip6 has one prefix length, written like that of ip4
     prefix6 = first if mechanism == "ip6" else second
     prefixes = int(first or 32), int(prefix6 or 128)
     return Directive(term, _QUALIFIERS[qualifier], mechanism, argument or "", prefixes)
@@ -111,7 +112,7 @@ def _record(text: str) -> Record:
     terms = tuple(filter(None, text.split(" ")))[1:]
     for number, term in enumerate(terms, 1):
         if not _TERM.fullmatch(term):
-            raise BadRecord(f"term {number} is no mechanism and no modifier")
+            raise BadRecord(f"term {number} is neither a mechanism nor a modifier")
     for address in _IP6.findall(text):
         try:
             inet_pton(AF_INET6, address)

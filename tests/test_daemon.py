@@ -639,7 +639,7 @@ def test_the_message_in_hand_keeps_its_policy(lenient):
     [
         ("dmarc:\n  reject: perhaps\n", "policy.yaml:2:11: dmarc.reject: expected reject"),
         ("dmarc: [", "policy.yaml:1:9: while parsing a flow node"),
-        ("", "policy.yaml:1:1: the file says nothing; write {} for the defaults"),
+        ("", "policy.yaml:1:1: the file has no keys; write {} for the defaults"),
     ],
 )
 def test_a_bad_configuration_changes_nothing(lenient, policy, problem):

@@ -90,7 +90,7 @@ def test_a_file_without_a_document_is_an_error(folder: Path, text: str, line: in
     with pytest.raises(ConfigError) as error:
         settings(folder, text)
     assert [(found[0], found[2]) for found in problems(error)] == [
-        (line, "the file says nothing; write {} for the defaults")
+        (line, "the file has no keys; write {} for the defaults")
     ]
     with pytest.raises(ConfigError):
         policy(folder, text)

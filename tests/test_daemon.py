@@ -186,7 +186,7 @@ def test_a_mistake_that_another_program_fixes(tmp_path, dns):
 
 
 def test_more_connections_than_a_mistake_has_places_for(tmp_path, dns):
-    """The oldest of them makes room."""
+    """The oldest of them retires."""
     path = str(tmp_path / "inherited.sock")
     with handed_over(Serve(tmp_path, dns, {"mood": "x"}), path), ExitStack() as stack:
         for _ in range(deferring._MOST_CONNECTIONS + 10):
@@ -440,7 +440,7 @@ def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
         (first,) = served.workers()
         for _ in range(5):
             assert spoof(client).verdict == "reject"
-        served.wait_for(f"worker {first} makes room")
+        served.wait_for(f"worker {first} retires")
         (second,) = set(served.wait_for_workers(2)) - {first}
         with attacker(served) as other:
             for _ in range(4):
@@ -449,7 +449,7 @@ def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
             assert spoof(client).verdict == "reject"
         assert set(served.workers()) == {first, second}
         client.close()
-        served.wait_for(f"worker {first} has made room")
+        served.wait_for(f"worker {first} has retired")
         assert served.wait_for_workers(1) == [second]
         assert "starting another" not in served.log.read_text()
 
@@ -467,7 +467,7 @@ def test_workers_that_make_room_lose_nothing(tmp_path, dns):
     with Serve(tmp_path, dns, workers=2, retire_after=10) as served, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(talk, range(4))) == [["reject"] * 60] * 4
         served.wait_for_workers(2)
-        assert served.log.read_text().count("has made room") > 5
+        assert served.log.read_text().count("has retired") > 5
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -482,7 +482,7 @@ def test_the_socket_file_outlives_workers(tmp_path, dns):
         for _ in range(4):
             with attacker(serve) as client:
                 assert spoof(client).verdict == "reject"
-            serve.wait_for("has made room")
+            serve.wait_for("has retired")
         let_workers_hang(serve.socket)
         assert serve.stop() == 0
     assert not os.path.exists(serve.socket)
@@ -512,19 +512,19 @@ def test_nobody_connects_to_a_worker_that_makes_room(tmp_path, dns, listen, free
         assert len(door) == 1
         with attacker(served) as client:
             spoof(client)
-            served.wait_for(f"worker {old} makes room")
+            served.wait_for(f"worker {old} retires")
             (new,) = set(served.wait_for_workers(2)) - {old}
             wait_until(lambda: not doors(old))
             assert doors(new) == doors(served.pid) == door
             assert spoof(client).verdict == "reject"
-        served.wait_for(f"worker {old} has made room")
+        served.wait_for(f"worker {old} has retired")
 
 
 def test_a_worker_that_makes_room_stops_with_the_service(tmp_path, dns):
     """However long its clients stay."""
     with Serve(tmp_path, dns, retire_after=1) as served, attacker(served) as client:
         spoof(client)
-        served.wait_for("makes room")
+        served.wait_for("retires")
         served.wait_for_workers(2)
         assert served.stop() == 0
 
@@ -569,7 +569,7 @@ def test_a_worker_whose_dns_is_gone_is_replaced(tmp_path, dns, fault):
         with suppress(ConnectionError), attacker(served) as client:
             answer = client.message(f"<eve@{fault}.example>".encode(), [(b"From", b" joe@honest.example")])
             assert answer.reply == b"451 4.4.3 Temporary failure of DNS"
-        served.wait_for(f"worker {worker} does not hear name servers any more")
+        served.wait_for(f"worker {worker} no longer hears name servers")
         served.wait_for(f"worker {worker} does not answer; killed")
         served.wait_for(f"worker {worker} ended (signal 9)")
         served.wait_for_workers(1)
@@ -639,7 +639,7 @@ def test_the_message_in_hand_keeps_its_policy(lenient):
     [
         ("dmarc:\n  reject: perhaps\n", "policy.yaml:2:11: dmarc.reject: expected reject"),
         ("dmarc: [", "policy.yaml:1:9: while parsing a flow node"),
-        ("", "policy.yaml:1:1: the file says nothing; write {} for the defaults"),
+        ("", "policy.yaml:1:1: the file has no keys; write {} for the defaults"),
     ],
 )
 def test_a_bad_configuration_changes_nothing(lenient, policy, problem):
@@ -773,7 +773,7 @@ def test_a_storm_of_reloads(tmp_path, dns):
             wait_until(lambda: spoof(client).verdict == "continue")
         assert served.stop() == 0
     log = served.log.read_text()
-    assert "has made room" in log
+    assert "has retired" in log
     assert "killed" not in log
     assert "starting another" not in log
 
@@ -783,17 +783,17 @@ def test_a_reload_reaches_a_worker_that_makes_room(tmp_path, dns):
     with Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, retire_after=1) as served, attacker(served) as client:
         (old,) = served.workers()
         assert spoof(client).verdict == "continue"
-        served.wait_for(f"worker {old} makes room")
+        served.wait_for(f"worker {old} retires")
         rewrite(served, {"dmarc": {"reject": "reject"}})
         reload(served, f"worker {old} judges by policy")
         assert spoof(client).verdict == "reject"
         client.close()
-        served.wait_for(f"worker {old} has made room")
+        served.wait_for(f"worker {old} has retired")
         assert served.stop() == 0
 
 
 def test_a_reload_changes_what_can_be_changed(lenient):
-    """DNS, log and the number of workers; what takes a restart is named."""
+    """DNS, log and the number of workers; what needs a restart is named."""
     rewrite(
         lenient,
         workers=3,
@@ -802,7 +802,7 @@ def test_a_reload_changes_what_can_be_changed(lenient):
         dns={"nameservers": ["127.0.0.1:1"], "timeout": 0.1, "unavailable": "accept"},
     )
     reload(lenient, "judges by policy", count=2)
-    assert "listen: takes a restart" in lenient.log.read_text()
+    assert "listen: needs a restart" in lenient.log.read_text()
     lenient.wait_for_workers(3)
     assert not lenient.log.read_text().splitlines()[-1].startswith("{")
     clients = [attacker(lenient) for _ in range(6)]
@@ -831,7 +831,7 @@ def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
         old = os.stat(served.socket)
         rewrite(served, **changed)
         for _ in range(2):
-            reload(served, f"{name}: takes a restart; not changed")
+            reload(served, f"{name}: needs a restart; not changed")
             served.wait_for("reloaded: policy")
         new = os.stat(served.socket)
         assert (new.st_ino, new.st_mode, new.st_gid) == (old.st_ino, old.st_mode, old.st_gid)
@@ -920,7 +920,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
         time.sleep(0.5)
         assert verdicts() == {"reject"}
         resolv_conf.write_text("nameserver nobody\n")
-        served.wait_for("; the name servers stay")
+        served.wait_for("; the name servers stay the same")
         os.kill(served.pid, signal.SIGHUP)
         served.wait_for("the configuration is not reloaded")
         resolv_conf.unlink()
@@ -1046,9 +1046,9 @@ def test_what_is_counted(tmp_path):
             wait_for("; 9 messages, 1 of them without an answer from DNS")
             send("servfail")
             wait_for("; 10 messages, 2 of them without an answer from DNS")
-            log = served.wait_for("has made room")
+            log = served.wait_for("has retired")
             # not one that ends by itself
-            (worker, *_) = [pid for pid in served.workers() if f"worker {pid} makes room" not in log]
+            (worker, *_) = [pid for pid in served.workers() if f"worker {pid} retires" not in log]
             os.kill(worker, signal.SIGKILL)
             served.wait_for(f"worker {worker} ended (signal 9)")
             send("servfail")
@@ -1323,7 +1323,7 @@ def test_fewer_messages_for_a_worker_than_it_has_judged_already(lenient):
         rewrite(lenient, retire_after=3)
         reload(lenient, "judges by policy", count=2)
         spoof(client)
-        lenient.wait_for("makes room")
+        lenient.wait_for("retires")
 
 
 def test_a_reload_on_a_socket_from_systemd(tmp_path, dns):

@@ -1106,14 +1106,14 @@ def test_without_systemd_no_command_of_it_is_proposed():
                 assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.reason
             assert dropped or one == other
     (answering,) = [each for each in examine(replace(GOOD, silence="no", systemd=False)) if each.code == "answering"]
-    assert answering.reason.endswith("; start mailassay by what runs services here")
+    assert answering.reason.endswith("; start mailassay with this host's service manager")
 
 
 def test_root_is_not_told_to_be_root():
     for is_root in (True, False):
         facts = replace(GOOD, unseen=("/x: denied",), is_root=is_root)
         (found,) = [each for each in examine(facts) if each.code == "not-looked-at"]
-        assert ("As root" in found.reason) is not is_root
+        assert ("as root" in found.reason) is not is_root
 
 
 def test_worst_first():
@@ -1513,7 +1513,7 @@ def test_strangers_in_the_name_of_ones_own_domains(tmp_path):
     said = {name: [each for each in found if name in each.reason] for name in names}
     assert [str(each.severity) for each in said["strict.example"]] == ["fine", "fine"]
     assert "everybody" in said["none.example"][1].reason or "world" in said["none.example"][1].reason
-    assert "publishes no DMARC policy: mail of strangers in its name is accepted" in said["none.example"][0].reason
+    assert "publishes no DMARC policy: mail from strangers in its name is accepted" in said["none.example"][0].reason
     assert "publishes p=none" in said["watch.example"][0].reason
     assert "is not in DNS" in said["missing.example"][0].reason
     # who obeys has it refused
@@ -1728,7 +1728,7 @@ def test_a_terminal_is_not_moved(command):
 def test_no_postfix(monkeypatch, capsys):
     monkeypatch.setattr("mailassay.postfix.configuration.found", lambda _: None)
     assert main(["doctor"]) == os.EX_UNAVAILABLE
-    assert capsys.readouterr().err == "mailassay: there is no postconf command: no Postfix is installed here\n"
+    assert capsys.readouterr().err == "mailassay: there is no postconf command: Postfix is not installed here\n"
 
 
 def test_a_postfix_that_cannot_be_read(tmp_path):
@@ -1830,12 +1830,12 @@ def test_a_configuration_that_is_too_large(hostile):
     status, _, errors = hostile(b"smtpd_milters = " + b"x" * 20_001)
     assert (status, errors) == (
         os.EX_UNAVAILABLE,
-        "mailassay: smtpd_milters has 20001 characters, and no more than 20000 are examined\n",
+        "mailassay: smtpd_milters has 20001 characters; at most 20000 are examined\n",
     )
     status, _, errors = hostile(master_cf=b"smtp inet n - y - - smtpd\n" * 2001)
     assert (status, errors) == (
         os.EX_UNAVAILABLE,
-        "mailassay: master.cf has 2001 services, and no more than 2000 are examined\n",
+        "mailassay: master.cf has 2001 services; at most 2000 are examined\n",
     )
 
 

@@ -109,7 +109,7 @@ def test_an_empty_queue():
     ],
 )  # fmt: skip
 def test_a_postqueue_that_is_not_known(printed):
-    with pytest.raises(Unavailable, match="prints what is not known"):
+    with pytest.raises(Unavailable, match="prints something unknown"):
         list(queued(printed))
 
 
@@ -286,12 +286,12 @@ def test_what_was_not_released_makes_no_queue_run(tools):
 def test_a_tool_that_prints_something_else(tools, capsys):
     program(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL
-    assert capsys.readouterr().err == "mailassay: postqueue -j prints what is not known\n"
+    assert capsys.readouterr().err == "mailassay: postqueue -j prints something unknown\n"
 
 
 @pytest.fixture
 def one_held(tools):
-    """The queue id of a message that is held on our word; whatever would change the queue fails."""
+    """The queue id of a message that mailassay put on hold; whatever would change the queue fails."""
     (tools / "queue").write_bytes(POSTQUEUE.splitlines()[0] + b"\n")
     (tools / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + LETTER))
     program(tools, "postqueue", f"PATH=/usr/bin:/bin; cat {tools}/queue")

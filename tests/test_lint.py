@@ -141,7 +141,11 @@ def found(folder, policy, settings=""):
         ("rules: [{name: a, if: {dmarc: temperror, policy: reject}, then: hold}]", 1, "rule a can never apply"),
         ("dmarc:\n  reject_needs: {spf: fail, spf_pass: a.example}", 2, "dmarc.reject_needs can never hold"),
         ("dmarc:\n  reject_needs: {dmarc: [pass, none]}", 2, "dmarc.reject_needs can never hold"),
-        ("dmarc:\n  authors: [{for: a.example, monitor: true}]", 2, "dmarc.authors: what fails for a.example comes in"),
+        (
+            "dmarc:\n  authors: [{for: a.example, monitor: true}]",
+            2,
+            "dmarc.authors: mail that fails for a.example comes in",
+        ),
     ],
 )
 def test_odd_policies(tmp_path, policy, line, message):
@@ -224,7 +228,7 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "line", "message"),
     [
-        ("authserv_id: mail.receiver.example", 2, "authserv_id: mail.receiver.example is no name of this host"),
+        ("authserv_id: mail.receiver.example", 2, "authserv_id: mail.receiver.example is not a name of this host"),
         (
             "workers: 1\ndns:\n  nameservers: [127.0.0.1, 192.0.2.53]",
             4,
@@ -233,11 +237,11 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
         (
             "trusted_networks: [10.0.0.0/8, {network: 0.0.0.0/0, unsafe: true, comment: why}]",
             2,
-            "trusted_networks: no mail from 0.0.0.0/0 is judged",
+            "trusted_networks: mail from 0.0.0.0/0, nearly everybody, is not judged",
         ),
         ("authserv_id: MX.receiver.example\ndns: {nameservers: ['::1', 127.0.0.53]}", 0, ""),
         ("relays: [192.0.2.50, '::2']", 0, ""),
-        ("relays: [127.0.0.1]", 2, "relays: 127.0.0.1/32 is in trusted_networks as well; mail from there is judged"),
+        ("relays: [127.0.0.1]", 2, "relays: 127.0.0.1/32 is in trusted_networks as well; its mail is judged"),
         (
             "trusted_networks: [10.1.0.0/16]\nrelays:\n  networks: [192.0.2.50, 10.1.2.0/24]",
             4,
@@ -245,7 +249,7 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
         ),
         ("relays: [192.0.2.0/24, '2001:db8::/64', 10.0.0.0/8]", 2, "relays: 10.0.0.0/8 is many addresses"),
         ("relays: ['2001:db8::/32']", 2, "relays: 2001:db8::/32 is many addresses"),
-        ("relays:\n  networks: [192.0.2.50]\n  untraced: accept", 4, "relays.untraced: who finds a way not to be"),
+        ("relays:\n  networks: [192.0.2.50]\n  untraced: accept", 4, "relays.untraced: anybody who cannot be traced"),
     ],
 )
 def test_odd_settings(tmp_path, settings, line, message):

@@ -597,13 +597,16 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "an unbalanced brace"),
         ('{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}', "expected one line of ASCII text"),
-        ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is no code for reject"),
+        ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is not a code for reject"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 5.7}", "expected a status code such as 5.7.1"),
         ("{name: a, if: {spf: fail}, then: reject, headers: {X-A: b}}", "what is not delivered has no headers"),
         ("{name: a, if: {author: 192.0.2.1}, then: hold}", "rules.if.author: expected a domain"),
         ("{name: a, if: {spf: fail}, then: hold, headers: {X-mailassay-MARKER: b}}", "has a meaning of its own"),
         ("{name: a, if: {spf: fail}, then: hold, headers: {From: b}}", "`From` has a meaning of its own"),
-        ("{name: a, if: {spf: fail}, then: hold}, {name: a, if: {spf: pass}, then: hold}", "another one is called `a`"),
+        (
+            "{name: a, if: {spf: fail}, then: hold}, {name: a, if: {spf: pass}, then: hold}",
+            "another rule is called `a`",
+        ),
     ],
 )
 def test_mistakes_in_a_rule(folder, rule, message):

@@ -414,8 +414,8 @@ def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
 class Deadline:
     """A ``Resolver`` that waits for answers until ``deadline`` (by ``clock``).
 
-    After that it still returns answers that have already arrived, so that one slow name does not hide the others. Raises
-    DnsLate if no answer came in time, DnsUnsent if the question was not even sent, and what the source's answer raises.
+    After that it still returns answers that have already arrived, so that one slow name does not hide the others.
+    Raises DnsLate if no answer came in time, DnsUnsent if the question was not even sent, and what the answer raises.
     """
 
     def __init__(self, source: Source, deadline: float, clock: Clock = time.monotonic) -> None:

@@ -92,7 +92,7 @@ def test_nothing_is_wrong(sound):
     codes = {line.split()[1] for line in said.splitlines() if line.split()[0] in ("error", "warning", "note")}
     assert "own-domain:" in codes
     assert codes <= {"clock:", "nameserver-dnssec:", "own-domain:", "own-record:", "running-version:"}
-    assert f"{DOMAIN} is not in DNS: mail of strangers in its name is accepted today" in said
+    assert f"{DOMAIN} is not in DNS: mail from strangers in its name is accepted today" in said
     assert f"fine     answering: a milter answers at unix:{sound.serve.socket}" in said
 
 

@@ -1,4 +1,4 @@
-"""``mailassay held`` on the real Postfix: what it holds on our word, and nothing else."""
+"""``mailassay held`` on the real Postfix: what mailassay put on hold, and nothing else."""
 
 from __future__ import annotations
 
@@ -280,9 +280,9 @@ def test_what_others_hold_is_not_ours(lab, run, action, by):
     status, out, err = run(action, theirs, ours, NOBODY, "ALL")
     assert status == 1
     assert err.splitlines() == [
-        "mailassay: ALL is no queue id",
+        "mailassay: ALL is not a queue id",
         f"mailassay: {NOBODY} is not in the hold queue",
-        f"mailassay: {theirs} is not held on our word",
+        f"mailassay: {theirs} was not put on hold by mailassay",
     ]
     assert ours in out
     assert theirs not in out
@@ -301,7 +301,7 @@ def test_a_forged_verdict_is_not_ours(lab, run):
     ours = quarantined(lab, FORGED)
     (entry,) = listed(run)
     assert (entry["queue_id"], entry["rule"]) == (ours, "dmarc.quarantine")
-    assert run("delete", unseen) == (1, "", f"mailassay: {unseen} is not held on our word\n")
+    assert run("delete", unseen) == (1, "", f"mailassay: {unseen} was not put on hold by mailassay\n")
     assert place(lab, unseen) == "hold"
 
 
@@ -420,7 +420,7 @@ def test_short_queue_ids_and_a_postfix_that_is_down(make_lab, capsys, caplog):
     assert main(["held", "-c", str(lab.postfix.folder / "etc"), "release", queue_id]) == 0
     assert capsys.readouterr().out.startswith(f"released: {queue_id}")
     assert caplog.messages == [
-        "what is released waits for the next queue run: Cannot contact class public service qmgr - "
+        "released messages wait for the next queue run: Cannot contact class public service qmgr - "
         "perhaps the mail system is down"
     ]
     assert place(lab, queue_id) == "deferred"

@@ -387,7 +387,7 @@ def test_life_under_systemd(package, later, run_tree):
     # nobody is asked, and what Postfix still needs us for is said with the commands
     said = running.run("apt-get remove -y mailassay </dev/null")
     assert "*** WARNING: mailassay is being removed" in said
-    assert "2 messages are held on our word" in said
+    assert "2 messages are on hold because of mailassay" in said
     assert "mailassay held release --all" in said
     for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
         running.run(command)

@@ -43,7 +43,7 @@ __all__ = [
 
 
 class LogLevel(StrEnum):
-    """The least severe lines that are logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -59,7 +59,7 @@ class LogFormat(StrEnum):
 
 
 class Untraced(StrEnum):
-    """What is done with a message of a relay that fails DMARC, if nobody knows from whom the relay has it."""
+    """What happens to a message that fails DMARC, if it is unknown which client a relay received it from."""
 
     DMARC = "dmarc"
     ACCEPT = "accept"
@@ -67,7 +67,7 @@ class Untraced(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Relays:
-    """Hosts of the operator's that pass on what others sent: their networks, and the logins that they use here."""
+    """The operator's own hosts that pass on other people's mail: their networks, and the logins that they use here."""
 
     networks: Networks = Networks()
     logins: tuple[str, ...] = ()
@@ -78,13 +78,13 @@ class Relays:
 class Settings:
     """What the daemon runs with. Times are in seconds.
 
-    None stands for: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per
-    CPU (``workers``), workers that stay (``retire_after``, in messages), the group the socket is born with
-    (``socket_group``), what Postfix has (``recipient_delimiter``, and ``trusted_networks``: its mynetworks), and no
-    mail about what is held (``held_remind_to``). ``owner_request_special`` is what Postfix says, None if it does not.
-    No ``nameservers`` means the system's. ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of
-    the policy's keys by their dotted names, and of its rules (``rules.NAME``), ``lines`` those of the configuration.
-    ``odd`` are warnings of the policy file.
+    None means: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per CPU
+    (``workers``), no retirement (``retire_after``, in messages), the daemon's own group (``socket_group``), Postfix's
+    value (``recipient_delimiter``, and ``trusted_networks``: its mynetworks), and no mail about messages on hold
+    (``held_remind_to``). ``owner_request_special`` is Postfix's value, None if it cannot be asked. No ``nameservers``
+    means the system's. ``cache_size`` counts answers per worker. ``policy_lines`` are the lines of the policy's keys by
+    their dotted names, and of its rules (``rules.NAME``); ``lines`` are those of the configuration. ``odd`` has the
+    warnings about the policy file.
     """
 
     listen: Listen = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
@@ -124,9 +124,9 @@ def load(path: str | None) -> Settings:
 
 
 def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
-    """What is right in a file and its policy, with defaults for the rest; and what is wrong in them.
+    """The valid part of a file and its policy, with defaults for the rest; and the problems of both files.
 
-    For those who look at a host whose configuration is broken; nothing is to be judged by it.
+    For commands that examine a host whose configuration is broken. Do not judge mail by it.
     """
     if path is None:
         return Settings(), None

@@ -1,4 +1,4 @@
-"""A YAML file read by a shape: what its values are, or everything that is wrong with them, each with its place."""
+"""A YAML file read by a shape: its values, or all problems with them, each with its line and column."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..terminal import printable
 
 MAX_OCTETS = 256 * 1024  # of one file
 MAX_DEPTH = 16  # of nested lists and maps; the files need 3
-MAX_PROBLEMS = 100  # that are told of
+MAX_PROBLEMS = 100  # that are reported
 MAX_SHOWN = 60  # characters of the operator's text in a message
-_TRIES = 20  # at a file that somebody is writing
+_TRIES = 20  # to read a file that another program is writing
 _PAUSE = 0.02  # seconds between them
 _INDENT = re.compile("[ \t]*")
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Line(int):
-    """The number of the line that a key stands on, and the ``column`` in which it begins, both from 1."""
+    """The line of a key, and the ``column`` in which it begins, both counted from 1."""
 
     column: int
 
@@ -42,9 +42,9 @@ class Line(int):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: the file, where the text that is wrong begins, and what is wrong with it.
+    """One mistake: the file, where the wrong text begins, and what is wrong with it.
 
-    Lines and columns count from 1, columns in characters. A ``warning`` is odd, and can be used.
+    Lines and columns count from 1, columns in characters. A ``warning`` does not keep the file from being used.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; its text is every problem, one a line."""
+    """The configuration cannot be used. The text has all problems, one a line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         found = list(problems)
@@ -75,12 +75,12 @@ class ConfigError(Exception):
 
 
 class Unfit(Exception):
-    """A value that its key cannot have; the text says why, and is empty where that has been said."""
+    """A value that its key cannot have. The text says why; it is empty if that was reported already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Reads one value, and raises Unfit; ``schema`` says the same in JSON Schema, as far as that can say it."""
+    """Reads one value, or raises Unfit. ``schema`` is the same in JSON Schema, as far as that can express it."""
 
     read: Callable[[yaml.Node], Any]
     schema: Mapping[str, Any]
@@ -90,13 +90,13 @@ class Value:
 
 
 def value(**schema: Any) -> Callable[[Callable[[yaml.Node], Any]], Value]:
-    """Makes a function that reads a node a :class:`Value`."""
+    """Decorator: turns a function that reads a node into a :class:`Value`."""
     return lambda read: Value(read, schema)
 
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """A list of values of one kind; or the word ``unless``, which gives None."""
+    """A list of values of one kind, or the word ``unless``, which gives None."""
 
     element: Value | Map[Any]
     unless: str = ""
@@ -104,7 +104,7 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """One value, or a list of them, of which a set is made; ``expand`` gives the nodes that one stands for."""
+    """One value or a list of them, which become a set; ``expand`` gives the nodes that a node stands for."""
 
     element: Value
     make: Callable[[tuple[Any, ...]], Any]
@@ -114,11 +114,11 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Map(Generic[T]):
-    """The keys that a map may have, and what is made of those that are there; ``make`` may raise Unfit.
+    """The keys that a map can have. ``make`` is called with those that it has, and may raise Unfit.
 
-    ``node_as`` is the argument by which ``make`` is told the node itself. ``definition`` names a map that may be part
-    of itself. ``schema`` is what editors call it and what ``make`` demands beyond its keys, in JSON Schema as far as
-    that can say it; a map without may be left empty.
+    ``node_as`` is the argument by which ``make`` gets the node itself. ``definition`` names a map that may contain
+    itself. ``schema`` has its title for editors and what ``make`` demands beyond the keys, as far as JSON Schema can
+    express it; a map without ``schema`` may be empty.
     """
 
     make: Callable[..., T]
@@ -130,7 +130,7 @@ class Map(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Short(Generic[T]):
-    """A map, or in its place what its ``key`` takes."""
+    """A map, or the value of its ``key`` alone."""
 
     whole: Map[T]
     key: str
@@ -140,7 +140,7 @@ Shape: TypeAlias = "Map[Any] | Short[Any] | List | Members | Value"
 
 
 class Read(NamedTuple, Generic[T]):
-    """What a file says, wrong values left out; every problem in it; and the line of each key, by its dotted name."""
+    """The content of a file without wrong values, its problems, and the line of each key by its dotted name."""
 
     made: T
     problems: list[Problem]
@@ -148,18 +148,18 @@ class Read(NamedTuple, Generic[T]):
 
 
 def read(path: str, most: int, parse: Callable[[bytes], T]) -> T:
-    """What ``parse`` makes of a file's octets, of which it gets one more than ``most`` if there are more.
+    """Call ``parse`` with the octets of a file: at most ``most``, and one more if the file is longer.
 
-    A program that does not write a new file and rename it leaves an empty or incomplete file for a moment. So a file
-    that changed while it was read is read again, and so is one that changed after ``parse`` refused it. Raises OSError
-    and what ``parse`` raises.
+    A program that does not write a new file and rename it leaves an empty or incomplete file for a moment. So the file
+    is read again if it changed while it was read, or after ``parse`` refused it. Raises OSError and whatever ``parse``
+    raises.
     """
     for _ in range(_TRIES):
         try:
             with open(path, "rb") as file:
                 before, octets = _state(os.fstat(file.fileno())), file.read(most + 1)
         except ValueError as error:
-            # a NUL or a lone surrogate, which no path can have
+            # a NUL or a lone surrogate; no path can have one
             raise OSError(0, str(error)) from error
         try:
             made = parse(octets)
@@ -175,7 +175,7 @@ def read(path: str, most: int, parse: Callable[[bytes], T]) -> T:
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:
-    """What differs once a file is written or replaced. A pipe or a device cannot be read a second time."""
+    """Changes if a file is written or replaced. Empty for a pipe or device, which cannot be read twice."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
 
 
@@ -185,7 +185,7 @@ def compose(path: str) -> yaml.Node:
 
 
 def fit(root: yaml.Node, shape: Map[T]) -> Read[T]:
-    """What a document says."""
+    """The content of a document."""
     document = _Document({}, {})
     made = list(document.fit(root, shape, ""))
     return Read(made[0] if made else shape.make(), list(document.problems), document.lines)
@@ -193,13 +193,13 @@ def fit(root: yaml.Node, shape: Map[T]) -> Read[T]:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """A file while it is read. ``name`` is the dotted path of keys that led to a node, empty for the root."""
+    """A file while it is read. ``name`` is the dotted path of the keys to a node; empty for the root."""
 
     problems: dict[Problem, None]
     lines: dict[str, int]
 
     def fit(self, node: yaml.Node, shape: Shape, name: str) -> Iterator[Any]:
-        """The one value of a node; or none, and a problem more."""
+        """Yields the value of a node; or yields nothing and records a problem."""
         try:
             yield self._value(node, shape, name)
         except Unfit as error:
@@ -207,7 +207,7 @@ class _Document:
                 self._wrong(node, f"{name}: {error}" if name else str(error))
 
     def _wrong(self, node: yaml.Node, message: str) -> None:
-        # what a list says that is used in several places is wrong once
+        # a mistake in a list that is used in several places is reported once
         self.problems[problem(node, message)] = None
 
     def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
@@ -264,22 +264,22 @@ def problem(node: yaml.Node, message: str) -> Problem:
 
 
 def kind(node: yaml.Node) -> str:
-    """What YAML 1.1 takes the node for: ``str``, ``int``, ``float``, ``bool``, ``null``, ``seq``, ``map``, ..."""
+    """The type of a node in YAML 1.1: ``str``, ``int``, ``float``, ``bool``, ``null``, ``seq``, ``map``, ..."""
     return node.tag.removeprefix("tag:yaml.org,2002:")
 
 
 def is_nothing(node: yaml.Node) -> bool:
-    """Is there no value, or ``null``, after the key?"""
+    """Is there no value after the key, or ``null``?"""
     return kind(node) == "null"
 
 
 def unexpected(expected: str, node: yaml.Node) -> Unfit:
-    """Names what was expected and what was found."""
+    """An Unfit that names what was expected and what was found."""
     return Unfit(f"expected {expected}, found {_found(node)}")
 
 
 def shown(text: str) -> str:
-    """Text of the operator in a message: short, on one line, printable, in backquotes."""
+    """The operator's text for a message: short, on one line, printable, in backquotes."""
     return f"`{brief(text)}`"
 
 
@@ -302,13 +302,13 @@ def _unknown(key: str, keys: Iterable[str], prefix: str) -> str:
     return f"unknown key {shown(prefix + key)}; {hint}"
 
 
-_NO_DOCUMENT = "the file says nothing; write {} for the defaults"
+_NO_DOCUMENT = "the file has no keys; write {} for the defaults"
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes plain trees only: without aliases (which can multiply without end), tags, or deep nesting.
+    """Composes plain trees only: no aliases (which can multiply without end), no tags, no deep nesting.
 
-    It is the loader in Python, since libyaml overflows the C stack on enough brackets.
+    It is the Python loader, since libyaml overflows the C stack if there are enough brackets.
     """
 
     depth = 0
@@ -330,7 +330,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _compose(path: str, octets: bytes) -> yaml.Node:
-    """The one document of a file. Raises ConfigError if there is none: nobody has to mean the defaults by it."""
+    """The one document of a file. Raises ConfigError if there is none: an empty file need not mean the defaults."""
     if len(octets) > MAX_OCTETS:
         raise ConfigError([Problem(path, 1, 1, f"longer than {MAX_OCTETS} octets")])
     try:
@@ -361,5 +361,5 @@ def _compose(path: str, octets: bytes) -> yaml.Node:
 
 
 def _ends_at(path: str, before: str, message: str) -> ConfigError:
-    """What is wrong stands right after the text ``before``."""
+    """A problem whose place is right after the text ``before``."""
     return ConfigError([Problem(path, before.count("\n") + 1, len(before) - before.rfind("\n"), message)])

@@ -1,4 +1,4 @@
-"""What can be used, and is hardly meant: warnings of ``config check``."""
+"""Settings that are valid but probably mistakes: the warnings of ``config check``."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .values import is_nearly_everybody
 if TYPE_CHECKING:
     from . import Settings
 
-_MAX_COMPARED = 100  # rules, to each that follows; lines, to each rule
+_MAX_COMPARED = 100  # rules before each rule; settings for each rule
 _MAX_NAMED = 3  # domains in a warning
 _CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
 
 
-_FEW, _FEW_IPV6 = 24, 64  # length of a network whose hosts one may know
+_FEW, _FEW_IPV6 = 24, 64  # prefix length of a network whose hosts an operator may know
 
 
 def warnings(
     settings: Settings, path: str | None, now: float, host_names: Collection[str], system: Collection[str] = ()
 ) -> list[Problem]:
-    """Everything odd in a configuration that is right; ``path`` is its file, ``now`` in seconds since 1970.
+    """The probable mistakes in a valid configuration; ``path`` is its file, ``now`` is in seconds since 1970.
 
-    ``host_names`` are the names that this host goes by, ``system`` the addresses of the system's name servers.
+    ``host_names`` are the names of this host, ``system`` the addresses of the system's name servers.
     """
     return [*_of_settings(settings, path or "built-in", host_names, system), *_of_policy(settings, now)]
 
@@ -46,7 +46,7 @@ def _of_settings(
         yield _odd(
             path,
             settings.lines.get("authserv_id", 1),
-            f"authserv_id: {name} is no name of this host ({', '.join(sorted(host_names))}); readers that trust the "
+            f"authserv_id: {name} is not a name of this host ({', '.join(sorted(host_names))}); readers that trust the "
             "name of the host will not find our results",
         )
     yield from _of_relays(settings, path)
@@ -67,7 +67,7 @@ def _of_settings(
         yield _odd(
             path,
             settings.lines.get("trusted_networks", 1),
-            f"trusted_networks: no mail from {network} is judged, nearly everybody's (unsafe)",
+            f"trusted_networks: mail from {network}, nearly everybody, is not judged (unsafe)",
         )
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
@@ -75,7 +75,7 @@ def _of_settings(
         if not ip_address(address).is_loopback:
             yield _odd(
                 *where,
-                f"dns.nameservers: {address} is not on this host: who is on the way can answer in its place, and each "
+                f"dns.nameservers: {address} is not on this host: anybody on the way can forge its answers, and each "
                 "question takes longer; a validating resolver on 127.0.0.1 is better",
             )
 
@@ -88,28 +88,28 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
             yield _odd(
                 path,
                 line,
-                f"relays: {each} is in trusted_networks as well; mail from there is judged, by the client that the "
-                "relay had it from",
+                f"relays: {each} is in trusted_networks as well; its mail is judged all the same, by the client "
+                "that the relay received it from",
             )
         if each.prefixlen < (_FEW if each.version == 4 else _FEW_IPV6):
             yield _odd(
                 path,
                 line,
-                f"relays: {each} is many addresses; every host in it can say of a message that it came from anywhere",
+                f"relays: {each} is many addresses; every host in it can claim that a message came from any client",
             )
     for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
         if any(each.version == other.version and each.overlaps(other) for each in relays.networks.networks):
             yield _odd(
                 settings.policy_path or "",
                 settings.policy_lines.get("dmarc.trusted_forwarders", 1),
-                f"dmarc.trusted_forwarders: {other} is in relays as well; what a relay brings is judged by the client "
-                "that it had it from, and this network lets in none of it",
+                f"dmarc.trusted_forwarders: {other} is in relays as well; the mail of a relay is judged by the "
+                "client that it received it from, so this network lets in none of it",
             )
     if relays.untraced is not relays.untraced.DMARC:
         yield _odd(
             path,
             settings.lines.get("relays.untraced", 1),
-            "relays.untraced: who finds a way not to be traced through a relay gets in with a message that fails DMARC",
+            "relays.untraced: anybody who cannot be traced through a relay gets in with a message that fails DMARC",
         )
 
 
@@ -119,7 +119,7 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            message = f"dmarc.authors: what fails for {names} comes in (monitor)"
+            message = f"dmarc.authors: mail that fails for {names} comes in (monitor)"
             yield Problem(*each.place, message, warning=True)
     needs = policy.dmarc.reject_needs
     if needs and never_holds(All((*_failing(Disposition.REJECT), needs))):
@@ -127,7 +127,7 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
         yield _odd(
             settings.policy_path or "",
             line,
-            "dmarc.reject_needs can never hold for a message that fails, so that `dmarc.reject` never follows",
+            "dmarc.reject_needs can never hold for a message that fails, so `dmarc.reject` never applies",
         )
     seen: list[Rule] = []
     lines = [*_lines(policy)]
@@ -137,28 +137,28 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
             continue
         yield from _of_rule(rule)
         yield from _before(rule, seen)
-        # a rule that is monitored, or ends, leaves room for what follows
+        # a rule with `monitor` or `expires` does not hide the rules after it for good
         if not rule.monitor and not rule.expires:
             yield from _after(rule, lines)
             seen.append(rule)
 
 
 def _of_rule(rule: Rule) -> Iterator[Problem]:
-    """What is odd in a rule by itself."""
+    """The probable mistakes in a single rule."""
     if never_holds(rule.condition):
         yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
     if code := _CODE.match(rule.reply):
         yield _at(
             rule,
-            f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, and Postfix is told one before it; "
-            "`enhanced` names another status code, and reply is the text behind",
+            f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, but Postfix gets a code in front of "
+            "it; set the status code with `enhanced`, and let reply be the text after it",
         )
     if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
-        yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be meant (unsafe)")
+        yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be the sender (unsafe)")
 
 
 def _before(rule: Rule, seen: list[Rule]) -> Iterator[Problem]:
-    """The first earlier rule because of which this one is never reached."""
+    """A warning for the first earlier rule because of which this one is never reached."""
     before = next((each for each in seen if each.condition == rule.condition and _applies_with(each, rule)), None)
     wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
     if found := before or wider:
@@ -167,28 +167,28 @@ def _before(rule: Rule, seen: list[Rule]) -> Iterator[Problem]:
 
 
 def _after(rule: Rule, lines: list[_Line]) -> Iterator[Problem]:
-    """The stricter lines that this rule keeps from being reached; if it is unsafe, that is wanted."""
+    """Warnings for stricter settings that this rule keeps from being applied; none if it is unsafe: that is wanted."""
     for key, action in [] if rule.unsafe else _outdone(rule, lines):
         yield _at(
             rule,
-            f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, which is never done: "
-            "rules go before lines",
+            f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, so that setting never "
+            "applies: rules come first",
         )
 
 
 def _covers(first: Rule, second: Rule) -> bool:
-    """Does the first decide wherever the second applies? Not if recipients or authors may differ in that."""
+    """Does the first decide wherever the second applies? Not if that can differ between recipients or authors."""
     keys = {each.key for rule in (first, second) for each in matches(rule.condition)}
     return "recipient" not in keys and _includes(first.condition, second.condition)
 
 
 def _includes(first: Condition, second: Condition) -> bool:
-    """Does the first hold wherever the second does, and does that somewhere?"""
+    """Does the first hold wherever the second does, and can the second hold at all?"""
     return not never_holds(second) and never_holds(All((second, Not(first))))
 
 
 class _Line(NamedTuple):
-    """A line of the policy, and the messages for which it asks for something."""
+    """A setting of the policy, and the messages to which it applies."""
 
     key: str
     action: Action
@@ -196,7 +196,7 @@ class _Line(NamedTuple):
 
 
 def _outdone(rule: Rule, lines: list[_Line]) -> Iterator[tuple[str, Action]]:
-    """The lines that ask for more than the rule, and never come to their turn because of it."""
+    """The settings that are more severe than the rule, and never apply because of it."""
     for key, action, condition in lines[:_MAX_COMPARED]:
         if action.severity > rule.action.severity and _includes(rule.condition, condition):
             yield key, action
@@ -231,7 +231,7 @@ def _lines(policy: Policy) -> Iterator[_Line]:
 
 
 def _applies_with(first: Rule, second: Rule) -> bool:
-    """Of the same condition: does the first apply wherever the second does? What lets in needs more."""
+    """With the same condition, does the first apply wherever the second does? A rule that lets in needs more."""
     return lets_in(second.action) or not lets_in(first.action)
 
 
@@ -244,5 +244,5 @@ def _odd(path: str, line: int, message: str) -> Problem:
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:
-    """The rules that are none any more."""
+    """The rules whose last day is over."""
     return [rule for rule in policy.rules if rule.is_expired(now)]

@@ -1,4 +1,4 @@
-"""The named lists of a policy: in the policy file itself, or in files of their own, one member a line."""
+"""The named lists of a policy, in the policy file itself or in separate files with one member a line."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _IN_POLICY, _IN_FILE = "list:", "file:"
 
 
 class Lists:
-    """``list:NAME`` in a condition stands for the members of a list. What they have to be says who uses them."""
+    """``list:NAME`` in a condition stands for the members of a list. The key that uses a list validates them."""
 
     def __init__(self, root: yaml.Node | None, folder: str) -> None:
-        """Reads ``lists`` of a policy; file names start at ``folder``."""
+        """Reads ``lists`` of a policy; relative paths start at ``folder``."""
         self.problems: list[Problem] = []
         self.unused: dict[str, yaml.Node] = {}
         self.empty: dict[str, yaml.Node] = {}
@@ -73,14 +73,14 @@ def _members(path: str) -> list[yaml.Node]:
     except ValueError as error:
         # a NUL, which no path can have
         raise OSError(0, str(error)) from error
-    # whoever writes to a pipe decides when its reader goes on
+    # the writer of a pipe decides when its reader goes on
     if not stat.S_ISREG(mode):
         raise Unfit("not a regular file")
     return read(path, MAX_LIST_OCTETS, lambda octets: list(_lines(path, octets)))
 
 
 def _lines(path: str, octets: bytes) -> Iterator[yaml.Node]:
-    """The lines of a file, without comments, each with its place. Raises Unfit."""
+    """The lines of a file without comments, each with its line and column. Raises Unfit."""
     if not octets:
         raise Unfit("it is empty; write a line with # if the list has no members")
     if len(octets) > MAX_LIST_OCTETS:
@@ -98,7 +98,7 @@ def _lines(path: str, octets: bytes) -> Iterator[yaml.Node]:
 
 
 def read_nothing(node: yaml.Node) -> None:
-    """``lists`` has been read before all else. Raises Unfit if the node is no map."""
+    """``lists`` has been read before the rest of the file. Raises Unfit if the node is not a map."""
     if not isinstance(node, yaml.MappingNode):
         raise unexpected("a map of lists", node)
 

@@ -13,10 +13,10 @@ _NUMBERS = re.compile(r"\[?([0-9a-f:.]+)\]?(/[0-9]+)?", re.IGNORECASE)
 
 
 def trusted(text: str) -> tuple[Network, ...]:
-    """The networks of mynetworks that are ours as well: up to an exclusion, which may hold for all that follows.
+    """The networks of mynetworks that we trust too: those before the first exclusion, which may hold for the rest.
 
-    A file stands for what is in it, which may be an exclusion; a table only adds to the list (postconf(5)). A network
-    that is nearly everybody is not taken: it would let everybody in here as well.
+    A file may contain an exclusion, so reading stops there too; a table only adds to the list (postconf(5)). A network
+    that covers nearly everybody is ignored: it would let everybody in.
     """
     listed = itertools.takewhile(lambda token: not token.startswith(("!", "/")), tokens(text))
     found = (network for token in listed for network in mynetworks(token)[0])
@@ -24,7 +24,7 @@ def trusted(text: str) -> tuple[Network, ...]:
 
 
 def mynetworks(text: str) -> tuple[list[Network], list[str]]:
-    """The networks of a list, and what in it is none: tables, files, exceptions."""
+    """The networks of a list, and its other elements: tables, files, exclusions."""
     found, others = list[Network](), list[str]()
     for token in tokens(text):
         try:
@@ -42,7 +42,7 @@ def mynetworks(text: str) -> tuple[list[Network], list[str]]:
 
 
 def tokens(text: str) -> list[str]:
-    """The elements of a list: between commas and white space, what is in braces kept together (mystrtokq(3))."""
+    """The elements of a list, between commas and white space; braces keep their content together (mystrtokq(3))."""
     found, begin, depth = [], 0, 0
     for at, character in enumerate(text):
         if character == "{":

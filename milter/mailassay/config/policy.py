@@ -1,4 +1,4 @@
-"""A policy file: its shape, and what is made of it."""
+"""A policy file: its shape, and how it becomes a ``Policy``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
 _FAILED = values.one_of(*Action)
 _UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
 
-# the least and the most that makes sense; where an RFC demands a limit, what it demands is allowed
+# the lowest and the highest sensible value; a limit that an RFC demands can always be set
 _LIMITS = {
     "header_fields": (50, 100_000),
     "header_octets": (10_000, 100_000_000),
@@ -72,7 +72,7 @@ _LIMITS = {
 
 
 class PolicyFile(NamedTuple):
-    """What a file says; what is wrong with it; the line of each key, and of each rule; what is odd."""
+    """A policy, its problems, the line of each key and of each rule, and warnings."""
 
     policy: Policy
     problems: list[Problem]
@@ -81,13 +81,13 @@ class PolicyFile(NamedTuple):
 
 
 def read_policy(path: str) -> PolicyFile:
-    """Read a policy file. Raises OSError where it cannot be read, ConfigError where it is no YAML."""
+    """Read a policy file. Raises OSError if it cannot be read, ConfigError if it is not YAML."""
     root = compose(path)
     named = lists.Lists(root, os.path.dirname(path))
     made, problems, lines = fit(root, shape(named))
     lines |= {f"rules.{rule.name}": rule.place.line for rule in made.rules}
     doubles = [rule for at, rule in enumerate(made.rules) if rule.name in {each.name for each in made.rules[:at]}]
-    problems += [Problem(*rule.place, f"rules: another one is called {shown(rule.name)}") for rule in doubles]
+    problems += [Problem(*rule.place, f"rules: another rule is called {shown(rule.name)}") for rule in doubles]
     odd = [
         Problem(*_place(node), f"list {shown(name)} {trouble}", warning=True)
         for trouble, found in (("is used nowhere", named.unused), ("is empty", named.empty))
@@ -97,7 +97,7 @@ def read_policy(path: str) -> PolicyFile:
 
 
 def shape(named: lists.Lists) -> Map[Policy]:
-    """The keys of a policy file; conditions may name these lists."""
+    """The keys of a policy file. Conditions may use these lists."""
 
     def some(element: Value, make: Callable[[tuple[Any, ...]], Any]) -> Members:
         return Members(element, lambda members: make(_any(members)), named.expand)
@@ -221,7 +221,7 @@ _SPF = (
 
 
 class AnyName(dict[str, Value]):
-    """Keys that are names of header fields, whatever they are."""
+    """Keys that are names of header fields: any name is a key."""
 
     def __init__(self, value: Value) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ def _policy(rules: tuple[Rule, ...] = (), lists: None = None, **given: Any) -> P
 
 
 def _any(members: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Members, in their order, each once."""
+    """The members in their order, without duplicates."""
     return tuple(dict.fromkeys(members))
 
 
@@ -265,7 +265,7 @@ _FORWARDER = Value(
 
 
 def trusted(member: Any) -> Any:
-    """What is believed must not be everybody. Raises Unfit if it nearly is."""
+    """Reject a trust entry that covers nearly everybody. Raises Unfit."""
     if is_too_wide(member):
         raise Unfit(f"{shown(str(member))} is nearly everybody")
     return member
@@ -280,7 +280,7 @@ def _forwarders(members: tuple[Any, ...]) -> Forwarders:
 
 
 def _written(node: yaml.Node) -> set[str]:
-    """The keys of a map, right or wrong."""
+    """The keys of a map, valid or not."""
     return {str(key.value) for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
 
 
@@ -317,7 +317,7 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
         raise Unfit
     rule = Rule(condition=condition, action=action, place=Place(*_place(node)), **given)
     if rule.enhanced and rule.enhanced[0] != ("4" if action is Action.DEFER else "5"):
-        raise Unfit(f"rule {name}: {rule.enhanced} is no code for {action}")
+        raise Unfit(f"rule {name}: {rule.enhanced} is not a code for {action}")
     if (rule.reply or rule.enhanced) and action not in (Action.DEFER, Action.REJECT):
         raise Unfit(f"rule {name}: {action} has no reply")
     if rule.headers and action in (Action.DEFER, Action.REJECT):
@@ -331,7 +331,7 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
 def _authors(node: yaml.Node, comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
     authors = given.pop("for", None)
     if not authors:
-        raise Unfit("" if "for" in _written(node) else "needs `for`, with the author domains it is about")
+        raise Unfit("" if "for" in _written(node) else "needs `for`, with the author domains to which it applies")
     made = AuthorActions(authors, **given, place=Place(*_place(node)))
     for policy in ("reject", "quarantine"):
         if (action := getattr(made, policy)) and lets_in(action):
@@ -344,7 +344,7 @@ _AUTHENTICATED = "client, client_name, spf_pass, dkim_pass, sealer, or dmarc: [p
 
 
 def _must_be_safe(what: str, hint: str, unsafe: bool, comment: str) -> None:
-    """What lets in mail that fails, and that anybody can claim to be, the operator has to want, and say why."""
+    """If anybody can get mail that fails in by this, the operator has to confirm it and say why. Raises Unfit."""
     if not unsafe:
         raise Unfit(
             f"{what} would let in mail that fails DMARC, from anybody; {hint}, or add `unsafe: true` and a `comment`"

@@ -1,4 +1,4 @@
-"""The keys of both files as a flat list, and as JSON Schema (2020-12): made of the shapes, defaults and reference."""
+"""The keys of both files as a flat list, and as JSON Schema (2020-12), made from the shapes, defaults and reference."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .policy import AnyName, shape
 from .values import Listen
 
 NOTHING = object()
-"""There is no default: what is left out is not there."""
+"""No default: an omitted key stays unset."""
 
-_CONDITION = "if"  # what the keys of a condition are named under
+_CONDITION = "if"  # the prefix of the keys of a condition
 _OFF = {"monitor": False, "unsafe": False}  # in an element of a list
 _LIST = {"title": "a list of the policy", "type": "string", "pattern": "^list:."}
 
 
 class Key(NamedTuple):
-    """A key by its dotted name: what it takes, what it has where it is left out, and what it means.
+    """A key by its dotted name: which values it takes, its default, and its meaning.
 
-    ``schema`` is that of its value. ``default`` is as in YAML, or ``NOTHING``.
+    ``schema`` is the schema of its value. ``default`` is as in YAML, or ``NOTHING``.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Key(NamedTuple):
 
 
 class File(NamedTuple):
-    """One of the two files: its schema, and its keys, those of a condition last."""
+    """One of the two files: its schema and its keys. The keys of a condition come last."""
 
     schema: dict[str, Any]
     keys: tuple[Key, ...]
@@ -76,7 +76,7 @@ def _file(title: str, root: Map[Any], defaults: Mapping[str, Any], texts: Mappin
 
 
 class _Made(NamedTuple):
-    """What was made so far."""
+    """The keys and definitions made so far."""
 
     texts: Mapping[str, str]
     definitions: dict[str, Any]
@@ -84,7 +84,7 @@ class _Made(NamedTuple):
     of_conditions: dict[str, Key]
 
     def of(self, shape: Shape, defaults: Any, name: str) -> dict[str, Any]:
-        """The schema of a shape; its keys go into the list."""
+        """The schema of a shape. Adds its keys to the list."""
         match shape:
             case Map(definition=definition) if definition:
                 if definition not in self.definitions:
@@ -101,7 +101,7 @@ class _Made(NamedTuple):
                 return {"anyOf": [listed, {"const": unless}]} if unless else listed
             case Members(element, may_be_empty=may_be_empty):
                 one = dict(element.schema)
-                # what has few words needs no list of them
+                # a value that is one of a few words needs no list
                 either = one if "enum" in one else {"anyOf": [one, _LIST]}
                 array = {"type": "array", "items": either, **({} if may_be_empty else {"minItems": 1})}
                 return {"anyOf": [*either.get("anyOf", [either]), array]}
@@ -122,7 +122,7 @@ class _Made(NamedTuple):
     def _key(self, shape: Shape, defaults: Any, prefix: str, key: str) -> dict[str, Any]:
         name = prefix + key
         keys = self.of_conditions if prefix == f"{_CONDITION}." else self.keys
-        # first its place in the list, then those of the keys below it
+        # first its place in the list, then the places of the keys below it
         keys[name] = Key(name, {}, NOTHING, "")
         inner = defaults.get(key, NOTHING) if isinstance(defaults, Mapping) else getattr(defaults, key, NOTHING)
         schema = self.of(shape, inner, name)
@@ -133,7 +133,7 @@ class _Made(NamedTuple):
 
 
 def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
-    """A default as it is written in YAML."""
+    """A default as it would be written in YAML."""
     match found:
         case None:
             words = (each for each in schema.get("anyOf", ()) if "const" in each or each.get("type") == "null")
@@ -153,7 +153,7 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def words(schema: Mapping[str, Any]) -> str:
-    """What a value has to be, in few words."""
+    """The type of a value, in a few words."""
     if title := schema.get("title"):
         return str(title)
     if "enum" in schema:

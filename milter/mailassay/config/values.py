@@ -1,6 +1,6 @@
-"""The values that keys may have. Each function reads one node and raises ``Unfit`` where it does not fit.
+"""The values that keys may have. Each function reads one node and raises ``Unfit`` if it does not fit.
 
-A plain scalar is read by its text, so that YAML 1.1 does not turn ``no`` into a boolean where an action is meant,
+A plain scalar is read by its text, so that YAML 1.1 does not turn ``no`` into a boolean when an action is meant,
 ``0660`` into 432, or an IPv6 address into a number to the base of 60.
 """
 
@@ -26,7 +26,7 @@ from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 MAX_NETWORK = 43  # characters that a network can have
 MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
 
-# where a YAML file may have what looks like a number
+# for a value that may look like a number in YAML
 _SCALAR = ["string", "number", "boolean"]
 
 Nameserver: TypeAlias = tuple[str, int]
@@ -34,7 +34,7 @@ Nameserver: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where Postfix finds us: the ``path`` of a Unix socket, or ``host`` (address or name) and ``port``."""
+    """The socket for Postfix: the ``path`` of a Unix socket, or ``host`` (address or name) and ``port``."""
 
     kind: Literal["unix", "inet", "inet6"]
     path: str = ""
@@ -48,7 +48,7 @@ class Listen:
 
 
 def _scalar(node: yaml.Node, expected: str, kinds: str = "str") -> str:
-    """The text of a scalar of one of the YAML ``kinds``; any kind but null where that is empty."""
+    """The text of a scalar of one of the YAML ``kinds``; any kind but null if ``kinds`` is empty."""
     if not isinstance(node, yaml.ScalarNode) or is_nothing(node) or (kinds and kind(node) not in kinds.split()):
         raise unexpected(expected, node)
     text: str = node.value
@@ -99,7 +99,7 @@ def one_of(*words: StrEnum) -> Value:
 
 
 def whole(low: int, high: int, unless: str | None = None) -> Value:
-    """A whole number; or the word ``unless``, which gives None."""
+    """A whole number, or the word ``unless``, which gives None."""
     expected = f"a whole number from {low} to {high}" + (f" or {unless}" if unless else "")
 
     def read(node: yaml.Node) -> int | None:
@@ -147,7 +147,7 @@ def group(node: yaml.Node) -> str:
 
 @value(title="the path of a file", type="string", minLength=1)
 def path(node: yaml.Node) -> yaml.Node:
-    """The node itself: whether the file can be read is known later, and then its place is asked for."""
+    """The node itself: only later is it known whether the file can be read, and then its line is needed."""
     if not _scalar(node, "the path of a file"):
         raise unexpected("the path of a file", node)
     return node
@@ -155,7 +155,7 @@ def path(node: yaml.Node) -> yaml.Node:
 
 @value(title="a domain name or another token", type="string", minLength=1, maxLength=253)
 def authserv_id(node: yaml.Node) -> str:
-    """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); a domain name with U-labels becomes A-labels."""
+    """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); U-labels of a domain name become A-labels."""
     expected = "a domain name or another token of RFC 8601"
     text = _scalar(node, expected)
     try:
@@ -179,7 +179,7 @@ def delimiters(node: yaml.Node) -> str:
 
 
 def _split_port(text: str) -> tuple[str, str]:
-    """``host``, ``host:port``, ``[host]`` and ``[host]:port`` taken apart; a port that is not there is empty."""
+    """``host``, ``host:port``, ``[host]`` and ``[host]:port`` taken apart; a missing port is empty."""
     if bracketed := re.fullmatch(r"\[([^\[\]]*)\](?::(.+))?", text):
         return bracketed[1], bracketed[2] or ""
     host, colon, port = text.partition(":")
@@ -193,7 +193,7 @@ def _port(text: str) -> int:
 
 
 def _address(text: str) -> str | None:
-    """An IP address in its short form; None if it is none. A zone (``%eth0``) is no part of an address."""
+    """An IP address in its short form; None if it is not one. A zone (``%eth0``) is not allowed."""
     try:
         return None if "%" in text else str(ip_address(text))
     except ValueError:
@@ -221,7 +221,7 @@ def network(node: yaml.Node) -> Network:
     except ValueError as error:
         raise Unfit(f"{unexpected(expected, node)}{_as_in_postfix(text)}") from error
     if isinstance(network, IPv6Network) and (inner := network[0].ipv4_mapped):
-        # clients with such addresses are known by their IPv4 address
+        # a client with such an address is known by its IPv4 address
         raise Unfit(f"{shown(text)} is IPv4 inside IPv6; write {inner}/{network.prefixlen - 96}")
     if ip_address(text.partition("/")[0]) != network[0]:
         raise Unfit(f"{shown(text)} is an address inside a network; the network is {network}")
@@ -229,7 +229,7 @@ def network(node: yaml.Node) -> Network:
 
 
 def _as_in_postfix(text: str) -> str:
-    """A hint, if the text is a pattern of Postfix's mynetworks."""
+    """A hint, if the text is a pattern of Postfix's mynetworks; otherwise empty."""
     if text.startswith("!"):
         return "; nothing can be excluded here: leave it out, and write the networks around it"
     if text.startswith("["):
@@ -238,7 +238,7 @@ def _as_in_postfix(text: str) -> str:
 
 
 def _trusted_network(node: yaml.Node) -> Network:
-    """A network whose clients are believed, as text, or as a map that says that everybody may be in it."""
+    """A trusted network: as text, or as a map which confirms that everybody may be in it."""
     if not isinstance(node, yaml.MappingNode):
         return _narrow(network(node))
     expected = "`network`, `unsafe` and `comment`"
@@ -254,7 +254,7 @@ def _trusted_network(node: yaml.Node) -> Network:
 
 
 def is_nearly_everybody(found: Network) -> bool:
-    """Is it so wide that strangers are in it? What is private has none."""
+    """Is the network so wide that strangers are in it? A private one has none."""
     return is_too_wide(found) and not any(found.version == 6 and found.subnet_of(each) for each in _PRIVATE)
 
 
@@ -285,7 +285,7 @@ trusted_network = Value(
 
 @value(title="a login", type=_SCALAR, minLength=1, maxLength=255)
 def login(node: yaml.Node) -> str:
-    """The name by which a client logs in (SASL), as Postfix has it."""
+    """The SASL name of a client, as Postfix reports it."""
     text = _scalar(node, "a login", kinds="")
     if not 1 <= len(text) <= 255 or not text.isprintable():
         raise unexpected("a login", node)
@@ -297,7 +297,7 @@ _MAILBOX = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}(@[A-Za-z0-9.-]{1,253})?"
 
 @value(title="a mail address", type="string", pattern=f"^{_MAILBOX}$")
 def address(node: yaml.Node) -> str:
-    """To which mail is sent; without a domain one of this host."""
+    """A mail address; without a domain it is one of this host."""
     text = _scalar(node, "a mail address")
     if not re.fullmatch(_MAILBOX, text):
         raise unexpected("a mail address", node)
@@ -351,7 +351,7 @@ _STRUCTURAL = re.compile(
 
 @value(title="the name of a header field", type="string", pattern="^[!-9;-~]{1,76}$")
 def header_name(node: yaml.Node) -> str:
-    """RFC 5322 section 3.6.8, but none that means something to mail software already."""
+    """RFC 5322 section 3.6.8, without the names that mean something to mail software already."""
     text = _scalar(node, "the name of a header field")
     if not re.fullmatch("[!-9;-~]{1,76}", text):
         raise unexpected("the name of a header field", node)
@@ -362,7 +362,7 @@ def header_name(node: yaml.Node) -> str:
 
 @value(title="a domain", type=_SCALAR, pattern=r"^[^\s*@/<>]+$")
 def domain_pattern(node: yaml.Node) -> str:
-    """A domain name, or one with a full stop in front, which stands for it and every name below it."""
+    """A domain name; with a full stop in front, the domain and every name below it."""
     text = _scalar(node, _DOMAIN, kinds="")
     if text.startswith("*."):
         raise Unfit(f"{unexpected(_DOMAIN, node)}; write {shown(text[1:])}")
@@ -402,7 +402,7 @@ _ADDRESS = "an address such as user@example.com, user@ for every domain, or a do
 
 @value(title="a name", type=_SCALAR, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$")
 def rule_name(node: yaml.Node) -> str:
-    """A word that can stand in the log and in a header field."""
+    """A word that the log and a header field can contain."""
     expected = "a name of at most 60 letters, digits, _, . and -"
     text = _scalar(node, expected, kinds="")
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", text):

@@ -1,4 +1,4 @@
-"""The service: one socket, worker processes that share it, signals, and what systemd wants to know."""
+"""The service: one socket, worker processes that share it, signals, and notices to systemd."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from .resolv_conf import SystemNameservers
 
 __all__ = ["CannotListen", "serve"]
 
-# objects made, and not let go, before garbage is collected: a message makes some hundred, and almost no cycles
+# surviving objects before garbage is collected: a message makes some hundred, and almost no cycles
 _ALLOCATIONS = 20_000
 
 _log = logging.getLogger(__name__)
 
 
 def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. Raises :class:`CannotListen`, once it is known how to log.
+    """Run until SIGTERM or SIGINT. Returns the exit status. Raises :class:`CannotListen`, after logging is set up.
 
-    ``read`` reads the configuration, now and on SIGHUP; if it raises ConfigError then, everything stays as it is. If it
-    does so now and systemd holds the socket, all mail is deferred until it does no more. ``read_anyway`` gives what is
-    right in a configuration with a mistake, so that the log has the format that its readers expect.
+    ``read`` reads the configuration, at start and on SIGHUP. If it raises ConfigError on SIGHUP, nothing changes. If it
+    does so at start and systemd holds the socket, all mail is deferred until the configuration is right; without such a
+    socket, its mistakes are logged and the status is EX_CONFIG. ``read_anyway`` gives the valid part of a configuration
+    with a mistake, so that the log has the format that its readers expect.
     """
     system, inherited = SystemNameservers(), systemd.inherited()
     try:
@@ -51,11 +52,11 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
         settings = found
     _keep_nothing_of_stderr()
     logline.set_up(settings.log_level, settings.log_format)
-    # a descriptor for each connection and each DNS question under way; systemd forbids it, and has its own limit
+    # each connection and each DNS question takes a descriptor; systemd forbids the call, and has its own limit
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     worker.register()
-    # what is there before the fork stays: no worker looks through it for garbage, nor gets a copy of its own by that
+    # objects from before the fork stay: no worker searches them for garbage, which would also copy their memory
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
@@ -64,11 +65,11 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
 
 
 def _keep_nothing_of_stderr() -> None:
-    """What cannot be written is lost at once.
+    """Lose at once what cannot be written.
 
-    Else Python would keep it: each flush would fail from then on, that of the exit too, and a fork would double it.
+    Otherwise Python would keep it: each later flush would fail, the one at exit too, and a fork would write it twice.
     """
     if sys.stderr:
         raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
-        # as PYTHONUNBUFFERED does it
+        # as with PYTHONUNBUFFERED
         sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)

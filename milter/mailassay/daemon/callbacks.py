@@ -1,4 +1,4 @@
-"""The pymilter shim: milter callbacks in, milter actions out. Knows no SPF; nothing else knows pymilter."""
+"""The pymilter shim: milter callbacks in, milter actions out. Knows no SPF; only this package imports pymilter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARKER = "X-Mailassay-Marker"
 _MACROS = {
     Milter.M_CONNECT: "j",
     Milter.M_HELO: "j",
-    # never without a value: libmilter would keep those of the message before
+    # j always has a value: without one, libmilter would keep the macros of the previous message
     Milter.M_ENVFROM: "j {auth_authen} {mail_addr}",
     Milter.M_ENVRCPT: "i {rcpt_addr}",
     Milter.M_DATA: "i",
@@ -42,14 +42,14 @@ _Callback = Callable[Concatenate["Callbacks", _Arguments], int]
 
 
 def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
-    """An exception is ours to answer for: the message will be deferred, and the daemon lives on."""
+    """If a callback raises, defer the message; the daemon goes on."""
 
     @functools.wraps(callback)
     def guarded(session: Callbacks, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> int:
         try:
             return callback(session, *args, **kwargs)
         except Exception:  # noqa: BLE001 - libmilter is no place for it
-            # one traceback a message: what follows may fail for each of its fields
+            # one traceback a message: each of its fields may fail after that
             if not session.failed:
                 session.failed = True
                 _log.exception("queue_id=%s failed at %s; deferred", session.queue_id, callback.__name__)
@@ -58,14 +58,14 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
     return guarded
 
 
-# pymilter gives each connection a Python thread state of its own, and so a context
+# pymilter gives each connection its own Python thread state, and so its own context
 _current: ContextVar[Callbacks] = ContextVar("session")
 
 
 def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What fails in pymilter itself, of which no callback hears; the ``sys.excepthook`` of a worker.
+    """The ``sys.excepthook`` of a worker, for failures in pymilter itself, which no callback sees.
 
-    pymilter takes HELO names and field names for UTF-8. A HELO name that is not must not leave an earlier one standing.
+    pymilter decodes HELO names and field names as UTF-8. If a HELO name is not UTF-8, an earlier one must not count.
     """
     if session := _current.get(None):
         session.failed = True
@@ -77,12 +77,12 @@ def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 
 class Work:
-    """What a worker has in hand, and what it judges the next message by.
+    """The messages that a worker has in hand, and the settings for the next one.
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
-    makes the source of one connection, ``remembered`` are the DMARC records seen, and ``dear`` is the turn of messages
-    that may cost much. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer.
-    ``tired`` is called once, when as many were judged as the settings give a worker.
+    makes the DNS source of one connection, ``remembered`` has the DMARC records seen, and ``dear`` is the turn of
+    expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer. ``tired``
+    is called once, when the worker has judged ``retire_after`` messages.
     """
 
     def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, tired: Callable[[], None]) -> None:
@@ -95,7 +95,7 @@ class Work:
         self._said = False
 
     def judged(self, unanswered: bool = False) -> None:
-        """One message more has its answer; ``unanswered``: none of its questions had one from DNS."""
+        """Count a message that has its answer; ``unanswered``: DNS as a whole gave none for it."""
         with self._lock:
             self.messages += 1
             self.unanswered += unanswered
@@ -118,7 +118,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
 
     @property
     def in_hand(self) -> bool:
-        """Is there a message that has no answer yet?"""
+        """Is there a message without an answer?"""
         return self._in_hand
 
     @property
@@ -127,10 +127,10 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         return self._macro("i") or "-"
 
     def negotiate(self, opts: list[int]) -> int:
-        """Ask for the actions, events and macros that are needed and no others.
+        """Ask for exactly the actions, events and macros that are needed.
 
-        An MTA that does not let us act gets no connection: it has to do with its mail what it does without its milter.
-        pymilter's own way with macros (``symlist``) fails on Python 3, and then silently takes whatever is offered.
+        If the MTA does not offer the actions, refuse the connection: the MTA then does what it does without a milter.
+        pymilter's own way to ask for macros (``symlist``) fails on Python 3, and silently takes whatever is offered.
         """
         _current.set(self)
         self._work.sessions.add(self)
@@ -149,8 +149,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     @Milter.noreply  # type: ignore[untyped-decorator]
     @_guarded
     def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
-        """Postfix says who connected; XCLIENT makes it say so again."""
-        del hostname  # Postfix's opinion of the name; ours comes from DNS
+        """Postfix says who connected, and says it again after XCLIENT."""
+        del hostname  # Postfix's idea of the name; we ask DNS
         authserv_id = self._macro("j") or socket.gethostname()
         self._conversation = None
         if self._asker:
@@ -167,7 +167,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         )
         client_ip = client(hostaddr[0]) if isinstance(hostaddr, tuple) else None
         conversation.connect(client_ip, local=family == socket.AF_UNIX)
-        # only now: without it, every message of this connection is deferred
+        # last: if anything above fails, every message of this connection is deferred
         self._conversation = conversation
         return int(Milter.CONTINUE)
 
@@ -181,7 +181,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     @Milter.noreply  # type: ignore[untyped-decorator]
     @_guarded
     def envfrom(self, f: str, *args: str) -> int:
-        """MAIL. What went wrong with an earlier message is over."""
+        """MAIL. A failure in an earlier message no longer counts."""
         self.failed = False
         self._talk.settings = self._work.settings
         smtputf8 = any(argument.upper() == "SMTPUTF8" for argument in args)
@@ -202,7 +202,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     @Milter.decode("bytes")  # type: ignore[untyped-decorator]
     @_guarded
     def header(self, field: str, value: bytes) -> int:
-        """One header field; the name is text, since Postfix takes nothing but ASCII for one."""
+        """One header field. The name is text, since Postfix allows only ASCII in it."""
         self._talk.header(field.encode(), value)
         return int(Milter.CONTINUE)
 
@@ -215,12 +215,12 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
 
     @_guarded
     def body(self, blk: bytes) -> int:
-        """A piece of the body; the rest is not sent when no signature asks for it."""
+        """A piece of the body. The rest is skipped if no signature needs it."""
         hungry = self._talk.body(blk)
         return int(Milter.CONTINUE if hungry or not self._protocol & Milter.P_SKIP else Milter.SKIP)
 
     def eom(self) -> int:
-        """End of the message: judge it and say so."""
+        """End of the message: judge it, act and log."""
         self._work.judging.add(self)
         unanswered = False
         try:
@@ -229,7 +229,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             outcome = self._talk.end_of_message()
             unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
-            # nobody is told of what is held, and it stays until somebody looks
+            # nobody is told about a held message, and it stays until somebody looks
             say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
             say("%s", logline.Line(self.queue_id, outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
@@ -257,7 +257,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     def _over(self) -> None:
-        """No message is in hand any more; what it has asked and nobody has sent need not be asked."""
+        """No message is in hand any more, so its unsent DNS questions are dropped."""
         self._in_hand = False
         if self._asker:
             self._asker.drop()
@@ -269,9 +269,9 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         return self._conversation
 
     def _address(self, macro: str, typed: str) -> str:
-        """The address that the MTA goes by; as typed, where it does not say.
+        """The address by which the MTA delivers; as typed, if the MTA does not give it.
 
-        What a client types has many spellings of the same address: quotes, comments, blanks, routes.
+        A client can spell the same address in many ways: quotes, comments, blanks, routes.
         """
         try:
             known = self.getsymval(macro)
@@ -283,7 +283,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         try:
             return str(self.getsymval(name) or "")
         except UnicodeDecodeError:
-            # a login name, at worst: that there is one is what counts
+            # a login name at worst, and only its existence counts
             return "?"
 
     def _defer(self) -> int:
@@ -293,7 +293,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     def _carry_out(self, outcome: Outcome) -> int:
         verdict = outcome.verdict
         if verdict.reply and verdict.action in (Action.DEFER, Action.REJECT):
-            # libmilter takes a percent sign for the beginning of a format
+            # libmilter treats a percent sign as the beginning of a format
             text = verdict.reply.text.replace("%", "%%")
             self.setreply(str(verdict.reply.code), verdict.reply.enhanced, text)
             return int(Milter.TEMPFAIL if verdict.action is Action.DEFER else Milter.REJECT)
@@ -304,8 +304,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
 
     def _change_headers(self, outcome: Outcome) -> None:
         # Postfix before 3.9.0, 3.8.6 and 3.7.11 does not count the topmost field of the queue file when it looks for
-        # the one to delete. Where an earlier milter has put a field of the same name there, every number is off by
-        # one. So a field of another name goes to the top first, and leaves again when it is no longer the topmost.
+        # the one to delete. If an earlier milter put a field of the same name there, every number is off by one. So
+        # a field of another name goes to the top first, and is removed when it is no longer the topmost.
         if outcome.remove:
             self._insert(_MARKER, "1")
         for name, instance in sorted(outcome.remove, reverse=True):
@@ -316,6 +316,6 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             self.chgheader(_MARKER, 1, "")
 
     def _insert(self, name: str, value: str) -> None:
-        # negotiated: the space after the colon is ours to give
+        # if negotiated, we write the space after the colon ourselves
         space = " " if self._protocol & Milter.P_HDR_LEADSPC else ""
         self.addheader(name, space + value, 0)

@@ -1,7 +1,7 @@
-"""What answers while the configuration has a mistake and systemd holds the socket: all mail is deferred.
+"""Defers all mail while the configuration has a mistake and systemd holds the socket.
 
 If nobody answered, systemd would start the service again for each connection that waits, at once and without end, and
-smtpd would wait for an answer. This knows as much of the milter protocol as it takes to refuse a connection.
+smtpd would wait for an answer. This module knows just enough of the milter protocol to refuse a connection.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _log = logging.getLogger(__name__)
 
 
 def until_fixed(descriptor: int, mistake: ConfigError, read: Callable[[], Settings]) -> Settings | None:
-    """Defer all mail until ``read`` raises ConfigError no more: its settings. None: SIGTERM or SIGINT came first.
+    """Defer all mail until ``read`` no longer raises ConfigError. Returns its settings; None on SIGTERM or SIGINT.
 
-    It is read again on SIGHUP, and now and then. ``descriptor`` is the socket that systemd holds.
+    ``read`` is called again on SIGHUP, and every few seconds. ``descriptor`` is the socket that systemd holds.
     """
     with signals_of() as signals, socket.socket(fileno=os.dup(descriptor)) as listener, _Connections(listener) as found:
         said = ""
@@ -60,7 +60,7 @@ def until_fixed(descriptor: int, mistake: ConfigError, read: Callable[[], Settin
 
 
 def _tell(mistake: ConfigError, said: str) -> str:
-    """What is wrong, to systemd and the log, unless that was said already."""
+    """Tell systemd and the log about the mistake, unless they know it already."""
     rest = len(mistake.problems) - 1
     text = f"{mistake.problems[0]}{f' (and {rest} more)' if rest else ''}"
     if text != said:
@@ -72,7 +72,7 @@ def _tell(mistake: ConfigError, said: str) -> str:
 
 
 class _Connections:
-    """Those that have come to ``listener``, and what was heard from each that is no whole packet yet."""
+    """The connections to ``listener``, each with the packet that is not complete yet."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -88,7 +88,7 @@ class _Connections:
             self._hang_up(number)
 
     def answer(self, signals: socket.socket, seconds: float) -> set[int]:
-        """Answer whoever says something, for so many seconds or until a signal comes; the signals."""
+        """Answer all connections for so many seconds, or until a signal comes. Returns the signals."""
         self._poll.register(signals, select.POLLIN)
         end = time.monotonic() + seconds
         while True:
@@ -136,20 +136,20 @@ class _Connections:
 
 
 def answers(heard: bytearray) -> Iterator[bytes]:
-    """What is said to the packets in what was heard: every command is deferred. The beginning of a packet stays there.
+    """The answers to the packets in ``heard``: every command is deferred. An incomplete packet stays there.
 
-    Raises ValueError for what is no packet of the milter protocol.
+    Raises ValueError if it is not a packet of the milter protocol.
     """
     while len(heard) >= _LENGTH.size:
         (length,) = _LENGTH.unpack_from(heard)
         if not 1 <= length <= _MAX_PACKET:
-            raise ValueError("no length of a packet")
+            raise ValueError("not the length of a packet")
         if len(heard) < _LENGTH.size + length:
             return
         command, data = heard[4:5], bytes(heard[5 : 4 + length])
         del heard[: 4 + length]
         if command == _OFFER:
-            # no action is asked for, and every command is to be answered
+            # no action is asked for, and every command gets an answer
             version = min(_VERSION, int.from_bytes(data[:4]))
             yield _LENGTH.pack(13) + _OFFER + struct.pack("!III", version, 0, 0)
         elif command not in _UNANSWERED:

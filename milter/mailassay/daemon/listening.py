@@ -1,4 +1,4 @@
-"""The socket that Postfix connects to: opened once, before there are workers, who share it."""
+"""The socket that Postfix connects to. It is opened once, before the workers start, and they share it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _log = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
-    """The socket cannot be opened; the text says which and why."""
+    """The socket cannot be opened. The text says which one and why."""
 
 
 @contextlib.contextmanager
 def listening(settings: Settings) -> Iterator[int]:
-    """Open the socket; its descriptor. A socket file of our own making goes at the end. Raises CannotListen."""
+    """Open the socket and yield its descriptor. Removes its own socket file at the end. Raises CannotListen."""
     listen, inherited = settings.listen, systemd.inherited()
     with socket.socket(fileno=inherited) if inherited else _open(listen) as listener:
         if not inherited and listen.kind == "unix":
             _give_to_postfix(settings)
-        # not by its name: libmilter would remove the file with the first worker that ends, other than root's
+        # not by its name: libmilter would remove the file when the first worker ends, unless root runs it
         milter.setconn(f"fd:{listener.fileno()}")
         try:
             milter.opensocket(False)
@@ -46,10 +46,10 @@ def listening(settings: Settings) -> Iterator[int]:
 
 
 def turn_away(descriptor: int) -> None:
-    """Take the socket from this process: nobody can connect to it any more. The connections that are open stay.
+    """Take the socket from this process: nobody can connect to it any more. Open connections stay.
 
-    Other processes go on listening. libmilter can only stop listening and end its connections in one, so it is left a
-    descriptor on which nothing ever happens. It is no other socket: whoever found the name of that could connect to it.
+    Other processes go on listening. libmilter cannot stop listening without ending its connections, so it gets a
+    descriptor on which nothing ever happens. That is not another socket, which anybody who finds its name could reach.
     A call that libmilter has begun still waits at the old socket until a signal interrupts it. If it has just seen a
     connection there, its accept(2) fails, and it logs that once.
     """
@@ -59,7 +59,7 @@ def turn_away(descriptor: int) -> None:
 
 
 def _open(listen: Listen) -> socket.socket:
-    """Listen. Nobody can connect to a Unix socket before the file has its mode and group."""
+    """Listen. Nobody can connect to a Unix socket before its file has its mode and group."""
     listener = socket.socket(_FAMILIES[listen.kind])
     umask = os.umask(0o177)
     try:
@@ -82,7 +82,7 @@ def _open(listen: Listen) -> socket.socket:
 
 
 def _make_room(listen: Listen) -> None:
-    """Remove the socket that one who was killed has left."""
+    """Remove the socket file of a service that was killed. Raises CannotListen."""
     with socket.socket(socket.AF_UNIX) as channel:
         if channel.connect_ex(listen.path) == 0:
             raise CannotListen(f"cannot listen on {listen.libmilter}: another process does")
@@ -92,7 +92,7 @@ def _make_room(listen: Listen) -> None:
     if not os.path.lexists(listen.path):
         return
     if not stat.S_ISSOCK(os.lstat(listen.path).st_mode):
-        raise CannotListen(f"cannot listen on {listen.libmilter}: there is a file that is no socket")
+        raise CannotListen(f"cannot listen on {listen.libmilter}: there is a file that is not a socket")
     os.unlink(listen.path)
 
 

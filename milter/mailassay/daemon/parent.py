@@ -1,4 +1,4 @@
-"""The parent process: it keeps the socket and the workers, starts another where one dies, and hears the signals."""
+"""The parent process: it keeps the socket and the workers, replaces a worker that dies, and handles signals."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only afte
 _MAX_PAUSE = 30.0
 _LOOK_EVERY = 0.2  # seconds
 _PING_EVERY = 10.0
-_MAX_SILENCE = 60.0  # seconds after which a worker that has not answered hangs for good
-_SPARE = 5.0  # seconds that a worker may take to end, beside the time of its messages
+_MAX_SILENCE = 60.0  # seconds without an answer, after which a worker counts as stuck
+_SPARE = 5.0  # seconds that a worker may take to end, in addition to the time of its messages
 _WARN_EVERY = 60.0
 _MAX_SENDING = 5.0  # seconds for an order, which a worker reads at once
-# what a running service does not change: the socket is open, and its file has its mode
+# what a reload cannot change: the socket is open, and its file has its mode
 _FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
 
 _log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Worker:
-    """``channel`` leads to it; ``started`` by the monotonic clock; ``asked``: how often, since it was heard last.
+    """``channel`` leads to the worker; ``started`` is by the monotonic clock; ``asked`` counts unanswered pings.
 
-    ``counts`` are those that it has told last, ``unread`` the beginning of its next word.
+    ``counts`` are the last that it reported, ``unread`` is the beginning of its next word.
     """
 
     channel: socket.socket
@@ -52,7 +52,7 @@ class _Worker:
 
 
 class Parent:
-    """``again`` reads the configuration anew and raises ConfigError; ``descriptor`` is the socket Postfix knows.
+    """``again`` reads the configuration anew and may raise ConfigError; ``descriptor`` is the socket for Postfix.
 
     ``system`` has found the name servers of the settings, if they name none, and knows when they change.
     """
@@ -66,16 +66,16 @@ class Parent:
         self._pause = 0.0
         self._start_at = 0.0
         self._ping_at = 0.0
-        self._ended = Counts()  # of workers that are no more
+        self._ended = Counts()  # of workers that have ended
         self._shown = Counts()  # to systemd
-        self._told = Counts()  # when it was looked for messages without an answer
+        self._told = Counts()  # at the last look for messages without an answer
         self._warn_at = 0.0
         self._failure = ""  # of the last reload
-        # each worker begins with the next one
+        # each worker gets the next one
         self._turns = itertools.cycle(turns())
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT; the exit status."""
+        """Run until SIGTERM or SIGINT. Returns the exit status."""
         with signals_of() as signals:
             for _ in range(self._count):
                 self._start()
@@ -101,7 +101,7 @@ class Parent:
 
     @property
     def _counts(self) -> Counts:
-        """What all workers have done, as far as they have told."""
+        """The counts of all workers, as last reported."""
         return functools.reduce(Counts.plus, (each.counts for each in self._workers.values()), self._ended)
 
     @property
@@ -118,14 +118,14 @@ class Parent:
         return [each.channel for each in self._workers.values()]
 
     def _patience(self) -> float:
-        """Seconds until there is something to do without being called."""
+        """Seconds until the next thing to do if no signal comes."""
         times = [self._ping_at]
         if self._missing() > 0:
             times.append(self._start_at)
         return max(0.0, min(times) - time.monotonic())
 
     def _look_after(self) -> None:
-        """Workers that ended, are missing, are too many, or do not answer."""
+        """Handle workers that ended, are missing, are too many, or do not answer."""
         self._reap()
         while self._missing() > 0 and time.monotonic() >= self._start_at:
             self._start()
@@ -141,7 +141,7 @@ class Parent:
         self._follow_nameservers()
         self._tell_counts(now)
         for pid, each in self._workers.items():
-            # not by the clock, which goes on while all of us stand still
+            # not by the clock, which goes on while the whole service is frozen
             if each.asked * every > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
                 os.kill(pid, signal.SIGKILL)
@@ -178,13 +178,13 @@ class Parent:
 
     def _become_worker(self, parent: int, theirs: socket.socket, ours: socket.socket, turn: Turn) -> None:
         signal.set_wakeup_fd(-1)
-        # a channel ends for a worker when the parent does, so nobody else may hold its other end
+        # a worker notices the end of the parent by its channel, so no other process may hold the other end
         for channel in (ours, *self._channels()):
             channel.close()
         worker.work(self._settings, parent, theirs, self._descriptor, turn)
 
     def _delay(self, life: float) -> None:
-        """Wait before the next worker, longer each time, where one lived for that many seconds only."""
+        """If a worker lived for so few seconds, wait before the next one, longer each time."""
         self._pause = 0.0 if life > _MIN_LIFE else min(_MAX_PAUSE, self._pause * 2 or 0.5)
         self._start_at = time.monotonic() + self._pause
 
@@ -195,12 +195,12 @@ class Parent:
                 return
             ended = self._workers.pop(pid, None)
             if not ended:
-                continue  # a child of somebody else that was left to us
+                continue  # a child of another process that we inherited
             _take_in(ended)
             ended.channel.close()
             self._ended = self._ended.plus(ended.counts)
             if ended.leaving and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
-                _log.info("worker %d has made room", pid)
+                _log.info("worker %d has retired", pid)
                 continue
             self._delay(time.monotonic() - ended.started)
             _log.error("worker %d ended (%s); starting another in %.1f s", pid, _describe(status), self._pause)
@@ -213,8 +213,8 @@ class Parent:
                 self._dismiss(pid)
 
     def _dismiss(self, pid: int) -> None:
-        """Let a worker end when its connections do; it is no longer counted."""
-        _log.info("worker %d makes room", pid)
+        """Let a worker end when its connections do. It no longer counts."""
+        _log.info("worker %d retires", pid)
         self._workers[pid].leaving = True
         self._order(pid, Order.LEAVE)
 
@@ -224,12 +224,12 @@ class Parent:
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, and _reap() says how
         except OSError as error:
-            # half an order is none: one that is alive, and does not read, must not stay with the settings of before
-            _log.error("worker %d takes no order (%s); killed", pid, error)
+            # a partly sent order is useless; a worker that does not read must not keep the old settings
+            _log.error("worker %d does not take orders (%s); killed", pid, error)
             os.kill(pid, signal.SIGKILL)
 
     def _reload(self) -> None:
-        """Read the configuration; a bad one changes nothing."""
+        """Read the configuration again. If it has a mistake, nothing changes."""
         systemd.reloading()
         try:
             found = self._system.resolved(self._again())
@@ -243,7 +243,7 @@ class Parent:
         self._failure = ""
         for name in _FIXED:
             if getattr(found, name) != getattr(self._settings, name):
-                _log.warning("%s: takes a restart; not changed", name)
+                _log.warning("%s: needs a restart; not changed", name)
         self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
         logline.set_up(found.log_level, found.log_format)
         self._hand_out()
@@ -251,7 +251,7 @@ class Parent:
         systemd.ready(self._status)
 
     def _hand_out(self) -> None:
-        """Give the settings to all workers."""
+        """Send the settings to all workers."""
         for pid in self._workers:
             self._order(pid, self._settings)
 
@@ -262,7 +262,7 @@ class Parent:
             self._hand_out()
 
     def _tell_counts(self, now: float) -> None:
-        """Show them to systemd, and say how many messages had no answer from DNS, once a minute at most."""
+        """Show the counts to systemd; log how many messages had no answer from DNS, once a minute at most."""
         counts = self._counts
         if counts != self._shown:
             systemd.status(self._status)
@@ -287,7 +287,7 @@ class Parent:
         self._tell_expired()
 
     def _tell_expired(self) -> None:
-        """Once of each rule."""
+        """Log each expired rule once."""
         for rule in expired(self._settings.policy, time.time()):
             if rule.name not in self._expired:
                 self._expired.add(rule.name)
@@ -312,11 +312,11 @@ class Parent:
 
 
 def _take_in(each: _Worker) -> bool:
-    """Read what a worker has said; is it tired?"""
+    """Read what a worker has said. Does it want to retire?"""
     try:
         each.unread += each.channel.recv(4096)
     except OSError:
-        return False  # it died with an order unread
+        return False  # it died before it read an order
     each.asked = 0
     found = worker.words(each.unread)
     if found:
@@ -326,7 +326,7 @@ def _take_in(each: _Worker) -> bool:
 
 @contextlib.contextmanager
 def signals_of() -> Iterator[socket.socket]:
-    """A socket from which signals are read, one octet each."""
+    """Yield a socket from which signals are read, one octet each."""
     reader, writer = socket.socketpair()
     for channel in (reader, writer):
         channel.setblocking(False)
@@ -342,7 +342,7 @@ def signals_of() -> Iterator[socket.socket]:
 
 
 def _ready(channels: list[socket.socket], seconds: float) -> list[socket.socket]:
-    """Those that can be read, after so many seconds at most; select(2) knows descriptors below 1024 only."""
+    """The channels that can be read, after so many seconds at most. select(2) fails for descriptors above 1023."""
     poll, by_number = select.poll(), {each.fileno(): each for each in channels}
     for number in by_number:
         poll.register(number, select.POLLIN)

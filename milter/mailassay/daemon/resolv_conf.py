@@ -1,4 +1,4 @@
-"""The name servers of settings that name none: the system's, also when they change."""
+"""The system's name servers, for settings that name none; follows changes."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _log = logging.getLogger(__name__)
 
 
 class SystemNameservers:
-    """Those that resolv.conf(5) names now, or has named last: the file may be away, or empty, while it is written."""
+    """The name servers in resolv.conf(5), now or last: the file may be missing or empty while it is written."""
 
     def __init__(self) -> None:
-        self._found: tuple[Place, ...] = ()  # none: the settings name theirs
-        self._mark: _Mark = None  # of the file that they are from
-        self._wrong: _Mark = None  # of the last one that had a mistake
+        self._found: tuple[Place, ...] = ()  # empty if the settings name some
+        self._mark: _Mark = None  # of the file that has them
+        self._wrong: _Mark = None  # of the last file with a mistake
 
     def resolved(self, settings: Settings) -> Settings:
-        """With the system's name servers if they name none, which are followed from now on. Raises ConfigError."""
+        """The settings, with the system's name servers if they name none; follows these. Raises ConfigError."""
         if settings.nameservers:
             self._found = ()
             return settings
-        # before the file is read: what is written meanwhile is seen the next time
+        # taken before the file is read, so a change meanwhile is seen the next time
         mark = _mark()
         found = tuple(nameservers.listed_nameservers()) or self._found or tuple(nameservers.system_nameservers())
         self._found, self._mark = found, mark
         return replace(settings, nameservers=found)
 
     def changed(self) -> tuple[Place, ...] | None:
-        """Those that are named now, if they are others. A file that is missing, empty or wrong changes nothing."""
+        """The name servers, if they have changed; else None. A missing, empty or wrong file changes nothing."""
         mark = _mark()
         if not self._found or mark == self._mark:
             return None
@@ -45,7 +45,7 @@ class SystemNameservers:
         except ConfigError as error:
             if mark != self._wrong:
                 self._wrong = mark
-                _log.warning("%s; the name servers stay", error.problems[0])
+                _log.warning("%s; the name servers stay the same", error.problems[0])
             return None
         if not found:
             return None
@@ -59,7 +59,7 @@ def text(places: Iterable[Place]) -> str:
 
 
 def _mark() -> _Mark:
-    """What changes with the file; None if it is missing."""
+    """A value that changes with the file; None if it is missing."""
     try:
         found = os.stat(nameservers.RESOLV_CONF)
     except OSError:

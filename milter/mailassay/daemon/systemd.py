@@ -1,4 +1,4 @@
-"""What systemd is told and what it hands over: sd_notify(3), sd_listen_fds(3)."""
+"""Notices to systemd and sockets from it: sd_notify(3), sd_listen_fds(3)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _log = logging.getLogger(__name__)
 
 
 def inherited() -> int | None:
-    """The descriptor of a socket unit; None without one."""
+    """The descriptor of a socket unit; None if there is none."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS", "0") == "0":
         return None
     return _LISTEN_FDS_START
 
 
 def watchdog() -> float | None:
-    """Seconds within which systemd wants to hear of us, again and again; None where it does not."""
+    """Seconds within which systemd wants each sign of life; None if it wants none."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")
@@ -28,27 +28,27 @@ def watchdog() -> float | None:
 
 
 def ready(status: str) -> None:
-    """At work; also after :func:`reloading`."""
+    """Say that the service is at work; also after :func:`reloading`."""
     _notify("READY=1", f"STATUS={status}")
 
 
 def status(text: str) -> None:
-    """What ``systemctl status`` shows."""
+    """Set the text that ``systemctl status`` shows."""
     _notify(f"STATUS={text}")
 
 
 def reloading() -> None:
-    """The configuration is read again; :func:`ready` ends that."""
+    """Say that the configuration is read again, until :func:`ready`."""
     _notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:
-    """The service comes to its end."""
+    """Say that the service stops."""
     _notify("STOPPING=1")
 
 
 def alive() -> None:
-    """What the watchdog waits for, where there is one."""
+    """Tell the watchdog, if there is one, that the service is alive."""
     if watchdog():
         _notify("WATCHDOG=1")
 

@@ -1,4 +1,4 @@
-"""Whose turn it is among messages that may cost much: all workers together judge few of them at a time."""
+"""Turns for expensive messages: all workers together judge few of them at a time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import sys
 import threading
 
-# seconds that a thread may go on while others want to; Python's own 5 ms are as much as many honest messages take
+# seconds after which a thread yields to others; in Python's default of 5 ms many honest messages are judged
 _SWITCH = 0.001
 
 
 class Turn:
-    """A lock between the threads of all workers that have it from their parent. If a worker dies, it is free again.
+    """A lock between the threads of all workers that got it from their parent. If a worker dies, the lock is free.
 
-    ``file`` is an open file, of which the lock is the octet at ``place``: record locks of fcntl(2) belong to a process.
+    The lock is the octet at ``place`` of an open ``file``, since record locks of fcntl(2) belong to a process.
     """
 
     def __init__(self, file: int, place: int) -> None:
@@ -23,19 +23,19 @@ class Turn:
         self._switch = sys.getswitchinterval()
 
     def acquire(self) -> None:
-        """Wait for the turn. Raises OSError if the kernel has no memory for it, and so does ``release``."""
+        """Wait for the turn. Raises OSError if the kernel has no memory for the lock; so does ``release``."""
         self._of_process.acquire()
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._place)
         except OSError:
-            # or every later message of this process would wait for ever
+            # otherwise every later message of this process would wait for ever
             self._of_process.release()
             raise
-        # only now, since each switch takes time
+        # only while it is needed, since each switch takes time
         sys.setswitchinterval(_SWITCH)
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Let the next message have its turn."""
         sys.setswitchinterval(self._switch)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
@@ -44,6 +44,6 @@ class Turn:
 
 
 def turns() -> list[Turn]:
-    """As many as half the processors, and at least one: the others are for messages that cost little."""
+    """Half as many turns as processors, and at least one: the others are for cheap messages."""
     file = os.memfd_create("turns")
     return [Turn(file, place) for place in range(max(1, len(os.sched_getaffinity(0)) // 2))]

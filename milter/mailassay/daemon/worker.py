@@ -1,6 +1,6 @@
-"""A worker: a process in which libmilter's main runs, and a thread that hears what the parent says.
+"""A worker: a process in which libmilter's main loop runs, with a thread that listens to the parent.
 
-libmilter has threads and signal handling of its own, and waits at its socket: so orders come by a channel.
+libmilter has its own threads and signal handling, and waits at its socket. So orders come by a channel.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _log = logging.getLogger(__name__)
 
 
 class Counts(NamedTuple):
-    """What a worker has done so far, or all have.
+    """The counts of one worker, or of all.
 
-    Messages that it judged; those among them that had no answer from DNS at all; and questions that had none.
+    Messages that were judged; those of them for which DNS gave no answer at all; and unanswered questions.
     """
 
     messages: int = 0
@@ -60,21 +60,21 @@ class Counts(NamedTuple):
     failures: int = 0
 
     def plus(self, other: Counts, sign: int = 1) -> Counts:
-        """Both together; with ``sign`` -1 the difference."""
+        """The sum of both; the difference if ``sign`` is -1."""
         return Counts(*(one + sign * more for one, more in zip(self, other, strict=True)))
 
 
 class Word(NamedTuple):
-    """What a worker says to its parent, when it is asked, and when it has judged as many messages as it is to."""
+    """What a worker says to its parent when it is asked, and when it has judged ``retire_after`` messages."""
 
     tired: bool
     counts: Counts
 
 
 class Order(Enum):
-    """What the parent wants of a worker: an answer; or that it takes no more connections, and ends.
+    """What the parent wants from a worker: an answer, or that it takes no more connections and ends.
 
-    LEAVE: when its connections do. STOP: when the messages in hand have their answer, or their time is over.
+    LEAVE: ends when its connections do. STOP: ends when the messages in hand have their answer, or their time is over.
     """
 
     PING = "ping"
@@ -83,13 +83,13 @@ class Order(Enum):
 
 
 def send(channel: socket.socket, order: Order | Settings) -> None:
-    """Give an order; ``Settings`` are those of every message from now on. Raises OSError, a time-out among them."""
+    """Send an order, or the ``Settings`` for every message from now on. Raises OSError, also after a time-out."""
     octets = pickle.dumps(order)
     channel.sendall(_LENGTH.pack(len(octets)) + octets)
 
 
 def words(heard: bytearray) -> list[Word]:
-    """The words in what was heard from a worker; the beginning of one stays there."""
+    """The complete words in what was heard from a worker. An incomplete one stays in ``heard``."""
     found = []
     while len(heard) >= _WORD.size:
         tired, *counts = _WORD.unpack_from(heard)
@@ -99,7 +99,7 @@ def words(heard: bytearray) -> list[Word]:
 
 
 def work(settings: Settings, parent: int, channel: socket.socket, descriptor: int, turn: Turn) -> NoReturn:
-    """A worker process, from fork to exit. It begins with all ``HANDLED`` signals blocked."""
+    """Run a worker process, from fork to exit. All ``HANDLED`` signals are blocked at its start."""
     status = os.EX_SOFTWARE
     try:
         _die_with(parent)
@@ -118,7 +118,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(_WAKE, lambda *_: None)
-        # a thread keeps the signals blocked that are there when it begins; libmilter waits for them in one of its own
+        # a thread inherits the blocked signals; libmilter waits for them in a thread of its own
         threading.Thread(target=_obey, args=(channel, say, now, nameservers, turns, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         milter.main()
@@ -141,12 +141,12 @@ def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits
 def questions_under_way(settings: Settings) -> int:
     """How many DNS questions a worker may have under way: each takes a descriptor and a port of this host.
 
-    Half of either is left to connections, and to other programs; the name server may be one of them.
+    Half of both is left for connections and other programs, perhaps the name server among them.
     """
     try:
         low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
-        # hidden from the shipped unit, by ProcSubset=pid
+        # hidden by ProcSubset=pid in the shipped unit
         low, high = _PORTS
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     ports = (high - low + 1) // worker_count(settings)
@@ -154,7 +154,7 @@ def questions_under_way(settings: Settings) -> int:
 
 
 def worker_count(settings: Settings) -> int:
-    """One for each processor that this process may use, unless the settings say how many."""
+    """The number in the settings, or one for each processor that this process may use."""
     return settings.workers or len(os.sched_getaffinity(0))
 
 
@@ -166,16 +166,16 @@ def _obey(
     turns: Turns,
     descriptor: int,
 ) -> None:
-    """Hear the parent until it is gone."""
+    """Listen to the parent until it is gone."""
     with channel.makefile("rb") as orders:
         while length := orders.read(_LENGTH.size):
             order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
             if order is Order.PING:
-                # without DNS it is of no use, and whoever says nothing is replaced
+                # without DNS the worker is useless, and the parent replaces a worker that does not answer
                 if nameservers.goes_on():
                     say()
                 else:
-                    _log.error("worker %d does not hear name servers any more", os.getpid())
+                    _log.error("worker %d no longer hears name servers", os.getpid())
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:
@@ -187,7 +187,7 @@ def _obey(
 
 
 def _leave(now: Work, descriptor: int, at_once: bool) -> None:
-    """End when the last connection does; ``at_once``: when no message is in hand, or its time is over."""
+    """End when the last connection does; ``at_once``: when no message is in hand, or the time of the last is over."""
     end = time.monotonic() + now.settings.message_timeout
     listening.turn_away(descriptor)
     _wake()
@@ -195,7 +195,7 @@ def _leave(now: Work, descriptor: int, at_once: bool) -> None:
         while any(each.in_hand for each in [*now.sessions]) and time.monotonic() < end:
             time.sleep(_LOOK_EVERY)
     else:
-        # whoever came last may not have said anything yet
+        # the last client may not have said anything yet
         time.sleep(_GREETING)
         while now.sessions:
             time.sleep(_WAKE_EVERY)
@@ -206,16 +206,16 @@ def _leave(now: Work, descriptor: int, at_once: bool) -> None:
 
 
 def _wake() -> None:
-    """Interrupt libmilter's poll(2) or accept(2) in the main thread, so that it sees a new descriptor, or that it ends.
+    """Interrupt libmilter's poll(2) or accept(2) in the main thread, so that it sees the new descriptor or ends.
 
-    Of the workers that see a connection come, one gets it, and the others wait in accept(2) for the next.
+    If several workers see a connection, one gets it, and the others wait in accept(2) for the next.
     """
     if main := threading.main_thread().ident:
         signal.pthread_kill(main, _WAKE)
 
 
 def _finish(now: Work) -> None:
-    """Wait for the messages that are being judged; libmilter has stopped listening and goes on answering."""
+    """Wait for the messages that are being judged. libmilter has stopped listening and still answers them."""
     while now.judging:
         time.sleep(_LOOK_EVERY)
     # the answer itself is written after our callback has returned
@@ -223,9 +223,9 @@ def _finish(now: Work) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """A worker without its parent would hold the socket, and nobody would answer for it: prctl(2).
+    """End this process when its parent ends (prctl(2)): it would hold the socket, and nobody would look after it.
 
-    What it has in hand the sender tries again.
+    The sender tries the messages in hand again. Raises RuntimeError if the parent has ended already.
     """
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
@@ -234,7 +234,7 @@ def _die_with(parent: int) -> None:
 
 
 def register() -> None:
-    """What ``Milter.runmilter`` does, but for opening the socket and running, which a fork must come between."""
+    """Like ``Milter.runmilter``, without opening the socket and running: the fork must come between these two."""
     milter.set_connect_callback(Milter.connect_callback)
     milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
     milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
@@ -247,7 +247,7 @@ def register() -> None:
     milter.set_close_callback(Milter.close_callback)
     milter.set_flags(ACTIONS)
     _allow_large_packets()
-    # where there is no session to answer for its exceptions itself
+    # for exceptions outside any session
     milter.set_exception_policy(Milter.TEMPFAIL)
     milter.register(
         "mailassay",
@@ -258,15 +258,15 @@ def register() -> None:
 
 
 def _allow_large_packets() -> None:
-    """libmilter breaks off at 64 KiB unless told otherwise, and pymilter has no call for that.
+    """Allow packets above 64 KiB, where libmilter breaks off by default; pymilter has no call for that.
 
-    A field larger than that is bad manners, not a reason to defer the message for ever.
+    A larger header field is bad manners, but not a reason to defer the message for ever.
     """
     library = ctypes.CDLL(milter.__file__)
     try:
         set_size = library.smfi_setmaxdatasize
     except AttributeError:
-        _log.warning("this libmilter takes no header field above 64 KiB; Postfix will defer such messages")
+        _log.warning("this libmilter does not take header fields above 64 KiB; Postfix will defer such messages")
         return
     set_size.argtypes, set_size.restype = [ctypes.c_size_t], ctypes.c_size_t
     set_size(_MAX_PACKET)

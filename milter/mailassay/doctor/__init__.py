@@ -1,6 +1,6 @@
-"""Examines the Postfix of this machine and all that mailassay needs there. Changes nothing.
+"""Examines the Postfix of this machine and what mailassay needs there. Changes nothing.
 
-Facts are gathered first (``look``); a check is a function from them to findings. Codes of findings stay the same.
+Facts are gathered first (``look``); a check is a function from facts to findings. The codes of findings do not change.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.held,
     host.unseen,
 ]
-"""Every check, in the order in which findings of one severity are told."""
+"""All checks. Findings of the same severity appear in this order."""
 
 
 def examine(facts: Facts) -> list[Finding]:
-    """What all checks find, worst first, nothing twice; of a check that finds something wrong also what is fine."""
+    """The findings of all checks, worst first, without duplicates. Includes the passing findings of failing checks."""
     found = dict.fromkeys(finding for check in CHECKS for finding in _some(check(facts)))
     if not facts.systemd:
         found = dict.fromkeys(map(_without_systemd, found))
@@ -80,17 +80,17 @@ def examine(facts: Facts) -> list[Finding]:
 
 
 def _without_systemd(finding: Finding) -> Finding:
-    """The same, with words in the place of systemd's commands."""
+    """The same finding with words instead of systemd's commands."""
     commands = [command for command in finding.fix if command.startswith(("systemctl ", "timedatectl "))]
-    # what enables a unit or the time daemon of systemd has nothing in its place
+    # without systemd, nothing corresponds to enabling a unit or its time daemon
     asked = [shlex.split(command)[1:] for command in commands if command.startswith("systemctl ")]
     words = [f"{verb} {' '.join(rest)}" for verb, *rest in asked if verb in ("start", "restart", "reload")]
-    reason = f"{finding.reason}; {' and '.join(words)} by what runs services here" if words else finding.reason
+    reason = f"{finding.reason}; {' and '.join(words)} with this host's service manager" if words else finding.reason
     return replace(finding, reason=reason, fix=tuple(each for each in finding.fix if each not in commands))
 
 
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """No more than anybody fixes by hand: a configuration may have any number of services and milters."""
+    """As many findings as anybody fixes by hand: a configuration can have any number of services and milters."""
     wrong = 0
     for finding in findings:
         yield finding

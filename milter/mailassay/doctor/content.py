@@ -1,4 +1,4 @@
-"""What else in Postfix's configuration decides what becomes of a judged message."""
+"""Other settings of Postfix that affect a judged message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_SHOWN = 5  # networks in one reason
 
 
 def version(facts: Facts) -> Iterator[Finding]:
-    """Does this Postfix count header fields as a milter must be able to rely on?"""
+    """Does this Postfix count header fields in the way that milters rely on?"""
     found = facts.postfix.version
     shown = facts.postfix.value("mail_version")
     if not found or found >= (3, 9) or any(found[:2] == fixed[:2] and found >= fixed for fixed in _COUNTS_RIGHT):
@@ -33,28 +33,28 @@ def version(facts: Facts) -> Iterator[Finding]:
     yield note(
         "postfix-version",
         f"Postfix {shown} may count header fields wrongly when a milter removes one (fixed in 3.9.0, 3.8.6 "
-        "and 3.7.11). mailassay writes a marker field first, so that forged fields go all the same",
+        "and 3.7.11). mailassay writes a marker field first, so forged fields are removed all the same",
     )
 
 
 def instances(facts: Facts) -> Iterator[Finding]:
-    """Are there further ones, which this examination is not about (MULTI_INSTANCE_README)?"""
+    """Does Postfix have further instances, which are not examined (MULTI_INSTANCE_README)?"""
     if not facts.postfix.folder and (others := tokens(facts.postfix.value("multi_instance_directories"))):
         which = " ".join(f"--postfix-config {shlex.quote(each)}" for each in others)
         yield note("instances", f"Postfix has further instances, which were not examined; for each of them: {which}")
 
 
 def smuggling(facts: Facts) -> Iterator[Finding]:
-    """Does smtpd take a bare LF for the end of a line (SMTP smuggling)?"""
+    """Does smtpd accept a bare LF as the end of a line (SMTP smuggling)?"""
     name, postfix = "smtpd_forbid_bare_newline", facts.postfix
-    reason = "one message can carry in another one, as its own sender (SMTP smuggling); no milter sees that"
+    reason = "a message can hide a second one inside it (SMTP smuggling); no milter can detect that"
     for service in incoming(facts):
         value = postfix.value(name, service)
         if not value:
             yield error(
                 "bare-newline",
-                f"Postfix {postfix.value('mail_version')} has no {name}: {reason}. Where no newer one is to be "
-                "had, these two help against most of it",
+                f"Postfix {postfix.value('mail_version')} has no {name}: {reason}. If there is no newer Postfix for "
+                "this system, these two settings prevent most of it",
                 postfix.command("postconf", "-e", "smtpd_data_restrictions=reject_unauth_pipelining"),
                 postfix.command("postconf", "-e", "smtpd_discard_ehlo_keywords=chunking"),
             )
@@ -70,18 +70,18 @@ def smuggling(facts: Facts) -> Iterator[Finding]:
 
 
 def line_length(facts: Facts) -> Iterator[Finding]:
-    """Does Postfix break lines that we take for whole, when it sends a message on?"""
+    """When Postfix sends a message on, does it break lines that we read as one?"""
     postfix = facts.postfix
     for service in postfix.services:
         name = f"{service.program}_line_length_limit"
         if service.program not in ("smtp", "lmtp") or not (value := postfix.value(name, service)):
             continue
-        # 0: none is broken
+        # 0 means that no line is broken
         if re.fullmatch("[0-9]{1,9}", value) and 0 < int(value) < MAX_LINE:
             yield warning(
                 "line-length",
-                f"{postfix.where(name, service)} is {value}: Postfix breaks longer lines after we judged, and who "
-                f"reads the message may see another author, or other results. RFC 5321 has {MAX_LINE}",
+                f"{postfix.where(name, service)} is {value}: Postfix breaks longer lines after mailassay judged, and "
+                f"the reader may see another author, or other results. RFC 5321 has {MAX_LINE}",
                 postfix.set(name, str(MAX_LINE), service),
             )
         else:
@@ -89,7 +89,7 @@ def line_length(facts: Facts) -> Iterator[Finding]:
 
 
 def header_checks(facts: Facts) -> Iterator[Finding]:
-    """Do Postfix's own tables take our header away, or write one?"""
+    """Do Postfix's own tables remove our header field, or write one?"""
     for name, tables in facts.tables.items():
         ours = name == "milter_header_checks"
         for table in tables:
@@ -97,25 +97,25 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
             if ours and action in _REMOVES:
                 yield error(
                     "milter-header-checks",
-                    f"{name} has {table.name}, which says {action} of the header that we write: it is lost",
+                    f"{name} has {table.name}, which does {action} to the field that mailassay writes: it is lost",
                     _without_table(facts, name, table.name),
                 )
             elif action in _REMOVES:
                 yield note(
                     "header-checks",
-                    f"{name} has {table.name}, which says {action} of Authentication-Results. Forged ones are removed "
-                    "by us; signatures that cover those of others fail without them",
+                    f"{name} has {table.name}, which does {action} to Authentication-Results. mailassay removes the "
+                    "forged ones; signatures that cover the others fail without them",
                     _without_table(facts, name, table.name),
                 )
             if _WRITES.search(table.text):
                 yield warning(
                     "header-written",
-                    f"{name} has {table.name}, which writes Authentication-Results: who reads it cannot tell it "
-                    "from ours",
+                    f"{name} has {table.name}, which writes Authentication-Results: readers cannot tell it from "
+                    "mailassay's",
                     _without_table(facts, name, table.name),
                 )
     if not facts.tables.get("milter_header_checks"):
-        yield fine("milter-header-checks", "no milter_header_checks touch our header")
+        yield fine("milter-header-checks", "no milter_header_checks touch mailassay's header field")
 
 
 def _without_table(facts: Facts, name: str, table: str) -> str:
@@ -127,7 +127,7 @@ def _without_table(facts: Facts, name: str, table: str) -> str:
 
 
 def policy_service(facts: Facts) -> Iterator[Finding]:
-    """Is there a policy service that judges SPF before we do?"""
+    """Does a policy service judge SPF before mailassay does?"""
     postfix = facts.postfix
     for service in incoming(facts):
         for name in RESTRICTIONS:
@@ -135,19 +135,19 @@ def policy_service(facts: Facts) -> Iterator[Finding]:
             named = [step for step in _steps(value) if _asks_for_spf(step)]
             if not named:
                 continue
-            # what is written may have it by another parameter's name
+            # the written value may name the service by another parameter
             steps = _steps(written if any(map(_asks_for_spf, _steps(written))) else value)
             left = [word for step in steps if not _asks_for_spf(step) for word in step]
             yield warning(
                 "spf-policy-service",
                 f"{postfix.where(name, service)} has {' '.join(named[0])}: mail that fails SPF is refused there before "
-                "DKIM can speak for it (RFC 9989 section 7.1), and what it prepends is a header that we did not check",
+                "DKIM can pass (RFC 9989 section 7.1), and it prepends a field that mailassay did not check",
                 postfix.set(name, ", ".join(left), service),
             )
 
 
 def _steps(restrictions: str) -> list[tuple[str, ...]]:
-    """The elements of a list of restrictions, a policy service with its address."""
+    """The elements of a list of restrictions. A policy service and its address are one element."""
     words = iter(tokens(restrictions))
     return [(word, next(words, "")) if word == "check_policy_service" else (word,) for word in words]
 
@@ -157,56 +157,56 @@ def _asks_for_spf(step: tuple[str, ...]) -> bool:
 
 
 def networks(facts: Facts) -> Iterator[Finding]:
-    """Do we trust those whom Postfix trusts?"""
+    """Do mailassay and Postfix trust the same networks?"""
     theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
     relays = facts.settings.relays.networks.networks
     enforced = next((each.name for each in facts.own if refused(each)), None)
     fate = f"; in the name of {enforced} it is kept out unless it passes DMARC" if enforced else ""
-    # of what is not a network it is not known whom it lets send
+    # an element that is not a network may let anybody send
     severe = warning if enforced else note
     if facts.settings.trusted_networks is None:
         rest = _beyond(theirs, [*trusted(facts.postfix.value("mynetworks")), *relays])
         if rest or unknown:
             yield (error if enforced and rest else severe)(
                 "mynetworks-unknown",
-                f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks does not take from "
-                f"there: mail from these clients is judged{fate}. To spare them, write a list in the place of "
-                f"trusted_networks: postfix ({facts.place('trusted_networks')})",
+                f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks: postfix does not "
+                f"include: mail from these clients is judged{fate}. To spare it, write a list instead "
+                f"({facts.place('trusted_networks')})",
             )
         else:
             yield fine("trusted-networks", "trusted_networks are those of mynetworks")
         return
     place = facts.config or "the configuration"
     ours = facts.settings.trusted_networks
-    # what a relay brings is judged, whatever Postfix lets it do
+    # the mail of a relay is judged, whatever Postfix lets the relay do
     ours_only, theirs_only = _beyond(ours, theirs), _beyond(theirs, [*ours, *relays])
     if ours_only:
         yield warning(
             "trusted-networks",
-            f"trusted_networks has {_listed(ours_only)}, which mynetworks has not: mail from there is not judged, and "
-            f"Postfix treats it as mail of strangers. Take it out of trusted_networks in {place}; or add it to "
+            f"trusted_networks has {_listed(ours_only)}, which mynetworks does not: mail from there is not judged, but "
+            f"Postfix treats it as mail from strangers. Take it out of trusted_networks in {place}; or add it to "
             "mynetworks, if these clients may send to anywhere through this host",
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
         yield (error if enforced else warning)(
             "mynetworks",
-            f"mynetworks has {_listed(theirs_only)}, which trusted_networks has not: mail of your own clients there is "
+            f"mynetworks has {_listed(theirs_only)}, which trusted_networks does not: mail of your own clients is "
             f"judged{fate or ', and may be refused'}. To spare it, in {place}: trusted_networks: postfix, or "
             f"[{wanted}]",
         )
     if unknown:
         yield severe(
             "mynetworks-unknown",
-            f"mynetworks has {', '.join(unknown)}, which was not compared to trusted_networks: mail of clients that "
-            f"only Postfix trusts is judged{fate}",
+            f"mynetworks has {', '.join(unknown)}, which was not compared with trusted_networks: mail from clients "
+            f"that only Postfix trusts is judged{fate}",
         )
     if not ours_only and not theirs_only:
         yield fine("trusted-networks", "trusted_networks and mynetworks agree")
 
 
 def relays(facts: Facts) -> Iterator[Finding]:
-    """Does what is said of a relay agree with what else is said of it?"""
+    """Does `relays` agree with the other settings?"""
     found, ours = facts.settings.relays, facts.settings.trusted_networks or ()
     place = facts.place("relays")
     both = [
@@ -217,18 +217,18 @@ def relays(facts: Facts) -> Iterator[Finding]:
     if both:
         yield warning(
             "relays",
-            f"{_listed(both)} is in relays and in trusted_networks: its mail is judged, by the client that it had it "
-            f"from. Take it out of trusted_networks, or out of relays in {place}",
+            f"{_listed(both)} is in relays and in trusted_networks: its mail is judged, by the client that it received "
+            f"it from. Take it out of trusted_networks, or out of relays in {place}",
         )
     services = listeners(facts)
     if found.logins and not any(facts.postfix.value("smtpd_sasl_auth_enable", each) == "yes" for each in services):
         yield warning(
             "relays",
-            f"relays.logins has {', '.join(found.logins)}, and no service of Postfix lets anybody log in "
-            "(smtpd_sasl_auth_enable): nobody is known by these logins",
+            f"relays.logins has {', '.join(found.logins)}, but no service of Postfix lets anybody log in "
+            "(smtpd_sasl_auth_enable): nobody can use these logins",
         )
     if found.networks.networks and not both:
-        yield fine("relays", f"what comes from {_listed(found.networks.networks)} is judged by the client before it")
+        yield fine("relays", f"mail from {_listed(found.networks.networks)} is judged by the client before the relay")
 
 
 def _listed(found: Sequence[Network]) -> str:
@@ -237,7 +237,7 @@ def _listed(found: Sequence[Network]) -> str:
 
 
 def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]:
-    """Those of some networks that are not wholly within others."""
+    """The networks of ``some`` that are not completely within ``others``."""
     four = list(collapse_addresses(each for each in others if isinstance(each, IPv4Network)))
     six = list(collapse_addresses(each for each in others if isinstance(each, IPv6Network)))
     return [
@@ -252,24 +252,24 @@ def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]
 
 
 def authserv_id(facts: Facts) -> Iterator[Finding]:
-    """Is the name in our header a name of this host, or of the domain it is in?"""
+    """Is our authserv-id a name of this host, or of the domain that it is in?"""
     postfix, place = facts.postfix, facts.config or "the configuration"
     for host in dict.fromkeys(postfix.value("myhostname", each).lower() for each in _first(listeners(facts))):
         ours = (facts.settings.authserv_id or host).lower()
         if "." not in ours:
             yield warning(
                 "authserv-id",
-                f"{ours} is our name in Authentication-Results, and no full domain name: others may have it too "
-                f"(RFC 8601 section 5). Give authserv_id in {place}, or myhostname in Postfix",
+                f"the name in Authentication-Results is {ours}, which is not a full domain name: others may have it "
+                f"too (RFC 8601 section 5). Set authserv_id in {place}, or myhostname in Postfix",
             )
         elif not _is_within(host, ours) and not any(_is_within(name, ours) for name in facts.names):
             yield warning(
                 "authserv-id",
                 f"authserv_id is {ours}, and this host is {host} (myhostname): programs that look for the header of "
-                f"this host pass over ours. In {place}: authserv_id: {host}",
+                f"this host ignore it. In {place}: authserv_id: {host}",
             )
         else:
-            yield fine("authserv-id", f"our name in Authentication-Results is {ours}")
+            yield fine("authserv-id", f"the name in Authentication-Results is {ours}")
 
 
 def _first(services: list[Service]) -> list[Service | None]:

@@ -1,4 +1,4 @@
-"""What is said of the mail domains of this Postfix."""
+"""Findings about the mail domains of this Postfix."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FATE = {
 
 
 def strangers(facts: Facts) -> Iterator[Finding]:
-    """What becomes of a stranger's mail in the name of one's own domains?"""
+    """What happens here to a stranger's mail in the name of an own domain?"""
     for each in facts.own:
         if each.verdict is None:
-            yield note("own-domain-unknown", f"what {each.name} publishes is not known: {each.trouble}")
+            yield note("own-domain-unknown", f"it is unknown what {each.name} publishes: {each.trouble}")
             continue
         action, would = each.verdict.action, each.verdict.would
-        says = f"{each.name} {_published(each)}: mail of strangers in its name is {_FATE[action]} today"
+        says = f"{each.name} {_published(each)}: mail from strangers in its name is {_FATE[action]} today"
         if refused(each) or (action is Action.TAG and each.asks is Disposition.QUARANTINE):
             yield fine("own-domain", f"{says} ({each.verdict.rule})")
         elif would is not action:
@@ -39,9 +39,9 @@ def strangers(facts: Facts) -> Iterator[Finding]:
 
 
 def records(facts: Facts) -> Iterator[Finding]:
-    """Is something wrong with their SPF and DMARC records?"""
+    """Do the SPF and DMARC records of own domains have problems?"""
     for each in facts.own:
-        # of a name that is not in DNS nothing can be published
+        # a name that is not in DNS has no records
         problems = each.wrong if each.exists else ()
         for problem in problems:
             what = " ".join(filter(None, (problem.what, problem.do)))
@@ -51,7 +51,7 @@ def records(facts: Facts) -> Iterator[Finding]:
 
 
 def refused(own: Own) -> bool:
-    """Is a stranger's mail in the name of that domain kept out, and with it all that does not pass DMARC?"""
+    """Is a stranger's mail in the name of that domain kept out, like all its mail that does not pass DMARC?"""
     return own.verdict is not None and own.verdict.action not in (Action.ACCEPT, Action.TAG)
 
 
@@ -62,14 +62,14 @@ def _published(own: Own) -> str:
 
 
 def _fix(own: Own, facts: Facts) -> str:
-    """What keeps such mail out of here, and elsewhere."""
+    """What to do so that such mail is refused here and elsewhere."""
     rule = own.verdict.rule if own.verdict else ""
     if rule != "default" or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
-        return "The policy has it so" + (f" ({rule})" if rule != "default" else "")
+        return "The policy says so" + (f" ({rule})" if rule != "default" else "")
     place = facts.settings.policy_path or "the policy"
     lines = f"dmarc: {{authors: [{{for: .{own.name}, unpublished: reject, none: reject}}]}}"
-    words = f"To refuse it here, in {place}: {lines}; with monitor: true in that line at first, to see who sends"
+    words = f"To refuse it here, in {place}: {lines}; at first with monitor: true in it, to see who sends"
     if not own.exists:
         return words
     record = "" if own.asks else f'"v=DMARC1; p=none; rua=mailto:..." at _dmarc.{own.name}, and '
-    return f"{words}. To have it refused elsewhere, publish {record}p=reject as soon as all mail of yours passes"
+    return f"{words}. To have it refused elsewhere, publish {record}p=reject as soon as all your mail passes"

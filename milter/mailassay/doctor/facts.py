@@ -1,4 +1,4 @@
-"""What an examination knows: all that its checks may look at. Nothing here looks for anything."""
+"""The facts of an examination: all that its checks can use. Nothing here gathers facts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody in whose name a program runs; ``group`` is the first of the groups, ``gids`` are all."""
+    """The user of a program. ``group`` is the primary group, ``gids`` are all groups."""
 
     name: str
     uid: int
@@ -36,16 +36,16 @@ class User:
     group: str = ""
 
     def may(self, node: Node, bits: int) -> bool:
-        """Has this user the permissions ``bits`` (4 read, 2 write, 1 search) for a file?"""
+        """Does this user have the permissions ``bits`` (4 read, 2 write, 1 search) for a file?"""
         if self.uid == 0:
             return True
         shift = 6 if node.uid == self.uid else 3 if node.gid in self.gids else 0
         return node.mode >> shift & bits == bits
 
     def let(self, node: Node, letters: str, path: str) -> tuple[str, ...]:
-        """The commands that give permissions (``rw``) for a file at ``path``, or for a folder above it.
+        """The commands that give this user permissions (``rw``) for a file at ``path``, or for a folder above it.
 
-        File and folder get the group of this user; folders above belong to others, and there everybody may pass.
+        The file and its folder get the group of this user. Folders above belong to others, so there all may pass.
         """
         if node.uid == self.uid or node.gid in self.gids:
             return (shlex.join(["chmod", f"{'u' if node.uid == self.uid else 'g'}+{letters}", node.path]),)
@@ -57,7 +57,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The program that listens at our socket. ``started`` in seconds since the epoch, ``files``: most it may open."""
+    """The program that listens on our socket. ``started`` in seconds since 1970; ``files``: how many it may open."""
 
     pid: int
     words: tuple[str, ...]
@@ -67,7 +67,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of header checks: its name, its text, and what it says of our field."""
+    """A table of header checks: its name, its text, and its result for our field."""
 
     name: str
     text: str
@@ -76,7 +76,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Nameserver:
-    """What came of one question to it: ``trouble``, or whether DNSSEC proved the answer (AD)."""
+    """The result of one question to it: ``trouble``, or whether DNSSEC proved the answer (AD)."""
 
     address: str
     port: int
@@ -86,20 +86,19 @@ class Nameserver:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it. What could not be looked at is in ``unseen``; None stands for what is not known.
+    """All facts. ``unseen`` names what could not be examined. None means unknown, unless it is described otherwise.
 
-    ``config``: the file of the settings, None without one. ``wrong``: what is wrong in it and in its policy; what is
-    right in them is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``:
-    files and all folders above them by such a path, None where there is none. ``smtpd`` and ``daemon``: in whose names
-    Postfix and we run; ``groups``: of this host, by name. ``silence``: why nobody speaks milter at our socket, empty
-    where somebody does; ``process``: who. ``digest``: of the policy by which it says it judges, empty if it is not
-    known. ``interpreter``: the program that runs this examination; ``installed``: when its files came here.
-    ``signers``: the Mode in configuration files of signing filters, empty where they give none; ``signing``: of those
-    that have a key, the socket that their file gives, as it is written there. ``tables``: those of a parameter.
-    ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: how many messages Postfix
-    holds on our word, None if that is not known, and the seconds for which the first of them has been ``waiting``.
-    ``down``: Postfix does not run.
-    ``is_root``: this examination may look at everything. ``systemd``: it runs the services of this host.
+    ``config``: the file of the settings, None if there is none. ``wrong``: the problems in it and in its policy; the
+    valid part is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``: files
+    and all folders above them by such a path, None if one does not exist. ``smtpd`` and ``daemon``: the users of
+    Postfix and of mailassay; ``groups``: of this host, by name. ``silence``: why nobody speaks milter on our socket,
+    empty if somebody does; ``process``: who does. ``digest``: of the policy by which the service says it judges, empty
+    if unknown. ``interpreter``: the program that runs this examination; ``installed``: when its files were installed.
+    ``signers``: the Mode in configuration files of signing filters, empty if they have none; ``signing``: for those
+    with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
+    ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
+    mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
+    running. ``is_root``: this examination can look at everything. ``systemd``: it manages the services of this host.
     """
 
     settings: Settings
@@ -131,26 +130,26 @@ class Facts:
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:
-        """A path without symbolic links."""
+        """The path without symbolic links."""
         return self.real.get(path, os.path.normpath(path))
 
     @property
     def queue(self) -> str:
-        """Postfix's queue directory, in which smtpd works and may be locked up."""
+        """Postfix's queue directory, in which smtpd works and may be chrooted."""
         return self.canonical(self.postfix.value("queue_directory"))
 
     def place(self, key: str) -> str:
-        """Where people write a key of our configuration."""
+        """Where a key of our configuration is, in words."""
         file = self.config or "our configuration"
         return f"line {self.settings.lines[key]} of {file}" if key in self.settings.lines else file
 
     def making(self, folder: str) -> str:
-        """The command that makes the folder of our socket."""
+        """The command that creates the folder of our socket."""
         group = self.settings.socket_group or "mailassay"
         return shlex.join(["install", "-d", "-o", "mailassay", "-g", group, "-m", "0750", folder])
 
     def blocked(self, user: User, path: str, below: str = "/") -> Node | None:
-        """The first folder on the way to a file that a user may not search; those above ``below`` do not matter."""
+        """The first folder on the path to a file that a user may not search. Ignores the folders above ``below``."""
         for folder in ancestry(path)[:-1]:
             node = self.nodes.get(folder)
             if node and folder.startswith(below) and not user.may(node, 1):
@@ -165,5 +164,5 @@ def ancestry(path: str) -> list[str]:
 
 
 def seen_by(service: Service, path: str, queue: str) -> str:
-    """The path in the whole file system that smtpd means: it works in the queue directory, or is locked up there."""
+    """A path of smtpd's in the whole file system: smtpd works in the queue directory, or is chrooted there."""
     return f"{queue}/{path.lstrip('/')}" if service.chrooted or not path.startswith("/") else path

@@ -1,4 +1,4 @@
-"""What an examination says: how bad, what, why, and the commands that fix it."""
+"""The findings of an examination: how severe, what, why, and the commands that fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Worst first. An error: mail is lost, let in unjudged, or judged wrongly; a warning: that can come to be."""
+    """Worst first. An error: mail is lost, let in unjudged, or judged wrongly. A warning: that can happen."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``code`` stays the same for programs; ``fix`` are shell commands, in order, where there are any."""
+    """``code`` is for programs and does not change; ``fix`` has shell commands, in order, if there are any."""
 
     severity: Severity
     code: str

@@ -1,4 +1,4 @@
-"""The daemon and the machine it runs on: who answers, what it may read, DNS and clock."""
+"""The daemon and its machine: which program answers, which files it can read, DNS and clock."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from .finding import Finding, error, fine, note, warning
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
 _DAY = 86_400  # seconds
-_PATIENCE = 1  # days for which a message may be held before it counts as forgotten
-_ROUNDED = 2  # seconds, by which the start of a process may be told too early (btime in proc(5))
+_PATIENCE = 1  # days after which a held message counts as forgotten
+_ROUNDED = 2  # seconds by which the start time of a process may be too early (btime in proc(5))
 _START = "systemctl start mailassay"
 
 
 def configuration(facts: Facts) -> Iterator[Finding]:
-    """Is it right? The other checks take the default for what is wrong in it."""
+    """Is the configuration right? The other checks use the default for each wrong key."""
     if not facts.wrong:
         yield fine("configuration", "the configuration and its policy are right")
         return
     more = f" (and {len(facts.wrong) - 1} more)" if len(facts.wrong) > 1 else ""
     yield error(
         "configuration",
-        f"{facts.wrong[0]}{more}. mailassay does not start with that (with mailassay.socket it stays up and defers all "
-        "mail), and takes it at no reload; below, its default stands for what is wrong",
+        f"{facts.wrong[0]}{more}. mailassay does not start with it (with mailassay.socket it stays up and defers all "
+        "mail), and a reload fails; the checks below use the default for each wrong key",
         shlex.join(["mailassay", "config", "check", *(["--config", facts.config] if facts.config else [])]),
     )
 
 
 def answering(facts: Facts) -> Iterator[Finding]:
-    """Does somebody speak milter at our socket, and is it us?"""
+    """Does a program speak milter on our socket, and is it mailassay?"""
     where, process = facts.settings.listen.libmilter, facts.process
     if facts.silence:
         yield error("answering", f"nobody speaks milter at {where}: {facts.silence}", *_folder(facts), _START)
@@ -43,48 +43,48 @@ def answering(facts: Facts) -> Iterator[Finding]:
         return
     elif process and not any("mailassay" in word for word in process.words):
         program = " ".join(process.words[:2]).strip()
-        yield error("stranger", f"at {where} another program answers, process {process.pid}: {program}")
+        yield error("stranger", f"another program answers at {where}, process {process.pid}: {program}")
     else:
         yield fine("answering", f"a milter answers at {where}")
 
 
 def reloaded(facts: Facts) -> Iterator[Finding]:
-    """Does the daemon judge by the policy that is in the file?"""
+    """Does the daemon judge by the policy in the file?"""
     if not facts.digest or facts.wrong:
         return
     wrong = [*not_reloaded(facts.settings, facts.digest)]
     ours = facts.settings.policy.digest
-    yield from wrong or [fine("not-reloaded", f"the daemon judges by policy {ours}, as the file has it")]
+    yield from wrong or [fine("not-reloaded", f"the daemon judges by policy {ours}, which is the one in the file")]
 
 
 def not_reloaded(settings: Settings, digest: str) -> Iterator[Finding]:
-    """What to do if the daemon judges by a policy with another digest; nothing if its digest is not known, empty."""
+    """A finding if the daemon judges by a policy with another digest; none if the digest is unknown (empty)."""
     ours = settings.policy.digest
     if digest not in ("", ours):
         yield warning(
             "not-reloaded",
-            f"the daemon judges by policy {digest}, and {settings.policy_path or 'the configuration'} "
+            f"the daemon judges by policy {digest}, but {settings.policy_path or 'the configuration'} "
             f"has another one, {ours}",
             "systemctl reload mailassay",
         )
 
 
 def _folder(facts: Facts) -> Iterator[str]:
-    """The command that makes the folder of our socket, where it is missing; systemd makes those in /run."""
+    """The command that creates the folder of our socket if it is missing; systemd creates those in /run."""
     folder = os.path.dirname(facts.canonical(facts.settings.listen.path))
     if facts.settings.listen.kind == "unix" and facts.nodes.get(folder, ...) is None and not folder.startswith("/run/"):
         yield facts.making(folder)
 
 
 def installed(facts: Facts) -> Iterator[Finding]:
-    """Does the daemon run what is installed?"""
+    """Does the daemon run the installed version?"""
     process = facts.process
     if not process or not any("mailassay" in word for word in process.words):
         return
     if os.path.dirname(process.words[0]) != os.path.dirname(facts.interpreter):
         yield note(
             "other-installation",
-            f"the daemon is run by {process.words[0]}, and this command by {facts.interpreter}: they may differ "
+            f"{process.words[0]} runs the daemon, but {facts.interpreter} runs this command: they may differ "
             "in version",
         )
     elif process.started + _ROUNDED < facts.installed:
@@ -92,17 +92,17 @@ def installed(facts: Facts) -> Iterator[Finding]:
             f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
         )
         yield warning(
-            "running-version", f"the daemon runs since {since}, and mailassay was installed anew at {then}", RESTART
+            "running-version", f"the daemon has run since {since}, but mailassay was installed at {then}", RESTART
         )
     else:
         yield fine("running-version", "the daemon was started after mailassay was installed")
 
 
 def limits(facts: Facts) -> Iterator[Finding]:
-    """Has the daemon descriptors enough?"""
+    """Does the daemon have enough descriptors?"""
     if facts.process and facts.process.files is not None:
         if facts.process.files < _LEAST_FILES:
-            reason = "a connection and a DNS question take one each. LimitNOFILE=65536 in mailassay.service"
+            reason = "each connection and each DNS question takes one. Set LimitNOFILE=65536 in mailassay.service"
             yield warning("open-files", f"the daemon may open {facts.process.files} files: {reason}", RESTART)
         else:
             yield fine("open-files", f"the daemon may open {facts.process.files} files")
@@ -114,13 +114,13 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
     if settings.listen.kind != "unix" or not name:
         return
     if name not in facts.groups:
-        yield error("socket-group", f"socket_group is {name}, and there is no such group")
+        yield error("socket-group", f"socket_group is {name}, but there is no such group")
     elif not settings.socket_mode & 0o022:
         yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
     elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
         yield error(
             "socket-group",
-            f"socket_group is {name}, and {facts.smtpd.name}, as whom smtpd runs, is not in it. Write socket_group: "
+            f"socket_group is {name}, but {facts.smtpd.name}, the user of smtpd, is not in it. Write socket_group: "
             f"{facts.smtpd.group} ({facts.place('socket_group')}) and restart mailassay",
         )
     else:
@@ -128,7 +128,7 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
 
 
 def files(facts: Facts) -> Iterator[Finding]:
-    """Can the daemon read its configuration, and nobody else write to it?"""
+    """Can the daemon read its configuration, and can nobody else write to it?"""
     paths = [facts.canonical(path) for path in (facts.config, facts.settings.policy_path) if path]
     for path in paths:
         user = facts.daemon
@@ -137,13 +137,13 @@ def files(facts: Facts) -> Iterator[Finding]:
             wrong = facts.blocked(user, path) or node
             yield error(
                 "readable",
-                f"{user.name}, as whom the daemon runs, may not read {path}: mode {wrong.mode:04o} of {wrong.path}",
+                f"{user.name}, the user of the daemon, may not read {path}: mode {wrong.mode:04o} of {wrong.path}",
                 *user.let(wrong, "r" if wrong is node else "x", path),
             )
         elif user and node and user.uid and node.uid == user.uid:
             yield warning(
                 "owner",
-                f"{path} belongs to {user.name}, as whom the daemon runs: who breaks into it changes the policy",
+                f"{path} belongs to {user.name}, the user of the daemon: an intruder could change the policy",
                 shlex.join(["chown", "root", path]),
             )
     if facts.settings.listen.kind == "unix":
@@ -152,11 +152,11 @@ def files(facts: Facts) -> Iterator[Finding]:
     for node in writable:
         yield error(
             "writable",
-            f"everybody may write to {node.path} (mode {node.mode:04o}), and so decide what mail comes in",
+            f"everybody may write to {node.path} (mode {node.mode:04o}), and so decide which mail comes in",
             shlex.join(["chmod", "o-w", node.path]),
         )
     if not writable:
-        yield fine("writable", "configuration, policy and the folder of the socket cannot be written by everybody")
+        yield fine("writable", "not everybody may write to configuration, policy and the folder of the socket")
 
 
 def _nodes(facts: Facts, paths: list[str]) -> list[Node]:
@@ -165,12 +165,12 @@ def _nodes(facts: Facts, paths: list[str]) -> list[Node]:
 
 
 def _by_all(node: Node) -> bool:
-    """May everybody write to it, or put another file in the place of one in it?"""
+    """May everybody write to it, or replace a file in it?"""
     return bool(node.mode & stat.S_IWOTH) and not node.mode & stat.S_ISVTX
 
 
 def nameservers(facts: Facts) -> Iterator[Finding]:
-    """Is there a name server on this host that answers, and checks DNSSEC?"""
+    """Does a name server on this host answer, and does it check DNSSEC?"""
     found = facts.nameservers
     silent = all(each.trouble for each in found)
     for each in found:
@@ -180,13 +180,13 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
             if silent:
                 yield error("nameserver", f"{reason}; without DNS nothing can be judged")
             else:
-                yield warning("nameserver", f"{reason}; each question that it is asked first waits for nothing")
+                yield warning("nameserver", f"{reason}; each question that goes to it first waits in vain")
         else:
             yield fine("nameserver", f"name server {place} answers")
         if not ip_address(each.address).is_loopback:
             yield warning(
                 "nameserver-place",
-                f"name server {place} is not on this host: whoever is between can forge its answers, and with them "
+                f"name server {place} is not on this host: anybody on the way can forge its answers, and with them "
                 "SPF, DKIM and DMARC; and each question waits for the network. Install one here, and name it in "
                 "dns.nameservers",
                 "apt-get install unbound",
@@ -197,7 +197,7 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
 
 
 def clock(facts: Facts) -> Iterator[Finding]:
-    """Is it right? DKIM signatures expire (x=), and ARC's and DKIM's have a time at which they were made (t=)."""
+    """Is the clock right? DKIM signatures expire (x=), and those of DKIM and ARC have a time of signing (t=)."""
     if facts.synchronized is False:
         reason = "signatures may count as expired, or as made in the future"
         yield warning("clock", f"nothing keeps the clock of this host right: {reason}", "timedatectl set-ntp true")
@@ -206,19 +206,19 @@ def clock(facts: Facts) -> Iterator[Finding]:
 
 
 def running(facts: Facts) -> Iterator[Finding]:
-    """Does Postfix?"""
+    """Does Postfix run?"""
     if facts.down:
-        reason = "Postfix does not run: no mail comes in, and what is in its queue stays there"
+        reason = "Postfix does not run: no mail comes in, and mail in its queue stays there"
         yield warning("postfix-down", reason, facts.postfix.command("postfix", "start"))
     else:
         yield fine("postfix-down", "Postfix runs")
 
 
 def held(facts: Facts) -> Iterator[Finding]:
-    """Does anybody look at what is held?"""
+    """Does anybody look at held messages?"""
     if not facts.held:
         if facts.held is not None:
-            yield fine("held", "nothing is held on our word")
+            yield fine("held", "no message is on hold because of mailassay")
         return
     days = int(facts.waiting // _DAY)
     some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
@@ -229,15 +229,15 @@ def held(facts: Facts) -> Iterator[Finding]:
     )
     yield (warning if days >= _PATIENCE else note)(
         "held",
-        f"{some} held on our word, the oldest for {long}: nobody is told, and nobody else gets them out. Look, and "
-        f"release or delete them; mailassay-held.timer reminds you, and {who}",
+        f"{some} on hold because of mailassay, the oldest for {long}: nobody is told, so nobody else will look. Look, "
+        f"and release or delete them; mailassay-held.timer reminds you, and {who}",
         "mailassay held",
         "systemctl enable --now mailassay-held.timer",
     )
 
 
 def unseen(facts: Facts) -> Iterator[Finding]:
-    """What this examination is silent about."""
+    """What was not examined."""
     if facts.unseen:
-        more = "" if facts.is_root else ". As root, more can be said"
+        more = "" if facts.is_root else ". Run it as root to see more"
         yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}{more}")

@@ -1,4 +1,4 @@
-"""Looks at this machine. Nothing is changed; what cannot be looked at is said."""
+"""Gathers the facts of this machine. Changes nothing; reports what cannot be examined."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen
 from .milters import parsed
 from .own import domains, looked_at
 
-_PATIENCE = 5.0  # seconds for each thing that is waited for
-_PATIENCE_WITH_POSTFIX = 60.0  # for all of its commands together
+_PATIENCE = 5.0  # seconds to wait for each thing
+_PATIENCE_WITH_POSTFIX = 60.0  # seconds for all of its commands together
 _SIGNED = Question("arpa", "SOA")  # as old as DNS, and signed
 _TIME_ERROR = 5  # adjtimex(2)
 _UNIT = "mailassay.service"
@@ -45,9 +45,9 @@ _QUIT = struct.pack("!Ic", 1, b"Q")
 
 
 def around(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
-    """Everything. ``folder`` is Postfix's configuration directory, None: the default one. Raises NoPostfix.
+    """All facts. ``folder`` is Postfix's configuration directory; None means the default one. Raises NoPostfix.
 
-    ``wrong`` is what is wrong in the configuration, and is not in ``settings`` for that.
+    ``wrong`` has the problems of the configuration; ``settings`` has defaults in their place.
     """
     until = time.monotonic() + _PATIENCE_WITH_POSTFIX
     postfix, unseen = examined(folder, until), list[str]()
@@ -58,7 +58,7 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
     names, nameservers = frozenset({socket.gethostname().lower()}), tuple(_asked(settings))
     own = domains(postfix, until, names, unseen)
     if all(each.trouble for each in nameservers):
-        # said already
+        # reported already
         own = []
     return Facts(
         settings=settings,
@@ -96,7 +96,7 @@ def around(settings: Settings, wrong: Sequence[Problem], config: str | None, fol
 
 
 def before_removal(settings: Settings, folder: str | None) -> Facts:
-    """What Postfix needs mailassay for. Raises NoPostfix."""
+    """The facts about what Postfix still needs mailassay for. Raises NoPostfix."""
     until = time.monotonic() + _PATIENCE_WITH_POSTFIX
     postfix, unseen = examined(folder, until), list[str]()
     held, waiting, down = _backlog(settings, postfix, until, unseen)
@@ -107,9 +107,9 @@ def before_removal(settings: Settings, folder: str | None) -> Facts:
 
 
 def _backlog(settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> tuple[int | None, float, bool]:
-    """How many messages are held on our word, for how many seconds the first of them, and whether Postfix is down.
+    """The number of messages that mailassay put on hold, the age of the first in seconds, and is Postfix down?
 
-    None: not known.
+    The number is None if it is unknown.
     """
     queue, down = Queue(postfix.folder, until), False
     try:
@@ -159,7 +159,7 @@ def _user(name: str) -> User | None:
 
 
 def _owner(process: Process | None) -> User | None:
-    """In whose name the daemon runs, or would."""
+    """The user of the daemon, or the one that it would have."""
     name = "mailassay"
     if process:
         try:
@@ -170,13 +170,13 @@ def _owner(process: Process | None) -> User | None:
 
 
 def _greeted(listen: Listen, unseen: list[str]) -> tuple[str | None, int | None]:
-    """Why nobody speaks milter at our socket: empty where somebody does, None if it is not known; and who listens."""
+    """Why nobody speaks milter on our socket (empty if somebody does, None if unknown), and the listening process."""
     pid = None
     try:
         with _connected(listen) as channel:
             if listen.kind == "unix":
                 credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-                # 1 is systemd, which listens in the name of others
+                # 1 is systemd, which listens for other programs
                 pid = struct.unpack("3i", credentials)[0] if struct.unpack("3i", credentials)[0] > 1 else None
             return _negotiated(channel), pid
     except PermissionError as error:
@@ -205,21 +205,21 @@ def _negotiated(channel: socket.socket) -> str:
     head = _received(channel, 4, until)
     length = int.from_bytes(head)
     if len(head) < 4:
-        return "who answers hangs up on the first word of the milter protocol"
+        return "the program there hangs up at the beginning of the milter protocol"
     if (
         not 13 <= length <= _MAX_PACKET
         or (answer := _received(channel, length, until))[:1] != b"O"
         or len(answer) < length
     ):
-        return "what answers does not speak the milter protocol"
+        return "the program there does not speak the milter protocol"
     with contextlib.suppress(OSError):
-        # it has said what it had to
+        # it has answered already
         channel.sendall(_QUIT)
     return ""
 
 
 def _received(channel: socket.socket, count: int, until: float) -> bytes:
-    """So many octets, or fewer where the other side hangs up. Raises TimeoutError."""
+    """So many octets, or fewer if the other side hangs up. Raises TimeoutError."""
     found = b""
     while len(found) < count:
         channel.settimeout(max(0.001, until - time.monotonic()))
@@ -230,7 +230,7 @@ def _received(channel: socket.socket, count: int, until: float) -> bytes:
 
 
 def running_digest(config: str | None) -> str:
-    """Of the policy by which the service says it judges; empty if it does not run, or by another configuration."""
+    """The policy digest of the running service; empty if it does not run, or runs another configuration."""
     process = _process(_main_pid(), [])
     if not process or not config:
         return ""
@@ -239,7 +239,7 @@ def running_digest(config: str | None) -> str:
 
 
 def _digest(process: Process | None) -> str:
-    """Of the policy by which the service says it judges (``systemctl status``); empty if another process listens."""
+    """The policy digest of the service, from ``systemctl status``; empty if another process listens."""
     if not process or process.pid != _main_pid():
         return ""
     found = re.search(r"\bpolicy ([0-9a-f]{12})\b", _of_unit("StatusText"))
@@ -247,7 +247,7 @@ def _digest(process: Process | None) -> str:
 
 
 def _main_pid() -> int | None:
-    """Of the service, by systemd."""
+    """The main process of the service, from systemd."""
     text = _of_unit("MainPID")
     return int(text) if text.isdigit() and text != "0" else None
 
@@ -284,13 +284,13 @@ def _files(folder: Path) -> int | None:
     try:
         limit = re.search("^Max open files +([0-9]+)", (folder / "limits").read_text(), re.MULTILINE)
     except OSError:
-        # only root may read that of others
+        # only root can read the limits of another user's process
         return None
     return int(limit[1]) if limit else None
 
 
 def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
-    """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty where none is given, which means both."""
+    """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty if not given, which means both."""
     for path in _SIGNERS:
         try:
             text = beginning(path)
@@ -304,12 +304,12 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _signing() -> Iterator[tuple[str, str]]:
-    """The sockets of those signing filters that are installed, have a key, and do not only verify."""
+    """The sockets of the installed signing filters that have a key and do not only verify."""
     for path in _SIGNERS:
         try:
             text = beginning(path)
         except OSError:
-            # _signers() has said so
+            # _signers() has reported it
             continue
         options = {name.lower(): value.strip() for name, value in _OPTION.findall(text)}
         if where_is(Path(path).stem) and "s" in options.get("mode", "s").lower() and any(map(options.get, _KEYS)):
@@ -321,13 +321,13 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
     field = f"Authentication-Results: {ours}; dmarc=none header.from=example.com"
     for table in tokens(postfix.value(name)):
         kind, _, place = table.partition(":")
-        # others ask a server, or have no patterns
+        # other tables ask a server, or have no patterns
         if kind not in ("regexp", "pcre"):
             continue
         try:
             text = place if place.startswith("{") else beginning(place)
         except OSError:
-            # Postfix says so itself, loudly
+            # Postfix itself complains about that, loudly
             text = ""
         try:
             yield Table(table, text, looked_up(postfix.folder, until, table, field))
@@ -336,7 +336,7 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
 
 
 def _asked(settings: Settings) -> Iterator[Nameserver]:
-    """Each name server, all at once."""
+    """Ask each name server, all at once."""
     places = settings.nameservers or system_nameservers()
     sources = [Nameservers([place], min(settings.dns_timeout, _PATIENCE)) for place in places]
     answers: list[Future[Answer]] = [source(_SIGNED) for source in sources]
@@ -352,7 +352,7 @@ def _asked(settings: Settings) -> Iterator[Nameserver]:
 
 
 def _synchronized() -> bool | None:
-    """Does the kernel take its clock for right: adjtimex(2), which whoever keeps it tells that."""
+    """Does the kernel consider its clock right (adjtimex(2))? The program that keeps it right tells the kernel."""
     adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
     if adjtimex is None:
         return None

@@ -1,4 +1,4 @@
-"""The lists of milters: what their elements name, and which of them is us."""
+"""The lists of milters: what their elements name, and which of them is mailassay."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Milter:
 
     @property
     def path(self) -> str | None:
-        """Of a Unix socket."""
+        """The path of a Unix socket; None if it is not one."""
         kind, _, rest = self.endpoint.partition(":")
         return rest if kind.lower() in ("unix", "local") else None
 
     @property
     def place(self) -> tuple[str, str] | None:
-        """Host and port of a TCP socket; also as Sendmail writes it, ``inet:port@host``."""
+        """Host and port of a TCP socket, also in Sendmail's form ``inet:port@host``; None if it is not one."""
         kind, _, rest = self.endpoint.partition(":")
         if kind.lower() not in ("inet", "inet6"):
             return None
@@ -46,7 +46,7 @@ class Milter:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Our place in the milters of a service. ``reached``: what smtpd finds there is our socket."""
+    """Our place in the list of a service's milters. ``reached``: smtpd finds our socket by it."""
 
     service: Service
     milters: tuple[Milter, ...]
@@ -73,19 +73,19 @@ def _milter(token: str) -> Milter | None:
 
 
 def edited(postfix: Postfix, name: str, service: Service, edit: Callable[[Milter], Milter | None]) -> str:
-    """A list with its milters edited, or taken out; what is written as ``$name`` stays where nothing in it changes."""
+    """A list with its milters edited or removed. A ``$name`` stays as it is if nothing in it changes."""
     for text in (postfix.as_written(name, service), postfix.value(name, service)):
         before = [(token, _milter(token)) for token in tokens(text)]
         after = [(token, milter and edit(milter)) for token, milter in before]
         if before != after:
-            # what did not change stays as it was written
+            # an unchanged element stays as it was written
             old = dict(before)
             return ", ".join(token if milter == old[token] else str(milter) for token, milter in after if milter)
     return postfix.value(name, service)
 
 
 def endpoint(listen: Listen, queue: str) -> str:
-    """Our socket as Postfix writes it; below the queue directory as smtpd sees it from there, chrooted or not."""
+    """Our socket in Postfix's form; relative if it is below the queue directory, where smtpd works."""
     if listen.kind != "unix":
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         return f"inet:{host}:{listen.port}"
@@ -93,7 +93,7 @@ def endpoint(listen: Listen, queue: str) -> str:
 
 
 def is_there(milter: Milter, listen: Listen) -> bool:
-    """Is it our TCP socket? A host by name is taken for this one, since nobody has two milters on such a port."""
+    """Is it our TCP socket? A host name counts as this host, since nobody has two milters on the same port."""
     if listen.kind == "unix" or not milter.place:
         return False
     host, port = milter.place

@@ -1,4 +1,4 @@
-"""The mail domains of this Postfix: what they publish, and what a stranger's mail in their name gets here today."""
+"""The mail domains of this Postfix: what they publish, and what happens here to a stranger's mail in their name."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ..spf import Spf
 from ..verdict import Verdict
 
 PARAMETERS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
-MOST = 20  # domains that are looked at
+MOST = 20  # domains that are examined
 _MOST_READ = 100_000  # characters of a parameter
 _PATIENCE = 15.0  # seconds for all of them
 _UNDER_WAY = 300  # DNS questions
-# tables whose keys postmap can list; of the others, some ask a server, and some have patterns
+# tables whose keys postmap can list; the others ask a server or have patterns
 _LISTED = ("hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "texthash", "inline")
-# what is in the finding about a stranger's mail anyway
+# problems that the finding about a stranger's mail mentions anyway
 _TOLD = ("dmarc-none", "dmarc-idle-none", "dmarc-unknown", "spf-unknown")
-_STRANGER = "stranger.invalid"  # a domain of somebody else (RFC 2606), for which SPF passes
+_STRANGER = "stranger.invalid"  # the stranger's own domain (RFC 2606), for which SPF passes
 _ADDRESS = ip_address("198.51.100.254")
 
 
@@ -44,9 +44,9 @@ _ADDRESS = ip_address("198.51.100.254")
 class Own:
     """One of the mail domains.
 
-    ``asks``: what it publishes for mail that fails DMARC, None if nothing, or nothing that can be used. ``wrong`` are
-    the faults of its SPF and DMARC records. ``verdict``: on a stranger's message in its name, None if it is not known
-    for the ``trouble`` with DNS. ``exists``: in DNS.
+    ``asks``: the policy that it publishes for mail that fails DMARC; None if there is no usable one. ``wrong`` has the
+    problems of its SPF and DMARC records. ``verdict`` is that on a stranger's message in its name; None if ``trouble``
+    with DNS keeps it unknown. ``exists``: in DNS.
     """
 
     name: Domain
@@ -58,7 +58,7 @@ class Own:
 
 
 def domains(postfix: Postfix, until: float, hosts: Iterable[str], unseen: list[str]) -> list[Domain]:
-    """The domains for which this Postfix takes mail, but for names of the host itself."""
+    """The domains for which this Postfix takes mail, except names of the host itself."""
     names = {each.lower() for each in (*hosts, postfix.value("myhostname"))}
     found = dict[Domain, None]()
     try:
@@ -76,7 +76,7 @@ def domains(postfix: Postfix, until: float, hosts: Iterable[str], unseen: list[s
             labels = domain.labels
             if len(labels) < 2 or labels[0] == "localhost" or labels[-1].isdigit():
                 continue
-            # a host may have the name of its domain
+            # the name of a host may be that of its domain
             if domain not in names or registrable(domain) == domain:
                 found[domain] = None
     if len(found) > MOST:
@@ -96,7 +96,7 @@ def _entries(parameter: str, value: str, postfix: Postfix, until: float, unseen:
             elif not colon or token.startswith("["):
                 yield token
             elif kind in _LISTED:
-                # of a table of addresses, the keys that are domains
+                # in a table of addresses, only the keys that are domains
                 keys = listed(postfix.folder, until, token.removeprefix("proxy:"))
                 yield from (key for key in keys if "@" not in key)
             elif kind != "static":
@@ -106,7 +106,7 @@ def _entries(parameter: str, value: str, postfix: Postfix, until: float, unseen:
 
 
 def looked_at(found: Sequence[Domain], settings: Settings) -> list[Own]:
-    """All of them at once: what DNS says, and what the policy makes of a stranger's mail.
+    """Examine all domains at once: what DNS says, and what the policy does with a stranger's mail.
 
     Raises ConfigError if the system's name servers are asked and resolv.conf(5) cannot be used.
     """
@@ -139,10 +139,9 @@ def _looked_at(domain: Domain, settings: Settings, source: Source, until: float)
 
 
 def of_stranger(domain: Domain, settings: Settings, source: Source, until: float) -> tuple[Verdict | None, str]:
-    """What our policy says of a message in the name of a domain from somebody who has nothing to do with it.
+    """The verdict on a message in the name of a domain, sent by a stranger; or None and the trouble with DNS.
 
-    He has a name in DNS, and SPF passes for his own domain; the message is outside of every sample. Or the trouble that
-    DNS has with that domain.
+    The stranger has a name in DNS, and SPF passes for his own domain. The message is outside every sample.
     """
     policy, asked = settings.policy, Shared(source)
     connection = Connection(_ADDRESS, f"mail.{_STRANGER}")

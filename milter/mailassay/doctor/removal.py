@@ -1,4 +1,4 @@
-"""What Postfix still needs mailassay for, to be asked before it is removed."""
+"""What Postfix still needs mailassay for, before mailassay is removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONSEQUENCES = {
 
 
 def remaining(facts: Facts) -> Iterator[Finding]:
-    """Where Postfix names our socket, and what it holds on our word; with the commands that end it."""
+    """Where Postfix names our socket, and which messages mailassay put on hold; with the commands that end both."""
     postfix, lists = facts.postfix, {"smtpd": "smtpd_milters", "cleanup": "non_smtpd_milters"}
     places, fixes, action = list[str](), list[str](), ""
     for service in postfix.services:
@@ -29,7 +29,7 @@ def remaining(facts: Facts) -> Iterator[Finding]:
             fixes.append(postfix.set(name, value, service))
             action = action or postfix.value("milter_default_action", service).lower()
     if places:
-        then = _CONSEQUENCES.get(action, "all mail is deferred, also that of your own users where it is in their list")
+        then = _CONSEQUENCES.get(action, "all mail is deferred, also from your own users if it is in their list")
         when = "as soon as Postfix runs again" if facts.down else "from then on"
         named = [*dict.fromkeys(places)]
         has = "has" if len(named) == 1 else "have"
@@ -41,17 +41,17 @@ def remaining(facts: Facts) -> Iterator[Finding]:
         some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
         yield warning(
             "still-held",
-            f"{some} held on our word. Look, and release or delete them before: without mailassay, postqueue -p does "
-            "not tell them apart from what others hold, and each is released by postsuper -H ID",
+            f"{some} on hold because of mailassay. Look, and release or delete them first: without it, postqueue -p "
+            "shows them among all other held messages, and postsuper -H ID releases one at a time",
             *(" ".join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
         )
     for each in facts.unseen:
-        reason = f"whether messages are held on our word is not known: could not look at {each}"
+        reason = f"it is unknown whether messages are on hold because of mailassay: could not look at {each}"
         yield warning("still-unknown", reason, " ".join(("mailassay", "held", *folder)))
 
 
 def _without_us(facts: Facts, name: str, service: Service) -> str:
-    """A list without our socket; expanded if it has a ``$name``, which may hold our socket too."""
+    """A list without our socket; expanded if it has a ``$name``, which may contain our socket too."""
     if "$" in facts.postfix.as_written(name, service):
         others = (each for each in parsed(facts.postfix.value(name, service)) if not is_ours(facts, each))
         return ", ".join(map(str, others))

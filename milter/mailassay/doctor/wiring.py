@@ -1,4 +1,4 @@
-"""Does Postfix hand us the mail it should, and no other; and what does it do while we are away?"""
+"""Does Postfix pass the right mail to mailassay, and what does it do while mailassay does not answer?"""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .facts import RESTART, Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
 from .milters import Milter, Seat, edited, endpoint, is_there, parsed
 
-_LEAST_COMMAND = 10  # seconds; all that we do before the end of a message takes no time, but a machine may be busy
+_LEAST_COMMAND = 10  # seconds; what we do before the end of a message is quick, but a machine may be busy
 _SPARE = 5  # seconds that Postfix should wait longer than we judge
-# by the names that people give sockets, and the ports in the programs' documentation
+# recognized by usual socket names, and by the ports in the documentation of these programs
 _SIGNER = re.compile("opendkim|dkimpy|:889[12]$", re.IGNORECASE)
 _SCANNER = re.compile("clam|spamass|amavis|mimedefang|virus")
 _DKIMPY = re.compile("dkimpy|:8892$", re.IGNORECASE)
@@ -29,14 +29,14 @@ _SAFE = ("tempfail", "shutdown")
 
 
 def listeners(facts: Facts) -> list[Service]:
-    """The services of smtpd that take mail from outside, or from users."""
+    """The smtpd services that take mail from outside or from users."""
     return [each for each in facts.postfix.services if each.program == "smtpd" and each.kind in ("inet", "pass")]
 
 
 def incoming(facts: Facts) -> list[Service]:
-    """Those where mail of strangers comes in: not where users submit it, or a content filter gives it back.
+    """The services for mail from strangers: not those for submission, or for mail back from a content filter.
 
-    Nor where programs of this host do, and no milter is asked, unless there is no other.
+    Nor those for programs of this host, for which no milter is asked, unless there is no other service.
     """
     filtered = _has_filter(facts)
     found = [each for each in listeners(facts) if not each.is_submission and not (filtered and each.is_local)]
@@ -44,7 +44,7 @@ def incoming(facts: Facts) -> list[Service]:
 
 
 def _has_filter(facts: Facts) -> bool:
-    """Is there a content filter, which gives mail back to a service on loopback?"""
+    """Is there a content filter, which returns mail to a service on loopback?"""
     names = ("content_filter", "smtpd_proxy_filter")
     return any(facts.postfix.value(name, each) for each in facts.postfix.services for name in names)
 
@@ -54,12 +54,12 @@ def _without_milters(facts: Facts, service: Service) -> bool:
 
 
 def seats(facts: Facts) -> list[Seat]:
-    """Ours, wherever mail of strangers comes in."""
+    """Our place at each service for mail from strangers."""
     return [found for each in incoming(facts) if (found := _seat(facts, each))]
 
 
 def _seat(facts: Facts, service: Service, name: str = "smtpd_milters") -> Seat | None:
-    """Where a list of milters has us, also if smtpd finds nothing there."""
+    """Our place in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
     listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
     milters = parsed(facts.postfix.value(name, service))
     for index, milter in enumerate(milters):
@@ -69,7 +69,7 @@ def _seat(facts: Facts, service: Service, name: str = "smtpd_milters") -> Seat |
             continue
         socket = facts.canonical(listen.path)
         if facts.canonical(seen_by(service, milter.path, queue)) == socket:
-            # a link out of the chroot leads nowhere inside it
+            # inside a chroot, a link out of it leads nowhere
             return Seat(service, milters, index, reached=not service.chrooted or facts.queue in ancestry(socket))
         if milter.path.startswith("/") and facts.canonical(milter.path) == socket:
             return Seat(service, milters, index, reached=False)
@@ -77,12 +77,12 @@ def _seat(facts: Facts, service: Service, name: str = "smtpd_milters") -> Seat |
 
 
 def _instead(facts: Facts, service: Service, old: Milter, new: Milter | None, name: str = "smtpd_milters") -> str:
-    """The list as it is written, with another milter in the place of one, or with none."""
+    """The list as it is written, with one milter replaced or removed."""
     return edited(facts.postfix, name, service, lambda milter: new if milter == old else milter)
 
 
 def _in_order(others: Sequence[Milter], ours: Milter) -> list[Milter]:
-    """The order of all milters: what looks for viruses or spam, then we, then what signs; of the rest as it is."""
+    """The milters in order: those that look for viruses or spam, mailassay, those that sign. The rest keep theirs."""
     scanners = [at for at, each in enumerate(others, 1) if _SCANNER.search(each.endpoint) or _is_rspamd(each)]
     last = scanners[-1] if scanners else 0
     signers = [each for each in others[:last] if _SIGNER.search(each.endpoint)]
@@ -94,33 +94,33 @@ def _is_rspamd(milter: Milter) -> bool:
 
 
 def _endpoint(facts: Facts) -> str:
-    """Our socket as smtpd finds it."""
+    """Our socket as smtpd would find it."""
     listen = facts.settings.listen
     return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
 
 
 def _moved(facts: Facts, service: Service, value: str) -> tuple[str, tuple[str, ...]]:
-    """How our socket gets to where a chrooted smtpd sees it: what is to be written, and the commands after that."""
+    """How to move our socket to where a chrooted smtpd sees it: what to write, and the commands after that."""
     path = f"{facts.queue}/{_INSIDE}"
     words = (
-        f"First write listen: unix:{path} ({facts.place('listen')}), then give these commands. To let "
-        f"smtpd out of its chroot instead is worse: {facts.postfix.unchroot(service)}"
+        f"First write listen: unix:{path} ({facts.place('listen')}), then run these commands. It is worse to let "
+        f"smtpd out of its chroot: {facts.postfix.unchroot(service)}"
     )
     return words, (facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service))
 
 
 def called(facts: Facts) -> Iterator[Finding]:
-    """Is our socket in smtpd_milters wherever mail comes in?"""
+    """Is our socket in the smtpd_milters of each service for incoming mail?"""
     postfix, listen = facts.postfix, facts.settings.listen
     services, nowhere = incoming(facts), not seats(facts)
     if not services:
         yield error("no-smtpd", "master.cf has no smtpd service for incoming mail")
     for service in services:
         if found := _seat(facts, service):
-            yield fine("smtpd-milters", f"{service} hands its mail to {found.ours.endpoint}")
+            yield fine("smtpd-milters", f"{service} passes its mail to {found.ours.endpoint}")
             continue
         if service.is_local and not nowhere:
-            # for programs of this host
+            # a service for programs of this host
             continue
         outside = listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path))
         ours = f"unix:{_INSIDE}" if outside and service.chrooted else _endpoint(facts)
@@ -142,11 +142,11 @@ def called(facts: Facts) -> Iterator[Finding]:
 
 
 def found_in_chroot(facts: Facts) -> Iterator[Finding]:
-    """Is our socket where smtpd looks for it?"""
+    """Does smtpd look for our socket in the right place?"""
     postfix, path = facts.postfix, facts.settings.listen.path
     for found in seats(facts):
         if found.reached:
-            yield fine("chroot", f"{found.service} looks for our socket where it is")
+            yield fine("chroot", f"{found.service} looks for our socket in the right place")
             continue
         looks = seen_by(found.service, found.ours.path or "", facts.queue)
         reason = f"{found.service} is chrooted in {facts.queue}: it looks for our socket at {looks}"
@@ -156,11 +156,11 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
         words, fix = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
-        yield error("chroot", f"{reason}, and it is {path}. {words}", *fix)
+        yield error("chroot", f"{reason}, but it is {path}. {words}", *fix)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
-    """May smtpd go all the way to our socket, and write to it?"""
+    """May smtpd reach our socket and write to it?"""
     user, path = facts.smtpd, facts.canonical(facts.settings.listen.path)
     if facts.settings.listen.kind != "unix" or user is None:
         return
@@ -172,23 +172,23 @@ def reachable(facts: Facts) -> Iterator[Finding]:
         if folder := facts.blocked(user, path, below):
             yield error(
                 "socket-access",
-                f"{user.name}, as whom smtpd runs, may not go through {folder.path} (mode {folder.mode:04o}, group "
+                f"{user.name}, the user of smtpd, may not go through {folder.path} (mode {folder.mode:04o}, group "
                 f"{folder.group}) to our socket",
                 *user.let(folder, "x", path),
             )
         elif node and not user.may(node, 2):
             yield error(
                 "socket-access",
-                f"{user.name}, as whom smtpd runs, may not write to our socket {path} (mode {node.mode:04o}, group "
-                f'{node.group}). To have it so after a restart: socket_group: {user.group} and socket_mode: "0660"',
+                f"{user.name}, the user of smtpd, may not write to our socket {path} (mode {node.mode:04o}, group "
+                f'{node.group}). To keep that after a restart: socket_group: {user.group} and socket_mode: "0660"',
                 *user.let(node, "rw", path),
             )
         elif node:
-            yield fine("socket-access", f"{user.name}, as whom smtpd runs, may use our socket")
+            yield fine("socket-access", f"{user.name}, the user of smtpd, may use our socket")
 
 
 def not_called(facts: Facts) -> Iterator[Finding]:
-    """Are we where no mail of strangers comes in?"""
+    """Is our socket in a service that takes no mail from strangers?"""
     postfix, judged = facts.postfix, {id(each) for each in incoming(facts)}
     for service in listeners(facts):
         if id(service) in judged or _without_milters(facts, service) or not (found := _seat(facts, service)):
@@ -196,11 +196,11 @@ def not_called(facts: Facts) -> Iterator[Finding]:
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
             fix = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
-            reason = f"{service} is for your own users; their mail is not incoming mail, and needs no judging"
+            reason = f"{service} is for your own users; their mail is not incoming mail and is not to be judged"
             yield warning("submission", reason, fix)
         else:
             fix = postfix.override("smtpd_milters", left, service)
-            reason = f"{service} takes mail back from a content filter; we take our own header for a forged one there"
+            reason = f"{service} takes mail back from a content filter; there, mailassay's own field looks forged"
             yield error("content-filter", reason, fix)
     for service in postfix.services:
         if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
@@ -215,7 +215,7 @@ def not_called(facts: Facts) -> Iterator[Finding]:
 
 
 def unsigned(facts: Facts) -> Iterator[Finding]:
-    """Does mail of one's own users leave without the signature that other mail of this host gets?"""
+    """Does mail of own users leave without the DKIM signature that other mail of this host gets?"""
     postfix, signer = facts.postfix, _known_signer(facts)
     if not signer:
         return
@@ -226,10 +226,10 @@ def unsigned(facts: Facts) -> Iterator[Finding]:
         milters = parsed(postfix.value("smtpd_milters", service))
         later = postfix.value("content_filter", service) or postfix.value("smtpd_proxy_filter", service)
         if later or _without_milters(facts, service):
-            # another program may sign, or nothing does, whatever the list
+            # another milter in the list may sign, or no signer is known
             continue
         if any(_may_sign(facts, each) for each in milters):
-            yield fine("unsigned", f"mail that {service} takes from your own users meets a signer")
+            yield fine("unsigned", f"mail that {service} takes from your own users passes a signer")
         elif service.is_submission:
             ours = _seat(facts, service)
             left = _instead(facts, service, ours.ours, None) if ours else postfix.as_written("smtpd_milters", service)
@@ -251,7 +251,7 @@ def unsigned(facts: Facts) -> Iterator[Finding]:
 
 
 def _known_signer(facts: Facts) -> Milter | None:
-    """The milter that signs mail on this host: one that Postfix asks somewhere, or one that has a key."""
+    """The milter that signs on this host: one in a list of Postfix's, or one with a key. None if there is none."""
     lists = [("non_smtpd_milters", each) for each in facts.postfix.services if each.program == "cleanup"]
     lists += [("smtpd_milters", each) for each in listeners(facts)]
     asked = [milter for name, each in lists for milter in parsed(facts.postfix.value(name, each))]
@@ -260,7 +260,7 @@ def _known_signer(facts: Facts) -> Milter | None:
 
 
 def _signs(facts: Facts, milter: Milter) -> bool:
-    """Is that a signer, by its name or by its own configuration?"""
+    """Is that milter a signer, by its name or by its own configuration?"""
     if _is_configured(facts, milter):
         return True
     signer = _signer(facts, milter)
@@ -268,20 +268,20 @@ def _signs(facts: Facts, milter: Milter) -> bool:
 
 
 def _is_configured(facts: Facts, milter: Milter) -> bool:
-    """Is it the socket that the configuration of a filter with a key gives?"""
+    """Is it the socket in the configuration of a filter with a key?"""
     named = [Milter(_as_postfix_has_it(facts, socket)) for socket in facts.signing.values()]
     return any(_same(facts, each, milter) for each in named)
 
 
 def _same(facts: Facts, one: Milter, other: Milter) -> bool:
-    """Do both name one socket? Hosts are not compared: nobody has two milters on a port."""
+    """Do both name the same socket? Hosts are not compared: nobody has two milters on the same port."""
     if one.place and other.place:
         return one.place[1] == other.place[1]
     return bool(one.path and other.path) and _from_queue(facts, one) == _from_queue(facts, other)
 
 
 def _from_queue(facts: Facts, milter: Milter) -> str:
-    """The path of a socket, from the queue directory if it is below that, as a chroot shows it."""
+    """The path of a socket; relative to the queue directory if it is below that, so that a chroot works."""
     return (milter.path or "").removeprefix(facts.queue).strip("/")
 
 
@@ -297,7 +297,7 @@ def _as_postfix_has_it(facts: Facts, socket: str) -> str:
 
 
 def _may_sign(facts: Facts, milter: Milter) -> bool:
-    """Whatever is not known to do something else."""
+    """May that milter be a signer? Yes, unless it is known to do something else."""
     if _signs(facts, milter) or _is_rspamd(milter):
         return True
     known = _SIGNER.search(milter.endpoint) or _SCANNER.search(milter.endpoint) or _judges(facts, milter)
@@ -305,7 +305,7 @@ def _may_sign(facts: Facts, milter: Milter) -> bool:
 
 
 def is_ours(facts: Facts, milter: Milter) -> bool:
-    """Is it our socket, or one that has our name?"""
+    """Is it our socket, or one with our name?"""
     listen = facts.settings.listen
     return (
         "mailassay" in milter.endpoint
@@ -315,7 +315,7 @@ def is_ours(facts: Facts, milter: Milter) -> bool:
 
 
 def _and_signed(facts: Facts, service: Service, value: str, name: str = "smtpd_milters") -> str:
-    """A list as it is to be written, with the signer of this host behind the others unless one of them may sign."""
+    """A list to be written: with the signer of this host at the end, unless one of the others may sign."""
     signer = _known_signer(facts)
     if not signer or any(_may_sign(facts, each) for each in parsed(facts.postfix.value(name, service))):
         return value
@@ -323,13 +323,13 @@ def _and_signed(facts: Facts, service: Service, value: str, name: str = "smtpd_m
 
 
 def _other_hosts(mynetworks: str) -> str:
-    """The networks of a list that are not loopback, as people are told of them."""
+    """The networks of a list that are not loopback, in words."""
     found = [each for each in tokens(mynetworks) if not re.match(r"\[?(127\.|::1\b|::ffff:127\.)", each)]
     return ", ".join(found[:_MOST_SHOWN]) + (f" and {len(found) - _MOST_SHOWN} more" if found[_MOST_SHOWN:] else "")
 
 
 def bypassed(facts: Facts) -> Iterator[Finding]:
-    """Is there something by which Postfix does not call the milters that it has, or not for all of a message?"""
+    """Does a setting keep Postfix from calling its milters, or from showing them all of a message?"""
     postfix = facts.postfix
     for found in seats(facts):
         options = tokens(postfix.value("receive_override_options", found.service))
@@ -344,14 +344,14 @@ def bypassed(facts: Facts) -> Iterator[Finding]:
             yield error(
                 "proxy-filter",
                 f"{found.service} has smtpd_proxy_filter = {proxy}: with it milters see no header and no body "
-                "(MILTER_README, Limitations). A content_filter, which comes after the queue, goes with milters",
+                "(MILTER_README, Limitations). A content_filter, which comes after the queue, works with milters",
             )
         if maps := postfix.value("smtpd_milter_maps", found.service):
-            yield note("milter-maps", f"smtpd_milter_maps = {maps}: the clients in there may come in unjudged")
+            yield note("milter-maps", f"smtpd_milter_maps = {maps}: mail from the clients in it may come in unjudged")
 
 
 def default_action(facts: Facts) -> Iterator[Finding]:
-    """What happens to mail while we do not answer?"""
+    """What happens to mail while mailassay does not answer?"""
     meaning = {
         "accept": (error, "all mail comes in unjudged, with whatever header it forges"),
         "reject": (warning, "all mail is refused for good"),
@@ -367,30 +367,30 @@ def default_action(facts: Facts) -> Iterator[Finding]:
             yield fine("milter-default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
         else:
             yield warning(
-                "milter-default-action", f"{name} of {found.service} is {action}, which is not known here", fix
+                "milter-default-action", f"{name} of {found.service} is {action}, which mailassay does not know", fix
             )
 
 
 def protocol(facts: Facts) -> Iterator[Finding]:
-    """Can Postfix tell us all that we need?"""
+    """Can Postfix tell mailassay all that it needs?"""
     for _, value, name, fix in _setting(facts, "protocol", "6"):
         number = re.match("[0-9]{1,9}", value)
         if number and int(number[0]) < 6:
-            reason = "blanks that a signature covers are lost, and good DKIM signatures fail"
+            reason = "white space that a signature covers is lost, and good DKIM signatures fail"
             yield error("milter-protocol", f"{name} is {value}, not 6: {reason}", fix)
         else:
             yield fine("milter-protocol", f"{name} is {value}")
 
 
 def timeouts(facts: Facts) -> Iterator[Finding]:
-    """Does Postfix wait as long as we may take?"""
+    """Does Postfix wait as long as mailassay may take?"""
     least = facts.settings.message_timeout + _SPARE
     for found, value, name, fix in _setting(facts, "content_timeout", f"{max(300, round(least))}s"):
         if seconds(value) < least:
             ours = f"message_timeout is {facts.settings.message_timeout:g} s"
-            yield error("milter-timeout", f"{name} is {value}, and our {ours}: Postfix gives up while we judge", fix)
+            yield error("milter-timeout", f"{name} is {value}, but {ours}: Postfix gives up too soon", fix)
         else:
-            yield fine("milter-timeout", f"{name} is {value}, longer than we take ({found.service})")
+            yield fine("milter-timeout", f"{name} is {value}, longer than mailassay takes ({found.service})")
     for _, value, name, fix in _setting(facts, "command_timeout", "30s"):
         if seconds(value) < _LEAST_COMMAND:
             reason = "on a busy machine Postfix gives up too soon"
@@ -398,7 +398,7 @@ def timeouts(facts: Facts) -> Iterator[Finding]:
 
 
 def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, str, str]]:
-    """What counts for us at each service: its value, its name for people, and the command that makes it good."""
+    """An option at each of our services: its value, its name in words, and the command that sets the good value."""
     for found in seats(facts):
         name, postfix = f"milter_{option}", facts.postfix
         if option in found.ours.options:
@@ -411,10 +411,10 @@ def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, 
 
 
 def neighbours(facts: Facts) -> Iterator[Finding]:
-    """Other milters: those that judge as we do, those that sign, and those that look for viruses and spam."""
+    """Other milters: those that judge too, those that sign, and those that look for viruses and spam."""
     postfix = facts.postfix
     for found in seats(facts):
-        # all of them at once: each command sets the whole list
+        # remove all of them at once, since each command sets the whole list
         left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _judges(facts, each) else each)
         for index, milter in enumerate(found.milters):
             if index == found.index:
@@ -423,13 +423,13 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                 yield warning(
                     "competing-milter",
                     f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
-                    "our header and writes one of its own. Take that out of `use` in local.d/milter_headers.conf",
+                    "mailassay's field and writes its own. Take that out of `use` in local.d/milter_headers.conf",
                 )
             elif _judges(facts, milter):
                 yield warning(
                     "competing-milter",
-                    f"{milter.endpoint} ({found.service}) judges what we judge; it believes headers, or writes an "
-                    "Authentication-Results of its own",
+                    f"{milter.endpoint} ({found.service}) judges the same things; it believes header fields, or writes "
+                    "its own Authentication-Results",
                     postfix.set("smtpd_milters", left, found.service),
                 )
             elif (signer := _signer(facts, milter)) and signer[1] != "s":
@@ -444,24 +444,24 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                 value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
                 yield note(
                     "milter-order",
-                    f"{milter.endpoint}, a signer, comes before us: what signs should see the message as it goes on",
+                    f"{milter.endpoint}, a signer, comes before mailassay: it should sign the final message",
                     postfix.set("smtpd_milters", value, found.service),
                 )
             elif _SIGNER.search(milter.endpoint):
-                yield fine("milter-order", f"{milter.endpoint}, a signer, comes after us")
+                yield fine("milter-order", f"{milter.endpoint}, a signer, comes after mailassay")
             elif _SCANNER.search(milter.endpoint) and index > found.index:
                 order = [each for each in found.milters if each is not milter and each is not found.ours]
                 order[found.index : found.index] = [milter, found.ours]
                 yield note(
                     "milter-behind",
-                    f"{milter.endpoint} comes after us, and Postfix does not show it what we hold: what is "
-                    "released later has not been scanned",
+                    f"{milter.endpoint} comes after mailassay, and Postfix does not show it held messages: they "
+                    "are not scanned when they are released",
                     postfix.set("smtpd_milters", ", ".join(map(str, order)), found.service),
                 )
 
 
 def _judges(facts: Facts, milter: Milter) -> bool:
-    """Does a milter do our work, and nothing else that is known?"""
+    """Does a milter do the work of mailassay, and nothing else, as far as is known?"""
     if _is_rspamd(milter):
         return False
     signer = _signer(facts, milter)
@@ -469,7 +469,7 @@ def _judges(facts: Facts, milter: Milter) -> bool:
 
 
 def _signer(facts: Facts, milter: Milter) -> tuple[str, str] | None:
-    """The configuration of a signing filter, and the Mode in it."""
+    """The configuration of a signing filter, and the Mode in it; None if the milter is not a known one."""
     if not _SIGNER.search(milter.endpoint):
         return None
     program = "dkimpy" if _DKIMPY.search(milter.endpoint) else "opendkim"
@@ -477,7 +477,7 @@ def _signer(facts: Facts, milter: Milter) -> tuple[str, str] | None:
 
 
 def _only_signing(path: str, mode: str) -> Iterator[str]:
-    """The commands that let a signing filter do nothing else; it has a line for its Mode, or not."""
+    """The commands that make a signing filter only sign; its file may have a Mode line or not."""
     edit = r"s/^\s*Mode\s.*/Mode s/I" if mode else "$aMode s"
     yield shlex.join(["sed", "-i", edit, path])
     yield shlex.join(["systemctl", "restart", PurePosixPath(path).stem])

@@ -1,1 +1,1 @@
-"""Judging a message: facts go in through ``session``, an ``Outcome`` comes out, and ``logline`` says it."""
+"""Judging a message: facts go in through ``session``, an ``Outcome`` comes out, and ``logline`` renders it."""

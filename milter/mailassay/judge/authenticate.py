@@ -1,4 +1,4 @@
-"""What runs for one message, and in what order: facts in, evidence out."""
+"""Which checks run for one message, and in which order: facts in, evidence out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..result import NO_CLIENT, Resinfo, Result
 
 
 class Content:
-    """A message's header section, read once at its end, and the body hashes its signatures ask for.
+    """The header section of a message, read once when it is complete, and the body hashes that its signatures need.
 
-    ``cut``: the header section goes on beyond what is looked at.
+    ``cut``: the header section is longer than what is looked at.
     """
 
     def __init__(self, headers: Headers, limits: Limits = Limits(), *, cut: bool = False) -> None:
@@ -41,7 +41,7 @@ class Content:
     def prefetch(self, shared: Shared) -> None:
         """Start the questions that the header section raises: the policy of each author domain, and keys.
 
-        Of ARC as many as of DKIM: a chain could ask more of them than all other checks together, and seldom decides.
+        Not more keys for ARC than for DKIM: a chain could ask for more than all other checks, and seldom decides.
         """
         of_dmarc, of_dkim, of_arc = (shared.of(each) for each in (Method.DMARC, Method.DKIM, Method.ARC))
         for domain in self.author.domains:
@@ -57,14 +57,14 @@ class Content:
                 of_arc.prefetch(signature.key_name, "TXT")
 
     def _ask_whether_it_exists(self, domain: Domain, of_dmarc: Share, answer: Answer) -> None:
-        """With np= that decides which policy an author domain has."""
+        """If the record has np=, that decides which policy the author domain has."""
         record = dmarc.the_record(answer.records, self._limits)
         if record and record.np:
             of_dmarc.prefetch(domain, "A")
 
 
 class Known(NamedTuple):
-    """Results that were there before the end of the message, since all their answers were."""
+    """Results that are ready before the end of the message, since all answers have arrived."""
 
     iprev: iprev.Iprev | None = None
     spf_helo: spf.Spf | None = None
@@ -76,7 +76,7 @@ _NOTHING = Known()
 
 
 def untraced(connection: Connection, transaction: Transaction) -> Known:
-    """The results of a message whose client is not known: nobody can say anything of its address or its HELO name."""
+    """The results for a message whose client is unknown: nothing can be said about its address or HELO name."""
     why = f"{NO_CLIENT}{connection.untraced}"
     of_mail_from, no_client = None, spf.Fault.NO_CLIENT
     if transaction.mail_from:
@@ -87,7 +87,7 @@ def untraced(connection: Connection, transaction: Transaction) -> Known:
 
 
 _OF_LISTS = (b"list-id", b"list-post")
-_FAILURES = (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.TEMPERROR)  # for which there are lines of SPF
+_FAILURES = (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.TEMPERROR)  # that have `spf` settings
 
 
 def authenticate(
@@ -102,12 +102,13 @@ def authenticate(
     *,
     explain: bool = False,
 ) -> Evidence:
-    """Run the five checks, but for what is ``known``. ``now`` in seconds since 1970; the whole body has been seen.
+    """Run the five checks, except those whose result is ``known``. Call it when the whole body has been seen.
 
-    ``explain``: keep all terms of SPF records that are looked at.
+    ``now`` is in seconds since 1970. ``resolver`` gives each check its own resolver. ``explain``: keep all SPF terms
+    that are looked at.
 
-    ``resolver`` gives each check its own. What DMARC depends on comes first: the time of a message is limited, and the
-    sender, whose own DNS answers for the HELO name and the client's address, must not leave none for the author domain.
+    What DMARC depends on comes first. The time of a message is limited, and the sender's own DNS answers for the HELO
+    name and the client's address; it must not use up the time that the author domain needs.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
@@ -163,28 +164,29 @@ def authenticate(
 
 
 def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...], partial: Partial) -> Iterator[Identifier]:
-    """What DMARC may align with (RFC 9989 section 3.2): the MAIL FROM domain and the signing domains."""
+    """The identifiers that DMARC may align (RFC 9989 section 3.2): the MAIL FROM domain and the signing domains."""
     with suppress(BadDomain):
         yield Identifier("spf", Domain(found_spf.domain), found_spf.result)
     for each in found_dkim:
-        # a key in testing makes the message as good as unsigned (RFC 6376 section 3.6.1, t=y), and what l= leaves
-        # open anybody may have written (section 8.2)
+        # a signature by a key in testing counts as none (RFC 6376 section 3.6.1, t=y), and anybody may have written
+        # what l= does not cover (section 8.2)
         if each.domain and not each.testing and (partial is Partial.ALIGN or not each.partial):
             yield Identifier("dkim", each.domain, each.result)
 
 
 def resinfos(connection: Connection, evidence: Evidence, override: str = "") -> list[Resinfo]:
-    """Every method that ran, in the order of our header field; ``override`` says why a DMARC failure is accepted.
+    """The clauses of our header field, in order; ``override`` says why a DMARC failure is accepted.
 
-    SPF speaks of MAIL FROM, or of HELO for a null reverse-path. The HELO result beside a MAIL FROM is in the log only:
-    any client can have a HELO name that passes, and a reader that looks for ``spf=pass`` must not find that one.
+    The SPF clause is about MAIL FROM, or about HELO if the reverse-path is null. If there is a MAIL FROM, the HELO
+    result is in the log only: any client can have a HELO name that passes, and a program that looks for ``spf=pass``
+    must not find that one.
     """
     of_dmarc, of_iprev = dmarc.resinfo(evidence.dmarc), evidence.iprev.resinfo()
     if connection.via:
         via = f"by way of {', '.join(map(str, connection.via))}"
         of_iprev = replace(of_iprev, reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
     return [
-        # the method has no word for a client that is not known; SPF has, and the reason
+        # iprev has no result word for an unknown client; SPF does, and gives the reason
         *([] if connection.untraced else [of_iprev]),
         evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),

@@ -1,4 +1,4 @@
-"""An outcome in the words of the log line and of ``--json``."""
+"""Renders an outcome as the log line and as ``--json``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .session import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
 _LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
-# a surrogate without its other half, as json.dumps writes it; the others are to be stepped over
+# a lone surrogate, as json.dumps writes it; the group matches escapes to be skipped
 _LONE = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
 _SEPARATOR = re.compile(r"[:,\s]")
 _MAX_NAME = 255  # characters of a name that a sender wrote
@@ -35,9 +35,9 @@ _NO_CLIENT = (iprev.Fault.NO_CLIENT, spf.Fault.NO_CLIENT)
 
 
 class Line:
-    """One message in the log: ``key=value`` pairs, the values quoted as JSON strings where they need it.
+    """One message in the log: ``key=value`` pairs, the values quoted as JSON strings if necessary.
 
-    ``facts`` are the same for JSON.
+    ``facts`` has the same for JSON.
     """
 
     def __init__(self, queue_id: str, outcome: Outcome) -> None:
@@ -76,18 +76,18 @@ def _signature(found: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # a sender's words must not look like another pair, another line, or move a terminal's cursor; and what looks for
-    # pairs, as grep and fail2ban, does not know of quotes
+    # a sender's words must not look like another pair or another line, or move a terminal's cursor; programs that look
+    # for pairs, such as grep and fail2ban, do not know about quotes
     return text if _PLAIN.fullmatch(text) else _LIKE_A_PAIR.sub(r"\\u0020", _json(text))
 
 
 def _json(value: object) -> str:
-    """ASCII, of which DEL is the one mark that JSON need not escape, and that is not printable."""
+    """Printable ASCII. DEL is the only unprintable ASCII character that JSON does not escape."""
     return as_json(value).replace("\x7f", "\\u007f")
 
 
 def as_json(found: Any, indent: int | None = None) -> str:
-    """JSON that every program reads: what is not UTF-8 is U+FFFD, not a lone surrogate (RFC 8259 section 8.2)."""
+    """JSON that every program can read: U+FFFD instead of lone surrogates (RFC 8259 section 8.2)."""
     return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent, default=str))
 
 
@@ -96,7 +96,7 @@ def _cut(text: str, most: int) -> str:
 
 
 class _Caused(Protocol):
-    """A result of a check, and why it is no pass."""
+    """A result of a check, and why it is not pass."""
 
     @property
     def fault(self) -> StrEnum | None: ...
@@ -105,7 +105,7 @@ class _Caused(Protocol):
 
 
 def _words(found: _Caused) -> str:
-    """The reason without what the word says; of a client that is not known ``untraced`` has it."""
+    """The reason without the word of the fault. Empty if the client is unknown: ``untraced`` says why."""
     if found.fault is None or found.fault in _NO_CLIENT:
         return ""
     return _cut(found.reason.removeprefix(f"{found.fault}: "), _MAX_WORDS)
@@ -116,12 +116,12 @@ def _why(found: _Caused) -> dict[str, str | None]:
 
 
 def _why_spf(found: spf.Spf) -> dict[str, str | None]:
-    """Without words of its own, it is the term that matched."""
+    """If there is no reason, the term that matched."""
     return {"fault": found.fault, "reason": _words(found) or _cut(found.mechanism, _MAX_WORDS)}
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
-    """What was found and decided, as JSON has it. The cause of a result stands right behind it."""
+    """What was found and decided, for JSON. The cause of a result comes right after it."""
     verdict, evidence, connection = outcome.verdict, outcome.evidence, outcome.connection
     found: dict[str, Any] = {}
     if connection and connection.via:
@@ -146,7 +146,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
 def _results(evidence: Evidence) -> dict[str, Any]:
     of_iprev, of_spf, of_helo = evidence.iprev, evidence.spf, evidence.spf_helo
     mail_from, of_arc, of_dmarc, sender = evidence.spf_mail_from, evidence.arc, evidence.dmarc, evidence.sender_domain
-    # what has no cause costs nothing: nearly all mail is honest
+    # results without a cause cost nothing: nearly all mail is honest
     found: dict[str, Any] = {"iprev": of_iprev.result}
     if of_iprev.fault:
         found["iprev_why"] = _why(of_iprev)
@@ -207,7 +207,7 @@ def _of_reading(found: Dmarc) -> dict[str, Any]:
 
 
 class TextFormatter(logging.Formatter):
-    """For journald and terminals: syslog's priority in front where stderr goes to the journal."""
+    """For journald and terminals. If stderr goes to the journal, each line begins with syslog's priority."""
 
     _PRIORITIES: ClassVar = {logging.DEBUG: 7, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -219,7 +219,7 @@ class TextFormatter(logging.Formatter):
         text = super().format(record)
         if not self._journal:
             return text
-        # each line of a traceback is a journal entry of its own and needs the priority
+        # the journal stores each line of a traceback as an entry, so each needs the priority
         priority = f"<{self._PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(priority + line for line in text.splitlines())
 
@@ -241,10 +241,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes to stderr. What cannot be written is lost, and mail is judged all the same.
+    """Writes to stderr. A line that cannot be written is lost, and mail is judged all the same.
 
-    A pipe or socket whose reader hangs is waited for ``patience`` seconds, and then no more until it takes a line
-    again. The first line that it takes says how many were lost.
+    If the reader of a pipe or socket hangs, the handler waits ``patience`` seconds, and then no more until the reader
+    takes a line again. The first line that it takes says how many were lost.
     """
 
     def __init__(self, stream: TextIO, patience: float = 5.0) -> None:
@@ -297,15 +297,15 @@ class Handler(logging.StreamHandler[TextIO]):
         super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        # the disk is full, or whoever reads has gone: no place for a traceback of each entry either
+        # the disk is full, or the reader has gone: there is no place for a traceback either
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
 def _without_waiting(stream: TextIO) -> tuple[FileIO | socket.socket | None, Callable[[bytes], int] | None]:
-    """A pipe or socket, opened once more, and what writes to it without waiting; None if it is neither, or not ours.
+    """A pipe or socket, opened once more, and a function that writes to it without waiting; None for other files.
 
-    Who else has the pipe or socket open must still wait, so it gets no O_NONBLOCK.
+    Other processes may have the pipe or socket open and must still wait, so O_NONBLOCK is not set on it.
     """
     try:
         number = stream.fileno()

@@ -29,32 +29,32 @@ from .authenticate import Content, Known, authenticate, resinfos, untraced
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
-_TOP_LEVEL = "com"  # one that answers, for messages without author domain, or with one of no public top-level domain
-# a message may cost much by the octets of its header section, or by what its signatures have cost so far (dkim.Work);
-# few honest ones do
+_TOP_LEVEL = "com"  # asked for if the author domain is missing, or has no public top-level domain
+# a message may be expensive if its header section has so many octets, or if its signatures have cost so much so far
+# (dkim.Work); few honest messages are
 DEAR, DEAR_WORK = 32_768, 2000
 
 
 class Lock(Protocol):
-    """What ``threading.Lock`` is, or the like."""
+    """``threading.Lock``, or the like."""
 
     def acquire(self) -> object:
-        """Wait for it."""
+        """Wait for the lock."""
 
     def release(self) -> object:
-        """Give it back."""
+        """Release the lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of a message.
+    """The verdict on a message, and the changes to it.
 
-    ``remove`` names header fields by name and 1-based instance from the top, as milters count, to be removed from the
-    last to the first; ``add`` are (name, value) pairs for the top of the message, the first one ending up highest.
-    ``evidence`` is None if the message was not judged. ``seconds`` is what the checks took at the end. ``connection``
-    is that of the client, which may be another one than that which is connected; None if it has no address.
-    ``unanswered``: DNS as a whole gave no answer when the message came. ``asked_by`` is every DNS question of the
-    message, and of its connection, with the check that asked it first.
+    ``remove`` has header fields by name and instance, counted from 1 at the top as milters do; remove the last first.
+    ``add`` has (name, value) pairs for the top of the message; the first one ends up highest. ``evidence`` is None if
+    the message was not judged. ``seconds`` is the time of the checks at the end of the message. ``connection`` is that
+    of the client, which is not the connected host if a relay brought the message; None if it has no address.
+    ``unanswered``: DNS as a whole gave no answer. ``asked_by`` has every DNS question of the message and of its
+    connection, with the check that asked it first.
     """
 
     verdict: Verdict
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def client(self) -> str:
-        """The address of the client, or of the relay if nobody knows the client; empty if there is none."""
+        """The address of the client, or of the relay if the client is unknown; empty if there is none."""
         return str(self.connection.client_ip) if self.connection else ""
 
 
@@ -82,7 +82,7 @@ class Clocks:
 
 @dataclass(slots=True)
 class _Mail:
-    """One transaction under way. ``relayed`` follows the fields of the operator's relays, if one of them brings it."""
+    """One transaction. ``relayed`` follows the Received fields if one of the operator's relays is connected."""
 
     transaction: Transaction
     shared: Shared
@@ -102,16 +102,16 @@ class _Mail:
 
     @property
     def may_cost_much(self) -> bool:
-        """By its header section, or by its signatures; nobody looks at those of a trusted client."""
+        """By its header section, or by its signatures, which are not looked at if the client is trusted."""
         return not self.unjudged and (
             self.octets > DEAR or (self.content is not None and self.content.work.spent > DEAR_WORK)
         )
 
     @property
     def utf8(self) -> bool:
-        """May our field hold UTF-8? Only if the message cannot do without SMTPUTF8 anyway.
+        """May our field contain UTF-8? Only if the message needs SMTPUTF8 anyway.
 
-        Else the MTA bounces, because of us, what a next hop without SMTPUTF8 would take.
+        Otherwise the MTA would bounce, because of us, a message that a next hop without SMTPUTF8 takes.
         """
         return self.transaction.smtputf8 and not all(field.value.isascii() for field in self.fields)
 
@@ -119,7 +119,7 @@ class _Mail:
 class Session:
     """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``.
 
-    Between messages ``settings`` may be replaced.
+    ``settings`` can be replaced between messages.
     """
 
     def __init__(
@@ -135,12 +135,11 @@ class Session:
         dear: Lock | None = None,
         explain: bool = False,
     ) -> None:
-        """``authserv_id`` is the MTA's name for itself, for where the settings have none.
+        """``authserv_id`` is the MTA's own name, which is used if the settings have none.
 
-        ``first`` starts the questions that go before others, ``anew`` one although its answer may be kept.
-        ``remembered`` are the DMARC records of the process. ``dear`` is the turn of messages that may cost much, so
-        that few of them are judged at a time and all others wait for none of them. ``explain``: keep all terms of SPF
-        records that are looked at.
+        ``first`` asks questions that go before others, ``anew`` asks even if the answer is cached. ``remembered`` has
+        the DMARC records of the process. ``dear`` is the turn of expensive messages: few of them are judged at a time,
+        and no other message waits for them. ``explain``: keep all SPF terms that are looked at.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
@@ -156,16 +155,16 @@ class Session:
 
     @property
     def authserv_id(self) -> str:
-        """Our name in Authentication-Results."""
+        """Our authserv-id in Authentication-Results."""
         return self.settings.authserv_id or self._name
 
     @property
     def client(self) -> str:
-        """The address of who is connected, for the log; empty where there is none."""
+        """The address of the connected host, for the log; empty if it has none."""
         return str(self._client_ip or "")
 
     def connect(self, client_ip: Address | None, *, local: bool = False) -> None:
-        """The client's address; None where the MTA knows none. ``local``: there is no network between."""
+        """The client's address; None if the MTA does not know it. ``local``: the client is on this host."""
         self._client_ip, self._local = canonical(client_ip) if client_ip else None, local
         self._known = Known()
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
@@ -182,7 +181,7 @@ class Session:
             self._spf_helo = self._ahead(self._client_ip, "", name, of_spf.prefetch)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
-        """MAIL: begins a message. ``address`` as in the command, ``login`` the SASL name where there is one."""
+        """MAIL begins a message. ``address`` is as in the command; ``login`` is the SASL name, or empty."""
         transaction = Transaction(_reverse_path(address), login, smtputf8)
         most = self.settings.policy.limits.dns_questions
         shared = Shared(self._source, self._shared, most=most, first=self._first)
@@ -207,7 +206,7 @@ class Session:
         return spf.ahead(client_ip, mail_from, helo, prefetch, limits, explain=self._explains)
 
     def _traced(self, mail: _Mail, client: Client) -> None:
-        """It is known now from whom the relays have the message: its questions start."""
+        """Start the questions for the client from which the relays received the message."""
         mail.unjudged = self._unjudged(mail.transaction.login, mail.relayed)
         if mail.unjudged:
             return
@@ -224,11 +223,11 @@ class Session:
         if len(mail.recipients) < MAX_RECIPIENTS:
             mail.recipients.append(address.strip("<>"))
         elif len(mail.recipients) == MAX_RECIPIENTS:
-            # stands for all the others, of which no rule may say that it knows them
+            # a placeholder for all further recipients; no pattern matches it, so no rule lets in because of them
             mail.recipients.append("")
 
     def header(self, name: bytes, value: bytes) -> None:
-        """One header field, the value as received but for its line ends, which may be LF."""
+        """One header field. The value is as received, except that its line ends may be LF."""
         mail, limits = self._current(), self.settings.policy.limits
         mail.octets += len(name) + len(value)
         mail.forged_inside |= b"\r" in value and bool(_inside(self._ours).search(value))
@@ -236,7 +235,7 @@ class Session:
             mail.cut = True
             if not self._is_ours(name) or len(mail.fields) > limits.header_fields + limits.forged_fields:
                 return
-            # what is not read is removed
+            # a field that is not read is removed
             value = self.authserv_id.encode()
         mail.fields.append(Field(name, crlf(value) if b"\n" in value else value))
         if mail.relayed and not mail.relayed.is_over and name.lower() == b"received":
@@ -255,7 +254,7 @@ class Session:
             mail.content.prefetch(mail.shared)
 
     def body(self, chunk: bytes) -> bool:
-        """A piece of the body. False: nothing more of it is needed."""
+        """A piece of the body. Returns False if no more of it is needed."""
         content = self._current().content
         if content is None or not content.body.hungry:
             return False
@@ -280,24 +279,24 @@ class Session:
             *((name, 1 + place) for name in written for place in range(len(headers.named(name.encode())))),
         )
         if mail.forged_inside or len(remove) > self.settings.policy.limits.forged_fields:
-            # in every mode and from every client: delivered, it would bring forged results in
+            # in every mode and from every client: if it were delivered, forged results would come in
             text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
             reply = Reply(550, "5.7.1", text)
             verdict = Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT)
             return Outcome(verdict, connection=connection)
-        # where something was removed, say that nothing was checked
+        # if a field was removed, say that nothing was checked
         none = render(self.authserv_id, [], utf8=mail.utf8)
         unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
         if because:
             return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked, connection=connection)
         if connection is None:
-            reply = Reply(451, "4.7.1", "The client's address is not known")
+            reply = Reply(451, "4.7.1", "The client's address is unknown")
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
         return self._judge(mail, connection, remove)
 
     def _connection(self, mail: _Mail) -> Connection | None:
-        """Who is connected, or the client that gave the message to the operator's relays."""
+        """The connected host, or the client from which the operator's relays received the message."""
         if self._client_ip is None:
             return None
         if mail.relayed is None:
@@ -318,7 +317,7 @@ class Session:
             resolve = mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
 
             def others_first(name: str, rdtype: str) -> Answer:
-                # nobody waits for somebody's DNS
+                # no expensive message waits while another one waits for DNS
                 self._leave(mail)
                 try:
                     return resolve(name, rdtype)
@@ -362,18 +361,18 @@ class Session:
         if verdict.action is Action.TAG:
             add.append((policy.tag.flag, "YES"))
         if verdict.action in (Action.TAG, Action.HOLD):
-            # Postfix shows no reason for what it holds; this one it shows with postcat
+            # Postfix shows no reason for holding a message; postcat shows this field
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         seconds = self._clocks.monotonic() - started
         asked_by = {**self._shared.asked_by, **mail.shared.asked_by}
         return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered, connection, asked_by)
 
     def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
-        """Is DNS as a whole out of order, so that nobody can say what the author's policy is?
+        """Does DNS not work at all, so that nobody can say what the author's policy is?
 
-        It may be if no question of the message had an answer, or none for the policy of an author: others are the
-        sender's choice, and the resolver may have zones of its own. Then the top-level domain of each author is asked
-        for, whatever is kept: so one domain's trouble is not taken for everybody's.
+        That may be so if no question of the message was answered, or none for the policy of an author; the sender
+        chooses all other questions, and the resolver may have zones of its own. Then the top-level domain of each
+        author is asked for, even if it is cached, so that one domain's trouble is not taken for everybody's.
         """
         readings = (dmarc, *dmarc.readings)
         limits = self.settings.policy.limits
@@ -385,9 +384,9 @@ class Session:
         ]
         if not without and not mail.shared.unanswered():
             return False
-        # a resolver may never answer for what is not public, such as names below local
+        # a resolver may never answer for names that are not public, such as those below local
         domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
-        # a slow check of the sender's own must not leave it no time
+        # a check that the sender makes slow must not use up the time for this question
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
         resolve = Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
         try:
@@ -402,7 +401,7 @@ class Session:
 
     @contextmanager
     def _turn(self, mail: _Mail) -> Iterator[None]:
-        """Work at a message, in turn if it may cost much."""
+        """Work at a message; an expensive one waits for its turn."""
         self._take(mail)
         try:
             yield
@@ -420,11 +419,11 @@ class Session:
             self._dear.release()
 
     def abort(self) -> None:
-        """RSET, or a transaction that came to nothing."""
+        """RSET, or a transaction that ended without a message."""
         self._mail = None
 
     def _is_ours(self, name: bytes) -> bool:
-        """Would a field of this name be taken for one that we write?"""
+        """Do we write fields of this name?"""
         return name.lower().decode("latin-1") in {each.lower() for each in self._ours}
 
     @property
@@ -438,7 +437,7 @@ class Session:
         return self._mail
 
     def _is_relay(self, login: str) -> bool:
-        """Does one of the operator's relays bring the message, and not a client of its own?"""
+        """Is the connected host one of the operator's relays?"""
         relays = self.settings.relays
         return login in relays.logins or (self._client_ip is not None and self._client_ip in relays.networks)
 
@@ -446,10 +445,10 @@ class Session:
         return any(client_ip in network for network in self.settings.trusted_networks or ())
 
     def _unjudged(self, login: str, relayed: Relayed | None = None) -> str:
-        """Why messages of this client are not judged; empty where they are, or may be.
+        """Why messages of this client are not judged; empty if they are, or may be.
 
-        A relay is judged by whom it had the message from, whether it logged in or is in a trusted network as well. So
-        ``relayed`` tells more once the header section is there.
+        A message from a relay is judged by the client that the relay received it from, even if the relay logged in or
+        is in a trusted network. So ``relayed`` says more once the header section is complete.
         """
         if self._local:
             return "local"
@@ -463,7 +462,7 @@ class Session:
 
 @lru_cache(maxsize=8)
 def _inside(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """A field of one of these names inside the value of another: a CR alone ends a line for some readers."""
+    """Matches a field of one of these names inside the value of another: some readers end a line at a lone CR."""
     either = b"|".join(re.escape(each.encode()) for each in names)
     return re.compile(rb"\r[ \t]*(?:" + either + rb")[ \t]*:", re.IGNORECASE)
 
@@ -479,7 +478,7 @@ def _reverse_path(address: str) -> str:
 
 
 def _secret() -> bytes:
-    """What only this host knows, and all its processes do: machine-id(5), or else a number of this process."""
+    """A secret that all processes of this host share: machine-id(5), or else a random number of this process."""
     try:
         return hashlib.sha256(b"mailassay" + Path("/etc/machine-id").read_bytes()).digest()
     except OSError:
@@ -490,6 +489,6 @@ _SECRET = _secret()
 
 
 def _sample(headers: Headers) -> int:
-    """A number from 0 to 99, the same at each attempt of a sender, who cannot know which."""
+    """A number from 0 to 99: the same each time a message is sent again, and unknown to its sender."""
     identity = [field.value for name in (b"message-id", b"from", b"date") for field in headers.named(name)]
     return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=_SECRET, digest_size=8).digest()) % 100

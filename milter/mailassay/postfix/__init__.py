@@ -1,1 +1,1 @@
-"""Postfix by its own commands: its configuration, its hold queue, and the mail about what is held."""
+"""Postfix by its own commands: its configuration, its hold queue, and the mail about messages on hold."""

@@ -1,4 +1,4 @@
-"""The Postfix of this machine, as postconf(1) tells of it, and the commands that change it."""
+"""The Postfix of this machine as postconf(1) shows it, and the commands that change it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PARAMETERS = (
     *RESTRICTIONS,
 )
 _PATH = os.pathsep.join(["/usr/sbin", "/sbin", "/usr/local/sbin"])
-_MOST_PRINTED = 10_000_000  # octets of what one of Postfix's commands prints
+_MOST_PRINTED = 10_000_000  # octets that one of Postfix's commands may print
 _MAX_TEXT = 1_000_000  # octets of a file
 _MOST_SAID = 1_000  # characters of its complaint
 _MOST_SERVICES = 2_000
@@ -60,12 +60,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class NoPostfix(Exception):
-    """There is none, or its configuration cannot be read; the text says which."""
+    """Postfix is not installed, or its configuration cannot be read. The text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A line of master.cf. ``overrides`` are its -o options as written, ``values`` what counts for it, expanded."""
+    """A line of master.cf. ``overrides`` are its -o options as written, ``values`` its parameters, expanded."""
 
     name: str
     kind: str
@@ -79,7 +79,7 @@ class Service:
 
     @property
     def port(self) -> str:
-        """The name without the address in front of it."""
+        """The name without the address before it."""
         return self.name.rpartition(":")[2]
 
     @property
@@ -89,14 +89,14 @@ class Service:
 
     @property
     def is_submission(self) -> bool:
-        """Is it for the mail of one's own users (RFC 6409, RFC 8314)?"""
+        """Is it for mail submission by users (RFC 6409, RFC 8314)?"""
         wrapped = self.overrides.get("smtpd_tls_wrappermode", "no").strip().lower() == "yes"
         return self.kind == "inet" and (self.port in _SUBMISSION or wrapped)
 
 
 @dataclass(frozen=True, slots=True)
 class Postfix:
-    """``written`` and ``values`` are main.cf's, as written and expanded; ``folder`` is where that was asked for."""
+    """``written`` and ``values`` are main.cf's, as written and expanded; ``folder`` is the given directory."""
 
     written: Mapping[str, str]
     values: Mapping[str, str]
@@ -105,25 +105,25 @@ class Postfix:
 
     @property
     def version(self) -> tuple[int, ...]:
-        """(3, 7, 11); the date of a snapshot is no part of it."""
+        """Such as (3, 7, 11), without the date of a snapshot."""
         return tuple(int(number) for number in re.findall("[0-9]{1,9}", self.values.get("mail_version", ""))[:3])
 
     def value(self, name: str, service: Service | None = None) -> str:
-        """Expanded; empty where this Postfix has no such parameter."""
+        """A parameter, expanded; empty if this Postfix does not have it."""
         if service and name in service.values:
             return service.values[name]
         return self.values.get(name, "")
 
     def as_written(self, name: str, service: Service) -> str:
-        """Not expanded, where it is written that counts for the service."""
+        """A parameter as it is written, where the service has it from."""
         return service.overrides.get(name, self.written.get(name, ""))
 
     def where(self, name: str, service: Service) -> str:
-        """The parameter as people are told of it: with the service, where that has its own."""
+        """The parameter in words: with the service, if the service overrides it."""
         return f"{name} of {service} (master.cf)" if name in service.overrides else name
 
     def set(self, name: str, value: str, service: Service) -> str:
-        """The command that sets a parameter where it counts for a service."""
+        """The command that sets a parameter in the place from which a service has it."""
         if name in service.overrides:
             return self.override(name, value, service)
         return self.command("postconf", "-e", f"{name}={value}")
@@ -137,18 +137,18 @@ class Postfix:
         return self.command("postconf", "-F", f"{service}/chroot=n")
 
     def command(self, program: str, *arguments: str) -> str:
-        """A command of Postfix's, for a shell."""
+        """A command of Postfix's, as a shell takes it."""
         return shlex.join([program, *(["-c", self.folder] if self.folder else []), *arguments])
 
 
 def seconds(text: str) -> float:
-    """A time as postconf(5) writes it; without end where it is none."""
+    """A time as postconf(5) writes it; infinity if it is not one."""
     number = re.fullmatch(r"\s*([0-9]+)\s*([smhdw]?)\s*", text)
     return float(number[1]) * _UNITS[number[2] or "s"] if number else float("inf")
 
 
 def unspaced(text: str, levels: int = 3) -> str:
-    """A list without white space, since ``postconf -P`` takes none (Postfix 3.7); none of its lists nests deeper."""
+    """A list without white space, which ``postconf -P`` does not take (Postfix 3.7); no list nests deeper."""
     return ",".join(
         "{" + unspaced(token[1:-1], levels - 1) + "}" if levels and token[0] == "{" and token[-1] == "}" else token
         for token in tokens(text)
@@ -157,7 +157,7 @@ def unspaced(text: str, levels: int = 3) -> str:
 
 def parameters(output: str) -> dict[str, str]:
     """What ``postconf`` prints: ``name = value`` a line."""
-    # a value may hold what splitlines() takes for the end of a line
+    # a value may contain characters at which splitlines() would split it
     pairs = (line.partition("=") for line in output.split("\n") if "=" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}
 
@@ -183,16 +183,16 @@ def services(output: str, chrooted: bool) -> Iterator[Service]:
 
 
 def examined(folder: str | None, until: float) -> Postfix:
-    """The Postfix of a configuration directory, None: the default one. Raises NoPostfix.
+    """The Postfix of a configuration directory; None means the default one. Raises NoPostfix.
 
-    Postfix's commands may take until then, by the monotonic clock.
+    ``until``, by the monotonic clock, limits the time of Postfix's commands.
     """
     written = _bounded(parameters(run("postconf", folder, until, *PARAMETERS)))
     bare = Postfix(written, _bounded(parameters(run("postconf", folder, until, "-x", *PARAMETERS))), folder=folder)
     level = re.match("[0-9]{1,9}", bare.value("compatibility_level"))
     listed = [*services(run("postconf", folder, until, "-M"), chrooted=not level or int(level[0]) < 1)]
     if len(listed) > _MOST_SERVICES:
-        raise NoPostfix(f"master.cf has {len(listed)} services, and no more than {_MOST_SERVICES} are examined")
+        raise NoPostfix(f"master.cf has {len(listed)} services; at most {_MOST_SERVICES} are examined")
     options = overrides(run("postconf", folder, until, "-P"))
     return Postfix(
         bare.written,
@@ -205,12 +205,12 @@ def examined(folder: str | None, until: float) -> Postfix:
 def _bounded(values: dict[str, str]) -> dict[str, str]:
     for name, value in values.items():
         if len(value) > _LONGEST:
-            raise NoPostfix(f"{name} has {len(value)} characters, and no more than {_LONGEST} are examined")
+            raise NoPostfix(f"{name} has {len(value)} characters; at most {_LONGEST} are examined")
     return values
 
 
 def _with(service: Service, options: Mapping[str, str], folder: str | None, until: float) -> Service:
-    """A service with its options. They may also change what main.cf's parameters are made of."""
+    """A service with its options. They also change main.cf's parameters that refer to them."""
     values: Mapping[str, str] = {}
     if options and service.program in ("smtpd", "cleanup", "smtp", "lmtp"):
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -221,7 +221,7 @@ def _with(service: Service, options: Mapping[str, str], folder: str | None, unti
 def run(program: str, folder: str | None, until: float, *arguments: str) -> str:
     """What one of Postfix's commands prints. Raises NoPostfix."""
     if not (path := found(program)):
-        raise NoPostfix(f"there is no {program} command: no Postfix is installed here")
+        raise NoPostfix(f"there is no {program} command: Postfix is not installed here")
     status, printed, said = _done([path, *(["-c", folder] if folder else []), *arguments], until)
     if status:
         raise NoPostfix(f"{program} fails: {said.strip()[:_MOST_SAID] or f'exit status {status}'}")
@@ -229,7 +229,7 @@ def run(program: str, folder: str | None, until: float, *arguments: str) -> str:
 
 
 def found(program: str) -> str | None:
-    """Where a command is; those of Postfix are not in everybody's path."""
+    """The path of a command; None if there is none. Not every PATH has Postfix's commands."""
     return shutil.which(program) or shutil.which(program, path=_PATH)
 
 
@@ -240,7 +240,7 @@ def listed(folder: str | None, until: float, table: str) -> list[str]:
 
 
 def beginning(path: str) -> str:
-    """The beginning of a file. Raises OSError, also where it is none: nobody may ever write into a FIFO."""
+    """The beginning of a file. Raises OSError, also if it is not a regular file: nobody may ever write to a FIFO."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
@@ -248,14 +248,14 @@ def beginning(path: str) -> str:
 
 
 def looked_up(folder: str | None, until: float, table: str, key: str) -> str:
-    """What a table says of a key, as Postfix reads it; empty where nothing. Raises NoPostfix."""
+    """The value of a key in a table, as Postfix reads it; empty if there is none. Raises NoPostfix."""
     if not (path := found("postmap")):
         return ""
     return _done([path, *(["-c", folder] if folder else []), "-q", key, table], until)[1].strip()
 
 
 def _done(command: list[str], until: float) -> tuple[int, str, str]:
-    """Exit status, and what a command printed to stdout and to stderr. Raises NoPostfix."""
+    """Run a command. Returns the exit status, stdout and stderr. Raises NoPostfix."""
     program = os.path.basename(command[0])
     try:
         with subprocess.Popen(
@@ -276,7 +276,7 @@ def _done(command: list[str], until: float) -> tuple[int, str, str]:
 
 
 def _read(program: str, stdout: IO[bytes], stderr: IO[bytes], until: float) -> tuple[bytes, bytes]:
-    """All that comes from both. Raises NoPostfix where it is too much, or takes too long."""
+    """All output of both. Raises NoPostfix if it is too much or takes too long."""
     found = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
     with selectors.DefaultSelector() as selector:
         for number in found:
@@ -297,5 +297,5 @@ def _read(program: str, stdout: IO[bytes], stderr: IO[bytes], until: float) -> t
 
 
 def _text(octets: bytes) -> str:
-    """Without NUL: no path or user has one, and Python's functions for these raise ValueError."""
+    """Text without NUL: no path or user name has one, and Python's functions for these raise ValueError."""
     return octets.decode(errors="replace").replace("\0", "\ufffd")

@@ -1,9 +1,9 @@
-"""What Postfix holds on our word: its hold queue, read and changed by Postfix's own tools.
+"""The messages that mailassay put on hold: Postfix's hold queue, read and changed by Postfix's own tools.
 
-A message is held on our word where our verdict says so above the topmost Received field. That one Postfix writes when a
-message comes in, so only milters can have put there what stands above it; what a sender wrote under the name of our
-field has been removed, besides. What an operator or another filter holds has no such field. One that was released and
-is held again by an operator still has it.
+A message counts as put on hold by mailassay if our verdict says so above the topmost Received field. Postfix writes
+that Received field when a message comes in, so only milters can have written the fields above it; and mailassay removes
+fields that a sender wrote under the name of ours. A message held by an operator or another filter has no such field.
+One that was released, and is held again by an operator, still has it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ QUEUE_ID = re.compile(
     r"[0-9A-F]{6,40}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{1,20}"
 )
 _SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
-# a line of a header section never begins so: Postfix takes it for the first of the body
+# a line of a header section never begins like this: Postfix would take it for the first line of the body
 _QUEUE_FILE = re.compile(
     rb"^\*\*\* ENVELOPE RECORDS (\S+) \*\*\*\n.*?"
     rb"^\*\*\* MESSAGE CONTENTS \1 \*\*\*\n((?:(?!\*\*\* )[^\n]*\n)*)"
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class Unavailable(Exception):
-    """Postfix's queue cannot be read or changed; ``status`` is the exit status that says why (sysexits.h)."""
+    """Postfix's queue cannot be read or changed. ``status`` is an exit status for the reason (sysexits.h)."""
 
     def __init__(self, message: str, status: int = os.EX_UNAVAILABLE) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Unavailable(Exception):
 
 
 class Queued(NamedTuple):
-    """A message in the hold queue, whoever holds it. ``arrived`` in seconds since 1970, ``size`` in octets."""
+    """A message in the hold queue, whatever put it there. ``arrived`` in seconds since 1970, ``size`` in octets."""
 
     queue_id: str
     arrived: int
@@ -67,7 +67,7 @@ class Queued(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A message that is held on our word: by which line of the policy, and what we had found."""
+    """A message that mailassay put on hold: the policy setting that decided, and our results."""
 
     queued: Queued
     rule: str
@@ -75,23 +75,23 @@ class Held:
 
     @property
     def author_domain(self) -> str:
-        """As DMARC took it; empty where there was none."""
+        """The author domain that DMARC used; empty if there was none."""
         properties = (each for resinfo in self.results if resinfo.method == "dmarc" for each in resinfo.properties)
         return next((value for ptype, name, value in properties if (ptype, name) == ("header", "from")), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many messages are held on our word, and the one that has waited longest."""
+    """The number of messages that mailassay put on hold, and the one that has waited longest."""
 
     count: int
     oldest: Held | None
 
 
 class Queue:
-    """The queue of one Postfix: that of ``config_directory``, or the one that its tools take by themselves.
+    """The queue of one Postfix: that of ``config_directory``, or the default of Postfix's tools.
 
-    These may take ``until`` then, by the monotonic clock; None: as long as they like.
+    ``until``, by the monotonic clock, limits the time of these tools; None: no limit.
     """
 
     def __init__(self, config_directory: str | None = None, until: float | None = None) -> None:
@@ -112,11 +112,11 @@ class Queue:
         return sorted(queued(done.stdout), key=lambda each: each.arrived)
 
     def is_down(self) -> bool:
-        """Does Postfix not run? postqueue says so, even where it reads the queue by itself. Raises Unavailable."""
+        """Is Postfix not running? postqueue says so, even if it reads the queue by itself. Raises Unavailable."""
         return b"mail system is down" in self._run("postqueue", "-j").stderr.lower()
 
     def header_sections(self, queue_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Queue id and header section of each that is in the hold queue now. Raises Unavailable."""
+        """Queue id and header section of each message that is still in the hold queue. Raises Unavailable."""
         left = list(queue_ids)
         while left:
             done = self._run("postcat", "-qeh", *left)
@@ -127,27 +127,27 @@ class Queue:
                 for each in left:
                     _log.warning("%s is left out: its queue file is damaged", each)
                 return
-            # postcat ends, after a second, at the first file that it cannot read
+            # postcat ends, after a second, if it cannot read a file
             failed = next((each for each in left if each.encode() in done.stderr), None)
             if failed is None or _DENIED in done.stderr:
                 raise _refused("postcat", done)
             left.remove(failed)
             if _GONE in done.stderr:
-                # what took it may have taken others
+                # other messages may be gone as well
                 here = {each.queue_id for each in self.hold()}
                 left = [each for each in left if each in here]
             else:
                 _log.warning("%s is left out: %s", failed, _words(done))
 
     def content(self, queue_id: str, *, body: bool) -> bytes:
-        """A message's header section, with its body too if asked for; nothing where it is gone. Raises Unavailable."""
+        """A message's header section, and its body if asked for; empty if the message is gone. Raises Unavailable."""
         done = self._run("postcat", "-qbh" if body else "-qh", queue_id)
         if done.returncode and _GONE not in done.stderr:
             raise _refused("postcat", done)
         return done.stdout
 
     def printed(self, queue_id: str) -> bytes:
-        """All that postcat prints of a message in any queue; nothing where there is none. Raises Unavailable."""
+        """All that postcat prints about a message in any queue; empty if there is none. Raises Unavailable."""
         done = self._run("postcat", "-q", queue_id)
         if done.returncode and _GONE not in done.stderr:
             status = os.EX_NOPERM if _DENIED in done.stderr else os.EX_UNAVAILABLE
@@ -155,33 +155,33 @@ class Queue:
         return b"" if done.returncode else done.stdout
 
     def release(self, queue_ids: Sequence[str]) -> set[str]:
-        """Let these go on to their recipients, now; those that did. Raises Unavailable.
+        """Release messages for delivery now. Returns the ids that were released. Raises Unavailable.
 
-        They come into the deferred queue, where they would wait for up to queue_run_delay. So qmgr(8) is asked for a
-        run of that, by postkick(1): of what is due. Other deferred mail keeps its time, as by ``postqueue -f`` it would
-        not; and ``postqueue -i`` takes a process for each message.
+        They go to the deferred queue, where they would wait for up to queue_run_delay. So postkick(1) asks qmgr(8) to
+        run the messages that are due. Other deferred mail keeps its time, unlike with ``postqueue -f``; and
+        ``postqueue -i`` would take a process for each message.
         """
         released = self._change("-H", queue_ids)
         if released:
             done = self._run("postkick", "public", "qmgr", "D")
             if done.returncode:
-                _log.warning("what is released waits for the next queue run: %s", _words(done))
+                _log.warning("released messages wait for the next queue run: %s", _words(done))
         return released
 
     def delete(self, queue_ids: Sequence[str]) -> set[str]:
-        """Remove these for good; those that are. Raises Unavailable."""
+        """Delete messages for good. Returns the ids that were deleted. Raises Unavailable."""
         return self._change("-d", queue_ids)
 
     def send(self, message: bytes, to: str) -> None:
-        """Have a message delivered, by sendmail(1), with the null reverse-path. Raises Unavailable."""
-        # of all these programs it alone writes the option so
+        """Send a message by sendmail(1), with the null reverse-path. Raises Unavailable."""
+        # unlike the other tools, sendmail(1) spells the option like this
         folder = ("-C", *self._config[1:]) if self._config else ()
         done = self._done("sendmail", *folder, "-i", "-f", "<>", "--", to, given=message, seconds=_PATIENCE)
         if done.returncode:
             raise _refused("sendmail", done)
 
     def _change(self, option: str, queue_ids: Sequence[str]) -> set[str]:
-        # only where they are held: one that was released by somebody else just now must not be deleted
+        # only in the hold queue: a message that somebody else has just released must not be deleted
         done = self._run("postsuper", option, "-", "hold", given="\n".join(queue_ids))
         changed = set(_DONE.findall(done.stderr.decode(errors="replace")))
         if done.returncode and not changed:
@@ -205,7 +205,7 @@ class Queue:
 
 
 def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a tool says, without its name; often the first line has the reason of the last."""
+    """The complaint of a tool, without its name. Often the first line has the reason for the last."""
     lines = done.stderr.decode(errors="replace").split("\n")
     said = [re.sub(r"^\S+: (?:fatal|error|warning): ", "", line) for line in lines if line]
     return "; ".join(said) or f"exit status {done.returncode}"
@@ -225,7 +225,7 @@ def queued(printed: bytes) -> Iterator[Queued]:
                 continue
             found = _queued(entry)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise Unavailable("postqueue -j prints what is not known", os.EX_PROTOCOL) from error
+            raise Unavailable("postqueue -j prints something unknown", os.EX_PROTOCOL) from error
         seen.add(found.queue_id)
         yield found
 
@@ -242,13 +242,13 @@ def _queued(entry: dict[str, Any]) -> Queued:
 
 
 def queue_files(printed: bytes) -> Iterator[tuple[str, bytes]]:
-    """Path below the queue directory and header section of each complete file that ``postcat -eh`` prints."""
+    """The path below the queue directory, and the header section, of each complete file in ``postcat -eh``."""
     for found in _QUEUE_FILE.finditer(printed):
         yield found[1].decode(errors="replace"), found[2]
 
 
 def ours(queue: Queue, waiting: Iterable[Queued], verdict: str) -> Iterator[Held]:
-    """Those of the hold queue that are held on our word; one that is gone meanwhile is passed over.
+    """The messages in the hold queue that mailassay put there. One that is gone meanwhile is skipped.
 
     ``verdict`` is the name of our field, the policy's ``tag.verdict``. Raises Unavailable.
     """
@@ -260,7 +260,7 @@ def ours(queue: Queue, waiting: Iterable[Queued], verdict: str) -> Iterator[Held
 
 
 def judged(header: bytes, verdict: str) -> tuple[str, tuple[Resinfo, ...]] | None:
-    """The rule by which we held a message with this header section, and our results; None where we did not."""
+    """The rule by which mailassay held a message, and our results, from its header section; None if it did not."""
     name = verdict.lower().encode()
     top = list(takewhile(lambda field: field.name.lower() != b"received", split(header)[0]))
     names = [field.name.lower() for field in top]
@@ -268,27 +268,27 @@ def judged(header: bytes, verdict: str) -> tuple[str, tuple[Resinfo, ...]] | Non
         return None
     place = names.index(name)
     rule = _RULE.match(top[place].value.decode(errors="replace"))
-    # Postfix asks no milter behind the one that holds a message, so nothing stands between
+    # Postfix asks no further milter after one has held a message, so no field is between them
     results = [field.value for field in top[:place] if field.name.lower() == b"authentication-results"]
     return (rule[1].strip(), resinfos(results[-1])) if rule and results else None
 
 
 def named(queue: Queue, queue_ids: Sequence[str], verdict: str) -> tuple[list[Held], dict[str, str]]:
-    """Of these ids, the messages that are held on our word, and of every other one why it is none. Raises Unavailable.
+    """The messages of these ids that mailassay put on hold, and for each other id the reason. Raises Unavailable.
 
-    What is no queue id never reaches Postfix's tools, to which some words mean the whole queue.
+    Only valid queue ids reach Postfix's tools: to them, some words (``ALL``) mean the whole queue.
     """
-    why = {each: "is no queue id" for each in queue_ids if not QUEUE_ID.fullmatch(each)}
+    why = {each: "is not a queue id" for each in queue_ids if not QUEUE_ID.fullmatch(each)}
     waiting = {each.queue_id: each for each in queue.hold()}
     why |= {each: "is not in the hold queue" for each in queue_ids if each not in waiting and each not in why}
     asked = dict.fromkeys(each for each in queue_ids if each not in why)
     found = {each.queued.queue_id: each for each in ours(queue, (waiting[each] for each in asked), verdict)}
-    why |= {each: "is not held on our word" for each in asked if each not in found}
+    why |= {each: "was not put on hold by mailassay" for each in asked if each not in found}
     return list(found.values()), why
 
 
 def oldest(queue: Queue, verdict: str) -> Backlog:
-    """How much is held on our word, and since when; for whoever is to be reminded. Raises Unavailable."""
+    """How many messages mailassay put on hold, and since when, for reminders. Raises Unavailable."""
     found = ours(queue, queue.hold(), verdict)
     first = next(found, None)
     return Backlog((first is not None) + sum(1 for _ in found), first)

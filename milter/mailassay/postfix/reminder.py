@@ -1,4 +1,4 @@
-"""A mail that says what Postfix holds on our word: when it is due, and what is in it."""
+"""The mail about messages that mailassay put on hold: when it is due, and its text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
 
-FOLDER = "/run/mailassay-held"  # what has been said of which messages; systemd's RuntimeDirectory, if it gives one
-AGAIN = 86_400  # seconds, after which the same messages are worth another mail
+FOLDER = "/run/mailassay-held"  # which messages were reported; systemd's RuntimeDirectory, if there is one
+AGAIN = 86_400  # seconds after which the same messages are reported again
 MOST_LISTED = 100
 
 
@@ -20,9 +20,9 @@ def _file() -> Path:
 
 
 def is_due(queue_ids: Sequence[str], now: float) -> bool:
-    """Is there a message of which no mail has told, or has none told anything for a day?
+    """Is there a message that no mail has reported, or was the last mail a day ago?
 
-    ``now`` in seconds since 1970. What was told before the machine started is told again.
+    ``now`` is in seconds since 1970. Messages reported before the machine started are reported again.
     """
     try:
         told = json.loads(_file().read_bytes())
@@ -32,10 +32,10 @@ def is_due(queue_ids: Sequence[str], now: float) -> bool:
 
 
 def remember(queue_ids: Sequence[str], now: float) -> None:
-    """A mail has told of these. Raises OSError."""
+    """Remember that a mail has reported these messages. Raises OSError."""
     path = _file()
     path.parent.mkdir(mode=0o755, exist_ok=True)
-    # another user may own the folder, whose links root must not follow
+    # another user may own the folder, and root must not follow links of that user
     descriptor, new = tempfile.mkstemp(dir=path.parent)
     with open(descriptor, "w") as file:
         os.fchmod(descriptor, 0o644)
@@ -44,17 +44,17 @@ def remember(queue_ids: Sequence[str], now: float) -> None:
 
 
 def mail(to: str, host: str, oldest: str, lines: Sequence[str], now: float) -> bytes:
-    """The message; ``lines`` are what is held, one each, and ``oldest`` is how long the first has waited.
+    """The mail. ``lines`` has a line for each message, and ``oldest`` is how long the first one has waited.
 
-    No program answers it (RFC 3834 section 5), and nothing in it but author domains was written by a sender.
+    No program replies to it (RFC 3834 section 5). Author domains are the only text in it that a sender wrote.
     """
     count = "1 message is" if len(lines) == 1 else f"{len(lines)} messages are"
     more = [f"and {len(lines) - MOST_LISTED} more"] if len(lines) > MOST_LISTED else []
     text = [
-        f"{count} held by Postfix on the word of mailassay, the oldest for {oldest}.",
+        f"{count} on hold in Postfix, put there by mailassay, the oldest for {oldest}.",
         "Neither senders nor recipients are told, so nobody else will look.",
         "",
-        "queue id, how long it waits, author domain, line of the policy:",
+        "queue id, how long it has waited, author domain, policy setting:",
         "",
         *lines[:MOST_LISTED],
         *more,
@@ -64,7 +64,7 @@ def mail(to: str, host: str, oldest: str, lines: Sequence[str], now: float) -> b
         "    mailassay held release ID",
         "    mailassay held delete ID",
         "",
-        "The next mail comes with the next message that is held, or in a day if these still wait.",
+        "The next mail comes when another message is held, or in a day if these still wait.",
         "",
     ]
     message = EmailMessage()

@@ -231,7 +231,7 @@ def test_interrupted_it_says_that_it_is_ending():
     ("arguments", "status", "said"),
     [
         (["a", "missing"], 66, "1 could not be read:\n  missing: No such file or directory\n"),
-        (["a", "unknown"], 0, "1 could not be judged:\n  unknown: no Received field tells the client's address; give"),
+        (["a", "unknown"], 0, "1 could not be judged:\n  unknown: no Received field has the client's address; give"),
         (["unknown"], 65, "Of 0 messages 0 accepted.\n1 could not be judged:\n"),
         (["many"], 65, "7 could not be judged:\n"),
         (["many"], 65, "  and 2 more\n"),

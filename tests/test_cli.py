@@ -297,7 +297,7 @@ def test_version(capsys):
         (["check", "mail", *GOOD, "--config", "bad.yaml"], 78, "bad.yaml:2:1: unknown key `polcy`; did you mean"),
         (["check", "mail", *GOOD, "--policy", "missing"], 78, "missing:1:1: cannot be read"),
         (["check", "mail", *GOOD, "--policy", "bad.yaml"], 78, "bad.yaml:1:1: unknown key"),
-        (["check", "mail"], 65, "mail: no Received field tells the client's address; give it by --ip"),
+        (["check", "mail"], 65, "mail: no Received field has the client's address; give it by --ip"),
         (["check", "--ip=192.0.2.1", "--summary", "mail", "--zone", "missing"], 74, "missing"),
         (["serve", "--config", "bad.yaml"], 78, "bad.yaml:2:1"),
         (["serve", "--config", "nowhere.yaml"], 71, "cannot listen on unix:/nonexistent/socket: folder /nonexistent"),

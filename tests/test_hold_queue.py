@@ -383,7 +383,7 @@ def test_a_policy_that_is_broken(tools, capsys, arguments):
     assert errors.startswith(f"mailassay: {tools / 'p'}:1:1: unknown key `mood`")
     assert "(and 1 more)" in errors
     assert status == (1 if "show" in arguments else 0)
-    assert "nothing is held by mailassay" in output or "is not" in errors
+    assert "mailassay holds no message" in output or "is not" in errors
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_maildir(folder, capsys):
         "bank.example          3         2        1",
         "other.example         1         1",
         "",
-        "line of the policy       messages  accepted  refused",
+        "policy setting           messages  accepted  refused",
         "dmarc.reject, a default         1                  1",
         "default                         3         3",
         "",
@@ -128,7 +128,7 @@ def test_since_a_time(folder, capsys):
     said = capsys.readouterr().out
     assert said.startswith(
         "Of 1 message 0 accepted, 1 refused.\n1 message came in before that time (--since).\n1 could not be judged:\n"
-        "  c: no Received field of this host tells when it came in"
+        "  c: no Received field of this host says when it came in"
     )
     assert summary("a", "b", "--since", "2026-11-21T00:00Z", "--json") == 0
     *entries, last = map(json.loads, capsys.readouterr().out.splitlines())
@@ -153,7 +153,7 @@ def test_a_policy_on_trial(folder, capsys):
     (folder / "trial.yaml").write_text("mode: monitor\ndmarc:\n  reject: hold\n")
     assert summary("a", "--config", "config", "--policy", "trial.yaml") == 0
     said = capsys.readouterr().out
-    assert said.startswith("Of 1 message 1 accepted.\nWere nothing only recorded (monitor): 0 accepted, 1 held.\n")
+    assert said.startswith("Of 1 message 1 accepted.\nWithout monitor, it would be: 0 accepted, 1 held.\n")
     assert "dmarc.reject, line 3 of trial.yaml" in said
     assert summary("a", "--config", "config") == 0
     assert "dmarc.reject, line 1 of strict.yaml" in capsys.readouterr().out
@@ -164,15 +164,15 @@ def test_time_and_dns_have_gone_on(folder, capsys):
     assert summary("a", "b", "c") == 0
     assert capsys.readouterr().out.endswith(
         "In 1 message a signature had expired (x=).\n"
-        "In 1 message a signature has no key in DNS any more: keys are withdrawn some time after their use.\n"
-        "1 message found otherwise than when they came: spf 1.\n"
+        "In 1 message a signature no longer has a key in DNS: domains remove keys some time after their use.\n"
+        "1 message gave another result than when they came in: spf 1.\n"
     )
 
 
 def test_what_dns_did_not_answer(folder, capsys):
     write(folder, a=GOOD, b=OTHER, zone=ZONE.encode() + b"_dmarc.other.example TXT !\n")
     assert summary("a", "b") == 0
-    said = "In 1 message DNS gave no answer to a question: what they show is not what would be decided.\n"
+    said = "In 1 message DNS did not answer a question: these verdicts are not reliable.\n"
     assert capsys.readouterr().out.endswith(said)
     assert summary("a", "b", "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["unanswered"] == 1
@@ -231,7 +231,7 @@ def test_interrupted_it_says_that_it_is_ending():
     ("arguments", "status", "said"),
     [
         (["a", "missing"], 66, "1 could not be read:\n  missing: No such file or directory\n"),
-        (["a", "unknown"], 0, "1 could not be judged:\n  unknown: no Received field tells the client's address; give"),
+        (["a", "unknown"], 0, "1 could not be judged:\n  unknown: no Received field has the client's address; give"),
         (["unknown"], 65, "Of 0 messages 0 accepted.\n1 could not be judged:\n"),
         (["many"], 65, "7 could not be judged:\n"),
         (["many"], 65, "  and 2 more\n"),

@@ -235,7 +235,7 @@ def test_a_byte_order_mark_is_no_part_of_the_message(address):
 def test_a_file_that_does_not_begin_with_a_header_field_is_not_judged(top, said, address):
     with pytest.raises(Unknown, match=re.escape(said)) as unknown:
         read(top + DELIVERY + CAME + SENT, Given(address), HOSTS)
-    assert "no header field" in str(unknown.value)
+    assert "not a header field" in str(unknown.value)
 
 
 @pytest.mark.parametrize("coding", ["utf-16", "utf-16-be", "utf-16-le"])

@@ -113,10 +113,10 @@ def ids(entries):
 
 
 def test_nothing(run):
-    assert run() == (0, "nothing is held by mailassay\n", "")
+    assert run() == (0, "mailassay holds no message\n", "")
     assert listed(run) == []
-    assert run("release", "--all") == (0, "nothing is held by mailassay\n", "")
-    assert run("delete", "--older", "7d") == (0, "nothing that fits is held by mailassay\n", "")
+    assert run("release", "--all") == (0, "mailassay holds no message\n", "")
+    assert run("delete", "--older", "7d") == (0, "mailassay holds no matching message\n", "")
 
 
 def test_the_list(lab, run):
@@ -451,8 +451,8 @@ def run_as(user, lab, *arguments):
     ("user", "arguments", "words"),
     [
         ("nobody", [], "/queue/hold cannot be read: this needs root, or Postfix's own user"),
-        ("nobody", ["release", "--all"], "Postfix lets nobody but root change its queue"),
-        ("postfix", ["delete", "--all"], "Postfix lets nobody but root change its queue"),
+        ("nobody", ["release", "--all"], "only root can change Postfix's queue"),
+        ("postfix", ["delete", "--all"], "only root can change Postfix's queue"),
     ],
 )
 def test_an_unprivileged_user(lab, user, arguments, words):

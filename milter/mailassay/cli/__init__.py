@@ -1,6 +1,6 @@
 """The command line. Exit status: 0 fine, 1 the check says no, 2 usage, 70 and more as in sysexits.h.
 
-Each command is a module with ``add``, which gives its parser to the others and the function that runs it.
+Each command is a module with ``add``, which registers its parser and the function that runs it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program ``mailassay``; the exit status."""
+    """Run ``mailassay``. Returns the exit status."""
     words = _joined(sys.argv[1:] if argv is None else argv)
     arguments = parser(*[word for word in words[:1] if word in _COMMANDS]).parse_args(words)
     _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # a terminal that cannot show a sender's letters
+        # the terminal may be unable to show a sender's characters
         sys.stdout.reconfigure(errors="replace")
     try:
         status: int = arguments.run(arguments)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except OSError as error:
-        # a reader that has seen enough needs no words
+        # no message if the reader of a pipe has simply stopped
         if not isinstance(error, BrokenPipeError):
             place = f"{error.filename}: " if error.filename else ""
             _say(f"mailassay: {place}{error.strerror or error}")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """A time such as -2h belongs to the option before it; argparse would take it for an option."""
+    """Join a time such as -2h to the option before it; argparse would take it for an option."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] in ("--at", "--since") and _BACK.match(word):
@@ -61,7 +61,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def _open_what_is_closed() -> None:
-    """Without standard output writing fails, as with a full disk; without standard error nothing is said."""
+    """Replace closed streams: writing to stdout then fails, as on a full disk; stderr is discarded."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
     if sys.stderr is None:
@@ -69,7 +69,7 @@ def _open_what_is_closed() -> None:
 
 
 def _say(text: str) -> bool:
-    """On standard error; whether it could be written."""
+    """Write to standard error. Returns False if that fails."""
     try:
         complain(text)
     except OSError:
@@ -79,23 +79,23 @@ def _say(text: str) -> bool:
 
 
 def _give_up(stream: TextIO) -> None:
-    """What could not be written now must not be tried again at interpreter exit."""
+    """Drop what could not be written, so that the interpreter does not try again at exit."""
     if isinstance(stream, io.TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose complaints fit the terminal."""
+    """A parser whose error messages fit the terminal."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the usage and what is wrong with the words given."""
+        """Exit with the usage and an error message."""
         self.print_usage(sys.stderr)
         complain(f"{self.prog}: error: {message}")
         self.exit(2)
 
 
 def parser(*names: str) -> argparse.ArgumentParser:
-    """Of these commands, or of all: a daemon that runs for months need not keep what the others import."""
+    """The parser of these commands, or of all. A daemon that runs for months need not import the other commands."""
     found = _Parser(
         prog="mailassay",
         description="One milter for Postfix: is this mail what it claims to be? iprev, SPF, DKIM, ARC and DMARC.",

@@ -33,13 +33,13 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "check",
         help="judge a message file as the milter would, and say why; or many, with a summary",
-        description="Judge a message as the milter would, and say why. The facts are those that the message carries "
-        "as this host delivered it, or as `postcat -q ID` prints it; or with --ip those that are given, and then the "
-        "file is taken as the client sent it. A queue id of Postfix, where no file has that name, is the message in "
-        "its queue; that needs root.",
-        epilog="Exit status 1 where the message would be refused, 65 where it does not tell its facts, 66 where it "
-        "cannot be read; with --summary 0 whatever the verdicts, 65 where no message could be judged, 66 where files "
-        "could not be read.",
+        description="Judge a message as the milter would, and say why. The facts are taken from the message as this "
+        "host delivered it, or as `postcat -q ID` prints it. With --ip they are taken from the options, and the file "
+        "is the message as the client sent it. If no file has the given name, it is a queue id: that message is read "
+        "from Postfix's queue, which needs root.",
+        epilog="Exit status 1 if the message would be refused, 65 if its facts are unknown, 66 if it cannot be read. "
+        "With --summary: 0 whatever the verdicts are, 65 if no message could be judged, 66 if files could not be "
+        "read.",
     )
     parser.add_argument(
         "files",
@@ -55,26 +55,26 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--host",
         metavar="NAME",
-        help="the host that received the message, as its Received field says; one below the topmost is found too, and "
-        "the facts are then as that host had them (default: authserv_id, and this host)",
+        help="the host that received the message, as in its Received field. It need not be the topmost field; the "
+        "facts are then those that this host knew (default: authserv_id, and this host)",
     )
     parser.add_argument(
         "--at",
         type=_time,
         metavar="TIME",
         help="judge at this time: now, yesterday, 2 hours ago, -2h, 10:00, ISO 8601, or seconds since 1970 as @N "
-        "(default: when the message came in, where that is known)",
+        "(default: when the message came in, if that is known)",
     )
-    parser.add_argument("--policy", metavar="FILE", help="try this policy in the place of the configured one")
-    parser.add_argument("--summary", action="store_true", help="judge many messages, and count")
+    parser.add_argument("--policy", metavar="FILE", help="try this policy instead of the configured one")
+    parser.add_argument("--summary", action="store_true", help="judge many messages and count the verdicts")
     parser.add_argument(
-        "--since", type=_time, metavar="TIME", help="with --summary, only what came in at this time or later"
+        "--since", type=_time, metavar="TIME", help="with --summary, only messages that came in at this time or later"
     )
     parser.add_argument(
         "-v",
         "--verbose",
         action="store_true",
-        help="with the terms of SPF, the DMARC walk and all answers of DNS; "
+        help="show also the SPF terms, the DMARC walk and all DNS answers; "
         "with --summary every message that would not be accepted",
     )
     takes_zone(parser)
@@ -87,7 +87,7 @@ def _address(text: str) -> Address:
     try:
         return client(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no IP address") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from error
 
 
 def _time(text: str) -> float:
@@ -100,13 +100,13 @@ def _time(text: str) -> float:
 def _run(arguments: argparse.Namespace) -> int:
     paths: list[str] = arguments.files
     if arguments.summary and not paths:
-        arguments.refuse("--summary wants files or folders")
+        arguments.refuse("--summary needs files or folders")
     if not arguments.summary and len(paths) > 1:
-        arguments.refuse("several files want --summary")
+        arguments.refuse("several files need --summary")
     if arguments.since is not None and not arguments.summary:
-        arguments.refuse("--since goes with --summary")
+        arguments.refuse("--since needs --summary")
     if arguments.since is not None and arguments.ip:
-        arguments.refuse("--since reads when a message came in out of its Received field, which --ip passes over")
+        arguments.refuse("--since takes the time from the Received field, which --ip ignores")
     if not paths and is_terminal(sys.stdin):
         arguments.refuse("name a FILE, or give a message on standard input")
     found = _settings(arguments)
@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """With the policy that is to be tried. Raises ConfigError."""
+    """The settings, with the policy of --policy. Raises ConfigError."""
     found = asked(settings(arguments))
     if not arguments.policy:
         return found
@@ -136,7 +136,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _judge(
     raw: bytes, arguments: argparse.Namespace, found: Settings, asking: Callable[[], Source], hosts: Sequence[str]
 ) -> Trace | None:
-    """None for what came in before ``--since``. Raises Unknown."""
+    """Judge a message. Returns None if it came in before ``--since``. Raises Unknown."""
     written = (found.policy.tag.flag, *found.policy.fields)
     recipients = None if arguments.rcpt is None else tuple(arguments.rcpt)
     given = Given(
@@ -145,7 +145,7 @@ def _judge(
     message = read(raw, given, hosts)
     if arguments.since is not None:
         if message.at is None:
-            raise Unknown("no Received field of this host tells when it came in, which --since has to know")
+            raise Unknown("no Received field of this host says when it came in, which --since needs to know")
         if message.at < arguments.since:
             return None
     return judge(message, found, asking(), socket.gethostname(), arguments.at)
@@ -177,7 +177,7 @@ def _failed(name: str, why: str, status: int) -> int:
 
 
 def _message(path: str) -> bytes:
-    """The message of a file, or that of a queue id, as postcat prints it. Raises OSError, Unavailable, Unknown."""
+    """The message in a file, or that of a queue id as postcat prints it. Raises OSError, Unavailable, Unknown."""
     try:
         with open(0 if path == "-" else path, "rb") as file:
             raw = file.read()

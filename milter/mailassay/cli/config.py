@@ -22,17 +22,17 @@ _log = logging.getLogger(__name__)
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    config = commands.add_parser("config", help="look at the configuration")
+    config = commands.add_parser("config", help="examine the configuration")
     check = config.add_subparsers(metavar="COMMAND", required=True).add_parser(
         "check",
         help="validate configuration and policy",
-        description="Validate configuration and policy. Each error and each warning as file:line:column: message, with "
-        "the line it is about; and whether the service runs another policy. Exit status 1 where there is an error.",
+        description="Validate configuration and policy. Print errors and warnings as file:line:column: message, "
+        "with that line of the file, and say if the service runs another policy. Exit status 1 if there are errors.",
     )
     form = check.add_mutually_exclusive_group()
     takes_json(form)
     form.add_argument(
-        "--log", action="store_true", help="say it as the service logs, in the format that is configured; for its unit"
+        "--log", action="store_true", help="print in the configured format of the log; for the service unit"
     )
     takes_config(check)
     check.set_defaults(run=_check)
@@ -52,7 +52,7 @@ def _check(arguments: argparse.Namespace) -> int:
         _log.info(_FINE, *fine)
     elif not arguments.json:
         _say(_FINE % fine)
-        # what is checked is not what judges, until it is
+        # the service may still judge by another policy than the one checked
         for finding in not_reloaded(found, running_digest(path)):
             _say(f"{finding.reason}:")
             print(*(f"{_INDENT}{command}" for command in finding.fix), sep="\n")
@@ -82,7 +82,7 @@ def _tell(problems: Sequence[Problem], arguments: argparse.Namespace) -> None:
 
 
 def _show(problems: Iterable[Problem]) -> None:
-    """Each with its line."""
+    """Print each problem with its line."""
     lines: dict[str, list[str]] = {}
     room = columns(sys.stderr) - len(_INDENT)
     for each in problems:
@@ -91,19 +91,19 @@ def _show(problems: Iterable[Problem]) -> None:
             lines[each.path] = _lines(each.path)
         line = "".join(lines[each.path][each.line - 1 : each.line])
         if line.strip():
-            # of a long line, what is around the place
+            # of a long line, show the part around the column
             start = max(0, each.column - 1 - room // 2) if len(line) > room else 0
             print(f"{_INDENT}{printable(line[start : start + room])}".rstrip(), file=sys.stderr)
             print(_INDENT + " " * (each.column - 1 - start) + "^", file=sys.stderr)
 
 
 _INDENT = " " * 4
-_MOST = 32 << 20  # octets of a file that are looked at for them
+_MOST = 32 << 20  # octets of a file that are read for its lines
 _SHOWN = ("path", "line", "column", "message")
 
 
 def _lines(path: str) -> list[str]:
-    """What can be shown of a file; one that cannot be read, or not a second time, has said so already."""
+    """The lines of a file; none if it cannot be read, or not a second time, which has been reported."""
     try:
         if not Path(path).is_file():
             return []

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="examine the Postfix of this machine",
-        description="Examine the Postfix of this machine and all that mailassay needs there; say what is wrong, worst "
+        description="Examine the Postfix of this machine and what mailassay needs there. Print what is wrong, worst "
         "first, and the commands that fix it. Changes nothing. Exit status 1 if there are errors, 69 without Postfix.",
     )
     takes_config(parser)
@@ -31,9 +31,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--removal",
         action="store_true",
-        help="only say what Postfix still needs mailassay for, before it is removed; exit status 1 if anything",
+        help="only say what Postfix still needs mailassay for, before you remove it; exit status 1 if anything",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say also what is fine")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show also what is fine")
     takes_json(parser)
     parser.set_defaults(run=_run)
 
@@ -67,10 +67,10 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool, *, again: b
     for finding in findings:
         if finding.severity is not Severity.FINE or verbose:
             yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
-            # a command stays on its line, to be copied
+            # a command is not wrapped, so that it can be copied
             yield from (f"{'':9}  {command}" for command in finding.fix)
     if again and any(command.startswith("postconf") for finding in findings for command in finding.fix):
-        # what one command sets another may have set as well; and a Postfix that is down has nothing to reload
+        # several commands may set the same value, so look again; a Postfix that is down has nothing to reload
         reload = "" if facts.down else f"{facts.postfix.command('postfix', 'reload')}; then "
         yield from wrapped(f"{reload}mailassay doctor again", width, "after postconf: ", "    ")
     counts = [(sum(each.severity is severity for each in findings), severity) for severity in Severity]
@@ -80,7 +80,7 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool, *, again: b
 
 
 def _painted(line: str) -> str:
-    """A line with its severity, where it begins with one, in a colour."""
+    """A line with its severity in colour, if it begins with one."""
     word, blank, rest = line.partition(" ")
     return f"{painted(word, _COLOURS[word])}{blank}{rest}" if word in _COLOURS else line
 
@@ -90,7 +90,7 @@ def _counted(count: int, severity: Severity) -> str:
 
 
 def _as_json(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
-    """The same for programs; the keys and the codes stay."""
+    """The findings for programs. Keys and codes do not change."""
     return {
         "mailassay": __version__,
         "postfix": facts.postfix.value("mail_version"),

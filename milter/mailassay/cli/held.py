@@ -25,7 +25,7 @@ from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
-_RECIPIENTS = 3  # that the list shows of a message
+_RECIPIENTS = 3  # of a message that the list shows
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "held",
-        help="what Postfix holds on our word",
-        description="List the messages that Postfix holds on our word, oldest first; show, release or delete them. "
-        "What an operator or another filter holds is neither shown nor touched.",
+        help="list, release or delete messages that mailassay put on hold",
+        description="List the messages that mailassay put on hold, oldest first; show, release or delete them. "
+        "Messages that an operator or another filter put on hold are neither shown nor changed.",
     )
     _takes_place(parser)
     _takes_filters(parser)
@@ -46,28 +46,28 @@ def add(commands: Commands) -> None:
         "--remind",
         type=_duration,
         metavar="AGE",
-        help="list nothing; log a warning where a message waits longer than that (12h), and send the mail that "
+        help="list nothing; log a warning if a message has waited longer than this (12h), and send the mail that "
         "held.remind_to asks for; for a timer",
     )
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
-    show = _action(actions, "show", "all that is known of a message, with its header section", "+")
-    show.add_argument("--body", action="store_true", default=False, help="and with its body")
+    show = _action(actions, "show", "show all about a message, with its header section", "+")
+    show.add_argument("--body", action="store_true", default=False, help="show also its body")
     takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (
-        ("release", "let messages go on to their recipients, without judging them again"),
-        ("delete", "remove messages for good"),
+        ("release", "deliver messages to their recipients, without judging them again"),
+        ("delete", "delete messages for good"),
     ):
         action = _action(actions, name, help_text, "*")
         _takes_filters(action)
-        action.add_argument("--all", action="store_true", default=False, help="all that is held on our word")
+        action.add_argument("--all", action="store_true", default=False, help="all messages that mailassay put on hold")
         _takes_dry_run(action)
         action.set_defaults(act=_change, release=name == "release")
 
 
 def _action(actions: Commands, name: str, help_text: str, count: str) -> argparse.ArgumentParser:
-    # SUPPRESS: what is said before the action stands where nothing is said after it
+    # SUPPRESS: an option before the action counts unless it is given again after it
     parser = actions.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", argument_default=argparse.SUPPRESS
     )
@@ -83,19 +83,21 @@ def _takes_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _takes_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--older", type=_duration, metavar="AGE", help="only what has waited that long: 90m, 12h, 7d")
-    parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and those below it")
+    parser.add_argument(
+        "--older", type=_duration, metavar="AGE", help="only messages that have waited at least this long: 90m, 12h, 7d"
+    )
+    parser.add_argument("--domain", type=_domain, metavar="NAME", help="only this author domain and the names below it")
 
 
 def _takes_dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="with release or delete: only say which")
+    parser.add_argument("--dry-run", action="store_true", help="with release or delete: only print which messages")
 
 
 def _duration(text: str) -> int:
-    """In seconds."""
+    """A duration in seconds."""
     found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number and one of w, d, h, m, s")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: a number and one of w, d, h, m, s")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -103,7 +105,7 @@ def _domain(text: str) -> Domain:
     try:
         return Domain(text)
     except BadDomain as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a domain name: {error}") from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -113,9 +115,9 @@ def _run(arguments: argparse.Namespace) -> int:
         complain(f"mailassay: {wrong[0]}{more}")
     verdict = found.policy.tag.verdict
     if arguments.act and arguments.remind is not None:
-        arguments.usage("--remind goes with the list")
+        arguments.usage("--remind goes with the list only")
     if arguments.act is _change and arguments.json:
-        arguments.usage("--json goes with the list and with show")
+        arguments.usage("--json goes with the list and with show only")
     try:
         if arguments.act:
             status: int = arguments.act(arguments, queue, verdict)
@@ -163,7 +165,7 @@ def _remind(queue: Queue, settings: Settings, limit: int) -> int:
 
 
 def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
-    """Mail of them to whoever looks, unless that has been told already. Raises Unavailable."""
+    """Mail a list of the waiting messages, unless that has been done already. Raises Unavailable."""
     queue_ids = [each.queued.queue_id for each in waiting]
     if not waiting or not reminder.is_due(queue_ids, now):
         return
@@ -172,7 +174,7 @@ def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
     try:
         reminder.remember(queue_ids, now)
     except OSError as error:
-        _log.warning("cannot remember of what the mail to %s has told, so that it comes again: %s", to, error)
+        _log.warning("cannot remember what the mail to %s reported, so it will come again: %s", to, error)
 
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
@@ -193,9 +195,9 @@ def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
 
 def _change(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:
     if bool(arguments.ids) + _filtered(arguments) + arguments.all != 1:
-        arguments.usage("name queue ids, or give --older or --domain or both, or say --all")
+        arguments.usage("name queue ids, or give --older, --domain or --all")
     if os.geteuid() and not arguments.dry_run:
-        raise Unavailable("Postfix lets nobody but root change its queue", os.EX_NOPERM)
+        raise Unavailable("only root can change Postfix's queue", os.EX_NOPERM)
     now = time.time()
     why: dict[str, str] = {}
     if arguments.ids:
@@ -223,7 +225,7 @@ def _filtered(arguments: argparse.Namespace) -> bool:
 
 
 def _selected(arguments: argparse.Namespace, queue: Queue, verdict: str, now: float) -> Iterator[Held]:
-    """What is held on our word and fits the filters, oldest first."""
+    """The messages that mailassay put on hold and that match the filters, oldest first."""
     waiting = [each for each in queue.hold() if now - each.arrived >= (arguments.older or 0)]
     for each in ours(queue, _progress(waiting), verdict):
         if arguments.domain is None or _is_within(each.author_domain, arguments.domain):
@@ -238,7 +240,7 @@ def _is_within(name: str, domain: Domain) -> bool:
 
 
 def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
-    """The same, saying on a terminal how far it is where that takes a while."""
+    """The same messages; on a terminal, shows the progress if it takes a while."""
     shown = len(waiting) > BATCH and is_terminal(sys.stderr)
     for count, each in enumerate(waiting):
         if shown and count % BATCH == 0:
@@ -249,23 +251,23 @@ def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
 
 
 def _say(text: str, label: str = "") -> None:
-    """In lines that fit the terminal, beside a label or by itself."""
+    """Print a text in lines that fit the terminal, with or without a label."""
     print("\n".join(wrapped(printable(text), columns(sys.stdout), label, " " * (len(label) or 4))))
 
 
 def _complain(why: dict[str, str]) -> int:
-    """Exit status 1 where there is something that could not be done."""
+    """Report what could not be done. Returns exit status 1 if there is anything, else 0."""
     for queue_id, reason in why.items():
         complain(f"mailassay: {queue_id} {reason}")
     return 1 if why else 0
 
 
 def _nothing(arguments: argparse.Namespace) -> str:
-    return "nothing that fits is held by mailassay" if _filtered(arguments) else "nothing is held by mailassay"
+    return "mailassay holds no matching message" if _filtered(arguments) else "mailassay holds no message"
 
 
 def _age(held: Held, now: float) -> str:
-    """In the two units that say most."""
+    """The age of a message in its two largest units."""
     seconds = max(0, int(now - held.queued.arrived))
     words: list[str] = []
     for unit, size in _UNITS.items():
@@ -301,7 +303,7 @@ def _clause(resinfo: Resinfo) -> str:
 
 
 def _as_json(held: Held, now: float) -> dict[str, Any]:
-    """The keys stay."""
+    """A message for programs. The keys do not change."""
     return {
         **held.queued._asdict(),
         "age": max(0, int(now - held.queued.arrived)),

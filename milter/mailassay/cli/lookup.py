@@ -26,21 +26,21 @@ _MAX_SHOWN = 400  # characters of a record
 _UNBROKEN = re.compile("[^ ;,]+[;,]*")
 _FIRST_WORD = re.compile(r"  (?:error|warning|note)(?=  )|(?:Mail|SPF|DKIM|DMARC|DNSSEC)(?=  )")
 _COLOURS = {"error": RED, "warning": YELLOW, "note": DIM}
-_NARROW = 12  # columns; a label up to that never has a line of its own
-_INDENT = 8  # of what is below one that has
-_MAX_DEPTH = 12  # of the tree, by which lines are moved to the right
+_NARROW = 12  # columns; a label up to that never gets a line of its own
+_INDENT = 8  # columns, below a label that does
+_MAX_DEPTH = 12  # of the tree, up to which lines are indented
 _TERM = 44  # columns of a term
-_KEYS = 20  # columns of what stands on the left
+_KEYS = 20  # columns of the left side
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "lookup",
-        help="show what DNS says of a mail domain, and what is wrong with it",
-        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first; then what to publish instead, where"
-        " the records tell what was meant. Such a record has been looked at as if it were published: with it, the"
-        " problem is gone. Exit status 1 where there is an error, 75 where DNS does not answer for the domain itself.",
+        help="show what DNS says about a mail domain, and what is wrong with it",
+        description="Show MX, SPF, DKIM keys and DMARC of a domain, problems first; then what to publish instead, if"
+        " the records show what was meant. Such a record has been tested as if it were published: with it, the"
+        " problem is gone. Exit status 1 if there is an error, 75 if DNS does not answer for the domain itself.",
     )
     parser.add_argument("domain", metavar="DOMAIN", type=_domain, help="the domain, or an address in it")
     parser.add_argument(
@@ -57,20 +57,20 @@ def add(commands: Commands) -> None:
 
 
 def _domain(text: str) -> tuple[str, Domain]:
-    """What was given, and the domain in it."""
+    """The argument, and the domain in it. Raises ArgumentTypeError."""
     _, _, name = text.strip().rpartition("@")
     try:
         ip_address(name.strip("[]").removeprefix("IPv6:"))
     except ValueError:
         pass
     else:
-        raise argparse.ArgumentTypeError(f"{text!r} is an IP address; the domain of a mail address is wanted")
+        raise argparse.ArgumentTypeError(f"{text!r} is an IP address; give the domain of a mail address")
     try:
         domain = Domain(name)
     except BadDomain as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a domain name: {error}") from error
     if domain.labels[-1].isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no domain name: it ends in a number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a domain name: it ends in a number")
     return text.strip(), domain
 
 
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
         try:
             key_name(selector, domain)
         except BadDomain:
-            arguments.refuse(f"argument --selector: {selector!r} is no selector")
+            arguments.refuse(f"argument --selector: {selector!r} is not a selector")
     found = settings(arguments)
     limits = found.policy.limits
     report = look_up(domain, arguments.selector, source(arguments, found), found.message_timeout, limits)
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _painted(line: str) -> str:
-    """A line with its first word, where that is one of ours, in a colour."""
+    """A line with its first word in colour, if that is one of ours."""
     found = _FIRST_WORD.match(line)
     return painted(found[0], _COLOURS.get(found[0].strip(), BOLD)) + line[found.end() :] if found else line
 
@@ -143,7 +143,7 @@ def _problem(problem: Problem) -> Iterator[str]:
 
 
 def _change(change: Change) -> Iterator[str]:
-    """What is to be published, whole."""
+    """A change to be published, not shortened."""
     yield from _wrapped("  ", f"{change.name} {change.type}")
     for text in change.records:
         yield from _wrapped("    ", text, most=sys.maxsize)
@@ -154,14 +154,14 @@ def _change(change: Change) -> Iterator[str]:
 
 
 def _wrapped(label: str, text: str, most: int = _MAX_SHOWN) -> Iterator[str]:
-    """A label, and beside it a text that goes on below itself."""
+    """A label, with a wrapped text beside it."""
     text = quoted(text)
     if len(text) > most:
         text = f"{text[:most]} ..."
     width = columns(sys.stdout)
     longest = max(map(len, _UNBROKEN.findall(text)), default=0)
     if text and len(label) > _NARROW and len(label) + longest > width:
-        # a long name has a line of its own
+        # a long label gets a line of its own
         yield label.rstrip()
         label = " " * _INDENT
     yield from wrapped(text, width, label)
@@ -222,7 +222,7 @@ def _terms(record: Record, depth: int) -> Iterator[str]:
         label = label if len(label) <= _MAX_SHOWN else f"{label[:_MAX_SHOWN]} ..."
         cost = f"{term.asks:>2}  " if term.asks else "    "
         if len(label) > _TERM:
-            # a line of its own, so that costs stay below each other
+            # a line of its own, so that the costs stay in one column
             yield label
             label = ""
         yield from _wrapped(f"{label:<{_TERM}}  {cost}", _said_of(term))

@@ -1,4 +1,4 @@
-"""Times as people give them: what systemd.time(7) takes for a timestamp, as far as it is of use here."""
+"""Times as people write them: the timestamps of systemd.time(7) that are useful here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _TAKEN = (
 
 
 def moment(text: str, now: float) -> float:
-    """Seconds since 1970, for a person whose clock says ``now``; without a zone it is local time.
+    """A time in seconds since 1970; ``now`` is the current time. Without a zone it is local time.
 
-    A day alone is its beginning. Raises ValueError, which says what is taken.
+    A date alone means the beginning of that day. Raises ValueError, which says which forms are allowed.
     """
     words = " ".join(text.lower().split())
     with suppress(ValueError, OverflowError, OSError):
@@ -41,11 +41,11 @@ def moment(text: str, now: float) -> float:
             date = datetime.fromtimestamp(now).date() + timedelta(days=_DAYS.get(day, 0))
             return datetime.combine(date, time.fromisoformat((clock if day in _DAYS else words) or "00:00")).timestamp()
         return datetime.fromisoformat(re.sub(" *(?:utc|z)$", "+00:00", words).upper()).timestamp()
-    raise ValueError(f"{text!r} is no time; such are {_TAKEN}")
+    raise ValueError(f"{text!r} is not a time; examples are {_TAKEN}")
 
 
 def _span(words: str) -> float | None:
-    """Seconds from now, ahead or (below 0) back; None where it is no such thing. Raises ValueError."""
+    """Seconds from now, below 0 in the past; None if it is not such a text. Raises ValueError."""
     sign = {"-": -1, "+": 1}.get(words[:1], 0)
     length = words[1:].strip() if sign else words.removesuffix(" ago")
     if (not sign and length == words) or not _SPAN.fullmatch(length):

@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ from ..resolver import Cached, Source
 from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
-_MOST_UNDER_WAY = 300  # DNS questions of a command, each of which takes a descriptor
-_PATIENCE = 5.0  # seconds for Postfix's answer
+_MOST_UNDER_WAY = 300  # DNS questions of a command; each takes a descriptor
+_PATIENCE = 5.0  # seconds to wait for Postfix
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def takes_config(parser: argparse.ArgumentParser) -> None:
     """``--config``, for :func:`settings`."""
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"the configuration (default: {DEFAULT_CONFIG}, where there is one)"
-    )
+    parser.add_argument("--config", metavar="FILE", help=f"the configuration (default: {DEFAULT_CONFIG}, if it exists)")
 
 
 def takes_zone(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +37,11 @@ def takes_zone(parser: argparse.ArgumentParser) -> None:
 
 def takes_json(parser: argparse._ActionsContainer) -> None:
     """``--json``."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def config_file(arguments: argparse.Namespace) -> str | None:
-    """The named configuration, or the default one; None where there is none."""
+    """The given configuration, or the default one; None if there is none."""
     if arguments.config is None and Path(DEFAULT_CONFIG).exists():
         return DEFAULT_CONFIG
     path: str | None = arguments.config
@@ -51,18 +49,18 @@ def config_file(arguments: argparse.Namespace) -> str | None:
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
-    """Those of the named configuration, or of the default one. Raises ConfigError."""
+    """The settings of the given configuration, or of the default one. Raises ConfigError."""
     return load(config_file(arguments))
 
 
 def settings_anyway(arguments: argparse.Namespace) -> tuple[Settings, tuple[Problem, ...]]:
-    """What is right in them, with defaults for the rest, and what is wrong; for commands that work all the same."""
+    """The valid settings, with defaults for the rest, and the problems; for commands that work all the same."""
     found, wrong = load_anyway(config_file(arguments))
     return found, wrong.problems if wrong else ()
 
 
 def source(arguments: argparse.Namespace, settings: Settings) -> Source:
-    """Where questions are asked: the zone file, or the configured name servers. Raises ZoneError, OSError."""
+    """The source of DNS answers: the zone file, or the configured name servers. Raises ZoneError, OSError."""
     if arguments.zone:
         return Zone.load(arguments.zone, limits=settings.policy.limits)
     nameservers = settings.nameservers or system_nameservers()
@@ -70,13 +68,13 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
 
 
 def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], Source]:
-    """Makes the source of one message of many, whose questions are bounded together. Raises ZoneError, OSError."""
+    """Makes the source of each of many messages, with one bound for all questions. Raises ZoneError, OSError."""
     found = source(arguments, settings)
     return Turns(found, _MOST_UNDER_WAY).asker if isinstance(found, Cached) else lambda: found
 
 
 def asked(settings: Settings) -> Settings:
-    """With what Postfix says of what they leave to it; as they are if it cannot be asked."""
+    """The settings with Postfix's values where they leave them to Postfix; unchanged if it cannot be asked."""
     if settings.trusted_networks is None and (mynetworks := _postconf("mynetworks")) is not None:
         settings = replace(settings, trusted_networks=trusted(mynetworks))
     if settings.recipient_delimiter is None:
@@ -88,12 +86,12 @@ def asked(settings: Settings) -> Settings:
 
 
 def host_names() -> set[str]:
-    """The names of this host: its own, and the one that Postfix goes by."""
+    """The names of this host: its own, and Postfix's myhostname."""
     return {socket.gethostname(), *(_postconf("myhostname") or "").split()}
 
 
 def _postconf(name: str) -> str | None:
-    """What Postfix has for a parameter; None if it cannot be asked."""
+    """Postfix's value of a parameter; None if it cannot be asked."""
     if not (program := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")):
         return None
     try:

@@ -17,15 +17,15 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "serve",
         help="run the milter in the foreground",
-        description="Run the milter in the foreground and log to stderr. SIGHUP reads the configuration again, "
-        "SIGTERM ends it.",
+        description="Run the milter in the foreground and log to stderr. On SIGHUP it reads the configuration again, "
+        "on SIGTERM it stops.",
     )
     takes_config(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # only here: pymilter needs libmilter, which a machine that merely runs `check` may not have
+    # imported only here: pymilter needs libmilter, which a machine that only runs `check` may not have
     from ..daemon import CannotListen, serve
 
     try:

@@ -18,7 +18,7 @@ from ..replay.trace import Trace
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..verdict import Action
 
-_FIRST = 5  # of what could not be judged
+_FIRST = 5  # messages that could not be judged
 _ROWS = 20  # of a table
 _BAR = 30  # columns
 _WORDS = {
@@ -31,7 +31,7 @@ _WORDS = {
 
 
 def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace | None]) -> int:
-    """Judge all that the arguments name; the exit status. ``judge`` raises Unknown."""
+    """Judge all files that the arguments name. Returns the exit status. ``judge`` may raise Unknown."""
     tally, interrupted = many.Tally(), False
     bar = _Bar(arguments)
     try:
@@ -47,7 +47,7 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
     else:
         width = columns(sys.stdout)
         for line in _as_text(tally, found, arguments, width, interrupted=interrupted):
-            # the lines of a table fit already
+            # the lines of a table are not wrapped again
             print(printable(line))
     if interrupted:
         return 128 + signal.SIGINT
@@ -57,7 +57,7 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
 
 
 class _Bar:
-    """How far it is, on a terminal's stderr; nothing elsewhere."""
+    """A progress bar on stderr, if that is a terminal."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._shown = is_terminal(sys.stderr) and not (arguments.json and is_terminal(sys.stdout))
@@ -66,7 +66,7 @@ class _Bar:
         self._at = 0.0
 
     def passing(self, files: Iterator[many.File]) -> Iterator[many.File]:
-        """The files, counted as they pass."""
+        """Yields the files and counts them."""
         for file in files:
             yield file
             self._octets, self._count = self._octets + len(file.raw), self._count + 1
@@ -79,18 +79,18 @@ class _Bar:
                 )
 
     def ending(self) -> None:
-        """Say that it is interrupted, and what takes a while yet."""
+        """Say that it was interrupted, and what still takes a while."""
         self.end()
-        complain("mailassay: ending: the messages under way still wait for DNS")
+        complain("mailassay: ending; messages under way still wait for DNS")
 
     def end(self) -> None:
-        """Leave the line as it was."""
+        """Clear the line."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _entry(judged: many.Judged) -> dict[str, Any]:
-    """The line of one message."""
+    """The JSON line of one message."""
     if judged.trace is None:
         return {"file": judged.name, "error": judged.error, "unreadable": judged.unreadable}
     return {"file": judged.name, **explain.as_json(judged.trace)}
@@ -122,7 +122,7 @@ def _as_text(
         yield "Interrupted; so far:"
     yield from _lines(f"Of {_messages(tally.count)} {_counts(tally.actions)}.", width)
     if tally.would != tally.actions:
-        yield from _lines(f"Were nothing only recorded (monitor): {_counts(tally.would)}.", width)
+        yield from _lines(f"Without monitor, it would be: {_counts(tally.would)}.", width)
     if tally.earlier:
         yield from _lines(f"{_messages(tally.earlier)} came in before that time (--since).", width)
     for failed, what in ((tally.unreadable, "could not be read"), (tally.unknown, "could not be judged")):
@@ -136,14 +136,14 @@ def _as_text(
     if tally.rules:
         named = {explain.place(rule, found): counts for rule, counts in tally.rules.items()}
         yield ""
-        yield from _table("line of the policy", named, width, verbose=arguments.verbose)
+        yield from _table("policy setting", named, width, verbose=arguments.verbose)
     if notes := list(_notes(tally)):
         yield ""
         for note in notes:
             yield from _lines(note, width)
     if arguments.verbose and tally.stopped:
         yield ""
-        # grep and the like find one message on each line
+        # if the output is not a terminal, one message a line, for grep
         width = columns(sys.stdout, otherwise=sys.maxsize)
         for name, author, rule, action in tally.stopped:
             yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
@@ -165,13 +165,13 @@ def _messages(count: int) -> str:
 
 
 def _counts(actions: Counter[Action]) -> str:
-    """All that occurs; what is accepted in any case."""
+    """The counts of the actions that occurred, and of accepted messages always."""
     told = [each for each in Action if actions[each] or each is Action.ACCEPT]
     return ", ".join(f"{actions[each]:,} {_WORDS[each]}" for each in told)
 
 
 def _table(title: str, table: dict[str, Counter[Action]], width: int, *, verbose: bool) -> Iterator[str]:
-    """Rows of counts, one column for each action that occurs; a name that leaves them no room has its own lines."""
+    """Rows of counts with a column for each action that occurred. A name that is too long gets its own lines."""
     actions = [each for each in Action if any(counts[each] for counts in table.values())]
     rows = many.most(table)
     shown = rows if verbose else rows[:_ROWS]
@@ -195,15 +195,15 @@ def _numbers(counts: Counter[Action], actions: Sequence[Action]) -> tuple[str, .
 
 
 def _notes(tally: many.Tally) -> Iterator[str]:
-    """What DNS and time have done to old mail."""
+    """Notes on results that DNS and time have changed for old mail."""
     if tally.unanswered:
-        answer = "DNS gave no answer to a question: what they show is not what would be decided"
+        answer = "DNS did not answer a question: these verdicts are not reliable"
         yield f"In {_messages(tally.unanswered)} {answer}."
     if tally.expired:
         yield f"In {_messages(tally.expired)} a signature had expired (x=)."
     if tally.keyless:
-        withdrawn = "keys are withdrawn some time after their use"
-        yield f"In {_messages(tally.keyless)} a signature has no key in DNS any more: {withdrawn}."
+        withdrawn = "domains remove keys some time after their use"
+        yield f"In {_messages(tally.keyless)} a signature no longer has a key in DNS: {withdrawn}."
     if tally.different:
         methods = ", ".join(f"{method} {count:,}" for method, count in tally.differs.most_common())
-        yield f"{_messages(tally.different)} found otherwise than when they came: {methods}."
+        yield f"{_messages(tally.different)} gave another result than when they came in: {methods}."

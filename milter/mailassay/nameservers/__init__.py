@@ -1,4 +1,4 @@
-"""DNS over the network: the only place that knows dnspython."""
+"""DNS over the network: the only room that imports dnspython."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PORT = 53
 MAX_TRIES = 3
 _MAX_HEARD = 32  # datagrams and ICMP errors for one try by UDP
 _MAX_PACKET = 65_535  # octets
-_MAX_STILL = 30.0  # seconds beyond those of a try, in which the thread has to go on
-_OURS = {EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM}  # no port, descriptor or memory is left, whoever took them
+_MAX_STILL = 30.0  # seconds, in addition to those of a try, after which the thread counts as stuck
+_OURS = {EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM}  # this host has no port, descriptor or memory left
 _UNHEARD = "no thread listens to name servers"
 
 _log = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ Place = tuple[str, int]
 
 
 def system_nameservers() -> list[Place]:
-    """The name servers of the system, or the one on this host if it names none. Raises ConfigError."""
+    """The system's name servers, or the one on this host if it names none. Raises ConfigError."""
     return listed_nameservers() or [("127.0.0.1", PORT)]
 
 
 def listed_nameservers() -> list[Place]:
-    """The name servers that resolv.conf(5) names; none if the file is missing or names none. Raises ConfigError."""
+    """The name servers in resolv.conf(5); empty if the file is missing or names none. Raises ConfigError."""
     try:
         system = dns.resolver.Resolver(RESOLV_CONF)
     except dns.resolver.NoResolverConfiguration:
         return []
     except (OSError, ValueError, dns.exception.DNSException) as error:
-        # a disk may fail as it is read, and a name in search or domain may be none
+        # the disk may fail, and a name in search or domain may be invalid
         raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error) or type(error).__name__)]) from error
     return [(str(address), PORT) for address in system.nameservers]
 
@@ -56,13 +56,13 @@ def listed_nameservers() -> list[Place]:
 class Nameservers:
     """A source that asks name servers, any number of questions at once.
 
-    Each try lasts at most ``timeout`` seconds; the servers are tried in turn, each question two or three times in all.
-    If a server refuses or cannot be reached, the next one is asked at once, and that one again at the end: but no
-    server again before the time of a try is over, so that a resolver may restart meanwhile.
+    Each try lasts at most ``timeout`` seconds. The servers are tried in turn; each question has two or three tries. If
+    a server refuses or cannot be reached, the next one is asked at once, and that server again at the end. No server is
+    asked again before the time of a try is over, so that a resolver can restart meanwhile.
     A response of more than ``limits.dns_octets`` or ``limits.dns_records`` is a DnsLimit, and no other server is asked.
-    What reading takes at most is in ``tests/bench/bench_dns.py``; an answer takes less than 100 kB.
-    The thread that listens to them starts with the first question, so that a process may fork before. If it dies, which
-    takes a bug of ours, or stands still, every question is a DnsUnsent.
+    ``tests/bench/bench_dns.py`` has the highest cost of reading; an answer takes less than 100 kB.
+    The listening thread starts with the first question, so that a process can fork before. If it dies, which takes a
+    bug of ours, or is stuck, every question is a DnsUnsent.
     """
 
     def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits = Limits()) -> None:
@@ -73,7 +73,7 @@ class Nameservers:
         self.configure(addresses, timeout, limits)
 
     def configure(self, addresses: Sequence[Place], timeout: float, limits: Limits) -> None:
-        """Ask others, or in another way, from now on; questions under way end as they began."""
+        """Change servers, time-out or limits. Questions under way are not affected."""
         tries = min(MAX_TRIES, max(2, len(addresses)))
         with self._lock:
             self._tries = [addresses[number % len(addresses)] for number in range(tries)]
@@ -83,7 +83,7 @@ class Nameservers:
             self._timeout, self._limits = timeout, limits
 
     def __call__(self, question: Question) -> Future[Answer]:
-        # under the lock, so that whatever is handed in comes before the end and is ended by it
+        # under the lock, so that each question comes before the end and is ended by it
         with self._lock:
             exchange = _Exchange(question, self._tries)
             if self._listener is None and not self._dead:
@@ -95,7 +95,7 @@ class Nameservers:
         return exchange.future
 
     def goes_on(self) -> bool:
-        """Does the thread hear what name servers say? If not, this process is to end."""
+        """Does the thread listen to name servers? If not, this process has to end."""
         with self._lock:
             return self._goes_on()
 
@@ -108,7 +108,7 @@ class Nameservers:
             self._dead = True
 
     def close(self) -> None:
-        """Stop the thread; questions under way end with a DnsTempError."""
+        """Stop the thread. Questions under way end with a DnsTempError."""
         with self._lock:
             if self._listener and not self._dead:
                 self._listener.stop()
@@ -116,7 +116,7 @@ class Nameservers:
 
 
 class _Exchange:
-    """One question on its way. ``turn`` counts its tries, ``channel`` is the socket of the one under way."""
+    """One question under way. ``turn`` counts its tries, ``channel`` is the socket of the current one."""
 
     def __init__(self, question: Question, places: Iterable[Place]) -> None:
         self.question, self.places = question, deque(places)
@@ -127,35 +127,36 @@ class _Exchange:
         self.place: Place
         self.query: wire.Query
         self.channel: socket | None = None
-        self.heard = 0  # by UDP, in this try
-        self.stream: bytearray | None = None  # what has come by TCP
+        self.heard = 0  # datagrams and ICMP errors in this try
+        self.stream: bytearray | None = None  # octets received by TCP
         self.sent = False  # by TCP
         self.kind: type[DnsTempError] = DnsTempError
 
     def blame(self, error: OSError | EOFError) -> None:
-        """Remember the trouble, and whether it is ours."""
+        """Remember the trouble, and if its cause is this host."""
         self.trouble = str(error)
         if isinstance(error, OSError) and error.errno in _OURS:
             self.kind = DnsUnsent
 
     def goes_elsewhere(self) -> bool:
-        """Its server cannot be reached. Is there one that was not asked yet? Then this one comes again, last."""
+        """The server cannot be reached: is there one that was not asked yet? If so, try this one again at the end."""
         if not self.places or self.places[0] in self.tried:
             return False
         self.places.append(self.place)
         return True
 
     def fail(self, trouble: str, kind: type[DnsTempError] | None = None) -> None:
-        """Nobody will answer."""
+        """End the question without an answer."""
         self.future.set_exception((kind or self.kind)(f"{self.question.name} {self.question.rdtype}: {trouble}"))
 
 
 class _Listener:
-    """Sockets that wait for responses, one for each question under way, and the thread that listens to them.
+    """A socket for each question under way, and the thread that listens to them.
 
-    A socket is connected, so that the kernel lets nothing in that comes from elsewhere, and its port is one that nobody
-    knows (RFC 5452 section 9). asyncio would take twice the time of all the rest. ``last``: it is asked nothing more.
-    ``active``: when it has done something last, which it does once in the time of a try. ``died`` is told if it dies.
+    Each socket is connected, so that the kernel drops packets from other addresses, and its port is unpredictable (RFC
+    5452 section 9). asyncio would take twice the time of all the rest. ``last``: it takes no more questions.
+    ``active``: when the thread last did something, which it does at least once in the time of a try. ``died`` is called
+    if the thread dies.
     """
 
     last = False
@@ -165,15 +166,15 @@ class _Listener:
         self.active = time.monotonic()
         self._epoll = select.epoll()
         self._open: dict[int, tuple[_Exchange, socket]] = {}
-        # all last equally long, so the first to begin is the first to end
+        # all have the same time-out, so the first to begin is the first to end
         self._deadlines: deque[tuple[float, int, _Exchange]] = deque()
         self._stop, self._stopped = socketpair()
         self._epoll.register(self._stopped, select.EPOLLIN)
         threading.Thread(target=self._run, name="dns", daemon=True).start()
 
     def ask(self, exchange: _Exchange) -> None:
-        """Send the question to the next server: in the thread of who asks it, or after trouble in ours."""
-        # RFC 6891 section 7: FORMERR is what a server says that knows no EDNS
+        """Send the question to the next server: in the caller's thread, or in ours after trouble."""
+        # RFC 6891 section 7: a server without EDNS answers FORMERR
         edns = exchange.trouble != "FORMERR"
         while exchange.places:
             query = wire.query(exchange.question, edns=edns)
@@ -191,13 +192,13 @@ class _Listener:
                 exchange.blame(error)
                 if exchange.goes_elsewhere():
                     continue
-            # only now, since the listener may have the question done by then; a try that is over is passed over there
+            # last, since the listener may finish the question at once; it skips the deadline of a finished try
             self._deadlines.append((time.monotonic() + self._timeout, turn, exchange))
             return
         exchange.fail(exchange.trouble)
 
     def stop(self) -> None:
-        """End the thread; what is under way fails."""
+        """End the thread. Questions under way fail."""
         self._stop.send(b".")
 
     def _connect(self, exchange: _Exchange, kind: SocketKind) -> None:
@@ -213,7 +214,7 @@ class _Listener:
         except OSError:
             channel.close()
             raise
-        # last, since from now on the listener may close it
+        # last, since the listener may close it from now on
         exchange.channel = channel
         self._open[channel.fileno()] = exchange, channel
 
@@ -222,38 +223,38 @@ class _Listener:
             end: tuple[str, type[DnsTempError]] = "closed", DnsTempError
             try:
                 self._listen()
-            except Exception:  # noqa: BLE001 - a bug; whoever waits hears of it, and the process ends
+            except Exception:  # noqa: BLE001 - a bug; all questions fail, and the process ends
                 _log.exception("the thread that listens to name servers has died")
                 self._died()
                 end = _UNHEARD, DnsUnsent
-            # from now on it is asked nothing more
+            # from now on it takes no questions
             for exchange in dict.fromkeys(each for _, _, each in self._deadlines if not each.future.done()):
                 self._close(exchange)
                 exchange.fail(*end)
 
     def _listen(self) -> None:
-        """Until it is to stop."""
+        """Listen until the thread has to stop."""
         while self._deadlines or not self.last:
             self.active = now = time.monotonic()
             while self._deadlines and self._deadlines[0][0] <= now:
                 _, turn, exchange = self._deadlines[0]
                 if exchange.turn == turn and not exchange.future.done():
                     self._again(exchange, exchange.trouble)
-                # only now: one that a bug comes from has to end too
+                # after the call, so that a question that hits a bug is ended too
                 self._deadlines.popleft()
                 self.active = time.monotonic()
-            # a question that begins meanwhile does not end before that
+            # a question that begins meanwhile ends later than that
             ready = self._epoll.poll(self._deadlines[0][0] - now if self._deadlines else self._timeout)
             for descriptor, _ in ready:
                 if descriptor == self._stopped.fileno():
                     return
-                # one that was closed since then, by what came before it
+                # it may have been closed meanwhile, by an earlier event
                 if found := self._open.get(descriptor):
                     self._hear(*found)
                     self.active = time.monotonic()
 
     def _hear(self, exchange: _Exchange, channel: socket) -> None:
-        """Something has come for a question, or its connection is there."""
+        """Handle an event on a socket: a response, an error, or a TCP connection that is ready."""
         try:
             stream = exchange.stream
             response = self._by_udp(exchange, channel) if stream is None else self._by_tcp(exchange, channel, stream)
@@ -263,12 +264,12 @@ class _Listener:
             known = code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
             answer = wire.answer(response, exchange.query, self._limits) if known else None
         except BlockingIOError:
-            return  # a datagram with a wrong checksum, which the kernel finds as it is read
+            return  # a datagram with a wrong checksum, which the kernel notices on reading
         except (OSError, EOFError) as error:
             self._unreachable(exchange, error)
         except dns.exception.DNSException as error:
             self._again(exchange, str(error) or type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - DnsLimit, or a bug: for whoever asked; everybody else's go on
+        except Exception as error:  # noqa: BLE001 - DnsLimit or a bug: only this question fails
             self._close(exchange)
             exchange.future.set_exception(error)
         else:
@@ -279,9 +280,9 @@ class _Listener:
                 exchange.future.set_result(answer)
 
     def _unreachable(self, exchange: _Exchange, error: OSError | EOFError) -> None:
-        """An ICMP error, or a connection that came to nothing.
+        """Handle an ICMP error or a failed connection.
 
-        Anybody can send ICMP errors, so they end no try by UDP: until its deadline the response may still come.
+        Anybody can send ICMP errors, so they do not end a try by UDP: the response may still come before its deadline.
         """
         exchange.blame(error)
         elsewhere = exchange.goes_elsewhere()
@@ -291,9 +292,9 @@ class _Listener:
             self.ask(exchange)
 
     def _by_udp(self, exchange: _Exchange, channel: socket) -> bytes | None:
-        """The response; None where it is none, which is passed over, or where TCP has begun.
+        """The response; None if it is not a response to our query (ignored), or if a TCP retry has started.
 
-        That is where the response is too large, or somebody sends many that are none (RFC 5452 section 9.3).
+        TCP is used if the response is truncated, or if many datagrams are not responses (RFC 5452 section 9.3).
         """
         exchange.heard += 1
         if exchange.heard <= _MAX_HEARD:
@@ -308,7 +309,7 @@ class _Listener:
         return None
 
     def _by_tcp(self, exchange: _Exchange, channel: socket, stream: bytearray) -> bytes | None:
-        """The response; None until all of it is there."""
+        """The response; None until it is complete. Raises OSError, EOFError, DnsLimit."""
         query = exchange.query.octets
         if not exchange.sent:
             if error := channel.getsockopt(SOL_SOCKET, SO_ERROR):
@@ -327,7 +328,7 @@ class _Listener:
         if not exchange.query.is_answered_by(response):
             raise dns.exception.FormError
         if wire.is_truncated(response):
-            # no response is larger than what TCP carries, so this one is beyond the limit whenever it is asked for
+            # no response is larger than what TCP carries, so this one always exceeds the limit
             raise too_many("dns_octets", self._limits)
         return response
 
@@ -338,7 +339,7 @@ class _Listener:
 
     def _close(self, exchange: _Exchange) -> None:
         if exchange.channel:
-            # first out of sight, since another thread may get the same number
+            # first, since another thread may get the same descriptor
             self._open.pop(exchange.channel.fileno(), None)
             exchange.channel.close()
             exchange.channel = None

@@ -1,4 +1,4 @@
-"""Bounds on the questions under way, and whose turn it is when a bound is reached."""
+"""Bounds on the questions under way, and the order of those that wait."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ MAX_WAITING = 500  # questions of one asker, of both kinds
 
 
 class Turns:
-    """The way of all connections of a process to its cache: at most ``most`` questions are under way at a time.
+    """The access of all connections of a process to its cache: at most ``most`` questions are under way at a time.
 
-    Questions are of two kinds: those asked as ``first`` go before the others, and neither kind gets more than three
-    quarters of ``most``. Of the askers, one for each connection, the one with the fewest questions under way is the
-    next, and among these the one that has waited longest: so whoever asks much waits for himself. Each asker has a
-    queue of its own, also for a question that another waits to ask: nobody is held back by somebody else's place in a
-    queue.
-    An answer that is known, or a question that was sent for whomever, is had at once.
+    Questions have two kinds. Those asked as ``first`` go before the others, and neither kind gets more than three
+    quarters of ``most``. There is an asker for each connection. The next is the one with the fewest questions under
+    way, and among these the one that has waited longest. So an asker with many questions waits for itself. Each asker
+    has its own queue, even for a question that another asker is waiting to ask: nobody depends on another's place.
+    A cached answer, or a question that is under way already, is returned at once.
     """
 
     def __init__(self, source: Cached, most: int) -> None:
@@ -33,7 +32,7 @@ class Turns:
 
     @property
     def most(self) -> int:
-        """Questions under way at a time; may be changed."""
+        """The number of questions under way at a time; can be changed."""
         return self._most
 
     @most.setter
@@ -46,11 +45,11 @@ class Turns:
         self._most, self._most_of_a_kind = most, most - most // 4
 
     def asker(self) -> Asker:
-        """For one connection."""
+        """An asker for one connection."""
         return _Asker(self, _Queue(self._first), _Queue(self._others))
 
     def ask(self, asker: _Asker, question: Question, *, first: bool, anew: bool = False) -> Future[Answer]:
-        """What is known at once, or the future of a question that waits for its turn; ``anew``: nothing is known."""
+        """The answer if it is known, or the future of a question that waits; ``anew`` ignores the cache."""
         known, due = (None, True) if anew else self._source.find(question)
         if known and not due:
             return known
@@ -62,7 +61,7 @@ class Turns:
             else:
                 waiting = asker.add(question, first=first, anew=anew)
         if at_once:
-            # nobody waits: as nearly always
+            # the usual case: nobody waits
             future = self._sent(question, anew)
             future.add_done_callback(functools.partial(self._end, queue))
             return known or future
@@ -72,7 +71,7 @@ class Turns:
         return known or waiting
 
     def drop(self, asker: _Asker, *, close: bool) -> None:
-        """Forget the questions that wait; ``close``: and whatever else that asker may ask."""
+        """Drop the waiting questions of an asker; ``close``: also all that it asks later."""
         with self._lock:
             asker.closed |= close
             dropped = [*asker.first_ones.clear(), *asker.others.clear()]
@@ -80,10 +79,10 @@ class Turns:
             _unsent(question, waiting)
 
     def _send(self) -> None:
-        """Send what may be sent now.
+        """Send the questions whose turn has come.
 
-        An answer that is there at once, and what is asked because of it, brings a thread here again: what it finds to
-        be sent is left to the first call, or calls would nest as deep as there are questions.
+        An immediate answer can lead to further questions, and so to another call in the same thread. That call leaves
+        its questions to the first one; otherwise calls would nest as deep as there are questions.
         """
         if getattr(self._here, "sending", False):
             return
@@ -102,13 +101,13 @@ class Turns:
     def _sent(self, question: Question, anew: bool) -> Future[Answer]:
         try:
             return self._source.send(question, anew=anew)
-        except Exception as error:  # noqa: BLE001 - for whoever asked; and nobody's turn is lost
+        except Exception as error:  # noqa: BLE001 - only this question fails, and no turn is lost
             future: Future[Answer] = Future()
             future.set_exception(error)
             return future
 
     def _is_quiet(self, queue: _Queue) -> bool:
-        """Does nobody wait who could be the next, and is there room for one more question of this asker?"""
+        """Does no other asker wait that could be next, and is there room for another question of this one?"""
         return (
             not (self._first.ready or self._others.ready)
             and self._first.under_way + self._others.under_way < self._most
@@ -117,7 +116,7 @@ class Turns:
         )
 
     def _next(self) -> tuple[_Queue, Question, Waiting] | None:
-        """Whose turn it is, and his question, which counts as under way from now on."""
+        """The next question, which counts as under way from now on, and its queue; None if there is none."""
         if self._first.under_way + self._others.under_way >= self._most:
             return None
         for kind in (self._first, self._others):
@@ -143,7 +142,7 @@ class Turns:
 
 
 class _Asker:
-    """One connection's questions. It has no lock: ``Turns`` does."""
+    """The questions of one connection. ``Turns`` has the lock."""
 
     def __init__(self, turns: Turns, first: _Queue, others: _Queue) -> None:
         self._turns, self.first_ones, self.others = turns, first, others
@@ -166,11 +165,11 @@ class _Asker:
 
     @property
     def is_idle(self) -> bool:
-        """Does none of its questions wait, and may it ask?"""
+        """Does none of its questions wait, and is it open?"""
         return not (self.closed or self.first_ones.waiting or self.others.waiting)
 
     def add(self, question: Question, *, first: bool, anew: bool) -> Waiting | None:
-        """The question's place in the queues, at best the one it has; None if there is no room."""
+        """Put a question into the queues, or find the place that it has; None if there is no room."""
         queue = self.first_ones if first or question in self.first_ones.waiting else self.others
         waiting = queue.waiting.get(question) or self.others.take(question)
         if waiting is None:
@@ -183,10 +182,10 @@ class _Asker:
 
 
 class _Kind:
-    """Questions of one kind: how many are under way, and the queues that may send one.
+    """Questions of one kind: the number under way, and the queues that may send one.
 
-    ``turns`` has those with no question under way, with one, and so on, each in the order in which they came there, and
-    ``ready`` is the number of all of them.
+    ``turns`` has the queues with no question under way, with one, and so on, each in order of arrival; ``ready`` is the
+    number of all of them.
     """
 
     def __init__(self, most: int) -> None:
@@ -194,12 +193,12 @@ class _Kind:
         self.turns: list[OrderedDict[_Queue, None]] = [OrderedDict() for _ in range(most)]
 
     def next(self) -> _Queue | None:
-        """Whose turn it is; None if no question waits that may be sent."""
+        """The queue whose turn it is; None if no waiting question may be sent."""
         return next((queue for turns in self.turns for queue in turns), None) if self.ready else None
 
 
 class _Queue:
-    """One asker's questions of one kind: those that wait, and how many are under way."""
+    """The questions of one kind of one asker: those that wait, and the number under way."""
 
     def __init__(self, kind: _Kind) -> None:
         self.kind = kind
@@ -208,18 +207,18 @@ class _Queue:
         self._turns: OrderedDict[_Queue, None] | None = None
 
     def put(self, question: Question, waiting: Waiting) -> None:
-        """Let a question wait."""
+        """Add a waiting question."""
         self.waiting[question] = waiting
         self._settle()
 
     def take(self, question: Question) -> Waiting | None:
-        """Let a question wait here no more."""
+        """Remove a waiting question; None if it does not wait here."""
         waiting = self.waiting.pop(question, None)
         self._settle()
         return waiting
 
     def clear(self) -> list[tuple[Question, Waiting]]:
-        """Let no question wait any more; those that did."""
+        """Remove and return all waiting questions."""
         waiting = [*self.waiting.items()]
         self.waiting.clear()
         self._settle()
@@ -227,29 +226,29 @@ class _Queue:
 
     @property
     def has_room(self) -> bool:
-        """May one more of its questions be under way?"""
+        """Is there room for another question under way?"""
         return self._under_way < len(self.kind.turns)
 
     def take_next(self) -> tuple[Question, Waiting]:
-        """The next question, which is under way."""
+        """Remove the next question and count it as under way."""
         question, waiting = self.waiting.popitem(last=False)
         self.begin()
         return question, waiting
 
     def begin(self) -> None:
-        """One question more is under way."""
+        """Count another question as under way."""
         self._under_way += 1
         self.kind.under_way += 1
         self._settle()
 
     def end(self) -> None:
-        """One question is no longer under way."""
+        """Count one question less as under way."""
         self._under_way -= 1
         self.kind.under_way -= 1
         self._settle()
 
     def _settle(self) -> None:
-        """Have a turn, or none; a queue that has the right one keeps its place."""
+        """Take or leave a place among the turns; a queue in the right place keeps it."""
         turns = self.kind.turns[self._under_way] if self.waiting and self.has_room else None
         if turns is self._turns:
             return

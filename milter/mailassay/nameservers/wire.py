@@ -1,7 +1,7 @@
 """Queries and responses, octet by octet; dnspython reads the names and records in them.
 
-Its own messages are not made for each question: to build one, and to read one into sets, is most of what DNS would
-cost.
+dnspython's own messages are not used: building one for each question, and reading each response into sets, would be
+most of the cost of DNS.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from ..resolver import Answer, Question, bounded
 
 MAX_TTL = 86400  # seconds
 _MAX_NAME, _MAX_LABEL = 255, 63  # octets on the wire (RFC 1035 section 2.3.4)
-_EDNS_PAYLOAD = 1232  # octets that no path fragments
-_NO_TTL = 2**31  # a TTL from there on, negative as a signed number, is 0 (RFC 2181 section 8)
+_EDNS_PAYLOAD = 1232  # octets; no path fragments that many
+_NO_TTL = 2**31  # a TTL of this or more, negative as a signed number, is 0 (RFC 2181 section 8)
 _TO_THE_QUESTION = b"\xc0\x0c"  # a compressed name: the one at octet 12
-_LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: what prints, and no full stop inside
+_LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: printable, without a full stop
 _QR, _OPCODE, _TC = 0x80, 0x78, 0x02  # in octet 2 of a header
 _AD, _RCODE = 0x20, 0x0F  # in octet 3
-_POINTER = 0xC0  # the least octet that begins one (RFC 1035 section 4.1.4)
+_POINTER = 0xC0  # the lowest first octet of a pointer (RFC 1035 section 4.1.4)
 _LEAST_SOA = 22  # octets: two root names and five numbers (RFC 1035 section 3.3.13)
 _WITHOUT_QUESTION = {dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query as it is sent: ``name`` in canonical form, and what stands in its question section."""
+    """A query as it is sent: ``name`` in canonical form, and its question section."""
 
     octets: bytes
     question: bytes
@@ -49,18 +49,18 @@ class Query:
     rdtype: dns.rdatatype.RdataType
 
     def is_answered_by(self, response: bytes) -> bool:
-        """Is this a response to the query (RFC 5452 section 9.1)? Where it comes from the socket knows."""
+        """Is this a response to the query (RFC 5452 section 9.1)? The socket checks the sender."""
         if len(response) < 12 or response[:2] != self.octets[:2] or response[2] & (_QR | _OPCODE) != _QR:
             return False
         if response[4:6] == b"\0\0":
-            # some leave it out where they understood nothing
+            # some servers leave out the question if they could not read it
             return rcode(response) in _WITHOUT_QUESTION
-        # more than one question would be no response (RFC 9619); types and classes here have no letters
+        # a response has one question (RFC 9619); lower() changes no type or class used here
         return response[4:6] == b"\0\1" and response[12 : 12 + len(self.question)].lower() == self.question.lower()
 
 
 def query(question: Question, *, edns: bool = True) -> Query | None:
-    """The query for a name as it is, octet by octet; None where DNS can have no such name."""
+    """The query for a name as it is, octet by octet; None if DNS cannot have such a name."""
     labels = [label.encode("utf-8", "surrogatepass") for label in question.name.split(".")]
     if not all(0 < len(label) <= _MAX_LABEL for label in labels):
         return None
@@ -73,7 +73,7 @@ def query(question: Question, *, edns: bool = True) -> Query | None:
 
 @cache
 def _template(rdtype: str, edns: bool) -> tuple[bytes, bytes, dns.rdatatype.RdataType]:
-    """What stands between id and name, and behind the name."""
+    """The octets between id and name, those after the name, and the type."""
     # AD in a query asks for AD in the response (RFC 6840 section 5.7)
     flags = dns.flags.RD | dns.flags.AD
     made = dns.message.make_query(dns.name.root, rdtype, use_edns=edns, payload=_EDNS_PAYLOAD, flags=flags).to_wire()
@@ -81,20 +81,20 @@ def _template(rdtype: str, edns: bool) -> tuple[bytes, bytes, dns.rdatatype.Rdat
 
 
 def rcode(response: bytes) -> dns.rcode.Rcode:
-    """The response code, without the bits that EDNS adds."""
+    """The response code without the bits that EDNS adds."""
     return dns.rcode.Rcode(response[3] & _RCODE)
 
 
 def is_truncated(response: bytes) -> bool:
-    """Is there more by TCP?"""
+    """Is the response truncated (TC)? Then TCP gives all of it."""
     return bool(response[2] & _TC)
 
 
 def answer(response: bytes, query: Query, limits: Limits) -> Answer:
-    """What a response to a query says, CNAMEs followed inside it. Raises DNSException, DnsLimit.
+    """The answer in a response to a query; follows CNAMEs inside it. Raises DNSException, DnsLimit.
 
-    dnspython itself puts every record into a set, by a hash of all its names: seconds where thousands are long. And
-    the hash of a name is one that a sender can make equal for all of them; so names are compared in canonical form.
+    dnspython itself would put every record into a set by a hash of all its names, which takes seconds for thousands of
+    long ones. A sender can also make these hashes equal. So names are compared in canonical form.
     """
     parser = dns.wire.Parser(response, 12 + len(query.question))
     answers, authorities = int.from_bytes(response[6:8]), int.from_bytes(response[8:10])
@@ -107,7 +107,7 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
         else:
             aliases[owner] = (dns.name.from_wire_parser(parser).to_digestable(), ttl)
     asked, ttl = query.name, MAX_TTL
-    # each alias once: a circle leads to nothing
+    # each alias once, so that a loop ends
     while asked not in found and asked in aliases:
         asked, of_alias = aliases.pop(asked)
         ttl = min(ttl, of_alias)
@@ -118,15 +118,15 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
         texts = {text for text, _ in found[asked] if text is not None}
         return Answer(tuple(sorted(texts)), ttl=ttl, authentic=authentic)
-    # a "no" holds as long as its SOA says, and not at all without one (RFC 2308)
+    # a negative answer is kept as long as its SOA says, and not at all without one (RFC 2308)
     of_no = _minimum(parser, authorities)
     return Answer(exists=exists, ttl=0 if of_no is None else min(ttl, of_no), authentic=authentic)
 
 
 def _minimum(parser: dns.wire.Parser, count: int) -> int | None:
-    """How long a "no" holds, by the first SOA among so many records; None without one. Raises DNSException.
+    """The TTL of a negative answer, from the first SOA of ``count`` records; None without one. Raises DNSException.
 
-    Of the names on the way nothing is asked but where they end.
+    Names on the way are only skipped.
     """
     for _ in range(count):
         while length := parser.get_uint8():
@@ -148,12 +148,12 @@ def _minimum(parser: dns.wire.Parser, count: int) -> int | None:
 def _records(
     parser: dns.wire.Parser, query: Query, count: int, wanted: set[dns.rdatatype.RdataType]
 ) -> Iterator[tuple[bytes, int, int, int]]:
-    """The next ``count`` records, those that are wanted: owner in canonical form, type, octets of data, TTL.
+    """The wanted ones of the next ``count`` records: owner in canonical form, type, octets of data, TTL.
 
-    The parser stands at the data, and has to stand behind it for the next. Raises DNSException.
+    At each record the parser is at the start of the data; the caller moves it to the end. Raises DNSException.
     """
     for _ in range(count):
-        # as nearly all are written
+        # the form of nearly all owners
         of_the_question = parser.wire.startswith(_TO_THE_QUESTION, parser.current)
         name = parser.get_bytes(2) if of_the_question else dns.name.from_wire_parser(parser)
         rdtype, rdclass, ttl, size = parser.get_struct("!HHIH")
@@ -166,9 +166,9 @@ def _records(
 
 
 def _text(parser: dns.wire.Parser, rdtype: int, size: int) -> str | None:
-    """A record in the form that ``Answer`` gives it; None where it has the name of nothing that could be asked for.
+    """A record in the form of ``Answer``; None if it contains a name that cannot be asked for.
 
-    The plain ones are read here: dnspython makes objects of them that take longer than all the rest.
+    Simple types are read here: dnspython's objects for them take longer than all the rest.
     """
     match rdtype:
         case dns.rdatatype.A | dns.rdatatype.AAAA:
@@ -195,7 +195,7 @@ def _text(parser: dns.wire.Parser, rdtype: int, size: int) -> str | None:
 
 
 def _host(name: dns.name.Name) -> str | None:
-    """A host name as text, lower case; ``.`` for the root, None where it would be another name as text."""
+    """A host name as text, in lower case; ``.`` for the root, None if the text would mean another name."""
     labels = name.labels[:-1]
     if not all(map(_LABEL.fullmatch, labels)):
         return None

@@ -1,4 +1,4 @@
-"""An outcome for people and for programs: what ``mailassay check`` prints."""
+"""Renders an outcome for people and for programs: the output of ``mailassay check``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..result import Resinfo, Result
 from ..terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
 from .trace import Lookup, Trace
 
-_MAX_RECORD = 200  # characters of a record that are shown
+_MAX_RECORD = 200  # characters of a record
 _MAX_RECORDS = 8
 _COLOURS = {
     **dict.fromkeys(("pass", "accept"), GREEN),
@@ -36,9 +36,9 @@ def as_text(
     verbose: bool = False,
     colour: bool = False,
 ) -> str:
-    """The verdict and what decided; the facts, and where they come from; each result; the field that is written.
+    """The verdict and what decided; the facts and their sources; each result; the field that is written.
 
-    ``verbose``: also the terms of SPF, the walk of DMARC and all answers of DNS. ``width`` is in columns.
+    ``verbose``: also the SPF terms, the DMARC walk and all DNS answers. ``width`` is in columns.
     """
     outcome = trace.outcome
     lines = [*_decision(trace), ("", ""), *_facts(trace)]
@@ -55,7 +55,7 @@ def as_text(
 
 
 def _lines(label: str, text: str, indent: int, width: int, *, colour: bool) -> Iterator[str]:
-    # a field of ours is folded
+    # our own field is folded
     first, *others = text.split("\n ") if label == "add" else [text]
     column = f"{label:<{indent}}"
     begun, *rest = wrapped(printable(first), width, column, " " * (indent + 2))
@@ -91,7 +91,7 @@ def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
 
 
 def place(rule: str, settings: Settings) -> str:
-    """A line of the policy, and where it stands."""
+    """A setting or rule of the policy, and its place."""
     if rule == "default":
         return rule
     line = line_of(rule, settings)
@@ -100,13 +100,13 @@ def place(rule: str, settings: Settings) -> str:
     if "." not in rule:
         return rule
     if rule.startswith("relays."):
-        return f"{rule}, a line of the configuration"
+        return f"{rule}, a setting of the configuration"
     left = f"which {settings.policy_path} leaves at its default" if settings.policy_path else "a default"
     return f"{rule}, {left}"
 
 
 def line_of(rule: str, settings: Settings) -> int | None:
-    """The line of the policy file that says it; None where it is a default."""
+    """The line of a setting or rule in the policy file; None if it is a default."""
     return settings.policy_lines.get(rule)
 
 
@@ -125,7 +125,7 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
         yield "helo", f"{connection.helo or 'none'}  ({source})"
     elif connection and connection.untraced:
         yield said("relay", client)
-        yield "client", f"not known: {connection.untraced}"
+        yield "client", f"unknown: {connection.untraced}"
     else:
         yield said("client", "none: it was submitted on the host" if message.local else client)
         yield said("helo", message.helo or "none")
@@ -139,7 +139,7 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
     if message.at != trace.now and (message.at is not None or message.stripped):
         yield "judged at", _utc(trace.now)
     if message.stripped:
-        yield "left out", f"{', '.join(message.stripped)}: put on top after the milter had seen the message"
+        yield "left out", f"{', '.join(message.stripped)}: added on top after the milter saw the message"
     if message.then:
         differs = differences(trace)
         now = f"; now {', '.join(differs)}" if differs else ""
@@ -147,7 +147,7 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
 
 
 def differences(trace: Trace) -> list[str]:
-    """What is found now and is not what our own field recorded when the message came, as ``method=result``."""
+    """The results that differ from those in our own field, as ``method=result``."""
     evidence = trace.outcome.evidence
     if not evidence or not trace.message.then:
         return []
@@ -206,12 +206,12 @@ def _results(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _decisive(evidence: Evidence) -> list[str]:
-    """The terms that matched, each within the one before it; none where no term did."""
+    """The terms that matched, each inside the one before it; empty if none did."""
     if not evidence.spf.mechanism:
         return []
     found: list[str] = []
     for term in evidence.spf.terms:
-        # what matched within an include that did not match decided nothing
+        # a match inside an include that did not match decided nothing
         if term.matched and term.depth == len(found):
             found.append(term.text)
     return found
@@ -248,7 +248,7 @@ def _changes(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def as_json(trace: Trace) -> dict[str, Any]:
-    """The same for programs; the keys stay."""
+    """The same for programs. The keys do not change."""
     outcome, verdict = trace.outcome, trace.outcome.verdict
     found = {
         "client": outcome.client,
@@ -336,7 +336,7 @@ def _lookup(lookup: Lookup) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Results as maps and lists of what JSON knows."""
+    """A result as maps, lists and values of JSON."""
     if hasattr(value, "__dataclass_fields__"):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.repr}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -1,4 +1,4 @@
-"""Many messages judged once more: what a policy would do to yesterday's mail."""
+"""Judges many messages again: what a policy would do to yesterday's mail."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .explain import differences
 from .message_file import Unknown
 from .trace import Trace
 
-WORKERS = 16  # messages judged at a time: nearly all of that is waiting for DNS
-_AHEAD = 4  # messages for each worker that are read and not yet counted
-_MAX_OCTETS = 100_000_000  # of them all
-FROM = b"From "  # with which an mbox begins
+WORKERS = 16  # messages judged at a time; most of the time they wait for DNS
+_AHEAD = 4  # messages for each worker that are read but not yet counted
+_MAX_OCTETS = 100_000_000  # of all these messages
+FROM = b"From "  # the beginning of an mbox
 
 
 class File(NamedTuple):
-    """A message, or why it cannot be read. ``name`` is a path, in an mbox with the number of the message."""
+    """A message, or why it cannot be read. ``name`` is a path; for an mbox, with the number of the message."""
 
     name: str
     raw: bytes = b""
@@ -34,9 +34,9 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one file: a ``trace``, or why there is none; ``unreadable`` where the file itself is to blame.
+    """The result for one file: a ``trace``, or why there is none; ``unreadable`` if the file cannot be read.
 
-    ``earlier``: the message came in before the time since which they are judged.
+    ``earlier``: the message came in before the time of ``--since``.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Judged:
 
     @property
     def author(self) -> str:
-        """The author domain; empty where there is none, or the message was not judged."""
+        """The author domain; empty if there is none, or if the message was not judged."""
         evidence = self.trace.outcome.evidence if self.trace else None
         return str(evidence.dmarc.header_from or "") if evidence else ""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the messages so far."""
+    """The counts so far."""
 
     actions: Counter[Action] = field(default_factory=Counter)
     would: Counter[Action] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class Tally:
 
     @property
     def count(self) -> int:
-        """The messages that were judged."""
+        """The number of messages that were judged."""
         return self.actions.total()
 
     def add(self, judged: Judged) -> None:
@@ -106,7 +106,7 @@ def _results(evidence: Evidence) -> Iterator[str]:
 
 
 def sizes(paths: Iterable[str]) -> int:
-    """All octets that :func:`files` will read, as far as they can be known."""
+    """The number of octets that :func:`files` will read, as far as it is known."""
     total = 0
     for path in _paths(paths):
         try:
@@ -117,7 +117,7 @@ def sizes(paths: Iterable[str]) -> int:
 
 
 def files(paths: Iterable[str]) -> Iterator[File]:
-    """The messages of files, mbox files, Maildirs (``cur`` and ``new``) and folders with any of these."""
+    """The messages in files, mbox files, Maildirs (``cur`` and ``new``) and folders that contain any of these."""
     for path in _paths(paths):
         try:
             with open(path, "rb") as file:
@@ -141,10 +141,10 @@ def _paths(paths: Iterable[str]) -> Iterator[str]:
             with os.scandir(path) as found:
                 entries = {each.name: each for each in found if not each.name.startswith(".")}
         except OSError:
-            # opened as a file, it says why it cannot be read
+            # opening it as a file gives the reason why it cannot be read
             yield path
             continue
-        # the folders of a Maildir++ begin with a dot, and have to be named to be read
+        # the folders of a Maildir++ begin with a dot; they are read only if they are named
         names = ["cur", "new"] if {"cur", "new"} <= entries.keys() else sorted(entries)
         for name in names:
             if entries[name].is_dir(follow_symlinks=False):
@@ -154,7 +154,7 @@ def _paths(paths: Iterable[str]) -> Iterator[str]:
 
 
 def mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The messages of an mbox file, each with its ``From `` line; what was quoted by ``>`` is so no longer."""
+    """The messages in an mbox file, each with its ``From `` line; removes the quoting by ``>``."""
     message: list[bytes] = []
     empty = True
     for line in lines:
@@ -175,10 +175,10 @@ def run(
 ) -> Iterator[Judged]:
     """Judge messages, several at a time; in their order.
 
-    ``judge`` raises Unknown where facts are missing, and gives None for a message that is to be passed over.
+    ``judge`` raises Unknown if facts are missing, and returns None for a message to be skipped.
 
-    Interrupted while it waits, it gives what is under way before it passes that on; it calls ``ending`` first where
-    that takes a while.
+    If it is interrupted (KeyboardInterrupt), it yields the messages under way and raises that again; it calls
+    ``ending`` first if that takes a while.
     """
 
     def one(file: File) -> Judged:
@@ -217,7 +217,7 @@ def run(
 
 
 def most(table: dict[str, Counter[Action]]) -> Sequence[tuple[str, Counter[Action]]]:
-    """What was stopped most often first, then what came most often."""
+    """The rows with the most refused messages first, then those with the most messages."""
 
     def rank(entry: tuple[str, Counter[Action]]) -> tuple[int, int, str]:
         name, counts = entry

@@ -1,8 +1,8 @@
-"""Where the facts of a message file come from: what the client said, and the message as the milter saw it.
+"""The facts of a message file: what the client said, and the message as the milter saw it.
 
 A message that Postfix has received carries its facts, in three forms: the envelope records that ``postcat -q`` prints,
-our own Authentication-Results field, and what Postfix and its delivery agents wrote on top. Nothing below the Received
-field of this host is believed, for that is where the sender's part begins.
+our own Authentication-Results field, and the fields that Postfix and its delivery agents wrote on top. Nothing below
+the Received field of this host is believed, since the sender's part begins there.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _DELIVERY = (b"return-path", b"x-original-to", b"delivered-to", b"envelope-to", 
 
 
 class Unknown(Exception):
-    """A fact that the file does not tell. The text says which, why, and what would supply it."""
+    """A fact is missing in the file. The text says which one, why, and which option supplies it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the operator says himself; None where he says nothing. ``tags`` are our fields beside the results.
+    """The facts from the operator; None if not given. ``tags`` are the names of our fields beside the results.
 
-    ``relays`` are the operator's: what is judged of their mail is in the message itself. ``host`` is the host whose
-    Received field tells the client, whoever had the message after it.
+    ``relays`` are the operator's relays: the client behind them is in the message itself. ``host`` is the host whose
+    Received field names the client, even if other hosts had the message after it.
     """
 
     client_ip: Address | None = None
@@ -56,10 +56,10 @@ class Given:
 class Message:
     """A message as the milter saw it, with its facts.
 
-    ``at`` is when it came in, in seconds since 1970, None where that is not known. ``local``: no client sent it by
-    SMTP. ``host`` is the name of the host that received it, empty where the file does not tell. ``sources`` says of
-    each fact where it comes from. ``stripped`` are the names of the fields that were put on top after the milter saw
-    the message, top to bottom; ``then`` is what our own field among them says.
+    ``at`` is when it came in, in seconds since 1970, None if unknown. ``local``: no client sent it by SMTP. ``host`` is
+    the name of the host that received it, empty if unknown. ``sources`` has the source of each fact. ``stripped`` has
+    the names of the fields that were added on top after the milter saw the message, top to bottom; ``then`` has the
+    results in our own field among them.
     """
 
     headers: Headers
@@ -81,15 +81,15 @@ class Message:
 def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     """A message file, or what ``postcat -q`` prints of a queue file, with its facts. Raises Unknown.
 
-    ``hosts`` are the names of the host that received the message; one without a dot stands for any domain. Where a
-    client's address is given, a message file is taken as the milter would see it, and nothing is read out of it. A byte
-    order mark, which programs on Windows write, is no part of the message.
+    ``hosts`` are the names of the host that received the message; one without a dot matches in any domain. If the
+    client's address is given, a message file is judged as it is, and no facts are read from it. A byte order mark, as
+    programs on Windows write it, is not part of the message.
     """
     raw = raw.removeprefix(BOM)
     if found := _POSTCAT.match(raw):
         message = _queue_file(raw[found.end() :], found[1].decode(errors="replace"), given.tags)
     elif _QUEUE_FILE.match(raw):
-        raise Unknown("this is a queue file of Postfix as it is stored; give what `postcat -q ID` prints of it")
+        raise Unknown("this is a queue file as Postfix stores it; give the output of `postcat -q ID`")
     elif wrong := _no_message(raw):
         raise Unknown(wrong)
     elif given.client_ip:
@@ -112,7 +112,7 @@ def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
 
 
 def _no_message(raw: bytes) -> str:
-    """Why a file is no message; empty where it is one. Its fields would be taken for the body, and missed."""
+    """Why a file is not a message; empty if it is one. Otherwise its fields would be read as body, and missed."""
     if not raw:
         return "the file is empty"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -125,7 +125,7 @@ def _no_message(raw: bytes) -> str:
         return ""
     line = rest.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
     what = repr(line[:60]) if line else "an empty line"
-    return f"the file begins with {what}, which is no header field; remove what stands before the header section"
+    return f"the file begins with {what}, which is not a header field; remove what comes before the header section"
 
 
 def _said(option: str, value: object) -> str:
@@ -133,7 +133,7 @@ def _said(option: str, value: object) -> str:
 
 
 def _as_given(message: Message, given: Given) -> Message:
-    """With what the operator said in place of what was found."""
+    """The message with the operator's facts in place of those found."""
     sources = dict(message.sources)
     if given.client_ip:
         message = replace(message, client_ip=given.client_ip, local=False)
@@ -154,12 +154,12 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
     envelope, begins, rest = printed.partition(b"*** MESSAGE CONTENTS %b ***\n" % path.encode(errors="replace"))
     content, ends, _ = rest.rpartition(b"*** HEADER EXTRACTED ")
     if not begins or not ends or not content:
-        raise Unknown("the output of postcat is not complete; give all that `postcat -q ID` prints")
+        raise Unknown("the output of postcat is incomplete; give the whole output of `postcat -q ID`")
     if content.startswith((b"pointer_record:", b"regular_text:")):
-        raise Unknown("postcat printed records (-v); give what `postcat -q ID` prints")
+        raise Unknown("postcat printed records (-v); give the output of `postcat -q ID`")
     attributes, values, recipients = _records(envelope.decode("utf-8", "surrogateescape").split("\n"))
     if "sender" not in values:
-        raise Unknown("the output of postcat names no sender; give all that `postcat -q ID` prints")
+        raise Unknown("the output of postcat names no sender; give the whole output of `postcat -q ID`")
     # octets of the content, its place, recipients, flags of qmgr, octets of the records, flags of SMTPUTF8
     sizes = [_number(each) for each in values.get("message_size", "").split()]
     if len(recipients) > sum(sizes[2:3]):
@@ -167,7 +167,7 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
             "the output of postcat names more recipients than the queue file has: the client wrote line breaks into a "
             "parameter of RCPT; give the client's address by --ip, for the message alone"
         )
-    # what an inner hop (a content filter) passed on of the client that it has the message from
+    # the client as an inner hop (a content filter) reported it
     address = parsed(attributes.get("client_address", ""))
     inner = "log_" if address is not None and address.is_loopback else ""
     outer = parsed(attributes.get(f"{inner}client_address", ""))
@@ -205,10 +205,11 @@ def _queue_file(printed: bytes, path: str, tags: Sequence[str]) -> Message:
 
 
 def _records(lines: Sequence[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """The attributes, the other records and the recipients of an envelope, of each name the first.
+    """The attributes, the other records and the recipients of an envelope; the first of each name counts.
 
-    Postfix decodes an ORCPT (xtext, RFC 3461 section 4), and postcat prints the line breaks in it as they are: what
-    follows may be the client's words. Postfix writes all that is of the message before. It takes no such ENVID.
+    Postfix decodes an ORCPT (xtext, RFC 3461 section 4), and postcat prints the line breaks in it unchanged, so the
+    client may have written what follows. Postfix writes all records of the message itself before that. It rejects such
+    an ENVID.
     """
     attributes: dict[str, str] = {}
     values: dict[str, str] = {}
@@ -256,13 +257,13 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     recorded = {f"{ptype}.{name}": value for each in then for ptype, name, value in each.properties}
     sources = {"client": "our Authentication-Results (policy.iprev)", "helo": "Received", "time": "Received"}
     client_ip = parsed(recorded.get("policy.iprev", ""))
-    # who has authenticated himself is not judged, unless he is a relay
+    # a client that logged in is not judged, unless it is a relay
     login = came.login
     if then and login:
         login = login if login in given.relays.logins else next(iter(given.relays.logins), "")
     is_relay = login in given.relays.logins or (came.client_ip is not None and came.client_ip in given.relays.networks)
     if client_ip is None or (is_relay and came.client_ip):
-        # our own field names the client from which the relay has the message
+        # our own field names the client from which the relay received the message
         client_ip, sources["client"] = came.client_ip, "Received"
     local = client_ip is None and came.local
     if client_ip is None and not local:
@@ -292,29 +293,29 @@ def _delivered(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
 
 
 def _place(fields: Sequence[Field], host: str) -> int:
-    """The place of the topmost Received field that a host wrote, which the operator vouches for. Raises Unknown.
+    """The place of the topmost Received field by ``host``, which the operator named. Raises Unknown.
 
-    0 where there is no such field at all.
+    0 if there is no Received field at all.
     """
     writers = {place: received(each.value).by for place, each in enumerate(fields) if each.name.lower() == b"received"}
     if not (own := [place for place, writer in writers.items() if _same(writer, host)]):
         if not writers:
             return 0
-        of_others = ", ".join(dict.fromkeys(filter(None, writers.values()))) or "nobody who says so"
-        raise Unknown(f"no Received field was written by {host}; they are by {of_others}")
+        of_others = ", ".join(dict.fromkeys(filter(None, writers.values()))) or "unnamed hosts"
+        raise Unknown(f"no Received field was written by {host}; they were written by {of_others}")
     return own[0]
 
 
 def _topmost(fields: Sequence[Field]) -> str:
-    """Who wrote the topmost Received field."""
+    """The host that wrote the topmost Received field; empty if unknown."""
     return next(received(each.value).by for each in fields if each.name.lower() == b"received")
 
 
 def _run(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = Relays()) -> int:
     """The place of the Received field that this host wrote when the message came in. Raises Unknown.
 
-    Programs of one host hand a message on (LMTP, a content filter on a loopback address): the first field of a client
-    from outside counts, or else the last that this host wrote. Without ``hosts`` the topmost one is of this host.
+    Programs of one host pass a message on (LMTP, a content filter on a loopback address): the first field with a client
+    from outside counts, or else the last one that this host wrote. Without ``hosts``, the topmost field is this host's.
     """
     last = None
     for place, each in enumerate(fields):
@@ -326,7 +327,7 @@ def _run(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = Relays(
         if found.protocol.startswith("LMTP"):
             continue
         if last is None and any(_results(above, (found.by,)) for above in fields[:place]):
-            # our own field says so, and a sender's stands below
+            # our own field names this host, and a sender's fields are below it
             hosts = (*hosts, found.by)
         if not any(_same(found.by, host) for host in (*hosts, "localhost")):
             if last is None:
@@ -340,7 +341,7 @@ def _run(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = Relays(
         if not found.inside or (found.client_ip is not None and found.client_ip in relays.networks):
             break
     if last is None:
-        raise Unknown("no Received field tells the client's address; give it by --ip")
+        raise Unknown("no Received field has the client's address; give it by --ip")
     return last
 
 
@@ -352,9 +353,9 @@ def _same(name: str, host: str) -> bool:
 def _strip(
     fields: Sequence[Field], place: int, tags: Sequence[str], hosts: Sequence[str]
 ) -> tuple[set[int], tuple[Resinfo, ...], str]:
-    """What this host put on top after the milter saw the message, down to ``place``; our results; the host's name.
+    """The fields that this host added after the milter saw the message, to ``place``; our results; the host's name.
 
-    What stands below our own field, and is neither of a delivery nor ours, an earlier milter put there; ours saw it.
+    A field below our own that is neither ours nor of the delivery was added by an earlier milter, so ours saw it.
     """
     host = received(fields[place].value).by
     ours = next((number for number in range(place) if _results(fields[number], (host, *hosts))), None)
@@ -368,15 +369,15 @@ def _strip(
 
 
 def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
-    """What a field says, if it has our results of a message that was judged.
+    """The results in a field, if they are ours for a message that was judged; else empty.
 
-    Above the Received field of this host only programs of its own write; none but ours writes iprev under its name, or
-    that a relay does not tell the client.
+    Above the Received field of this host only its own programs write. Only mailassay writes iprev under its name, or
+    that a relay does not name the client.
     """
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()
     found = resinfos(each.value)
-    # of a result, a field that was written earlier has only the words
+    # a field that was written earlier has no fault, only the reason
     is_judged = any(one.method == "iprev" or one.reason.startswith(NO_CLIENT) for one in found)
     return found if is_judged else ()
 
@@ -384,11 +385,11 @@ def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
 def _mail_from(
     raw: bytes, top: Sequence[Field], recorded: dict[str, str], given: Given, *, local: bool
 ) -> tuple[str, str]:
-    """The reverse-path and where it comes from. Raises Unknown."""
+    """The reverse-path and its source. Raises Unknown."""
     domain = recorded.get("smtp.mailfrom", "").rpartition("@")[2]
-    # of a lower hop, what that host itself wrote is nearer to what the client said
+    # for a lower hop, its own field is closer to what the client said
     for path, source in _paths(raw, top[::-1] if given.host else top):
-        # one that was rewritten since (SRS) is not what the client said
+        # a path that was rewritten since (SRS) is not what the client said
         if not domain or _is_of(path, domain):
             return path, source
     if domain:
@@ -396,7 +397,7 @@ def _mail_from(
     if "smtp.helo" in recorded:
         return "", "our Authentication-Results (smtp.helo: a null reverse-path)"
     if given.mail_from is None and not local:
-        raise Unknown("no Return-Path field of this host tells the reverse-path; give it by --mail-from")
+        raise Unknown("no Return-Path field of this host has the reverse-path; give it by --mail-from")
     return "", "not known"
 
 

@@ -1,4 +1,4 @@
-"""A message judged once more, with all that was asked on the way: what ``mailassay check`` explains."""
+"""A message judged again, with all DNS questions on the way: what ``mailassay check`` explains."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recording:
         return future
 
     def answers(self) -> dict[Question, Answer | DnsTempError]:
-        """What there is by now."""
+        """The answers so far."""
         return {asked: _outcome(asked, future) for asked, future in list(self._asked.items())}
 
 
@@ -50,7 +50,7 @@ def _outcome(asked: Question, future: Future[Answer]) -> Answer | DnsTempError:
 
 
 class Lookup(NamedTuple):
-    """A question and what came of it, and the check that asked it first."""
+    """A question, its answer, and the check that asked it first."""
 
     method: Method
     question: Question
@@ -58,14 +58,14 @@ class Lookup(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One name of a DMARC tree walk, and what stands there in words."""
+    """One name of a DMARC tree walk, and what is there, in words."""
 
     name: str
     found: str
 
 
 class Alignment(NamedTuple):
-    """What an identifier has to do with the author domain. ``mode`` is relaxed or strict."""
+    """Whether an identifier aligns with the author domain, and why. ``mode`` is relaxed or strict."""
 
     identifier: Identifier
     aligned: bool
@@ -75,7 +75,7 @@ class Alignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A message, what became of it, and what was asked for that."""
+    """A message, its outcome, and the DNS questions for it."""
 
     message: Message
     outcome: Outcome
@@ -84,19 +84,19 @@ class Trace:
     now: float
 
     def lookups(self) -> Iterator[Lookup]:
-        """Everything that was asked, by method."""
+        """All questions, each with its method."""
         asked_by = self.outcome.asked_by
-        # whether DNS answers at all is asked for DMARC's sake
+        # the question whether DNS answers at all is asked for DMARC
         return (Lookup(asked_by.get(asked, Method.DMARC), asked, answer) for asked, answer in self.answers.items())
 
     def walks(self) -> list[tuple[Domain, list[Step]]]:
-        """The DMARC tree walk of each author domain, as far as its policy needs it."""
+        """The DMARC tree walk of each author domain, as far as the policy needs it."""
         dmarc = self.outcome.evidence.dmarc if self.outcome.evidence else None
         found = (each.walk for each in (dmarc.readings or (dmarc,)) if each.walk) if dmarc else ()
         return [(walk.start, [Step(step.question, _of_dmarc(step)) for step in walk.steps]) for walk in found]
 
     def alignments(self, evidence: Evidence) -> Iterator[Alignment]:
-        """Each identifier beside the author domain, in words (RFC 9989 section 4.4)."""
+        """The alignment of each identifier with the author domain, in words (RFC 9989 section 4.4)."""
         dmarc, record = evidence.dmarc, evidence.dmarc.record
         if dmarc.policy is None or dmarc.ambiguous or record is None:
             return
@@ -108,7 +108,7 @@ class Trace:
             yield Alignment(identifier, identifier in dmarc.aligned, mode, subject + words)
 
     def _identifiers(self, evidence: Evidence) -> Iterator[tuple[Identifier, str, str]]:
-        """Each identifier, what it is in words, and why it is of no use to DMARC; empty where it is."""
+        """Each identifier, its description, and why DMARC cannot use it; empty if it can."""
         spf = evidence.spf
         with suppress(BadDomain):
             identifier = Identifier("spf", Domain(spf.domain), spf.result)
@@ -133,7 +133,7 @@ def _useless(result: Result) -> str:
 
 
 def _aligned(how: How | None, dmarc: Dmarc, method: str) -> str:
-    """What an authenticated domain has to do with the author domain."""
+    """Whether an authenticated domain aligns with the author domain, in words."""
     author = dmarc.header_from
     match how:
         case How.SAME:
@@ -152,7 +152,7 @@ def _aligned(how: How | None, dmarc: Dmarc, method: str) -> str:
 
 
 def _of_dmarc(step: WalkStep) -> str:
-    """What a walk finds at a name."""
+    """What the walk found at a name, in words."""
     answer = step.answer
     if answer is None:
         return step.trouble
@@ -167,9 +167,9 @@ def _of_dmarc(step: WalkStep) -> str:
 
 
 def judge(message: Message, settings: Settings, source: Source, host: str, now: float | None = None) -> Trace:
-    """Judge a message as the milter would. ``host`` is our name where neither settings nor message have one.
+    """Judge a message as the milter would. ``host`` is our name if neither settings nor message have one.
 
-    ``now`` is the time it is judged at, in seconds since 1970: that of its arrival, or else the present one.
+    ``now`` is the time of judging in seconds since 1970. The default is the time of arrival, or the present if unknown.
     """
     now = now if now is not None else message.at if message.at is not None else time.time()
     at = now

@@ -285,7 +285,7 @@ class _Anyone(Client):
         return (prefix4 if self.rdtype == "A" else prefix6) == 0 and any(addresses)
 
     def knows(self, letters: frozenset[str]) -> bool:
-        """No: DNS has no name that a macro makes from a message of such a client."""
+        """Only %{d} and %{o}: DNS has no names that a macro makes from a message of such a client."""
         return letters <= _FIXED
 
     def read(self, text: str, most: int) -> Parsed:

@@ -548,7 +548,7 @@ DONE = [
     ("good.example MX -", "mx-none", "good.example MX 10 mx.good.example", "Publish an MX record"),
     (f'{DMARC} "v=DMARC1; p=reject; psd=y{LONG}"', "dmarc-psd", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Remove it"),
     (f'{DMARC} "v=DMARC1; p=reject"', "dmarc-no-reports", f'{DMARC} "v=DMARC1; p=reject{LONG}"', "Add rua=mailto:"),
-    (f'{KEY} "{rsa_key(1024).record}"', "dkim-short", f'{KEY} "{KEY_TEXT}"', "Make a key of 2048 bits"),
+    (f'{KEY} "{rsa_key(1024).record}"', "dkim-short", f'{KEY} "{KEY_TEXT}"', "Make a 2048-bit key"),
     (f'{KEY} "{KEY_TEXT}; t=y"', "dkim-testing", f'{KEY} "{KEY_TEXT}"', "Remove t=y when signing works"),
     (f'{KEY} "v=DKIM1; p=AAAA"', "dkim-unusable", f'{KEY} "{KEY_TEXT}"', "Publish the record that the signer has"),
     (f"{KEY} -", "dkim-missing", f'{KEY} "{KEY_TEXT}"', "Publish the record that the signer has"),
@@ -1126,7 +1126,7 @@ def test_selectors_are_looked_up_as_given(capsys):
     assert main(["lookup", "good.example", "--zone=good", "--selector=Default", "--selector", "a.bücher"]) == 1
     printed = capsys.readouterr().out
     assert "DKIM    the selectors you named\n  Default               RSA, 2048 bits\n" in printed
-    assert "DKIM key a.b\\252cher: there is none at a.xn--bcher-kva._domainkey.good.example." in printed
+    assert "DKIM key a.b\\252cher: there is no key at a.xn--bcher-kva._domainkey.good.example." in printed
 
 
 TEXT = st.lists(

@@ -392,14 +392,14 @@ def test_check_traces_what_the_client_sent(check):
     assert "helo          mail.sender.example  (Received, by way of 192.0.2.50)\n" in said
     status, said = check(SENT, *GIVEN, "-v", as_json=False)
     assert status == 1
-    assert "client        not known: there is no Received field of the relay 192.0.2.50\n" in said
+    assert "client        unknown: there is no Received field of the relay 192.0.2.50\n" in said
     assert "no client: there is no Received field of the relay 192.0.2.50" in said
 
 
 def test_check_says_which_line_let_in_what_cannot_be_traced(check):
     status, said = check(SENT, *GIVEN, relays="{networks: [192.0.2.50], untraced: accept}", as_json=False)
     assert status == 0
-    assert "relays.untraced, a line of the configuration" in said
+    assert "relays.untraced, a setting of the configuration" in said
 
 
 @pytest.mark.parametrize("ours", [b"", OURS])

@@ -1,8 +1,8 @@
-"""What DNS says of a mail domain, and what is wrong with it: MX, SPF, DKIM keys, DMARC.
+"""What DNS says about a mail domain, and what is wrong with it: MX, SPF, DKIM keys, DMARC.
 
-``look`` of each protocol is plain sequential code with a resolver, and has no patience: it is run with one that never
-waits, again whenever answers have come, until it has all that it asks for. So everything that can be asked is under way
-at any time, and nothing is written twice, once to ask and once to read.
+``look`` of each protocol is plain sequential code with a resolver. It runs with a resolver that never waits, again
+whenever answers have come, until nothing is missing. So all questions that are known are under way at any time, and the
+code is not written twice, once to ask and once to read.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .problem import Change, Problem, Severity, error
 __all__ = ["Change", "Problem", "Report", "Severity", "key_name", "look_up"]
 
 MAX_QUESTIONS = 1000
-_TOGETHER = 0.01  # seconds, in which answers that come are looked at together
+_TOGETHER = 0.01  # seconds; answers that come within them are processed together
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found. ``exists`` is None where DNS does not say whether there is such a domain.
+    """All that was found. ``exists`` is None if DNS does not say whether the domain exists.
 
-    ``problems`` begin with the worst. ``questions`` were asked; ``unanswered`` are those that got no answer, each with
-    the reason.
+    ``problems`` has the worst first. ``questions`` is the number of questions; ``unanswered`` has those without an
+    answer, each with the reason.
     """
 
     domain: Domain
@@ -46,12 +46,12 @@ class Report:
 
     @property
     def bad(self) -> bool:
-        """Is anything wrong that is an error?"""
+        """Is there a problem that is an error?"""
         return any(each.severity is Severity.ERROR for each in self.problems)
 
     @property
     def is_known(self) -> bool:
-        """Did DNS answer anything about the domain itself?"""
+        """Did DNS answer any question about the domain itself?"""
         return self.exists is not None
 
 
@@ -63,7 +63,7 @@ def look_up(
     limits: Limits = Limits(),
     clock: Clock = time.monotonic,
 ) -> Report:
-    """Ask for everything, for at most ``timeout`` seconds. ``selectors``: DKIM's; without any, well-known ones."""
+    """Look up everything, in ``timeout`` seconds at most. ``selectors`` are DKIM's; if empty, well-known ones."""
     share, deadline = Shared(source, most=MAX_QUESTIONS).of(Method.LOOKUP), clock() + timeout
     while True:
         asking = _Asking(share, timeout)
@@ -75,7 +75,7 @@ def look_up(
 
 
 class _Asking:
-    """A resolver that never waits: an answer that is not there (``waiting``) is trouble, for now or for good."""
+    """A resolver that never waits: raises DnsTempError for a missing answer, which may still come (``waiting``)."""
 
     def __init__(self, source: Source, timeout: float) -> None:
         self._source, self._timeout = source, timeout
@@ -108,7 +108,7 @@ def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: L
     exists = _exists(domain, asking)
     if exists is False:
         problems = [
-            error("domain-missing", f"The domain {domain} does not exist.", "Look for a slip of the pen."),
+            error("domain-missing", f"The domain {domain} does not exist.", "Check the spelling."),
         ]
     else:
         problems = [
@@ -133,7 +133,7 @@ def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: L
 
 
 def _exists(domain: Domain, resolve: Resolver) -> bool | None:
-    """Any answer tells."""
+    """Does the domain exist? Any answer shows it. Raises DnsTempError."""
     for rdtype in ("A", "MX", "TXT"):
         with suppress(DnsTempError):
             return resolve(domain, rdtype).exists

@@ -1,4 +1,4 @@
-"""Questions asked together."""
+"""Starts questions together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..resolver import DnsTempError, Resolver
 
 
 def start(questions: Iterable[tuple[str, str]], resolve: Resolver) -> None:
-    """Ask for all that is wanted: who needs one answer after the other stops at the first that is not there yet."""
+    """Start all these questions. Code that reads one answer after the other would stop at the first missing one."""
     for name, rdtype in questions:
         with suppress(DnsTempError):
             resolve(name, rdtype)

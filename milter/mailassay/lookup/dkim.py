@@ -21,25 +21,25 @@ WELL_KNOWN = (
     "selector1", "selector2", "google", "20230601", "fm1", "fm2", "fm3", "protonmail", "protonmail2", "protonmail3",
     "zoho", "zmail", "mxvault", "mandrill", "mailjet", "pm", "cm", "ed25519",
 )  # fmt: skip
-"""What is tried where no selector is given: programs' defaults, and what large providers ask their customers for."""
+"""Tried if no selector is given: defaults of programs, and the selectors of large providers."""
 
 EVERY = "*"
 _GOOD_BITS = 2048  # RFC 8301 section 3.2: signers SHOULD use at least
-_SURE_BITS = 4096  # and verifiers need not know more
+_SURE_BITS = 4096  # and verifiers need not support more
 _PUBLISH = "Publish the record that the signer has for this selector."
-_RENEW = "Publish the record that the signer has for this selector, or make a key of 2048 bits with a new one."
-_KEEP = "Keep one; another key needs a selector of its own."
+_RENEW = "Publish the record that the signer has for this selector, or make a 2048-bit key with a new selector."
+_KEEP = "Keep one; another key needs its own selector."
 _TAGS = ("k", "h", "s", "t", "n")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What stands at one selector (``*``: at each that was tried); ``name`` is where.
+    """The key at one selector (``*``: at each that was tried); ``name`` is its DNS name.
 
-    ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty where the key cannot be used, for which
-    ``error`` says why, and ``fault`` in one word. ``testing`` is t=y, ``strict`` t=s; ``tags`` are k=, h=, s=, t= and
-    n= as they stand there. ``alias`` is what a CNAME makes the name stand for, if nothing is there and the selector was
-    given; ``exists`` then says whether there is such a name.
+    ``kind`` is ``rsa`` or ``ed25519`` and ``bits`` its size; both are empty if the key cannot be used. ``error`` then
+    says why, and ``fault`` in one word. ``testing`` is t=y, ``strict`` t=s; ``tags`` has k=, h=, s=, t= and n= as they
+    are written. ``alias`` is the target of a CNAME at the name, if there is no record and the selector was given;
+    ``exists`` then says whether the target exists.
     """
 
     selector: str
@@ -61,9 +61,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Dkim:
-    """The keys of the selectors ``tried`` that are there, or, where selectors were ``given``, of each.
+    """The keys that exist at the selectors ``tried``; if selectors were ``given``, an entry for each.
 
-    ``some``: there may be keys at other selectors, since something is below ``_domainkey``; None where that is unknown.
+    ``some``: other selectors may have keys, since names exist below ``_domainkey``; None if that is unknown.
     """
 
     tried: tuple[str, ...]
@@ -73,31 +73,31 @@ class Dkim:
 
 
 def key_name(selector: str, domain: Domain) -> Domain:
-    """Where the key of a selector is. Raises BadDomain."""
+    """The DNS name of the key of a selector. Raises BadDomain."""
     return Domain(f"{a_labels(selector)}._domainkey.{domain}")
 
 
 def look(domain: Domain, selectors: Sequence[str], resolve: Resolver, limits: Limits) -> Dkim:
-    """The keys of these selectors, or where there are none of the well-known ones."""
+    """The keys at these selectors; if none are given, at the well-known ones."""
     tried = tuple(selectors) or tuple(each for each in WELL_KNOWN if _fits(each, domain))
     keys = [_key(selector, domain, resolve, limits, given=bool(selectors)) for selector in tried]
     some = None
     try:
         some = resolve(f"_domainkey.{domain}", "TXT").exists
     except DnsTempError:
-        # it is known from another name below, if at all
+        # a key that exists shows it too
         some = True if any(key.records for key in keys) else None
     if not selectors:
         if keys and keys[0].records and len({key.records for key in keys}) == 1:
             # a wildcard
             keys = [replace(keys[0], selector=EVERY, name=f"*._domainkey.{domain}")]
-        # with a wildcard above, whatever is there
+        # below a wildcard that is not about keys, any record is there
         keys = [key for key in keys if key.trouble or any(name == "p" for name, _ in _tags(key.records))]
     return Dkim(tried, bool(selectors), tuple(keys), some)
 
 
 def _fits(selector: str, domain: Domain) -> bool:
-    """Below a very long domain there is no place for a key."""
+    """Is the name of the key short enough? Below a very long domain it is not."""
     try:
         return bool(key_name(selector, domain))
     except BadDomain:
@@ -112,7 +112,7 @@ def _key(selector: str, domain: Domain, resolve: Resolver, limits: Limits, *, gi
         return replace(key, trouble=str(trouble))
     records = answer.records[: limits.key_records]
     if not records:
-        # of a selector that was only guessed nobody asks for an alias: there are too many
+        # aliases are not looked up for guessed selectors: there are too many
         alias = fix.alias(key.name, resolve) if given else ""
         missing = replace(key, error=NO_KEY, fault=Fault.NO_KEY)
         return replace(missing, authentic=answer.authentic, alias=alias, exists=answer.exists)
@@ -144,7 +144,7 @@ def _tags(records: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def problems(found: Dkim, domain: Domain, resolve: Resolver, limits: Limits, *, sends_nothing: bool) -> list[Problem]:
-    """What is wrong with them, and what to publish instead."""
+    """The problems of the keys, and what to publish instead."""
     if not found.keys:
         return list(_of_none(found, sends_nothing=sends_nothing))
     wrong: list[Problem] = []
@@ -169,10 +169,10 @@ def _is_key(text: str) -> bool:
 
 
 def _fixed(key: Key) -> Fixed | None:
-    """One record in place of all that are there, with a key of theirs; None if none of them has one."""
+    """One record to replace all records at a selector, with one of their keys; None if none has a key."""
     found = next(filter(None, map(fix.dkim, key.records)), None)
     if found and len(key.records) > 1:
-        return Fixed(found.text, (*found.said, "Keep one record; another key needs a selector of its own."))
+        return Fixed(found.text, (*found.said, "Keep one record; another key needs its own selector."))
     return found
 
 
@@ -182,19 +182,19 @@ def _of_none(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
             yield warning(
                 "dkim-none",
                 "There is no DKIM key at any selector.",
-                "Sign with DKIM: DMARC needs it where mail is forwarded.",
+                "Sign with DKIM: DMARC needs it if mail is forwarded.",
                 "RFC 6376",
             )
         else:
             yield note(
                 "dkim-unknown",
                 f"No DKIM key at any of {len(found.tried)} well-known selectors; there may be others.",
-                "Give the s= of a DKIM-Signature of the domain with --selector.",
+                "Use --selector with the s= of one of the domain's DKIM-Signature fields.",
             )
 
 
 def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
-    # of a selector that was only guessed nobody says that it is in use
+    # a selector that was only guessed need not be in use
     severity = Severity.ERROR if given else Severity.WARNING
     whose = f"DKIM key {key.selector}"
     if key.trouble:
@@ -208,17 +208,17 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
         yield error(
             "dkim-alias",
             f"{whose}: {key.name} is an alias (CNAME) of {fix.leads_nowhere(key.alias, 'record', exists=key.exists)}.",
-            f"Have the key published at {key.alias}, or put it at {key.name} itself in place of the alias.",
+            f"Have the key published at {key.alias}, or replace the alias at {key.name} with it.",
             "RFC 6376 section 3.6.2",
         )
     elif not key.records and key.fault is Fault.NO_KEY:
-        yield error("dkim-missing", f"{whose}: there is none at {key.name}.", _PUBLISH, "RFC 6376 section 3.6.2")
+        yield error("dkim-missing", f"{whose}: there is no key at {key.name}.", _PUBLISH, "RFC 6376 section 3.6.2")
     elif key.error:
         yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", _RENEW, _section(key.fault))
     if len(key.records) > 1:
         yield warning(
             "dkim-several",
-            f"{whose}: several records, of which receivers may try any.",
+            f"{whose}: there are several records, and receivers may try any of them.",
             _KEEP,
             "RFC 6376 section 3.6.2.2",
         )
@@ -230,15 +230,15 @@ def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
             "RFC 6376 section 3.6.1",
         )
     if key.kind == "rsa" and key.bits < _GOOD_BITS:
-        do = f"Make a key of {_GOOD_BITS} bits, with a new selector."
+        do = f"Make a {_GOOD_BITS}-bit key with a new selector."
         yield warning("dkim-short", f"{whose} has only {key.bits} bits.", do, "RFC 8301 section 3.2")
     if key.kind == "rsa" and key.bits > _SURE_BITS:
-        what = f"{whose} has {key.bits} bits, more than every receiver verifies."
+        what = f"{whose} has {key.bits} bits, more than some receivers verify."
         yield warning("dkim-long", what, f"Use {_GOOD_BITS} bits.", "RFC 8301 section 3.2")
     if key.kind == "ed25519":
         yield note(
             "dkim-ed25519",
-            f"{whose} is Ed25519, which some receivers do not know.",
+            f"{whose} is Ed25519, which some receivers do not support.",
             "Sign with an RSA key as well.",
             "RFC 8463",
         )

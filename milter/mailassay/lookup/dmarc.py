@@ -20,8 +20,8 @@ from .asking import start
 from .fix import Fixed, fixed
 from .problem import Change, Problem, error, note, warning
 
-MAX_REPORTS = 10  # addresses that are looked at
-_MAX_TAGS = 30  # of a record that are looked at one by one
+MAX_REPORTS = 10  # addresses that are examined
+_MAX_TAGS = 30  # of a record that are examined
 _SOME = "x"  # any label
 _ASKS = re.compile(r"(?:\A|[;,\s])[\W]*p\s*[=:]\s*(?:none|quarantine|reject)\b", re.IGNORECASE | re.ASCII)
 _ADD_RUA = "Add rua=mailto: and an address, to learn who sends as the domain."
@@ -44,10 +44,10 @@ _KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question of the walk: the DMARC records at a ``name``, and what looks like one and is none (``malformed``).
+    """One question of the walk: the DMARC records at a ``name``, and those that only look like one (``malformed``).
 
-    ``exists`` is None where there was no answer. ``needed`` is False where the walk had ended below. ``alias``
-    is what a CNAME makes the domain's own name stand for, if nothing is there.
+    ``exists`` is None if there was no answer. ``needed`` is False if the walk had ended below. ``alias`` is the target
+    of a CNAME at the domain's own name, if there is no record.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What receivers are asked to do with mail that fails: by which ``tag`` of the record ``at`` which domain.
+    """What receivers are asked to do with mail that fails: the ``tag``, and the domain whose record has it (``at``).
 
-    ``lowered`` by t=y.
+    ``lowered``: by t=y.
     """
 
     policy: Disposition
@@ -75,10 +75,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """An address of ``rua`` or ``ruf`` (``tag``); ``host`` is its domain, empty where it has none.
+    """An address of ``rua`` or ``ruf`` (``tag``); ``host`` is its domain, empty if it has none.
 
-    ``external``: in another organization, which then has to agree by a record at ``consent`` (RFC 9990 section 4);
-    ``authorized`` is whether it does, None where that is not known.
+    ``external``: in another organization, which has to agree by a record at ``consent`` (RFC 9990 section 4);
+    ``authorized`` says if it does, None if that is unknown.
     """
 
     tag: str
@@ -94,8 +94,8 @@ class Reports:
 class Dmarc:
     """What receivers are asked to do about the domain, a subdomain without a record, and one that does not exist.
 
-    They are None where there is no policy, or ``trouble`` keeps it from being known. ``strict_dkim``, ``strict_spf``
-    and ``psd`` are those of the record that applies. ``misplaced`` are such records at the domain itself.
+    They are None if there is no policy, or if ``trouble`` keeps it unknown. ``strict_dkim``, ``strict_spf`` and ``psd``
+    are those of the record that applies. ``misplaced`` has DMARC records at the domain itself.
     """
 
     steps: tuple[Step, ...]
@@ -112,7 +112,7 @@ class Dmarc:
 
 
 def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
-    """Walk the tree, for the domain and for a subdomain of it that does not exist."""
+    """Walk the tree for the domain, and for a subdomain that does not exist."""
     steps = tuple(_step(name, resolve, own=place == 0) for place, name in enumerate(questions(domain, limits)))
     misplaced: tuple[str, ...] = ()
     with suppress(DnsTempError):
@@ -121,7 +121,7 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
     with suppress(DnsTempError):
         whole = walk(domain, resolve, limits)
     try:
-        # trouble above a record of the domain's own keeps nobody from its policy
+        # trouble above the domain's own record does not affect its policy
         found = whole or walk(domain, resolve, limits, for_policy=True)
         exists = found.policy is None or found.policy[0] == domain or resolve(domain, "A").exists
     except DnsTempError as trouble:
@@ -178,7 +178,7 @@ def _asked(found: Walk, *, exists: bool) -> Asked | None:
 
 
 def _below(found: Walk, limits: Limits) -> Walk | None:
-    """The walk of a name below; it has no record itself. None where no name can be below."""
+    """The walk of a name below, which has no record itself; None if no name can be below."""
     try:
         start = Domain(f"{_SOME}.{found.start}")
     except BadDomain:
@@ -224,7 +224,7 @@ def _mail_host(uri: str) -> Domain | None:
 
 
 def problems(found: Dmarc, domain: Domain, resolve: Resolver, limits: Limits) -> list[Problem]:
-    """What is wrong with it, and what to publish instead."""
+    """The problems of the record, and what to publish instead."""
     wrong = list(_problems(found, domain))
     own = found.steps[0]
     wrong = fix.doubled("dmarc-doubled", "DMARC record", "dmarc-none", wrong, own.name, domain, resolve, is_record)
@@ -244,7 +244,7 @@ def problems(found: Dmarc, domain: Domain, resolve: Resolver, limits: Limits) ->
 
 
 def _fixed(step: Step, *, own_domain: bool, found: Dmarc) -> Fixed | None:
-    """One record in place of all that are at a name; None if there is none."""
+    """One record to replace all records at a name; None if there is none."""
     texts = (*step.records, *step.malformed)
     better = fix.dmarc(texts, _KNOWN)
     if not better:
@@ -259,7 +259,7 @@ def _fixed(step: Step, *, own_domain: bool, found: Dmarc) -> Fixed | None:
 
 
 def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
-    """What is wrong with it."""
+    """The problems of the record, without fixes."""
     for text in found.misplaced:
         yield warning(
             "dmarc-misplaced",
@@ -272,7 +272,7 @@ def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
         )
     owned = found.org_domain or domain
     for step in found.steps:
-        # what a registry publishes is not the owner's to fix
+        # the owner cannot fix the record of a registry
         if step.needed and Domain(step.name.removeprefix("_dmarc.")).is_within(owned):
             yield from _of_step(step)
     if found.trouble:
@@ -311,7 +311,7 @@ def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
 
 
 def _moved(text: str, domain: Domain, own: Step) -> tuple[Change, ...]:
-    """Of a record at the domain itself."""
+    """The changes that move a record from the domain itself."""
     away = Change(str(domain), "TXT", (text,), ())
     if own.records or own.malformed:
         return (away,) if own.records else ()
@@ -360,7 +360,7 @@ def _twice(name: str, record: str) -> Iterator[Problem]:
 
 
 def _of_parts(name: str, record: str) -> Iterator[Problem]:
-    """What is no tag is passed over (section 4.8), whatever it was to say."""
+    """Problems of the parts that are not tags: receivers ignore them (section 4.8)."""
     for part in [each.strip() for each in record.split(";")[:_MAX_TAGS]]:
         if not part or "=" in part.partition(":")[0]:
             continue

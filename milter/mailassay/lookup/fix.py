@@ -1,7 +1,7 @@
-"""Records as they were meant: the slips of the pen in SPF, DMARC and DKIM, and what to publish instead.
+"""Corrects records: slips of the pen in SPF, DMARC and DKIM, and what to publish instead.
 
-Texts only; who asks DNS is ``fixed``, which looks at what would be published as if it were, and gives a problem a
-fix only if the problem is gone then.
+Most functions here work on texts only. ``fixed`` asks DNS: it examines the corrected records as if they were published,
+and gives a problem a fix only if the problem is gone then.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .problem import Change, Problem, Severity, error
 
 POLICIES = ("none", "quarantine", "reject")
 SPF_NAMES = ("include", "a", "mx", "ptr", "exists", "redirect", "all", "ip4", "ip6", "exp")
-_ROUNDS = 4  # of looking at what was fixed
-_ZONES = 3  # that are tried for a name that stands twice
-LONGEST = 2000  # octets of a record in which slips are looked for
+_ROUNDS = 4  # of examining the corrected records
+_ZONES = 3  # that are tried as the zone whose name was repeated
+LONGEST = 2000  # octets of a record that is corrected
 _MAX_TERMS = 200
-# what is said of these in general is said exactly if it is known what was meant
+# the general advice for these is replaced if it is known what was meant
 _GENERAL = {
     "spf-malformed",
     "spf-several",
@@ -58,26 +58,26 @@ _MAILBOX = re.compile(r"[^\s,;<>:\"/]+@[^\s,;<>:\"!/]+")
 
 
 class Fixed(NamedTuple):
-    """A record as it was meant, and what has to be done to get there, in sentences."""
+    """A corrected record, and the steps to it, in sentences."""
 
     text: str
     said: tuple[str, ...] = ()
 
 
 def _plain(text: str) -> str:
-    """One character a letter, without quotes and backslashes."""
+    """The text with each character in its plain form, without quotes and backslashes."""
     with suppress(UnicodeError):
         text = text.encode("latin-1").decode("utf-8")
     return text.translate(_LETTERS).strip()
 
 
 def _typed(text: str) -> list[str]:
-    """What was typed into the record that belongs to the file format, and not to the record."""
+    """Advice about characters in a record that belong to the zone file format."""
     said = []
     if "\\" in text:
-        said.append("Remove the backslashes: those before semicolons belong to a zone file, and not to the record.")
+        said.append("Remove the backslashes: before semicolons they belong in a zone file, not in the record.")
     if '"' in text:
-        said.append("Remove the quotation marks: they belong to a zone file, and not to the record.")
+        said.append("Remove the quotation marks: they belong in a zone file, not in the record.")
     return said
 
 
@@ -85,7 +85,7 @@ def _typed(text: str) -> list[str]:
 
 
 def spf_terms(text: str) -> tuple[list[str], list[str]] | None:
-    """The terms that a record was meant to have, and what to do; None if they cannot be guessed."""
+    """The terms that a record was meant to have, and the advice; None if they cannot be guessed."""
     if len(text) > LONGEST:
         return None
     plain = _plain(text)
@@ -106,7 +106,7 @@ def spf_terms(text: str) -> tuple[list[str], list[str]] | None:
 
 
 def _joined(words: list[str]) -> Iterable[str]:
-    """Words, with those put together that a blank took apart: ``ip4: 192.0.2.1``, ``- all``."""
+    """The words, with those joined that a blank had split: ``ip4: 192.0.2.1``, ``- all``."""
     at = 0
     while at < len(words):
         word, following = words[at], words[at + 1] if at + 1 < len(words) else ""
@@ -129,7 +129,7 @@ def _is_term(word: str) -> bool:
 
 
 def _term(word: str) -> list[str] | None:
-    """The terms that a word was meant to be; none if it says nothing, None if that cannot be guessed."""
+    """The terms that a word was meant to be; empty if it has no meaning, None if that cannot be guessed."""
     name = word.lstrip("+?~-").partition("=")[0].lower()
     mistaken = "=" in word and name in SPF_NAMES and name not in _MODIFIERS
     if pieces := _unglued(word):
@@ -153,7 +153,7 @@ def _term(word: str) -> list[str] | None:
 
 
 def _unglued(word: str) -> list[str]:
-    """Two terms or more without the blank between them; nothing if it is one."""
+    """The terms in a word that lacks the blanks between them; empty if it is a single term."""
     places = [found.start() for found in _GLUED.finditer(word) if found.start()]
     if not places:
         return []
@@ -163,7 +163,7 @@ def _unglued(word: str) -> list[str]:
 
 
 def _slip(word: str) -> list[str] | None:
-    """One term without its slip of the pen."""
+    """One term without its slip of the pen; None if it cannot be guessed."""
     found = _TERM.fullmatch(word)
     if not found:
         return None
@@ -187,7 +187,7 @@ def _slip(word: str) -> list[str] | None:
 
 
 def _written(sign: str, name: str, rest: str, *, is_length: bool) -> str:
-    """A term by its parts; empty if it lacks what it cannot do without. ``is_length``: ``rest`` is a prefix length."""
+    """A term from its parts; empty if a required part is missing. ``is_length``: ``rest`` is a prefix length."""
     if name in _MODIFIERS:
         return f"{name}={rest}" if rest else ""
     if name == "all":
@@ -200,7 +200,7 @@ def _written(sign: str, name: str, rest: str, *, is_length: bool) -> str:
 
 
 def _address(text: str) -> list[str]:
-    """``4 192.0.2.0/24``: the version and the network of an address, however it is written; nothing if it is none."""
+    """``4 192.0.2.0/24``: the version and the network of an address, however it is written; empty if it is not one."""
     text = text.strip("[],;")
     low, dash, high = text.partition("-")
     try:
@@ -225,7 +225,7 @@ def _address(text: str) -> list[str]:
 
 
 def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fixed | None:
-    """One record in place of these; None if there is nothing in them. ``known`` tags have those values, or any."""
+    """One record to replace these; None if they are empty. ``known`` has the allowed values of tags; None: any."""
     found: dict[str, str] = {}
     said: list[str] = []
     if sum(map(len, texts)) > LONGEST:
@@ -244,7 +244,7 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fi
     if not found:
         return None
     if "p" not in found:
-        said.append("Add p=none, p=quarantine or p=reject; without it p=none is what receivers take.")
+        said.append("Add p=none, p=quarantine or p=reject; without it, receivers assume p=none.")
     order = {"p": found.pop("p", "none"), **found}
     return Fixed(
         "; ".join(["v=DMARC1", *(f"{name}={value}" for name, value in order.items())]), (*dict.fromkeys(said),)
@@ -254,7 +254,7 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fi
 def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list[str]) -> dict[str, str]:
     names = "|".join(sorted(known, key=len, reverse=True))
     plain = re.sub(r"\A[\s\W]*(?:v\s*[=:]?\s*)?dmarc\s*1?(?![0-9])[\s;,.]*", "", _plain(text), flags=re.IGNORECASE)
-    # a tag begins behind a semicolon; behind a comma or a blank one was forgotten
+    # a tag begins after a semicolon; after a comma or a blank, the semicolon was forgotten
     parts = re.split(rf"\s*;[\s;]*|[\s,]+(?=(?:{names})\s*[=:])", plain, flags=re.IGNORECASE)
     found: dict[str, str] = {}
     last = ""
@@ -266,7 +266,7 @@ def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list
             continue
         name, value = tag[1].lower(), tag[2].strip(" ,.'" if tag[1].lower() not in ("rua", "ruf") else " ,'")
         if "=" not in part.removeprefix(tag[1]).lstrip()[:1]:
-            said.append(f'Write {name}={value} in place of "{part[:60]}": "=" stands between a tag and its value.')
+            said.append(f'Write {name}={value} in place of "{part[:60]}": "=" goes between a tag and its value.')
         if name == "v" and value.upper().startswith("DMARC"):
             continue
         if name not in known and name not in ("pct", "rf", "ri"):
@@ -281,7 +281,7 @@ def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list
 
 
 def _dmarc_value(name: str, value: str, allowed: Sequence[str] | None) -> str | None:
-    """The value that was meant; None if the tag is better left out."""
+    """The value that was meant; None if the tag should be left out."""
     if name in ("rf", "ri") or (name == "pct" and value == "100"):
         return None
     if name in ("rua", "ruf"):
@@ -302,22 +302,22 @@ def _dmarc_value(name: str, value: str, allowed: Sequence[str] | None) -> str | 
 
 
 def with_tag(record: Fixed, name: str, value: str) -> Fixed:
-    """With another tag, or another value of it."""
+    """The record with a tag added or changed."""
     parts = [part for part in record.text.split("; ") if not part.startswith(f"{name}=")]
-    return Fixed("; ".join([*parts[:2], f"{name}={value}", *parts[2:]]), (*record.said, f"Say {name}={value}."))
+    return Fixed("; ".join([*parts[:2], f"{name}={value}", *parts[2:]]), (*record.said, f"Write {name}={value}."))
 
 
 # DKIM
 
 
 def dkim(text: str) -> Fixed | None:
-    """A key record that can be used in place of one that cannot, as long as the same key is in it; else None."""
+    """A usable record with the same key, to replace an unusable one; None if there is none."""
     if len(text) > LONGEST:
         return None
     said = _typed(text)
     plain = _plain(text.replace("\\n", "").replace("\\r", ""))
     if _PEM.search(plain):
-        said.append("Remove the lines of the PEM file, BEGIN and END; what stands between them is the value of p=.")
+        said.append("Remove the BEGIN and END lines of the PEM file; the value of p= is the text between them.")
         plain = _PEM.sub("", plain)
     names = "|".join(_DKIM_TAGS)
     parts = re.split(rf"\s*[;]+\s*|[\s,]+(?=(?:{names})\s*[=:](?!\s*\Z))|,", plain)
@@ -330,7 +330,7 @@ def dkim(text: str) -> Fixed | None:
                 said.append(f'Write {tag[1].lower()}= in place of "{tag[1]}:".')
         elif _BASE64.fullmatch(part) and "p" not in found:
             found["p"] = part
-            said.append("Write p= in front of the key.")
+            said.append("Write p= before the key.")
     material = re.sub(r"\s+", "", found.get("p", ""))
     if not material:
         return None
@@ -351,7 +351,7 @@ def dkim(text: str) -> Fixed | None:
 def _of_key(text: str, found: Mapping[str, str], kind: str) -> list[str]:
     said = []
     if found.get("k", "rsa").lower() != kind:
-        said.append(f"Write k={kind}: that is what the key is.")
+        said.append(f"Write k={kind}: that is the type of the key.")
     if not re.match(r"v\s*=\s*DKIM1\s*(?:;|\Z)", text) and re.search("dkim|v *[=:]", text, re.IGNORECASE):
         said.append('Begin with "v=DKIM1;", in these letters.')
     if "sha256" not in found.get("h", "sha256").lower():
@@ -361,7 +361,7 @@ def _of_key(text: str, found: Mapping[str, str], kind: str) -> list[str]:
     return said
 
 
-# what would be if it were published
+# DNS as it would be
 
 
 def publishing(resolve: Resolver, changes: Sequence[Change]) -> Resolver:
@@ -384,15 +384,15 @@ Again = Callable[[Resolver], tuple[Iterable[Problem], Fixed | None]]
 def fixed(
     problems: Iterable[Problem], change: Change, resolve: Resolver, again: Again, said: Sequence[str] = ()
 ) -> list[Problem]:
-    """The problems, with the fix and what it takes for those that are gone after it.
+    """The problems; those that a fix removes have the fix and its steps.
 
-    ``again`` looks at a resolver's answers: what is wrong then, and the record as it was meant. A change that leads to
-    an error that was not there, or to a record that is no printable ASCII, is none.
+    ``again`` examines the answers of a resolver: the problems, and the corrected record. A change is rejected if it
+    leads to a new error, or to a record that is not printable ASCII.
     """
     before = list(problems)
     try:
         if resolve(change.name, "CNAME").records:
-            # it stands elsewhere, and there can be none beside an alias (RFC 1034 section 3.6.2)
+            # the record is elsewhere, and no record can be beside an alias (RFC 1034 section 3.6.2)
             return before
     except DnsTempError:
         return before
@@ -406,11 +406,11 @@ def fixed(
         change = replace(change, records=(better.text,))
         sentences += better.said
     else:
-        # what was to be published last has not been looked at
+        # the last change was not examined
         return before
     left = {each.name for each in after}
     worse = {each.name for each in after if each.severity is Severity.ERROR} - {each.name for each in before}
-    # nobody can type what is no ASCII into a zone and be sure of its octets
+    # nobody can type non-ASCII text into a zone and be sure of its octets
     is_plain = all(text.isascii() and text.isprintable() for text in change.records)
     if worse or change.records == change.instead or not is_plain:
         return before
@@ -433,9 +433,9 @@ def doubled(
     resolve: Resolver,
     is_one: Callable[[str], object],
 ) -> list[Problem]:
-    """The problems, with one more if what is ``missing`` is there with the zone's name behind its name once more.
+    """The problems, with another one if the ``missing`` record exists at a name with the zone's name repeated.
 
-    DNS panels make that of a full name. ``at`` is where it ought to be; the zone may be the domain or one above it.
+    DNS panels do that to a full name. ``at`` is the right name; the zone may be the domain or one above it.
     """
     if not any(each.name == missing for each in problems):
         return problems
@@ -455,7 +455,7 @@ def doubled(
                     *(replace(each, do="") if each.name == missing else each for each in problems),
                     error(
                         name,
-                        f"The {what} is at {each}: the name of the zone stands there twice, as DNS panels make it of a"
+                        f"The {what} is at {each}: the name of the zone is there twice, as DNS panels do to a"
                         " full name. Nobody looks there.",
                         f"Enter the name as {short}, or with a full stop at its end.",
                         fix=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
@@ -465,12 +465,12 @@ def doubled(
 
 
 def alias(name: str, resolve: Resolver) -> str:
-    """What a CNAME makes a name stand for; empty if there is none, or that is not known."""
+    """The target of the CNAME at a name; empty if there is none, or if that is unknown."""
     with suppress(DnsTempError):
         return next(iter(resolve(name, "CNAME").records), "")
     return ""
 
 
 def leads_nowhere(target: str, what: str, *, exists: bool | None) -> str:
-    """In words, of the target of an alias."""
+    """The target of an alias that leads nowhere, in words."""
     return f"{target}, which does not exist" if exists is False else f"{target}, where there is no {what}"

@@ -30,7 +30,7 @@ _UNREACHABLE = [
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address and whether its name leads back to it, as iprev would find (RFC 8601 section 3)."""
+    """An address, and whether its name leads back to it, as in iprev (RFC 8601 section 3)."""
 
     address: str
     result: Result
@@ -40,9 +40,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One that receives; ``preference`` is None where no MX record names it. ``alias`` is what its CNAME points to.
+    """A host that receives mail; ``preference`` is None without an MX record. ``alias`` is the target of its CNAME.
 
-    ``trouble`` is why its addresses are not known, or not all of them.
+    ``trouble`` is why some or all of its addresses are unknown.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Mx:
     """``kind``: ``mx``, ``null`` (it accepts no mail), ``implicit`` (its own address, without MX), ``none``, or
-    ``unknown``, for which ``trouble`` says why. Of ``count`` MX records no more than ``MAX_HOSTS`` are looked at.
+    ``unknown``; then ``trouble`` says why. Of ``count`` MX records, at most ``MAX_HOSTS`` are looked up.
     """
 
     kind: str
@@ -90,7 +90,7 @@ def _host(name: str, preference: int | None, resolve: Resolver, limits: Limits) 
     addresses, alias, trouble = [], "", ""
     for rdtype in ("A", "AAAA"):
         try:
-            # DNS gives them in any order
+            # DNS returns them in any order
             found = sorted(resolve(name, rdtype).records, key=ip_address)[:MAX_ADDRESSES]
         except DnsTempError as error:
             trouble = trouble or str(error)
@@ -108,16 +108,16 @@ def _address(text: str, resolve: Resolver, limits: Limits) -> Address:
 
 
 def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
-    """What is wrong with it. ``sends_nothing``: SPF says that no mail comes from the domain."""
+    """The problems of the MX records. ``sends_nothing``: SPF says that the domain sends no mail."""
     names = [host.name for host in found.hosts]
     if found.kind == "unknown":
-        yield warning("mx-unknown", f"Where the domain receives mail could not be looked up: {found.trouble}.")
+        yield warning("mx-unknown", f"The MX records could not be looked up: {found.trouble}.")
     elif found.kind == "none" and sends_nothing:
-        yield note("mx-none", "The domain receives no mail, and does not say so.", 'Publish the MX "0 .".', "RFC 7505")
+        yield note("mx-none", "The domain receives no mail, but does not say so.", 'Publish the MX "0 .".', "RFC 7505")
     elif found.kind == "none":
         yield error(
             "mx-none",
-            "The domain has no MX and no address: no reply and no bounce reaches it, and many refuse its mail.",
+            "The domain has no MX and no address: no reply or bounce reaches it, and many hosts refuse its mail.",
             'Publish an MX record; for a domain without mail, "0 .".',
             "RFC 5321 section 5.1",
         )
@@ -129,18 +129,18 @@ def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
         yield warning(
             "mx-null-sender",
             "The domain accepts no mail (null MX), but its SPF does not say that it sends none.",
-            'Publish "v=spf1 -all" if it sends none; many refuse mail that nobody can answer.',
+            'Publish "v=spf1 -all" if it sends none; many hosts refuse mail that nobody can reply to.',
             "RFC 7505 section 4.2",
         )
     if NULL_MX in names:
         yield error(
             "mx-null-and-others",
-            "There is a null MX beside other MX records, where it means nothing.",
-            'Remove "0 .", or all others.',
+            "There is a null MX beside other MX records: it means nothing there.",
+            'Remove "0 .", or all the others.',
             "RFC 7505 section 3",
         )
     if found.count > MAX_HOSTS:
-        yield note("mx-many", f"Of {found.count} MX records only the first {MAX_HOSTS} were looked at.")
+        yield note("mx-many", f"Only the first {MAX_HOSTS} of {found.count} MX records were looked up.")
     for host in found.hosts:
         yield from _of_host(host)
     yield from _of_names(found)
@@ -151,9 +151,9 @@ def _of_host(host: Host) -> Iterator[Problem]:
         yield warning("mx-host-unknown", f"Addresses of {host.name} could not be looked up: {host.trouble}.")
     elif not host.addresses and host.name != NULL_MX:
         if _is_address(host.name):
-            do = "An MX record names a host, which has the address."
+            do = "Name a host in the MX record, and give that host the address."
             yield error(
-                "mx-address", f"The MX record names an address, {host.name}, and no host.", do, "RFC 5321 section 5.1"
+                "mx-address", f"The MX record names an address, {host.name}, not a host.", do, "RFC 5321 section 5.1"
             )
         else:
             yield error(
@@ -181,7 +181,7 @@ def _of_names(found: Mx) -> Iterator[Problem]:
         yield note(
             "mx-name",
             f"No name (PTR) leads back to {_listed(nameless)}.",
-            "It matters if these hosts send mail too: many refuse such clients.",
+            "This matters if these hosts also send mail: many receivers refuse such clients.",
             "RFC 8601 section 3",
         )
 

@@ -1,4 +1,4 @@
-"""What is wrong with what a domain publishes, in plain words."""
+"""The problems of a domain's records, in words for people and for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """``error``: broken by the RFC, or mail is lost; ``warning``: works, and not as its owner may think; ``note``."""
+    """``error``: violates the RFC, or mail is lost; ``warning``: works, but perhaps not as intended; ``note``."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -16,9 +16,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to publish at a ``name``: ``records`` of a ``type``, each whole, in the place of those ``instead``.
+    """A change at a ``name``: publish ``records`` of a ``type``, each complete, in place of those in ``instead``.
 
-    Without ``records`` the others are to be removed.
+    If there are no ``records``, only remove the others.
     """
 
     name: str
@@ -29,9 +29,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``name`` is one word for programs, ``what`` is wrong and what to ``do`` are for people.
+    """``name`` is one word for programs; ``what`` is wrong, and what to ``do``, are for people.
 
-    After all changes of ``fix`` the problem is gone; without any, only a person can tell what to publish.
+    After all changes in ``fix`` the problem is gone. If ``fix`` is empty, a person has to decide what to publish.
     """
 
     severity: Severity
@@ -43,15 +43,15 @@ class Problem:
 
 
 def error(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
-    """What breaks a rule of the RFC, or loses mail."""
+    """A problem that violates the RFC, or loses mail."""
     return Problem(Severity.ERROR, name, what, do, rfc, fix)
 
 
 def warning(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
-    """What works, and not as its owner may think."""
+    """A problem that works, but perhaps not as its owner intends."""
     return Problem(Severity.WARNING, name, what, do, rfc, fix)
 
 
 def note(name: str, what: str, do: str = "", rfc: str = "") -> Problem:
-    """What is worth knowing."""
+    """Something worth knowing."""
     return Problem(Severity.NOTE, name, what, do, rfc)

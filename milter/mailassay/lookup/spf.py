@@ -22,17 +22,17 @@ from .asking import start
 from .fix import Fixed, fixed
 from .problem import Change, Problem, Severity, error, note, warning
 
-MAX_FOLLOWED = 60  # terms of a whole tree whose questions are asked; receivers ask ten
-MAX_TERMS = 200  # of one record that are looked at
-_FEW = 5  # of a kind that are told
+MAX_FOLLOWED = 60  # terms of a whole tree that are looked up; receivers look up ten
+MAX_TERMS = 200  # of one record that are examined
+_FEW = 5  # of a kind that are listed
 _LONG = 450  # octets; a whole response should fit into 512 (section 3.4)
-_WIDE = (8, 16)  # bits of an IPv4 and an IPv6 network, below which it is most of somebody else's
+_WIDE = (8, 16)  # prefix lengths, IPv4 and IPv6; most of a wider network belongs to others
 _NEARLY = re.compile(r"[^\w]*(?:v\s*[=:]\s*spf|(?:v\s*)?spf\s*1(?![0-9.]))", re.IGNORECASE | re.ASCII)
 _MODIFIERS = ("redirect", "exp")
 _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 _ALL = re.compile(r"[+?~-]?all", re.IGNORECASE)
-_FIXED = {"d", "o"}  # macro letters that depend on no message
-_NOT_CHECKED = "not a name that SPF is checked for"  # nor is anything asked (section 4.3)
+_FIXED = {"d", "o"}  # macro letters that do not depend on the message
+_NOT_CHECKED = "not a name that SPF is checked for"  # nothing is looked up for it either (section 4.3)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
 _FIRST = {
     "mx": 'Publish "v=spf1 mx ~all", and in front of ~all what sends beside the hosts that receive; or for a domain'
@@ -53,12 +53,12 @@ _NEARLY_ALL = 0.75  # of these addresses
 class Term:
     """One term of a record, ``text`` as it stands there.
 
-    ``mechanism`` is lower case, or ``redirect`` or ``exp``; ``result`` what it gives where it matches. ``target`` is
-    the name it asks for, empty where there is none or only a message makes one. ``found`` are addresses or hosts.
-    ``asks`` are the terms that ask DNS, it and all below it; ``void_ipv4`` and ``void_ipv6`` those of them without an
-    answer for a client with such an address (section 4.6.4). ``reached`` is False behind ``all``. ``circular``: it
-    names a record that it stands in, or below.
-    ``error`` makes the whole result permerror; ``trouble`` is why something is not known.
+    ``mechanism`` is in lower case, or ``redirect`` or ``exp``; ``result`` is the result if it matches. ``target`` is
+    the name that it looks up, empty if there is none or if it depends on the message. ``found`` has addresses or hosts.
+    ``asks`` counts the terms that ask DNS, this one and all below it; ``void_ipv4`` and ``void_ipv6`` count those of
+    them without an answer for a client with such an address (section 4.6.4). ``reached`` is False after ``all``.
+    ``circular``: it names a record that contains it, directly or not.
+    ``error`` makes the whole result permerror; ``trouble`` is why something is unknown.
     """
 
     text: str
@@ -78,7 +78,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The record of a domain, or those that it has too many of (``texts``), its terms and the sums over them."""
+    """The record of a domain, or its records if there are several (``texts``); its terms and their sums."""
 
     domain: str
     texts: tuple[str, ...] = ()
@@ -93,10 +93,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Spf:
-    """``otherwise`` is the result for an IPv4 client that nothing in the record speaks of, ``otherwise_ipv6`` for an
-    IPv6 client; empty where that depends on the message. ``why`` one of them is permerror or temperror.
+    """``otherwise`` is the result for an IPv4 client that no term names, ``otherwise_ipv6`` for an IPv6 client; empty
+    if it depends on the message. ``why`` is the reason if one of them is permerror or temperror.
 
-    ``malformed`` are TXT records that look like SPF and are not. ``authentic``: DNSSEC proves the domain's record.
+    ``malformed`` has TXT records that only look like SPF. ``authentic``: DNSSEC proves the domain's record.
     """
 
     record: Record
@@ -114,7 +114,7 @@ class Spf:
 
 
 def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
-    """The record of a domain, and all that it asks for."""
+    """The record of a domain, and all that it looks up."""
     malformed: tuple[str, ...] = ()
     authentic = False
     with suppress(DnsTempError):
@@ -127,7 +127,7 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
 
 
 def _is_nearly(text: str) -> bool:
-    """Was this meant for an SPF record? Its first word may be wrong, or missing."""
+    """Was this meant to be an SPF record? Its first word may be wrong or missing."""
     if _NEARLY.match(text):
         return True
     words = text.split(" ")
@@ -141,14 +141,14 @@ def _is_nearly(text: str) -> bool:
 
 
 class _Tree:
-    """Records and terms below one domain; not more than ``MAX_FOLLOWED`` terms of it are asked."""
+    """Records and terms below one domain. At most ``MAX_FOLLOWED`` terms are looked up."""
 
     def __init__(self, sender: Domain, resolve: Resolver, limits: Limits) -> None:
         self._sender, self._resolve, self._limits = sender, resolve, limits
         self._left = MAX_FOLLOWED
 
     def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
-        """``above`` are the domains on the way to it."""
+        """The record of a domain; ``above`` has the domains that lead to it."""
         if checkable(domain) is None:
             return Record(domain, error=_NOT_CHECKED, fault=Fault.NO_DOMAIN)
         try:
@@ -160,7 +160,7 @@ class _Tree:
         if len(texts) > 1:
             return Record(domain, texts, error="more than one SPF record", fault=Fault.SEVERAL_RECORDS)
         if len(texts[0]) > self._limits.record_octets:
-            # nobody wants to see it
+            # too long to be shown
             too_long = f"a record of more than {self._limits.record_octets} octets"
             return Record(domain, error=too_long, fault=Fault.RECORD_SIZE)
         try:
@@ -184,7 +184,7 @@ class _Tree:
                 spec = directive.argument
             else:
                 name, _, spec = text.partition("=")
-                # a modifier may have the name of a mechanism, and is none
+                # a modifier may have the name of a mechanism
                 name = name.lower() if name.lower() in _MODIFIERS else ""
                 term = Term(text, name, reached=name != "redirect" or not has_all)
             asking = term.mechanism in _ASKING and term.reached
@@ -216,7 +216,7 @@ class _Tree:
             return replace(term, trouble=str(error))
 
     def _ask(self, term: Term) -> Term:
-        """a, mx and exists. Raises DnsTempError."""
+        """Look up a, mx or exists. Raises DnsTempError."""
         hosts = [term.target]
         if term.mechanism == "mx":
             records = [record.partition(" ") for record in self._resolve(term.target, "MX").records]
@@ -226,14 +226,14 @@ class _Tree:
         kinds = ("A",) if term.mechanism == "exists" else ("A", "AAAA")
         start(((host, kind) for host in hosts for kind in kinds), self._resolve)
         addresses = [[self._resolve(host, kind).records for host in hosts] for kind in kinds]
-        # a term is void once, however many of its questions are
+        # a term is void once, whatever the number of its void questions
         void = [int(not each or not all(each)) for each in addresses]
         own = [address for each in addresses for host in each for address in sorted(host, key=ip_address)]
         found = tuple(hosts if term.mechanism == "mx" else own)
         return replace(term, found=found, void_ipv4=void[0], void_ipv6=void[-1])
 
     def _target(self, spec: str, domain: str) -> str | None:
-        """The name a domain-spec stands for; None where that depends on the message."""
+        """The name that a domain-spec expands to; None if that depends on the message."""
         if not spec:
             return domain
         if not macro.letters(spec) <= _FIXED:
@@ -242,7 +242,7 @@ class _Tree:
 
 
 def _unread(text: str) -> Iterator[Term]:
-    """The terms of a record that cannot be read, each with whether it is to blame."""
+    """The terms of a record that cannot be parsed; the wrong ones have an error."""
     for term in text.split(" ")[1 : MAX_TERMS + 1]:
         if term:
             try:
@@ -253,7 +253,7 @@ def _unread(text: str) -> Iterator[Term]:
 
 
 def _meant(term: str) -> str:
-    """What is wrong with a term, as far as that can be guessed."""
+    """The mistake in a term, as far as it can be guessed."""
     found = re.match(r"[+?~-]?([^:=/]*)([:=]?)(.*)", term, re.DOTALL)
     name, mark, rest = found.groups() if found else ("", "", "")
     name = name.lower()
@@ -273,11 +273,11 @@ def _meant(term: str) -> str:
 
 
 class _DependsError(Exception):
-    """The name of a record that is needed depends on the message."""
+    """The name of a required record depends on the message."""
 
 
 class _Anyone(Client):
-    """A client that is in no network but that of all addresses."""
+    """A client that is in no network except the one of all addresses."""
 
     __slots__ = ()
 
@@ -285,21 +285,21 @@ class _Anyone(Client):
         return (prefix4 if self.rdtype == "A" else prefix6) == 0 and any(addresses)
 
     def knows(self, letters: frozenset[str]) -> bool:
-        """Nobody has put into DNS what a message of such a client makes a macro stand for."""
+        """Only %{d} and %{o}: DNS has no names that a macro makes from a message of such a client."""
         return letters <= _FIXED
 
     def read(self, text: str, most: int) -> Parsed:
         del most
-        # which addresses such a client is in is said above
+        # the networks of such a client are described above
         return parse(text)
 
 
 def _otherwise(domain: Domain, client: Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
-    """The result for a client that no term matches, and the reason of an error."""
+    """The result for a client that no term matches, and the reason if it is an error."""
 
     def answer(name: str, rdtype: str) -> Answer:
         if rdtype == "PTR":
-            # a client without a name that is known (section 5.5)
+            # the names of this client are unknown (section 5.5)
             raise DnsTempError("a client has its own names")
         if name != NOWHERE:
             return resolve(name, rdtype)
@@ -325,7 +325,7 @@ def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, mx: str) -> list[Problem]:
-    """What is wrong with it, and what to publish instead. ``mx`` is the kind of ``mx.Mx``."""
+    """The problems of the record, and what to publish instead. ``mx`` is the kind of ``mx.Mx``."""
     wrong = list(_problems(found, domain, limits, mx))
     if not (texts := (*found.record.texts, *found.malformed)):
         return fix.doubled("spf-doubled", "SPF record", "spf-none", wrong, domain, domain, resolve, is_record)
@@ -340,7 +340,7 @@ def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, m
 
 
 def _fixed(found: Spf, limits: Limits) -> Fixed | None:
-    """One record in place of all that are there, as it was meant; None if that cannot be guessed."""
+    """One corrected record to replace all others; None if it cannot be guessed."""
     record = found.record
     texts = (*record.texts, *found.malformed)
     terms: list[str] = []
@@ -362,7 +362,7 @@ def _fixed(found: Spf, limits: Limits) -> Fixed | None:
             said.append(f"Write {' '.join(new)} in place of {text}." if new else f"Remove {text}.")
         kept += new
     if all(map(_ALL.fullmatch, kept)) and not all(map(_ALL.fullmatch, terms)):
-        # without what it names, the record would say that the domain sends nothing
+        # without the term, the record would say that the domain sends no mail
         return None
     kept, sentences = _ended(kept, several=len(texts) > 1)
     if len(dict.fromkeys(terms)) < len(terms):
@@ -371,7 +371,7 @@ def _fixed(found: Spf, limits: Limits) -> Fixed | None:
 
 
 def _cheaper(term: Term, *, dual: bool) -> list[str]:
-    """A term without what breaks or burdens the record; none where it does nothing else.
+    """A term without the parts that break or burden the record; empty if nothing else is left.
 
     Unless ``dual``, hosts without an IPv6 address are named by their addresses.
     """
@@ -390,7 +390,7 @@ def _cheaper(term: Term, *, dual: bool) -> list[str]:
 
 
 def _ended(terms: list[str], *, several: bool) -> tuple[list[str], list[str]]:
-    """With one all at the end, or one redirect; and what that takes."""
+    """The terms with one ``all`` or one redirect at the end, and the steps to it."""
     said: list[str] = []
     ends = [term for term in terms if _ALL.fullmatch(term)]
     others = [term for term in terms if not _ALL.fullmatch(term)]
@@ -470,7 +470,7 @@ def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[P
 
 
 def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
-    """What makes the result permerror or unknown, wherever it stands."""
+    """The problems that make the result permerror or unknown, anywhere in the tree."""
     if record.error:
         yield from _syntax(record, f"The SPF record of {domain}", "for everybody", "")
     for way, term in terms(record):
@@ -496,11 +496,11 @@ def _section(term: Term) -> str:
 
 
 def _whom(record: Record, way: Sequence[str]) -> str:
-    """Who gets as far as the last of these terms, each in the record of the one before."""
+    """Which clients reach the last of these terms, each in the record of the one before."""
     for text in way:
         place = [term.text for term in record.terms].index(text)
         term = record.terms[place]
-        # what redirects comes last, wherever it stands
+        # redirect comes last, wherever it is written
         before = (
             [each for each in record.terms if each.result] if term.mechanism == "redirect" else record.terms[:place]
         )
@@ -567,7 +567,7 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
 
 
 def _by_owners(do: str, ways: Iterable[tuple[str, ...]]) -> str:
-    """What is to be done, by whom: what stands below another term is that domain's."""
+    """The advice, and who can follow it: a term below another one belongs to that domain."""
     below = [*dict.fromkeys(way[0] for way in ways if way)]
     if not below:
         return do
@@ -580,7 +580,7 @@ def _few(texts: Sequence[str]) -> str:
 
 
 def _openness(found: Spf) -> Iterator[Problem]:
-    """Whom the record lets in that it should not."""
+    """Problems of records that let in too many."""
     way, first = _lets_everybody(found.record)
     if not way and Result.PASS in (found.otherwise, found.otherwise_ipv6):
         way = f"behind its {MAX_TERMS} first terms"
@@ -606,7 +606,7 @@ def _openness(found: Spf) -> Iterator[Problem]:
 
 
 def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Term]]:
-    """The terms by which a client may pass, each with those that lead to it."""
+    """The terms by which a client can pass, each with the terms that lead to it."""
     for term in record.terms:
         if term.reached and term.result in (Result.PASS, ""):
             yield way, term
@@ -617,12 +617,12 @@ def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 def _lets_everybody(record: Record) -> tuple[str, list[str]]:
     """The term by which any client passes, or the widest of those by which nearly all addresses do.
 
-    With the terms of the record itself that lead there.
+    Also returns the terms of the record itself that lead there.
     """
     networks: list[tuple[_Network, str]] = []
     for way, term in _passing(record):
         place = " > ".join([*way, term.text])
-        # what is found does not depend on the client
+        # the result of the lookup does not depend on the client
         if term.mechanism == "all" or (term.mechanism == "exists" and term.found):
             return place, [place.partition(" > ")[0]]
         directive = _directive(term)
@@ -648,7 +648,7 @@ def _is_most(networks: Sequence[_Network], everywhere: _Network) -> bool:
 
 
 def _networks(term: Term) -> list[_Network]:
-    """Whom an ip4, ip6 or a matches."""
+    """The networks that an ip4, ip6 or a term matches."""
     directive = _directive(term)
     if not directive or term.mechanism == "mx":
         return []
@@ -658,7 +658,7 @@ def _networks(term: Term) -> list[_Network]:
 
 
 def _directive(term: Term) -> Directive | None:
-    """What a term with a network says."""
+    """A term with a network, parsed."""
     if term.mechanism not in ("ip4", "ip6", "a", "mx"):
         return None
     return next(parse(f"v=spf1 {term.text}").directives())

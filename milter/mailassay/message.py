@@ -51,7 +51,7 @@ class Headers:
 
     def named(self, name: bytes) -> list[Field]:
         """The fields of that name (any letter case), top to bottom."""
-        return [self.fields[place] for place in self._places.get(name.lower(), ())]
+        return [self.fields[place] for place in self.places(name)]
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand from the top."""
@@ -59,7 +59,7 @@ class Headers:
 
     def place(self, name: bytes, instance: int) -> int | None:
         """Where the instance-th field of that name, counted from 0 at the bottom, stands from the top."""
-        places = self._places.get(name.lower(), ())
+        places = self.places(name)
         return places[-1 - instance] if instance < len(places) else None
 
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from ..config import Network
 from ..config.mynetworks import mynetworks, tokens, trusted
 from ..message import MAX_LINE
+from ..policy.sets import overlaps
 from .domains import refused
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
@@ -209,11 +210,7 @@ def relays(facts: Facts) -> Iterator[Finding]:
     """Does what is said of a relay agree with what else is said of it?"""
     found, ours = facts.settings.relays, facts.settings.trusted_networks or ()
     place = facts.place("relays")
-    both = [
-        each
-        for each in found.networks.networks
-        if any(each.version == other.version and each.overlaps(other) for other in ours)
-    ]
+    both = [each for each in found.networks.networks if overlaps(each, ours)]
     if both:
         yield warning(
             "relays",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias
@@ -69,6 +69,11 @@ class Addresses:
 
 
 Network: TypeAlias = IPv4Network | IPv6Network
+
+
+def overlaps(network: Network, others: Iterable[Network]) -> bool:
+    """Does a network share an address with one of these?"""
+    return any(network.version == other.version and network.overlaps(other) for other in others)
 
 
 @dataclass(frozen=True, slots=True)

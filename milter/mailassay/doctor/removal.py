@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from .facts import Facts
@@ -43,11 +44,11 @@ def remaining(facts: Facts) -> Iterator[Finding]:
             "still-held",
             f"{some} held on our word. Look, and release or delete them before: without mailassay, postqueue -p does "
             "not tell them apart from what others hold, and each is released by postsuper -H ID",
-            *(" ".join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
+            *(shlex.join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
         )
     for each in facts.unseen:
         reason = f"whether messages are held on our word is not known: could not look at {each}"
-        yield warning("still-unknown", reason, " ".join(("mailassay", "held", *folder)))
+        yield warning("still-unknown", reason, shlex.join(("mailassay", "held", *folder)))
 
 
 def _without_us(facts: Facts, name: str, service: Service) -> str:

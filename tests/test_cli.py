@@ -342,10 +342,10 @@ def test_what_goes_to_the_journal_is_in_the_format_of_the_log(folder, arguments,
     assert (done.returncode, done.stdout) == (status, b"")
     lines = done.stderr.decode().splitlines()
     if form == "json":
-        assert any(said in json.loads(line)["message"] for line in lines)
-        lines = [f"<{line}" for line in lines if json.loads(line)]
-    assert lines
-    assert all(line.startswith("<") for line in lines)
+        lines = [json.loads(line)["message"] for line in lines]
+    else:
+        assert all(line.startswith("<") for line in lines)
+    assert any(said in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ CASES = [
         f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"\ngood.example._report._dmarc.other.example TXT !',
         ["warning dmarc-reports-unknown"],
     ),
-    (f'{DMARC} "v=DMARC1; p:reject{"; rua=mailto:d@good.example"}"',
+    (f'{DMARC} "v=DMARC1; p:reject; rua=mailto:d@good.example"',
      ["error dmarc-no-tag", "warning dmarc-no-p", "note dmarc-monitor"]),
     (f"{DMARC} -\n_dmarc.good.example CNAME gone.example", ["error dmarc-alias", "warning dmarc-none"]),
     (f'{DMARC} -\n_dmarc.good.example.good.example TXT "v=DMARC1; p=none"',
@@ -463,11 +463,11 @@ def test_what_is_to_be_published_is_right(name, selectors, texts, meant, problem
         assert [each.fix for each in before.problems if each.name == problem] == [()]
         return
     [change] = {change for each in before.problems for change in each.fix}
-    assert problem is None or [each.do for each in before.problems if each.name == problem and change in each.fix]
+    assert [each.do for each in before.problems if each.name == problem and change in each.fix]
     after = found(published(zone, change), selectors=selectors)
     assert change.records == (meant,)
     assert problem not in [each.name for each in after.problems]
-    assert not {*named(after)} & {each for each in {*named(after)} - {*named(before)} if each.startswith("error")}
+    assert not [each for each in {*named(after)} - {*named(before)} if each.startswith("error")]
     assert not [each for each in after.problems if each.fix]
 
 

@@ -51,7 +51,7 @@ class Headers:
 
     def named(self, name: bytes) -> list[Field]:
         """The fields with that name, in any letter case, top to bottom."""
-        return [self.fields[place] for place in self._places.get(name.lower(), ())]
+        return [self.fields[place] for place in self.places(name)]
 
     def places(self, name: bytes) -> Sequence[int]:
         """The positions of the fields with that name, counted from 0 at the top."""
@@ -62,7 +62,7 @@ class Headers:
 
         ``instance`` counts the fields with that name from 0 at the bottom.
         """
-        places = self._places.get(name.lower(), ())
+        places = self.places(name)
         return places[-1 - instance] if instance < len(places) else None
 
 

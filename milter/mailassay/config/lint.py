@@ -12,6 +12,7 @@ from ..dmarc import Disposition
 from ..policy import Policy, Rule
 from ..policy.condition import All, Condition, Match, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
+from ..policy.sets import overlaps
 from ..result import Result
 from ..verdict import Action
 from .document import Line, Problem
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _MAX_COMPARED = 100  # rules before each rule; settings for each rule
 _MAX_NAMED = 3  # domains in a warning
 _CODE = re.compile(r"\s*(?:[245][0-9]{2}(?:[ -]|$)(?:\s*[245](?:\.[0-9]{1,3}){2}\b)?|[245](?:\.[0-9]{1,3}){2}(?:\s|$))")
-
-
 _FEW, _FEW_IPV6 = 24, 64  # prefix length of a network whose hosts an operator may know
 
 
@@ -84,7 +83,7 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
     relays = settings.relays
     line = settings.lines.get("relays.networks", settings.lines.get("relays", 1))
     for each in relays.networks.networks:
-        if any(each.version == other.version and each.overlaps(other) for other in settings.trusted_networks or ()):
+        if overlaps(each, settings.trusted_networks or ()):
             yield _odd(
                 path,
                 line,
@@ -98,7 +97,7 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
                 f"relays: {each} is many addresses; every host in it can claim that a message came from any client",
             )
     for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
-        if any(each.version == other.version and each.overlaps(other) for each in relays.networks.networks):
+        if overlaps(other, relays.networks.networks):
             yield _odd(
                 settings.policy_path or "",
                 settings.policy_lines.get("dmarc.trusted_forwarders", 1),

@@ -10,17 +10,17 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from ..config import Network
 from ..config.mynetworks import mynetworks, tokens, trusted
 from ..message import MAX_LINE
+from ..policy.sets import overlaps
 from ..postfix.configuration import RESTRICTIONS, Service
 from .domains import refused
 from .facts import Facts
 from .finding import Finding, error, fine, note, warning
-from .wiring import incoming, listeners
+from .wiring import incoming, listeners, some
 
 _COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9, 0))  # HISTORY 20231213, by release
 _WRITES = re.compile(r"\b(PREPEND|REPLACE)\s+Authentication-Results", re.IGNORECASE)
 _REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
 _SPF_SERVICE = re.compile("spf", re.IGNORECASE)
-_MOST_SHOWN = 5  # networks in one reason
 
 
 def version(facts: Facts) -> Iterator[Finding]:
@@ -183,7 +183,7 @@ def networks(facts: Facts) -> Iterator[Finding]:
     if ours_only:
         yield warning(
             "trusted-networks",
-            f"trusted_networks has {_listed(ours_only)}, which mynetworks does not: mail from there is not judged, but "
+            f"trusted_networks has {some(ours_only)}, which mynetworks does not: mail from there is not judged, but "
             f"Postfix treats it as mail from strangers. Take it out of trusted_networks in {place}; or add it to "
             "mynetworks, if these clients may send to anywhere through this host",
         )
@@ -191,7 +191,7 @@ def networks(facts: Facts) -> Iterator[Finding]:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
         yield (error if enforced else warning)(
             "mynetworks",
-            f"mynetworks has {_listed(theirs_only)}, which trusted_networks does not: mail of your own clients is "
+            f"mynetworks has {some(theirs_only)}, which trusted_networks does not: mail of your own clients is "
             f"judged{fate or ', and may be refused'}. To spare it, in {place}: trusted_networks: postfix, or "
             f"[{wanted}]",
         )
@@ -209,31 +209,22 @@ def relays(facts: Facts) -> Iterator[Finding]:
     """Does `relays` agree with the other settings?"""
     found, ours = facts.settings.relays, facts.settings.trusted_networks or ()
     place = facts.place("relays")
-    both = [
-        each
-        for each in found.networks.networks
-        if any(each.version == other.version and each.overlaps(other) for other in ours)
-    ]
+    both = [each for each in found.networks.networks if overlaps(each, ours)]
     if both:
         yield warning(
             "relays",
-            f"{_listed(both)} is in relays and in trusted_networks: its mail is judged, by the client that it received "
+            f"{some(both)} is in relays and in trusted_networks: its mail is judged, by the client that it received "
             f"it from. Take it out of trusted_networks, or out of relays in {place}",
         )
-    services = listeners(facts)
-    if found.logins and not any(facts.postfix.value("smtpd_sasl_auth_enable", each) == "yes" for each in services):
+    can_log_in = {facts.postfix.value("smtpd_sasl_auth_enable", each).lower() for each in listeners(facts)}
+    if found.logins and "yes" not in can_log_in:
         yield warning(
             "relays",
             f"relays.logins has {', '.join(found.logins)}, but no service of Postfix lets anybody log in "
             "(smtpd_sasl_auth_enable): nobody can use these logins",
         )
     if found.networks.networks and not both:
-        yield fine("relays", f"mail from {_listed(found.networks.networks)} is judged by the client before the relay")
-
-
-def _listed(found: Sequence[Network]) -> str:
-    rest = len(found) - _MOST_SHOWN
-    return ", ".join(map(str, found[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+        yield fine("relays", f"mail from {some(found.networks.networks)} is judged by the client before the relay")
 
 
 def _beyond(some: Sequence[Network], others: Sequence[Network]) -> list[Network]:

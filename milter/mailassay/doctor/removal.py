@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from ..postfix.configuration import Service
@@ -43,11 +44,11 @@ def remaining(facts: Facts) -> Iterator[Finding]:
             "still-held",
             f"{some} on hold because of mailassay. Look, and release or delete them first: without it, postqueue -p "
             "shows them among all other held messages, and postsuper -H ID releases one at a time",
-            *(" ".join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
+            *(shlex.join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
         )
     for each in facts.unseen:
         reason = f"it is unknown whether messages are on hold because of mailassay: could not look at {each}"
-        yield warning("still-unknown", reason, " ".join(("mailassay", "held", *folder)))
+        yield warning("still-unknown", reason, shlex.join(("mailassay", "held", *folder)))
 
 
 def _without_us(facts: Facts, name: str, service: Service) -> str:

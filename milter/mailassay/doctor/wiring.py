@@ -325,7 +325,13 @@ def _and_signed(facts: Facts, service: Service, value: str, name: str = "smtpd_m
 def _other_hosts(mynetworks: str) -> str:
     """The networks of a list that are not loopback, in words."""
     found = [each for each in tokens(mynetworks) if not re.match(r"\[?(127\.|::1\b|::ffff:127\.)", each)]
-    return ", ".join(found[:_MOST_SHOWN]) + (f" and {len(found) - _MOST_SHOWN} more" if found[_MOST_SHOWN:] else "")
+    return some(found)
+
+
+def some(networks: Sequence[object]) -> str:
+    """The first of them, and how many more there are."""
+    rest = len(networks) - _MOST_SHOWN
+    return ", ".join(map(str, networks[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def bypassed(facts: Facts) -> Iterator[Finding]:

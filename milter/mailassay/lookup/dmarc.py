@@ -29,9 +29,7 @@ _FIRST = "v=DMARC1; p=none; rua=mailto:postmaster"
 _HISTORIC = ("pct", "rf", "ri")
 _KNOWN = {
     "v": None,
-    "p": ("none", "quarantine", "reject"),
-    "sp": ("none", "quarantine", "reject"),
-    "np": ("none", "quarantine", "reject"),
+    **dict.fromkeys(("p", "sp", "np"), fix.POLICIES),
     "adkim": ("r", "s"),
     "aspf": ("r", "s"),
     "psd": ("y", "n", "u"),
@@ -264,7 +262,7 @@ def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
         yield warning(
             "dmarc-misplaced",
             f'"{text[:60]}" stands at {domain}, where nobody looks for it.',
-            "Remove it: the record that counts is at _dmarc." + str(domain) + "."
+            f"Remove it: the record that counts is at _dmarc.{domain}."
             if found.steps[0].records
             else f"Move it to _dmarc.{domain}.",
             "RFC 9989 section 4.7",

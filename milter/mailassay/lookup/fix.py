@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..dkim.key import BadKey
 from ..dkim.key import parse as parse_key
+from ..dmarc import Disposition
 from ..dmarc.record import Record
 from ..domain import BadDomain, Domain
 from ..resolver import Answer, DnsTempError, Resolver
@@ -23,7 +24,7 @@ from ..spf.record import BadRecord, parse
 from .asking import start
 from .problem import Change, Problem, Severity, error
 
-POLICIES = ("none", "quarantine", "reject")
+POLICIES = tuple(map(str, Disposition))
 SPF_NAMES = ("include", "a", "mx", "ptr", "exists", "redirect", "all", "ip4", "ip6", "exp")
 _ROUNDS = 4  # of examining the corrected records
 _ZONES = 3  # that are tried as the zone whose name was repeated

@@ -501,9 +501,7 @@ def _whom(record: Record, way: Sequence[str]) -> str:
         place = [term.text for term in record.terms].index(text)
         term = record.terms[place]
         # redirect comes last, wherever it is written
-        before = (
-            [each for each in record.terms if each.result] if term.mechanism == "redirect" else record.terms[:place]
-        )
+        before = record.terms if term.mechanism == "redirect" else record.terms[:place]
         if any(each.result for each in before):
             return f"for whom no term before {text} names"
         if not term.record:
@@ -539,7 +537,7 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
     every = [(way, term) for way, term in terms(record) if not term.record]
     empty = [(way, term) for way, term in every if term.void_ipv4 and term.void_ipv6 and not term.found]
     void = sorted({term.target for _, term in empty})
-    lame = [way for way, term in every if term.void_ipv6]
+    without_ipv6 = [way for way, term in every if term.void_ipv6]
     nothing = f"Nothing at: {_few(void)}." if void else ""
     if record.void_ipv4 > limits.spf_void_lookups:
         yield error(
@@ -554,7 +552,7 @@ def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
             "spf-void-ipv6",
             f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
             f" more than {limits.spf_void_lookups}: permerror.",
-            _by_owners("Use ip4 for hosts that have no IPv6 address.", lame),
+            _by_owners("Use ip4 for hosts that have no IPv6 address.", without_ipv6),
             "RFC 7208 section 4.6.4",
         )
     elif void:

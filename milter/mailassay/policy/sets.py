@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..address import Address, Network
@@ -65,6 +65,11 @@ class Addresses:
             domain = name
         exact = self._domains._all
         return f"{local_part}@{domain}" in exact or f"{local_part}@" in exact or domain in self._domains
+
+
+def overlaps(network: Network, others: Iterable[Network]) -> bool:
+    """Does a network share an address with one of these?"""
+    return any(network.version == other.version and network.overlaps(other) for other in others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -455,7 +455,7 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, caplog, monkeypatch):
     told.write_text("")
     assert main(command) == 0
     assert main(command) == 0
-    assert caplog.text.count("cannot remember of what the mail to a@b.example has told") == 2
+    assert caplog.text.count("cannot remember what the mail to a@b.example reported") == 2
     told.unlink()
     for _ in range(2):
         assert main(command) == 0

@@ -519,7 +519,7 @@ def test_the_first_client_that_is_no_relay(fields, via):
         # nor of another relay, though the one above has a program with such a name
         (
             [line("127.0.0.1"), line("10.0.0.1"), line("127.0.0.1").replace(b"mx2.", b"mx3."), line("198.51.100.7")],
-            "the relay 10.0.0.1 had it from a program of its own, which did not write from whom",
+            "the relay 10.0.0.1 received it from a program of its own, which did not record the client",
         ),
         ([line("127.0.0.1")], "there is no Received field of the relay 192.0.2.50"),
     ],

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.author import Author
+from mailassay.author import Fault as AuthorFault
 from mailassay.dmarc import Disposition, Identifier, Record, Remembered, check, policies, questions, resinfo
 from mailassay.dmarc.discovery import walk
 from mailassay.dmarc.suffix import between
@@ -33,8 +34,8 @@ def at(name, *tags):
     return f'_dmarc.{name} TXT "{"; ".join(["v=DMARC1", *tags])}"'
 
 
-def author(*names, problem=""):
-    return Author(tuple(Domain(name) for name in names), problem)
+def author(*names, fault=None):
+    return Author(tuple(Domain(name) for name in names), fault)
 
 
 def by(method, name, result=Result.PASS):
@@ -309,7 +310,7 @@ def test_dns_in_trouble(who, identifiers, lines, result):
 def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     zone = Asking(ORG, at("open.example", "p=none"), at("half.example", "p=quarantine"), "_dmarc.slow.example TXT ?")
     identifiers = [by("spf", name) for name in names]
-    found = check(author(*names, problem="several author domains"), identifiers, zone)
+    found = check(author(*names, fault=AuthorFault.SEVERAL_DOMAINS), identifiers, zone)
     assert (found.result, found.policy, found.header_from) == (result, policy, header_from)
     assert found.aligned == ()
     assert found.reason == "several author domains"
@@ -317,7 +318,7 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
 
 def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
     zone = Asking(ORG)
-    found = check(Author((Domain("open.example"),), "more author domains than are looked at", True), [], zone)
+    found = check(Author((Domain("open.example"),), AuthorFault.DOMAINS, True), [], zone)
     assert (found.result, found.policy) == (Result.FAIL, REJECT)
     assert zone.asked == []
 
@@ -470,7 +471,7 @@ def test_public_suffixes_never_let_align_what_the_walk_does_not(on):
 def test_what_is_written():
     found = check(author("b.example"), [], Asking(ORG))
     assert resinfo(found).properties == (("header", "from", "b.example"), ("policy", "dmarc", "reject"))
-    assert resinfo(check(author(problem="no From field"), [], Asking())).properties == ()
+    assert resinfo(check(author(fault=AuthorFault.NO_FIELD), [], Asking())).properties == ()
 
 
 def asked_of(zone, domain="news.bank.example", remembered=None, identifiers=()):
@@ -590,7 +591,7 @@ def test_an_answer_too_large_to_be_read_is_no_record():
 
 
 def test_of_several_readings_the_one_at_stake_is_named():
-    both = author("news.shop.example", "news.bank.example", problem="several author domains")
+    both = author("news.shop.example", "news.bank.example", fault=AuthorFault.SEVERAL_DOMAINS)
     zone = UNKNOWN + '_dmarc.news.shop.example TXT !\n_dmarc.bank.example TXT "v=DMARC1; p=reject"'
     found = check(both, [], Deadline(Zone(zone), float("inf"), lambda: 0.0))
     assert (found.result, found.header_from, found.at_stake) == ("temperror", "news.bank.example", "reject")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mailassay.arc import Arc
 from mailassay.author import Author
+from mailassay.author import Fault as AuthorFault
 from mailassay.dkim import Dkim
 from mailassay.dmarc import AuthorPolicy as Found
 from mailassay.dmarc import Disposition, Dmarc
@@ -283,9 +284,9 @@ def test_no_reading_takes_anything_off_what_follows_from_another(made, readings)
     """Whatever the lines and rules: a message of several is treated no better than that of the strictest alone."""
     alone = [decide(made, of(Author((each[0],)), [each])).action for each in readings]
     names = tuple(name for name, _ in readings)
-    together = decide(made, of(Author(names, "several"), readings)).action
+    together = decide(made, of(Author(names, AuthorFault.SEVERAL_DOMAINS), readings)).action
     assert together.severity >= max(each.severity for each in alone)
-    unread = decide(made, of(Author(names, "too many", unread=True), [])).action
+    unread = decide(made, of(Author(names, AuthorFault.DOMAINS, unread=True), [])).action
     # what lines of the operator's own make wait for DNS has not failed yet, and a limit of ours does not wait
     waits = [each[1][1] is Result.TEMPERROR for each in readings]
     failed = [action.severity for action, waiting in zip(alone, waits, strict=True) if not waiting]
@@ -294,7 +295,7 @@ def test_no_reading_takes_anything_off_what_follows_from_another(made, readings)
 
 @given(POLICIES, READINGS, st.lists(st.sampled_from([f"x@{name}" for name in NAMES]), min_size=1, max_size=3))
 def test_no_recipient_takes_anything_off_what_follows_from_another(made, readings, recipients):
-    found = of(Author(tuple(name for name, _ in readings), "several"), readings)
+    found = of(Author(tuple(name for name, _ in readings), AuthorFault.SEVERAL_DOMAINS), readings)
     alone = [decide(made, found, recipients=[each]).action.severity for each in recipients]
     assert decide(made, found, recipients=recipients).action.severity >= max(alone)
     # one that stands for those that are more than are kept may be any of them

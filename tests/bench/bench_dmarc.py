@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from mailassay.author import Author
+from mailassay.author import Author, Fault
 from mailassay.dmarc import Identifier, check, questions
 from mailassay.domain import Domain
 from mailassay.limits import Limits
@@ -83,7 +83,7 @@ def test_walk(benchmark, case):
 def test_readings(benchmark, case):
     """As many author domains as are looked at."""
     names = tuple(Domain(f"author.x{number}.{DEEP}") for number in range(LIMITS.from_domains))
-    measure(benchmark, Author(names, "several author domains"), [], RECORDS[case])
+    measure(benchmark, Author(names, Fault.SEVERAL_DOMAINS), [], RECORDS[case])
 
 
 @pytest.mark.parametrize("name", ["a.co.uk", "a.b.c.d.e.f.g.h.i.example.com", ".".join("a" * 127)])

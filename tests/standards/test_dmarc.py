@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.author import Author
+from mailassay.author import Fault as AuthorFault
 from mailassay.author import author as author_of
 from mailassay.config import Settings
 from mailassay.dmarc import Disposition, Identifier, Record, check, questions
@@ -131,14 +132,18 @@ def test_rfc9989_11_5_several_author_domains_fail_by_the_strictest(policies, exp
     """Each author domain is looked at, and the strictest policy applies, though every one of them authenticated."""
     names = ["one.example", "two.example"]
     zone = [at(name, tags) for name, tags in zip(names, policies, strict=True) if tags]
-    found = check(Author(tuple(map(Domain, names)), "several"), [by(name) for name in names], Listening(*zone))
+    found = check(
+        Author(tuple(map(Domain, names)), AuthorFault.SEVERAL_DOMAINS), [by(name) for name in names], Listening(*zone)
+    )
     assert (found.result, found.policy) == expected
 
 
 def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
     """A second author domain whose policy cannot be had leaves the other's policy in force."""
     zone = [at("bank.example", "p=quarantine"), "_dmarc.slow.example TXT ?"]
-    found = check(Author((Domain("slow.example"), Domain("bank.example")), "several"), [], Listening(*zone))
+    found = check(
+        Author((Domain("slow.example"), Domain("bank.example")), AuthorFault.SEVERAL_DOMAINS), [], Listening(*zone)
+    )
     assert (found.result, found.policy) == (FAIL, QUARANTINE)
 
 

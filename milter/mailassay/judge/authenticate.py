@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .. import arc, dkim, dmarc, iprev, sender_domain, spf
-from ..author import author
+from ..author import Fault, author
 from ..dmarc import Identifier, Remembered
 from ..domain import BadDomain, Domain
 from ..evidence import Connection, Evidence, Transaction
@@ -30,7 +30,7 @@ class Content:
         self.headers = headers
         self.author = author(headers, limits)
         if cut:
-            self.author = replace(self.author, problem="more header fields than are looked at", unread=True)
+            self.author = replace(self.author, fault=Fault.HEADER_SECTION, unread=True)
         self.work = dkim.Work(limits)
         self.signatures = dkim.signatures(headers, limits, self.work)
         self.chain = arc.chain(headers, limits, self.work)

@@ -8,13 +8,13 @@ from typing import Literal
 
 from ..address import Address
 from ..limits import Limits
-from ..resolver import Prefetch, Resolver
+from ..resolver import Resolver, Start
 from ..result import Resinfo, Result
 from .evaluation import Client, Evaluation, Found, Term, checkable
 from .fault import Fault
-from .prefetch import Ahead
+from .prefetching import Prefetching
 
-__all__ = ["Fault", "Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
+__all__ = ["Fault", "Scope", "Spf", "check_helo", "check_mail_from", "checkable", "prefetch"]
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -44,11 +44,11 @@ class Spf:
         return Resinfo("spf", self.result, properties, self.reason)
 
 
-def ahead(
+def prefetch(
     client_ip: Address,
     mail_from: str,
     helo: str,
-    prefetch: Prefetch,
+    start: Start,
     limits: Limits = Limits(),
     *,
     explain: bool = False,
@@ -66,7 +66,7 @@ def ahead(
     def evaluation(resolve: Resolver) -> Evaluation:
         return Evaluation(Client.of(client_ip), local_part, domain, helo, resolve, limits, explain=explain)
 
-    going = Ahead(evaluation, prefetch, limits)
+    going = Prefetching(evaluation, start, limits)
     going.look()
     return lambda: _spf(scope, domain, found) if (found := going.found) else None
 

@@ -10,7 +10,7 @@ from ..address import Address
 from ..limits import Limits
 from ..resolver import Resolver, Start
 from ..result import Resinfo, Result
-from .evaluation import Client, Evaluation, Found, Term, checkable
+from .evaluation import Client, Evaluation, Follow, Found, Term, checkable, flat
 from .fault import Fault
 from .prefetching import Prefetching
 
@@ -63,8 +63,9 @@ def prefetch(
     if domain is None:
         return lambda: Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
 
-    def evaluation(resolve: Resolver) -> Evaluation:
-        return Evaluation(Client.of(client_ip), local_part, domain, helo, resolve, limits, explain=explain)
+    def evaluation(resolve: Resolver, follow: Follow) -> Evaluation:
+        client = Client.of(client_ip)
+        return Evaluation(client, local_part, domain, helo, resolve, limits, follow=follow, explain=explain)
 
     going = Prefetching(evaluation, start, limits)
     going.look()
@@ -114,4 +115,5 @@ def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
 
 
 def _spf(scope: Scope, domain: str, found: Found) -> Spf:
-    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault, found.terms)
+    terms = tuple(flat(found.seen))
+    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault, terms)

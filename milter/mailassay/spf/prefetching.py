@@ -18,15 +18,14 @@ from contextlib import suppress
 
 from ..limits import Limits
 from ..resolver import Answer, Question, Resolver, Start, Unanswered, question
-from .evaluation import Evaluation, Found
+from .evaluation import Evaluation, Follow, Found
 
 
 class Prefetching:
     """The prefetch of one check. ``evaluation`` makes the check, given the resolver to use. Nothing here waits."""
 
-    def __init__(self, evaluation: Callable[[Resolver], Evaluation], start: Start, limits: Limits) -> None:
-        self._evaluation = evaluation(self._resolve)
-        self._evaluation.goes_on = True
+    def __init__(self, evaluation: Callable[[Resolver, Follow], Evaluation], start: Start, limits: Limits) -> None:
+        self._evaluation = evaluation(self._resolve, Follow.PAST_UNANSWERED)
         self._start = start
         self._spare = limits.spf_terms
         self._futures: dict[Question, Future[Answer]] = {}

@@ -122,11 +122,11 @@ def test_a_name_that_is_not_confirmed_is_not_written():
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
-def test_what_is_asked_ahead_is_what_the_check_asks(address):
-    ahead, asked, futures = [], [], []
+def test_what_is_prefetched_is_what_the_check_asks(address):
+    early, asked, futures = [], [], []
 
     def later(name, rdtype):
-        ahead.append((name, rdtype))
+        early.append((name, rdtype))
         futures.append(Future())
         return futures[-1]
 
@@ -134,19 +134,19 @@ def test_what_is_asked_ahead_is_what_the_check_asks(address):
         asked.append((name, rdtype))
         return resolve(name, rdtype)
 
-    assert iprev.ahead(client(address), later) is None
-    for each, future in zip(ahead, futures, strict=False):
+    assert iprev.prefetch(client(address), later) is None
+    for each, future in zip(early, futures, strict=False):
         future.set_result(Zone(ZONE)(question(*each)).result())
     iprev.check(client(address), listening)
-    assert set(asked) <= set(ahead)
+    assert set(asked) <= set(early)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
-def test_what_needs_no_waiting_is_known_ahead(address):
+def test_what_needs_no_waiting_is_known_at_once(address):
     def prefetch(name, rdtype):
         return Zone(ZONE)(question(name, rdtype))
 
-    assert iprev.ahead(client(address), prefetch) == iprev.check(client(address), resolve)
+    assert iprev.prefetch(client(address), prefetch) == iprev.check(client(address), resolve)
 
 
 @given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())

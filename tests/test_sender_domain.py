@@ -111,31 +111,31 @@ def test_reason(domain, reason):
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_what_is_asked_ahead_is_what_the_check_asks(domain):
-    ahead, asked, futures = [], [], []
+def test_what_is_prefetched_is_what_the_check_asks(domain):
+    early, asked, futures = [], [], []
 
     def later(name, rdtype):
-        asked_already = (name, rdtype) in ahead
+        asked_already = (name, rdtype) in early
         if not asked_already:
-            ahead.append((name, rdtype))
+            early.append((name, rdtype))
             futures.append(Future())
-        return futures[ahead.index((name, rdtype))]
+        return futures[early.index((name, rdtype))]
 
     def listening(name, rdtype):
         asked.append((name, rdtype))
         return resolve(name, rdtype)
 
-    known = sender_domain.ahead(domain, later)
-    assert [rdtype for _, rdtype in ahead] == ["MX"][: len(ahead)]
-    for each, future in zip(ahead, futures, strict=False):
+    known = sender_domain.prefetch(domain, later)
+    assert [rdtype for _, rdtype in early] == ["MX"][: len(early)]
+    for each, future in zip(early, futures, strict=False):
         try:
             future.set_result(Zone(ZONE)(question(*each)).result())
         except DnsTempError as error:
             future.set_exception(error)
     found = sender_domain.check(domain, listening)
-    assert set(asked) <= set(ahead)
+    assert set(asked) <= set(early)
     assert known == (found if found.result is Receives.NONE else None)
-    assert ("MX" in {rdtype for _, rdtype in asked}) == bool(ahead)
+    assert ("MX" in {rdtype for _, rdtype in asked}) == bool(early)
 
 
 @pytest.mark.parametrize("domain", ["mail.example", "null.example", "gone.example"])
@@ -147,19 +147,19 @@ def test_what_the_mx_decides_asks_nothing_more(domain):
         asked.append((name, rdtype))
         return mx
 
-    sender_domain.ahead(domain, later)
+    sender_domain.prefetch(domain, later)
     mx.set_result(resolve(domain, "MX"))
     assert set(asked) == {(domain, "MX")}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_what_needs_no_waiting_is_known_ahead(domain):
+def test_what_needs_no_waiting_is_known_at_once(domain):
     def prefetch(name, rdtype):
         return Zone(ZONE)(question(name, rdtype))
 
     found = sender_domain.check(domain, resolve)
     unknown = found.result is Receives.TEMPERROR or domain == "a-broken-six.example"
-    assert sender_domain.ahead(domain, prefetch) == (None if unknown else found)
+    assert sender_domain.prefetch(domain, prefetch) == (None if unknown else found)
 
 
 answers = st.one_of(

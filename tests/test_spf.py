@@ -377,7 +377,7 @@ class Delayed:
         return set(self.futures)
 
 
-AHEAD = Zone(
+PREFETCHED = Zone(
     """
     deep.example    TXT  "v=spf1 ip4:203.0.113.1 include:a.example a:h.example mx exists:%{l}.x.example ptr -all"
     a.example       TXT  "v=spf1 include:b.example ip4:192.0.2.1 a:never.example -all"
@@ -393,8 +393,8 @@ AHEAD = Zone(
 
 
 def test_what_a_record_asks_for_is_asked_together():
-    delayed = Delayed(AHEAD)
-    spf.ahead(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed)
+    delayed = Delayed(PREFETCHED)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed)
     assert delayed.waiting() == {("deep.example", "TXT")}
     delayed.let("deep.example")
     delayed.let("deep.example")
@@ -422,7 +422,7 @@ def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
         inner.example TXT  "v=spf1 a:elsewhere.example -all"
     """)
     delayed = Delayed(zone)
-    spf.ahead(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
     delayed.let("late.example")
     delayed.let("late.example")
     assert delayed.waiting() == {("inner.example", "TXT")}
@@ -434,7 +434,7 @@ def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
     names = "".join(f"1.2.0.192.in-addr.arpa PTR p{number}.client.example\n" for number in range(10))
     terms = " ".join(f"a:%{{p}}.t{number}.p.example" for number in range(9))
     delayed = Delayed(Zone(f'p.example TXT "v=spf1 {terms} -all"\n{names}'))
-    spf.ahead(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed)
     asked = {each.name for each in delayed.let_all() if ".t" in each.name}
     assert asked == {f"unknown.t{number}.p.example" for number in range(2)}
 
@@ -449,7 +449,7 @@ def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
         inner.example TXT  "v=spf1 ip4:192.0.2.1"
     """)
     delayed = Delayed(zone)
-    found = spf.ahead(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    found = spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
     delayed.let("late.example")
     assert (found(), delayed.waiting()) == (None, {("inner.example", "TXT"), ("late.example", "MX")})
     delayed.let("inner.example")
@@ -464,7 +464,7 @@ def test_the_names_of_the_client_count_each_time_the_check_runs():
     """That the client has no name is a term without an answer, also if it was known before the others were."""
     zone = Zone('ptr.example TXT "v=spf1 ptr include:inner.example +all"\ninner.example TXT "v=spf1 a:no.example -mx"')
     delayed = Delayed(zone)
-    found = spf.ahead(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed)
+    found = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed)
     for name in ("ptr.example", "1.2.0.192.in-addr.arpa", "inner.example", "no.example", "inner.example"):
         delayed.let(name)
     assert (delayed.waiting(), found().reason) == (set(), "more than 2 terms without an answer")
@@ -473,7 +473,7 @@ def test_the_names_of_the_client_count_each_time_the_check_runs():
 def test_of_too_many_hosts_none_is_asked_for():
     hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))
-    spf.ahead(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed)
     assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
 
 
@@ -492,7 +492,7 @@ def test_records_and_macros_are_read_once_in_whatever_pieces_answers_come(monkey
     evaluation._counting.cache_clear()
     macro.expand.cache_clear()
     limits = Limits(spf_void_lookups=10)
-    check = spf.ahead(ip_address("192.0.2.1"), "joe@r0.example", "mx.example", delayed, limits)
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@r0.example", "mx.example", delayed, limits)
     while waiting := sorted(delayed.waiting()):
         delayed.let(waiting[0].name)
     assert check().result == "neutral"
@@ -523,7 +523,7 @@ def hostile_zones(draw):
 
 
 @given(hostile_zones(), st.randoms(use_true_random=False))
-def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_than_terms_allow(zone, order):
+def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_allow(zone, order):
     """In whatever order answers come; so no record uses up the questions of a check."""
     delayed, asked = Delayed(zone), set()
 
@@ -531,7 +531,7 @@ def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_than_terms_a
         asked.add(question(name, rdtype))
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
-    spf.ahead(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed)
     while waiting := sorted(delayed.waiting()):
         delayed.let(order.choice(waiting).name)
     spf.check_mail_from(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", resolve)
@@ -551,14 +551,14 @@ def test_asking_ahead_and_the_check_ask_together_for_ten_names_more_than_terms_a
         ("localhost", set()),
     ],
 )
-def test_no_more_is_asked_ahead_than_the_limits_allow(domain, asked):
-    delayed = Delayed(AHEAD)
-    assert spf.ahead(ip_address("192.0.2.1"), "", domain, delayed)() is None or not asked
+def test_no_more_is_prefetched_than_the_limits_allow(domain, asked):
+    delayed = Delayed(PREFETCHED)
+    assert spf.prefetch(ip_address("192.0.2.1"), "", domain, delayed)() is None or not asked
     assert {each.name for each in delayed.let_all()} == asked
 
 
 @pytest.mark.parametrize(("mail_from", "client"), [each[:2] for each in MAIL_FROM])
-def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
+def test_a_check_asks_nothing_that_was_not_prefetched(mail_from, client):
     """But for the names of the client, which are iprev's to ask for."""
     delayed, asked = Delayed(ZONE), set()
 
@@ -566,7 +566,7 @@ def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
         asked.add(question(name, rdtype))
         return Deadline(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
-    spf.ahead(ip_address(client), mail_from, "mail.example", delayed)
+    spf.prefetch(ip_address(client), mail_from, "mail.example", delayed)
     spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
     names_of_client = {"mail.byptr.example", "broken.example"}
     unasked = asked - delayed.let_all()
@@ -574,7 +574,7 @@ def test_a_check_asks_nothing_that_was_not_asked_ahead(mail_from, client):
 
 
 @pytest.mark.parametrize(("mail_from", "client", "result"), MAIL_FROM)
-def test_what_needs_no_waiting_is_known_ahead(mail_from, client, result):
+def test_what_needs_no_waiting_is_known_at_once(mail_from, client, result):
     """The very result of the check; a failure of DNS is left for later, when DNS may have an answer."""
     answers = []
 
@@ -582,7 +582,7 @@ def test_what_needs_no_waiting_is_known_ahead(mail_from, client, result):
         answers.append(ZONE(question(name, rdtype)))
         return answers[-1]
 
-    found = spf.ahead(ip_address(client), mail_from, "mail.example", prefetch)()
+    found = spf.prefetch(ip_address(client), mail_from, "mail.example", prefetch)()
     if any(answer.exception() for answer in answers):
         assert found is None
     else:

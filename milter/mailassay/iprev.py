@@ -10,7 +10,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 from .address import Address
 from .domain import BadDomain, Domain
 from .limits import Limits
-from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
+from .resolver import Answer, DnsLimit, DnsTempError, Resolver, Start, Unanswered, at_once, when
 from .result import Resinfo, Result
 
 
@@ -51,21 +51,21 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
+def prefetch(client_ip: Address, start: Start, limits: Limits = Limits()) -> Iprev | None:
     """The result of :func:`check` if all answers are there already, else None.
 
     In the second case it starts the questions: first the names of the address, then, once these are known, the
     addresses of the names.
     """
     with suppress(Unanswered):
-        return check(client_ip, at_once(prefetch), limits)
+        return check(client_ip, at_once(start), limits)
     rdtype = "A" if client_ip.version == 4 else "AAAA"
 
     def forward(names: Answer) -> None:
         for name in filter(_is_host, names.records[: limits.ptr_names]):
-            prefetch(name, rdtype)
+            start(name, rdtype)
 
-    when(prefetch(client_ip.reverse_pointer, "PTR"), forward)
+    when(start(client_ip.reverse_pointer, "PTR"), forward)
     return None
 
 

@@ -381,7 +381,7 @@ def _silent(future: Future[Answer]) -> bool:
     return not future.done() or (_failed(future) and not isinstance(future.exception(), DnsLimit))
 
 
-Prefetch = Callable[[str, str], "Future[Answer]"]
+Start = Callable[[str, str], "Future[Answer]"]
 """Starts a question that a check will ask later: a name and a record type."""
 
 
@@ -389,11 +389,11 @@ class Unanswered(Exception):
     """The answer to a question has not arrived yet, or the question failed."""
 
 
-def at_once(prefetch: Prefetch) -> Resolver:
+def at_once(start: Start) -> Resolver:
     """A resolver that never waits: if an answer is not there yet, it starts the question and raises Unanswered."""
 
     def resolve(name: str, rdtype: str) -> Answer:
-        future = prefetch(name, rdtype)
+        future = start(name, rdtype)
         if not future.done() or _failed(future):
             raise Unanswered
         return future.result()

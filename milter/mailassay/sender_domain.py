@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .domain import BadDomain, Domain
-from .resolver import Answer, DnsLimit, DnsTempError, Prefetch, Resolver, Unanswered, at_once, when
+from .resolver import Answer, DnsLimit, DnsTempError, Resolver, Start, Unanswered, at_once, when
 
 _ROOT = "."
 
@@ -52,22 +52,22 @@ class SenderDomain:
     fault: Fault | None = None
 
 
-def ahead(domain: str, prefetch: Prefetch) -> SenderDomain | None:
+def prefetch(domain: str, start: Start) -> SenderDomain | None:
     """The result of :func:`check` if all answers are there already, else None.
 
     In the second case it starts the questions: the MX, and if there is none, both kinds of address at once.
     """
     with suppress(Unanswered):
-        return check(domain, at_once(prefetch))
+        return check(domain, at_once(start))
 
     def addresses(hosts: Answer) -> None:
         if hosts.exists and not hosts.records:
-            prefetch(domain, "A")
-            prefetch(domain, "AAAA")
+            start(domain, "A")
+            start(domain, "AAAA")
 
     # Unanswered was raised, so this is a domain name
     domain = Domain(domain)
-    when(prefetch(domain, "MX"), addresses)
+    when(start(domain, "MX"), addresses)
     return None
 
 

@@ -39,7 +39,7 @@ def exchanges(name: str, hosts: int) -> str:
 
 
 def two_sets(hosts: int, more: int = 0) -> str:
-    """An include with nine mx, and nine mx behind it: what is asked ahead need not be what the check asks for.
+    """An include with nine mx, and nine mx behind it: what is prefetched need not be what the check asks for.
 
     The last mx has ``more`` hosts than the others.
     """

@@ -22,7 +22,7 @@ from ..evidence import Case, Connection, Evidence, Transaction, Trouble
 from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
-from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Prefetch, Question, Resolver, Shared, Source
+from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source, Start
 from ..result import Result
 from ..verdict import Action, Reply, Verdict
 from .authenticate import Content, Known, authenticate, resinfos, untraced
@@ -169,7 +169,7 @@ class Session:
         self._known = Known()
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_iprev = self._shared.of(Method.IPREV)
-            found = iprev.ahead(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
+            found = iprev.prefetch(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
             self._known = Known(iprev=found)
 
     def helo(self, name: str) -> None:
@@ -178,7 +178,7 @@ class Session:
         self._spf_helo = lambda: None
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_spf = self._shared.of(Method.SPF_HELO)
-            self._spf_helo = self._ahead(self._client_ip, "", name, of_spf.prefetch)
+            self._spf_helo = self._prefetch(self._client_ip, "", name, of_spf.prefetch)
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL begins a message. ``address`` is as in the command; ``login`` is the SASL name, or empty."""
@@ -193,17 +193,17 @@ class Session:
                 shared.of(Method.DMARC).prefetch(f"_dmarc.{domain}", "TXT")
             if self.settings.policy.asks_sender_domain:
                 of_sender = shared.of(Method.SENDER_DOMAIN)
-                mail.sender_domain = sender_domain.ahead(transaction.mail_from_domain, of_sender.prefetch)
+                mail.sender_domain = sender_domain.prefetch(transaction.mail_from_domain, of_sender.prefetch)
             if not mail.relayed:
                 self._ask_spf(mail, self._client_ip, self._helo)
 
     def _ask_spf(self, mail: _Mail, client_ip: Address, helo: str) -> None:
         of_spf = mail.shared.of(Method.SPF)
-        mail.spf_mail_from = self._ahead(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch)
+        mail.spf_mail_from = self._prefetch(client_ip, mail.transaction.mail_from, helo, of_spf.prefetch)
 
-    def _ahead(self, client_ip: Address, mail_from: str, helo: str, prefetch: Prefetch) -> Callable[[], spf.Spf | None]:
+    def _prefetch(self, client_ip: Address, mail_from: str, helo: str, start: Start) -> Callable[[], spf.Spf | None]:
         limits = self.settings.policy.limits
-        return spf.ahead(client_ip, mail_from, helo, prefetch, limits, explain=self._explains)
+        return spf.prefetch(client_ip, mail_from, helo, start, limits, explain=self._explains)
 
     def _traced(self, mail: _Mail, client: Client) -> None:
         """Start the questions for the client from which the relays received the message."""
@@ -212,8 +212,8 @@ class Session:
             return
         limits = self.settings.policy.limits
         of_iprev, of_helo = mail.shared.of(Method.IPREV), mail.shared.of(Method.SPF_HELO)
-        mail.iprev = iprev.ahead(client.address, of_iprev.prefetch, limits)
-        mail.spf_helo = self._ahead(client.address, "", client.helo, of_helo.prefetch)
+        mail.iprev = iprev.prefetch(client.address, of_iprev.prefetch, limits)
+        mail.spf_helo = self._prefetch(client.address, "", client.helo, of_helo.prefetch)
         if mail.transaction.mail_from:
             self._ask_spf(mail, client.address, client.helo)
 

@@ -13,12 +13,11 @@ from ..domain import Domain
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
-from ..spf import Fault, checkable, macro
-from ..spf.evaluation import NOWHERE, Client, Evaluation
+from ..spf import Fault, checkable
+from ..spf.evaluation import NOWHERE, Client, Evaluation, Follow, Step, exchanges
 from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from . import fix
-from .asking import start
 from .fix import Fixed, fixed
 from .problem import Change, Problem, Severity, error, note, warning
 
@@ -31,6 +30,8 @@ _NEARLY = re.compile(r"[^\w]*(?:v\s*[=:]\s*spf|(?:v\s*)?spf\s*1(?![0-9.]))", re.
 _MODIFIERS = ("redirect", "exp")
 _ASKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 _ALL = re.compile(r"[+?~-]?all", re.IGNORECASE)
+_KINDS = ("A", "AAAA")
+_UNKNOWN = (Fault.NO_ANSWER, Fault.LIMIT)
 _FIXED = {"d", "o"}  # macro letters that do not depend on the message
 _NOT_CHECKED = "not a name that SPF is checked for"  # nothing is looked up for it either (section 4.3)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
@@ -121,7 +122,7 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Spf:
         answer = resolve(domain, "TXT")
         malformed = tuple(text for text in answer.records if not is_record(text) and _is_nearly(text))
         authentic = answer.authentic
-    record = _Tree(domain, resolve, limits).record(domain)
+    record = _record(domain, _seen(domain, resolve, limits))
     (ipv4, why), (ipv6, why_ipv6) = (_otherwise(domain, client, resolve, limits) for client in _CLIENTS)
     return Spf(record, ipv4, ipv6, why or why_ipv6, malformed, authentic)
 
@@ -140,105 +141,83 @@ def _is_nearly(text: str) -> bool:
     return True
 
 
-class _Tree:
-    """Records and terms below one domain. At most ``MAX_FOLLOWED`` terms are looked up."""
+def _seen(domain: Domain, resolve: Resolver, limits: Limits) -> Step | None:
+    """The domain, with every term of its record and of those that it leads to. ``MAX_FOLLOWED`` terms are looked up."""
+    limits = replace(limits, spf_terms=MAX_FOLLOWED, spf_void_lookups=MAX_FOLLOWED)
+    nobody = _Nobody.like(_CLIENTS[0])
+    return Evaluation(nobody, "postmaster", domain, domain, resolve, limits, follow=Follow.EVERY).found().seen
 
-    def __init__(self, sender: Domain, resolve: Resolver, limits: Limits) -> None:
-        self._sender, self._resolve, self._limits = sender, resolve, limits
-        self._left = MAX_FOLLOWED
 
-    def record(self, domain: str, above: tuple[str, ...] = ()) -> Record:
-        """The record of a domain; ``above`` has the domains that lead to it."""
-        if checkable(domain) is None:
-            return Record(domain, error=_NOT_CHECKED, fault=Fault.NO_DOMAIN)
-        try:
-            texts = tuple(filter(is_record, self._resolve(domain, "TXT").records))
-        except DnsTempError as error:
-            return Record(domain, trouble=str(error))
-        if not texts:
-            return Record(domain, error="no SPF record", fault=Fault.NO_RECORD)
-        if len(texts) > 1:
-            return Record(domain, texts, error="more than one SPF record", fault=Fault.SEVERAL_RECORDS)
-        if len(texts[0]) > self._limits.record_octets:
-            # too long to be shown
-            too_long = f"a record of more than {self._limits.record_octets} octets"
-            return Record(domain, error=too_long, fault=Fault.RECORD_SIZE)
-        try:
-            parsed = parse(texts[0])
-        except BadRecord as bad:
-            return Record(domain, texts, tuple(_unread(texts[0])), error=str(bad), fault=Fault.SYNTAX)
-        terms = tuple(self._terms(domain, parsed, (*above, domain)))
-        asks, void_ipv4, void_ipv6 = (
-            sum(getattr(term, name) for term in terms) for name in ("asks", "void_ipv4", "void_ipv6")
+def _record(domain: str, step: Step | None) -> Record:
+    """The record of a domain, from the step that leads to it."""
+    if not step or checkable(domain) is None:
+        return Record(domain, error=_NOT_CHECKED, fault=Fault.NO_DOMAIN)
+    if step.fault in _UNKNOWN:
+        return Record(domain, trouble=step.problem)
+    texts = tuple(filter(is_record, step.answers.get("TXT", ())))
+    if not texts:
+        return Record(domain, error="no SPF record", fault=Fault.NO_RECORD)
+    if step.fault is Fault.RECORD_SIZE:
+        # too long to be shown
+        return Record(domain, error=step.problem, fault=step.fault)
+    if step.fault:
+        read = _unread(texts[0]) if step.fault is Fault.SYNTAX else ()
+        return Record(domain, texts, tuple(read), error=step.problem, fault=step.fault)
+    terms = tuple(_terms(parse(texts[0]), step.terms))
+    asks, void_ipv4, void_ipv6 = (
+        sum(getattr(term, name) for term in terms) for name in ("asks", "void_ipv4", "void_ipv6")
+    )
+    return Record(domain, texts, terms, asks, void_ipv4, void_ipv6)
+
+
+def _terms(parsed: Parsed, steps: Sequence[Step]) -> Iterator[Term]:
+    """The terms of a record as they stand there, with what the evaluation found at each of the ``steps``."""
+    directives = {directive.text: directive for directive in parsed.directives()}
+    looked_at = iter([step for step in steps if step.directive])
+    redirect = next((step for step in steps if not step.directive), None)
+    for text in parsed.terms[:MAX_TERMS]:
+        if directive := directives.get(text):
+            step = next(looked_at, None)
+            term = Term(text, directive.mechanism, str(directive.result), reached=step is not None)
+        else:
+            name = text.partition("=")[0].lower()
+            # a modifier may have the name of a mechanism
+            name = name if name in _MODIFIERS else ""
+            step = redirect if name == "redirect" else None
+            term = Term(text, name, reached=name != "redirect" or step is not None)
+        yield _found(term, step) if step and term.mechanism in _ASKING else term
+
+
+def _found(term: Term, step: Step) -> Term:
+    """A term that asks DNS, with what it found."""
+    term = replace(term, asks=1, target=step.target)
+    if step.is_circular:
+        return replace(term, circular=True, error="leads back to where it stands, without end")
+    if step.fault is Fault.TERMS:
+        return replace(term, trouble=f"not asked: there are more than {MAX_FOLLOWED} such terms")
+    if term.mechanism in ("include", "redirect") and step.target:
+        record = _record(checkable(step.target) or step.target, step)
+        return replace(
+            term,
+            asks=1 + record.asks,
+            void_ipv4=record.void_ipv4,
+            void_ipv6=record.void_ipv6,
+            record=record,
+            error=record.error,
+            trouble=record.trouble,
         )
-        return Record(domain, texts, terms, asks, void_ipv4, void_ipv6)
-
-    def _terms(self, domain: str, parsed: Parsed, above: tuple[str, ...]) -> Iterator[Term]:
-        directives = {directive.text: directive for directive in parsed.directives()}
-        has_all = any(directive.mechanism == "all" for directive in directives.values())
-        ended = False
-        for text in parsed.terms[:MAX_TERMS]:
-            if directive := directives.get(text):
-                term = Term(text, directive.mechanism, str(directive.result), reached=not ended)
-                ended = ended or directive.mechanism == "all"
-                spec = directive.argument
-            else:
-                name, _, spec = text.partition("=")
-                # a modifier may have the name of a mechanism
-                name = name.lower() if name.lower() in _MODIFIERS else ""
-                term = Term(text, name, reached=name != "redirect" or not has_all)
-            asking = term.mechanism in _ASKING and term.reached
-            yield self._follow(term, spec, domain, above) if asking else term
-
-    def _follow(self, term: Term, spec: str, domain: str, above: tuple[str, ...]) -> Term:
-        term = replace(term, asks=1, target=self._target(spec, domain) or "")
-        self._left -= 1
-        if self._left < 0:
-            return replace(term, trouble=f"not asked: there are more than {MAX_FOLLOWED} such terms")
-        if term.mechanism == "ptr" or not term.target:
-            return term
-        if term.mechanism in ("include", "redirect"):
-            if (checkable(term.target) or term.target) in above:
-                return replace(term, circular=True, error="leads back to where it stands, without end")
-            record = self.record(checkable(term.target) or term.target, above)
-            return replace(
-                term,
-                asks=1 + record.asks,
-                void_ipv4=record.void_ipv4,
-                void_ipv6=record.void_ipv6,
-                record=record,
-                error=record.error,
-                trouble=record.trouble,
-            )
-        try:
-            return self._ask(term)
-        except DnsTempError as error:
-            return replace(term, trouble=str(error))
-
-    def _ask(self, term: Term) -> Term:
-        """Look up a, mx or exists. Raises DnsTempError."""
-        hosts = [term.target]
-        if term.mechanism == "mx":
-            records = [record.partition(" ") for record in self._resolve(term.target, "MX").records]
-            hosts = [host for _, host in sorted((int(preference), host) for preference, _, host in records)]
-            if len(hosts) > self._limits.spf_mx_hosts:
-                return replace(term, error=f"more than {self._limits.spf_mx_hosts} MX hosts")
-        kinds = ("A",) if term.mechanism == "exists" else ("A", "AAAA")
-        start(((host, kind) for host in hosts for kind in kinds), self._resolve)
-        addresses = [[self._resolve(host, kind).records for host in hosts] for kind in kinds]
-        # a term is void once, whatever the number of its void questions
-        void = [int(not each or not all(each)) for each in addresses]
-        own = [address for each in addresses for host in each for address in sorted(host, key=ip_address)]
-        found = tuple(hosts if term.mechanism == "mx" else own)
-        return replace(term, found=found, void_ipv4=void[0], void_ipv6=void[-1])
-
-    def _target(self, spec: str, domain: str) -> str | None:
-        """The name that a domain-spec expands to; None if that depends on the message."""
-        if not spec:
-            return domain
-        if not macro.letters(spec) <= _FIXED:
-            return None
-        return macro.expand(spec, (("d", domain), ("o", str(self._sender))))
+    if step.fault in _UNKNOWN:
+        return replace(term, trouble=step.problem)
+    if step.fault:
+        return replace(term, error=step.problem)
+    if term.mechanism == "mx":
+        found = exchanges(step.answers.get("MX", ()))
+    else:
+        found = [each for rdtype in _KINDS for each in sorted(step.answers.get(rdtype, ()), key=ip_address)]
+    # a term is void once, whatever the number of its void questions; exists asks for type A only
+    for_ipv6 = {"A"} if term.mechanism == "exists" else {"AAAA", "MX"}
+    void_ipv4, void_ipv6 = (int(not step.void.isdisjoint(each)) for each in ({"A", "MX"}, for_ipv6))
+    return replace(term, found=tuple(found), void_ipv4=void_ipv4, void_ipv6=void_ipv6)
 
 
 def _unread(text: str) -> Iterator[Term]:
@@ -276,7 +255,27 @@ class _DependsError(Exception):
     """The name of a required record depends on the message."""
 
 
-class _Anyone(Client):
+class _Nobody(Client):
+    """A client that is in no network and has no names, so that every host of an mx is asked for."""
+
+    __slots__ = ()
+
+    @classmethod
+    def like(cls, address: Address) -> _Nobody:
+        """Such a client with an address of this family."""
+        of = Client.of(address)
+        return cls(of.rdtype, of.number, of.letters, reverse="")
+
+    def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+        del addresses, prefix4, prefix6
+        return False
+
+    def knows(self, letters: frozenset[str]) -> bool:
+        """Only %{d} and %{o}: DNS has no names that a macro makes from a message of such a client."""
+        return letters <= _FIXED
+
+
+class _Anyone(_Nobody):
     """A client that is in no network except the one of all addresses."""
 
     __slots__ = ()
@@ -284,33 +283,20 @@ class _Anyone(Client):
     def is_within(self, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
         return (prefix4 if self.rdtype == "A" else prefix6) == 0 and any(addresses)
 
-    def knows(self, letters: frozenset[str]) -> bool:
-        """Only %{d} and %{o}: DNS has no names that a macro makes from a message of such a client."""
-        return letters <= _FIXED
-
-    def read(self, text: str, most: int) -> Parsed:
-        del most
-        # the networks of such a client are described above
-        return parse(text)
-
 
 def _otherwise(domain: Domain, client: Address, resolve: Resolver, limits: Limits) -> tuple[str, str]:
     """The result for a client that no term matches, and the reason if it is an error."""
 
     def answer(name: str, rdtype: str) -> Answer:
-        if rdtype == "PTR":
-            # the names of this client are unknown (section 5.5)
-            raise DnsTempError("a client has its own names")
         if name != NOWHERE:
             return resolve(name, rdtype)
         if rdtype == "TXT":
             raise _DependsError
         return Answer(exists=False)
 
-    of = Client.of(client)
-    anyone = _Anyone(of.rdtype, of.number, of.letters, of.reverse)
     try:
-        found = Evaluation(anyone, "postmaster", domain, domain, answer, limits).found()
+        # the networks of such a client are described above, so the whole record is read
+        found = Evaluation(_Anyone.like(client), "postmaster", domain, domain, answer, limits, explain=True).found()
     except _DependsError:
         return "", ""
     return found.word, found.problem

@@ -8,13 +8,13 @@ from typing import Literal
 
 from ..address import Address
 from ..limits import Limits
-from ..resolver import Prefetch, Resolver
+from ..resolver import Resolver, Start
 from ..result import Resinfo, Result
-from .evaluation import Client, Evaluation, Found, Term, checkable
+from .evaluation import Client, Evaluation, Follow, Found, Term, checkable, flat
 from .fault import Fault
-from .prefetch import Ahead
+from .prefetching import Prefetching
 
-__all__ = ["Fault", "Scope", "Spf", "ahead", "check_helo", "check_mail_from", "checkable"]
+__all__ = ["Fault", "Scope", "Spf", "check_helo", "check_mail_from", "checkable", "prefetch"]
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -44,11 +44,11 @@ class Spf:
         return Resinfo("spf", self.result, properties, self.reason)
 
 
-def ahead(
+def prefetch(
     client_ip: Address,
     mail_from: str,
     helo: str,
-    prefetch: Prefetch,
+    start: Start,
     limits: Limits = Limits(),
     *,
     explain: bool = False,
@@ -63,10 +63,11 @@ def ahead(
     if domain is None:
         return lambda: Spf(Result.NONE, scope, name.lower(), fault=Fault.NO_DOMAIN)
 
-    def evaluation(resolve: Resolver) -> Evaluation:
-        return Evaluation(Client.of(client_ip), local_part, domain, helo, resolve, limits, explain=explain)
+    def evaluation(resolve: Resolver, follow: Follow) -> Evaluation:
+        client = Client.of(client_ip)
+        return Evaluation(client, local_part, domain, helo, resolve, limits, follow=follow, explain=explain)
 
-    going = Ahead(evaluation, prefetch, limits)
+    going = Prefetching(evaluation, start, limits)
     going.look()
     return lambda: _spf(scope, domain, found) if (found := going.found) else None
 
@@ -114,4 +115,5 @@ def _identity(mail_from: str, helo: str) -> tuple[Scope, str, str]:
 
 
 def _spf(scope: Scope, domain: str, found: Found) -> Spf:
-    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault, found.terms)
+    terms = tuple(flat(found.seen))
+    return Spf(Result(found.word), scope, domain, found.mechanism, found.problem, found.limit, found.fault, terms)

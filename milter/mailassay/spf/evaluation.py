@@ -6,9 +6,10 @@ within a domain. It reads records, expands macros and counts terms differently f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
@@ -122,7 +123,44 @@ def _client(address: str) -> Client:
     return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "c": of_it.c, "v": of_it.v}, reverse)
 
 
+def exchanges(records: Iterable[str]) -> list[str]:
+    """The hosts of MX records, in order of preference."""
+    pairs = (record.split(" ", 1) for record in records)
+    return [host for _, host in sorted((int(preference), host) for preference, host in pairs)]
+
+
 NOWHERE = "nowhere.invalid"  # stands for a name that cannot be known (RFC 6761 section 6.4)
+
+
+class Follow(Enum):
+    """The branches of a record that an evaluation follows."""
+
+    TO_THE_RESULT = auto()  # as check_host() does: up to a term that matches, or an error
+    PAST_UNANSWERED = auto()  # likewise, but past the terms whose answers have not arrived: for a prefetch
+    EVERY = auto()  # all up to "all", past matches and errors, for clients of both families: to describe the record
+
+
+@dataclass(slots=True)
+class Step:
+    """A term that was looked at, or the identity, in whose record all begins.
+
+    ``target`` is the name that it looks up, empty if there is none or if that depends on values that are not known.
+    ``answers`` has the records that it got, by type; for an mx, the addresses of its last host. ``void`` has the types
+    for which a question had no answer. ``terms`` are those of the record that it leads to. With ``Follow.EVERY``,
+    ``fault`` and ``problem`` say what is wrong with this term; ``is_circular`` says that its target is a domain that
+    leads to it, which is not looked up again.
+    """
+
+    text: str
+    directive: Directive | None = None  # None for redirect and the identity
+    target: str = ""
+    matched: bool = False
+    is_circular: bool = False
+    fault: Fault | None = None
+    problem: str = ""
+    answers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    void: set[str] = field(default_factory=set)
+    terms: list[Step] = field(default_factory=list)
 
 
 class Term(NamedTuple):
@@ -133,11 +171,20 @@ class Term(NamedTuple):
     matched: bool = False
 
 
+def flat(step: Step | None, depth: int = 0) -> Iterator[Term]:
+    """The terms below a step in the order in which they were looked at. A redirect has its target, once known."""
+    for each in step.terms if step else ():
+        if each.directive or each.matched:
+            text = each.text if each.directive else f"redirect={each.target}"
+            yield Term(depth, text, each.matched)
+        yield from flat(each, depth + 1)
+
+
 class Found(NamedTuple):
     """The result word of a check; ``mechanism`` and ``problem`` say why.
 
     ``limit`` names the limit of the policy that was reached, empty if none was. ``fault`` says why the result is not a
-    pass. ``terms`` are the terms that were looked at, if the caller asked for them with ``explain``.
+    pass. ``seen`` is the identity with the terms that were looked at, if the caller asked for them with ``explain``.
     """
 
     word: str
@@ -145,27 +192,39 @@ class Found(NamedTuple):
     problem: str
     limit: str
     fault: Fault | None
-    terms: tuple[Term, ...]
+    seen: Step | None
 
 
 class _PermError(Exception):
-    """The result is permerror, and the evaluation ends."""
+    """The result is permerror, and the evaluation ends. ``plain`` is the text without the name of another domain."""
+
+    def __init__(self, fault: Fault, plain: str, addition: str = "") -> None:
+        super().__init__(plain + addition)
+        self.fault, self.plain = fault, plain
 
 
 class _TempError(Exception):
-    """A question has no answer, so the result is temperror."""
+    """A question has no answer, so the result is temperror. ``plain`` names the question, and is not for a header."""
+
+    fault = Fault.NO_ANSWER
+
+    def __init__(self, text: str, plain: str) -> None:
+        super().__init__(text)
+        self.plain = plain
 
 
 class Evaluation:
-    """One check, which ``found()`` runs.
+    """One check, which ``found()`` runs: the only traversal of a record. ``follow`` says which branches it follows.
 
-    With ``goes_on``, the check does not end if its resolver raises Unanswered; the term counts as not matching.
-    ``passed_over`` then says that there was such a term. ``is_uncertain`` says that it was an include or redirect whose
-    record is not known, so the number of terms that count is not known either. ``wants_name`` says that the check needs
-    a validated name of the client.
+    ``Follow.PAST_UNANSWERED``: a term whose resolver raises Unanswered counts as not matching, and ``passed_over`` then
+    says that there was such a term. ``is_uncertain`` says that it was an include or redirect whose record is not known,
+    so the number of terms that count is not known either. ``wants_name`` says that the check needs a validated name of
+    the client.
+    ``Follow.EVERY``: ``Found.seen`` has the terms of all records, and only that counts: the result is not one of
+    check_host().
     """
 
-    goes_on = passed_over = is_uncertain = wants_name = False
+    passed_over = is_uncertain = wants_name = False
 
     def __init__(
         self,
@@ -176,12 +235,14 @@ class Evaluation:
         resolve: Resolver,
         limits: Limits,
         *,
+        follow: Follow = Follow.TO_THE_RESULT,
         explain: bool = False,
     ) -> None:
-        """``explain``: look at every term, even if it cannot match, and keep the terms in ``Found.terms``."""
+        """``explain``: look at every term, even if it cannot match, and keep the terms in ``Found.seen``."""
         self._client, self._local_part, self._identity = client, local_part, domain
         self._helo = checkable(helo) or helo.removesuffix(".") or _NO_HELO
-        self._resolve, self._limits, self._explains = resolve, limits, explain
+        self._resolve, self._limits = resolve, limits
+        self._follow, self._explains = follow, explain or follow is Follow.EVERY
         # the names that a reason may contain: domain names, but none that came from a macro or the client's PTR record
         self._spelled_out = {domain}
         self._begin()
@@ -189,43 +250,37 @@ class Evaluation:
     def _begin(self) -> None:
         self.passed_over = self.is_uncertain = self.wants_name = False
         self._domain = self._identity  # the domain whose record is evaluated
+        self._above: list[str] = []  # the domains that lead to it
         self._asked = self._void = 0  # the number of terms that asked DNS, and of those without an answer
         self._is_void = False
         self._mechanism = self._limit = ""
-        self._fault: Fault | None = None
         self._names: list[str] | None = None
-        self._terms: list[Term] = []
-        self._depth = 0
+        # the step that is under way
+        self._step = Step("", target=self._identity) if self._explains else None
 
     def found(self) -> Found:
         """Run the check. It may be run again when more answers have arrived."""
         self._begin()
-        problem = ""
+        seen, problem, fault = self._step, "", None
         try:
             record = self._record(self._identity)
             word = "none" if record is None else self._evaluate(record, 0)
         except _TempError as error:
-            word, problem = "temperror", str(error)
+            word, problem, fault = "temperror", str(error), error.fault
+            self._note(seen, error)
         except _PermError as error:
-            word, problem = "permerror", str(error)
-        return Found(word, self._mechanism, problem, self._limit, self._cause(word), tuple(self._terms))
+            word, problem, fault = "permerror", str(error), error.fault
+            self._note(seen, error)
+        return Found(word, self._mechanism, problem, self._limit, fault or self._cause(word), seen)
 
     def _cause(self, word: str) -> Fault | None:
         match word:
             case "pass":
                 return None
-            case "permerror":
-                return self._fault
-            case "temperror":
-                return Fault.NO_ANSWER
             case "none":
                 return Fault.NO_RECORD
             case _:
                 return Fault.MATCHED if self._mechanism else Fault.NO_MATCH
-
-    def _error(self, fault: Fault, text: str) -> _PermError:
-        self._fault = fault
-        return _PermError(text)
 
     def _evaluate(self, text: str, recursion: int) -> str:
         """The result word of one record (section 4.6.2); ``recursion`` is 0 outside include."""
@@ -233,64 +288,86 @@ class Evaluation:
             # an explanation shows the whole record
             record = parse(text) if self._explains else self._client.read(text, self._limits.spf_terms)
         except BadRecord as error:
-            raise self._error(Fault.SYNTAX, f"{error}{self._of_other(self._domain)}") from error
+            raise _PermError(Fault.SYNTAX, str(error), self._of_other(self._domain)) from error
         for directive in record.directives():
             if self._applies(directive):
                 if not recursion:
                     self._mechanism = directive.text
                 return directive.result
-        if record.redirect:
+        return self._redirected(record.redirect, recursion) if record.redirect else "neutral"
+
+    def _redirected(self, domain_spec: str, recursion: int) -> str:
+        above, step = self._step, self._begun(f"redirect={domain_spec}")
+        try:
             self._count_lookup()
-            try:
-                if (domain := self._target(record.redirect)) is not None:
-                    return self._redirected(domain, recursion)
-            except Unanswered as unanswered:
-                self._pass_over(unanswered, is_record=True)
+            if (domain := self._target(domain_spec)) is not None:
+                if step:
+                    step.matched = True
+                return self._check_host("redirect", domain, recursion)
+        except (Unanswered, _PermError, _TempError) as error:
+            self._pass_over(error, step, is_record=True)
+        finally:
+            self._step = above
         return "neutral"
 
-    def _redirected(self, domain: str, recursion: int) -> str:
-        if self._explains:
-            self._terms.append(Term(self._depth, f"redirect={domain}", True))
-        self._depth += 1
-        try:
-            return self._check_host("redirect", domain, recursion)
-        finally:
-            self._depth -= 1
-
     def _applies(self, term: Directive) -> bool:
-        place, matched = len(self._terms), False
-        if self._explains:
-            self._terms.append(Term(self._depth, term.text))
-        self._depth += 1
+        """Does the term match, so that the evaluation of the record ends?"""
+        above, step, matched = self._step, self._begun(term.text, term), False
         try:
             matched = self._matches(term)
-        except Unanswered as unanswered:
-            self._pass_over(unanswered, is_record=term.mechanism == "include")
+        except (Unanswered, _PermError, _TempError) as error:
+            self._pass_over(error, step, is_record=term.mechanism == "include")
         finally:
-            self._depth -= 1
-        if matched and self._explains:
-            self._terms[place] = Term(self._depth, term.text, True)
-        return matched
+            self._step = above
+        if step:
+            step.matched = matched
+        return matched and (self._follow is not Follow.EVERY or term.mechanism == "all")
 
-    def _pass_over(self, unanswered: Unanswered, *, is_record: bool = False) -> None:
-        """With ``goes_on``, continue as if there were no such term; else raise ``unanswered``."""
-        if not self.goes_on:
-            raise unanswered
-        self.passed_over = True
-        self.is_uncertain = self.is_uncertain or is_record
+    def _begun(self, text: str, directive: Directive | None = None) -> Step | None:
+        """The step that begins, if the caller asked for an explanation."""
+        above = self._step
+        if not above:
+            return None
+        self._step = Step(text, directive)
+        above.terms.append(self._step)
+        return self._step
+
+    def _pass_over(self, error: Exception, step: Step | None, *, is_record: bool = False) -> None:
+        """Continue as if there were no such term, if ``follow`` says so; else raise ``error``."""
+        if self._follow is Follow.TO_THE_RESULT:
+            raise error
+        if isinstance(error, Unanswered):
+            self.passed_over = True
+            self.is_uncertain = self.is_uncertain or is_record
+        elif self._follow is Follow.EVERY:
+            self._note(step, error)
+        else:
+            raise error
+
+    @staticmethod
+    def _note(step: Step | None, error: Exception) -> None:
+        if step and isinstance(error, (_PermError, _TempError)):
+            step.fault, step.problem = error.fault, error.plain
 
     def _check_host(self, term: str, domain: str, recursion: int) -> str:
         """check_host() for the domain of an include or redirect, which must have a record (sections 5.2, 6.1)."""
+        if self._follow is Follow.EVERY and self._step and self._leads_here(domain):
+            self._step.is_circular = True
+            return "neutral"
         if not (record := self._record(domain)):
             name, text = domain.lower(), f"{term} of a domain without SPF record"
             if self._is_spelled_out(name):
                 text = f"{term}{':' if term == 'include' else '='}{name} has no SPF record"
-            raise self._error(Fault.INCLUDED_NO_RECORD, text)
-        above, self._domain = self._domain, domain
+            raise _PermError(Fault.INCLUDED_NO_RECORD, text)
+        self._above.append(self._domain)
+        self._domain = domain
         try:
             return self._evaluate(record, recursion)
         finally:
-            self._domain = above
+            self._domain = self._above.pop()
+
+    def _leads_here(self, domain: str) -> bool:
+        return (checkable(domain) or domain) in {checkable(each) or each for each in (*self._above, self._domain)}
 
     def _matches(self, term: Directive) -> bool:
         """Does the mechanism match (section 5)?"""
@@ -326,18 +403,27 @@ class Evaluation:
         self._asked += 1
         self._is_void = False
         if self._asked > self._limits.spf_terms:
-            raise self._error(Fault.TERMS, f"more than {self._limits.spf_terms} terms that ask DNS")
+            raise _PermError(Fault.TERMS, f"more than {self._limits.spf_terms} terms that ask DNS")
 
     def _target(self, domain_spec: str) -> str | None:
-        """The target-name (section 4.8); None if it needs a local-part that is not ASCII (RFC 8616)."""
+        """The target-name (section 4.8).
+
+        None if it needs a local-part that is not ASCII (RFC 8616), or, with ``Follow.EVERY``, what is not known.
+        """
+        target = self._expanded(domain_spec)
+        if self._step:
+            self._step.target = target or ""
+        return target
+
+    def _expanded(self, domain_spec: str) -> str | None:
         if len(domain_spec) > MAX_DOMAIN_SPEC:
-            raise self._error(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
+            raise _PermError(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
             self._spelled_out.add(domain_spec)
             return domain_spec.removesuffix(".") or self._domain
         letters = macro.letters(domain_spec)
         if not self._client.knows(letters):
-            return NOWHERE
+            return None if self._follow is Follow.EVERY else NOWHERE
         if not self._local_part.isascii() and letters & {"s", "l"}:
             return None
         return macro.expand(domain_spec, tuple((letter, self._value(letter)) for letter in sorted(letters)))
@@ -373,21 +459,28 @@ class Evaluation:
                 return self._client.letters[letter]
 
     def _addresses(self, host: str) -> tuple[str, ...]:
-        return self._ask(host, self._client.rdtype) if host else ()
+        if not host:
+            return ()
+        if self._follow is Follow.EVERY:
+            try:
+                self._ask(host, "AAAA" if self._client.rdtype == "A" else "A")
+            except _TempError as error:
+                self._pass_over(error, self._step)
+        return self._ask(host, self._client.rdtype)
 
     def _exchanges(self, domain: str) -> list[str]:
         """The hosts of an MX lookup, in order of preference (section 5.4)."""
-        records = [record.split(" ", 1) for record in self._ask(domain, "MX")]
+        records = self._ask(domain, "MX")
         if len(records) > self._limits.spf_mx_hosts:
-            raise self._error(Fault.MX_HOSTS, f"more than {self._limits.spf_mx_hosts} MX hosts")
-        return [host for _, host in sorted((int(preference), host) for preference, host in records)]
+            raise _PermError(Fault.MX_HOSTS, f"more than {self._limits.spf_mx_hosts} MX hosts")
+        return exchanges(records)
 
     def _has_host(self, host: str, prefix4: int, prefix6: int) -> bool:
         """Is the client in a network of this host of an mx?"""
         try:
             return self._client.is_within(self._addresses(host), prefix4, prefix6)
-        except Unanswered as unanswered:
-            self._pass_over(unanswered)
+        except (Unanswered, _TempError) as error:
+            self._pass_over(error, self._step)
             return False
 
     def _client_names(self) -> list[str]:
@@ -406,7 +499,7 @@ class Evaluation:
         except _TempError:
             return False
         except Unanswered as unanswered:
-            self._pass_over(unanswered)
+            self._pass_over(unanswered, self._step)
             return False
 
     def _validated_name(self) -> str:
@@ -427,10 +520,10 @@ class Evaluation:
             return None
         texts = [text for text in self._ask(domain, "TXT") if is_record(text)]
         if len(texts) > 1:
-            raise self._error(Fault.SEVERAL_RECORDS, f"more than one SPF record{self._of_other(domain)}")
+            raise _PermError(Fault.SEVERAL_RECORDS, "more than one SPF record", self._of_other(domain))
         if texts and len(texts[0]) > self._limits.record_octets:
-            text = f"a record of more than {self._limits.record_octets} octets{self._of_other(domain)}"
-            raise self._error(Fault.RECORD_SIZE, text)
+            text = f"a record of more than {self._limits.record_octets} octets"
+            raise _PermError(Fault.RECORD_SIZE, text, self._of_other(domain))
         return texts[0] if texts else None
 
     def _ask(self, name: str, rdtype: str) -> tuple[str, ...]:
@@ -442,15 +535,19 @@ class Evaluation:
         try:
             records = self._resolve(name, rdtype).records
         except DnsTempError as error:
-            raise _TempError(str(error) if self._is_spelled_out(name) else "no answer") from error
+            raise _TempError(str(error) if self._is_spelled_out(name) else "no answer", str(error)) from error
         except DnsLimit as error:
             self._limit = error.key
-            raise self._error(Fault.LIMIT, f"limit: {error}") from error
+            raise _PermError(Fault.LIMIT, f"limit: {error}") from error
+        if self._step:
+            self._step.answers[rdtype] = records
+            if not records:
+                self._step.void.add(rdtype)
         if not records and not self._is_void:
             self._is_void = True
             self._void += 1
             if self._void > self._limits.spf_void_lookups:
-                raise self._error(
+                raise _PermError(
                     Fault.VOID_LOOKUPS, f"more than {self._limits.spf_void_lookups} terms without an answer"
                 )
         return records

@@ -17,17 +17,16 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from ..limits import Limits
-from ..resolver import Answer, Prefetch, Question, Resolver, Unanswered, question
-from .evaluation import Evaluation, Found
+from ..resolver import Answer, Question, Resolver, Start, Unanswered, question
+from .evaluation import Evaluation, Follow, Found
 
 
-class Ahead:
+class Prefetching:
     """The prefetch of one check. ``evaluation`` makes the check, given the resolver to use. Nothing here waits."""
 
-    def __init__(self, evaluation: Callable[[Resolver], Evaluation], prefetch: Prefetch, limits: Limits) -> None:
-        self._evaluation = evaluation(self._resolve)
-        self._evaluation.goes_on = True
-        self._prefetch = prefetch
+    def __init__(self, evaluation: Callable[[Resolver, Follow], Evaluation], start: Start, limits: Limits) -> None:
+        self._evaluation = evaluation(self._resolve, Follow.PAST_UNANSWERED)
+        self._start = start
         self._spare = limits.spf_terms
         self._futures: dict[Question, Future[Answer]] = {}
         self._answers: dict[Question, Answer] = {}
@@ -78,7 +77,7 @@ class Ahead:
                 if not self._spare:
                     raise Unanswered
                 self._spare -= 1
-            future = self._futures[asked] = self._prefetch(name, rdtype)
+            future = self._futures[asked] = self._start(name, rdtype)
             # an address leads to further questions only if it validates a name of the client
             if not future.done() and (rdtype not in ("A", "AAAA") or self._evaluation.wants_name):
                 self._arrivals.append(future)

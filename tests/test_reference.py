@@ -38,7 +38,7 @@ from mailassay.policy.rule import PLACEHOLDERS
 from mailassay.result import Result
 from mailassay.sender_domain import Receives, SenderDomain
 from mailassay.spf import Spf
-from mailassay.verdict import Action, Verdict
+from mailassay.verdict import Action, Decider, Kind, Verdict
 from tools.reference import manual, words
 from tools.reference.files import FILES, ROOT
 
@@ -410,7 +410,9 @@ def full() -> Outcome:
         sender_domain=SenderDomain(Receives.NO_MAIL, domain, fault=sender_domain.Fault.NO_HOST),
         not_vouched=arc.Doubted(arc.Doubt.EXPIRED, "why"),
     )
-    verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
+    verdict = Verdict(
+        Action.HOLD, Decider(Kind.SETTING, "dmarc.reject"), "why", would=Action.REJECT, monitored=("rules.a:reject",)
+    )
     relay = ip_address("192.0.2.50")
     connection = Connection(ip_address("192.0.2.1"), via=(relay,), untraced="no message has both")
     return Outcome(verdict, evidence=evidence, seconds=0.1, connection=connection)

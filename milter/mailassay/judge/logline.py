@@ -21,7 +21,7 @@ from .. import iprev, spf
 from ..dkim import Dkim
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Evidence
-from ..verdict import Action
+from ..verdict import Action, Kind
 from .session import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
@@ -137,7 +137,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     if verdict.monitored:
         found["monitored"] = list(verdict.monitored)
     refuses = verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT
-    if refuses or verdict.override or verdict.rule.startswith("dmarc."):
+    if refuses or verdict.override or verdict.decider.kind is Kind.SETTING:
         found["reason"] = verdict.reason
     found["ms"] = round(outcome.seconds * 1000, 1)
     return found

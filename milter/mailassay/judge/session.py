@@ -24,7 +24,7 @@ from ..policy import Mode
 from ..received import Client, Relayed
 from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Prefetch, Question, Resolver, Shared, Source
 from ..result import Result
-from ..verdict import Action, Reply, Verdict
+from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .authenticate import Content, Known, authenticate, resinfos, untraced
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
@@ -282,17 +282,20 @@ class Session:
             # in every mode and from every client: if it were delivered, forged results would come in
             text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
             reply = Reply(550, "5.7.1", text)
-            verdict = Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT)
+            verdict = Verdict(Action.REJECT, Decider(Kind.BUILT_IN, "forged_fields"), reply.text, reply, Action.REJECT)
             return Outcome(verdict, connection=connection)
         # if a field was removed, say that nothing was checked
         none = render(self.authserv_id, [], utf8=mail.utf8)
         unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
         if because:
-            return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked, connection=connection)
+            return Outcome(
+                Verdict(Action.ACCEPT, Decider(Kind.UNJUDGED, because)), remove, unchecked, connection=connection
+            )
         if connection is None:
             reply = Reply(451, "4.7.1", "The client's address is unknown")
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
-            return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
+            decider = Decider(Kind.BUILT_IN, "no_client_address")
+            return Outcome(Verdict(action, decider, reply.text, reply, Action.DEFER), remove, unchecked)
         return self._judge(mail, connection, remove)
 
     def _connection(self, mail: _Mail) -> Connection | None:

@@ -22,7 +22,7 @@ from ..dkim import Dkim
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Evidence
 from ..verdict import Action, Kind
-from .session import Outcome
+from .outcome import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
 _LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
@@ -40,8 +40,8 @@ class Line:
     ``facts`` has the same for JSON.
     """
 
-    def __init__(self, queue_id: str, outcome: Outcome) -> None:
-        self.facts = {"queue_id": queue_id, "client": outcome.client, **facts(outcome)}
+    def __init__(self, outcome: Outcome) -> None:
+        self.facts = {"queue_id": outcome.queue_id, "client": outcome.client, **facts(outcome)}
 
     def __str__(self) -> str:
         words = []

@@ -12,7 +12,7 @@ from typing import Any
 from ..config import Settings
 from ..evidence import Evidence
 from ..judge.logline import facts
-from ..judge.session import Outcome
+from ..judge.outcome import Outcome
 from ..resolver import Answer
 from ..result import Resinfo, Result
 from ..terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped

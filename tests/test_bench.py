@@ -14,7 +14,8 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay.config import Settings
-from mailassay.judge.session import Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Session
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone

@@ -15,7 +15,8 @@ import pytest
 from mailassay import arc, dkim, dmarc, iprev, sender_domain, spf
 from mailassay.config import Relays, Settings
 from mailassay.judge.logline import JsonFormatter, Line
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import Policy
@@ -202,7 +203,7 @@ def logged(line: Line) -> dict[str, Any]:
 )
 def test_a_cause_is_in_the_log_and_in_json(check: str, fault: str) -> None:
     case = CASES[check][fault]
-    line = Line("4ABC", judge(case))
+    line = Line(replace(judge(case), queue_id="4ABC"))
     read, entry = read_back(str(line)), logged(line)
     word, _, words = read[f"{check}_why"].partition(": ")
     assert (word, case.words in words) == (fault, True), words
@@ -227,7 +228,7 @@ def test_every_word_is_documented(check: str) -> None:
 
 
 def test_readings_of_an_author() -> None:
-    line = Line("4ABC", judge(DMARC[dmarc.Fault.AUTHOR]))
+    line = Line(replace(judge(DMARC[dmarc.Fault.AUTHOR]), queue_id="4ABC"))
     assert read_back(str(line))["readings"] == "fail:bank.example:reject,none:x.example:"
     assert logged(line)["readings"] == [
         {"result": "fail", "domain": "bank.example", "policy": "reject", "fault": "author", "reason": ""},
@@ -238,7 +239,7 @@ def test_readings_of_an_author() -> None:
 def test_what_passes_has_no_cause() -> None:
     zone = f'{PTR}\n{A}\nbank.example TXT "v=spf1 a:mx.bank.example"\nmx.bank.example TXT "v=spf1 a"\n{REJECT}'
     zone += f"\n{record(RSA.record)}\n{ARC_KEY}"
-    line = Line("4ABC", judge(Case(zone, written(SEALED))))
+    line = Line(replace(judge(Case(zone, written(SEALED))), queue_id="4ABC"))
     assert "_why" not in str(line)
     assert "dkim=pass:example.com:sel " in str(line)
     (found,) = logged(line)["dkim"]

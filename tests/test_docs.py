@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from mailassay.config import Settings, load, load_policy, reference
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
@@ -233,7 +234,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # which messages are in a sample is this host's secret
-    monkeypatch.setattr("mailassay.judge.session._SECRET", b"of a test")
+    monkeypatch.setattr("mailassay.judge.sample._SECRET", b"of a test")
     (tmp_path / "blocked.txt").write_text("# seen in May\n.spam.example\n")
     (tmp_path / "partners.txt").write_text("other.example\n")
     return tmp_path

@@ -36,7 +36,7 @@ from mailassay.policy.sets import Networks
 from mailassay.postfix import configuration
 from mailassay.postfix.configuration import Postfix, Service
 from mailassay.terminal import printable
-from mailassay.verdict import Action, Verdict
+from mailassay.verdict import DEFAULT, Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 
@@ -144,8 +144,8 @@ def test_nothing_is_wrong_with_a_good_configuration():
     }
 
 
-ACCEPTED = Verdict(Action.ACCEPT, "default")
-REFUSED = Verdict(Action.REJECT, "dmarc.reject", would=Action.REJECT)
+ACCEPTED = Verdict(Action.ACCEPT, DEFAULT)
+REFUSED = Verdict(Action.REJECT, Decider(Kind.SETTING, "dmarc.reject"), would=Action.REJECT)
 ENFORCED = Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED)
 
 RUN = listening(path="/run/mailassay/mailassay.sock")
@@ -304,7 +304,13 @@ FINE = {
     ),
     "a domain of one's own that is tagged as it asks": replace(
         GOOD,
-        own=(Own(Domain("example.org"), Disposition.QUARANTINE, verdict=Verdict(Action.TAG, "x", would=Action.TAG)),),
+        own=(
+            Own(
+                Domain("example.org"),
+                Disposition.QUARANTINE,
+                verdict=Verdict(Action.TAG, Decider(Kind.SETTING, "x"), would=Action.TAG),
+            ),
+        ),
     ),
     "no group asked for": replace(GOOD, settings=replace(GOOD.settings, socket_group=None)),
     "programs of this host": replace(

@@ -17,7 +17,8 @@ import pytest
 
 from mailassay.config import Relays, Settings, load_policy
 from mailassay.dmarc import Remembered
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.policy import DmarcActions, Forwarders, Policy
 from mailassay.policy.sets import Networks

@@ -40,7 +40,7 @@ def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", 
 
 
 def test_a_line():
-    words = str(Line("4ABC", outcome())).split(" ms=")[0]
+    words = str(Line(replace(outcome(), queue_id="4ABC"))).split(" ms=")[0]
     assert words == (
         "queue_id=4ABC client=198.51.100.66 iprev=permerror "
         'iprev_why="no_name: the address has no name" '
@@ -67,7 +67,7 @@ def read_back(line):
     ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"],
 )
 def test_senders_cannot_write_the_log(helo):
-    read = read_back(str(Line("4ABC", outcome(helo))))
+    read = read_back(str(Line(replace(outcome(helo), queue_id="4ABC"))))
     assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
 
 
@@ -76,13 +76,13 @@ def test_senders_cannot_write_the_log(helo):
 )
 def test_signers_cannot_write_the_log(domain):
     signature = f" v=1; a=rsa-sha256; d={domain}; s=x; h=from; bh=AAAA; b=AAAA".encode()
-    read = read_back(str(Line("4ABC", outcome(fields=[(b"DKIM-Signature", signature)]))))
+    read = read_back(str(Line(replace(outcome(fields=[(b"DKIM-Signature", signature)]), queue_id="4ABC"))))
     assert (read["verdict"], read["dkim"]) == ("reject", "permerror::x:domain")
 
 
 def test_what_is_not_utf_8_is_told_so_that_every_program_reads_it():
     """Some reject the whole object for a surrogate without its other half."""
-    line = Line("4ABC", outcome("a\udcff", "x@b\udced.example"))
+    line = Line(replace(outcome("a\udcff", "x@b\udced.example"), queue_id="4ABC"))
     entry = json.loads(JsonFormatter().format(record("%s", line)))
     assert (entry["helo"], entry["mail_from"]) == ("a\ufffd", "b\ufffd.example")
     assert read_back(str(line))["helo"] == "a\ufffd"
@@ -90,7 +90,7 @@ def test_what_is_not_utf_8_is_told_so_that_every_program_reads_it():
 
 @given(helo=st.text(max_size=30), mail_from=st.text(max_size=30))
 def test_a_line_is_one_line(helo, mail_from):
-    read = read_back(str(Line("4ABC", outcome(helo, mail_from))))
+    read = read_back(str(Line(replace(outcome(helo, mail_from), queue_id="4ABC"))))
     assert (read["queue_id"], read["verdict"]) == ("4ABC", "reject")
 
 
@@ -121,7 +121,7 @@ def test_nothing_in_a_result_breaks_the_line(selector, algorithm, text, mechanis
         spf_mail_from=spf.Spf(Result.FAIL, "mailfrom", helo, mechanism, fault=spf.Fault.MATCHED),
         arc=arc.Arc(Result.FAIL, reason=text, fault=arc.Fault.SEAL),
     )
-    line = Line("4ABC", replace(found, evidence=evidence))
+    line = Line(replace(found, evidence=evidence, queue_id="4ABC"))
     read = read_back(str(line))
     assert len(str(line)) < 20_000
     assert (read["queue_id"], read["verdict"], read["dmarc"]) == ("4ABC", "reject", "fail")
@@ -142,7 +142,7 @@ def test_nothing_in_a_result_breaks_the_line(selector, algorithm, text, mechanis
 def test_no_signature_breaks_the_line(value, tag):
     tags = {b"v": b"1", b"a": b"rsa-sha256", b"d": b"b.example", b"s": b"x", b"h": b"from", b"bh": b"AA", b"b": b"AA"}
     field = b"; ".join(b"%b=%b" % pair for pair in (tags | {tag: value}).items())
-    read = read_back(str(Line("4ABC", outcome(fields=[(b"DKIM-Signature", b" " + field)]))))
+    read = read_back(str(Line(replace(outcome(fields=[(b"DKIM-Signature", b" " + field)]), queue_id="4ABC"))))
     (signature,) = read["dkim"].split(",")
     assert (signature.split(":")[0], len(signature.split(":")), read["verdict"]) == ("permerror", 4, "reject")
     assert read["dkim_why"]
@@ -183,7 +183,7 @@ def test_a_reader_that_hangs_stops_nobody(kind):
 
 
 def test_json_lines():
-    entry = json.loads(JsonFormatter().format(record("%s", Line("4ABC", outcome()))))
+    entry = json.loads(JsonFormatter().format(record("%s", Line(replace(outcome(), queue_id="4ABC")))))
     assert (entry["queue_id"], entry["dmarc"], entry["level"]) == ("4ABC", "fail", "info")
     assert entry["iprev_why"] == {"fault": "no_name", "reason": "the address has no name"}
     assert (entry["dkim"], entry["dmarc_why"]) == ([], {"fault": "unauthenticated", "reason": ""})

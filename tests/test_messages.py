@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from mailassay.config import Settings, load_policy
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.policy import Policy
 from mailassay.zone import Zone

@@ -64,7 +64,9 @@ def decide(
     policy, found, client="192.0.2.1", helo="mx.example", recipients=(), sample=0, now=0.0, mail_from="a@sender.example"
 ):
     connection = Connection(ip_address(client), helo)
-    return policy.decide(Case(connection, Transaction(mail_from, recipients=tuple(recipients)), found, now, sample))
+    transaction = Transaction(mail_from, recipients=tuple(recipients))
+    case = Case(connection=connection, transaction=transaction, evidence=found, now=now, sample=sample)
+    return policy.decide(case)
 
 
 REJECT, QUARANTINE, NONE = Disposition.REJECT, Disposition.QUARANTINE, Disposition.NONE
@@ -321,7 +323,11 @@ SINGLE = st.recursive(
 
 
 CASES = [
-    Case(Connection(ip_address(client), ""), Transaction(""), evidence(spf=spf, dkim=[dkim], domain=domain), 0.0, 0)
+    Case(
+        connection=Connection(ip_address(client)),
+        transaction=Transaction(),
+        evidence=evidence(spf=spf, dkim=[dkim], domain=domain),
+    )
     for client in ("10.0.0.1", "10.1.0.0", "10.128.0.0", "192.0.2.1")
     for spf in (*WORDS, "softfail")
     for dkim in (*WORDS, "neutral")

@@ -28,17 +28,17 @@ from mailassay.config.policy import AnyName, shape
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
-from mailassay.evidence import Connection, Evidence
+from mailassay.evidence import Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.judge import logline
-from mailassay.judge.session import Outcome
+from mailassay.judge.outcome import Outcome
 from mailassay.limits import Limits
 from mailassay.policy import AuthorActions, Policy, Rule
 from mailassay.policy.rule import PLACEHOLDERS
 from mailassay.result import Result
 from mailassay.sender_domain import Receives, SenderDomain
 from mailassay.spf import Spf
-from mailassay.verdict import Action, Verdict
+from mailassay.verdict import Action, Decider, Kind, Verdict
 from tools.reference import manual, words
 from tools.reference.files import FILES, ROOT
 
@@ -401,23 +401,32 @@ def full() -> Outcome:
         fault=dmarc.Fault.AUTHOR,
     )
     evidence = Evidence(
-        Iprev(Result.FAIL, ip_address("192.0.2.1"), "mx.a.example", fault=iprev.Fault.UNCONFIRMED),
-        Spf(Result.NONE, "helo", "mx.a.example", fault=spf.Fault.NO_RECORD),
-        Spf(Result.PERMERROR, "mailfrom", "a.example", limit="dns_questions", fault=spf.Fault.LIMIT),
-        (Dkim(Result.FAIL, domain, fault=dkim.Fault.BODY),),
-        Arc(Result.FAIL, fault=arc.Fault.SEAL),
-        found,
+        iprev=Iprev(Result.FAIL, ip_address("192.0.2.1"), "mx.a.example", fault=iprev.Fault.UNCONFIRMED),
+        spf_helo=Spf(Result.NONE, "helo", "mx.a.example", fault=spf.Fault.NO_RECORD),
+        spf_mail_from=Spf(Result.PERMERROR, "mailfrom", "a.example", limit="dns_questions", fault=spf.Fault.LIMIT),
+        dkim=(Dkim(Result.FAIL, domain, fault=dkim.Fault.BODY),),
+        arc=Arc(Result.FAIL, fault=arc.Fault.SEAL),
+        dmarc=found,
         sender_domain=SenderDomain(Receives.NO_MAIL, domain, fault=sender_domain.Fault.NO_HOST),
         not_vouched=arc.Doubted(arc.Doubt.EXPIRED, "why"),
     )
-    verdict = Verdict(Action.HOLD, "dmarc.reject", "why", would=Action.REJECT, monitored=("rules.a:reject",))
+    verdict = Verdict(
+        Action.HOLD, Decider(Kind.SETTING, "dmarc.reject"), "why", would=Action.REJECT, monitored=("rules.a:reject",)
+    )
     relay = ip_address("192.0.2.50")
     connection = Connection(ip_address("192.0.2.1"), via=(relay,), untraced="no message has both")
-    return Outcome(verdict, evidence=evidence, seconds=0.1, connection=connection)
+    return Outcome(
+        verdict=verdict,
+        transaction=Transaction(),
+        connection=connection,
+        evidence=evidence,
+        queue_id="4C1",
+        seconds=0.1,
+    )
 
 
 def test_the_manual_has_every_key_of_the_log_line() -> None:
-    line = logline.Line("4C1", full())
+    line = logline.Line(full())
     assert [each.partition("=")[0] for each in shlex.split(str(line))] == list(words.LOG_LINE)
     # in JSON each signature has its own
     assert list(line.facts) == [key for key in words.LOG_LINE if key != "dkim_why"]

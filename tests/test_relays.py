@@ -125,7 +125,7 @@ def test_the_header_and_the_log_say_so():
         "arc=none smtp.remote-ip=198.51.100.7",
         "dmarc=pass header.from=sender.example policy.dmarc=reject",
     ]
-    assert str(Line("4ABC", found)).startswith(
+    assert str(Line(replace(found, queue_id="4ABC"))).startswith(
         "queue_id=4ABC client=198.51.100.7 via=192.0.2.50,10.0.0.1 iprev=pass name=mail.sender.example spf=pass"
     )
     found = judge(BY_USER)
@@ -136,7 +136,7 @@ def test_the_header_and_the_log_say_so():
         "arc=none smtp.remote-ip=192.0.2.50",
         "dmarc=fail header.from=sender.example policy.dmarc=reject",
     ]
-    assert str(Line("4ABC", found)).startswith(
+    assert str(Line(replace(found, queue_id="4ABC"))).startswith(
         'queue_id=4ABC client=192.0.2.50 untraced="the relay 192.0.2.50 received it from one of its own users" '
         "iprev=none iprev_why=no_client spf=none spf_why=no_client"
     )
@@ -193,7 +193,9 @@ def test_a_client_of_the_relay_in_a_trusted_network_is_not_judged():
     found = judge(received("172.16.3.4"), settings=settings, source=source)
     assert (found.verdict.rule, found.evidence) == ("trusted_network", None)
     assert source.asked == ["_dmarc.sender.example"]
-    assert str(Line("4ABC", found)).startswith("queue_id=4ABC client=172.16.3.4 via=192.0.2.50 verdict=accept")
+    assert str(Line(replace(found, queue_id="4ABC"))).startswith(
+        "queue_id=4ABC client=172.16.3.4 via=192.0.2.50 verdict=accept"
+    )
     # a loopback address is the relay's own, not ours
     assert judge(received("127.0.0.1"), SPOOF, settings=settings).verdict.action is Action.REJECT
     assert judge(received("127.0.0.1"), settings=settings).verdict.action is Action.REJECT

@@ -833,7 +833,7 @@ def test_why_a_sealer_is_not_believed_is_said(folder, sealer, results, author, w
     assert outcome.verdict.action == "reject"
     found = facts(outcome).get("not_vouched", {"fault": "", "reason": ""})
     assert (found["fault"], found["reason"]) == (words.partition(": ")[0], words.partition(": ")[2])
-    assert (f"not_vouched={json.dumps(words)} " in str(Line("4ABC", outcome))) is bool(words)
+    assert (f"not_vouched={json.dumps(words)} " in str(Line(outcome))) is bool(words)
     explained = as_text(Trace(Message(Headers([]), b""), outcome, Settings(policy=made), {}, 0.0))
     assert (f"not vouched   {words}" in explained) is bool(words)
     assert "sealed by" not in outcome.add[0][1]
@@ -1235,7 +1235,7 @@ def test_nobody_can_choose_to_be_outside_the_sample(folder):
 
     here = sampled()
     with pytest.MonkeyPatch.context() as elsewhere:
-        elsewhere.setattr("mailassay.judge.session._SECRET", b"of another host")
+        elsewhere.setattr("mailassay.judge.sample._SECRET", b"of another host")
         assert sampled() != here
     assert sampled() == here
 

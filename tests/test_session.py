@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from mailassay.config import Settings
+from mailassay.evidence import Connection, Transaction
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.message import split
@@ -15,7 +16,7 @@ from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rul
 from mailassay.policy.condition import Match
 from mailassay.policy.sets import Domains
 from mailassay.resolver import NXDOMAIN, Answer, Waiting
-from mailassay.verdict import Action
+from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
 
@@ -100,6 +101,31 @@ def test_what_belongs_to_the_connection_is_asked_once():
     send(conversation)
     assert ("1.2.0.192.in-addr.arpa", "PTR") not in source.asked
     assert ("bank.example", "TXT") in source.asked
+
+
+@pytest.mark.parametrize(
+    ("login", "field", "kind"),
+    [
+        ("", b" x", Kind.DEFAULT),
+        ("alice", b" x", Kind.UNJUDGED),
+        ("alice", b" x\rAuthentication-Results: x", Kind.BUILT_IN),
+    ],
+)
+def test_every_outcome_has_the_facts(login, field, kind):
+    conversation = begin()
+    conversation.mail_from("<alice@bank.example>", login, smtputf8=True)
+    conversation.recipient("<bob@receiver.example>")
+    conversation.header(b"Subject", field)
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    found = conversation.end_of_message("4ABC")
+    assert (found.queue_id, found.connection) == ("4ABC", Connection(CLIENT, "mail.bank.example"))
+    assert found.transaction == Transaction(
+        "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example",)
+    )
+    assert found.verdict.decider.kind is kind
+    assert (found.evidence is None) is (kind is not Kind.DEFAULT)
+    assert ("mail.bank.example", "A") in found.asked_by
 
 
 def test_a_message_leaves_nothing_to_the_next():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from .address import Address
@@ -26,6 +26,7 @@ class Connection:
 
     client_ip: Address
     helo: str = ""
+    _: KW_ONLY
     via: tuple[Address, ...] = ()
     untraced: str = ""
     is_spared: bool = False
@@ -39,6 +40,7 @@ class Transaction:
     """
 
     mail_from: str = ""
+    _: KW_ONLY
     login: str = ""
     smtputf8: bool = False
     recipients: tuple[str, ...] = ()
@@ -49,7 +51,7 @@ class Transaction:
         return self.mail_from.rpartition("@")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The results of the checks on one message.
 
@@ -102,7 +104,7 @@ class Trouble(StrEnum):
     UNSENT = "unsent"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """Everything that a policy decides by.
 

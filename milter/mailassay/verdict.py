@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -33,22 +34,57 @@ class Reply:
         return f"{self.code} {self.enhanced} {self.text}"
 
 
+class Kind(StrEnum):
+    """What kind of thing decides on a message.
+
+    ``rule``: a rule of the policy. ``setting``: a setting of the policy. ``configuration``: a setting of the
+    configuration. ``default``: no rule and no setting asks for anything but acceptance. ``unjudged``: the client is
+    trusted. ``built_in``: mailassay itself, whatever the policy says.
+    """
+
+    RULE = "rule"
+    SETTING = "setting"
+    CONFIGURATION = "configuration"
+    DEFAULT = "default"
+    UNJUDGED = "unjudged"
+    BUILT_IN = "built_in"
+
+
+class Decider(NamedTuple):
+    """What decided: its kind, and its name (``dmarc.reject``, the name of a rule, ``trusted_network``)."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        """As in the log and in header fields: ``dmarc.reject``, ``rules.NAME``, ``default``."""
+        return f"rules.{self.name}" if self.kind is Kind.RULE else self.name
+
+
+DEFAULT = Decider(Kind.DEFAULT, "default")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The decision on one message.
 
-    ``rule`` names the setting or rule of the policy that decided (``dmarc.reject``, ``default``). ``reason`` says why
-    in words. ``reply`` is set for defer and reject. ``headers`` are added if the message is delivered or held.
-    ``would`` is the action that the policy would have taken if all of it were enforced. If ``action`` is accept,
-    ``rule`` and ``reason`` explain ``would``. ``monitored`` names the settings and rules whose action was only
-    recorded. ``override`` says, for the header field, why a message that fails DMARC is accepted anyway.
+    ``decider`` is what decided. ``reason`` says why in words. ``reply`` is set for defer and reject. ``headers`` are
+    added if the message is delivered or held. ``would`` is the action that the policy would have taken if all of it
+    were enforced. If ``action`` is accept, ``decider`` and ``reason`` explain ``would``. ``monitored`` names the
+    settings and rules whose action was only recorded. ``override`` says, for the header field, why a message that fails
+    DMARC is accepted anyway.
     """
 
     action: Action
-    rule: str
+    decider: Decider
     reason: str = ""
     reply: Reply | None = None
     would: Action = Action.ACCEPT
     headers: tuple[tuple[str, str], ...] = ()
     monitored: tuple[str, ...] = ()
     override: str = ""
+
+    @property
+    def rule(self) -> str:
+        """The ``decider`` as text."""
+        return str(self.decider)

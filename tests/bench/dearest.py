@@ -17,7 +17,8 @@ from mailassay.authres import render
 from mailassay.config import Settings
 from mailassay.dkim import key as keys
 from mailassay.dmarc import record as dmarc_record
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Headers, split
 from mailassay.resolver import NXDOMAIN, Answer, Question

@@ -23,7 +23,8 @@ import Milter
 from mailassay.config import Settings
 from mailassay.daemon.callbacks import Callbacks, Work
 from mailassay.judge import logline
-from mailassay.judge.session import Clocks, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.nameservers.turns import Turns

@@ -104,7 +104,10 @@ def _as_json(tally: many.Tally, found: Settings, *, interrupted: bool) -> dict[s
         "actions": dict(tally.actions),
         "would": dict(tally.would),
         "authors": {name: dict(counts) for name, counts in many.most(tally.authors)},
-        "rules": {rule: {"line": explain.line_of(rule, found), **counts} for rule, counts in many.most(tally.rules)},
+        "rules": {
+            str(decider): {"line": explain.line_of(decider, found), **counts}
+            for decider, counts in many.most(tally.deciders)
+        },
         "unknown": len(tally.unknown),
         "unreadable": len(tally.unreadable),
         "earlier": tally.earlier,
@@ -133,8 +136,8 @@ def _as_text(
         named = {name or "(no author domain)": counts for name, counts in tally.authors.items()}
         yield ""
         yield from _table("author domain", named, width, verbose=arguments.verbose)
-    if tally.rules:
-        named = {explain.place(rule, found): counts for rule, counts in tally.rules.items()}
+    if tally.deciders:
+        named = {explain.place(decider, found): counts for decider, counts in tally.deciders.items()}
         yield ""
         yield from _table("policy setting", named, width, verbose=arguments.verbose)
     if notes := list(_notes(tally)):

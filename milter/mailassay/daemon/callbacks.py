@@ -18,7 +18,8 @@ from ..address import client
 from ..config import Settings
 from ..dmarc import Remembered
 from ..judge import logline
-from ..judge.session import Lock, Outcome, Session
+from ..judge.outcome import Outcome
+from ..judge.session import Lock, Session
 from ..resolver import Asker
 from ..verdict import Action
 
@@ -226,12 +227,12 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         try:
             if self.failed:
                 return self._defer()
-            outcome = self._talk.end_of_message()
+            outcome = self._talk.end_of_message(self.queue_id)
             unanswered = outcome.unanswered
             answer = self._carry_out(outcome)
             # nobody is told about a held message, and it stays until somebody looks
             say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
-            say("%s", logline.Line(self.queue_id, outcome))
+            say("%s", logline.Line(outcome))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()

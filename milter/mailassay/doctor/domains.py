@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..dmarc import Disposition
-from ..verdict import Action
+from ..verdict import Action, Kind, Verdict
 from .facts import Facts
 from .finding import Finding, fine, note, warning
 from .own import Own
@@ -35,7 +35,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
                 f"{says}; that it would be {_FATE[would]} ({each.verdict.rule}) is only recorded",
             )
         else:
-            yield warning("own-domain", f"{says}. {_fix(each, facts)}")
+            yield warning("own-domain", f"{says}. {_fix(each, each.verdict, facts)}")
 
 
 def records(facts: Facts) -> Iterator[Finding]:
@@ -61,11 +61,11 @@ def _published(own: Own) -> str:
     return f"publishes p={own.asks}" if own.asks else "publishes no DMARC policy"
 
 
-def _fix(own: Own, facts: Facts) -> str:
+def _fix(own: Own, verdict: Verdict, facts: Facts) -> str:
     """What to do so that such mail is refused here and elsewhere."""
-    rule = own.verdict.rule if own.verdict else ""
-    if rule != "default" or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
-        return "The policy says so" + (f" ({rule})" if rule != "default" else "")
+    is_asked_for = verdict.decider.kind is not Kind.DEFAULT
+    if is_asked_for or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
+        return "The policy says so" + (f" ({verdict.rule})" if is_asked_for else "")
     place = facts.settings.policy_path or "the policy"
     lines = f"dmarc: {{authors: [{{for: .{own.name}, unpublished: reject, none: reject}}]}}"
     words = f"To refuse it here, in {place}: {lines}; at first with monitor: true in it, to see who sends"

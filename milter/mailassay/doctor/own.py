@@ -15,7 +15,7 @@ from ..dmarc.suffix import registrable
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Connection, Transaction
 from ..iprev import Iprev
-from ..judge.authenticate import Content, Known, authenticate
+from ..judge.authenticate import Content, EarlyResults, authenticate
 from ..lookup import Problem, Severity, look_up
 from ..message import Field, Headers
 from ..nameservers import Nameservers, system_nameservers
@@ -146,11 +146,11 @@ def of_stranger(domain: Domain, settings: Settings, source: Source, until: float
     policy, asked = settings.policy, Shared(source)
     connection = Connection(_ADDRESS, f"mail.{_STRANGER}")
     transaction = Transaction(f"someone@{_STRANGER}", recipients=(f"someone@{domain}",))
-    known = Known(
-        Iprev(Result.PASS, _ADDRESS, connection.helo, names=(connection.helo,)),
-        Spf(Result.PASS, "helo", connection.helo),
-        Spf(Result.PASS, "mailfrom", _STRANGER),
-        SenderDomain(Receives.PASS, _STRANGER),
+    early = EarlyResults(
+        iprev=Iprev(Result.PASS, _ADDRESS, connection.helo, names=(connection.helo,)),
+        spf_helo=Spf(Result.PASS, "helo", connection.helo),
+        spf_mail_from=Spf(Result.PASS, "mailfrom", _STRANGER),
+        sender_domain=SenderDomain(Receives.PASS, _STRANGER),
     )
     content = Content(Headers([Field(b"From", f" someone@{domain}".encode())]), policy.limits)
     evidence = authenticate(
@@ -160,8 +160,9 @@ def of_stranger(domain: Domain, settings: Settings, source: Source, until: float
         lambda method: asked.of(Method(method)).resolver(until),
         time.time(),
         policy,
-        known,
+        early,
     )
     if evidence.dmarc.result is Result.TEMPERROR:
         return None, evidence.dmarc.reason
-    return policy.decide(Case(connection, transaction, evidence, time.time(), sample=99)), ""
+    case = Case(connection=connection, transaction=transaction, evidence=evidence, now=time.time(), sample=99)
+    return policy.decide(case), ""

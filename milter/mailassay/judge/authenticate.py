@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from .. import arc, dkim, dmarc, iprev, sender_domain, spf
 from ..author import Fault, author
@@ -63,7 +62,8 @@ class Content:
             of_dmarc.prefetch(domain, "A")
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyResults:
     """Results that are ready before the end of the message, since all answers have arrived."""
 
     iprev: iprev.Iprev | None = None
@@ -72,18 +72,24 @@ class Known(NamedTuple):
     sender_domain: sender_domain.SenderDomain | None = None
 
 
-_NOTHING = Known()
+_NOTHING = EarlyResults()
 
 
-def untraced(connection: Connection, transaction: Transaction) -> Known:
+def untraced(
+    connection: Connection, transaction: Transaction, found_sender: sender_domain.SenderDomain | None
+) -> EarlyResults:
     """The results for a message whose client is unknown: nothing can be said about its address or HELO name."""
     why = f"{NO_CLIENT}{connection.untraced}"
     of_mail_from, no_client = None, spf.Fault.NO_CLIENT
     if transaction.mail_from:
         name = spf.checkable(transaction.mail_from_domain) or transaction.mail_from_domain.lower()
         of_mail_from = spf.Spf(Result.NONE, "mailfrom", name, reason=why, fault=no_client)
-    found = iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT)
-    return Known(found, spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client), of_mail_from)
+    return EarlyResults(
+        iprev=iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT),
+        spf_helo=spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client),
+        spf_mail_from=of_mail_from,
+        sender_domain=found_sender,
+    )
 
 
 _OF_LISTS = (b"list-id", b"list-post")
@@ -97,12 +103,12 @@ def authenticate(
     resolver: Callable[[Method], Resolver],
     now: float,
     policy: Policy = Policy(),
-    known: Known = _NOTHING,
+    early: EarlyResults = _NOTHING,
     remembered: Remembered | None = None,
     *,
     explain: bool = False,
 ) -> Evidence:
-    """Run the five checks, except those whose result is ``known``. Call it when the whole body has been seen.
+    """Run the five checks, except those with an ``early`` result. Call it when the whole body has been seen.
 
     ``now`` is in seconds since 1970. ``resolver`` gives each check its own resolver. ``explain``: keep all SPF terms
     that are looked at.
@@ -112,55 +118,69 @@ def authenticate(
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
     policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
-    repeated_fail = policy.dkim.repeated_fields is Repeated.FAIL
-    header = dkim.HeaderHashes(content.headers, content.work, repeated_fail=repeated_fail)
+    header = dkim.HeaderHashes(
+        content.headers, content.work, repeated_fail=policy.dkim.repeated_fields is Repeated.FAIL
+    )
     bodies = content.body.finish()
-    spf_mail_from, spf_helo = known.spf_mail_from, known.spf_helo
 
     def check_spf(mail_from: str, method: Method) -> spf.Spf:
         return spf.check_mail_from(client_ip, mail_from, helo, resolver(method), limits, explain=explain)
 
+    spf_mail_from = early.spf_mail_from
     if transaction.mail_from and not spf_mail_from:
         spf_mail_from = check_spf(transaction.mail_from, Method.SPF)
-    found_spf = spf_mail_from or spf_helo or check_spf("", Method.SPF_HELO)
+    found_spf = spf_mail_from or early.spf_helo or check_spf("", Method.SPF_HELO)
     keys = resolver(Method.DKIM)
     found_dkim = tuple(dkim.check(each, header, bodies, keys, now, limits) for each in content.signatures)
-    identifiers = list(_identifiers(found_spf, found_dkim, policy.dkim.partial))
     found_dmarc = dmarc.check(
         content.author,
-        identifiers,
+        list(_identifiers(found_spf, found_dkim, policy.dkim.partial)),
         resolver(Method.DMARC),
         limits,
         public_suffixes=policy.dmarc.public_suffixes,
         known=policies,
     )
-    found_iprev = known.iprev or iprev.check(client_ip, resolver(Method.IPREV), limits)
-    if not spf_helo:
-        spf_helo = check_spf("", Method.SPF_HELO) if spf_mail_from else found_spf
+    found_iprev = early.iprev or iprev.check(client_ip, resolver(Method.IPREV), limits)
+    # if the reverse-path is null, the HELO result is known by now
+    spf_helo = early.spf_helo or (check_spf("", Method.SPF_HELO) if spf_mail_from else found_spf)
     found_arc = arc.check(content.chain, header, bodies, resolver(Method.ARC), limits)
     authors = None if content.author.unread else tuple(content.author.domains)
     vouched = arc.Vouched()
-    if policy.dmarc.trusted_sealers and (found_dmarc.result is Result.FAIL or found_spf.result in _FAILURES):
-        author = authors[0] if authors and len(authors) == 1 else None
-        vouched = arc.vouched(content.chain, found_arc, author, policy.dmarc.trusted_sealers.__contains__, now)
-    found_sender = known.sender_domain
-    if policy.asks_sender_domain and not found_sender:
-        found_sender = sender_domain.check(transaction.mail_from_domain, resolver(Method.SENDER_DOMAIN))
-    mailing_list = any(content.headers.named(name) for name in _OF_LISTS)
+    if found_dmarc.result is Result.FAIL or found_spf.result in _FAILURES:
+        vouched = _vouched(content, authors, found_arc, policy, now)
     return Evidence(
-        found_iprev,
-        spf_helo,
-        spf_mail_from,
-        found_dkim,
-        found_arc,
-        found_dmarc,
-        authors,
-        found_sender if policy.asks_sender_domain else None,
-        vouched.because,
-        mailing_list,
-        vouched.mail_from or "",
-        vouched.doubt,
+        iprev=found_iprev,
+        spf_helo=spf_helo,
+        spf_mail_from=spf_mail_from,
+        dkim=found_dkim,
+        arc=found_arc,
+        dmarc=found_dmarc,
+        authors=authors,
+        sender_domain=_sender_domain(transaction, early, resolver) if policy.asks_sender_domain else None,
+        vouched=vouched.because,
+        mailing_list=any(content.headers.named(name) for name in _OF_LISTS),
+        vouched_mail_from=vouched.mail_from or "",
+        not_vouched=vouched.doubt,
     )
+
+
+def _vouched(
+    content: Content, authors: tuple[Domain, ...] | None, found_arc: arc.Arc, policy: Policy, now: float
+) -> arc.Vouched:
+    """What a trusted sealer says about the message, if the policy trusts one. It can speak for one author only."""
+    sealers = policy.dmarc.trusted_sealers
+    if not sealers:
+        return arc.Vouched()
+    author = authors[0] if authors and len(authors) == 1 else None
+    return arc.vouched(content.chain, found_arc, author, sealers.__contains__, now)
+
+
+def _sender_domain(
+    transaction: Transaction, early: EarlyResults, resolver: Callable[[Method], Resolver]
+) -> sender_domain.SenderDomain:
+    if early.sender_domain:
+        return early.sender_domain
+    return sender_domain.check(transaction.mail_from_domain, resolver(Method.SENDER_DOMAIN))
 
 
 def _identifiers(found_spf: spf.Spf, found_dkim: tuple[dkim.Dkim, ...], partial: Partial) -> Iterator[Identifier]:

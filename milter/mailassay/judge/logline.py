@@ -21,8 +21,8 @@ from .. import iprev, spf
 from ..dkim import Dkim
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Evidence
-from ..verdict import Action
-from .session import Outcome
+from ..verdict import Action, Kind
+from .outcome import Outcome
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+,;<>\[\]{}()*-]+")
 _LIKE_A_PAIR = re.compile(r' (?=[a-z_]+=[^\s"])')
@@ -40,8 +40,8 @@ class Line:
     ``facts`` has the same for JSON.
     """
 
-    def __init__(self, queue_id: str, outcome: Outcome) -> None:
-        self.facts = {"queue_id": queue_id, "client": outcome.client, **facts(outcome)}
+    def __init__(self, outcome: Outcome) -> None:
+        self.facts = {"queue_id": outcome.queue_id, "client": outcome.client, **facts(outcome)}
 
     def __str__(self) -> str:
         words = []
@@ -137,7 +137,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
     if verdict.monitored:
         found["monitored"] = list(verdict.monitored)
     refuses = verdict.action is not Action.ACCEPT or verdict.would is not Action.ACCEPT
-    if refuses or verdict.override or verdict.rule.startswith("dmarc."):
+    if refuses or verdict.override or verdict.decider.kind is Kind.SETTING:
         found["reason"] = verdict.reason
     found["ms"] = round(outcome.seconds * 1000, 1)
     return found

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .. import iprev, sender_domain, spf
 from ..address import Address, canonical
 from ..authres.render import render, unwanted
 from ..config import Settings, Untraced
-from ..dmarc import Dmarc, Remembered, questions, top_level
+from ..dmarc import Remembered
 from ..evidence import Case, Connection, Evidence, Transaction, Trouble
 from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
-from ..resolver import Answer, Deadline, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source, Start
-from ..result import Result
-from ..verdict import Action, Reply, Verdict
-from .authenticate import Content, Known, authenticate, resinfos, untraced
+from ..resolver import Answer, Deadline, Method, Resolver, Shared, Source, Start
+from ..verdict import Action, Decider, Kind, Reply, Verdict
+from .authenticate import Content, EarlyResults, authenticate, resinfos, untraced
+from .dns_down import is_dns_down
+from .outcome import Outcome
+from .sample import sample
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
-_TOP_LEVEL = "com"  # asked for if the author domain is missing, or has no public top-level domain
 # a message may be expensive if its header section has so many octets, or if its signatures have cost so much so far
 # (dkim.Work); few honest messages are
 DEAR, DEAR_WORK = 32_768, 2000
@@ -43,33 +41,6 @@ class Lock(Protocol):
 
     def release(self) -> object:
         """Release the lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The verdict on a message, and the changes to it.
-
-    ``remove`` has header fields by name and instance, counted from 1 at the top as milters do; remove the last first.
-    ``add`` has (name, value) pairs for the top of the message; the first one ends up highest. ``evidence`` is None if
-    the message was not judged. ``seconds`` is the time of the checks at the end of the message. ``connection`` is that
-    of the client, which is not the connected host if a relay brought the message; None if it has no address.
-    ``unanswered``: DNS as a whole gave no answer. ``asked_by`` has every DNS question of the message and of its
-    connection, with the check that asked it first.
-    """
-
-    verdict: Verdict
-    remove: tuple[tuple[str, int], ...] = ()
-    add: tuple[tuple[str, str], ...] = ()
-    evidence: Evidence | None = None
-    seconds: float = 0.0
-    unanswered: bool = False
-    connection: Connection | None = None
-    asked_by: Mapping[Question, Method] = field(default_factory=dict)
-
-    @property
-    def client(self) -> str:
-        """The address of the client, or of the relay if the client is unknown; empty if there is none."""
-        return str(self.connection.client_ip) if self.connection else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +87,16 @@ class _Mail:
         return self.transaction.smtputf8 and not all(field.value.isascii() for field in self.fields)
 
 
+class _Decision(NamedTuple):
+    """The part of an outcome that the policy decides, or the lack of it."""
+
+    verdict: Verdict
+    add: tuple[tuple[str, str], ...] = ()
+    evidence: Evidence | None = None
+    seconds: float = 0.0
+    unanswered: bool = False
+
+
 class Session:
     """One SMTP connection. Call the events in the order of the protocol; each message ends with an ``Outcome``.
 
@@ -149,7 +130,7 @@ class Session:
         self._local = False
         self._helo = ""
         self._shared = Shared(source, most=settings.policy.limits.dns_questions, first=first)
-        self._known = Known()
+        self._iprev: iprev.Iprev | None = None
         self._spf_helo: Callable[[], spf.Spf | None] = lambda: None
         self._mail: _Mail | None = None
 
@@ -166,11 +147,10 @@ class Session:
     def connect(self, client_ip: Address | None, *, local: bool = False) -> None:
         """The client's address; None if the MTA does not know it. ``local``: the client is on this host."""
         self._client_ip, self._local = canonical(client_ip) if client_ip else None, local
-        self._known = Known()
+        self._iprev = None
         if self._client_ip and not self._is_relay("") and not self._unjudged(""):
             of_iprev = self._shared.of(Method.IPREV)
-            found = iprev.prefetch(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
-            self._known = Known(iprev=found)
+            self._iprev = iprev.prefetch(self._client_ip, of_iprev.prefetch, self.settings.policy.limits)
 
     def helo(self, name: str) -> None:
         """HELO or EHLO; a second one replaces the first."""
@@ -182,7 +162,7 @@ class Session:
 
     def mail_from(self, address: str, login: str = "", *, smtputf8: bool = False) -> None:
         """MAIL begins a message. ``address`` is as in the command; ``login`` is the SASL name, or empty."""
-        transaction = Transaction(_reverse_path(address), login, smtputf8)
+        transaction = Transaction(_reverse_path(address), login=login, smtputf8=smtputf8)
         most = self.settings.policy.limits.dns_questions
         shared = Shared(self._source, self._shared, most=most, first=self._first)
         self._mail = mail = _Mail(transaction, shared, unjudged=self._unjudged(login))
@@ -261,39 +241,55 @@ class Session:
         content.body.update(chunk)
         return content.body.hungry
 
-    def end_of_message(self) -> Outcome:
-        """Judge the message."""
+    def end_of_message(self, queue_id: str = "") -> Outcome:
+        """Judge the message. ``queue_id`` is Postfix's name for it."""
         mail, self._mail = self._current(), None
         with self._turn(mail):
-            return self._outcome(mail)
+            return self._outcome(mail, queue_id)
 
-    def _outcome(self, mail: _Mail) -> Outcome:
-        headers = mail.content.headers if mail.content else Headers(mail.fields)
-        written = self.settings.policy.fields
-        because = mail.unjudged
-        connection = self._connection(mail)
-        most = self.settings.policy.limits.results_octets
-        forged = unwanted(headers, self.authserv_id, trusted=bool(because), most=most)
-        remove = (
-            *((AUTHENTICATION_RESULTS, instance) for instance in forged),
-            *((name, 1 + place) for name in written for place in range(len(headers.named(name.encode())))),
-        )
+    def _outcome(self, mail: _Mail, queue_id: str) -> Outcome:
+        connection, remove = self._connection(mail), self._unwanted(mail)
+        transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
         if mail.forged_inside or len(remove) > self.settings.policy.limits.forged_fields:
             # in every mode and from every client: if it were delivered, forged results would come in
             text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
-            reply = Reply(550, "5.7.1", text)
-            verdict = Verdict(Action.REJECT, "forged_fields", reply.text, reply, Action.REJECT)
-            return Outcome(verdict, connection=connection)
-        # if a field was removed, say that nothing was checked
-        none = render(self.authserv_id, [], utf8=mail.utf8)
-        unchecked = ((AUTHENTICATION_RESULTS, none),) if remove else ()
-        if because:
-            return Outcome(Verdict(Action.ACCEPT, because), remove, unchecked, connection=connection)
-        if connection is None:
-            reply = Reply(451, "4.7.1", "The client's address is unknown")
+            decision, remove = _Decision(_built_in("forged_fields", Action.REJECT, Reply(550, "5.7.1", text))), ()
+        elif mail.unjudged:
+            verdict = Verdict(Action.ACCEPT, Decider(Kind.UNJUDGED, mail.unjudged))
+            decision = _Decision(verdict, self._unchecked(mail, remove))
+        elif connection is None:
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
-            return Outcome(Verdict(action, "no_client_address", reply.text, reply, Action.DEFER), remove, unchecked)
-        return self._judge(mail, connection, remove)
+            verdict = _built_in("no_client_address", action, Reply(451, "4.7.1", "The client's address is unknown"))
+            decision = _Decision(verdict, self._unchecked(mail, remove))
+        else:
+            decision = self._judge(mail, connection, transaction)
+        return Outcome(
+            verdict=decision.verdict,
+            transaction=transaction,
+            connection=connection,
+            evidence=decision.evidence,
+            queue_id=queue_id,
+            remove=remove,
+            add=decision.add,
+            seconds=decision.seconds,
+            unanswered=decision.unanswered,
+            asked_by={**self._shared.asked_by, **mail.shared.asked_by},
+        )
+
+    def _unwanted(self, mail: _Mail) -> tuple[tuple[str, int], ...]:
+        """The header fields to remove, by name and instance: those that claim to be ours."""
+        headers = mail.content.headers if mail.content else Headers(mail.fields)
+        most = self.settings.policy.limits.results_octets
+        forged = unwanted(headers, self.authserv_id, trusted=bool(mail.unjudged), most=most)
+        written = self.settings.policy.fields
+        return (
+            *((AUTHENTICATION_RESULTS, instance) for instance in forged),
+            *((name, 1 + place) for name in written for place in range(len(headers.named(name.encode())))),
+        )
+
+    def _unchecked(self, mail: _Mail, remove: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
+        """The field that says that nothing was checked. It is needed only if a field is removed."""
+        return ((AUTHENTICATION_RESULTS, render(self.authserv_id, [], utf8=mail.utf8)),) if remove else ()
 
     def _connection(self, mail: _Mail) -> Connection | None:
         """The connected host, or the client from which the operator's relays received the message."""
@@ -303,15 +299,66 @@ class Session:
             return Connection(self._client_ip, self._helo)
         mail.relayed.end()
         if client := mail.relayed.client:
-            return Connection(client.address, client.helo, client.via)
+            return Connection(client.address, client.helo, via=client.via)
         is_spared = self.settings.relays.untraced is Untraced.ACCEPT
         return Connection(self._client_ip, untraced=mail.relayed.problem, is_spared=is_spared)
 
-    def _judge(self, mail: _Mail, connection: Connection, remove: tuple[tuple[str, int], ...]) -> Outcome:
+    def _judge(self, mail: _Mail, connection: Connection, transaction: Transaction) -> _Decision:
         started = self._clocks.monotonic()
-        content = mail.content or Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
         deadline = started + self.settings.message_timeout
         policy = self.settings.policy
+        content = mail.content or Content(Headers(mail.fields), policy.limits, cut=mail.cut)
+        evidence = authenticate(
+            connection,
+            transaction,
+            content,
+            self._resolvers(mail, deadline),
+            self._clocks.now(),
+            policy,
+            self._early(mail, connection, transaction),
+            self._remembered,
+            explain=self._explains,
+        )
+        unanswered = is_dns_down(evidence.dmarc, mail.shared, policy.limits, lambda: self._asking_anew(mail, deadline))
+        trouble = None
+        if mail.shared.unsent:
+            trouble = Trouble.UNSENT
+        elif unanswered and self.settings.dns_unavailable is Action.DEFER:
+            trouble = Trouble.UNAVAILABLE
+        case = Case(
+            connection=connection,
+            transaction=transaction,
+            evidence=evidence,
+            now=self._clocks.now(),
+            sample=sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0,
+            recipient_delimiter=self.settings.recipient_delimiter,
+            owner_request_special=self.settings.owner_request_special,
+            trouble=trouble,
+        )
+        verdict = policy.decide(case)
+        infos = resinfos(connection, evidence, verdict.override)
+        found = render(self.authserv_id, infos, utf8=mail.utf8)
+        add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]
+        if verdict.action is Action.TAG:
+            add.append((policy.tag.flag, "YES"))
+        if verdict.action in (Action.TAG, Action.HOLD):
+            # Postfix shows no reason for holding a message; postcat shows this field
+            add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
+        return _Decision(verdict, tuple(add), evidence, self._clocks.monotonic() - started, unanswered)
+
+    def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
+        """The results that are known, or cannot be known, before the checks begin."""
+        if connection.untraced:
+            return untraced(connection, transaction, mail.sender_domain)
+        spf_mail_from, sender_domain = mail.spf_mail_from(), mail.sender_domain
+        if mail.relayed:
+            of_iprev, spf_helo = mail.iprev, mail.spf_helo()
+        else:
+            of_iprev, spf_helo = self._iprev, self._spf_helo()
+        return EarlyResults(iprev=of_iprev, spf_helo=spf_helo, spf_mail_from=spf_mail_from, sender_domain=sender_domain)
+
+    def _resolvers(self, mail: _Mail, deadline: float) -> Callable[[Method], Resolver]:
+        """Makes the resolver of each check."""
 
         def resolver(method: Method) -> Resolver:
             resolve = mail.shared.of(method).resolver(deadline, self._clocks.monotonic)
@@ -326,78 +373,14 @@ class Session:
 
             return others_first
 
-        transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
-        if connection.untraced:
-            known = untraced(connection, transaction)
-        elif mail.relayed:
-            known = Known(mail.iprev, mail.spf_helo(), mail.spf_mail_from())
-        else:
-            known = self._known._replace(spf_helo=self._spf_helo(), spf_mail_from=mail.spf_mail_from())
-        known = known._replace(sender_domain=mail.sender_domain)
-        evidence = authenticate(
-            connection,
-            transaction,
-            content,
-            resolver,
-            self._clocks.now(),
-            policy,
-            known,
-            self._remembered,
-            explain=self._explains,
-        )
-        unanswered = self._is_unanswered(mail, evidence.dmarc, deadline)
-        trouble = None
-        if mail.shared.unsent:
-            trouble = Trouble.UNSENT
-        elif unanswered and self.settings.dns_unavailable is Action.DEFER:
-            trouble = Trouble.UNAVAILABLE
-        sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
-        extensions = self.settings.recipient_delimiter, self.settings.owner_request_special
-        case = Case(connection, transaction, evidence, self._clocks.now(), sample, *extensions, trouble)
-        verdict = policy.decide(case)
-        infos = resinfos(connection, evidence, verdict.override)
-        found = render(self.authserv_id, infos, utf8=mail.utf8)
-        add = [(AUTHENTICATION_RESULTS, found), *verdict.headers]
-        if verdict.action is Action.TAG:
-            add.append((policy.tag.flag, "YES"))
-        if verdict.action in (Action.TAG, Action.HOLD):
-            # Postfix shows no reason for holding a message; postcat shows this field
-            add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
-        seconds = self._clocks.monotonic() - started
-        asked_by = {**self._shared.asked_by, **mail.shared.asked_by}
-        return Outcome(verdict, remove, tuple(add), evidence, seconds, unanswered, connection, asked_by)
+        return resolver
 
-    def _is_unanswered(self, mail: _Mail, dmarc: Dmarc, deadline: float) -> bool:
-        """Does DNS not work at all, so that nobody can say what the author's policy is?
-
-        That may be so if no question of the message was answered, or none for the policy of an author; the sender
-        chooses all other questions, and the resolver may have zones of its own. Then the top-level domain of each
-        author is asked for, even if it is cached, so that one domain's trouble is not taken for everybody's.
-        """
-        readings = (dmarc, *dmarc.readings)
-        limits = self.settings.policy.limits
-        without = [
-            each
-            for each in readings
-            if each.result is Result.TEMPERROR
-            and not (each.header_from and mail.shared.heard(questions(each.header_from, limits)))
-        ]
-        if not without and not mail.shared.unanswered():
-            return False
-        # a resolver may never answer for names that are not public, such as those below local
-        domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
+    def _asking_anew(self, mail: _Mail, deadline: float) -> Resolver:
+        """A resolver that asks even if the answer is cached. The message gives up its turn while it waits for it."""
+        self._leave(mail)
         # a check that the sender makes slow must not use up the time for this question
         until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
-        resolve = Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
-        try:
-            self._leave(mail)
-            for domain in sorted(domains) or [_TOP_LEVEL]:
-                resolve(f"_dmarc.{domain}", "TXT")
-        except DnsTempError:
-            return True
-        except DnsLimit:
-            pass
-        return False
+        return Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
 
     @contextmanager
     def _turn(self, mail: _Mail) -> Iterator[None]:
@@ -477,18 +460,7 @@ def _reverse_path(address: str) -> str:
     return address
 
 
-def _secret() -> bytes:
-    """A secret that all processes of this host share: machine-id(5), or else a random number of this process."""
-    try:
-        return hashlib.sha256(b"mailassay" + Path("/etc/machine-id").read_bytes()).digest()
-    except OSError:
-        return os.urandom(32)
-
-
-_SECRET = _secret()
-
-
-def _sample(headers: Headers) -> int:
-    """A number from 0 to 99: the same each time a message is sent again, and unknown to its sender."""
-    identity = [field.value for name in (b"message-id", b"from", b"date") for field in headers.named(name)]
-    return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=_SECRET, digest_size=8).digest()) % 100
+def _built_in(name: str, action: Action, reply: Reply) -> Verdict:
+    """A verdict that no policy changes; in monitor mode, ``action`` may be milder than the reply."""
+    would = Action.REJECT if reply.code >= 500 else Action.DEFER
+    return Verdict(action, Decider(Kind.BUILT_IN, name), reply.text, reply, would)

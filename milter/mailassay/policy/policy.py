@@ -13,7 +13,7 @@ from ..evidence import Case, Evidence, Trouble
 from ..limits import Limits
 from ..result import Result
 from ..sender_domain import Receives
-from ..verdict import Action, Reply, Verdict
+from ..verdict import DEFAULT, Action, Decider, Kind, Reply, Verdict
 from .condition import dkim_passes, matches, spf_passes
 from .rule import Rule, fill, lets_in
 from .sections import (
@@ -66,79 +66,81 @@ class Policy:
         If there is no finding, the message is accepted. A rule that fits only some of the recipients, or only some
         readings of the author, does not decide: see ``Rule.decides``.
 
-        Findings that are only recorded count in ``would``. In monitor mode, these are all findings. In enforce mode,
-        they are those of monitored rules and author domains, and of messages outside the sample.
+        Findings of monitored rules and author domains, and those of messages outside the sample, are not enforced:
+        they are recorded, and count in ``would``. In monitor mode, ``would`` is the action of enforce mode.
         """
-        by_rules = list(self._of_rules(case))
-        decided = any(each.decides and not each.recorded for each in by_rules)
-        lines = [] if decided else list(self._findings(case))
-        findings = [*by_rules, *lines]
-        enforced = _first([each for each in findings if not each.recorded])
-        wanted = _first(findings)
-        recorded = [each for each in dict.fromkeys(findings) if each.recorded]
+        findings = list(self._findings(case))
+        chosen = _pick([each for each in findings if each.enforced])
+        is_monitor = self.mode is Mode.MONITOR
+        wanted = chosen if is_monitor else _pick(findings)
+        explained = wanted if chosen.action is Action.ACCEPT and wanted.action is not Action.ACCEPT else chosen
         # if another setting refuses the message anyway, there is no override to report
-        overrides = [each.override for each in findings if each.override and not each.recorded]
-        override = overrides[0] if overrides and lets_in(enforced.action) else ""
-        if self.mode is Mode.MONITOR:
-            # the verdict of enforce mode; findings that are only recorded in that mode do not count in it
-            wanted = enforced
-            enforced = enforced._replace(action=Action.ACCEPT, headers=())
-        speaks = wanted if enforced.action is Action.ACCEPT and wanted.action is not Action.ACCEPT else enforced
+        overrides = [each.override for each in findings if each.override and each.enforced]
         return Verdict(
-            enforced.action,
-            speaks.rule,
-            speaks.reason,
-            _reply(speaks, case),
-            wanted.action,
-            enforced.headers,
-            tuple(f"{each.rule}:{each.action}" for each in recorded),
-            override,
+            action=Action.ACCEPT if is_monitor else chosen.action,
+            decider=explained.decider,
+            reason=explained.reason,
+            reply=_reply(explained, case),
+            would=wanted.action,
+            headers=() if is_monitor else chosen.headers,
+            monitored=tuple(f"{each.decider}:{each.action}" for each in dict.fromkeys(findings) if not each.enforced),
+            override=overrides[0] if overrides and lets_in(chosen.action) else "",
         )
 
-    def _of_rules(self, case: Case) -> Iterator[_Finding]:
-        """The findings of the rules that apply, up to the first that is enforced and decides."""
+    def _findings(self, case: Case) -> Iterator[_Finding]:
+        """The findings of the rules that apply; then those of the settings, unless an enforced rule decides."""
         for rule in self.rules:
             if rule.applies(case):
                 found = _of_rule(rule, case)
                 yield found
-                if found.decides and not found.recorded:
+                if found.decides and found.enforced:
                     return
+        yield from self._of_settings(case)
 
-    def _findings(self, case: Case) -> Iterator[_Finding]:
+    def _of_settings(self, case: Case) -> Iterator[_Finding]:
         """The finding of the policy's setting for the result of each check."""
-        for finding in self._of_dmarc(case):
-            # an accept has nothing to record
-            yield finding if finding.action is not Action.ACCEPT else finding._replace(recorded=False)
+        yield from self._of_dmarc(case)
         if case.trouble:
             reason = _TROUBLE[case.trouble]
-            yield _Finding(Action.DEFER, f"dns.{case.trouble}", "4.3", reason, "Temporary failure of DNS")
+            yield _Finding(Action.DEFER, _TROUBLE_DECIDERS[case.trouble], "4.3", reason, "Temporary failure of DNS")
         evidence = case.evidence
         spf, iprev, sender = evidence.spf, evidence.iprev, evidence.sender_domain
-        if line := _of(self.spf, spf.result):
+        if action := _of(self.spf, spf.result):
             enhanced = "7.24" if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "7.23"
             reason = f"SPF {spf.result}{_for(spf.domain)}"
-            finding = _Finding(line, f"spf.{spf.result}", enhanced, reason, reason)
+            finding = _Finding(action, _setting(f"spf.{spf.result}"), enhanced, reason, reason)
             yield _overruled(finding, (each for each in self._overrides(case) if each.spf))
-        if line := _of(self.iprev, iprev.result):
+        if action := _of(self.iprev, iprev.result):
             reason = f"Reverse DNS {iprev.result} for {iprev.client_ip}"
-            finding = _Finding(line, f"iprev.{iprev.result}", "7.25", reason, reason)
+            finding = _Finding(action, _setting(f"iprev.{iprev.result}"), "7.25", reason, reason)
             yield _overruled(finding, (each for each in self._overrides(case) if each.iprev))
-        if sender and (line := _of(self.sender_domain, sender.result)):
+        if sender and (action := _of(self.sender_domain, sender.result)):
             enhanced = {Receives.NULL_MX: "7.27", Receives.NO_MAIL: "1.8"}.get(sender.result, "4.3")
             reason = f"{_SENDER_DOMAIN[sender.result]}{_for(sender.domain)}"
-            yield _Finding(line, f"sender_domain.{sender.result}", enhanced, reason, reason)
+            yield _Finding(action, _setting(f"sender_domain.{sender.result}"), enhanced, reason, reason)
 
     def _of_dmarc(self, case: Case) -> Iterator[_Finding]:
-        dmarc, lines = case.evidence.dmarc, self.dmarc
-        if dmarc.result is Result.PASS:
+        """The findings of the settings for DMARC. Outside the sample, they are not enforced."""
+        if case.evidence.dmarc.result is Result.PASS:
             return
-        readings = dmarc.readings or (dmarc,)
+        in_sample = case.sample < self.dmarc.enforce_percent
         elements = self._elements(case.evidence)
         monitored = all(each.monitor for each in elements)
-        sampled_out = case.sample >= lines.enforce_percent
         if not monitored:
             # a monitored element for one reading must not affect a message that has other readings too
             elements = [_GENERAL if each.monitor else each for each in elements]
+        enforced = in_sample and not monitored
+        yield from (_marked(each, enforced) for each in self._of_failure(case, elements))
+        if case.evidence.dmarc.ambiguous and self.dmarc.ambiguous_author:
+            reason = "The author of the message is not one clear domain"
+            decider = _setting("dmarc.ambiguous_author")
+            yield _marked(_Finding(self.dmarc.ambiguous_author, decider, "7.1", reason, reason), in_sample)
+        yield from (_marked(each, enforced) for each in self._of_temperror(case, elements))
+
+    def _of_failure(self, case: Case, elements: list[AuthorActions]) -> Iterator[_Finding]:
+        """The findings for authors whose policy the message fails, or who publish none."""
+        dmarc = case.evidence.dmarc
+        readings = dmarc.readings or (dmarc,)
         # of several readings with the same policy, name the first; of several policies, take the strictest first
         failed = [each for each in reversed(readings) if each.result is Result.FAIL]
         authors = {each.policy: each.header_from for each in failed if each.policy}
@@ -150,21 +152,21 @@ class Policy:
             finding = _overruled(finding, self._overrides(case))
             if finding.overrules:
                 finding = finding._replace(override=finding.reason)
-            yield finding._replace(recorded=monitored or sampled_out)
+            yield finding
         for finding in self._unpublished(case.evidence, elements):
-            yield _overruled(finding, self._overrides(case))._replace(recorded=monitored or sampled_out)
-        if dmarc.ambiguous and lines.ambiguous_author:
-            reason = "The author of the message is not one clear domain"
-            yield _Finding(
-                lines.ambiguous_author, "dmarc.ambiguous_author", "7.1", reason, reason, recorded=sampled_out
-            )
+            yield _overruled(finding, self._overrides(case))
+
+    def _of_temperror(self, case: Case, elements: list[AuthorActions]) -> Iterator[_Finding]:
+        """The finding for authors whose policy, or whose DMARC result, is not known now."""
+        dmarc, settings = case.evidence.dmarc, self.dmarc
+        readings = dmarc.readings or (dmarc,)
         # the operator's own setting may ask for more than the domain does
-        own = any(not {each.none or lines.none, each.unpublished} <= {Action.ACCEPT, None} for each in elements)
+        own = any(not {each.none or settings.none, each.unpublished} <= {Action.ACCEPT, None} for each in elements)
         undecided = [each for each in readings if each.result is Result.TEMPERROR]
         waiting = [each for each in undecided if own or each.at_stake is not Disposition.NONE]
         if waiting:
             reason = f"DMARC for {waiting[0].header_from or _NOBODY} cannot be decided now"
-            yield _Finding(lines.temperror, "dmarc.temperror", "7.1", reason, reason, recorded=monitored or sampled_out)
+            yield _Finding(settings.temperror, _setting("dmarc.temperror"), "7.1", reason, reason)
 
     def _elements(self, evidence: Evidence) -> list[AuthorActions]:
         """For each reading of the author, the first element of ``authors`` that fits, or else the general settings.
@@ -189,13 +191,11 @@ class Policy:
         name = author or _NOBODY
         reason = f"DMARC fail for {name}, whose policy is {policy}"
         refusal = f"Email rejected per DMARC policy for {name}"
-        rule, action = self._line(case, policy)
-        general = _Finding(action, rule, "7.1", reason, refusal)
+        decider, action = self._general(case, policy)
+        general = _Finding(action, decider, "7.1", reason, refusal)
+        of_author = _setting(f"dmarc.authors.{policy}")
         actions: list[Action | None] = [getattr(each, policy) for each in elements]
-        found = (
-            general if each is None else general._replace(action=each, rule=f"dmarc.authors.{policy}")
-            for each in actions
-        )
+        found = (general if each is None else general._replace(action=each, decider=of_author) for each in actions)
         return max(found, key=_severity)
 
     def _unpublished(self, evidence: Evidence, elements: list[AuthorActions]) -> Iterator[_Finding]:
@@ -212,35 +212,34 @@ class Policy:
             }
             pairs = [pair for pair in zip(evidence.authors, elements, strict=False) if pair[0] in silent]
         for author, each in pairs:
-            line, name = each.unpublished, author or _NOBODY
-            if line is None or line is Action.ACCEPT:
+            action, name = each.unpublished, author or _NOBODY
+            if action is None or action is Action.ACCEPT:
                 continue
             # an author that is not one clear domain never passes
             result = Result.FAIL if author is None or dmarc.ambiguous else _passes_for(author, each.authors, evidence)
             if result is Result.TEMPERROR:
                 reason = f"Whether SPF or DKIM passes for {name} cannot be decided now"
-                yield _Finding(self.dmarc.temperror, "dmarc.temperror", "7.1", reason, reason)
+                yield _Finding(self.dmarc.temperror, _setting("dmarc.temperror"), "7.1", reason, reason)
             elif result is Result.FAIL:
                 reason = f"{name} publishes no DMARC policy, and neither SPF nor DKIM passes for it"
                 refusal = f"Email rejected per local policy for {name}"
-                yield _Finding(line, "dmarc.authors.unpublished", "7.1", reason, refusal)
+                yield _Finding(action, _setting("dmarc.authors.unpublished"), "7.1", reason, refusal)
 
-    def _line(self, case: Case, policy: Disposition) -> tuple[str, Action]:
+    def _general(self, case: Case, policy: Disposition) -> tuple[Decider, Action]:
         """The general setting for a failure under a policy, and its action."""
         match policy:
             case Disposition.REJECT:
                 needs = self.dmarc.reject_needs
                 if needs and not needs.holds(case, every=False):
-                    return "dmarc.reject_needs", min(
-                        self.dmarc.quarantine, self.dmarc.reject, key=lambda each: each.severity
-                    )
-                return "dmarc.reject", self.dmarc.reject
+                    laxer = min(self.dmarc.quarantine, self.dmarc.reject, key=lambda each: each.severity)
+                    return _setting("dmarc.reject_needs"), laxer
+                return _setting("dmarc.reject"), self.dmarc.reject
             case Disposition.QUARANTINE:
-                return "dmarc.quarantine", self.dmarc.quarantine
+                return _setting("dmarc.quarantine"), self.dmarc.quarantine
             case _ if self.dmarc.none is not Action.ACCEPT:
-                return "dmarc.none", self.dmarc.none
+                return _setting("dmarc.none"), self.dmarc.none
             case _:
-                return "default", Action.ACCEPT
+                return DEFAULT, Action.ACCEPT
 
     def _overrides(self, case: Case) -> Iterator[_Override]:
         """The reasons to accept a message although checks fail.
@@ -250,42 +249,45 @@ class Policy:
         the author or to an authenticated domain: anybody can resend a message of theirs, from any address, with any
         reverse-path.
         """
-        evidence, lines = case.evidence, self.dmarc
-        iprev, arriving = evidence.iprev, lines.trusted_forwarders
+        evidence, connection, forwarders = case.evidence, case.connection, self.dmarc.trusted_forwarders
         if evidence.vouched:
             seen = evidence.spf_mail_from is not None and evidence.spf_mail_from.domain == evidence.vouched_mail_from
             # a seal says nothing about the reverse-path now: anybody who has the message can choose another
             spf = seen or _is_own_path(evidence, ())
-            yield _Override("dmarc.trusted_sealers", f"local_policy: {evidence.vouched}", spf)
-        if not case.connection.untraced and (
-            case.connection.client_ip in arriving.networks or any(name in arriving.names for name in iprev.names)
+            yield _Override(_setting("dmarc.trusted_sealers"), f"local_policy: {evidence.vouched}", spf)
+        if not connection.untraced and (
+            connection.client_ip in forwarders.networks
+            or any(name in forwarders.names for name in evidence.iprev.names)
         ):
-            why = f"trusted_forwarder: {case.connection.client_ip}"
-            yield _Override("dmarc.trusted_forwarders", why, spf=True, iprev=True)
+            why = f"trusted_forwarder: {connection.client_ip}"
+            yield _Override(_setting("dmarc.trusted_forwarders"), why, spf=True, iprev=True)
         proven = [*spf_passes(evidence), *dkim_passes(evidence)]
-        if evidence.mailing_list and (known := [each for each in proven if each in lines.mailing_lists]):
+        if evidence.mailing_list and (known := [each for each in proven if each in self.dmarc.mailing_lists]):
             why = f"mailing_list: {known[0]}"
-            yield _Override("dmarc.mailing_lists", why, spf=_is_own_path(evidence, known))
-        if case.connection.untraced and case.connection.is_spared:
-            yield _Override("relays.untraced", f"local_policy: {case.connection.untraced}")
+            yield _Override(_setting("dmarc.mailing_lists"), why, spf=_is_own_path(evidence, known))
+        if connection.untraced and connection.is_spared:
+            decider = Decider(Kind.CONFIGURATION, "relays.untraced")
+            yield _Override(decider, f"local_policy: {connection.untraced}")
 
 
 class _Override(NamedTuple):
     """Why a message that fails DMARC is accepted. ``spf``, ``iprev``: it overrides the settings of these too."""
 
-    rule: str
+    decider: Decider
     why: str  # begins with a word of RFC 9990 for reports
     spf: bool = False
     iprev: bool = False
 
 
 class _Finding(NamedTuple):
+    """The action that a rule or a setting asks for. One that is not ``enforced`` is only recorded."""
+
     action: Action
-    rule: str
+    decider: Decider
     enhanced: str  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
     reason: str
     refusal: str  # text of the reply, if the message is refused
-    recorded: bool = False
+    enforced: bool = True
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
     decides: bool = False  # no later finding counts
@@ -294,11 +296,15 @@ class _Finding(NamedTuple):
 
 MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
 MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
-_ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
+_ACCEPTED = _Finding(Action.ACCEPT, DEFAULT, "", "", "")
 _GENERAL = AuthorActions(Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered no question about the message",
     Trouble.UNSENT: "This host could not send a DNS question in time",
+}
+_TROUBLE_DECIDERS = {
+    Trouble.UNAVAILABLE: Decider(Kind.CONFIGURATION, "dns.unavailable"),
+    Trouble.UNSENT: Decider(Kind.BUILT_IN, "dns.unsent"),
 }
 _NOBODY = "the author domain"
 _SENDER_DOMAIN = {
@@ -308,12 +314,21 @@ _SENDER_DOMAIN = {
 }
 
 
+def _setting(name: str) -> Decider:
+    return Decider(Kind.SETTING, name)
+
+
+def _marked(finding: _Finding, enforced: bool) -> _Finding:
+    """The finding, only recorded unless it is ``enforced``. An accept has nothing to record."""
+    return finding._replace(enforced=enforced or finding.action is Action.ACCEPT)
+
+
 def _severity(finding: _Finding) -> int:
     return finding.action.severity
 
 
-def _first(findings: list[_Finding]) -> _Finding:
-    """The first finding that decides, or a more severe one above it. If none decides, the most severe one."""
+def _pick(findings: list[_Finding]) -> _Finding:
+    """The finding that counts: the first that decides, or a more severe one above it; if none decides, the severest."""
     for place, each in enumerate(findings):
         if each.decides:
             return max(findings[: place + 1], key=_severity)
@@ -330,7 +345,7 @@ def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
     """The finding, or an accept in its place if there is an override; the first one counts."""
     if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
-    return _Finding(Action.ACCEPT, found.rule, "", found.why, "", overrules=True)
+    return _Finding(Action.ACCEPT, found.decider, "", found.why, "", overrules=True)
 
 
 def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
@@ -380,7 +395,17 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
     decides = rule.decides(case)
     override = f"local_policy: rule {rule.name}" if fails and decides and lets_in(rule.action) else ""
     enhanced = (rule.enhanced if action is rule.action else "") or "7.1"
-    return _Finding(action, f"rules.{rule.name}", enhanced, reason, refusal, rule.monitor, headers, override, decides)
+    return _Finding(
+        action,
+        Decider(Kind.RULE, rule.name),
+        enhanced,
+        reason,
+        refusal,
+        enforced=not rule.monitor,
+        headers=headers,
+        override=override,
+        decides=decides,
+    )
 
 
 def _reply(finding: _Finding, case: Case) -> Reply | None:
@@ -391,7 +416,7 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
     if enhanced.count(".") == 1:
         # RFC 7372 section 3.3
         several = finding.action is Action.REJECT and len(_failed(case.evidence)) > 1
-        enhanced = f"{first}.7.26" if several and not finding.rule.startswith("rules.") else f"{first}.{enhanced}"
+        enhanced = f"{first}.7.26" if several and finding.decider.kind is not Kind.RULE else f"{first}.{enhanced}"
     return Reply(code, enhanced, finding.refusal[:MAX_REPLY])
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from ..config import Settings
 from ..evidence import Evidence
 from ..judge.logline import facts
-from ..judge.session import Outcome
+from ..judge.outcome import Outcome
 from ..resolver import Answer
 from ..result import Resinfo, Result
 from ..terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
+from ..verdict import Decider, Kind
 from .trace import Lookup, Trace
 
 _MAX_RECORD = 200  # characters of a record
@@ -73,7 +74,7 @@ def _lines(label: str, text: str, indent: int, width: int, *, colour: bool) -> I
 
 def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
     verdict, evidence = trace.outcome.verdict, trace.outcome.evidence
-    line = place(verdict.rule, trace.settings)
+    line = place(verdict.decider, trace.settings)
     yield "verdict", f"{verdict.action}  ({'policy line ' if evidence else ''}{line})"
     if verdict.reason:
         yield "reason", verdict.reason
@@ -90,24 +91,21 @@ def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
             yield "alignment", "there is no DKIM signature"
 
 
-def place(rule: str, settings: Settings) -> str:
-    """A setting or rule of the policy, and its place."""
-    if rule == "default":
-        return rule
-    line = line_of(rule, settings)
-    if line:
-        return f"{rule}, line {line} of {settings.policy_path}"
-    if "." not in rule:
-        return rule
-    if rule.startswith("relays."):
-        return f"{rule}, a setting of the configuration"
+def place(decider: Decider, settings: Settings) -> str:
+    """What decided, and its place if it is in the policy or the configuration."""
+    if decider.kind is Kind.CONFIGURATION:
+        return f"{decider}, a setting of the configuration"
+    if decider.kind not in (Kind.RULE, Kind.SETTING):
+        return str(decider)
+    if line := line_of(decider, settings):
+        return f"{decider}, line {line} of {settings.policy_path}"
     left = f"which {settings.policy_path} leaves at its default" if settings.policy_path else "a default"
-    return f"{rule}, {left}"
+    return f"{decider}, {left}"
 
 
-def line_of(rule: str, settings: Settings) -> int | None:
-    """The line of a setting or rule in the policy file; None if it is a default."""
-    return settings.policy_lines.get(rule)
+def line_of(decider: Decider, settings: Settings) -> int | None:
+    """The line of a setting or rule in the policy file; None if it is a default, or not in the policy."""
+    return settings.policy_lines.get(str(decider))
 
 
 def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
@@ -268,7 +266,7 @@ def as_json(trace: Trace) -> dict[str, Any]:
 
 
 def _traced(trace: Trace) -> dict[str, Any]:
-    message, evidence, rule = trace.message, trace.outcome.evidence, trace.outcome.verdict.rule
+    message, evidence, verdict = trace.message, trace.outcome.evidence, trace.outcome.verdict
     return {
         "message": {
             "client": str(message.client_ip or ""),
@@ -288,10 +286,10 @@ def _traced(trace: Trace) -> dict[str, Any]:
         "policy": {
             "file": trace.settings.policy_path,
             "digest": trace.settings.policy.digest,
-            "rule": rule,
-            "line": line_of(rule, trace.settings),
-            "monitored": list(trace.outcome.verdict.monitored),
-            "override": trace.outcome.verdict.override,
+            "rule": verdict.rule,
+            "line": line_of(verdict.decider, trace.settings),
+            "monitored": list(verdict.monitored),
+            "override": verdict.override,
         },
         "spf_terms": [term._asdict() for term in evidence.spf.terms] if evidence else [],
         "dmarc_walks": [

@@ -7,13 +7,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..dkim import Fault
 from ..evidence import Evidence
 from ..message import BOM
 from ..result import Result
-from ..verdict import Action
+from ..verdict import Action, Decider
 from .explain import differences
 from .message_file import Unknown
 from .trace import Trace
@@ -22,6 +22,7 @@ WORKERS = 16  # messages judged at a time; most of the time they wait for DNS
 _AHEAD = 4  # messages for each worker that are read but not yet counted
 _MAX_OCTETS = 100_000_000  # of all these messages
 FROM = b"From "  # the beginning of an mbox
+_Row = TypeVar("_Row")
 
 
 class File(NamedTuple):
@@ -59,7 +60,7 @@ class Tally:
     actions: Counter[Action] = field(default_factory=Counter)
     would: Counter[Action] = field(default_factory=Counter)
     authors: dict[str, Counter[Action]] = field(default_factory=dict)
-    rules: dict[str, Counter[Action]] = field(default_factory=dict)
+    deciders: dict[Decider, Counter[Action]] = field(default_factory=dict)
     stopped: list[tuple[str, str, str, Action]] = field(default_factory=list)  # file, author domain, rule, action
     unknown: list[tuple[str, str]] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Tally:
         verdict, evidence = judged.trace.outcome.verdict, judged.trace.outcome.evidence
         self.actions[verdict.action] += 1
         self.would[verdict.would] += 1
-        self.rules.setdefault(verdict.rule, Counter())[verdict.action] += 1
+        self.deciders.setdefault(verdict.decider, Counter())[verdict.action] += 1
         if evidence:
             self.authors.setdefault(judged.author, Counter())[verdict.action] += 1
             self.unanswered += Result.TEMPERROR in _results(evidence)
@@ -216,11 +217,11 @@ def run(
         executor.shutdown(cancel_futures=True)
 
 
-def most(table: dict[str, Counter[Action]]) -> Sequence[tuple[str, Counter[Action]]]:
+def most(table: dict[_Row, Counter[Action]]) -> Sequence[tuple[_Row, Counter[Action]]]:
     """The rows with the most refused messages first, then those with the most messages."""
 
-    def rank(entry: tuple[str, Counter[Action]]) -> tuple[int, int, str]:
-        name, counts = entry
-        return counts[Action.ACCEPT] - counts.total(), -counts.total(), name
+    def rank(entry: tuple[_Row, Counter[Action]]) -> tuple[int, int, str]:
+        row, counts = entry
+        return counts[Action.ACCEPT] - counts.total(), -counts.total(), str(row)
 
     return sorted(table.items(), key=rank)

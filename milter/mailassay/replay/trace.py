@@ -15,7 +15,8 @@ from ..dmarc.discovery import Step as WalkStep
 from ..dmarc.record import is_record
 from ..domain import BadDomain, Domain
 from ..evidence import Evidence
-from ..judge.session import Clocks, Outcome, Session
+from ..judge.outcome import Outcome
+from ..judge.session import Clocks, Session
 from ..policy import Partial
 from ..resolver import Answer, DnsTempError, Method, Question, Source
 from ..result import Result

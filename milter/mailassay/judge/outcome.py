@@ -1,0 +1,42 @@
+"""What is known about one message at its end: the value that the log line, JSON and ``check`` render."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..evidence import Connection, Evidence, Transaction
+from ..resolver import Method, Question
+from ..verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The verdict on a message, what it rests on, and the changes to the message.
+
+    ``transaction`` has the recipients. ``connection`` is that of the client, which is not the connected host if a relay
+    brought the message; None if it has no address. ``evidence`` is None if the message was not judged. ``queue_id`` is
+    Postfix's name for the message; empty if unknown.
+
+    ``remove`` has header fields by name and instance, counted from 1 at the top as milters do; remove the last first.
+    ``add`` has (name, value) pairs for the top of the message; the first one ends up highest.
+
+    ``seconds`` is the time of the checks at the end of the message. ``unanswered``: DNS as a whole gave no answer.
+    ``asked_by`` has every DNS question of the message and of its connection, with the check that asked it first.
+    """
+
+    verdict: Verdict
+    transaction: Transaction
+    connection: Connection | None = None
+    evidence: Evidence | None = None
+    queue_id: str = ""
+    remove: tuple[tuple[str, int], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+    unanswered: bool = False
+    asked_by: Mapping[Question, Method] = field(default_factory=dict)
+
+    @property
+    def client(self) -> str:
+        """The address of the client, or of the relay if the client is unknown; empty if there is none."""
+        return str(self.connection.client_ip) if self.connection else ""

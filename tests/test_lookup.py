@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mailassay import lookup
 from mailassay.cli import main
 from mailassay.domain import Domain
+from mailassay.finding import Severity
 from mailassay.lookup.dkim import WELL_KNOWN
 from mailassay.resolver import Answer, DnsTempError, question
 from mailassay.result import Result
@@ -66,12 +67,12 @@ def found(zone, name="good.example", selectors=(), timeout=5.0):
 
 
 def named(report):
-    return [f"{problem.severity} {problem.name}" for problem in report.problems]
+    return [f"{problem.severity} {problem.code}" for problem in report.findings]
 
 
 def test_nothing_is_wrong():
     report = found(GOOD)
-    assert report.problems == ()
+    assert report.findings == ()
     assert not report.bad
     assert report.unanswered == ()
 
@@ -460,15 +461,15 @@ def test_what_is_to_be_published_is_right(name, selectors, texts, meant, problem
     zone = changed(written(name, *texts)) + MORE
     before = found(zone, selectors=selectors)
     if meant is None:
-        assert [each.fix for each in before.problems if each.name == problem] == [()]
+        assert [each.changes for each in before.findings if each.code == problem] == [()]
         return
-    [change] = {change for each in before.problems for change in each.fix}
-    assert [each.do for each in before.problems if each.name == problem and change in each.fix]
+    [change] = {change for each in before.findings for change in each.changes}
+    assert [each.fix for each in before.findings if each.code == problem and change in each.changes]
     after = found(published(zone, change), selectors=selectors)
     assert change.records == (meant,)
-    assert problem not in [each.name for each in after.problems]
+    assert problem not in [each.code for each in after.findings]
     assert not [each for each in {*named(after)} - {*named(before)} if each.startswith("error")]
-    assert not [each for each in after.problems if each.fix]
+    assert not [each for each in after.findings if each.changes]
 
 
 RECORDS_THERE = st.sampled_from(
@@ -499,15 +500,15 @@ def test_whatever_is_to_be_published_is_no_worse(there, slips, twice):
     zone = changed(written(name, garbled, *([text] if twice else []))) + MORE
     before = found(zone, selectors=["default"])
     fixed = {}
-    for each in before.problems:
-        if each.fix:
-            fixed.setdefault(each.fix, set()).add(each.name)
+    for each in before.findings:
+        if each.changes:
+            fixed.setdefault(each.changes, set()).add(each.code)
     for changes, names in fixed.items():
         after = found(published(zone, *changes), selectors=["default"])
-        assert not names & {each.name for each in after.problems}
-        errors = {each.name for each in after.problems if each.severity is lookup.Severity.ERROR}
-        assert errors <= {each.name for each in before.problems}
-        assert not [each for each in after.problems if set(each.fix) & set(changes)]
+        assert not names & {each.code for each in after.findings}
+        errors = {each.code for each in after.findings if each.severity is Severity.ERROR}
+        assert errors <= {each.code for each in before.findings}
+        assert not [each for each in after.findings if set(each.changes) & set(changes)]
 
 
 # what only a person can decide, done as it is said
@@ -564,9 +565,9 @@ DONE = [
 @pytest.mark.parametrize(("changes", "problem", "done", "said"), DONE)
 def test_what_a_person_decides_is_right(changes, problem, done, said):
     before, after = (found(changed(each) + MORE, selectors=["default"]) for each in (changes, done))
-    [advice] = [each.do for each in before.problems if each.name == problem]
+    [advice] = [each.fix for each in before.findings if each.code == problem]
     assert said in advice
-    assert problem not in [each.name for each in after.problems]
+    assert problem not in [each.code for each in after.findings]
     assert not after.bad
 
 
@@ -585,10 +586,10 @@ def test_what_a_person_decides_is_right(changes, problem, done, said):
 def test_a_name_that_the_zone_was_put_behind_twice(changes, problem, where):
     zone = changed(changes)
     before = found(zone, selectors=["default"])
-    [advice] = [each for each in before.problems if each.name == problem]
-    assert f"Enter the name as {where}, or" in advice.do
-    after = found(published(zone, *advice.fix), selectors=["default"])
-    assert after.problems == ()
+    [advice] = [each for each in before.findings if each.code == problem]
+    assert f"Enter the name as {where}, or" in advice.fix
+    after = found(published(zone, *advice.changes), selectors=["default"])
+    assert after.findings == ()
 
 
 @pytest.mark.parametrize(
@@ -601,9 +602,9 @@ def test_a_name_that_the_zone_was_put_behind_twice(changes, problem, where):
 def test_what_is_an_alias_is_fixed_where_it_stands(name, text, problem):
     """Nothing can be published beside a CNAME."""
     zone = changed(f"{name} TXT -\n{name} CNAME k.provider.example\n{written('k.provider.example', text)}")
-    [said] = [each for each in found(zone, selectors=["default"]).problems if each.name == problem]
-    assert said.do
-    assert not said.fix
+    [said] = [each for each in found(zone, selectors=["default"]).findings if each.code == problem]
+    assert said.fix
+    assert not said.changes
 
 
 def test_a_zone_above_the_domain_twice():
@@ -611,8 +612,8 @@ def test_a_zone_above_the_domain_twice():
 sub.good.example TXT "v=spf1 -all"
 _dmarc.sub.good.example.good.example TXT "v=DMARC1; p=reject{LONG}"
 """
-    [advice] = [each for each in found(zone, "sub.good.example").problems if each.name == "dmarc-doubled"]
-    assert "Enter the name as _dmarc.sub, or" in advice.do
+    [advice] = [each for each in found(zone, "sub.good.example").findings if each.code == "dmarc-doubled"]
+    assert "Enter the name as _dmarc.sub, or" in advice.fix
 
 
 @pytest.mark.parametrize(
@@ -623,13 +624,13 @@ _dmarc.sub.good.example.good.example TXT "v=DMARC1; p=reject{LONG}"
     ],
 )
 def test_an_alias_of_nothing(changes, problem, name):
-    [said] = [each for each in found(changed(changes), selectors=["default"]).problems if each.name == problem]
+    [said] = [each for each in found(changed(changes), selectors=["default"]).findings if each.code == problem]
     assert f"{name} is an alias (CNAME) of k.gone.example, which does not exist" in said.what
     there = "\nk.gone.example A 192.0.2.1"
-    [said] = [each for each in found(changed(changes) + there, selectors=["default"]).problems if each.name == problem]
+    [said] = [each for each in found(changed(changes) + there, selectors=["default"]).findings if each.code == problem]
     assert "k.gone.example, where there is no record" in said.what
     done = f'{changes}\nk.gone.example TXT "{KEY_TEXT if "dkim" in problem else "v=DMARC1; p=reject" + LONG}"'
-    assert found(changed(done), selectors=["default"]).problems == ()
+    assert found(changed(done), selectors=["default"]).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -641,9 +642,9 @@ def test_an_alias_of_nothing(changes, problem, name):
 )
 def test_a_misplaced_record_is_moved_where_there_is_none(changes, moved):
     zone = changed(changes)
-    [advice] = [each for each in found(zone).problems if each.name == "dmarc-misplaced"]
-    assert advice.do.startswith("Move" if moved else "Remove")
-    assert found(published(zone, *advice.fix)).problems == ()
+    [advice] = [each for each in found(zone).findings if each.code == "dmarc-misplaced"]
+    assert advice.fix.startswith("Move" if moved else "Remove")
+    assert found(published(zone, *advice.changes)).findings == ()
 
 
 @pytest.mark.parametrize("tags", ["np=none; psd=n", ""])
@@ -654,16 +655,16 @@ sub.good.example         TXT  "v=spf1 -all"
 _dmarc.sub.good.example  TXT  "v=DMARC1; p=reject; {{}}{LONG}"
 """
     [advice] = [
-        each for each in found(zone.format("np=none"), "sub.good.example").problems if each.name == "dmarc-idle"
+        each for each in found(zone.format("np=none"), "sub.good.example").findings if each.code == "dmarc-idle"
     ]
-    assert advice.do == "Put it into the record of good.example, or say psd=n in this one."
-    assert "dmarc-idle" not in {each.name for each in found(zone.format(tags), "sub.good.example").problems}
+    assert advice.fix == "Put it into the record of good.example, or say psd=n in this one."
+    assert "dmarc-idle" not in {each.code for each in found(zone.format(tags), "sub.good.example").findings}
 
 
 def test_consent_to_reports():
     zone = changed(f'{DMARC} "v=DMARC1; p=reject; rua=mailto:d@other.example"')
-    [advice] = found(zone).problems
-    assert found(published(zone, *advice.fix)).problems == ()
+    [advice] = found(zone).findings
+    assert found(published(zone, *advice.changes)).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -683,18 +684,18 @@ good.example A 192.0.2.1
 s.example TXT "v=spf1 ip4:198.51.100.1 ip:203.0.113.9 -all"
 t.example TXT "v=spf1 mx:good.example include:s.example -all"
 """
-    [problem] = [each for each in found(zone).problems if each.name == "spf-syntax"]
+    [problem] = [each for each in found(zone).findings if each.code == "spf-syntax"]
     assert '"ip:203.0.113.9": no mechanism; ip4 may be meant' in problem.what
     assert problem.what.endswith(f"The result is permerror {whom}.")
-    assert not problem.fix
+    assert not problem.changes
 
 
 @pytest.mark.parametrize(("name", "text"), [(SPF, "v=spf1 mx"), (DMARC, "v=DMARC1; p:reject"), (KEY, "v=DKIM1; p=")])
 def test_slips_are_looked_for_in_short_records(name, text):
     """What takes a search for each octet must not have many."""
     report = found(changed(f'{name} "{text}; {"a:" * 1000}"'), selectors=["default"])
-    assert report.problems
-    assert not [each for each in report.problems if each.fix]
+    assert report.findings
+    assert not [each for each in report.findings if each.changes]
 
 
 def published(zone, *changes):
@@ -735,7 +736,7 @@ def test_every_problem_has_its_case():
     ],
 )
 def test_a_slip_is_explained(term, hint):
-    [problem] = found(changed(f'{SPF} "v=spf1 {term} -all"')).problems
+    [problem] = found(changed(f'{SPF} "v=spf1 {term} -all"')).findings
     assert hint in problem.what
 
 
@@ -752,7 +753,7 @@ def test_a_slip_is_explained(term, hint):
     ],
 )  # fmt: skip
 def test_what_is_said(changes, name, said):
-    [problem] = [each for each in found(changed(changes)).problems if each.name == name]
+    [problem] = [each for each in found(changed(changes)).findings if each.code == name]
     assert said in problem.what
 
 
@@ -850,7 +851,7 @@ def test_any_other_client_is_judged_as_the_milter_does(zone, text):
     ]
     assert [report.spf.otherwise, report.spf.otherwise_ipv6] == [each.result for each in results]
     assert Result.PERMERROR not in (each.result for each in results) or any(
-        each.name.startswith("spf-") and each.severity is not lookup.Severity.NOTE for each in report.problems
+        each.code.startswith("spf-") and each.severity is not Severity.NOTE for each in report.findings
     )
     assert "error spf-open" in named(report) or Result.PASS not in (each.result for each in results)
 
@@ -1022,10 +1023,10 @@ def test_for_programs(capsys):
         "given": None,
         "domain": None,
         "exists": None,
-        "problems": [
+        "findings": [
             {
-                **dict.fromkeys(["severity", "name", "what", "do", "rfc"]),
-                "fix": [{**dict.fromkeys(["name", "type", "instead"]), "records": [None]}],
+                **dict.fromkeys(["severity", "code", "what", "fix", "rfc"]),
+                "changes": [{**dict.fromkeys(["name", "type", "instead"]), "records": [None]}],
             }
         ],
         "mx": {
@@ -1204,7 +1205,7 @@ def test_help(capsys):
 
 
 def run(server, folder, *arguments):
-    config = {"dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 0.2}, "message_timeout": 5}
+    config = {"dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 30}, "message_timeout": 60}
     (folder / "config.yaml").write_text(json.dumps(config))
     return subprocess.run(
         [*PROGRAM, "lookup", *arguments, "--config", "config.yaml"],

@@ -10,11 +10,12 @@ from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
 from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
+from ..finding import Severity
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from . import fix
 from .fix import Fixed, fixed
-from .problem import Change, Problem, Severity, error, note, warning
+from .problem import Change, Problem, error, note, warning
 
 WELL_KNOWN = (
     "default", "dkim", "mail", "email", "smtp", "key1", "key2", "dkim1", "s1", "s2", "sig1", "k1", "k2", "k3",

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collap
 
 from ..address import Address
 from ..domain import Domain
+from ..finding import Severity
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
@@ -20,7 +21,7 @@ from ..spf.record import Record as Parsed
 from . import fix
 from .asking import start
 from .fix import Fixed, fixed
-from .problem import Change, Problem, Severity, error, note, warning
+from .problem import Change, Problem, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree that are looked up; receivers look up ten
 MAX_TERMS = 200  # of one record that are examined
@@ -457,7 +458,7 @@ def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[P
         told = [*_faults(record, domain), *_costs(record, limits)]
         yield from told
         yield from _openness(found)
-        explained = any(each.severity is Severity.ERROR or each.name == "spf-void-ipv6" for each in told)
+        explained = any(each.severity is Severity.ERROR or each.code == "spf-void-ipv6" for each in told)
         if Result.PERMERROR in (found.otherwise, found.otherwise_ipv6) and not explained:
             whom = "any other client" if found.otherwise == Result.PERMERROR else "any other client with IPv6"
             yield warning(

@@ -115,7 +115,9 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
         yield "  No problems found."
     yield ""
     if changes := [*dict.fromkeys(change for found in report.findings for change in found.changes)]:
-        yield from _wrapped("", "To publish, as far as it is clear what is meant (with --json each as one text)")
+        yield from _wrapped(
+            "", "Publish these, as far as it is clear what was meant (--json has each record as one text)"
+        )
         for change in changes:
             yield from _change(change)
         yield ""
@@ -234,7 +236,7 @@ def _said_of(term: Term) -> str:
     if term.error or term.trouble:
         return term.error or term.trouble
     if not term.reached:
-        return "never looked at"
+        return "never reached"
     if term.mechanism in ("a", "mx", "exists"):
         if not term.target:
             return "depends on the message"

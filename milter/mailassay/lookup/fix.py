@@ -102,7 +102,7 @@ def spf_terms(text: str) -> tuple[list[str], list[str]] | None:
         if meant is None:
             return None
         if meant != [word]:
-            said.append(f"Write {' '.join(meant)} in place of {word}." if meant else f"Remove {word}.")
+            said.append(f"Replace {word} with {' '.join(meant)}." if meant else f"Remove {word}.")
         terms += meant
     return (terms, said) if len(terms) <= _MAX_TERMS else None
 
@@ -242,7 +242,7 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fi
             else:
                 found.setdefault(name, value)
     if len(texts) > 1:
-        said.append("Make one record of them.")
+        said.append("Merge them into one record.")
     if not found:
         return None
     if "p" not in found:
@@ -268,7 +268,7 @@ def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list
             continue
         name, value = tag[1].lower(), tag[2].strip(" ,.'" if tag[1].lower() not in ("rua", "ruf") else " ,'")
         if "=" not in part.removeprefix(tag[1]).lstrip()[:1]:
-            said.append(f'Write {name}={value} in place of "{part[:60]}": "=" goes between a tag and its value.')
+            said.append(f'Replace "{part[:60]}" with {name}={value}: "=" goes between a tag and its value.')
         if name == "v" and value.upper().startswith("DMARC"):
             continue
         if name not in known and name not in ("pct", "rf", "ri"):
@@ -329,7 +329,7 @@ def dkim(text: str) -> Fixed | None:
         if tag:
             found.setdefault(tag[1].lower(), tag[3].strip())
             if tag[2] == ":":
-                said.append(f'Write {tag[1].lower()}= in place of "{tag[1]}:".')
+                said.append(f'Replace "{tag[1]}:" with {tag[1].lower()}=.')
         elif _BASE64.fullmatch(part) and "p" not in found:
             found["p"] = part
             said.append("Write p= before the key.")
@@ -355,7 +355,7 @@ def _of_key(text: str, found: Mapping[str, str], kind: str) -> list[str]:
     if found.get("k", "rsa").lower() != kind:
         said.append(f"Write k={kind}: that is the type of the key.")
     if not re.match(r"v\s*=\s*DKIM1\s*(?:;|\Z)", text) and re.search("dkim|v *[=:]", text, re.IGNORECASE):
-        said.append('Begin with "v=DKIM1;", in these letters.')
+        said.append('Begin the record with "v=DKIM1;", in exactly these letters.')
     if "sha256" not in found.get("h", "sha256").lower():
         said.append("Remove h=, or write h=sha256.")
     if "s" in found and not {"*", "email"} & {*found["s"].split(":")}:
@@ -457,9 +457,9 @@ def doubled(
                     *(replace(each, fix="") if each.code == missing else each for each in problems),
                     error(
                         code,
-                        f"The {what} is at {each}: the name of the zone is there twice, as DNS panels do to a"
-                        " full name. Nobody looks there.",
-                        f"Enter the name as {short}, or with a full stop at its end.",
+                        f"The {what} is at {each}, where nobody looks: the name of the zone was added twice, as DNS"
+                        " panels do to a full name.",
+                        f"Enter the name as {short}, or with a dot at its end.",
                         changes=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
                     ),
                 ]

@@ -369,7 +369,7 @@ def test_the_service_runs_another_policy(folder, monkeypatch, capsys, words, sta
     assert printed.endswith("\n    systemctl reload mailassay\n") == said
     assert ("the daemon judges by policy 0123456789ab" in printed) == said
     assert main(["config", "check", "--json", "--config", str(folder / "good.yaml")]) == 0
-    assert isinstance(json.loads(capsys.readouterr().out), list)
+    assert json.loads(capsys.readouterr().out) == {"findings": []}
 
 
 def test_a_reader_that_stops_reading(folder):

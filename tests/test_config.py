@@ -28,6 +28,7 @@ from mailassay.config import (
     load_policy,
 )
 from mailassay.config.document import MAX_OCTETS, Unfit, read
+from mailassay.finding import Severity
 from mailassay.limits import Limits
 from mailassay.policy import DkimRules, DmarcActions, IprevActions, Mode, Partial, Policy, SpfActions, TagHeaders
 from mailassay.policy.sets import Networks
@@ -642,7 +643,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, read: object, name: str, why
     path = f"{tmp_path}/{name}"
     with pytest.raises(ConfigError) as error:
         read(path)
-    assert error.value.problems == (Problem(path, 1, 1, f"cannot be read: {why}"),)
+    assert error.value.problems == (Problem(Severity.ERROR, "unreadable", f"cannot be read: {why}", path=path),)
 
 
 def test_the_shipped_files_say_what_is_built_in() -> None:
@@ -701,3 +702,25 @@ def test_any_octets_give_settings_or_a_config_error(folder: Path, octets: bytes)
 def test_any_text_as_a_value_is_taken_or_refused_where_it_stands(folder: Path, key: str, text: str) -> None:
     quoted = yaml.safe_dump(text, default_style='"', width=10_000).strip()
     assert {problem.line for problem in refused(folder, f"#\n{key}: {quoted}\n")} <= {2}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: [", "syntax"),
+        ("", "syntax"),
+        (b"\xff", "syntax"),
+        ("listne: x", "unknown-key"),
+        ("workers: 1\nworkers: 2", "duplicate"),
+        ("workers: many", "value"),
+        ("policy: nowhere.yaml", "unreadable"),
+    ],
+)
+def test_the_kind_of_a_mistake(tmp_path: Path, text: str | bytes, code: str) -> None:
+    [problem] = refused(tmp_path, text)
+    assert (problem.severity, problem.code) == (Severity.ERROR, code)
+
+
+def test_what_to_do_is_apart_from_what_is_wrong(tmp_path: Path) -> None:
+    [problem] = refused(tmp_path, "workres: 2")
+    assert (problem.what, problem.fix) == ("unknown key `workres`", "did you mean `workers`?")

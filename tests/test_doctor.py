@@ -25,13 +25,13 @@ import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, host, look, milters, own, remaining
+from mailassay.doctor import CHECKS, Facts, NoPostfix, examine, host, look, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.own import Own
 from mailassay.domain import Domain
+from mailassay.finding import Severity
 from mailassay.judge.logline import as_json
 from mailassay.lookup import Problem as Fault
-from mailassay.lookup import Severity as LookupSeverity
 from mailassay.policy.sets import Networks
 from mailassay.postfix import configuration
 from mailassay.postfix.configuration import Postfix, Service
@@ -120,7 +120,7 @@ def told(facts):
 
 def fixes(facts, code):
     """The commands of the findings with a code."""
-    return [command for each in examine(facts) if each.code == code for command in each.fix]
+    return [command for each in examine(facts) if each.code == code for command in each.commands]
 
 
 def listening(kind="unix", path="", host="", port=0, **others):
@@ -810,7 +810,9 @@ BROKEN = {
         "systemctl reload mailassay",
     ),
     "a configuration that is wrong": (
-        replace(GOOD, wrong=(Problem(POLICY, 4, 1, "unknown key"), Problem(POLICY, 5, 1, "unknown key"))),
+        replace(
+            GOOD, wrong=tuple(Problem(Severity.ERROR, "unknown-key", "x", path=POLICY, line=line) for line in (4, 5))
+        ),
         ("error", "configuration"),
         f"mailassay config check --config {CONFIG}",
     ),
@@ -985,7 +987,7 @@ BROKEN = {
                 Own(
                     Domain("example.org"),
                     Disposition.REJECT,
-                    (Fault(LookupSeverity.ERROR, "spf-several", "There are 2.", "Make one."),),
+                    (Fault(Severity.ERROR, "spf-several", "There are 2.", "Make one."),),
                     REFUSED,
                 ),
             ),
@@ -1072,8 +1074,8 @@ def test_every_finding_is_tested():
 def test_postfix_joins_no_group(config, lines, place, group):
     facts = replace(GOOD, config=config, settings=replace(GOOD.settings, socket_group=group, lines=lines))
     (found,) = [each for each in examine(facts) if each.code == "socket-group"]
-    assert found.fix == ()
-    assert f"Write socket_group: postfix ({place}) and restart mailassay" in found.reason
+    assert found.commands == ()
+    assert f"Write socket_group: postfix ({place}) and restart mailassay" in found.text
 
 
 @pytest.mark.parametrize("name", ["missing, and outside the chroot", "a socket outside the chroot"])
@@ -1090,8 +1092,8 @@ def test_our_socket_goes_into_the_chroot(name, config, lines, words):
     facts = replace(facts, config=config, settings=replace(facts.settings, lines=lines))
     facts = replace(facts, nodes={**NODES, f"{QUEUE}/mailassay": None})
     (found,) = [each for each in examine(facts) if each.code == code]
-    assert words in found.reason
-    assert found.fix == (
+    assert words in found.text
+    assert found.commands == (
         f"install -d -o mailassay -g postfix -m 0750 {QUEUE}/mailassay",
         "systemctl restart mailassay",
         f"postconf -e smtpd_milters={OURS}",
@@ -1104,21 +1106,23 @@ def test_without_systemd_no_command_of_it_is_proposed():
         with_it, without = examine(facts), examine(replace(facts, systemd=False))
         assert [(each.severity, each.code) for each in with_it] == [(each.severity, each.code) for each in without]
         for one, other in zip(with_it, without, strict=True):
-            dropped = [each for each in one.fix if each not in other.fix]
-            assert other.fix == tuple(each for each in one.fix if each.split()[0] not in ("systemctl", "timedatectl"))
+            dropped = [each for each in one.commands if each not in other.commands]
+            assert other.commands == tuple(
+                each for each in one.commands if each.split()[0] not in ("systemctl", "timedatectl")
+            )
             for each in dropped:
                 verb, *rest = each.split()[1:]
-                assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.reason
+                assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.text
             assert dropped or one == other
     (answering,) = [each for each in examine(replace(GOOD, silence="no", systemd=False)) if each.code == "answering"]
-    assert answering.reason.endswith("; start mailassay with this host's service manager")
+    assert answering.fix == "With this host's service manager, start mailassay"
 
 
 def test_root_is_not_told_to_be_root():
     for is_root in (True, False):
         facts = replace(GOOD, unseen=("/x: denied",), is_root=is_root)
         (found,) = [each for each in examine(facts) if each.code == "not-looked-at"]
-        assert ("as root" in found.reason) is not is_root
+        assert ("as root" in found.text) is not is_root
 
 
 def test_worst_first():
@@ -1212,7 +1216,7 @@ def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
 
 def left(facts):
     """Code and commands of what Postfix still needs us for."""
-    return [(str(each.severity), each.code, *each.fix) for each in remaining(facts)]
+    return [(str(each.severity), each.code, *each.commands) for each in remaining(facts)]
 
 
 def test_nothing_is_left_to_ask():
@@ -1249,13 +1253,13 @@ def test_every_list_that_has_our_socket():
 )
 def test_what_would_become_of_mail(action, words):
     (found,) = remaining(replace(GOOD, postfix=configured(milter_default_action=action)))
-    assert words in found.reason
+    assert words in found.text
 
 
 def test_a_postfix_that_is_down_is_told_before_it_runs_again():
     (found,) = remaining(replace(GOOD, down=True))
-    assert (found.severity, found.fix) == (Severity.WARNING, ("postconf -e smtpd_milters=",))
-    assert "as soon as Postfix runs again" in found.reason
+    assert (found.severity, found.commands) == (Severity.WARNING, ("postconf -e smtpd_milters=",))
+    assert "as soon as Postfix runs again" in found.text
 
 
 def test_what_is_held_on_our_word():
@@ -1273,12 +1277,12 @@ def test_a_queue_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, mon
     (tmp_path / "postqueue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (found,) = remaining(look.before_removal(Settings(), str(tmp_path)))
-    assert (found.severity, found.code, found.fix) == (
+    assert (found.severity, found.code, found.commands) == (
         Severity.WARNING,
         "still-unknown",
         (f"mailassay held -c {tmp_path}",),
     )
-    assert "no luck" in found.reason
+    assert "no luck" in found.text
 
 
 # what postconf prints
@@ -1517,16 +1521,16 @@ def test_strangers_in_the_name_of_ones_own_domains(tmp_path):
         "strict.example": ("reject", "reject", True),
         "missing.example": (None, "accept", False),
     }
-    said = {name: [each for each in found if name in each.reason] for name in names}
+    said = {name: [each for each in found if name in each.text] for name in names}
     assert [str(each.severity) for each in said["strict.example"]] == ["fine", "fine"]
-    assert "SPF lets the whole world send for the domain" in said["none.example"][1].reason
-    assert "publishes no DMARC policy: mail from strangers in its name is accepted" in said["none.example"][0].reason
-    assert "publishes p=none" in said["watch.example"][0].reason
-    assert "is not in DNS" in said["missing.example"][0].reason
+    assert "SPF lets anybody send for the domain" in said["none.example"][1].text
+    assert "publishes no DMARC policy: mail from strangers in its name is accepted" in said["none.example"][0].text
+    assert "publishes p=none" in said["watch.example"][0].text
+    assert "is not in DNS" in said["missing.example"][0].text
     # who obeys has it refused
     for name in ("none.example", "watch.example", "missing.example"):
         path = tmp_path / "policy.yaml"
-        path.write_text(re.search(r"policy\.yaml: (dmarc: .*?\]\})", said[name][0].reason)[1])
+        path.write_text(re.search(r"policy\.yaml: (dmarc: .*?\]\})", said[name][0].text)[1])
         (obeyed,) = looked_at(load_policy(str(path)), name).own
         assert obeyed.verdict.action == "reject", name
 
@@ -1720,9 +1724,10 @@ def test_for_programs(command):
     assert said["findings"][0] == {
         "severity": "error",
         "code": "milter-default-action",
-        "reason": "milter_default_action is Accept: while mailassay does not answer, all mail comes in unjudged, with "
+        "what": "milter_default_action is Accept: while mailassay does not answer, all mail comes in unjudged, with "
         "whatever header it forges",
-        "fix": ["postconf -e milter_default_action=tempfail"],
+        "fix": "",
+        "commands": ["postconf -e milter_default_action=tempfail"],
     }
 
 
@@ -1997,7 +2002,7 @@ def test_a_hostile_configuration(values, services):
     findings = examine(facts)
     assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True, again=True))
     json.loads(as_json(doctor._as_json(facts, findings)))
-    for command in [command for each in findings for command in each.fix]:
+    for command in [command for each in findings for command in each.commands]:
         words = shlex.split(command)
         assert shlex.join(words) == command
         assert words[0] in {"postconf", "postfix", "chmod", "chgrp", "install", "systemctl", "sed"}

@@ -7,6 +7,7 @@ import pytest
 
 from mailassay.cli import main
 from mailassay.config import load, warnings
+from mailassay.finding import Severity
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC).timestamp()
 
@@ -17,7 +18,7 @@ def found(folder, policy, settings=""):
     path = folder / "mailassay.yaml"
     path.write_text(f"policy: policy.yaml\n{settings}\nrecipient_delimiter: '+'\n")
     odd = warnings(load(str(path)), str(path), NOW, {"mx", "mx.receiver.example"})
-    assert all(each.warning and ": warning: " in str(each) for each in odd)
+    assert all(each.severity is Severity.WARNING and ": warning: " in str(each) for each in odd)
     return [(each.path.removeprefix(f"{folder}/"), each.line, each.message) for each in odd]
 
 
@@ -302,11 +303,18 @@ def test_warnings_do_not_fail(tmp_path, capsys):
 
 def test_json(tmp_path, capsys):
     assert check(tmp_path, "mode: x", "--json") == 1
-    (problem,) = json.loads(capsys.readouterr().out)
-    assert (problem["severity"], problem["line"], problem["column"]) == ("error", 1, 7)
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert {key: finding[key] for key in ("severity", "code", "fix", "line", "column")} == {
+        "severity": "error",
+        "code": "value",
+        "fix": "",
+        "line": 1,
+        "column": 7,
+    }
+    assert set(finding) == {"severity", "code", "what", "fix", "path", "line", "column"}
     assert check(tmp_path, "lists: {a: b.example}", "--json") == 0
-    (problem,) = json.loads(capsys.readouterr().out)
-    assert problem["severity"] == "warning"
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["severity"], finding["code"]) == ("warning", "list-unused")
 
 
 def test_a_file_that_cannot_be_shown(tmp_path, capsys):

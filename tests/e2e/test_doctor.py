@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from mailassay.config import Listen, load
-from mailassay.doctor import Severity, around, examine
+from mailassay.doctor import around, examine
+from mailassay.finding import Severity
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
@@ -60,7 +61,7 @@ def errors(serve, folder):
 
 def fix(found):
     """Obey."""
-    for command in found.fix:
+    for command in found.commands:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
         subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=30)
 
@@ -123,7 +124,7 @@ def test_ones_own_domains(sound, copy, tmp_path):
     assert f"the domains of relay_domains in pcre:{tmp_path}/none" in facts.unseen
     (said,) = [each for each in examine(facts) if each.code == "mynetworks"]
     assert said.severity is Severity.ERROR
-    assert "in the name of shop.example it is kept out unless it passes DMARC" in said.reason
+    assert "in the name of shop.example it is kept out unless it passes DMARC" in said.text
 
 
 def test_it_leaves_no_trace(sound):
@@ -192,7 +193,7 @@ def test_its_commands_fix(sound, copy, name):
     found = [each for each in findings(sound.serve, folder) if each.code == code]
     assert found
     for each in found:
-        assert each.fix
+        assert each.commands
         fix(each)
     assert codes(sound.serve, folder) == before
 
@@ -228,16 +229,16 @@ def test_a_chroot_is_kept(sound, copy, listed):
     if not listed:
         postconf("-e", f"smtpd_milters={OTHER}")
     code = "chroot" if listed else "smtpd-milters"
-    (found,) = [each for each in errors(sound.serve, folder) if each.code == code and place in each.reason]
+    (found,) = [each for each in errors(sound.serve, folder) if each.code == code and place in each.text]
     path = f"{sound.postfix.folder}/queue/mailassay/mailassay.sock"
-    assert f"First write listen: unix:{path} (line 1 of {sound.serve.config})" in found.reason
-    install, restart, postconf = found.fix
+    assert f"First write listen: unix:{path} (line 1 of {sound.serve.config})" in found.text
+    install, restart, postconf = found.commands
     assert install.split()[0] == "install"
     assert install.split()[-1] == os.path.dirname(path)
     assert restart == "systemctl restart mailassay"
-    fix(replace(found, fix=(postconf,)))
+    fix(replace(found, commands=(postconf,)))
     settings = replace(load(str(sound.serve.config)), listen=Listen("unix", path=path))
-    now = [each for each in examine(around(settings, (), None, str(folder))) if place in each.reason]
+    now = [each for each in examine(around(settings, (), None, str(folder))) if place in each.text]
     assert {each.code for each in now if each.severity is Severity.ERROR} == set()
     assert {"chroot", "smtpd-milters"} <= {each.code for each in now}
 
@@ -251,7 +252,7 @@ def test_a_postfix_that_is_down(sound):
         found = findings(sound.serve, folder)
         (down,) = [each for each in found if each.code == "postfix-down"]
         assert down.severity is Severity.WARNING
-        assert not [each for each in found if "hold queue" in each.reason]
+        assert not [each for each in found if "hold queue" in each.text]
         try:
             fix(down)
             assert "postfix-down" not in codes(sound.serve, folder)
@@ -314,7 +315,7 @@ def test_in_a_chroot(jail):
     postfix.run("postconf", "-e", f"smtpd_milters=unix:{serve.socket}")
     postfix.run("postfix", "reload")
     send(postfix, 451)
-    found = next(each for each in errors(serve, folder) if "127.0.0.1" in each.reason)
+    found = next(each for each in errors(serve, folder) if "127.0.0.1" in each.text)
     assert found.code == "chroot"
     fix(found)
     postfix.run("postfix", "reload")
@@ -365,7 +366,7 @@ def test_names_that_are_commands(sound, copy, tmp_path):
         file.write(f"`{touch}`;{touch} inet n - y - - smtpd\n  -o milter_default_action=`{touch}`\n")
     found = findings(sound.serve, folder)
     assert {"smtpd-milters", "spf-policy-service"} <= {each.code for each in found}
-    for command in [command for each in found for command in each.fix if command.startswith("postconf")]:
+    for command in [command for each in found for command in each.commands if command.startswith("postconf")]:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
         subprocess.run(["/bin/sh", "-c", command], check=False, env={**os.environ, "PATH": path}, timeout=30)
     assert not (tmp_path / "touched").exists()

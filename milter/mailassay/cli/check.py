@@ -12,7 +12,8 @@ from dataclasses import replace
 from io import BytesIO
 
 from ..address import Address, client
-from ..config import ConfigError, Problem, Settings
+from ..config import ConfigError, Settings
+from ..config.document import unreadable
 from ..config.policy import read_policy
 from ..judge.logline import as_json
 from ..message import BOM
@@ -127,7 +128,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     try:
         policy = read_policy(arguments.policy)
     except OSError as error:
-        raise ConfigError([Problem(arguments.policy, 1, 1, f"cannot be read: {error.strerror}")]) from error
+        raise unreadable(arguments.policy, error) from error
     if policy.problems:
         raise ConfigError(policy.problems)
     return replace(found, policy=policy.policy, policy_path=arguments.policy, policy_lines=policy.lines)

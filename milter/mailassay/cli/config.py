@@ -7,10 +7,12 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ..config import Problem, warnings
 from ..doctor import not_reloaded, running_digest
+from ..finding import Severity
 from ..judge import logline
 from ..judge.logline import as_json
 from ..nameservers import system_nameservers
@@ -54,8 +56,8 @@ def _check(arguments: argparse.Namespace) -> int:
         _say(_FINE % fine)
         # the service may still judge by another policy than the one checked
         for finding in not_reloaded(found, running_digest(path)):
-            _say(f"{finding.reason}:")
-            print(*(f"{_INDENT}{command}" for command in finding.fix), sep="\n")
+            _say(f"{finding.text}:")
+            print(*(f"{_INDENT}{command}" for command in finding.commands), sep="\n")
     return 0
 
 
@@ -68,14 +70,10 @@ def _say(text: str) -> None:
 
 def _tell(problems: Sequence[Problem], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        kinds = {True: "warning", False: "error"}
-        found = [
-            {"severity": kinds[each.warning], **{name: getattr(each, name) for name in _SHOWN}} for each in problems
-        ]
-        print(as_json(found, indent=2))
+        print(as_json({"findings": [asdict(each) for each in problems]}, indent=2))
     elif arguments.log:
         for each in problems:
-            said = _log.warning if each.warning else _log.error
+            said = _log.warning if each.severity is Severity.WARNING else _log.error
             said("%s", each)
     else:
         _show(problems)
@@ -99,7 +97,6 @@ def _show(problems: Iterable[Problem]) -> None:
 
 _INDENT = " " * 4
 _MOST = 32 << 20  # octets of a file that are read for its lines
-_SHOWN = ("path", "line", "column", "message")
 
 
 def _lines(path: str) -> list[str]:

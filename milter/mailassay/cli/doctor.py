@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from .. import __version__
-from ..doctor import Facts, Finding, NoPostfix, Severity, around, before_removal, examine, remaining
+from ..doctor import Facts, Finding, NoPostfix, around, before_removal, examine, remaining
+from ..finding import Severity
 from ..judge.logline import as_json
 from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
 from .options import Commands, config_file, settings_anyway, takes_config, takes_json
@@ -66,10 +68,10 @@ def _lines(facts: Facts, findings: Sequence[Finding], verbose: bool, *, again: b
     width = columns(sys.stdout)
     for finding in findings:
         if finding.severity is not Severity.FINE or verbose:
-            yield from wrapped(f"{finding.code}: {finding.reason}", width, f"{finding.severity:<9}")
+            yield from wrapped(f"{finding.code}: {finding.text}", width, f"{finding.severity:<9}")
             # a command is not wrapped, so that it can be copied
-            yield from (f"{'':9}  {command}" for command in finding.fix)
-    if again and any(command.startswith("postconf") for finding in findings for command in finding.fix):
+            yield from (f"{'':9}  {command}" for command in finding.commands)
+    if again and any(command.startswith("postconf") for finding in findings for command in finding.commands):
         # several commands may set the same value, so look again; a Postfix that is down has nothing to reload
         reload = "" if facts.down else f"{facts.postfix.command('postfix', 'reload')}; then "
         yield from wrapped(f"{reload}mailassay doctor again", width, "after postconf: ", "    ")
@@ -94,8 +96,5 @@ def _as_json(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
     return {
         "mailassay": __version__,
         "postfix": facts.postfix.value("mail_version"),
-        "findings": [
-            {"severity": each.severity, "code": each.code, "reason": each.reason, "fix": list(each.fix)}
-            for each in findings
-        ],
+        "findings": [asdict(each) for each in findings],
     }

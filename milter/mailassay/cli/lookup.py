@@ -109,13 +109,15 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
     if "@" in given:
         yield from _wrapped("  ", f"the domain of {given}")
     yield ""
-    for problem in report.problems:
-        yield from _problem(problem)
-    if not report.problems:
+    for found in report.findings:
+        yield from _problem(found)
+    if not report.findings:
         yield "  No problems found."
     yield ""
-    if changes := [*dict.fromkeys(each for problem in report.problems for each in problem.fix)]:
-        yield from _wrapped("", "To publish, as far as it is clear what is meant (with --json each as one text)")
+    if changes := [*dict.fromkeys(change for found in report.findings for change in found.changes)]:
+        yield from _wrapped(
+            "", "Publish these, as far as it is clear what was meant (--json has each record as one text)"
+        )
         for change in changes:
             yield from _change(change)
         yield ""
@@ -138,8 +140,8 @@ def _lines(report: Report, given: str, limits: Limits) -> Iterator[str]:
 def _problem(problem: Problem) -> Iterator[str]:
     where = f" ({problem.rfc})" if problem.rfc else ""
     yield from _wrapped(f"  {problem.severity:<9}", problem.what + where)
-    if problem.do:
-        yield from _wrapped(" " * 11, problem.do)
+    if problem.fix:
+        yield from _wrapped(" " * 11, problem.fix)
 
 
 def _change(change: Change) -> Iterator[str]:
@@ -234,7 +236,7 @@ def _said_of(term: Term) -> str:
     if term.error or term.trouble:
         return term.error or term.trouble
     if not term.reached:
-        return "never looked at"
+        return "never reached"
     if term.mechanism in ("a", "mx", "exists"):
         if not term.target:
             return "depends on the message"

@@ -18,7 +18,7 @@ from ..policy import Policy
 from ..policy.sets import Networks
 from ..verdict import Action
 from . import values
-from .document import ConfigError, List, Map, Problem, Short, Value, compose, fit, problem, shown
+from .document import Code, ConfigError, List, Map, Problem, Short, Value, compose, fit, problem, shown, unreadable
 from .lint import expired, warnings
 from .policy import read_policy, trusted
 from .values import Listen, Nameserver
@@ -136,7 +136,7 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
         given, problems, lines = fit(compose(path), SETTINGS)
         given["lines"] = lines
     except OSError as error:
-        problems += _unreadable(path, error).problems
+        problems += unreadable(path, error).problems
     except ConfigError as error:
         problems += error.problems
     if node := given.pop("policy", None):
@@ -144,8 +144,8 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
         try:
             found = read_policy(policy_path)
         except OSError as error:
-            message = f"policy: {shown(policy_path)} cannot be read: {error.strerror}"
-            problems.append(problem(node, message))
+            what = f"policy: {shown(policy_path)} cannot be read: {error.strerror}"
+            problems.append(problem(node, Code.UNREADABLE, what))
         except ConfigError as error:
             problems += error.problems
         else:
@@ -164,14 +164,10 @@ def load_policy(path: str) -> Policy:
     try:
         found = read_policy(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if found.problems:
         raise ConfigError(found.problems)
     return found.policy
-
-
-def _unreadable(path: str, error: OSError) -> ConfigError:
-    return ConfigError([Problem(path, 1, 1, f"cannot be read: {error.strerror}")])
 
 
 def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:

@@ -10,10 +10,12 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
 
+from ..finding import Finding, Severity
 from ..terminal import printable
 
 MAX_OCTETS = 256 * 1024  # of one file
@@ -40,22 +42,41 @@ class Line(int):
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake: the file, where the wrong text begins, and what is wrong with it.
+class Code(StrEnum):
+    """The kinds of mistakes that keep a file from being used; ``too-many`` stands for those that are not reported."""
 
-    Lines and columns count from 1, columns in characters. A ``warning`` does not keep the file from being used.
+    UNREADABLE = "unreadable"
+    SYNTAX = "syntax"
+    UNKNOWN_KEY = "unknown-key"
+    DUPLICATE = "duplicate"
+    VALUE = "value"
+    TOO_MANY = "too-many"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(Finding):
+    """A finding, and where in a file its text begins. A warning does not keep the file from being used.
+
+    Lines and columns count from 1, columns in characters.
     """
 
-    path: str
-    line: int
-    column: int
-    message: str
-    warning: bool = False
+    path: str = ""
+    line: int = 1
+    column: int = 1
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and what to do about it."""
+        return "; ".join(filter(None, (self.what, self.fix)))
 
     def __str__(self) -> str:
-        kind = "warning: " if self.warning else ""
+        kind = "warning: " if self.severity is Severity.WARNING else ""
         return printable(f"{self.path}:{self.line}:{self.column}: {kind}{self.message}")
+
+
+def error(code: Code, path: str, what: str, fix: str = "", line: int = 1, column: int = 1) -> Problem:
+    """A mistake; at the beginning of the file unless its place is given."""
+    return Problem(Severity.ERROR, code, what, fix, path, line, column)
 
 
 class ConfigError(Exception):
@@ -68,8 +89,8 @@ class ConfigError(Exception):
         found.sort(key=lambda each: (order[each.path], each.line, each.column))
         if len(found) > MAX_PROBLEMS:
             last = found[MAX_PROBLEMS]
-            more = Problem(last.path, last.line, last.column, f"and {len(found) - MAX_PROBLEMS} more from here on")
-            found[MAX_PROBLEMS:] = [more]
+            more = f"and {len(found) - MAX_PROBLEMS} more from here on"
+            found[MAX_PROBLEMS:] = [error(Code.TOO_MANY, last.path, more, line=last.line, column=last.column)]
         self.problems = tuple(found)
         super().__init__("\n".join(map(str, self.problems)))
 
@@ -179,6 +200,11 @@ def _state(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
 
 
+def unreadable(path: str, trouble: OSError) -> ConfigError:
+    """The error for a file that cannot be read."""
+    return ConfigError([error(Code.UNREADABLE, path, f"cannot be read: {trouble.strerror}")])
+
+
 def compose(path: str) -> yaml.Node:
     """The one document of a file. Raises OSError if it cannot be read, ConfigError if it has no document."""
     return read(path, MAX_OCTETS, lambda octets: _compose(path, octets))
@@ -206,9 +232,9 @@ class _Document:
             if str(error):
                 self._wrong(node, f"{name}: {error}" if name else str(error))
 
-    def _wrong(self, node: yaml.Node, message: str) -> None:
+    def _wrong(self, node: yaml.Node, what: str, code: Code = Code.VALUE, fix: str = "") -> None:
         # a mistake in a list that is used in several places is reported once
-        self.problems[problem(node, message)] = None
+        self.problems[problem(node, code, what, fix)] = None
 
     def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
         if isinstance(shape, Map):
@@ -249,18 +275,21 @@ class _Document:
             if not isinstance(key, yaml.ScalarNode):
                 self._wrong(key, f"expected a key, found {_found(key)}")
             elif key.value not in keys:
-                self._wrong(key, _unknown(key.value, keys, prefix))
+                hint = _nearest(key.value, keys, prefix)
+                self._wrong(key, f"unknown key {shown(prefix + key.value)}", Code.UNKNOWN_KEY, hint)
             elif key.value in lines:
-                self._wrong(key, f"duplicate key `{prefix}{key.value}`, first on line {lines[key.value]}")
+                what = f"duplicate key `{prefix}{key.value}`, first on line {lines[key.value]}"
+                self._wrong(key, what, Code.DUPLICATE)
             else:
                 lines[key.value] = self.lines[prefix + key.value] = Line.of(key)
                 for made in self.fit(value, keys[key.value], prefix + key.value):
                     yield key.value, made
 
 
-def problem(node: yaml.Node, message: str) -> Problem:
-    """A problem that begins where the node begins."""
-    return Problem(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1, message)
+def problem(node: yaml.Node, code: Code, what: str, fix: str = "") -> Problem:
+    """A mistake that begins where the node begins."""
+    mark = node.start_mark
+    return error(code, mark.name, what, fix, mark.line + 1, mark.column + 1)
 
 
 def kind(node: yaml.Node) -> str:
@@ -296,13 +325,10 @@ def _found(node: yaml.Node) -> str:
     return "nothing" if is_nothing(node) else f"{words.get(kind(node), 'the text')} {shown(node.value)}"
 
 
-def _unknown(key: str, keys: Iterable[str], prefix: str) -> str:
+def _nearest(key: str, keys: Iterable[str], prefix: str) -> str:
+    """The key that may be meant, or all that are possible."""
     near = difflib.get_close_matches(key, keys, 1)
-    hint = f"did you mean `{prefix}{near[0]}`?" if near else "the keys here are " + ", ".join(keys)
-    return f"unknown key {shown(prefix + key)}; {hint}"
-
-
-_NO_DOCUMENT = "the file has no keys; write {} for the defaults"
+    return f"did you mean `{prefix}{near[0]}`?" if near else "the keys here are " + ", ".join(keys)
 
 
 class _Loader(yaml.SafeLoader):
@@ -332,34 +358,37 @@ class _Loader(yaml.SafeLoader):
 def _compose(path: str, octets: bytes) -> yaml.Node:
     """The one document of a file. Raises ConfigError if there is none: an empty file need not mean the defaults."""
     if len(octets) > MAX_OCTETS:
-        raise ConfigError([Problem(path, 1, 1, f"longer than {MAX_OCTETS} octets")])
+        raise ConfigError([error(Code.SYNTAX, path, f"longer than {MAX_OCTETS} octets")])
     try:
         text = octets.decode()
-    except UnicodeDecodeError as error:
-        raise _ends_at(path, octets[: error.start].decode(), "not UTF-8 text") from error
+    except UnicodeDecodeError as trouble:
+        raise _ends_at(path, octets[: trouble.start].decode(), "not UTF-8 text") from trouble
     try:
         loader = _Loader(text)
         loader.name = path
-    except yaml.reader.ReaderError as error:
-        message = f"the character U+{error.character:04X} is not allowed"
-        raise _ends_at(path, text[: error.position], message) from error
+    except yaml.reader.ReaderError as trouble:
+        what = f"the character U+{trouble.character:04X} is not allowed"
+        raise _ends_at(path, text[: trouble.position], what) from trouble
+    fix = ""
     try:
         root: yaml.Node | None = loader.get_single_node()
         if root is not None and not is_nothing(root):
             return root
-        mark, message = (root.start_mark if root else loader.get_mark()), _NO_DOCUMENT
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or loader.get_mark()
-        message = ": ".join(text for text in (error.context, error.problem) if text)
+        mark = root.start_mark if root else loader.get_mark()
+        what, fix = "the file has no keys", "write {} for the defaults"
+    except yaml.MarkedYAMLError as trouble:
+        mark = trouble.problem_mark or loader.get_mark()
+        what = ": ".join(text for text in (trouble.context, trouble.problem) if text)
         indent = _INDENT.match(text, text.rfind("\n", 0, mark.index) + 1)
         if indent and "\t" in indent[0]:
-            message += "; indent with spaces, not with tabs"
+            fix = "indent with spaces, not with tabs"
     except (ValueError, OverflowError):
         # PyYAML converts version numbers and escapes whatever their size
-        mark, message = loader.get_mark(), "a number out of range"
-    raise ConfigError([Problem(path, mark.line + 1, mark.column + 1, message)])
+        mark, what = loader.get_mark(), "a number out of range"
+    raise ConfigError([error(Code.SYNTAX, path, what, fix, mark.line + 1, mark.column + 1)])
 
 
-def _ends_at(path: str, before: str, message: str) -> ConfigError:
-    """A problem whose place is right after the text ``before``."""
-    return ConfigError([Problem(path, before.count("\n") + 1, len(before) - before.rfind("\n"), message)])
+def _ends_at(path: str, before: str, what: str) -> ConfigError:
+    """A mistake whose place is right after the text ``before``."""
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return ConfigError([error(Code.SYNTAX, path, what, line=line, column=column)])

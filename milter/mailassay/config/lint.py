@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..dmarc import Disposition
+from ..finding import Severity
 from ..policy import Policy, Rule
 from ..policy.condition import All, Condition, Match, Not, is_bound, matches, never_holds
 from ..policy.rule import lets_in
@@ -42,7 +43,8 @@ def _of_settings(
 ) -> Iterator[Problem]:
     name = settings.authserv_id
     if name and name.lower() not in {each.lower() for each in host_names}:
-        yield _odd(
+        yield _warning(
+            "authserv-id",
             path,
             settings.lines.get("authserv_id", 1),
             f"authserv_id: {name} is not a name of this host ({', '.join(sorted(host_names))}); readers that trust the "
@@ -51,19 +53,23 @@ def _of_settings(
     yield from _of_relays(settings, path)
     keys = {each.key for rule in settings.policy.rules for each in matches(rule.condition)}
     if settings.recipient_delimiter is None and "recipient" in keys:
-        yield _odd(
+        yield _warning(
+            "recipient-delimiter",
             path,
             settings.lines.get("recipient_delimiter", 1),
-            "recipient_delimiter: Postfix cannot be asked; name the characters that begin an address extension",
+            "recipient_delimiter: Postfix cannot be asked",
+            "name the characters that begin an address extension",
         )
     if settings.trusted_networks is None:
-        yield _odd(
+        yield _warning(
+            "mynetworks-unknown",
             path,
             settings.lines.get("trusted_networks", 1),
             "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
         )
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
-        yield _odd(
+        yield _warning(
+            "trusted-networks",
             path,
             settings.lines.get("trusted_networks", 1),
             f"trusted_networks: mail from {network}, nearly everybody, is not judged (unsafe)",
@@ -72,10 +78,12 @@ def _of_settings(
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:
         if not ip_address(address).is_loopback:
-            yield _odd(
+            yield _warning(
+                "nameserver-place",
                 *where,
                 f"dns.nameservers: {address} is not on this host: anybody on the way can forge its answers, and each "
-                "question takes longer; a validating resolver on 127.0.0.1 is better",
+                "question takes longer",
+                "a validating resolver on 127.0.0.1 is better",
             )
 
 
@@ -84,28 +92,32 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
     line = settings.lines.get("relays.networks", settings.lines.get("relays", 1))
     for each in relays.networks.networks:
         if overlaps(each, settings.trusted_networks or ()):
-            yield _odd(
+            yield _warning(
+                "relays",
                 path,
                 line,
                 f"relays: {each} is in trusted_networks as well; its mail is judged all the same, by the client "
                 "that the relay received it from",
             )
         if each.prefixlen < (_FEW if each.version == 4 else _FEW_IPV6):
-            yield _odd(
+            yield _warning(
+                "relays",
                 path,
                 line,
                 f"relays: {each} is many addresses; every host in it can claim that a message came from any client",
             )
     for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
         if overlaps(other, relays.networks.networks):
-            yield _odd(
+            yield _warning(
+                "trusted-forwarders",
                 settings.policy_path or "",
                 settings.policy_lines.get("dmarc.trusted_forwarders", 1),
                 f"dmarc.trusted_forwarders: {other} is in relays as well; the mail of a relay is judged by the "
                 "client that it received it from, so this network lets in none of it",
             )
     if relays.untraced is not relays.untraced.DMARC:
-        yield _odd(
+        yield _warning(
+            "untraced",
             path,
             settings.lines.get("relays.untraced", 1),
             "relays.untraced: anybody who cannot be traced through a relay gets in with a message that fails DMARC",
@@ -118,12 +130,13 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     for each in policy.dmarc.authors:
         if each.monitor:
             names = ", ".join(each.authors.patterns)
-            message = f"dmarc.authors: mail that fails for {names} comes in (monitor)"
-            yield Problem(*each.place, message, warning=True)
+            what = f"dmarc.authors: mail that fails for {names} comes in (monitor)"
+            yield Problem(Severity.WARNING, "author-monitored", what, "", *each.place)
     needs = policy.dmarc.reject_needs
     if needs and never_holds(All((*_failing(Disposition.REJECT), needs))):
         line = settings.policy_lines.get("dmarc.reject_needs", 1)
-        yield _odd(
+        yield _warning(
+            "reject-needs",
             settings.policy_path or "",
             line,
             "dmarc.reject_needs can never hold for a message that fails, so `dmarc.reject` never applies",
@@ -132,7 +145,7 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
     lines = [*_lines(policy)]
     for rule in policy.rules:
         if rule.is_expired(now):
-            yield _at(rule, f"rule {rule.name} expired on {rule.expires} and is ignored")
+            yield _at("rule-expired", rule, f"rule {rule.name} expired on {rule.expires} and is ignored")
             continue
         yield from _of_rule(rule)
         yield from _before(rule, seen)
@@ -145,15 +158,17 @@ def _of_policy(settings: Settings, now: float) -> Iterator[Problem]:
 def _of_rule(rule: Rule) -> Iterator[Problem]:
     """The probable mistakes in a single rule."""
     if never_holds(rule.condition):
-        yield _at(rule, f"rule {rule.name} can never apply: its conditions exclude each other")
+        yield _at("rule-never", rule, f"rule {rule.name} can never apply: its conditions exclude each other")
     if code := _CODE.match(rule.reply):
         yield _at(
+            "rule-reply",
             rule,
-            f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, but Postfix gets a code in front of "
-            "it; set the status code with `enhanced`, and let reply be the text after it",
+            f"rule {rule.name}: reply begins with the code `{code[0].strip()}`, but Postfix gets a code in front of it",
+            "set the status code with `enhanced`, and let reply be the text after it",
         )
     if lets_in(rule.action) and not rule.monitor and not is_bound(rule.condition):
-        yield _at(rule, f"rule {rule.name} lets in mail from anybody who claims to be the sender (unsafe)")
+        what = f"rule {rule.name} lets in mail from anybody who claims to be the sender (unsafe)"
+        yield _at("rule-unsafe", rule, what)
 
 
 def _before(rule: Rule, seen: list[Rule]) -> Iterator[Problem]:
@@ -162,13 +177,15 @@ def _before(rule: Rule, seen: list[Rule]) -> Iterator[Problem]:
     wider = next((each for each in seen[:_MAX_COMPARED] if _covers(each, rule)), None)
     if found := before or wider:
         how = "says the same first" if before else "applies wherever it would, if the author is one clear domain"
-        yield _at(rule, f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}")
+        what = f"rule {rule.name} is never reached: {found.name} on line {found.place.line} {how}"
+        yield _at("rule-unreached", rule, what)
 
 
 def _after(rule: Rule, lines: list[_Line]) -> Iterator[Problem]:
     """Warnings for stricter settings that this rule keeps from being applied; none if it is unsafe: that is wanted."""
     for key, action in [] if rule.unsafe else _outdone(rule, lines):
         yield _at(
+            "rule-hides-setting",
             rule,
             f"rule {rule.name} decides for {rule.action} wherever {key} would {action}, so that setting never "
             "applies: rules come first",
@@ -234,12 +251,12 @@ def _applies_with(first: Rule, second: Rule) -> bool:
     return lets_in(second.action) or not lets_in(first.action)
 
 
-def _at(rule: Rule, message: str) -> Problem:
-    return Problem(*rule.place, message, warning=True)
+def _at(code: str, rule: Rule, what: str, fix: str = "") -> Problem:
+    return Problem(Severity.WARNING, code, what, fix, *rule.place)
 
 
-def _odd(path: str, line: int, message: str) -> Problem:
-    return Problem(path, line, line.column if isinstance(line, Line) else 1, message, warning=True)
+def _warning(code: str, path: str, line: int, what: str, fix: str = "") -> Problem:
+    return Problem(Severity.WARNING, code, what, fix, path, line, line.column if isinstance(line, Line) else 1)
 
 
 def expired(policy: Policy, now: float) -> list[Rule]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from .document import Problem, Unfit, Value, brief, problem, read, shown, unexpected
+from .document import Code, Problem, Unfit, Value, brief, problem, read, shown, unexpected
 
 MAX_LIST_OCTETS = 32 << 20
 _IN_POLICY, _IN_FILE = "list:", "file:"
@@ -31,7 +31,7 @@ class Lists:
 
     def _add(self, name: yaml.Node, node: yaml.Node, folder: str) -> None:
         if str(name.value) in self._lists:
-            self.problems.append(problem(name, f"lists: duplicate key {shown(str(name.value))}"))
+            self.problems.append(problem(name, Code.DUPLICATE, f"lists: duplicate key {shown(str(name.value))}"))
         self.unused[str(name.value)] = name
         members: list[yaml.Node] = []
         self._lists[str(name.value)] = members
@@ -44,14 +44,14 @@ class Lists:
                     members += _members(path)
                 except (OSError, Unfit) as error:
                     why = error.strerror if isinstance(error, OSError) else error
-                    self._wrong(name, each, f"{shown(each.value)} cannot be read: {why}")
+                    self._wrong(name, each, f"{shown(each.value)} cannot be read: {why}", Code.UNREADABLE)
             else:
                 members.append(each)
         if not members:
             self.empty[str(name.value)] = name
 
-    def _wrong(self, name: yaml.Node, node: yaml.Node, message: str) -> None:
-        self.problems.append(problem(node, f"lists.{brief(str(name.value))}: {message}"))
+    def _wrong(self, name: yaml.Node, node: yaml.Node, what: str, code: Code = Code.VALUE) -> None:
+        self.problems.append(problem(node, code, f"lists.{brief(str(name.value))}: {what}"))
 
     def expand(self, node: yaml.Node) -> list[yaml.Node]:
         """The nodes that a node stands for: itself, or the members of the list it names. Raises Unfit."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..dmarc import Disposition
+from ..finding import Severity
 from ..limits import Limits
 from ..policy import (
     AuthorActions,
@@ -35,7 +36,7 @@ from ..result import Result
 from ..sender_domain import Receives
 from ..verdict import Action
 from . import lists, values
-from .document import List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
+from .document import Code, List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
 
 _DMARC = values.one_of(Action.REJECT, Action.HOLD, Action.TAG, Action.ACCEPT)
 _AMBIGUOUS = values.one_of(Action.REJECT, Action.HOLD, Action.TAG)
@@ -87,10 +88,16 @@ def read_policy(path: str) -> PolicyFile:
     made, problems, lines = fit(root, shape(named))
     lines |= {f"rules.{rule.name}": rule.place.line for rule in made.rules}
     doubles = [rule for at, rule in enumerate(made.rules) if rule.name in {each.name for each in made.rules[:at]}]
-    problems += [Problem(*rule.place, f"rules: another rule is called {shown(rule.name)}") for rule in doubles]
+    problems += [
+        Problem(Severity.ERROR, Code.DUPLICATE, f"rules: another rule is called {shown(rule.name)}", "", *rule.place)
+        for rule in doubles
+    ]
     odd = [
-        Problem(*_place(node), f"list {shown(name)} {trouble}", warning=True)
-        for trouble, found in (("is used nowhere", named.unused), ("is empty", named.empty))
+        Problem(Severity.WARNING, code, f"list {shown(name)} {trouble}", "", *_place(node))
+        for code, trouble, found in (
+            ("list-unused", "is used nowhere", named.unused),
+            ("list-empty", "is empty", named.empty),
+        )
         for name, node in found.items()
     ]
     return PolicyFile(made, [*named.problems, *problems], lines, odd)

@@ -9,10 +9,11 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from ..finding import Severity
 from ..postfix.configuration import NoPostfix
 from . import content, domains, host, wiring
 from .facts import Facts
-from .finding import Finding, Severity
+from .finding import Finding
 from .host import not_reloaded
 from .look import around, before_removal, running_digest
 from .removal import remaining
@@ -22,7 +23,6 @@ __all__ = [
     "Facts",
     "Finding",
     "NoPostfix",
-    "Severity",
     "around",
     "before_removal",
     "examine",
@@ -81,12 +81,13 @@ def examine(facts: Facts) -> list[Finding]:
 
 def _without_systemd(finding: Finding) -> Finding:
     """The same finding with words instead of systemd's commands."""
-    commands = [command for command in finding.fix if command.startswith(("systemctl ", "timedatectl "))]
+    commands = [command for command in finding.commands if command.startswith(("systemctl ", "timedatectl "))]
     # without systemd, nothing corresponds to enabling a unit or its time daemon
     asked = [shlex.split(command)[1:] for command in commands if command.startswith("systemctl ")]
     words = [f"{verb} {' '.join(rest)}" for verb, *rest in asked if verb in ("start", "restart", "reload")]
-    reason = f"{finding.reason}; {' and '.join(words)} with this host's service manager" if words else finding.reason
-    return replace(finding, reason=reason, fix=tuple(each for each in finding.fix if each not in commands))
+    with_words = f"With this host's service manager, {' and '.join(words)}" if words else ""
+    fix = ". ".join(filter(None, (finding.fix, with_words)))
+    return replace(finding, fix=fix, commands=tuple(each for each in finding.commands if each not in commands))
 
 
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -96,6 +97,6 @@ def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding
         wrong += finding.severity is not Severity.FINE
         if wrong == _MOST_FOUND:
-            reason = f"{finding.code} was found {_MOST_FOUND} times, and there may be more: fix these, and look again"
-            yield Finding(Severity.ERROR, "too-many", reason)
+            what = f"{finding.code} was found {_MOST_FOUND} times, and there may be more"
+            yield Finding(Severity.ERROR, "too-many", what, "Fix these, and run mailassay doctor again")
             return

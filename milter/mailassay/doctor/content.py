@@ -41,7 +41,11 @@ def instances(facts: Facts) -> Iterator[Finding]:
     """Does Postfix have further instances, which are not examined (MULTI_INSTANCE_README)?"""
     if not facts.postfix.folder and (others := tokens(facts.postfix.value("multi_instance_directories"))):
         which = " ".join(f"--postfix-config {shlex.quote(each)}" for each in others)
-        yield note("instances", f"Postfix has further instances, which were not examined; for each of them: {which}")
+        yield note(
+            "instances",
+            "Postfix has further instances, which were not examined",
+            fix=f"Run mailassay doctor for each of them: {which}",
+        )
 
 
 def smuggling(facts: Facts) -> Iterator[Finding]:
@@ -53,10 +57,10 @@ def smuggling(facts: Facts) -> Iterator[Finding]:
         if not value:
             yield error(
                 "bare-newline",
-                f"Postfix {postfix.value('mail_version')} has no {name}: {reason}. If there is no newer Postfix for "
-                "this system, these two settings prevent most of it",
+                f"Postfix {postfix.value('mail_version')} has no {name}: {reason}",
                 postfix.command("postconf", "-e", "smtpd_data_restrictions=reject_unauth_pipelining"),
                 postfix.command("postconf", "-e", "smtpd_discard_ehlo_keywords=chunking"),
+                fix="If there is no newer Postfix for this system, these two settings prevent most of it",
             )
         elif value.lower() in ("no", "note"):
             better = "yes" if postfix.version < (3, 7, 10) else "normalize"
@@ -170,8 +174,8 @@ def networks(facts: Facts) -> Iterator[Finding]:
             yield (error if enforced and rest else severe)(
                 "mynetworks-unknown",
                 f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks: postfix does not "
-                f"include: mail from these clients is judged{fate}. To spare it, write a list instead "
-                f"({facts.place('trusted_networks')})",
+                f"include: mail from these clients is judged{fate}",
+                fix=f"To spare it, write a list instead ({facts.place('trusted_networks')})",
             )
         else:
             yield fine("trusted-networks", "trusted_networks are those of mynetworks")
@@ -184,16 +188,17 @@ def networks(facts: Facts) -> Iterator[Finding]:
         yield warning(
             "trusted-networks",
             f"trusted_networks has {some(ours_only)}, which mynetworks does not: mail from there is not judged, but "
-            f"Postfix treats it as mail from strangers. Take it out of trusted_networks in {place}; or add it to "
-            "mynetworks, if these clients may send to anywhere through this host",
+            "Postfix treats it as mail from strangers",
+            fix=f"Take it out of trusted_networks in {place}; or add it to mynetworks, if these clients may send to "
+            "anywhere through this host",
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
         yield (error if enforced else warning)(
             "mynetworks",
             f"mynetworks has {some(theirs_only)}, which trusted_networks does not: mail of your own clients is "
-            f"judged{fate or ', and may be refused'}. To spare it, in {place}: trusted_networks: postfix, or "
-            f"[{wanted}]",
+            f"judged{fate or ', and may be refused'}",
+            fix=f"To spare it, in {place}: trusted_networks: postfix, or [{wanted}]",
         )
     if unknown:
         yield severe(
@@ -214,7 +219,8 @@ def relays(facts: Facts) -> Iterator[Finding]:
         yield warning(
             "relays",
             f"{some(both)} is in relays and in trusted_networks: its mail is judged, by the client that it received "
-            f"it from. Take it out of trusted_networks, or out of relays in {place}",
+            "it from",
+            fix=f"Take it out of trusted_networks, or out of relays in {place}",
         )
     can_log_in = {facts.postfix.value("smtpd_sasl_auth_enable", each).lower() for each in listeners(facts)}
     if found.logins and "yes" not in can_log_in:
@@ -251,13 +257,15 @@ def authserv_id(facts: Facts) -> Iterator[Finding]:
             yield warning(
                 "authserv-id",
                 f"the name in Authentication-Results is {ours}, which is not a full domain name: others may have it "
-                f"too (RFC 8601 section 5). Set authserv_id in {place}, or myhostname in Postfix",
+                "too (RFC 8601 section 5)",
+                fix=f"Set authserv_id in {place}, or myhostname in Postfix",
             )
         elif not _is_within(host, ours) and not any(_is_within(name, ours) for name in facts.names):
             yield warning(
                 "authserv-id",
                 f"authserv_id is {ours}, and this host is {host} (myhostname): programs that look for the header of "
-                f"this host ignore it. In {place}: authserv_id: {host}",
+                "this host ignore it",
+                fix=f"In {place}: authserv_id: {host}",
             )
         else:
             yield fine("authserv-id", f"the name in Authentication-Results is {ours}")

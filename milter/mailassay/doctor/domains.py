@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..dmarc import Disposition
-from ..verdict import Action, Kind, Verdict
+from ..verdict import Action, Kind
 from .facts import Facts
 from .finding import Finding, fine, note, warning
 from .own import Own
@@ -35,7 +35,9 @@ def strangers(facts: Facts) -> Iterator[Finding]:
                 f"{says}; that it would be {_FATE[would]} ({each.verdict.rule}) is only recorded",
             )
         else:
-            yield warning("own-domain", f"{says}. {_fix(each, each.verdict, facts)}")
+            fix = _fix(each, facts)
+            what = says if fix else f"{says}, as the policy says ({each.verdict.rule})"
+            yield warning("own-domain", what, fix=fix)
 
 
 def records(facts: Facts) -> Iterator[Finding]:
@@ -44,8 +46,9 @@ def records(facts: Facts) -> Iterator[Finding]:
         # a name that is not in DNS has no records
         problems = each.wrong if each.exists else ()
         for problem in problems:
-            what = " ".join(filter(None, (problem.what, problem.do)))
-            yield warning("own-record", f"{each.name}: {what} mailassay lookup {each.name} shows the records")
+            what = problem.what.removesuffix(".")
+            shown = f"mailassay lookup {each.name} shows the records"
+            yield warning("own-record", f"{each.name}: {what}", fix=" ".join(filter(None, (problem.fix, shown))))
         if each.verdict and each.exists and not problems:
             yield fine("own-record", f"nothing is wrong with the SPF and DMARC records of {each.name}")
 
@@ -61,11 +64,11 @@ def _published(own: Own) -> str:
     return f"publishes p={own.asks}" if own.asks else "publishes no DMARC policy"
 
 
-def _fix(own: Own, verdict: Verdict, facts: Facts) -> str:
-    """What to do so that such mail is refused here and elsewhere."""
-    is_asked_for = verdict.decider.kind is not Kind.DEFAULT
+def _fix(own: Own, facts: Facts) -> str:
+    """What to do so that such mail is refused here and elsewhere; empty if our own policy lets it in."""
+    is_asked_for = own.verdict is None or own.verdict.decider.kind is not Kind.DEFAULT
     if is_asked_for or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
-        return "The policy says so" + (f" ({verdict.rule})" if is_asked_for else "")
+        return ""
     place = facts.settings.policy_path or "the policy"
     lines = f"dmarc: {{authors: [{{for: .{own.name}, unpublished: reject, none: reject}}]}}"
     words = f"To refuse it here, in {place}: {lines}; at first with monitor: true in it, to see who sends"

@@ -1,41 +1,36 @@
-"""The findings of an examination: how severe, what, why, and the commands that fix it."""
+"""The findings about this machine, and the commands that fix them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """Worst first. An error: mail is lost, let in unjudged, or judged wrongly. A warning: that can happen."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-    FINE = "fine"
+from .. import finding
+from ..finding import Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """``code`` is for programs and does not change; ``fix`` has shell commands, in order, if there are any."""
+class Finding(finding.Finding):
+    """A finding about this machine, and the shell ``commands`` that fix it, in order, if there are any."""
 
-    severity: Severity
-    code: str
-    reason: str
-    fix: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
-
-def error(code: str, reason: str, *fix: str) -> Finding:
-    return Finding(Severity.ERROR, code, reason, fix)
+    @property
+    def text(self) -> str:
+        """What was found, and what to do about it."""
+        return ". ".join(filter(None, (self.what, self.fix)))
 
 
-def warning(code: str, reason: str, *fix: str) -> Finding:
-    return Finding(Severity.WARNING, code, reason, fix)
+def error(code: str, what: str, *commands: str, fix: str = "") -> Finding:
+    return Finding(Severity.ERROR, code, what, fix, commands)
 
 
-def note(code: str, reason: str, *fix: str) -> Finding:
-    return Finding(Severity.NOTE, code, reason, fix)
+def warning(code: str, what: str, *commands: str, fix: str = "") -> Finding:
+    return Finding(Severity.WARNING, code, what, fix, commands)
 
 
-def fine(code: str, reason: str) -> Finding:
-    return Finding(Severity.FINE, code, reason)
+def note(code: str, what: str, *commands: str, fix: str = "") -> Finding:
+    return Finding(Severity.NOTE, code, what, fix, commands)
+
+
+def fine(code: str, what: str) -> Finding:
+    return Finding(Severity.FINE, code, what)

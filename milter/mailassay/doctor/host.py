@@ -35,10 +35,10 @@ def configuration(facts: Facts) -> Iterator[Finding]:
 
 
 def answering(facts: Facts) -> Iterator[Finding]:
-    """Does a program speak milter on our socket, and is it mailassay?"""
+    """Does a milter answer at our socket, and is it mailassay?"""
     where, process = facts.settings.listen.libmilter, facts.process
     if facts.silence:
-        yield error("answering", f"nobody speaks milter at {where}: {facts.silence}", *_folder(facts), _START)
+        yield error("answering", f"no milter answers at {where}: {facts.silence}", *_folder(facts), _START)
     elif facts.silence is None:
         return
     elif process and not any("mailassay" in word for word in process.words):
@@ -102,8 +102,8 @@ def limits(facts: Facts) -> Iterator[Finding]:
     """Does the daemon have enough descriptors?"""
     if facts.process and facts.process.files is not None:
         if facts.process.files < _LEAST_FILES:
-            reason = "each connection and each DNS question takes one. Set LimitNOFILE=65536 in mailassay.service"
-            yield warning("open-files", f"the daemon may open {facts.process.files} files: {reason}", RESTART)
+            what = f"the daemon may open {facts.process.files} files: each connection and each DNS question takes one"
+            yield warning("open-files", what, RESTART, fix="Set LimitNOFILE=65536 in mailassay.service")
         else:
             yield fine("open-files", f"the daemon may open {facts.process.files} files")
 
@@ -120,8 +120,8 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
     elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
         yield error(
             "socket-group",
-            f"socket_group is {name}, but {facts.smtpd.name}, the user of smtpd, is not in it. Write socket_group: "
-            f"{facts.smtpd.group} ({facts.place('socket_group')}) and restart mailassay",
+            f"socket_group is {name}, but {facts.smtpd.name}, the user of smtpd, is not in it",
+            fix=f"Write socket_group: {facts.smtpd.group} ({facts.place('socket_group')}) and restart mailassay",
         )
     else:
         yield fine("socket-group", f"the socket gets group {name} and mode {settings.socket_mode:04o}")
@@ -187,9 +187,9 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
             yield warning(
                 "nameserver-place",
                 f"name server {place} is not on this host: anybody on the way can forge its answers, and with them "
-                "SPF, DKIM and DMARC; and each question waits for the network. Install one here, and name it in "
-                "dns.nameservers",
+                "SPF, DKIM and DMARC; and each question waits for the network",
                 "apt-get install unbound",
+                fix="Install one here, and name it in dns.nameservers",
             )
         if not each.trouble and not each.validates:
             reason = "does not check DNSSEC (no AD for a signed name)"
@@ -229,15 +229,15 @@ def held(facts: Facts) -> Iterator[Finding]:
     )
     yield (warning if days >= _PATIENCE else note)(
         "held",
-        f"{some} on hold because of mailassay, the oldest for {long}: nobody is told, so nobody else will look. Look, "
-        f"and release or delete them; mailassay-held.timer reminds you, and {who}",
+        f"{some} on hold because of mailassay, the oldest for {long}: nobody is told, so nobody else will look",
         "mailassay held",
         "systemctl enable --now mailassay-held.timer",
+        fix=f"Look, and release or delete them; mailassay-held.timer reminds you, and {who}",
     )
 
 
 def unseen(facts: Facts) -> Iterator[Finding]:
     """What was not examined."""
     if facts.unseen:
-        more = "" if facts.is_root else ". Run it as root to see more"
-        yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}{more}")
+        more = "" if facts.is_root else "Run it as root to see more"
+        yield note("not-looked-at", f"could not look at: {'; '.join(facts.unseen)}", fix=more)

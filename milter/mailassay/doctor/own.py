@@ -14,9 +14,10 @@ from ..dmarc import Disposition
 from ..dmarc.suffix import registrable
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Connection, Transaction
+from ..finding import Severity
 from ..iprev import Iprev
 from ..judge.authenticate import Content, EarlyResults, authenticate
-from ..lookup import Problem, Severity, look_up
+from ..lookup import Problem, look_up
 from ..message import Field, Headers
 from ..nameservers import Nameservers, system_nameservers
 from ..nameservers.turns import Turns
@@ -131,8 +132,8 @@ def _looked_at(domain: Domain, settings: Settings, source: Source, until: float)
         return Own(domain, trouble=trouble)
     wrong = (
         each
-        for each in report.problems
-        if each.severity is not Severity.NOTE and each.name.startswith(("spf-", "dmarc-")) and each.name not in _TOLD
+        for each in report.findings
+        if each.severity is not Severity.NOTE and each.code.startswith(("spf-", "dmarc-")) and each.code not in _TOLD
     )
     asks = report.dmarc.domain_asks
     return Own(domain, asks.policy if asks else None, tuple(wrong), verdict, exists=report.exists is not False)

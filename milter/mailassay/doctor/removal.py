@@ -42,9 +42,10 @@ def remaining(facts: Facts) -> Iterator[Finding]:
         some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
         yield warning(
             "still-held",
-            f"{some} on hold because of mailassay. Look, and release or delete them first: without it, postqueue -p "
-            "shows them among all other held messages, and postsuper -H ID releases one at a time",
+            f"{some} on hold because of mailassay",
             *(shlex.join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
+            fix="Look, and release or delete them first: without it, postqueue -p shows them among all other held "
+            "messages, and postsuper -H ID releases one at a time",
         )
     for each in facts.unseen:
         reason = f"it is unknown whether messages are on hold because of mailassay: could not look at {each}"

@@ -99,14 +99,14 @@ def _endpoint(facts: Facts) -> str:
     return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
 
 
-def _moved(facts: Facts, service: Service, value: str) -> tuple[str, tuple[str, ...]]:
+def _moved(facts: Facts, service: Service, value: str) -> tuple[str, list[str]]:
     """How to move our socket to where a chrooted smtpd sees it: what to write, and the commands after that."""
     path = f"{facts.queue}/{_INSIDE}"
     words = (
         f"First write listen: unix:{path} ({facts.place('listen')}), then run these commands. It is worse to let "
         f"smtpd out of its chroot: {facts.postfix.unchroot(service)}"
     )
-    return words, (facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service))
+    return words, [facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service)]
 
 
 def called(facts: Facts) -> Iterator[Finding]:
@@ -132,12 +132,12 @@ def called(facts: Facts) -> Iterator[Finding]:
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
         reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
-        fix: tuple[str, ...] = (postfix.set("smtpd_milters", value, service),)
+        fix, commands = "", [postfix.set("smtpd_milters", value, service)]
         if outside and service.chrooted:
-            words, fix = _moved(facts, service, value)
-            reason += f". It is not below {facts.queue}, where {service} is chrooted. {words}"
+            fix, commands = _moved(facts, service, value)
+            reason += f". It is not below {facts.queue}, where {service} is chrooted"
         yield (error if public or nowhere else warning)(
-            "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *fix
+            "smtpd-milters", f"mail that comes in by {service} is not judged: {reason}", *commands, fix=fix
         )
 
 
@@ -155,8 +155,8 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
-        words, fix = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
-        yield error("chroot", f"{reason}, but it is {path}. {words}", *fix)
+        fix, commands = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
+        yield error("chroot", f"{reason}, but it is {path}", *commands, fix=fix)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
@@ -180,8 +180,9 @@ def reachable(facts: Facts) -> Iterator[Finding]:
             yield error(
                 "socket-access",
                 f"{user.name}, the user of smtpd, may not write to our socket {path} (mode {node.mode:04o}, group "
-                f'{node.group}). To keep that after a restart: socket_group: {user.group} and socket_mode: "0660"',
+                f"{node.group})",
                 *user.let(node, "rw", path),
+                fix=f'To keep that after a restart: socket_group: {user.group} and socket_mode: "0660"',
             )
         elif node:
             yield fine("socket-access", f"{user.name}, the user of smtpd, may use our socket")
@@ -350,7 +351,8 @@ def bypassed(facts: Facts) -> Iterator[Finding]:
             yield error(
                 "proxy-filter",
                 f"{found.service} has smtpd_proxy_filter = {proxy}: with it milters see no header and no body "
-                "(MILTER_README, Limitations). A content_filter, which comes after the queue, works with milters",
+                "(MILTER_README, Limitations)",
+                fix="Use a content_filter instead: it comes after the queue, and works with milters",
             )
         if maps := postfix.value("smtpd_milter_maps", found.service):
             yield note("milter-maps", f"smtpd_milter_maps = {maps}: mail from the clients in it may come in unjudged")
@@ -429,7 +431,8 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
                 yield warning(
                     "competing-milter",
                     f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
-                    "mailassay's field and writes its own. Take that out of `use` in local.d/milter_headers.conf",
+                    "mailassay's field and writes its own",
+                    fix="Take that out of `use` in local.d/milter_headers.conf",
                 )
             elif _judges(facts, milter):
                 yield warning(

@@ -14,13 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..domain import Domain
+from ..finding import Severity
 from ..limits import Limits
 from ..resolver import Answer, Clock, DnsLimit, DnsTempError, Method, Question, Resolver, Shared, Source, question
 from . import dkim, dmarc, mx, spf
 from .dkim import key_name
-from .problem import Change, Problem, Severity, error
+from .problem import Change, Problem, error
 
-__all__ = ["Change", "Problem", "Report", "Severity", "key_name", "look_up"]
+__all__ = ["Change", "Problem", "Report", "key_name", "look_up"]
 
 MAX_QUESTIONS = 1000
 _TOGETHER = 0.01  # seconds; answers that come within them are processed together
@@ -30,13 +31,13 @@ _TOGETHER = 0.01  # seconds; answers that come within them are processed togethe
 class Report:
     """All that was found. ``exists`` is None if DNS does not say whether the domain exists.
 
-    ``problems`` has the worst first. ``questions`` is the number of questions; ``unanswered`` has those without an
+    ``findings`` has the worst first. ``questions`` is the number of questions; ``unanswered`` has those without an
     answer, each with the reason.
     """
 
     domain: Domain
     exists: bool | None
-    problems: tuple[Problem, ...]
+    findings: tuple[Problem, ...]
     mx: mx.Mx
     spf: spf.Spf
     dkim: dkim.Dkim
@@ -46,8 +47,8 @@ class Report:
 
     @property
     def bad(self) -> bool:
-        """Is there a problem that is an error?"""
-        return any(each.severity is Severity.ERROR for each in self.problems)
+        """Is there an error?"""
+        return any(each.severity is Severity.ERROR for each in self.findings)
 
     @property
     def is_known(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..dkim import Fault
@@ -10,11 +10,12 @@ from ..dkim.key import BadKey, parse
 from ..dkim.signature import BadSignature, tag_list
 from ..dkim.verify import NO_KEY
 from ..domain import BadDomain, Domain, a_labels
+from ..finding import Severity
 from ..limits import Limits
 from ..resolver import DnsTempError, Resolver
 from . import fix
 from .fix import Fixed, fixed
-from .problem import Change, Problem, Severity, error, note, warning
+from .problem import Change, Problem, error, note, warning
 
 WELL_KNOWN = (
     "default", "dkim", "mail", "email", "smtp", "key1", "key2", "dkim1", "s1", "s2", "sig1", "k1", "k2", "k3",
@@ -194,54 +195,69 @@ def _of_none(found: Dkim, *, sends_nothing: bool) -> Iterator[Problem]:
 
 
 def _of_key(key: Key, *, given: bool) -> Iterator[Problem]:
-    # a selector that was only guessed need not be in use
-    severity = Severity.ERROR if given else Severity.WARNING
-    whose = f"DKIM key {key.selector}"
+    yield from _unusable(key, given=given)
+    for rule in _KEY_RULES:
+        yield from rule(key)
+
+
+def _whose(key: Key) -> str:
+    return f"DKIM key {key.selector}"
+
+
+def _unusable(key: Key, *, given: bool) -> Iterator[Problem]:
+    """The reason why no signature with the key counts. A selector that was only guessed need not be in use."""
     if key.trouble:
-        yield warning("dkim-unanswered", f"{whose} could not be looked up: {key.trouble}.")
+        yield warning("dkim-unanswered", f"{_whose(key)} could not be looked up: {key.trouble}.")
     elif key.revoked:
         severity = Severity.ERROR if given else Severity.NOTE
-        what = f"{whose} is revoked: no signature made with it counts."
+        what = f"{_whose(key)} is revoked: no signature made with it counts."
         do = "Sign with a key at another selector." if given else ""
         yield Problem(severity, "dkim-revoked", what, do, "RFC 6376 section 3.6.1")
     elif key.alias:
+        alias = fix.leads_nowhere(key.alias, "record", exists=key.exists)
         yield error(
             "dkim-alias",
-            f"{whose}: {key.name} is an alias (CNAME) of {fix.leads_nowhere(key.alias, 'record', exists=key.exists)}.",
+            f"{_whose(key)}: {key.name} is an alias (CNAME) of {alias}.",
             f"Have the key published at {key.alias}, or replace the alias at {key.name} with it.",
             "RFC 6376 section 3.6.2",
         )
     elif not key.records and key.fault is Fault.NO_KEY:
-        yield error("dkim-missing", f"{whose}: there is no key at {key.name}.", _PUBLISH, "RFC 6376 section 3.6.2")
+        what = f"{_whose(key)}: there is no key at {key.name}."
+        yield error("dkim-missing", what, _PUBLISH, "RFC 6376 section 3.6.2")
     elif key.error:
-        yield Problem(severity, "dkim-unusable", f"{whose} cannot be used: {key.error}.", _RENEW, _section(key.fault))
+        severity = Severity.ERROR if given else Severity.WARNING
+        what = f"{_whose(key)} cannot be used: {key.error}."
+        yield Problem(severity, "dkim-unusable", what, _RENEW, _section(key.fault))
+
+
+def _several(key: Key) -> Iterator[Problem]:
     if len(key.records) > 1:
-        yield warning(
-            "dkim-several",
-            f"{whose}: there are several records, and receivers may try any of them.",
-            _KEEP,
-            "RFC 6376 section 3.6.2.2",
-        )
+        what = f"{_whose(key)}: there are several records, and receivers may try any of them."
+        yield warning("dkim-several", what, _KEEP, "RFC 6376 section 3.6.2.2")
+
+
+def _testing(key: Key) -> Iterator[Problem]:
     if key.testing:
-        yield warning(
-            "dkim-testing",
-            f"{whose} says t=y (testing): mail signed with it is treated as unsigned.",
-            "Remove t=y when signing works.",
-            "RFC 6376 section 3.6.1",
-        )
+        what = f"{_whose(key)} says t=y (testing): mail signed with it is treated as unsigned."
+        yield warning("dkim-testing", what, "Remove t=y once signing works.", "RFC 6376 section 3.6.1")
+
+
+def _size(key: Key) -> Iterator[Problem]:
     if key.kind == "rsa" and key.bits < _GOOD_BITS:
         do = f"Make a {_GOOD_BITS}-bit key with a new selector."
-        yield warning("dkim-short", f"{whose} has only {key.bits} bits.", do, "RFC 8301 section 3.2")
+        yield warning("dkim-short", f"{_whose(key)} has only {key.bits} bits.", do, "RFC 8301 section 3.2")
     if key.kind == "rsa" and key.bits > _SURE_BITS:
-        what = f"{whose} has {key.bits} bits, more than some receivers verify."
+        what = f"{_whose(key)} has {key.bits} bits, more than some receivers verify."
         yield warning("dkim-long", what, f"Use {_GOOD_BITS} bits.", "RFC 8301 section 3.2")
+
+
+def _ed25519(key: Key) -> Iterator[Problem]:
     if key.kind == "ed25519":
-        yield note(
-            "dkim-ed25519",
-            f"{whose} is Ed25519, which some receivers do not support.",
-            "Sign with an RSA key as well.",
-            "RFC 8463",
-        )
+        what = f"{_whose(key)} is Ed25519, which some receivers do not support."
+        yield note("dkim-ed25519", what, "Sign with an RSA key as well.", "RFC 8463")
+
+
+_KEY_RULES: list[Callable[[Key], Iterable[Problem]]] = [_several, _testing, _size, _ed25519]
 
 
 def _section(fault: Fault | None) -> str:

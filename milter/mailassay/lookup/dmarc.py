@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from ..dmarc import Disposition, questions
@@ -24,12 +25,14 @@ MAX_REPORTS = 10  # addresses that are examined
 _MAX_TAGS = 30  # of a record that are examined
 _SOME = "x"  # any label
 _ASKS = re.compile(r"(?:\A|[;,\s])[\W]*p\s*[=:]\s*(?:none|quarantine|reject)\b", re.IGNORECASE | re.ASCII)
-_ADD_RUA = "Add rua=mailto: and an address, to learn who sends as the domain."
+_ADD_RUA = "Add rua=mailto: and an address to learn who sends as the domain."
+_BEGIN = 'Begin the record with "v=DMARC1;", in exactly these letters, with nothing before it.'
 _FIRST = "v=DMARC1; p=none; rua=mailto:postmaster"
 _HISTORIC = ("pct", "rf", "ri")
+_POLICY_TAGS = ("p", "sp", "np")
 _KNOWN = {
     "v": None,
-    **dict.fromkeys(("p", "sp", "np"), fix.POLICIES),
+    **dict.fromkeys(_POLICY_TAGS, fix.POLICIES),
     "adkim": ("r", "s"),
     "aspf": ("r", "s"),
     "psd": ("y", "n", "u"),
@@ -107,6 +110,11 @@ class Dmarc:
     reports: tuple[Reports, ...] = ()
     misplaced: tuple[str, ...] = ()
     trouble: str = ""
+
+    @property
+    def has_rua(self) -> bool:
+        """Are aggregate reports requested?"""
+        return any(report.tag == "rua" for report in self.reports)
 
 
 def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
@@ -251,61 +259,30 @@ def _fixed(step: Step, *, own_domain: bool, found: Dmarc) -> Fixed | None:
     if own_domain and asks and missing and missing.at == asks.at and _weight(missing.policy) < _weight(asks.policy):
         better = fix.with_tag(better, "np", "reject")
     if step.malformed:
-        said = 'Begin with "v=DMARC1;", in these letters, and nothing before it.'
-        better = Fixed(better.text, (said, *better.said))
+        better = Fixed(better.text, (_BEGIN, *better.said))
     return better
 
 
 def _problems(found: Dmarc, domain: Domain) -> Iterator[Problem]:
-    """The problems of the record, without fixes."""
+    """The problems of the record, without the changes that fix them."""
+    for rule in _RULES:
+        yield from rule(found, domain)
+    # the owner of the domain cannot change the policy of a registry
+    for policy_rule in () if _registry_alone(found, domain) else _POLICY_RULES:
+        yield from policy_rule(found)
+
+
+def _misplaced(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    own = found.steps[0]
+    there = f"Remove it: the record that counts is at _dmarc.{domain}."
     for text in found.misplaced:
         yield warning(
             "dmarc-misplaced",
-            f'"{text[:60]}" stands at {domain}, where nobody looks for it.',
-            f"Remove it: the record that counts is at _dmarc.{domain}."
-            if found.steps[0].records
-            else f"Move it to _dmarc.{domain}.",
+            f'"{text[:60]}" is at {domain}, where nobody looks for it.',
+            there if own.records else f"Move it to _dmarc.{domain}.",
             "RFC 9989 section 4.7",
-            _moved(text, domain, found.steps[0]),
+            _moved(text, domain, own),
         )
-    owned = found.org_domain or domain
-    for step in found.steps:
-        # the owner cannot fix the record of a registry
-        if step.needed and Domain(step.name.removeprefix("_dmarc.")).is_within(owned):
-            yield from _of_step(step)
-    if found.trouble:
-        yield warning("dmarc-unknown", f"The DMARC policy could not be looked up: {found.trouble}.")
-    elif not found.domain_asks and not any(step.records for step in found.steps):
-        yield warning(
-            "dmarc-none",
-            "There is no DMARC policy: receivers are told nothing about mail that only claims to be from the domain.",
-            ""
-            if any(step.malformed for step in found.steps) or found.misplaced
-            else f'Publish one at _dmarc.{domain}, at first "{_FIRST}@{domain}", or with another address that gets the'
-            " reports, to see who sends.",
-            "RFC 9989 section 4.7",
-        )
-    own = found.steps[0]
-    idle = sorted({"sp", "np"} & tags(own.records[0]).keys()) if len(own.records) == 1 else []
-    if idle and found.org_domain not in (domain, None):
-        yield warning(
-            "dmarc-idle",
-            f"{' and '.join(f'{tag}=' for tag in idle)} at {own.name} without effect, since {found.org_domain} is the"
-            " organizational domain.",
-            f"Put it into the record of {found.org_domain}, or say psd=n in this one.",
-            "RFC 9989 section 4.7",
-        )
-    if found.domain_asks and not found.domain_asks.at.is_within(owned):
-        yield warning(
-            "dmarc-registry",
-            f"There is no DMARC policy but that of {found.domain_asks.at}, which is for all domains below it.",
-            f"Publish one at _dmarc.{owned}.",
-            "RFC 9989 section 4.10.1",
-        )
-        return
-    yield from _of_policy(found)
-    for report in found.reports:
-        yield from _of_report(report)
 
 
 def _moved(text: str, domain: Domain, own: Step) -> tuple[Change, ...]:
@@ -317,171 +294,289 @@ def _moved(text: str, domain: Domain, own: Step) -> tuple[Change, ...]:
     return (away, Change(own.name, "TXT", (), (better.text,))) if better else ()
 
 
+def _records(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    """The problems at each name of the walk that the owner of the domain can fix."""
+    for step in found.steps:
+        if step.needed and Domain(step.name.removeprefix("_dmarc.")).is_within(found.org_domain or domain):
+            yield from _of_step(step)
+
+
 def _of_step(step: Step) -> Iterator[Problem]:
     if step.alias:
         yield error(
             "dmarc-alias",
             f"{step.name} is an alias (CNAME) of {fix.leads_nowhere(step.alias, 'record', exists=step.exists)}.",
-            f"Have the record published at {step.alias}, or a record of your own in place of the alias.",
+            f"Have the record published at {step.alias}, or replace the alias with a record of your own.",
             "RFC 1034 section 3.6.2",
         )
     for text in step.malformed:
         yield error(
             "dmarc-malformed",
-            f'"{text[:60]}" at {step.name} looks like a DMARC record, and is none.',
-            'A DMARC record begins with "v=DMARC1;", in these letters, and nothing before it.',
+            f'"{text[:60]}" at {step.name} looks like a DMARC record but is not one.',
+            _BEGIN,
             "RFC 9989 section 4.8",
         )
     if len(step.records) > 1:
-        yield error(
-            "dmarc-several",
-            f"There are {len(step.records)} DMARC records at {step.name}: none of them counts.",
-            "Make one record of them.",
-            "RFC 9989 section 4.10",
-        )
+        what = f"There are {len(step.records)} DMARC records at {step.name}, so none of them counts."
+        yield error("dmarc-several", what, "Merge them into one record.", "RFC 9989 section 4.10")
     elif step.records:
-        yield from _twice(step.name, step.records[0])
-        yield from _of_parts(step.name, step.records[0])
-        yield from _of_tags(step.name, tags(step.records[0]))
+        text = step.records[0]
+        for rule in _RECORD_RULES:
+            yield from rule(_Text(step.name, text, tags(text)))
 
 
-def _twice(name: str, record: str) -> Iterator[Problem]:
-    written = [tag.partition("=")[0].strip(" \t").lower() for tag in record.split(";")]
-    if twice := [f"{tag[:20]}=" for tag in tags(record) if written.count(tag) > 1][:_MAX_TAGS]:
+def _unknown(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    del domain
+    if found.trouble:
+        yield warning("dmarc-unknown", f"The DMARC policy could not be looked up: {found.trouble}.")
+
+
+def _missing(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    if found.trouble or found.domain_asks or any(step.records for step in found.steps):
+        return
+    has_other = any(step.malformed for step in found.steps) or found.misplaced
+    first = f'Publish one at _dmarc.{domain}. To see who sends as the domain, begin with "{_FIRST}@{domain}", or with'
+    yield warning(
+        "dmarc-none",
+        "There is no DMARC policy: receivers are told nothing about mail that only claims to be from the domain.",
+        "" if has_other else f"{first} another address for the reports.",
+        "RFC 9989 section 4.7",
+    )
+
+
+def _idle(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    """Tags for subdomains in a record that is not the organizational domain's."""
+    own = found.steps[0]
+    idle = sorted({"sp", "np"} & tags(own.records[0]).keys()) if len(own.records) == 1 else []
+    if idle and found.org_domain not in (domain, None):
+        has, it = ("has", "it") if len(idle) == 1 else ("have", "them")
+        yield warning(
+            "dmarc-idle",
+            f"{' and '.join(f'{tag}=' for tag in idle)} at {own.name} {has} no effect, since {found.org_domain} is the"
+            " organizational domain.",
+            f"Move {it} to the record of {found.org_domain}, or add psd=n to this one.",
+            "RFC 9989 section 4.7",
+        )
+
+
+def _registry_alone(found: Dmarc, domain: Domain) -> bool:
+    """Is the only policy that of a registry?"""
+    asks = found.domain_asks
+    return asks is not None and not asks.at.is_within(found.org_domain or domain)
+
+
+def _registry(found: Dmarc, domain: Domain) -> Iterator[Problem]:
+    if found.domain_asks and _registry_alone(found, domain):
+        yield warning(
+            "dmarc-registry",
+            f"The only DMARC policy is that of {found.domain_asks.at}, which is for all domains below it.",
+            f"Publish one at _dmarc.{found.org_domain or domain}.",
+            "RFC 9989 section 4.10.1",
+        )
+
+
+class _Text(NamedTuple):
+    """The only record at a name, and its tags."""
+
+    name: str
+    text: str
+    tags: dict[str, str]
+
+    @property
+    def first_tags(self) -> list[tuple[str, str]]:
+        """The tags that are examined."""
+        return [*self.tags.items()][:_MAX_TAGS]
+
+
+def _tag_twice(record: _Text) -> Iterator[Problem]:
+    written = [tag.partition("=")[0].strip(" \t").lower() for tag in record.text.split(";")]
+    if twice := [f"{tag[:20]}=" for tag in record.tags if written.count(tag) > 1][:_MAX_TAGS]:
         yield warning(
             "dmarc-tag-twice",
-            f"{', '.join(twice)} at {name} more than once, which makes a tag list invalid: some receivers pass over the"
-            " record, others take one of them, mailassay the first.",
+            f"The record at {record.name} has {', '.join(twice)} more than once, which makes a tag list invalid: some"
+            " receivers ignore the record, others use one of them. mailassay uses the first.",
             "Keep one.",
             "RFC 6376 section 3.2",
         )
 
 
-def _of_parts(name: str, record: str) -> Iterator[Problem]:
-    """Problems of the parts that are not tags: receivers ignore them (section 4.8)."""
-    for part in [each.strip() for each in record.split(";")[:_MAX_TAGS]]:
+def _not_a_tag(record: _Text) -> Iterator[Problem]:
+    """Receivers ignore what is not a tag (section 4.8)."""
+    for part in [each.strip() for each in record.text.split(";")[:_MAX_TAGS]]:
         if not part or "=" in part.partition(":")[0]:
             continue
+        what = f'"{part[:60]}" at {record.name} is not a tag, so it is ignored'
         written = re.match(r"([a-z]+)\s*[:\s]", part, re.IGNORECASE)
         if written and written[1].lower() in _KNOWN:
-            tag = written[1].lower()
-            do = f'Write {tag}= in place of "{written[0].strip()}".'
-            what = f'"{part[:60]}" at {name} is no tag, and is passed over: "=" stands between a tag and its value.'
-            yield error("dmarc-no-tag", what, do, "RFC 9989 section 4.8")
+            do = f'Write {written[1].lower()}= instead of "{written[0].strip()}".'
+            yield error("dmarc-no-tag", f'{what}: "=" goes between a tag and its value.', do, "RFC 9989 section 4.8")
         elif "=" not in part:
-            what = f'"{part[:60]}" at {name} is no tag, and is passed over.'
-            yield warning("dmarc-no-tag", what, "Remove it.", "RFC 9989 section 4.8")
+            yield warning("dmarc-no-tag", f"{what}.", "Remove it.", "RFC 9989 section 4.8")
 
 
-def _of_tags(name: str, found: dict[str, str]) -> Iterator[Problem]:
-    for tag, value in [*found.items()][:_MAX_TAGS]:
-        allowed = _KNOWN.get(tag)
-        if tag in ("p", "sp", "np") and allowed and value.lower() not in allowed:
+def _policy_words(record: _Text) -> Iterator[Problem]:
+    for tag, value in record.first_tags:
+        if tag in _POLICY_TAGS and value.lower() not in fix.POLICIES:
             yield error(
                 "dmarc-policy",
-                f"{tag}={value[:30]} at {name} is no policy: the record asks for nothing.",
-                "It is none, quarantine or reject.",
+                f"{tag}={value[:30]} at {record.name} is not a policy, so the record asks for nothing.",
+                "Use none, quarantine or reject.",
                 "RFC 9989 section 4.10.1",
             )
-        elif allowed and value.lower() not in allowed:
-            do = f"It is {' or '.join(allowed)}."
-            yield warning("dmarc-tag", f"{tag}={value[:30]} at {name} is not understood.", do, "RFC 9989 section 4.7")
-        elif tag in _HISTORIC:
-            yield note(
-                "dmarc-historic",
-                f"{tag}= at {name} is historic: receivers pass over it"
-                + (
-                    ", and older ones apply the policy to a part of the mail."
-                    if tag == "pct" and value != "100"
-                    else "."
-                ),
-                "Remove it; t=y is for trying a policy out." if tag == "pct" and value != "100" else "Remove it.",
-                "RFC 9989 appendix A.6" if tag == "pct" else "RFC 9989 section 4.7",
-            )
-        elif tag not in _KNOWN:
+
+
+def _values(record: _Text) -> Iterator[Problem]:
+    for tag, value in record.first_tags:
+        allowed = _KNOWN.get(tag)
+        if allowed and tag not in _POLICY_TAGS and value.lower() not in allowed:
+            do = f"Use {' or '.join(allowed)}."
+            yield _not_understood(record, tag, value, do)
+
+
+def _not_understood(record: _Text, tag: str, value: str, do: str) -> Problem:
+    what = f"{tag}={value[:30]} at {record.name} is not a value that receivers understand."
+    return warning("dmarc-tag", what, do, "RFC 9989 section 4.7")
+
+
+def _historic(record: _Text) -> Iterator[Problem]:
+    for tag, value in record.first_tags:
+        if tag in _HISTORIC:
+            what, do = f"{tag}= at {record.name} is historic: receivers ignore it", "Remove it"
+            if tag == "pct" and value != "100":
+                what += ", and older ones apply the policy to a part of the mail"
+                do += "; to try a policy out, use t=y"
+            rfc = "RFC 9989 appendix A.6" if tag == "pct" else "RFC 9989 section 4.7"
+            yield note("dmarc-historic", f"{what}.", f"{do}.", rfc)
+
+
+def _unknown_tags(record: _Text) -> Iterator[Problem]:
+    for tag, _ in record.first_tags:
+        if tag not in _KNOWN and tag not in _HISTORIC:
             meant = get_close_matches(tag, _KNOWN, 1)
-            do = f"{meant[0]}= may be meant." if meant else "Remove it."
-            yield note(
-                "dmarc-tag-unknown", f"{tag[:20]}= at {name} is a tag that nobody knows.", do, "RFC 9989 section 4.7"
-            )
+            do = f"Perhaps {meant[0]}= is meant." if meant else "Remove it."
+            what = f"{tag[:20]}= at {record.name} is an unknown tag, so it is ignored."
+            yield note("dmarc-tag-unknown", what, do, "RFC 9989 section 4.7")
+
+
+def _uris(record: _Text) -> Iterator[Problem]:
     for tag in ("rua", "ruf"):
-        for part in found[tag].split(",")[:MAX_REPORTS] if tag in found else []:
+        for part in record.tags[tag].split(",")[:MAX_REPORTS] if tag in record.tags else []:
             if not (alone := Record.parse(f"v=DMARC1; {tag}={part}")) or not (alone.rua or alone.ruf):
-                do = "Write mailto: and the address, several with a comma between them."
-                what = f'{tag}= at {name} has "{part.strip()[:60]}", which is no URI: no reports go there.'
+                do = "Write mailto: before each address, and separate several with commas."
+                what = f'{tag}= at {record.name} has "{part.strip()[:60]}", which is not a URI, so no reports go there.'
                 yield error("dmarc-uri", what, do, "RFC 9989 section 4.7")
-    options = found.get("fo", "0").lower()
+
+
+def _failure_options(record: _Text) -> Iterator[Problem]:
+    options = record.tags.get("fo", "0").lower()
     alone = Record.parse(f"v=DMARC1; ruf=mailto:x@example.org; fo={options}")
     if alone and alone.fo != options:
-        do = "It is 0, 1, d or s, several with a colon between them."
-        yield warning("dmarc-tag", f"fo={options[:30]} at {name} is not understood.", do, "RFC 9989 section 4.7")
-    if "p" not in found:
-        what = f"The record at {name} has no p=, and asks for nothing."
+        yield _not_understood(record, "fo", options, "Use 0, 1, d or s, and separate several with colons.")
+
+
+def _no_policy(record: _Text) -> Iterator[Problem]:
+    if "p" not in record.tags:
+        what = f"The record at {record.name} has no p=, so it asks for nothing."
         yield warning("dmarc-no-p", what, "Add p=none, p=quarantine or p=reject.", "RFC 9989 section 4.7")
 
 
-def _of_policy(found: Dmarc) -> Iterator[Problem]:
-    asks, below, missing = found.domain_asks, found.below_asks, found.missing_asks
-    has_rua = any(report.tag == "rua" for report in found.reports)
-    if not asks:
+def _without_effect(found: Dmarc) -> Iterator[Problem]:
+    asks = found.domain_asks
+    if not asks or asks.policy is not Disposition.NONE:
         return
-    if asks.policy is Disposition.NONE:
-        so = "t=y lowers the policy to" if asks.lowered else f"{asks.tag}=none asks for"
-        if has_rua:
-            do = "When the reports show that all mail of your own passes, ask for quarantine or reject."
-            yield note("dmarc-monitor", f"DMARC only watches: {so} nothing to be done with mail that fails.", do)
-        else:
-            yield warning(
-                "dmarc-idle-none",
-                f"DMARC has no effect: {so} nothing, and no reports are asked for.",
-                _ADD_RUA,
-                "RFC 9989 section 4.7",
-            )
-    elif asks.lowered:
-        yield note(
-            "dmarc-testing",
-            f"t=y lowers the policy to {asks.policy}.",
-            "Remove it when all is well.",
-            "RFC 9989 section 4.7",
-        )
-    if missing and _weight(missing.policy) < _weight(asks.policy):
+    so = "t=y lowers the policy to none" if asks.lowered else f"the policy is {asks.tag}=none"
+    if found.has_rua:
+        do = "Once the reports show that all of your own mail passes, ask for quarantine or reject."
+        yield note("dmarc-monitor", f"DMARC only monitors mail that fails: {so}.", do)
+    else:
+        what = f"DMARC has no effect: {so}, and no reports are requested."
+        yield warning("dmarc-idle-none", what, _ADD_RUA, "RFC 9989 section 4.7")
+
+
+def _testing(found: Dmarc) -> Iterator[Problem]:
+    asks = found.domain_asks
+    if asks and asks.lowered and asks.policy is not Disposition.NONE:
+        do = "Remove it once all of your own mail passes."
+        yield note("dmarc-testing", f"t=y lowers the policy to {asks.policy}.", do, "RFC 9989 section 4.7")
+
+
+def _subdomains(found: Dmarc) -> Iterator[Problem]:
+    asks, below, missing = found.domain_asks, found.below_asks, found.missing_asks
+    if asks and missing and _weight(missing.policy) < _weight(asks.policy):
         all_of_them = below and _weight(below.policy) < _weight(asks.policy)
         what = "Subdomains are" if all_of_them else "A subdomain that does not exist is"
         yield warning(
             "dmarc-subdomains",
             f"{what} less protected than the domain: {missing.tag}= at {missing.at} asks for {missing.policy}.",
-            "Say np=reject there at least: no honest mail comes from names that do not exist.",
+            "Set np=reject there at least: no honest mail comes from names that do not exist.",
             "RFC 9989 section 4.7",
         )
-    if asks.policy is not Disposition.NONE and not has_rua:
-        yield note("dmarc-no-reports", "No aggregate reports are asked for (rua=).", _ADD_RUA, "RFC 9989 section 4.7")
-    if found.psd == "y":
-        what = f"psd=y at {asks.at}: the names below it are organizations of their own."
-        yield note("dmarc-psd", what, "Remove it: it is for registries only.", "RFC 9989 section 4.7")
 
 
 def _weight(policy: Disposition) -> int:
     return list(Disposition).index(policy)
 
 
+def _no_reports(found: Dmarc) -> Iterator[Problem]:
+    asks = found.domain_asks
+    if asks and asks.policy is not Disposition.NONE and not found.has_rua:
+        yield note("dmarc-no-reports", "No aggregate reports are requested (rua=).", _ADD_RUA, "RFC 9989 section 4.7")
+
+
+def _psd(found: Dmarc) -> Iterator[Problem]:
+    if found.domain_asks and found.psd == "y":
+        what = f"psd=y at {found.domain_asks.at}: the names below it are organizations of their own."
+        yield note("dmarc-psd", what, "Remove it: it is for registries only.", "RFC 9989 section 4.7")
+
+
+def _report_addresses(found: Dmarc) -> Iterator[Problem]:
+    for report in found.reports:
+        yield from _of_report(report)
+
+
 def _of_report(report: Reports) -> Iterator[Problem]:
     if report.trouble:
-        yield warning(
-            "dmarc-reports-unknown", f"Whether {report.host} wants the reports is not known: {report.trouble}."
-        )
+        what = f"It is not known whether {report.host} agrees to receive the reports: {report.trouble}."
+        yield warning("dmarc-reports-unknown", what)
     elif not report.host:
-        do = "Use mailto: with an address."
-        yield warning(
-            "dmarc-reports-address",
-            f"{report.tag}: nobody sends reports to {report.uri[:60]}.",
-            do,
-            "RFC 9990",
-        )
+        what = f"{report.tag}: nobody sends reports to {report.uri[:60]}."
+        yield warning("dmarc-reports-address", what, "Use mailto: with an address.", "RFC 9990")
     elif report.authorized is False:
         yield error(
             "dmarc-reports-refused",
-            f"{report.tag}: {report.host} does not agree to get the reports, so nobody sends them there.",
+            f"{report.tag}: {report.host} does not agree to receive the reports, so nobody sends them there.",
             f'Have "v=DMARC1" published as TXT at {report.consent}.',
             "RFC 9990 section 4",
             (Change(report.consent, "TXT", (), ("v=DMARC1",)),),
         )
+
+
+_RULES: list[Callable[[Dmarc, Domain], Iterable[Problem]]] = [
+    _misplaced,
+    _records,
+    _unknown,
+    _missing,
+    _idle,
+    _registry,
+]
+_RECORD_RULES: list[Callable[[_Text], Iterable[Problem]]] = [
+    _tag_twice,
+    _not_a_tag,
+    _policy_words,
+    _values,
+    _historic,
+    _unknown_tags,
+    _uris,
+    _failure_options,
+    _no_policy,
+]
+"""The rules for the text of a record, if it is the only one at its name."""
+_POLICY_RULES: list[Callable[[Dmarc], Iterable[Problem]]] = [
+    _without_effect,
+    _testing,
+    _subdomains,
+    _no_reports,
+    _psd,
+    _report_addresses,
+]
+"""The rules for the policy that applies to the domain."""

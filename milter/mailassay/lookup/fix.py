@@ -1,7 +1,7 @@
 """Corrects records: slips of the pen in SPF, DMARC and DKIM, and what to publish instead.
 
 Most functions here work on texts only. ``fixed`` asks DNS: it examines the corrected records as if they were published,
-and gives a problem a fix only if the problem is gone then.
+and gives a problem changes only if they remove it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from ..dkim.key import parse as parse_key
 from ..dmarc import Disposition
 from ..dmarc.record import Record
 from ..domain import BadDomain, Domain
+from ..finding import Severity
 from ..resolver import Answer, DnsTempError, Resolver
 from ..spf.record import BadRecord, parse
 from .asking import start
-from .problem import Change, Problem, Severity, error
+from .problem import Change, Problem, error
 
 POLICIES = tuple(map(str, Disposition))
 SPF_NAMES = ("include", "a", "mx", "ptr", "exists", "redirect", "all", "ip4", "ip6", "exp")
@@ -101,7 +102,7 @@ def spf_terms(text: str) -> tuple[list[str], list[str]] | None:
         if meant is None:
             return None
         if meant != [word]:
-            said.append(f"Write {' '.join(meant)} in place of {word}." if meant else f"Remove {word}.")
+            said.append(f"Replace {word} with {' '.join(meant)}." if meant else f"Remove {word}.")
         terms += meant
     return (terms, said) if len(terms) <= _MAX_TERMS else None
 
@@ -241,7 +242,7 @@ def dmarc(texts: Sequence[str], known: Mapping[str, Sequence[str] | None]) -> Fi
             else:
                 found.setdefault(name, value)
     if len(texts) > 1:
-        said.append("Make one record of them.")
+        said.append("Merge them into one record.")
     if not found:
         return None
     if "p" not in found:
@@ -267,7 +268,7 @@ def _dmarc_tags(text: str, known: Mapping[str, Sequence[str] | None], said: list
             continue
         name, value = tag[1].lower(), tag[2].strip(" ,.'" if tag[1].lower() not in ("rua", "ruf") else " ,'")
         if "=" not in part.removeprefix(tag[1]).lstrip()[:1]:
-            said.append(f'Write {name}={value} in place of "{part[:60]}": "=" goes between a tag and its value.')
+            said.append(f'Replace "{part[:60]}" with {name}={value}: "=" goes between a tag and its value.')
         if name == "v" and value.upper().startswith("DMARC"):
             continue
         if name not in known and name not in ("pct", "rf", "ri"):
@@ -328,7 +329,7 @@ def dkim(text: str) -> Fixed | None:
         if tag:
             found.setdefault(tag[1].lower(), tag[3].strip())
             if tag[2] == ":":
-                said.append(f'Write {tag[1].lower()}= in place of "{tag[1]}:".')
+                said.append(f'Replace "{tag[1]}:" with {tag[1].lower()}=.')
         elif _BASE64.fullmatch(part) and "p" not in found:
             found["p"] = part
             said.append("Write p= before the key.")
@@ -354,7 +355,7 @@ def _of_key(text: str, found: Mapping[str, str], kind: str) -> list[str]:
     if found.get("k", "rsa").lower() != kind:
         said.append(f"Write k={kind}: that is the type of the key.")
     if not re.match(r"v\s*=\s*DKIM1\s*(?:;|\Z)", text) and re.search("dkim|v *[=:]", text, re.IGNORECASE):
-        said.append('Begin with "v=DKIM1;", in these letters.')
+        said.append('Begin the record with "v=DKIM1;", in exactly these letters.')
     if "sha256" not in found.get("h", "sha256").lower():
         said.append("Remove h=, or write h=sha256.")
     if "s" in found and not {"*", "email"} & {*found["s"].split(":")}:
@@ -385,7 +386,7 @@ Again = Callable[[Resolver], tuple[Iterable[Problem], Fixed | None]]
 def fixed(
     problems: Iterable[Problem], change: Change, resolve: Resolver, again: Again, said: Sequence[str] = ()
 ) -> list[Problem]:
-    """The problems; those that a fix removes have the fix and its steps.
+    """The problems; those that the change removes have it, and the steps to it.
 
     ``again`` examines the answers of a resolver: the problems, and the corrected record. A change is rejected if it
     leads to a new error, or to a record that is not printable ASCII.
@@ -409,8 +410,8 @@ def fixed(
     else:
         # the last change was not examined
         return before
-    left = {each.name for each in after}
-    worse = {each.name for each in after if each.severity is Severity.ERROR} - {each.name for each in before}
+    left = {each.code for each in after}
+    worse = {each.code for each in after if each.severity is Severity.ERROR} - {each.code for each in before}
     # nobody can type non-ASCII text into a zone and be sure of its octets
     is_plain = all(text.isascii() and text.isprintable() for text in change.records)
     if worse or change.records == change.instead or not is_plain:
@@ -418,14 +419,14 @@ def fixed(
     words = " ".join(dict.fromkeys(sentences))
     return [
         each
-        if each.name in left or each.fix
-        else replace(each, do=(words if each.name in _GENERAL else "") or each.do, fix=(change,))
+        if each.code in left or each.changes
+        else replace(each, fix=(words if each.code in _GENERAL else "") or each.fix, changes=(change,))
         for each in before
     ]
 
 
 def doubled(
-    name: str,
+    code: str,
     what: str,
     missing: str,
     problems: list[Problem],
@@ -438,7 +439,7 @@ def doubled(
 
     DNS panels do that to a full name. ``at`` is the right name; the zone may be the domain or one above it.
     """
-    if not any(each.name == missing for each in problems):
+    if not any(each.code == missing for each in problems):
         return problems
     labels = str(domain).split(".")
     zones = [".".join(labels[place:]) for place in range(max(1, min(len(labels) - 1, _ZONES)))]
@@ -453,13 +454,13 @@ def doubled(
                 zone = each.removeprefix(f"{at}.")
                 short = at.removesuffix(zone).rstrip(".") or "@"
                 return [
-                    *(replace(each, do="") if each.name == missing else each for each in problems),
+                    *(replace(each, fix="") if each.code == missing else each for each in problems),
                     error(
-                        name,
-                        f"The {what} is at {each}: the name of the zone is there twice, as DNS panels do to a"
-                        " full name. Nobody looks there.",
-                        f"Enter the name as {short}, or with a full stop at its end.",
-                        fix=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
+                        code,
+                        f"The {what} is at {each}, where nobody looks: the name of the zone was added twice, as DNS"
+                        " panels do to a full name.",
+                        f"Enter the name as {short}, or with a dot at its end.",
+                        changes=(Change(each, "TXT", found, ()), Change(at, "TXT", (), found)),
                     ),
                 ]
     return problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -18,6 +18,7 @@ MAX_HOSTS = 20
 MAX_ADDRESSES = 8  # of one host
 NULL_MX = "."
 _DEAD = "Give it an address, or remove the MX record."
+_NOT_A_HOST = "Name a host in the MX record, and give that host the address."
 _LISTED = 5  # of a kind, in one sentence
 _UNREACHABLE = [
     ip_network(each)
@@ -109,7 +110,18 @@ def _address(text: str, resolve: Resolver, limits: Limits) -> Address:
 
 def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
     """The problems of the MX records. ``sends_nothing``: SPF says that the domain sends no mail."""
-    names = [host.name for host in found.hosts]
+    yield from _absent(found, sends_nothing=sends_nothing)
+    yield from _null(found, sends_nothing=sends_nothing)
+    if found.count > MAX_HOSTS:
+        yield note("mx-many", f"Only the first {MAX_HOSTS} of {found.count} MX records were looked up.")
+    for host in found.hosts:
+        for rule in _HOST_RULES:
+            yield from rule(host)
+    yield from _names(found)
+
+
+def _absent(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
+    """There is no MX record, or none is known."""
     if found.kind == "unknown":
         yield warning("mx-unknown", f"The MX records could not be looked up: {found.trouble}.")
     elif found.kind == "none" and sends_nothing:
@@ -122,55 +134,60 @@ def problems(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
             "RFC 5321 section 5.1",
         )
     elif found.kind == "implicit":
-        yield note(
-            "mx-implicit", "There is no MX record: mail goes to the address of the domain.", "", "RFC 5321 section 5.1"
-        )
-    elif found.kind == "null" and not sends_nothing:
+        what = "There is no MX record: mail goes to the address of the domain."
+        yield note("mx-implicit", what, "", "RFC 5321 section 5.1")
+
+
+def _null(found: Mx, *, sends_nothing: bool) -> Iterator[Problem]:
+    if found.kind == "null" and not sends_nothing:
         yield warning(
             "mx-null-sender",
             "The domain accepts no mail (null MX), but its SPF does not say that it sends none.",
-            'Publish "v=spf1 -all" if it sends none; many hosts refuse mail that nobody can reply to.',
+            'If it sends none, publish "v=spf1 -all". Many hosts refuse mail that nobody can reply to.',
             "RFC 7505 section 4.2",
         )
-    if NULL_MX in names:
+    if NULL_MX in [host.name for host in found.hosts]:
         yield error(
             "mx-null-and-others",
-            "There is a null MX beside other MX records: it means nothing there.",
+            "There is a null MX next to other MX records, where it has no meaning.",
             'Remove "0 .", or all the others.',
             "RFC 7505 section 3",
         )
-    if found.count > MAX_HOSTS:
-        yield note("mx-many", f"Only the first {MAX_HOSTS} of {found.count} MX records were looked up.")
-    for host in found.hosts:
-        yield from _of_host(host)
-    yield from _of_names(found)
 
 
-def _of_host(host: Host) -> Iterator[Problem]:
+def _host_unknown(host: Host) -> Iterator[Problem]:
     if host.trouble:
         yield warning("mx-host-unknown", f"Addresses of {host.name} could not be looked up: {host.trouble}.")
-    elif not host.addresses and host.name != NULL_MX:
-        if _is_address(host.name):
-            do = "Name a host in the MX record, and give that host the address."
-            yield error(
-                "mx-address", f"The MX record names an address, {host.name}, not a host.", do, "RFC 5321 section 5.1"
-            )
-        else:
-            yield error(
-                "mx-dead", f"The MX host {host.name} has no address: no mail reaches it.", _DEAD, "RFC 5321 section 5.1"
-            )
+
+
+def _host_dead(host: Host) -> Iterator[Problem]:
+    if host.trouble or host.addresses or host.name == NULL_MX:
+        return
+    if _is_address(host.name):
+        what, do = f"The MX record names an address, {host.name}, not a host.", _NOT_A_HOST
+        yield error("mx-address", what, do, "RFC 5321 section 5.1")
+    else:
+        what = f"The MX host {host.name} has no address: no mail reaches it."
+        yield error("mx-dead", what, _DEAD, "RFC 5321 section 5.1")
+
+
+def _host_alias(host: Host) -> Iterator[Problem]:
     if host.alias:
-        do = "Name the host itself."
-        yield warning(
-            "mx-alias", f"The MX host {host.name} is an alias (CNAME) of {host.alias}.", do, "RFC 2181 section 10.3"
-        )
+        what = f"The MX host {host.name} is an alias (CNAME) of {host.alias}."
+        yield warning("mx-alias", what, "Name the host itself in the MX record.", "RFC 2181 section 10.3")
+
+
+def _host_unreachable(host: Host) -> Iterator[Problem]:
     if unreachable := [each.address for each in host.addresses if _is_unreachable(each.address)]:
         what = f"{host.name} has an address that nobody can reach: {', '.join(unreachable[:_LISTED])}."
         do = "Remove it, or name a host that can be reached from everywhere."
         yield error("mx-unreachable", what, do, "RFC 5321 section 5.1")
 
 
-def _of_names(found: Mx) -> Iterator[Problem]:
+_HOST_RULES: list[Callable[[Host], Iterable[Problem]]] = [_host_unknown, _host_dead, _host_alias, _host_unreachable]
+
+
+def _names(found: Mx) -> Iterator[Problem]:
     addresses = {each.address: each for host in found.hosts for each in host.addresses}
     nameless = [
         f"{each.address} ({each.name or 'none'})"

@@ -1,17 +1,10 @@
-"""The problems of a domain's records, in words for people and for programs."""
+"""The problems of a domain's records, and the changes that fix them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """``error``: violates the RFC, or mail is lost; ``warning``: works, but perhaps not as intended; ``note``."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
+from ..finding import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +21,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """``name`` is one word for programs; ``what`` is wrong, and what to ``do``, are for people.
+class Problem(Finding):
+    """A finding in DNS, the section of the ``rfc`` that it rests on, and the ``changes`` after which it is gone.
 
-    After all changes in ``fix`` the problem is gone. If ``fix`` is empty, a person has to decide what to publish.
+    If there are no changes, a person has to decide what to publish.
     """
 
-    severity: Severity
-    name: str
-    what: str
-    do: str = ""
     rfc: str = ""
-    fix: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
-def error(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
-    """A problem that violates the RFC, or loses mail."""
-    return Problem(Severity.ERROR, name, what, do, rfc, fix)
+def error(code: str, what: str, fix: str = "", rfc: str = "", changes: tuple[Change, ...] = ()) -> Problem:
+    """The record violates the RFC, or mail is lost."""
+    return Problem(Severity.ERROR, code, what, fix, rfc, changes)
 
 
-def warning(name: str, what: str, do: str = "", rfc: str = "", fix: tuple[Change, ...] = ()) -> Problem:
-    """A problem that works, but perhaps not as its owner intends."""
-    return Problem(Severity.WARNING, name, what, do, rfc, fix)
+def warning(code: str, what: str, fix: str = "", rfc: str = "", changes: tuple[Change, ...] = ()) -> Problem:
+    """The record works, but perhaps not as its owner intends."""
+    return Problem(Severity.WARNING, code, what, fix, rfc, changes)
 
 
-def note(name: str, what: str, do: str = "", rfc: str = "") -> Problem:
+def note(code: str, what: str, fix: str = "", rfc: str = "") -> Problem:
     """Something worth knowing."""
-    return Problem(Severity.NOTE, name, what, do, rfc)
+    return Problem(Severity.NOTE, code, what, fix, rfc)

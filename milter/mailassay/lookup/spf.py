@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from typing import NamedTuple
 
 from ..address import Address
 from ..domain import Domain
+from ..finding import Severity
 from ..limits import Limits
 from ..resolver import Answer, DnsTempError, Resolver
 from ..result import Result
@@ -19,7 +21,7 @@ from ..spf.record import BadRecord, Directive, is_record, parse
 from ..spf.record import Record as Parsed
 from . import fix
 from .fix import Fixed, fixed
-from .problem import Change, Problem, Severity, error, note, warning
+from .problem import Change, Problem, error, note, warning
 
 MAX_FOLLOWED = 60  # terms of a whole tree that are looked up; receivers look up ten
 MAX_TERMS = 200  # of one record that are examined
@@ -36,15 +38,18 @@ _FIXED = {"d", "o"}  # macro letters that do not depend on the message
 _NOT_CHECKED = "not a name that SPF is checked for"  # nothing is looked up for it either (section 4.3)
 _CLIENTS = (IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))  # one of each family
 _FIRST = {
-    "mx": 'Publish "v=spf1 mx ~all", and in front of ~all what sends beside the hosts that receive; or for a domain'
-    ' that sends no mail "v=spf1 -all".',
-    "implicit": 'Publish "v=spf1 a ~all", and in front of ~all what sends beside this host; or for a domain that sends'
-    ' no mail "v=spf1 -all".',
-    "none": 'Publish "v=spf1 -all" if the domain sends no mail, else one such as "v=spf1 ip4:ADDRESS ~all" with the'
-    " addresses of what sends.",
+    "mx": 'Publish "v=spf1 mx ~all", with any other hosts that send listed before ~all. If the domain sends no mail,'
+    ' publish "v=spf1 -all".',
+    "implicit": 'Publish "v=spf1 a ~all", with any other hosts that send listed before ~all. If the domain sends no'
+    ' mail, publish "v=spf1 -all".',
+    "none": 'If the domain sends no mail, publish "v=spf1 -all". If it does, publish a record such as "v=spf1'
+    ' ip4:ADDRESS ~all" with the addresses that send.',
 }
-_SPLIT = "Put parts of it into records of their own, and include these."
-_SLIPS = "Write the term as RFC 7208 section 5 has it, or remove it: one such term takes the whole record."
+_BEGIN = 'Begin the record with "v=spf1" and a space, with nothing before it.'
+_END = "End the record with ~all or -all."
+_EVERYONE = "for every client"
+_SPLIT = "Move parts of it to records of their own, and include those."
+_SLIPS = "Correct the term (RFC 7208 section 5) or remove it: one such term makes the whole record invalid."
 _Network = IPv4Network | IPv6Network
 _EVERYWHERE: tuple[_Network, ...] = (ip_network("0.0.0.0/0"), ip_network("2000::/3"))  # where clients are
 _NEARLY_ALL = 0.75  # of these addresses
@@ -241,14 +246,14 @@ def _meant(term: str) -> str:
         if mark and rest and (mark == "=") is not is_modifier:
             return f"{name} is written with {'=' if is_modifier else ':'}"
         if not rest and name != "all":
-            return f"{name} of nothing"
+            return f"{name} needs a value"
         meant = fix.spf_terms(f"v=spf1 {term}")
-        return f"not what may follow {name}" + (f"; {' '.join(meant[0])} may be meant" if meant and meant[0] else "")
+        return f"not a valid value for {name}" + (f" (probably {' '.join(meant[0])})" if meant and meant[0] else "")
     if not term.isascii():
-        return "has a mark in it that is not ASCII"
+        return "it contains a character that is not ASCII"
     meant = fix.spf_terms(f"v=spf1 {term}")
     other = re.sub(r"\A[+?~-]", "", meant[0][0]).partition(":")[0].partition("=")[0] if meant and meant[0] else ""
-    return f"no mechanism; {other} may be meant" if other else "no mechanism and no modifier"
+    return f"unknown mechanism (probably {other})" if other else "unknown mechanism or modifier"
 
 
 class _DependsError(Exception):
@@ -312,7 +317,7 @@ def terms(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, mx: str) -> list[Problem]:
     """The problems of the record, and what to publish instead. ``mx`` is the kind of ``mx.Mx``."""
-    wrong = list(_problems(found, domain, limits, mx))
+    wrong = list(_problems(_Seen(found, domain, limits, mx)))
     if not (texts := (*found.record.texts, *found.malformed)):
         return fix.doubled("spf-doubled", "SPF record", "spf-none", wrong, domain, domain, resolve, is_record)
     if not wrong or not (better := _fixed(found, limits)):
@@ -320,7 +325,7 @@ def problems(found: Spf, domain: Domain, resolve: Resolver, limits: Limits, *, m
 
     def again(answering: Resolver) -> tuple[list[Problem], Fixed | None]:
         seen = look(domain, answering, limits)
-        return list(_problems(seen, domain, limits, mx)), _fixed(seen, limits)
+        return list(_problems(_Seen(seen, domain, limits, mx))), _fixed(seen, limits)
 
     return fixed(wrong, Change(str(domain), "TXT", texts, (better.text,)), resolve, again, better.said)
 
@@ -335,24 +340,24 @@ def _fixed(found: Spf, limits: Limits) -> Fixed | None:
         if (one := fix.spf_terms(text)) is None:
             return None
         if not is_record(text):
-            said.append('Begin with "v=spf1" and a space, and nothing before it.')
+            said.append(_BEGIN)
         terms += one[0]
         said += one[1]
     if len(texts) > 1:
-        said.append("Make one record of them.")
+        said.append("Merge them into one record.")
     known = {} if record.error or len(texts) > 1 else {term.text: term for term in record.terms}
     kept: list[str] = []
     for text in dict.fromkeys(terms):
         new = _cheaper(known[text], dual=record.void_ipv6 <= limits.spf_void_lookups) if text in known else [text]
         if new != [text]:
-            said.append(f"Write {' '.join(new)} in place of {text}." if new else f"Remove {text}.")
+            said.append(f"Replace {text} with {' '.join(new)}." if new else f"Remove {text}.")
         kept += new
     if all(map(_ALL.fullmatch, kept)) and not all(map(_ALL.fullmatch, terms)):
         # without the term, the record would say that the domain sends no mail
         return None
     kept, sentences = _ended(kept, several=len(texts) > 1)
     if len(dict.fromkeys(terms)) < len(terms):
-        said.append("Remove what stands there twice.")
+        said.append("Remove duplicates.")
     return Fixed(" ".join(["v=spf1", *dict.fromkeys(kept)]), (*dict.fromkeys([*said, *sentences]),))
 
 
@@ -392,87 +397,112 @@ def _ended(terms: list[str], *, several: bool) -> tuple[list[str], list[str]]:
     signs = {term[0] if term[0] in "~-" else "" for term in ends}
     end = "-all" if signs == {"-"} else "~all"
     if not ends or "" in signs:
-        said.append("End with ~all, or with -all.")
+        said.append(_END)
     if len(terms) > 1 and terms[0] in ends and not several and others:
-        said.append(f"Remove what stands behind {terms[0]}; or put {terms[0]} at the end.")
+        said.append(f"Remove what comes after {terms[0]}, or move {terms[0]} to the end.")
         return [end], said
     if ends and terms[-1] != ends[0]:
-        said.append(f"Put {ends[0]} at the end.")
+        said.append(f"Move {ends[0]} to the end.")
     return [*others, end], said
 
 
-def _problems(found: Spf, domain: Domain, limits: Limits, mx: str) -> Iterator[Problem]:
-    record = found.record
-    for text in found.malformed:
+class _Seen(NamedTuple):
+    """What the rules look at. ``mx`` is the kind of ``mx.Mx``."""
+
+    found: Spf
+    domain: Domain
+    limits: Limits
+    mx: str
+
+    @property
+    def record(self) -> Record:
+        """The domain's own record."""
+        return self.found.record
+
+    @property
+    def is_usable(self) -> bool:
+        """Is there one record, with terms to look at?"""
+        record = self.record
+        is_one = len(record.texts) == 1 and not record.trouble
+        return is_one and (not record.error or bool(record.terms))
+
+
+_Rule = Callable[[_Seen], Iterable[Problem]]
+
+
+def _problems(seen: _Seen) -> Iterator[Problem]:
+    for rule in _RULES:
+        yield from rule(seen)
+    for rule in _RECORD_RULES if seen.is_usable else ():
+        yield from rule(seen)
+
+
+def _malformed(seen: _Seen) -> Iterator[Problem]:
+    for text in seen.found.malformed:
+        merge = " Merge it into the valid record and remove it: there may be only one." if seen.record.texts else ""
         yield error(
             "spf-malformed",
-            f'"{text[:60]}" looks like an SPF record, and is none.',
-            'An SPF record begins with "v=spf1" and a space, and nothing before it.'
-            + (
-                " Put what it says into the record that counts, and remove it: there may be only one."
-                if record.texts
-                else ""
-            ),
+            f'"{text[:60]}" looks like an SPF record but is not one.',
+            f"{_BEGIN}{merge}",
             "RFC 7208 section 4.5",
         )
-    if record.trouble:
-        yield warning("spf-unknown", f"SPF could not be looked up: {record.trouble}.")
-    elif record.fault is Fault.NO_RECORD:
+
+
+def _unknown(seen: _Seen) -> Iterator[Problem]:
+    if seen.record.trouble:
+        yield warning("spf-unknown", f"SPF could not be looked up: {seen.record.trouble}.")
+
+
+def _missing(seen: _Seen) -> Iterator[Problem]:
+    if seen.record.fault is Fault.NO_RECORD:
         yield warning(
             "spf-none",
             "There is no SPF record: nothing says which servers may send for the domain.",
-            "" if found.malformed else _FIRST.get(mx, _FIRST["none"]),
+            "" if seen.found.malformed else _FIRST.get(seen.mx, _FIRST["none"]),
         )
-    elif record.fault is Fault.NO_DOMAIN:
-        yield note(
-            "spf-one-label",
-            f"{domain} is a name of one label, for which SPF is not checked: the result is none.",
-            "",
-            "RFC 7208 section 4.3",
-        )
-    elif len(record.texts) > 1:
-        yield error(
-            "spf-several",
-            f"There are {len(record.texts)} SPF records: the result is permerror for everybody.",
-            "Make one record of them.",
-            "RFC 7208 section 4.5",
-        )
-    elif record.error and not record.terms:
-        yield error("spf-too-long", f"The SPF record cannot be used: {record.error}.", _SPLIT, "RFC 7208 section 3.4")
-    else:
-        told = [*_faults(record, domain), *_costs(record, limits)]
-        yield from told
-        yield from _openness(found)
-        explained = any(each.severity is Severity.ERROR or each.name == "spf-void-ipv6" for each in told)
-        if Result.PERMERROR in (found.otherwise, found.otherwise_ipv6) and not explained:
-            whom = "any other client" if found.otherwise == Result.PERMERROR else "any other client with IPv6"
-            yield warning(
-                "spf-otherwise",
-                f"SPF gives permerror to {whom}: {found.why}.",
-                "A term with %{i} or the like is one without an answer for every client that it does not mean.",
-                "RFC 7208 section 4.6.4",
-            )
-        yield from _oddities(record)
 
 
-def _faults(record: Record, domain: Domain) -> Iterator[Problem]:
-    """The problems that make the result permerror or unknown, anywhere in the tree."""
+def _one_label(seen: _Seen) -> Iterator[Problem]:
+    if seen.record.fault is Fault.NO_DOMAIN:
+        what = f"{seen.domain} has only one label, so SPF is not checked: the result is none."
+        yield note("spf-one-label", what, "", "RFC 7208 section 4.3")
+
+
+def _several(seen: _Seen) -> Iterator[Problem]:
+    if len(seen.record.texts) > 1:
+        what = f"There are {len(seen.record.texts)} SPF records: the result is permerror for every client."
+        yield error("spf-several", what, "Merge them into one record.", "RFC 7208 section 4.5")
+
+
+def _too_long(seen: _Seen) -> Iterator[Problem]:
+    if seen.record.fault in (Fault.RECORD_SIZE, Fault.SYNTAX) and not seen.record.terms:
+        what = f"The SPF record cannot be used: {seen.record.error}."
+        yield error("spf-too-long", what, _SPLIT, "RFC 7208 section 3.4")
+
+
+def _faults(seen: _Seen) -> Iterator[Problem]:
+    """Whatever makes the result permerror or unknown, anywhere in the tree."""
+    record = seen.record
     if record.error:
-        yield from _syntax(record, f"The SPF record of {domain}", "for everybody", "")
+        yield from _syntax(record, f"The SPF record of {seen.domain}", _EVERYONE, "")
     for way, term in terms(record):
-        place = f"SPF: {' > '.join([*way, term.text])}"
+        place, whole = f"SPF: {' > '.join([*way, term.text])}", (*way, term.text)
         if term.record and term.record.error and term.record.terms:
-            do = f"Let the owner of {term.target} fix it, or remove {(*way, term.text)[0]}."
-            yield from _syntax(term.record, f"{place}: the record there", _whom(record, (*way, term.text)), do)
+            do = f"Ask the owner of {term.target} to fix it, or remove {whole[0]}."
+            yield from _syntax(term.record, f"{place}: the record there", _whom(record, whole), do)
         elif term.error and (term.mechanism or term.record):
-            do = "Remove the term." if term.circular else "Name the hosts that send by ip4 and ip6."
-            if term.record:
-                owner = f", or let the owner of {term.target} fix that" if term.target else ""
-                do = f"Correct the name in {(*way, term.text)[0]} if it is wrong, or remove the term{owner}."
-            whom = _whom(record, (*way, term.text))
-            yield error("spf-permerror", f"{place}: {term.error}. The result is permerror {whom}.", do, _section(term))
+            what = f"{place}: {term.error}. The result is permerror {_whom(record, whole)}."
+            yield error("spf-permerror", what, _instead_of(term, whole[0]), _section(term))
         elif term.trouble:
             yield warning("spf-unknown", f"{place}: {term.trouble}.")
+
+
+def _instead_of(term: Term, top: str) -> str:
+    """What to do about a term with an error; ``top`` is the term of the domain's own record that leads to it."""
+    if term.record:
+        owner = f", or ask the owner of {term.target} to fix that" if term.target else ""
+        return f"Correct the name in {top} if it is wrong, or remove the term{owner}."
+    return "Remove the term." if term.circular else "List the hosts that send with ip4 and ip6."
 
 
 def _section(term: Term) -> str:
@@ -489,11 +519,11 @@ def _whom(record: Record, way: Sequence[str]) -> str:
         # redirect comes last, wherever it is written
         before = record.terms if term.mechanism == "redirect" else record.terms[:place]
         if any(each.result for each in before):
-            return f"for whom no term before {text} names"
+            return f"for every client that no term before {text} matches"
         if not term.record:
             break
         record = term.record
-    return "for everybody"
+    return _EVERYONE
 
 
 def _syntax(record: Record, whose: str, whom: str, do: str) -> Iterator[Problem]:
@@ -506,48 +536,42 @@ def _syntax(record: Record, whose: str, whom: str, do: str) -> Iterator[Problem]
         yield error("spf-syntax", f"{whose}: {record.error}. The result is permerror {whom}.", do or _SLIPS, rfc)
 
 
-def _costs(record: Record, limits: Limits) -> Iterator[Problem]:
-    most = limits.spf_terms
+def _lookups(seen: _Seen) -> Iterator[Problem]:
+    """Terms that ask DNS, near and beyond the limit."""
+    record, most = seen.record, seen.limits.spf_terms
     if record.asks > most:
         dearest = sorted((term for term in record.terms if term.asks), key=lambda term: -term.asks)[:3]
         costs = ", ".join(f"{term.text} costs {term.asks}" for term in dearest)
         yield error(
             "spf-terms",
-            f"SPF has {record.asks} terms that ask DNS, and receivers stop at {most}: permerror for whom no earlier"
-            f" term names. {costs}.",
-            "Drop what no longer sends for the domain, or move it to a subdomain with an SPF record of its own.",
+            f"SPF has {record.asks} terms that ask DNS, and receivers stop at {most}: permerror for every client that"
+            f" no earlier term matches. {costs}.",
+            "Remove what no longer sends for the domain, or let it send for a subdomain with an SPF record of its own.",
             "RFC 7208 section 4.6.4",
         )
     elif record.asks >= most - 1:
-        yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS, of {most} that are allowed.")
+        yield note("spf-terms-near", f"SPF has {record.asks} terms that ask DNS; the limit is {most}.")
+
+
+def _void(seen: _Seen) -> Iterator[Problem]:
+    """Terms that find nothing in DNS (void lookups)."""
+    record, most = seen.record, seen.limits.spf_void_lookups
     every = [(way, term) for way, term in terms(record) if not term.record]
     empty = [(way, term) for way, term in every if term.void_ipv4 and term.void_ipv6 and not term.found]
-    void = sorted({term.target for _, term in empty})
+    void, ways = _few(sorted({term.target for _, term in empty})), [way for way, _ in empty]
     without_ipv6 = [way for way, term in every if term.void_ipv6]
-    nothing = f"Nothing at: {_few(void)}." if void else ""
-    if record.void_ipv4 > limits.spf_void_lookups:
-        yield error(
-            "spf-void",
-            f"{record.void_ipv4} terms of SPF get no answer, and receivers stop at more than"
-            f" {limits.spf_void_lookups}: permerror. {nothing}",
-            _by_owners("Remove them.", [way for way, _ in empty]),
-            "RFC 7208 section 4.6.4",
-        )
-    elif record.void_ipv6 > limits.spf_void_lookups:
-        yield warning(
-            "spf-void-ipv6",
-            f"For a client with an IPv6 address {record.void_ipv6} terms of SPF get no answer, and receivers stop at"
-            f" more than {limits.spf_void_lookups}: permerror.",
-            _by_owners("Use ip4 for hosts that have no IPv6 address.", without_ipv6),
-            "RFC 7208 section 4.6.4",
-        )
+    rfc = "RFC 7208 section 4.6.4"
+    if record.void_ipv4 > most:
+        what = f"{record.void_ipv4} terms of SPF find nothing in DNS, and receivers allow {most}: permerror."
+        nothing = f" These names have no records: {void}." if void else ""
+        yield error("spf-void", f"{what}{nothing}", _by_owners("Remove them.", ways), rfc)
+    elif record.void_ipv6 > most:
+        what = f"For a client with an IPv6 address, {record.void_ipv6} terms of SPF find nothing in DNS, and receivers"
+        do = _by_owners("Use ip4 for hosts that have no IPv6 address.", without_ipv6)
+        yield warning("spf-void-ipv6", f"{what} allow {most}: permerror.", do, rfc)
     elif void:
-        yield warning(
-            "spf-void-term",
-            f"SPF names what is not in DNS. {nothing}",
-            _by_owners("Remove it.", [way for way, _ in empty]),
-            "RFC 7208 section 4.6.4",
-        )
+        do = _by_owners("Remove these terms.", ways)
+        yield warning("spf-void-term", f"SPF refers to names without records in DNS: {void}.", do, rfc)
 
 
 def _by_owners(do: str, ways: Iterable[tuple[str, ...]]) -> str:
@@ -555,7 +579,7 @@ def _by_owners(do: str, ways: Iterable[tuple[str, ...]]) -> str:
     below = [*dict.fromkeys(way[0] for way in ways if way)]
     if not below:
         return do
-    return f"{do} In what {_few(below)} names only its owner can do so; or remove that term."
+    return f"{do} In the record that {_few(below)} leads to, only its owner can do that; or remove that term."
 
 
 def _few(texts: Sequence[str]) -> str:
@@ -563,29 +587,37 @@ def _few(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_FEW]) + more
 
 
-def _openness(found: Spf) -> Iterator[Problem]:
-    """Problems of records that let in too many."""
-    way, first = _lets_everybody(found.record)
-    if not way and Result.PASS in (found.otherwise, found.otherwise_ipv6):
-        way = f"behind its {MAX_TERMS} first terms"
+def _open(seen: _Seen) -> Iterator[Problem]:
+    """A record by which any client passes, or nearly any."""
+    way, first = _lets_everybody(seen.found)
     if way:
         own = first and all(map(_ALL.fullmatch, first))
-        do = "End with -all or ~all, and name the servers that send."
-        if first and not own:
-            do = f"Remove {_few(first)}, and name the servers that send."
-        yield error("spf-open", f"SPF lets the whole world send for the domain: {way}.", do)
-    elif found.otherwise == Result.NEUTRAL:
-        ended = any(term.mechanism == "all" for _, term in terms(found.record))
-        ours = not any(term.mechanism == "redirect" and term.reached for term in found.record.terms)
-        yield warning(
-            "spf-neutral",
-            f"SPF {'gives neutral' if ended else 'has no all'}: of any other server it says nothing.",
-            "End with ~all, or with -all." if ours else "Let the record that redirect= names end with ~all or -all.",
-            "RFC 7208 section 4.7",
-        )
-    for above, term in [] if way else _passing(found.record):
+        do = f"Remove {_few(first)}, and list the servers that send."
+        if own or not first:
+            do = "End the record with -all or ~all, and list the servers that send."
+        yield error("spf-open", f"SPF lets anybody send for the domain: {way}.", do)
+
+
+def _neutral(seen: _Seen) -> Iterator[Problem]:
+    if seen.found.otherwise != Result.NEUTRAL or _lets_everybody(seen.found)[0]:
+        return
+    ended = any(term.mechanism == "all" for _, term in terms(seen.record))
+    ours = not any(term.mechanism == "redirect" and term.reached for term in seen.record.terms)
+    yield warning(
+        "spf-neutral",
+        f"SPF {'gives neutral' if ended else 'has no all'}: it says nothing about any other server.",
+        _END if ours else "Let the record that redirect= names end with ~all or -all.",
+        "RFC 7208 section 4.7",
+    )
+
+
+def _wide(seen: _Seen) -> Iterator[Problem]:
+    """Networks most of which belong to others, unless any client passes anyway."""
+    if _lets_everybody(seen.found)[0]:
+        return
+    for above, term in _passing(seen.record):
         if any(0 < network.prefixlen < _WIDE[network.version == 6] for network in _networks(term)):
-            do = _by_owners("Name the servers.", [above])
+            do = _by_owners("List the servers.", [above])
             yield warning("spf-wide", f"SPF lets a very large network send: {term.text}.", do)
 
 
@@ -598,13 +630,13 @@ def _passing(record: Record, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
                 yield from _passing(term.record, (*way, term.text))
 
 
-def _lets_everybody(record: Record) -> tuple[str, list[str]]:
-    """The term by which any client passes, or the widest of those by which nearly all addresses do.
+def _lets_everybody(found: Spf) -> tuple[str, list[str]]:
+    """The term by which any client passes, or the widest of those by which nearly all addresses do; or empty.
 
     Also returns the terms of the record itself that lead there.
     """
     networks: list[tuple[_Network, str]] = []
-    for way, term in _passing(record):
+    for way, term in _passing(found.record):
         place = " > ".join([*way, term.text])
         # the result of the lookup does not depend on the client
         if term.mechanism == "all" or (term.mechanism == "exists" and term.found):
@@ -620,7 +652,8 @@ def _lets_everybody(record: Record) -> tuple[str, list[str]]:
             alone = _is_most([inside[0][0]], everywhere)
             places = [inside[0][1]] if alone else [*dict.fromkeys(place for _, place in inside)]
             return _few(places), [*dict.fromkeys(place.partition(" > ")[0] for place in places)]
-    return "", []
+    by_a_later_term = Result.PASS in (found.otherwise, found.otherwise_ipv6)
+    return (f"after its first {MAX_TERMS} terms", []) if by_a_later_term else ("", [])
 
 
 def _is_most(networks: Sequence[_Network], everywhere: _Network) -> bool:
@@ -648,39 +681,81 @@ def _directive(term: Term) -> Directive | None:
     return next(parse(f"v=spf1 {term.text}").directives())
 
 
-def _oddities(record: Record) -> Iterator[Problem]:
-    texts = [term.text for term in record.terms]
-    unreached = [term for term in record.terms if not term.reached]
-    if behind := [term.text for term in unreached if term.mechanism != "redirect"]:
+def _permerror_for_others(seen: _Seen) -> Iterator[Problem]:
+    """A permerror that no other rule has explained."""
+    found = seen.found
+    if Result.PERMERROR not in (found.otherwise, found.otherwise_ipv6):
+        return
+    explained = (each for rule in (_faults, _lookups, _void) for each in rule(seen))
+    if not any(each.severity is Severity.ERROR or each.code == "spf-void-ipv6" for each in explained):
+        whom = "any other client" if found.otherwise == Result.PERMERROR else "any other client with IPv6"
         yield warning(
-            "spf-unreached",
-            f"SPF: {_few(behind)} behind all: never looked at.",
-            "Put all at the end.",
-            "RFC 7208 section 5.1",
+            "spf-otherwise",
+            f"SPF gives permerror to {whom}: {found.why}.",
+            "Use fewer terms with %{i} or the like: such a term finds nothing in DNS for the clients that it is not"
+            " about.",
+            "RFC 7208 section 4.6.4",
         )
-    if beside := [term.text for term in unreached if term.mechanism == "redirect"]:
-        yield warning(
-            "spf-unreached", f"SPF: {_few(beside)} beside all: never looked at.", "Remove it.", "RFC 7208 section 6.1"
-        )
-    unknown = [] if record.error else [term.text for term in record.terms if not term.mechanism]
+
+
+def _after_all(seen: _Seen) -> Iterator[Problem]:
+    if behind := [each.text for each in seen.record.terms if not each.reached and each.mechanism != "redirect"]:
+        what = f"SPF: receivers never look at {_few(behind)}, since all comes before."
+        yield warning("spf-unreached", what, "Move all to the end.", "RFC 7208 section 5.1")
+
+
+def _redirect_with_all(seen: _Seen) -> Iterator[Problem]:
+    if beside := [each.text for each in seen.record.terms if not each.reached and each.mechanism == "redirect"]:
+        what = f"SPF: receivers ignore {_few(beside)}, since the record has all."
+        yield warning("spf-unreached", what, "Remove it.", "RFC 7208 section 6.1")
+
+
+def _modifiers(seen: _Seen) -> Iterator[Problem]:
+    unknown = [] if seen.record.error else [term.text for term in seen.record.terms if not term.mechanism]
     if mistaken := [text for text in unknown if text.partition("=")[0].lower() in fix.SPF_NAMES]:
-        what = f"SPF: {_few(mistaken)} does nothing, since a mechanism is written with a colon."
-        yield warning("spf-modifier", what, "Write a colon in place of the equals sign.", "RFC 7208 section 5")
+        what = f"SPF: {_few(mistaken)} has no effect, since a mechanism is written with a colon."
+        yield warning("spf-modifier", what, "Replace the equals sign with a colon.", "RFC 7208 section 5")
     elif unknown:
-        yield note("spf-modifier", f"SPF: {_few(unknown)} does nothing that is known.", "", "RFC 7208 section 6")
-    if pointers := [(term.text, way) for way, term in terms(record) if term.mechanism == "ptr"]:
+        what = f"SPF: {_few(unknown)} has no effect: RFC 7208 has no such modifier."
+        yield note("spf-modifier", what, "", "RFC 7208 section 6")
+
+
+def _pointers(seen: _Seen) -> Iterator[Problem]:
+    if pointers := [(term.text, way) for way, term in terms(seen.record) if term.mechanism == "ptr"]:
         yield warning(
             "spf-ptr",
             f"SPF uses {pointers[0][0]}, which is slow, unreliable, and should not be used.",
-            _by_owners("Name the servers by ip4, ip6, a or mx.", [way for _, way in pointers]),
+            _by_owners("List the servers with ip4, ip6, a or mx.", [way for _, way in pointers]),
             "RFC 7208 section 5.5",
         )
+
+
+def _twice(seen: _Seen) -> Iterator[Problem]:
+    texts = [term.text for term in seen.record.terms]
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
-        yield note("spf-twice", f"SPF: {_few(twice)} stands there more than once.", "Keep one of each.")
-    if record.texts and len(record.texts[0]) > _LONG:
-        yield note(
-            "spf-long",
-            f"The SPF record has {len(record.texts[0])} octets: its response may not fit into one small packet.",
-            "",
-            "RFC 7208 section 3.4",
-        )
+        yield note("spf-twice", f"SPF has {_few(twice)} more than once.", "Keep one of each.")
+
+
+def _long(seen: _Seen) -> Iterator[Problem]:
+    if (length := len(seen.record.texts[0])) > _LONG:
+        what = f"The SPF record has {length} octets, so a DNS response with it may not fit into 512."
+        yield note("spf-long", what, "", "RFC 7208 section 3.4")
+
+
+_RULES: list[_Rule] = [_malformed, _unknown, _missing, _one_label, _several, _too_long]
+_RECORD_RULES: list[_Rule] = [
+    _faults,
+    _lookups,
+    _void,
+    _open,
+    _neutral,
+    _wide,
+    _permerror_for_others,
+    _after_all,
+    _redirect_with_all,
+    _modifiers,
+    _pointers,
+    _twice,
+    _long,
+]
+"""The rules for a record that has terms."""

@@ -17,7 +17,9 @@ import dns.exception
 import dns.rcode
 import dns.resolver
 
-from ..config import ConfigError, Problem
+from ..config import ConfigError
+from ..config.document import Code
+from ..config.document import error as mistake
 from ..limits import Limits
 from ..resolver import NXDOMAIN, Answer, DnsTempError, DnsUnsent, Question, too_many
 from . import wire
@@ -49,7 +51,8 @@ def listed_nameservers() -> list[Place]:
         return []
     except (OSError, ValueError, dns.exception.DNSException) as error:
         # the disk may fail, and a name in search or domain may be invalid
-        raise ConfigError([Problem(RESOLV_CONF, 1, 1, str(error) or type(error).__name__)]) from error
+        why = str(error) or type(error).__name__
+        raise ConfigError([mistake(Code.UNREADABLE, RESOLV_CONF, why)]) from error
     return [(str(address), PORT) for address in system.nameservers]
 
 

@@ -9,13 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from ipaddress import ip_address
 
 import pytest
 
-from mailassay.config import Settings
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Session
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone
@@ -27,6 +24,7 @@ from tests.bench.report import Cell, Setting, percentile, rows, settings, table
 from tests.bench.stacks import ALONE, OURS, ROOT, STACKS, missing
 from tests.lab import mta
 from tests.lab.smtp import Reply
+from tests.lab.talk import Talk
 
 BIG = 300_000
 
@@ -49,19 +47,10 @@ def test_corpus_is_the_same_each_time(made: Corpus) -> None:
 
 def conversed(made: Corpus, messages: Iterable[Message], policy: Policy = Policy()) -> Iterator[tuple[Sent, Outcome]]:
     """What a load of these messages is answered."""
-    ours, zone = Settings(authserv_id="mx.receiver.example", policy=policy), Zone(json.dumps(made.zone))
+    zone = Zone(json.dumps(made.zone))
     for message in messages:
-        talk = Session(ours, zone)
-        talk.connect(ip_address(message.client))
-        talk.helo(message.helo)
-        talk.mail_from(f"<{message.mail_from}>")
-        talk.recipient(f"<{RECIPIENT}>")
-        headers, body = split(message.content)
-        for name, value in headers:
-            talk.header(name, value)
-        talk.end_of_headers()
-        talk.body(body)
-        outcome = talk.end_of_message()
+        talk = Talk(zone, policy, client=message.client, helo=message.helo)
+        outcome = talk.send(*split(message.content), mail_from=f"<{message.mail_from}>", recipients=[f"<{RECIPIENT}>"])
         yield Sent(message, Reply(550 if outcome.verdict.action == "reject" else 250, ""), 0.01), outcome
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +16,14 @@ from mailassay import arc, dkim, dmarc, iprev, sender_domain, spf
 from mailassay.config import Relays, Settings
 from mailassay.judge.logline import JsonFormatter, Line
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import Policy
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
-from mailassay.zone import Zone
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
+from tests.lab.talk import Talk
 from tests.test_logline import read_back
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -182,16 +181,8 @@ MODULES = {"iprev": iprev, "spf": spf, "dkim": dkim, "arc": arc, "dmarc": dmarc,
 
 def judge(case: Case) -> Outcome:
     settings = Settings(policy=replace(case.policy, limits=case.limits), relays=case.relays)
-    conversation = Session(settings, Zone(case.zone), "mx.receiver.example", clocks=Clocks(now=lambda: NOW))
-    conversation.connect(ip_address("192.0.2.1"))
-    conversation.helo("mx.bank.example")
-    conversation.mail_from(f"<{case.mail_from}>")
-    headers, body = split(case.message)
-    for name, value in headers:
-        conversation.header(name, value)
-    conversation.end_of_headers()
-    conversation.body(body)
-    return conversation.end_of_message()
+    talk = Talk(case.zone, settings=settings, helo="mx.bank.example", now=NOW)
+    return talk.send(*split(case.message), mail_from=f"<{case.mail_from}>")
 
 
 def logged(line: Line) -> dict[str, Any]:

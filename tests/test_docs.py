@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import Settings, load, load_policy, reference
+from mailassay.config import load, load_policy, reference
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
+from tests.lab.talk import Talk
 from tests.test_reference import POLICY, mistakes
 
 ROOT = Path(__file__).parents[1]
@@ -64,19 +64,13 @@ TOO_LATE = datetime(2027, 4, 1, 1, tzinfo=UTC).timestamp()
 
 def judge(policy: Any, **more: Any) -> Outcome:
     """What becomes of a message; by default one that fails DMARC of bank.example, which asks to reject."""
-    clocks = Clocks(now=lambda: more.get("now", SPRING))
-    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), ZONE, clocks=clocks)
-    conversation.connect(ip_address(more.get("client", RELAY)))
-    conversation.helo(more.get("helo", "out.relay.example"))
-    conversation.mail_from(f"<{more.get('mail_from', 'ann@relay.example')}>")
-    for recipient in more.get("to", ["bob@example.org"]):
-        conversation.recipient(f"<{recipient}>")
-    for name, value in more.get("fields", []):
-        conversation.header(name, value)
-    conversation.header(b"From", b" " + more.get("author", "ann@bank.example").encode())
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+    client, helo = more.get("client", RELAY), more.get("helo", "out.relay.example")
+    return Talk(ZONE, policy, client=client, helo=helo, now=more.get("now", SPRING)).message(
+        author=more.get("author", "ann@bank.example"),
+        fields=more.get("fields", []),
+        mail_from=more.get("mail_from", "ann@relay.example"),
+        recipients=more.get("to", ["bob@example.org"]),
+    )
 
 
 def on_top(signed: bytes) -> list[tuple[bytes, bytes]]:

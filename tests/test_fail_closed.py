@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections import Counter
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,13 @@ import pytest
 from mailassay.config import Relays, Settings, load_policy
 from mailassay.dmarc import Remembered
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.policy import DmarcActions, Forwarders, Policy
 from mailassay.policy.sets import Networks
 from mailassay.resolver import Cached
 from mailassay.verdict import Action
 from tests.lab import hostile
+from tests.lab.talk import Talk
 
 ROOT = Path(__file__).parents[1]
 BY_RELAY = "by the operator's relay"
@@ -86,10 +85,16 @@ def outcomes(policy: Policy, seed: int) -> list[tuple[bytes, Outcome]]:
     is_relayed = bool(policy.dmarc.trusted_forwarders)
     relays = Relays(Networks((ip_network(RELAY),) if is_relayed else ()))
     settings = Settings(authserv_id="mx.receiver.example", policy=policy, relays=relays)
-    clocks = Clocks(time.time, clock)
-    talk = Session(settings, cached, "", clocks, anew=dns, remembered=Remembered())
     client = chance.choice(["198.51.100.66", "2001:db8::66"])
-    talk.connect(ip_address(RELAY if is_relayed else client))
+    talk = Talk(
+        cached,
+        settings=settings,
+        client=RELAY if is_relayed else client,
+        helo=None,
+        monotonic=clock,
+        anew=dns,
+        remembered=Remembered(),
+    ).session
     found = []
     for _ in range(chance.randrange(1, 8)):
         for _ in range(chance.choice([0, 1, 1, 3])):

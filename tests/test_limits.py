@@ -3,7 +3,6 @@
 import base64
 import time
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from mailassay import dkim
-from mailassay.config import Settings, load_policy
+from mailassay.config import load_policy
 from mailassay.dkim.work import reading
-from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.resolver import Answer
 from mailassay.zone import Zone
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
+from tests.lab.talk import Talk
 
 NOW = int(time.time())
 LIMITS = Limits()
@@ -40,18 +39,9 @@ def judge(mail: Mail, policy: str, tmp_path: Path) -> str:
     """The field that is written, on one line, and the rule that decided."""
     path = tmp_path / "policy.yaml"
     path.write_text(policy)
-    settings = Settings(authserv_id="mx.receiver.example", policy=load_policy(str(path)))
-    zone = Zone(mail.zone, limits=settings.policy.limits)
-    conversation = Session(settings, zone, clocks=Clocks(lambda: NOW, time.monotonic))
-    conversation.connect(ip_address("192.0.2.1"))
-    conversation.helo("mail.bank.example")
-    conversation.mail_from("<a@bank.example>")
-    headers, body = split(mail.message)
-    for name, value in headers:
-        conversation.header(name, value)
-    conversation.end_of_headers()
-    conversation.body(body)
-    outcome = conversation.end_of_message()
+    read = load_policy(str(path))
+    talk = Talk(Zone(mail.zone, limits=read.limits), read, now=NOW)
+    outcome = talk.send(*split(mail.message), mail_from="<a@bank.example>")
     field = " ".join(outcome.add[0][1].split()) if outcome.add else ""
     return f"{field}; rule={outcome.verdict.rule} remove={len(outcome.remove)}"
 

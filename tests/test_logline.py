@@ -10,33 +10,23 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import arc, dkim, spf
-from mailassay.config import Settings
 from mailassay.domain import Domain
 from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
-from mailassay.judge.session import Session
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.talk import Talk
 
 ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
 
 
 def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", fields=()):
-    conversation = Session(Settings(), ZONE, "mx.example")
-    conversation.connect(ip_address("198.51.100.66"))
-    conversation.helo(helo)
-    conversation.mail_from(mail_from)
-    for name, value in fields:
-        conversation.header(name, value)
-    conversation.header(b"From", b" " + author.encode("utf-8", "surrogatepass"))
-    conversation.end_of_headers()
-    return conversation.end_of_message()
+    return Talk(ZONE, client="198.51.100.66", helo=helo).message(author=author, fields=fields, mail_from=mail_from)
 
 
 def test_a_line():

@@ -8,43 +8,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from mailassay.config import Settings, load_policy
+from mailassay.config import load_policy
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Clocks, Session
 from mailassay.message import split
 from mailassay.policy import Policy
-from mailassay.zone import Zone
 from tests.conformance.bench import Bench
 from tests.fuzz import reader
 from tests.lab.cases import FOLDER, NOW, Case, load, mentions
+from tests.lab.talk import OURS, Talk
 
-OURS = "mx.receiver.example"
 RESULTS = b"authentication-results"
 CASES = load()
-CLOCKS = Clocks(now=lambda: NOW)
 Fields = list[tuple[bytes, bytes]]
 
 
 def judged(case: Case, policy: Policy) -> Outcome:
     """The message, in process."""
-    settings = Settings(authserv_id=OURS, policy=policy)
-    connection = case.connection
-    talk = Session(settings, Zone(json.dumps(case.dns)), clocks=CLOCKS)
-    talk.connect(ip_address(connection.client))
-    talk.helo(connection.helo)
-    talk.mail_from(f"<{connection.mail_from}>", smtputf8=connection.smtputf8)
-    talk.recipient("<bob@receiver.example>")
-    headers, body = split(case.message)
-    for name, value in headers:
-        talk.header(name, value)
-    talk.end_of_headers()
-    talk.body(body)
-    return talk.end_of_message()
+    given = case.connection
+    talk = Talk(json.dumps(case.dns), policy, client=given.client, helo=given.helo, now=NOW)
+    return talk.send(*split(case.message), mail_from=f"<{given.mail_from}>", smtputf8=given.smtputf8)
 
 
 def stated(case: Case, value: str) -> dict[str, str | list[str]]:

@@ -9,7 +9,6 @@ import struct
 import sys
 import threading
 import time
-from ipaddress import ip_address
 from itertools import pairwise, permutations
 
 import dns.exception
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 
 from mailassay import nameservers as network
 from mailassay.config import Settings
-from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.nameservers import Nameservers, system_nameservers, wire
 from mailassay.nameservers.turns import Turns
@@ -32,6 +30,7 @@ from mailassay.resolver import Cached, DnsLimit, DnsTempError, DnsUnsent, Questi
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer, bound
+from tests.lab.talk import Talk
 
 ZONE = f"""
 a.example       A     192.0.2.1
@@ -194,15 +193,11 @@ def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, sele
     with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1)) as nameservers:
         asker = Turns(Cached(nameservers, 100), 100).asker()
         settings = Settings(message_timeout=1, dns_timeout=0.1)
-        talk = Session(settings, asker, "mx.receiver.example", first=asker.first, anew=asker.anew)
-        talk.connect(ip_address("198.51.100.66"))
-        talk.helo("mail.evil.example")
-        talk.mail_from(f"<eve@{mail_from}>")
+        evil = {"client": "198.51.100.66", "helo": "mail.evil.example"}
+        talk = Talk(asker, settings=settings, first=asker.first, anew=asker.anew, **evil)
         signature = f" v=1; a=ed25519-sha256; d=evil.example; s={selector}; h=from; bh=; b=AAAA"
-        talk.header(b"DKIM-Signature", signature.encode())
-        talk.header(b"From", b" ceo@bank.example")
-        talk.end_of_headers()
-        outcome = talk.end_of_message()
+        fields = [(b"DKIM-Signature", signature.encode())]
+        outcome = talk.message(author="ceo@bank.example", fields=fields, mail_from=f"<eve@{mail_from}>")
     assert outcome.unanswered
     assert (outcome.verdict.action, outcome.verdict.rule) == (Action.DEFER, "dns.unavailable")
 

@@ -22,12 +22,10 @@ from hypothesis import strategies as st
 
 from mailassay import arc, dkim, iprev, spf
 from mailassay.authres.render import render
-from mailassay.config import Settings
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import BadDomain, Domain, u_labels
 from mailassay.evidence import Connection, Evidence
 from mailassay.judge.authenticate import resinfos
-from mailassay.judge.session import Session
 from mailassay.policy import Mode, Policy, Rule
 from mailassay.policy.condition import All
 from mailassay.resolver import Answer, DnsTempError
@@ -35,8 +33,8 @@ from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab import stamp
+from tests.lab.talk import OURS, Talk
 
-OURS = "mx.receiver.example"
 METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
 DOMAINS = ("header.from", "smtp.mailfrom", "smtp.helo", "header.d")
 PROPERTIES = ("header.i", "header.s", "header.a", "header.b", "policy.dmarc")
@@ -288,15 +286,8 @@ def judged(helo, mail_from, fields, texts, utf8):
                 future.set_result(Answer((answer,)))
         return future
 
-    conversation = Session(Settings(authserv_id=OURS, policy=MONITOR), ask)
-    conversation.connect(ip_address("198.51.100.66"))
-    conversation.helo(helo)
-    conversation.mail_from(mail_from, smtputf8=utf8)
-    for name, value in fields:
-        conversation.header(name, value)
-    conversation.end_of_headers()
-    conversation.body(b"hi\r\n")
-    outcome = conversation.end_of_message()
+    talk = Talk(ask, MONITOR, client="198.51.100.66", helo=helo)
+    outcome = talk.send(fields, b"hi\r\n", mail_from=mail_from, smtputf8=utf8)
     ((_, field),) = outcome.add
     return field, outcome.evidence
 
@@ -360,12 +351,8 @@ def test_what_was_read_as_results(helo, mail_from, fields, expected, perl):
 def test_what_a_rule_writes(author, mail_from):
     """Where a placeholder stands there is a domain name, and no equals sign, blank or semicolon of the sender's."""
     rule = Rule("r", All(()), Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),))
-    conversation = Session(Settings(authserv_id=OURS, policy=Policy(rules=(rule,))), ZONE)
-    conversation.connect(ip_address("198.51.100.66"))
-    conversation.helo("x")
-    conversation.mail_from(f"<a@{mail_from}>")
-    conversation.header(b"From", b" a@" + octets(author))
-    conversation.end_of_headers()
-    for name, value in conversation.end_of_message().add:
-        if name == "X-R":
-            assert re.fullmatch(r"author=[a-z0-9_.-]+;from=[a-z0-9_.-]+", value)
+    talk = Talk(ZONE, Policy(rules=(rule,)), client="198.51.100.66", helo="x")
+    outcome = talk.send([(b"From", b" a@" + octets(author))], mail_from=f"<a@{mail_from}>")
+    # there is none if the rule does not know one of the two
+    for value in [value for name, value in outcome.add if name == "X-R"]:
+        assert re.fullmatch(r"author=[a-z0-9_.-]+;from=[a-z0-9_.-]+", value)

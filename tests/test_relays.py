@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from mailassay.cli import main
 from mailassay.config import Relays, Settings, Untraced, load_policy
 from mailassay.judge.logline import Line
-from mailassay.judge.session import Session
 from mailassay.policy import Policy
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import ed25519_key
+from tests.lab.talk import Talk
 
 KEY = ed25519_key()
 NAMES = f"""
@@ -77,22 +77,14 @@ class Recording:
 
 
 def judge(*fields, settings=SETTINGS, connected=RELAY, mail_from="ann@sender.example", signed=False, **more):
-    conversation = Session(settings, more.get("source", ZONE))
-    conversation.connect(ip_address(connected))
-    conversation.helo(more.get("helo", "mx2.receiver.example"))
-    conversation.mail_from(f"<{mail_from}>", more.get("login", ""))
-    conversation.recipient("<bob@receiver.example>")
-    for value in fields:
-        conversation.header(b"X-Scanned", b" by mx2")
-        conversation.header(b"Received", value)
-    author = more.get("author", "ann@sender.example").encode()
+    author = more.get("author", "ann@sender.example")
+    above = [field for value in fields for field in ((b"X-Scanned", b" by mx2"), (b"Received", value))]
     if signed:
-        message = KEY.sign(b"From: " + author + b"\r\n\r\nx\r\n", "sender.example", "ed")
-        conversation.header(b"DKIM-Signature", message.partition(b"\r\nFrom")[0].partition(b":")[2])
-    conversation.header(b"From", b" " + author)
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+        message = KEY.sign(b"From: " + author.encode() + b"\r\n\r\nx\r\n", "sender.example", "ed")
+        above.append((b"DKIM-Signature", message.partition(b"\r\nFrom")[0].partition(b":")[2]))
+    helo = more.get("helo", "mx2.receiver.example")
+    talk = Talk(more.get("source", ZONE), settings=settings, client=connected, helo=helo)
+    return talk.message(author=author, fields=above, mail_from=f"<{mail_from}>", login=more.get("login", ""))
 
 
 def with_policy(tmp_path, text, **of_relays):
@@ -171,14 +163,7 @@ def test_a_login_makes_a_relay():
 
 
 def test_a_relay_whose_address_is_not_known_is_deferred():
-    conversation = Session(SETTINGS, ZONE)
-    conversation.connect(None)
-    conversation.helo("x")
-    conversation.mail_from("<ann@sender.example>", "fetcher")
-    conversation.header(b"Received", HONEST)
-    conversation.header(b"From", b" ann@sender.example")
-    conversation.end_of_headers()
-    assert conversation.end_of_message().verdict.rule == "no_client_address"
+    assert judge(HONEST, connected=None, helo="x", login="fetcher").verdict.rule == "no_client_address"
 
 
 @pytest.mark.parametrize("login", ["", "bob", "fetcher"])
@@ -204,9 +189,7 @@ def test_a_client_of_the_relay_in_a_trusted_network_is_not_judged():
 
 def test_questions_start_when_the_field_is_there():
     source = Recording()
-    conversation = Session(SETTINGS, source)
-    conversation.connect(ip_address(RELAY))
-    conversation.helo("mx2.receiver.example")
+    conversation = Talk(source, settings=SETTINGS, client=RELAY, helo="mx2.receiver.example").session
     conversation.mail_from("<ann@sender.example>")
     assert source.new() == ["_dmarc.sender.example"]
     conversation.header(b"Subject", b" x")
@@ -222,17 +205,12 @@ def test_questions_start_when_the_field_is_there():
 
 
 def test_each_message_of_a_connection_has_its_own_client():
-    conversation = Session(SETTINGS, ZONE)
-    conversation.connect(ip_address(RELAY))
-    conversation.helo("mx2.receiver.example")
+    talk = Talk(ZONE, settings=SETTINGS, client=RELAY, helo="mx2.receiver.example")
     found = []
-    for fields in ([HONEST], [SPOOF], [], [HONEST]):
-        conversation.mail_from("<ann@sender.example>")
-        for each in fields:
-            conversation.header(b"Received", each)
-        conversation.header(b"From", b" ann@sender.example")
-        conversation.end_of_headers()
-        found.append(conversation.end_of_message().evidence.spf.result)
+    for values in ([HONEST], [SPOOF], [], [HONEST]):
+        fields = [(b"Received", value) for value in values]
+        outcome = talk.message(author="ann@sender.example", mail_from="<ann@sender.example>", fields=fields)
+        found.append(outcome.evidence.spf.result)
     assert found == ["pass", "fail", "none", "pass"]
 
 

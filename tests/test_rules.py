@@ -4,7 +4,7 @@ import json
 import os
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from itertools import permutations
 
 import pytest
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
 from mailassay.judge.logline import Line, facts
-from mailassay.judge.session import Clocks, Session
 from mailassay.message import Headers, split
 from mailassay.policy.mailbox import spellings
 from mailassay.policy.sets import Addresses, Domains, Networks
@@ -23,6 +22,7 @@ from mailassay.replay.message_file import Message
 from mailassay.replay.trace import Trace
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
+from tests.lab.talk import Talk
 
 KEY = ed25519_key()
 ZONE_TEXT = f"""
@@ -73,18 +73,10 @@ def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@rel
         owner_request_special=more.get("special"),
     )
     zone = Zone(ZONE_TEXT + more["zone"]) if "zone" in more else ZONE
-    conversation = Session(settings, zone, clocks=Clocks(now=lambda: more.get("now", NOON)))
-    conversation.connect(ip_address(client))
-    conversation.helo(more.get("helo", "out.relay.example"))
-    conversation.mail_from(f"<{mail_from}>")
-    for recipient in more.get("recipients", ["bob@receiver.example"]):
-        conversation.recipient(f"<{recipient}>")
-    for name, value in more.get("fields", []):
-        conversation.header(name, value)
-    conversation.header(b"From", b" " + author.encode())
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+    helo, recipients = more.get("helo", "out.relay.example"), more.get("recipients", ["bob@receiver.example"])
+    return Talk(zone, settings=settings, client=client, helo=helo, now=more.get("now", NOON)).message(
+        author=author, fields=more.get("fields", []), mail_from=f"<{mail_from}>", recipients=recipients
+    )
 
 
 def verdict(policy, *args, **more):
@@ -1057,10 +1049,8 @@ def test_the_sender_domain_is_looked_up_where_it_matters_only(folder):
         return ZONE(question)
 
     for text, wanted in ("{}", False), ("sender_domain: {no_mail: tag}", True):
-        conversation = Session(Settings(policy=policy(folder, text)), source)
-        conversation.connect(ip_address(RELAY))
-        conversation.helo("out.relay.example")
-        conversation.mail_from("<ann@relay.example>")
+        talk = Talk(source, policy(folder, text), client=RELAY, helo="out.relay.example")
+        talk.session.mail_from("<ann@relay.example>")
         assert (("relay.example", "MX") in asked) is wanted
 
 
@@ -1144,14 +1134,8 @@ def without_answers(made):
 
 
 def judged(made, zone):
-    settings = Settings(policy=made, trusted_networks=())
-    conversation = Session(settings, zone, clocks=Clocks(now=lambda: NOON))
-    conversation.connect(ip_address(RELAY))
-    conversation.helo("out.relay.example")
-    conversation.mail_from("<ann@bank.example>")
-    conversation.header(b"From", b" ann@bank.example")
-    conversation.end_of_headers()
-    return conversation.end_of_message().verdict
+    talk = Talk(zone, made, client=RELAY, helo="out.relay.example", now=NOON)
+    return talk.message(author="ann@bank.example", mail_from="<ann@bank.example>").verdict
 
 
 NAMES = ("a.other.example", "m.relay.example", "z.third.example")

@@ -19,6 +19,7 @@ from mailassay.resolver import NXDOMAIN, Answer, Waiting
 from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key
+from tests.lab.talk import Talk
 
 KEY = ed25519_key()
 ZONE = Zone(
@@ -50,22 +51,8 @@ class Recording:
         return asked
 
 
-def begin(client_ip=CLIENT, helo="mail.bank.example", settings=SETTINGS, source=ZONE, **more):
-    conversation = Session(settings, source, "mx.host.example")
-    conversation.connect(client_ip, **more)
-    conversation.helo(helo)
-    return conversation
-
-
-def send(conversation, mail_from="<alice@bank.example>", author="alice@bank.example", fields=(), login=""):
-    conversation.mail_from(mail_from, login)
-    conversation.recipient("<bob@receiver.example>")
-    for name, value in fields:
-        conversation.header(name, value)
-    conversation.header(b"From", b" " + author.encode())
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+def begin(client=CLIENT, source=ZONE, settings=SETTINGS, **more):
+    return Talk(source, settings=settings, client=client, mta_name="mx.host.example", **more)
 
 
 def test_questions_start_when_their_facts_arrive():
@@ -95,10 +82,10 @@ def test_questions_start_when_their_facts_arrive():
 
 def test_what_belongs_to_the_connection_is_asked_once():
     source = Recording()
-    conversation = begin(source=source)
-    send(conversation)
+    talk = begin(source=source)
+    talk.message()
     source.new()
-    send(conversation)
+    talk.message()
     assert ("1.2.0.192.in-addr.arpa", "PTR") not in source.asked
     assert ("bank.example", "TXT") in source.asked
 
@@ -129,25 +116,25 @@ def test_every_outcome_has_the_facts(login, field, kind):
 
 
 def test_a_message_leaves_nothing_to_the_next():
-    conversation = begin()
-    first = send(conversation, fields=[(b"Authentication-Results", b" mx.receiver.example; none")])
-    second = send(conversation, "<>", "eve@shop.example")
+    talk = begin()
+    first = talk.message(fields=[(b"Authentication-Results", b" mx.receiver.example; none")])
+    second = talk.message(mail_from="<>", author="eve@shop.example")
     assert (len(first.remove), len(second.remove)) == (1, 0)
     assert second.evidence.spf_mail_from is None
     assert second.evidence.dmarc.header_from == "shop.example"
 
 
 def test_rset():
-    conversation = begin()
-    conversation.mail_from("<eve@evil.example>")
-    conversation.header(b"From", b" eve@evil.example")
-    conversation.abort()
-    assert send(conversation).evidence.dmarc.header_from == "bank.example"
+    talk = begin()
+    talk.session.mail_from("<eve@evil.example>")
+    talk.session.header(b"From", b" eve@evil.example")
+    talk.session.abort()
+    assert talk.message().evidence.dmarc.header_from == "bank.example"
 
 
 def test_events_out_of_order_are_an_error():
     with pytest.raises(RuntimeError):
-        begin().header(b"From", b" x")
+        begin().session.header(b"From", b" x")
 
 
 @pytest.mark.parametrize(
@@ -161,12 +148,12 @@ def test_events_out_of_order_are_an_error():
     ],
 )
 def test_spellings_of_mail_from(address, domain):
-    assert send(begin(), address).evidence.spf_mail_from.domain == domain
+    assert begin().message(mail_from=address).evidence.spf_mail_from.domain == domain
 
 
 @pytest.mark.parametrize("address", ["<>", "", " <> "])
 def test_null_reverse_path(address):
-    evidence = send(begin(), address).evidence
+    evidence = begin().message(mail_from=address).evidence
     assert evidence.spf_mail_from is None
     assert evidence.spf.scope == "helo"
 
@@ -182,7 +169,7 @@ def test_null_reverse_path(address):
 )
 def test_who_is_not_judged(client_ip, login, more, rule):
     source = Recording()
-    outcome = send(begin(client_ip, source=source, **more), login=login)
+    outcome = begin(client_ip, source, **more).message(login=login)
     assert (outcome.verdict.action, outcome.verdict.rule, outcome.evidence) == (Action.ACCEPT, rule, None)
     assert (outcome.remove, outcome.add) == ((), ())
     if not login:
@@ -190,20 +177,20 @@ def test_who_is_not_judged(client_ip, login, more, rule):
 
 
 def test_no_address_is_no_judgement():
-    outcome = send(begin(None))
+    outcome = begin(None).message()
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
 
 
 def test_no_address_is_no_judgement_but_monitoring_delivers():
     forged = [(b"Authentication-Results", b" mx.receiver.example; dmarc=pass")]
-    outcome = send(begin(None, settings=replace(SETTINGS, policy=Policy(mode=Mode.MONITOR))), fields=forged)
+    outcome = begin(None, policy=Policy(mode=Mode.MONITOR)).message(fields=forged)
     assert (outcome.verdict.action, outcome.verdict.would) == (Action.ACCEPT, Action.DEFER)
     assert outcome.remove == ((RESULTS, 1),)
     assert outcome.add == ((RESULTS, "mx.receiver.example; none"),)
 
 
 def test_the_host_names_itself_where_the_settings_do_not():
-    outcome = send(begin(settings=replace(SETTINGS, authserv_id=None)))
+    outcome = begin(settings=replace(SETTINGS, authserv_id=None)).message()
     assert outcome.add[0][1].startswith("mx.host.example;")
 
 
@@ -224,7 +211,7 @@ def names(outcome):
     ],
 )  # fmt: skip
 def test_what_is_added(policy, action, added):
-    outcome = send(begin(ATTACKER, settings=replace(SETTINGS, policy=policy)))
+    outcome = begin(ATTACKER, policy=policy).message()
     assert (outcome.verdict.action, names(outcome)) == (action, added)
     assert outcome.verdict.would in (action, Action.REJECT)
 
@@ -233,15 +220,10 @@ def test_what_is_added(policy, action, added):
 def test_a_signature_that_leaves_the_end_of_the_body_open(partial, result):
     """RFC 6376 section 8.2: what comes after l= anybody may have written."""
     policy = Policy(dkim=DkimRules(partial))
-    message = KEY.sign(b"From: a@bank.example\r\n\r\nx\r\n", "bank.example", "ed", length=True)
-    field = message.partition(b"\r\nFrom")[0].partition(b":")[2]
-    conversation = begin(ATTACKER, settings=replace(SETTINGS, policy=policy))
-    conversation.mail_from("<>")
-    conversation.header(b"DKIM-Signature", field)
-    conversation.header(b"From", b" a@bank.example")
-    conversation.end_of_headers()
-    conversation.body(b"x\r\nand more\r\n")
-    evidence = conversation.end_of_message().evidence
+    signed = KEY.sign(b"From: a@bank.example\r\n\r\nx\r\n", "bank.example", "ed", length=True)
+    field = signed.partition(b"\r\nFrom")[0].partition(b":")[2]
+    message = {"author": "a@bank.example", "fields": [(b"DKIM-Signature", field)], "body": b"x\r\nand more\r\n"}
+    evidence = begin(ATTACKER, policy=policy).message(**message, mail_from="<>").evidence
     assert [each.result for each in evidence.dkim] == ["pass"]
     assert evidence.dmarc.result == result
 
@@ -261,7 +243,7 @@ def test_a_signature_that_leaves_the_end_of_the_body_open(partial, result):
 )
 def test_an_ambiguous_author(least, author, action, rule):
     policy = Policy(dmarc=DmarcActions(ambiguous_author=least))
-    verdict = send(begin(settings=replace(SETTINGS, policy=policy)), author=author).verdict
+    verdict = begin(policy=policy).message(author=author).verdict
     assert (verdict.action, verdict.rule) == (action, rule)
 
 
@@ -270,13 +252,13 @@ def test_public_suffixes_are_a_net(public_suffixes, result):
     """RFC 9989 section 11.8: a registry's record without psd=y makes no organization of its customers."""
     source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"')
     policy = Policy(dmarc=DmarcActions(public_suffixes=public_suffixes))
-    conversation = begin(ATTACKER, settings=replace(SETTINGS, policy=policy), source=source)
-    dmarc = send(conversation, "<eve@eve.co.uk>", "alice@bank.co.uk").evidence.dmarc
+    talk = begin(ATTACKER, source, policy=policy)
+    dmarc = talk.message(mail_from="<eve@eve.co.uk>", author="alice@bank.co.uk").evidence.dmarc
     assert (dmarc.result, dmarc.public_suffix) == (result, None if result == "pass" else "co.uk")
 
 
 def test_the_body_is_read_no_further_than_needed():
-    conversation = begin()
+    conversation = begin().session
     conversation.mail_from("<alice@bank.example>")
     conversation.header(b"From", b" alice@bank.example")
     conversation.end_of_headers()
@@ -286,7 +268,7 @@ def test_the_body_is_read_no_further_than_needed():
 def test_the_time_of_the_message_bounds_its_checks():
     # whether DNS answers at all has the time of one try more
     settings = replace(SETTINGS, message_timeout=0.1, dns_timeout=0.1)
-    outcome = send(begin(source=lambda _: Future(), settings=settings))
+    outcome = begin(source=lambda _: Future(), settings=settings).message()
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
     assert outcome.seconds < 2
@@ -318,7 +300,7 @@ def test_a_question_that_was_never_sent_lets_nothing_in(name):
     signed = KEY.sign(b"From: alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
     sealed = arc_set(signed, 1, "list.example", KEY)
     fields = [field for field in split(sealed)[0] if field.name != b"From"]
-    outcome = send(begin(source=source, settings=LENIENT), "<eve@x.example>", fields=fields)
+    outcome = begin(source=source, settings=LENIENT).message(mail_from="<eve@x.example>", fields=fields)
     assert (outcome.verdict.action, outcome.verdict.rule) == (Action.DEFER, "dns.unsent")
     assert str(outcome.verdict.reply) == "451 4.4.3 Temporary failure of DNS"
 
@@ -331,7 +313,7 @@ def asked_by_the_end_of_headers(zone):
         asked.append(question)
         return zone(question)
 
-    conversation = begin(ATTACKER, source=source)
+    conversation = begin(ATTACKER, source).session
     conversation.mail_from("<eve@x.example>")
     conversation.header(b"From", b" ceo@nowhere.bank.example")
     conversation.end_of_headers()
@@ -364,10 +346,9 @@ def test_records_that_do_not_count_are_not_read(records):
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""
     settings = replace(SETTINGS, message_timeout=0.02, dns_unavailable=unavailable)
-    outcome = send(begin(source=lambda _: Future(), settings=settings))
+    outcome = begin(source=lambda _: Future(), settings=settings).message()
     assert (outcome.verdict.action, outcome.unanswered) == (action, True)
-    monitored = replace(settings, policy=Policy(Mode.MONITOR))
-    verdict = send(begin(source=lambda _: Future(), settings=monitored)).verdict
+    verdict = begin(source=lambda _: Future(), settings=settings, policy=Policy(Mode.MONITOR)).message().verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
 
 
@@ -402,10 +383,7 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
         return future
 
     settings = replace(SETTINGS, message_timeout=0.05, dns_timeout=60 if answers else 0.1)
-    conversation = Session(settings, source, anew=anew)
-    conversation.connect(CLIENT)
-    conversation.helo("mail.bank.example")
-    outcome = send(conversation, mail_from, author)
+    outcome = begin(source=source, settings=settings, anew=anew).message(mail_from=mail_from, author=author)
     assert set(asked) == {(f"_dmarc.{top_level}", "TXT")}
     assert outcome.unanswered is not answers
     assert outcome.verdict.rule == ("default" if answers else "dns.unavailable")
@@ -423,11 +401,11 @@ def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
             return super().result(timeout)
 
     settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=0.1)
-    conversation = Session(
-        settings, lambda asked: Late() if asked.name == "_dmarc.bank.de" else Future(), anew=lambda _: Future()
-    )
-    conversation.connect(CLIENT)
-    outcome = send(conversation, author="joe@bank.de")
+
+    def source(asked):
+        return Late() if asked.name == "_dmarc.bank.de" else Future()
+
+    outcome = begin(source=source, settings=settings, helo=None, anew=lambda _: Future()).message(author="joe@bank.de")
     assert (outcome.evidence.dmarc.result, outcome.unanswered) == ("temperror", False)
     assert outcome.verdict.action is Action.ACCEPT
 
@@ -443,13 +421,7 @@ def test_a_message_without_author_and_answers():
         return future
 
     settings = replace(SETTINGS, message_timeout=0.02)
-    conversation = Session(settings, lambda _: Future(), anew=anew)
-    conversation.connect(CLIENT)
-    conversation.helo("mail.bank.example")
-    conversation.mail_from("<joe@bank.example>")
-    conversation.recipient("<bob@receiver.example>")
-    conversation.end_of_headers()
-    assert not conversation.end_of_message().unanswered
+    assert not begin(source=lambda _: Future(), settings=settings, anew=anew).send([]).unanswered
     assert asked == [("_dmarc.com", "TXT")]
 
 
@@ -459,7 +431,7 @@ def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_heade
     policy = Policy(rules=(rule,), limits=Limits(header_fields=50))
     forged = [(b"x-mailassay-verdict", b" accept"), (b"X-Team", b" trusted"), (b"X-Other", b" y")]
     fields = [(b"X-Filler", b" y")] * 60 + forged
-    outcome = send(begin(settings=replace(SETTINGS, policy=policy)), fields=fields)
+    outcome = begin(policy=policy).message(fields=fields)
     assert {name for name, _ in outcome.remove} == {"X-Mailassay-Verdict", "X-Team"}
 
 
@@ -479,15 +451,15 @@ def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
     policy = Policy(Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
     fields = [(b"X-Filler", b" y")] * filler + [(b"Subject", value)]
-    conversation = begin(client_ip, settings=replace(SETTINGS, policy=policy))
-    verdict = send(conversation, fields=fields).verdict
+    talk = begin(client_ip, policy=policy)
+    verdict = talk.message(fields=fields).verdict
     assert (verdict.action, verdict.rule, verdict.reply.code) == (Action.REJECT, "forged_fields", 550)
-    assert send(conversation).verdict.rule != "forged_fields"
+    assert talk.message().verdict.rule != "forged_fields"
 
 
 @pytest.mark.parametrize("value", [b" x\ry", b" x\rX-Other: y", b" x\r\n Authentication-Results: z"])
 def test_a_field_that_holds_none_of_ours(value):
-    assert send(begin(), fields=[(b"Subject", value)]).verdict.rule != "forged_fields"
+    assert begin().message(fields=[(b"Subject", value)]).verdict.rule != "forged_fields"
 
 
 @pytest.mark.parametrize(
@@ -502,7 +474,7 @@ def test_a_source_route_is_no_part_of_the_address(given):
         asked.append(question.name)
         return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"')(question)
 
-    begin(source=source).mail_from(given)
+    begin(source=source).session.mail_from(given)
     assert "joe.l.joe@x.example.example" in asked
 
 
@@ -513,11 +485,10 @@ def test_messages_that_may_cost_much_are_judged_one_at_a_time():
     """And no other message waits for them."""
     dear = threading.Semaphore()
     dear.acquire()
-    conversation = Session(SETTINGS, ZONE, dear=dear)
-    conversation.connect(ATTACKER)
-    assert send(conversation).verdict.action is Action.REJECT
+    talk = begin(ATTACKER, helo=None, dear=dear)
+    assert talk.message().verdict.action is Action.REJECT
     found = []
-    thread = threading.Thread(target=lambda: found.append(send(conversation, fields=FILLER)))
+    thread = threading.Thread(target=lambda: found.append(talk.message(fields=FILLER)))
     thread.start()
     thread.join(0.2)
     assert found == []
@@ -539,11 +510,10 @@ def test_signatures_that_cost_much_wait_for_their_turn(monkeypatch):
     def judged(work):
         """The message as it is, judged in a thread, if so many units of work are much."""
         monkeypatch.setattr("mailassay.judge.session.DEAR_WORK", work)
-        conversation, found = Session(SETTINGS, zone, dear=dear), []
-        conversation.connect(ATTACKER)
+        talk, found = begin(ATTACKER, zone, helo=None, dear=dear), []
         fields, _ = split(signed)
         signatures = [(each.name, each.value) for each in fields if each.name != b"From"]
-        thread = threading.Thread(target=lambda: found.append(send(conversation, fields=signatures)))
+        thread = threading.Thread(target=lambda: found.append(talk.message(fields=signatures)))
         thread.start()
         return thread, found
 
@@ -571,9 +541,8 @@ def test_nobody_waits_for_the_dns_of_a_message_that_may_cost_much():
             free.append(taken)
             raise TimeoutError
 
-    conversation = Session(replace(SETTINGS, message_timeout=0.1), lambda _: Slow(), anew=lambda _: Slow(), dear=dear)
-    conversation.connect(ATTACKER)
-    send(conversation, fields=FILLER)
+    settings = replace(SETTINGS, message_timeout=0.1)
+    begin(ATTACKER, lambda _: Slow(), settings, helo=None, anew=lambda _: Slow(), dear=dear).message(fields=FILLER)
     assert free
     assert all(free)
     assert dear.acquire(blocking=False)

@@ -4,7 +4,6 @@ import itertools
 import threading
 from collections import Counter
 from concurrent.futures import Future, wait
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import settings
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mailassay.config import Settings
-from mailassay.judge.session import Session
 from mailassay.nameservers.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
 from mailassay.resolver import Answer, Cached, Deadline, DnsTempError, DnsUnsent, Method, Question, Shared, Waiting
 from mailassay.zone import Zone
+from tests.lab.talk import Talk
 
 
 class Source:
@@ -455,22 +454,12 @@ def test_what_a_connection_waits_for_at_the_end_of_a_message():
     ask(others, *[f"{number}.busy" for number in range(3)])
     ask(others, "f.busy", first=True)
     asker = turns.asker()
-    conversation = Session(Settings(message_timeout=0.02), asker, "mx.receiver.example", first=asker.first)
-    conversation.connect(ip_address("192.0.2.1"))
-    conversation.helo("mail.bank.example")
-
-    def send():
-        conversation.mail_from("<alice@bank.example>")
-        conversation.header(b"From", b" alice@bank.example")
-        conversation.end_of_headers()
-        outcome = conversation.end_of_message()
-        asker.drop()
-        return outcome
-
-    assert send().verdict.rule == "dns.unsent"
+    talk = Talk(asker, settings=Settings(message_timeout=0.02), first=asker.first)
+    assert talk.message().verdict.rule == "dns.unsent"
+    asker.drop()
     for future in held:
         future.set_result(Answer())
-    evidence = send().evidence
+    evidence = talk.message().evidence
     assert (evidence.iprev.result, evidence.iprev.name) == ("pass", "mail.bank.example")
     assert (evidence.spf_helo.result, evidence.spf_mail_from.result) == ("pass", "pass")
 
@@ -609,9 +598,7 @@ def test_an_answer_that_comes_while_another_is_asked_for_stops_nobody():
 
     def connection():
         asker = turns.asker()
-        conversation = Session(Settings(), asker, "mx.receiver.example", first=asker.first)
-        conversation.connect(ip_address("198.51.100.66"))
-        return conversation
+        return Talk(asker, client="198.51.100.66", helo=None, first=asker.first).session
 
     first = connection()
     # more than may be under way, and two that wait behind them; another connection has the answer to one of these kept

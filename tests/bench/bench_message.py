@@ -2,16 +2,14 @@
 
 import contextlib
 from concurrent.futures import Future
-from ipaddress import ip_address
 
 import pytest
 
 from mailassay import domain, message
-from mailassay.config import Settings
 from mailassay.domain import BadDomain, Domain
-from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.resolver import NXDOMAIN
+from tests.lab.talk import Talk
 
 LIMITS = Limits()
 
@@ -77,13 +75,7 @@ def test_header(benchmark, case):
     """From MAIL to the end of the message, all but DNS and the body; From comes first."""
 
     def judge():
-        conversation = Session(Settings(authserv_id="mx.example.org"), unknown)
-        conversation.connect(ip_address("192.0.2.1"))
-        conversation.helo("mail.example.com")
-        conversation.mail_from("<a@example.com>")
-        for name, value in [(b"From", b" a@example.com"), *FIELDS[case]]:
-            conversation.header(name, value)
-        conversation.end_of_headers()
-        return conversation.end_of_message()
+        talk = Talk(unknown, helo="mail.example.com")
+        return talk.send([(b"From", b" a@example.com"), *FIELDS[case]], b"", mail_from="<a@example.com>")
 
     benchmark(judge)

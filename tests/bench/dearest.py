@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import ip_address
 
 from hypothesis import strategies as st
 
@@ -18,7 +16,6 @@ from mailassay.config import Settings
 from mailassay.dkim import key as keys
 from mailassay.dmarc import record as dmarc_record
 from mailassay.judge.outcome import Outcome
-from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Headers, split
 from mailassay.resolver import NXDOMAIN, Answer, Question
@@ -26,6 +23,7 @@ from mailassay.spf import evaluation, macro
 from tests.bench import bench_author, bench_dkim, bench_dmarc, bench_header, bench_spf
 from tests.lab import hostile
 from tests.lab.sign import Key, arc_set, ed25519_key, rsa_key, written
+from tests.lab.talk import Talk
 
 LIMITS = Limits()
 NOW = 1_800_000_000
@@ -173,17 +171,8 @@ class Made:
             return hostile.Late(clock, next(ticks) / 1000, self.source(question).result())
 
         source = later if self.late else self.source
-        conversation = Session(Settings(authserv_id=OURS), source, "", Clocks(time.time, clock))
-        conversation.connect(ip_address(self.client))
-        conversation.helo(self.helo)
-        conversation.mail_from(self.mail_from)
-        for name, value in headers:
-            conversation.header(name, value)
-        conversation.end_of_headers()
-        for at in range(0, len(body), _CHUNK):
-            if not conversation.body(body[at : at + _CHUNK]):
-                break
-        return conversation.end_of_message()
+        talk = Talk(source, settings=Settings(authserv_id=OURS), client=self.client, helo=self.helo, monotonic=clock)
+        return talk.send(headers, body, mail_from=self.mail_from)
 
     @cached_property
     def read(self) -> tuple[Headers, bytes]:

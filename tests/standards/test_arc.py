@@ -6,8 +6,6 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay import arc, dkim
-from mailassay.config import Settings
-from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Deadline
@@ -15,6 +13,7 @@ from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import arc_set, ed25519_key, rsa_key
+from tests.lab.talk import Talk
 
 RSA, ED = rsa_key(), ed25519_key()
 ZONE = f"""
@@ -321,16 +320,7 @@ def test_rfc6376_8_15_a_second_field_above_the_signed_one():
 def test_rfc8617_7_2_1_a_chain_is_no_pass_for_dmarc():
     """A chain informs local policy; by itself it lets nothing in, and a failing one is like none."""
     for message in (one("one.example"), one("one.example").replace(b"Hello", b"Howdy"), MESSAGE):
-        conversation = Session(Settings(authserv_id="mx.example.org"), Zone(ZONE))
-        conversation.connect(ip_address("192.0.2.1"))
-        conversation.helo("one.example")
-        conversation.mail_from("<list@one.example>")
-        headers, content = split(message)
-        for field in headers:
-            conversation.header(*field)
-        conversation.end_of_headers()
-        conversation.body(content)
-        outcome = conversation.end_of_message()
+        outcome = Talk(ZONE, helo="one.example").send(*split(message), mail_from="<list@one.example>")
         assert outcome.verdict.action is Action.REJECT
         assert outcome.evidence.dmarc.result is Result.FAIL
 

@@ -10,7 +10,6 @@ from mailassay.authres.render import is_known_version, is_ours, render
 from mailassay.config import Settings
 from mailassay.evidence import Connection
 from mailassay.judge.authenticate import resinfos
-from mailassay.judge.session import Session
 from mailassay.result import Resinfo, Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
@@ -18,6 +17,7 @@ from tests.lab.dns import DnsServer
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 from tests.lab.sign import ed25519_key
+from tests.lab.talk import Talk
 
 OURS = "mx.receiver.example"
 NAME = "Authentication-Results"
@@ -39,16 +39,8 @@ AUTHOR = (b"From", b" alice@bank.example")
 SETTINGS = Settings(authserv_id=OURS, trusted_networks=(ip_network("192.0.2.250/32"),))
 
 
-def outcome(*fields, mail_from="<alice@bank.example>", client="192.0.2.1", helo="mail.bank.example", login=""):
-    conversation = Session(SETTINGS, ZONE)
-    conversation.connect(ip_address(client))
-    conversation.helo(helo)
-    conversation.mail_from(mail_from, login)
-    for field in fields:
-        conversation.header(*field)
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+def outcome(*fields, client="192.0.2.1", helo="mail.bank.example", **envelope):
+    return Talk(ZONE, settings=SETTINGS, client=client, helo=helo).send(fields, **envelope)
 
 
 def written(*fields, **facts):

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-from ipaddress import ip_address
 from itertools import pairwise
 
 import dkim as dkimpy
@@ -13,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
-from mailassay.config import Settings
 from mailassay.dkim import key as keys
-from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, split
 from mailassay.policy import DkimRules, Partial, Policy, Repeated
@@ -24,6 +21,7 @@ from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.sign import TAGS, canonical_body, canonical_field, ed25519_key, rsa_key, written
+from tests.lab.talk import Talk
 
 NOW = 1_800_000_000
 MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world \r\n\r\n"
@@ -68,21 +66,8 @@ def converse(message, records="", policy=Policy(), now=NOW, chunk=1 << 20):
         _dmarc.example.com         TXT "v=DMARC1; p=reject"
         {records}
     """
-    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone), "", clocks(now))
-    conversation.connect(ip_address("192.0.2.1"))
-    conversation.helo("mail.example.net")
-    conversation.mail_from("<someone@example.net>")
-    headers, content = split(message)
-    for field in headers:
-        conversation.header(*field)
-    conversation.end_of_headers()
-    for start in range(0, len(content), chunk):
-        conversation.body(content[start : start + chunk])
-    return conversation.end_of_message()
-
-
-def clocks(now):
-    return Clocks(lambda: now)
+    talk = Talk(zone, policy, helo="mail.example.net", now=now)
+    return talk.send(*split(message), chunk=chunk, mail_from="<someone@example.net>")
 
 
 def clauses(outcome):

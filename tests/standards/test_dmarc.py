@@ -1,7 +1,6 @@
 """RFC 9989 section by section, with what changed since RFC 7489, and RFC 7372 and 8601 for what is said about it."""
 
 from concurrent.futures import Future
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,6 @@ from mailassay.config import Settings
 from mailassay.dmarc import Disposition, Identifier, Record, check, questions
 from mailassay.dmarc.discovery import walk
 from mailassay.domain import Domain
-from mailassay.judge.session import Clocks, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
 from mailassay.policy import DmarcActions, Policy
@@ -22,6 +20,7 @@ from mailassay.resolver import Deadline, DnsTempError
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.talk import Talk
 
 NONE, QUARANTINE, REJECT = Disposition
 PASS, FAIL, PERMERROR, TEMPERROR = Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR
@@ -67,16 +66,8 @@ def org_domain(name, *zone):
 
 def converse(*froms, zone=(), mail_from="<x@example.com>", helo="mail.example.net", rules=Policy()):
     """What becomes of one message."""
-    conversation = Session(Settings(authserv_id="mx.example.org", policy=rules), Zone("\n".join(zone)))
-    conversation.connect(ip_address(CLIENT))
-    conversation.helo(helo)
-    conversation.mail_from(mail_from)
-    conversation.recipient("<bob@example.org>")
-    for value in froms:
-        conversation.header(b"From", value.encode())
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+    talk = Talk("\n".join(zone), rules, client=CLIENT, helo=helo)
+    return talk.send([(b"From", value.encode()) for value in froms], mail_from=mail_from)
 
 
 def clause(outcome):
@@ -622,10 +613,9 @@ def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, m
     HELO name, the name of the client's address, and keys. No temperror for those who want one."""
     names = [f"1.2.0.192.in-addr.arpa PTR p{number}.evil.test" for number in range(client_names)]
     source = Slow([*BANK, *EVIL, *names], slow)
-    settings = Settings(authserv_id="mx.example.org", message_timeout=20)
-    conversation = Session(settings, source, "", Clocks(lambda: 0.0, lambda: source.time))
-    conversation.connect(ip_address(CLIENT))
-    conversation.helo("h.evil.test")
+    settings = Settings(message_timeout=20)
+    clock = {"now": 0.0, "monotonic": lambda: source.time}
+    conversation = Talk(source, settings=settings, client=CLIENT, helo="h.evil.test", **clock).session
     conversation.mail_from(mail_from)
     conversation.header(b"From", f" ceo@{who}".encode())
     for number in range(1, 51):

@@ -6,11 +6,10 @@ from itertools import permutations
 import pytest
 
 from mailassay import address, iprev
-from mailassay.config import Settings
-from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.resolver import Deadline
 from mailassay.zone import Zone
+from tests.lab.talk import Talk
 
 CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
 REVERSE, REVERSE6 = "1.2.0.192.in-addr.arpa", ip_address(CLIENT6).reverse_pointer
@@ -22,13 +21,8 @@ def check(zone, client=CLIENT, limits=Limits()):
 
 def field(zone, client):
     """The iprev clause of the field that is written."""
-    conversation = Session(Settings(authserv_id="mx.example.org"), Zone(zone))
-    conversation.connect(ip_address(client))
-    conversation.helo("mail.example.com")
-    conversation.mail_from("<>")
-    conversation.header(b"From", b" user@author.example")
-    conversation.end_of_headers()
-    ((_, value),) = conversation.end_of_message().add
+    outcome = Talk(zone, client=client, helo="mail.example.com").message(mail_from="<>", author="user@author.example")
+    ((_, value),) = outcome.add
     return value.split(";")[1].strip()
 
 

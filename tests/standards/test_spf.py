@@ -6,13 +6,12 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay import address, spf
-from mailassay.config import Settings
-from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.policy import Policy, SpfActions
 from mailassay.resolver import Deadline
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.talk import Talk
 
 CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
 
@@ -40,15 +39,7 @@ def result(terms, zone="", **more):
 
 def converse(zone, mail_from="<user@example.com>", helo="mail.example.net", policy=Policy()):
     """What becomes of one message."""
-    conversation = Session(Settings(authserv_id="mx.example.org", policy=policy), Zone(zone))
-    conversation.connect(ip_address(CLIENT))
-    conversation.helo(helo)
-    conversation.mail_from(mail_from)
-    conversation.recipient("<bob@example.org>")
-    conversation.header(b"From", b" user@author.example")
-    conversation.end_of_headers()
-    conversation.body(b"x\r\n")
-    return conversation.end_of_message()
+    return Talk(zone, policy, client=CLIENT, helo=helo).message(author="user@author.example", mail_from=mail_from)
 
 
 def field(outcome):

@@ -21,7 +21,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-lowest test-deb lint unit coverage conformance fuzz bench reference install uninstall deb clean
+.PHONY: help demo test test-lowest test-deb lint unit coverage mutation conformance fuzz bench reference install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,8 @@ help:
 	@echo 'make lint          ruff and mypy'
 	@echo 'make unit          the tests that need neither root nor Postfix; T=tests/test_dmarc.py or T="-k walk" for some'
 	@echo 'make coverage      the same, and the lines and branches of milter/ that they do not reach'
+	@echo 'make mutation      changes to the checks, the policy and the session that no test notices (hours);'
+	@echo '                   ROOM=dmarc for one room, PROCESSES=1 for fewer processes than processors'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
 	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
@@ -71,6 +73,11 @@ coverage: $(READY)
 	@rm -rf build/coverage && mkdir -p build/coverage
 	@$(RUN) -m coverage run -m pytest -m 'not postfix' $(T); status=$$?; \
 	    $(RUN) -m coverage combine --quiet && $(RUN) -m coverage report && exit $$status
+
+# not part of the tests' own packages, as few need it
+mutation: $(READY)
+	@$(RUN) -c 'import mutmut' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,mutation]'
+	@$(RUN) -m tools.mutation $(PROCESSES:%=--processes %) $(ROOM)
 
 # atheris is not part of the tests' own packages: there is no wheel of it for every Python
 fuzz: $(READY)

@@ -12,7 +12,9 @@ from hypothesis import settings
 
 # how fast an example runs says nothing on a busy machine
 settings.register_profile("project", deadline=None)
-settings.load_profile("project")
+# for each of thousands of mutants: the same few examples (tools/mutation.py)
+settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=20)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 # nor does how wide the terminal is; readline tells it to children, and not to os.environ
 os.environ["COLUMNS"] = ""
 del os.environ["COLUMNS"]

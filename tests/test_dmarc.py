@@ -6,12 +6,24 @@ from hypothesis import strategies as st
 
 from mailassay.author import Author
 from mailassay.author import Fault as AuthorFault
-from mailassay.dmarc import Disposition, Identifier, Record, Remembered, check, policies, questions, resinfo
+from mailassay.dmarc import (
+    Disposition,
+    Fault,
+    How,
+    Identifier,
+    Record,
+    Remembered,
+    check,
+    policies,
+    questions,
+    resinfo,
+    top_level,
+)
 from mailassay.dmarc.discovery import walk
 from mailassay.dmarc.suffix import between
 from mailassay.domain import Domain
 from mailassay.limits import Limits
-from mailassay.resolver import Deadline, DnsLimit
+from mailassay.resolver import Deadline, DnsLimit, DnsTempError
 from mailassay.result import Result
 from mailassay.zone import Zone
 
@@ -98,6 +110,29 @@ def test_no_record(text):
     assert Record.parse(text) is None
 
 
+@pytest.mark.parametrize(
+    ("record", "own", "below"),
+    [
+        (Record(), NONE, NONE),
+        (Record(REJECT), REJECT, REJECT),
+        (Record(REJECT, NONE, NONE), REJECT, NONE),
+        (Record(NONE, REJECT, NONE), NONE, REJECT),
+        (Record(NONE, NONE, REJECT), NONE, REJECT),
+        (Record(QUARANTINE, NONE), QUARANTINE, NONE),
+        (Record(REJECT, QUARANTINE, testing=True), QUARANTINE, NONE),
+        (Record(REJECT, usable=False), NONE, NONE),
+    ],
+)
+def test_the_strictest_that_a_record_may_ask_for(record, own, below):
+    """Of its own domain it is p=; of a domain below it, sp= or np=, since nobody knows yet whether that exists."""
+    assert (record.at_most(True), record.at_most(False)) == (own, below)
+    assert record.asks == (own is not NONE or below is not NONE)
+
+
+def test_without_any_policy_a_subdomain_has_none():
+    assert Record().below(True) == Record().below(False) == ("p", NONE)
+
+
 @given(text=st.text(st.characters(max_codepoint=255), max_size=60))
 def test_any_tail_is_read(text):
     record = Record.parse(f"v=DMARC1; {text}")
@@ -127,6 +162,26 @@ SEVEN = ["1.2.3.4.5.6.7", "2.3.4.5.6.7", "3.4.5.6.7", "4.5.6.7", "5.6.7", "6.7",
 )  # fmt: skip
 def test_questions(name, asked):
     assert questions(Domain(name)) == [f"_dmarc.{each}" for each in asked]
+
+
+@pytest.mark.parametrize(("most", "asked"), [(1, ["c.b.example"]), (2, ["c.b.example", "example"]),
+                                             (3, ["c.b.example", "b.example", "example"])])  # fmt: skip
+def test_the_number_of_questions_has_a_limit(most, asked):
+    """It leaves out names in the middle: the domain itself and the top of the tree are always asked."""
+    assert questions(Domain("c.b.example"), Limits(dmarc_queries=most)) == [f"_dmarc.{each}" for each in asked]
+
+
+def test_a_walk_without_an_answer_says_which_question_had_none():
+    with pytest.raises(DnsTempError, match=r"_dmarc\.b\.example"):
+        walk(Domain("a.b.example"), Asking("_dmarc.b.example TXT !"), Limits())
+
+
+@pytest.mark.parametrize("for_policy", [False, True])
+def test_a_walk_for_the_policy_stops_at_the_domains_own_record(for_policy):
+    zone = Asking(at("a.b.example", "p=none"), at("b.example", "p=none"))
+    found = walk(Domain("a.b.example"), zone, Limits(), for_policy=for_policy)
+    assert len(zone.asked) == (1 if for_policy else 3)
+    assert found.org_domain == ("a.b.example" if for_policy else "b.example")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +302,54 @@ def test_only_a_pass_counts(result):
 
 
 @pytest.mark.parametrize(
+    ("lines", "identifier", "how"),
+    [
+        ([ORG], "b.example", How.SAME),
+        ([ORG], "s.b.example", How.ORGANIZATION),
+        ([STRICT], "s.b.example", How.STRICT),
+        ([ORG], "other.example", How.OTHER),
+        ([ORG], "b.test", How.OTHER),
+        ([ORG, at("s.b.example", "psd=n")], "s.b.example", How.OTHER),
+        ([ORG, at("example", "p=none")], "other.example", How.PUBLIC_SUFFIX),
+        ([ORG, "_dmarc.example TXT !"], "other.example", How.PUBLIC_SUFFIX),
+        ([ORG, "_dmarc.s.b.example TXT !"], "s.b.example", How.UNKNOWN),
+    ],
+)
+def test_how_an_authenticated_domain_is_aligned(lines, identifier, how):
+    found = check(author("b.example"), [by("dkim", identifier)], Asking(*lines))
+    assert found.alignment == ((by("dkim", identifier), how),)
+    assert how.aligned == (found.result is Result.PASS)
+
+
+def test_a_pass_names_what_is_aligned():
+    found = check(author("b.example"), [by("spf", "s.b.example"), by("dkim", "b.example")], Asking(ORG))
+    assert (found.fault, found.reason) == (None, "aligned: dkim b.example, spf s.b.example")
+
+
+@pytest.mark.parametrize(
+    ("lines", "result"),
+    [
+        ([], Result.NONE),
+        ([ORG], Result.FAIL),
+        ([at("b.example", "p=rejct")], Result.PERMERROR),
+        (["_dmarc.b.example TXT !"], Result.TEMPERROR),
+        ([at("example", "p=none", "np=reject"), "b.example A !"], Result.TEMPERROR),
+    ],
+)
+def test_the_result_keeps_where_the_policy_was_looked_for(lines, result):
+    zone = Asking(*lines)
+    found = check(author("b.example"), [], zone)
+    assert (found.result, found.walk.start) == (result, "b.example")
+    assert [f"{step.question} TXT" for step in found.walk.steps] == [name for name in zone.asked if "_dmarc" in name]
+    published = Record.parse(lines[0].split('"')[1]) if lines and '"' in lines[0] else None
+    assert found.record == published
+
+
+def test_a_result_without_a_search_has_no_record():
+    assert check(author(problem="no From field"), [], Asking()).record is None
+
+
+@pytest.mark.parametrize(
     ("identifiers", "result"),
     [
         ([by("spf", "b.example", Result.TEMPERROR)], Result.TEMPERROR),
@@ -257,7 +360,19 @@ def test_only_a_pass_counts(result):
     ],
 )
 def test_what_cannot_be_decided_now(identifiers, result):
-    assert check(author("b.example"), identifiers, Asking(ORG)).result is result
+    found = check(author("b.example"), identifiers, Asking(ORG))
+    assert found.result is result
+    assert found.header_from == "b.example"
+    assert found.record == Record(REJECT)
+    if result is Result.TEMPERROR:
+        # the policy is known, so what the wait may cost is known too
+        assert (found.at_stake, found.policy, found.fault) == (REJECT, None, Fault.UNDECIDED)
+
+
+def test_of_a_domain_that_cannot_be_compared_now_the_policy_is_at_stake():
+    found = check(author("b.example"), [by("spf", "s.b.example")], Asking(ORG, "_dmarc.s.b.example TXT !"))
+    assert (found.result, found.at_stake, found.fault) == (Result.TEMPERROR, REJECT, Fault.NO_ANSWER)
+    assert "_dmarc.s.b.example" in found.reason
 
 
 # --- DNS in trouble (section 5.3.6)
@@ -355,6 +470,14 @@ def test_a_pass_is_seen_wherever_it_stands():
     assert check(author("b.example"), [*failed, *unclear, by("dkim", "b.example")], Asking(ORG)).result is Result.PASS
 
 
+@pytest.mark.parametrize("result", [Result.PASS, Result.TEMPERROR])
+def test_identifiers_that_a_sender_adds_do_not_displace_the_authors_own(result):
+    most = Limits().identifiers
+    added = [by("dkim", f"a{number}.example", result) for number in range(most)]
+    own = by("spf", "z.example")
+    assert check(author("z.example"), [*added, own], Asking(at("z.example", "p=reject"))).aligned == (own,)
+
+
 # --- public suffixes (section 11.8)
 
 SHARED = at("co.uk", "p=none", "sp=reject")
@@ -375,6 +498,9 @@ SHARED = at("co.uk", "p=none", "sp=reject")
         # the signer is one although the organization is not
         ([at("example.com", "p=reject")], "example.com", "x.example.com", ""),
         ([at("amazonaws.com", "p=reject")], "amazonaws.com", "s3.amazonaws.com", "s3.amazonaws.com"),
+        # the longer of two suffixes separates them
+        ([at("amazonaws.com.cn", "p=reject")], "amazonaws.com.cn", "x.cn-north-1.eb.amazonaws.com.cn",
+         "cn-north-1.eb.amazonaws.com.cn"),
         ([at("example", "p=reject")], "b.example", "evil.example", "example"),  # top-level domains that nobody listed
         # both spellings of a suffix that is not ASCII
         ([at("xn--55qx5d.cn", "p=reject")], "a.公司.cn", "evil.xn--55qx5d.cn", "xn--55qx5d.cn"),
@@ -449,6 +575,15 @@ def test_a_neighbours_pass_cannot_make_the_authors_walk_matter(broken):
 LABEL = st.sampled_from(["uk", "co", "a", "kobe", "jp", "city", "ck", "www", "github", "io", "xn--p1ai", "_x", "s3"])
 
 
+@pytest.mark.parametrize(
+    ("name", "top"),
+    [("a.b.com", "com"), ("com", "com"), ("a.xn--p1ai", "xn--p1ai"), ("a.b.ck", "ck"), ("a.local", ""), ("local", "")],
+)
+def test_top_level_domains_are_those_of_the_public_dns(name, top):
+    """For .ck the list has a wildcard only."""
+    assert top_level(Domain(name)) == top
+
+
 @given(below=st.lists(st.lists(LABEL, max_size=3), min_size=2, max_size=2), org=st.lists(LABEL, min_size=1, max_size=4))
 def test_public_suffixes_between_any_names(below, org):
     top = Domain(".".join(org))
@@ -470,6 +605,7 @@ def test_public_suffixes_never_let_align_what_the_walk_does_not(on):
 
 def test_what_is_written():
     found = check(author("b.example"), [], Asking(ORG))
+    assert resinfo(found).method == "dmarc"
     assert resinfo(found).properties == (("header", "from", "b.example"), ("policy", "dmarc", "reject"))
     assert resinfo(check(author(fault=AuthorFault.NO_FIELD), [], Asking())).properties == ()
 
@@ -510,10 +646,27 @@ def test_what_is_remembered_is_at_stake_and_is_never_judged_by():
     assert asked_of(good, remembered=remembered).policy == "quarantine"
     found = asked_of(UNKNOWN, remembered=remembered)
     assert (found.result, found.at_stake, found.policy) == ("temperror", "quarantine", None)
+    # a stricter record above it, found now, counts too, and a weaker one does not hide what was seen
+    for above, at_stake in (("none", "quarantine"), ("reject", "reject")):
+        zone = UNKNOWN + f'_dmarc.bank.example TXT "v=DMARC1; p={above}"'
+        assert asked_of(zone, remembered=remembered).at_stake == at_stake
     # of another name nothing is known, and an answer that says otherwise ends it
     assert asked_of("_dmarc.shop.example TXT !", "shop.example", remembered).at_stake == "none"
     assert asked_of("x.example A 192.0.2.1", remembered=remembered).result == "none"
     assert asked_of(UNKNOWN, remembered=remembered).at_stake == "none"
+
+
+@pytest.mark.parametrize(("tags", "at_stake"), [("p=quarantine; sp=none", "quarantine"), ("p=none; sp=reject", "none")])
+def test_a_remembered_record_of_the_domain_itself_counts_by_its_p(tags, at_stake):
+    remembered = Remembered()
+    remembered.note(Domain("news.bank.example"), Record.parse(f"v=DMARC1; {tags}"))
+    assert asked_of(UNKNOWN, remembered=remembered).at_stake == at_stake
+
+
+def test_a_record_that_asks_for_nothing_is_not_remembered():
+    remembered = Remembered()
+    remembered.note(Domain("a.example"), Record.parse("v=DMARC1; p=none"))
+    assert remembered.at(Domain("a.example")) is None
 
 
 def test_so_many_are_remembered_and_no_more():
@@ -568,7 +721,9 @@ def test_mail_of_the_very_author_domain_is_not_delayed(method):
     """It is aligned whatever the record says that cannot be had."""
     mine = Identifier(method, Domain("news.bank.example"), Result.PASS)
     above = '_dmarc.bank.example TXT "v=DMARC1; p=reject; adkim=s; aspf=s"'
-    assert asked_of(UNKNOWN + above, identifiers=[mine]).result == "pass"
+    passed = asked_of(UNKNOWN + above, identifiers=[mine])
+    assert (passed.result, passed.aligned, passed.at_stake, passed.fault) == ("pass", (mine,), "none", None)
+    assert passed.reason == f"aligned: {method} news.bank.example"
     remembered = Remembered()
     remembered.note(Domain("news.bank.example"), Record.parse("v=DMARC1; p=reject"))
     found = asked_of(UNKNOWN, identifiers=[mine], remembered=remembered)
@@ -588,6 +743,22 @@ def test_an_answer_too_large_to_be_read_is_no_record():
 
     found = check(author("news.bank.example"), [], resolve)
     assert (found.result, found.policy, found.found_at) == ("fail", "reject", "bank.example")
+
+
+@pytest.mark.parametrize(
+    ("tags", "tag"), [("sp=none; np=reject", "np"), ("sp=reject; np=none", "sp"), ("sp=reject; np=reject", "sp")]
+)
+def test_whether_a_domain_exists_is_beyond_a_limit(tags, tag):
+    """Its owner made the answer too large, so the stricter of sp= and np= applies."""
+
+    def resolve(name, rdtype):
+        if rdtype == "A":
+            raise DnsLimit("dns_records", "an answer of more than 100 records")
+        zone = Zone(f'_dmarc.bank.example TXT "v=DMARC1; p=none; {tags}"')
+        return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
+
+    found = check(author("news.bank.example"), [], resolve)
+    assert (found.result, found.policy, found.tag) == ("fail", "reject", tag)
 
 
 def test_of_several_readings_the_one_at_stake_is_named():

@@ -11,7 +11,8 @@ from typing import TypedDict, Unpack
 from mailassay.address import Address
 from mailassay.config import Settings
 from mailassay.dmarc import Remembered
-from mailassay.judge.session import Clocks, Lock, Outcome, Session
+from mailassay.judge.outcome import Outcome
+from mailassay.judge.session import Clocks, Lock, Session
 from mailassay.policy import Policy
 from mailassay.resolver import Source
 from mailassay.zone import Zone

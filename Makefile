@@ -6,8 +6,8 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # another one, with the lowest versions that setup.cfg allows, for the tests of what the libraries decide
 LOWEST := .venv-lowest
-OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author config dkim dkim_body dmarc domain header limits messages \
-    network sender_domain spf) tests/standards
+OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
+    nameservers sender_domain spf) tests/standards
 
 # where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
 DESTDIR :=

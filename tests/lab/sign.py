@@ -95,12 +95,9 @@ def rsa_key(bits: int = 2048, name: str = "") -> Key:
 
 @cache
 def ed25519_key(name: str = "") -> Key:
-    """An Ed25519 key."""
-    del name
-    private = Ed25519PrivateKey.generate()
-    seed = private.private_bytes(
-        serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-    )
+    """An Ed25519 key of this name. It is the same in every process, since tests are named by their parameters."""
+    seed = sha256(b"a key for tests: " + name.encode()).digest()
+    private = Ed25519PrivateKey.from_private_bytes(seed)
     public = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return Key(b"ed25519-sha256", base64.b64encode(seed), base64.b64encode(public).decode())
 

@@ -346,7 +346,7 @@ def test_the_result_keeps_where_the_policy_was_looked_for(lines, result):
 
 
 def test_a_result_without_a_search_has_no_record():
-    assert check(author(problem="no From field"), [], Asking()).record is None
+    assert check(author(fault=AuthorFault.NO_FIELD), [], Asking()).record is None
 
 
 @pytest.mark.parametrize(

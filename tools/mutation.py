@@ -74,7 +74,7 @@ def _test(room: str, processes: int, explained: set[tuple[str, str, str]]) -> in
     _prepare(room, folder)
     environment = {**os.environ, "HYPOTHESIS_PROFILE": "mutation"}
     mutmut = Path(sys.executable).with_name("mutmut")
-    command = [mutmut, "run", "--max-children", str(processes)]
+    command = [str(mutmut), "run", "--max-children", str(processes)]
     status = subprocess.run(command, cwd=folder, env=environment).returncode
     if status:
         return status

@@ -99,13 +99,13 @@ def test_what_belongs_to_the_connection_is_asked_once():
     ],
 )
 def test_every_outcome_has_the_facts(login, field, kind):
-    conversation = begin()
-    conversation.mail_from("<alice@bank.example>", login, smtputf8=True)
-    conversation.recipient("<bob@receiver.example>")
-    conversation.header(b"Subject", field)
-    conversation.header(b"From", b" alice@bank.example")
-    conversation.end_of_headers()
-    found = conversation.end_of_message("4ABC")
+    session = begin().session
+    session.mail_from("<alice@bank.example>", login, smtputf8=True)
+    session.recipient("<bob@receiver.example>")
+    session.header(b"Subject", field)
+    session.header(b"From", b" alice@bank.example")
+    session.end_of_headers()
+    found = session.end_of_message("4ABC")
     assert (found.queue_id, found.connection) == ("4ABC", Connection(CLIENT, "mail.bank.example"))
     assert found.transaction == Transaction(
         "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example",)

@@ -62,7 +62,7 @@ def test_imports_go_one_way(path):
         assert room(path) in ONLY_IN.get(library, {room(path)}), f"{room(path)} imports {library}"
 
 
-WORDS = {"reason", "reasons", "problem", "trouble", "error", "doubt", "not_vouched", "prob", "msg"}
+WORDS = {"reason", "reasons", "what", "fix", "problem", "trouble", "error", "doubt", "not_vouched", "prob", "msg"}
 
 
 def constants():

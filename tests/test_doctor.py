@@ -25,7 +25,7 @@ import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, examine, host, look, milters, own, remaining
+from mailassay.doctor import CHECKS, Facts, NoPostfix, examine, gather, host, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
 from mailassay.doctor.own import Own
 from mailassay.domain import Domain
@@ -1158,15 +1158,15 @@ def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
     """What is to be done about one that also verifies changes its Mode, and nothing else."""
     path = tmp_path / "opendkim.conf"
     path.write_text(text, newline="")
-    monkeypatch.setattr(look, "_SIGNERS", (str(path),))
+    monkeypatch.setattr(gather, "_SIGNERS", (str(path),))
     facts = replace(
-        GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(look._signers([]))
+        GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(gather._signers([]))
     )
     assert told(facts) == {("warning", "competing-milter")}
     mode, restart = fixes(facts, "competing-milter")
     assert restart == "systemctl restart opendkim"
     subprocess.run(["/bin/sh", "-ec", mode], check=True)
-    assert told(replace(facts, signers=dict(look._signers([])))) == set()
+    assert told(replace(facts, signers=dict(gather._signers([])))) == set()
 
     def others(text):
         return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
@@ -1204,11 +1204,11 @@ def test_no_fix_takes_a_signer_away(name):
 def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
     path = tmp_path / "opendkim.conf"
     path.write_text(text)
-    monkeypatch.setattr(look, "_SIGNERS", (str(path), str(tmp_path / "missing")))
-    monkeypatch.setattr(look, "where_is", lambda program: program == "opendkim")
-    assert dict(look._signing()) == ({} if socket is None else {str(path): socket})
-    monkeypatch.setattr(look, "where_is", lambda _: None)
-    assert dict(look._signing()) == {}
+    monkeypatch.setattr(gather, "_SIGNERS", (str(path), str(tmp_path / "missing")))
+    monkeypatch.setattr(gather, "where_is", lambda program: program == "opendkim")
+    assert dict(gather._signing()) == ({} if socket is None else {str(path): socket})
+    monkeypatch.setattr(gather, "where_is", lambda _: None)
+    assert dict(gather._signing()) == {}
 
 
 # before mailassay is removed
@@ -1276,7 +1276,7 @@ def test_a_queue_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, mon
     (tmp_path / "postqueue").write_text("#!/bin/sh\necho 'postqueue: fatal: no luck' >&2\nexit 1\n")
     (tmp_path / "postqueue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    (found,) = remaining(look.before_removal(Settings(), str(tmp_path)))
+    (found,) = remaining(gather.before_removal(Settings(), str(tmp_path)))
     assert (found.severity, found.code, found.commands) == (
         Severity.WARNING,
         "still-unknown",
@@ -1433,7 +1433,7 @@ def answering(tmp_path):
                     connection.sendall(octets)
 
             threading.Thread(target=talk, daemon=True).start()
-            return look._greeted(Listen("unix", path=path), [])
+            return gather._greeted(Listen("unix", path=path), [])
 
         yield answer
 
@@ -1459,25 +1459,25 @@ def test_greeting(answering, answer, silence):
 
 
 def test_nobody_is_there(tmp_path, free_port):
-    assert look._greeted(Listen("unix", path=str(tmp_path / "s")), []) == ("no such file or directory", None)
-    assert look._greeted(Listen("inet", host="127.0.0.1", port=free_port), []) == ("connection refused", None)
+    assert gather._greeted(Listen("unix", path=str(tmp_path / "s")), []) == ("no such file or directory", None)
+    assert gather._greeted(Listen("inet", host="127.0.0.1", port=free_port), []) == ("connection refused", None)
 
 
 def test_this_process():
-    found = look._process(os.getpid(), [])
+    found = gather._process(os.getpid(), [])
     assert found.pid == os.getpid()
     assert any("python" in word or "pytest" in word for word in found.words)
     assert found.files >= 64
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as child:
-        assert look._process(child.pid, []).started >= found.started
+        assert gather._process(child.pid, []).started >= found.started
     gone = []
-    assert look._process(2**22 + 1, gone) is None
+    assert gather._process(2**22 + 1, gone) is None
     assert len(gone) == 1
 
 
 def test_nodes_on_the_way(tmp_path):
     (tmp_path / "f").write_text("x")
-    found = dict(look._nodes([str(tmp_path / "f"), str(tmp_path / "no" / "g"), str(tmp_path / "f" / "h")], []))
+    found = dict(gather._nodes([str(tmp_path / "f"), str(tmp_path / "no" / "g"), str(tmp_path / "f" / "h")], []))
     assert found[str(tmp_path / "no")] is found[str(tmp_path / "f" / "h")] is None
     assert found["/"].path == "/"
     assert found[str(tmp_path / "f")].mode == stat.S_IMODE((tmp_path / "f").stat().st_mode)
@@ -1488,7 +1488,7 @@ def test_name_servers(free_port, authentic):
     with DnsServer(Zone('arpa TXT "x"')) as server:
         server.authentic = authentic
         settings = Settings(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), dns_timeout=1.0)
-        asked, silent = look._asked(settings)
+        asked, silent = gather._asked(settings)
     assert (asked.trouble, asked.validates) == ("", authentic)
     assert silent.trouble
 
@@ -1620,8 +1620,8 @@ def test_what_may_not_be_looked_at(tmp_path):
         closed.chmod(0)
         unseen = []
         with nobody():
-            found = dict(look._nodes([str(closed / "s")], unseen))
-            assert look._greeted(Listen("unix", path=str(closed / "s")), unseen) == (None, None)
+            found = dict(gather._nodes([str(closed / "s")], unseen))
+            assert gather._greeted(Listen("unix", path=str(closed / "s")), unseen) == (None, None)
         closed.chmod(0o700)
     assert str(closed / "s") not in found
     assert len(unseen) >= 2
@@ -1641,8 +1641,8 @@ def test_the_policy_of_the_daemon(tmp_path, monkeypatch, pid, status, digest):
     program.write_text(f"#!/bin/sh\ncase $2 in *MainPID) echo {pid};; *StatusText) echo '{status}';; esac\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert look._digest(PROCESS) == digest
-    assert look._digest(None) == ""
+    assert gather._digest(PROCESS) == digest
+    assert gather._digest(None) == ""
 
 
 @pytest.mark.parametrize("status", [0, 69])
@@ -1655,13 +1655,13 @@ def test_the_queue_of_a_postfix_that_is_down(tmp_path, monkeypatch, status):
         (tmp_path / name).chmod(0o755)
     unseen = []
     held = 0 if status == 0 else None
-    assert look._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (held, 0.0, True)
+    assert gather._backlog(Settings(), GOOD.postfix, time.monotonic() + 60, unseen) == (held, 0.0, True)
     assert unseen == ([] if status == 0 else ["the hold queue: postqueue: postqueue: x: mail system is down"])
     assert [each.code for each in host.held(replace(GOOD, held=held))] == ([] if held is None else ["held"])
 
 
 def test_the_clock():
-    assert look._synchronized() in (True, False, None)
+    assert gather._synchronized() in (True, False, None)
 
 
 # the command
@@ -1673,7 +1673,7 @@ def command(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
 
     def run(facts, *arguments):
-        monkeypatch.setattr("mailassay.cli.doctor.around", lambda *_: facts)
+        monkeypatch.setattr("mailassay.cli.doctor.all_facts", lambda *_: facts)
         monkeypatch.setattr("mailassay.cli.doctor.before_removal", lambda *_: facts)
         status = main(["doctor", *arguments])
         return status, *capsys.readouterr()
@@ -1769,11 +1769,11 @@ def test_a_configuration_that_is_broken(tmp_path, monkeypatch, capsys, config, p
         if text is not None:
             (tmp_path / name).write_text(text)
 
-    def around(settings, wrong, *_):
+    def all_facts(settings, wrong, *_):
         assert settings.authserv_id == ("ours.example" if "ours" in (config or "") else None)
         return replace(GOOD, settings=replace(settings, listen=GOOD.settings.listen), wrong=tuple(wrong))
 
-    monkeypatch.setattr("mailassay.cli.doctor.around", around)
+    monkeypatch.setattr("mailassay.cli.doctor.all_facts", all_facts)
     assert main(["doctor", "-v", "--config", str(tmp_path / "c")]) == 1
     output = capsys.readouterr().out
     assert output.startswith("error    configuration: ")
@@ -1799,7 +1799,7 @@ def hostile(tmp_path, monkeypatch, capsys):
         (tmp_path / name).chmod(0o755)
 
     def run(main_cf=b"", master_cf=b"", options=b"", postconf=None, postqueue="exit 69", patience=60.0):
-        monkeypatch.setattr(look, "_PATIENCE_WITH_POSTFIX", patience)
+        monkeypatch.setattr(gather, "_PATIENCE_WITH_POSTFIX", patience)
         for name, text in {"main": main_cf, "-M": master_cf, "-P": options}.items():
             (tmp_path / name).write_bytes(text)
         script(
@@ -1916,14 +1916,14 @@ def test_more_findings_than_anybody_fixes():
 def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
     """Nobody waits for who writes into it, and nobody reads without end."""
     path = str(tmp_path / "x")
-    monkeypatch.setattr(look, "_SIGNERS", (path,))
+    monkeypatch.setattr(gather, "_SIGNERS", (path,))
     with socket.socket(socket.AF_UNIX) as listener:
         make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
         make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
         with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
             configuration.beginning(path)
         unseen = []
-        assert dict(look._signers(unseen)) == {}
+        assert dict(gather._signers(unseen)) == {}
         assert unseen[0].startswith(f"{path}: ")
 
 
@@ -1934,13 +1934,13 @@ def test_a_table_that_does_not_answer(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "table")
     unseen, table = [], f"regexp:{tmp_path}/table"
     found = configured(header_checks=table)
-    assert [*look._tables("header_checks", GOOD.settings, found, time.monotonic() + 1, unseen)] == []
+    assert [*gather._tables("header_checks", GOOD.settings, found, time.monotonic() + 1, unseen)] == []
     assert unseen == [f"header_checks {table}: postmap takes too long"]
 
 
 def test_an_answer_that_has_no_end(tmp_path, monkeypatch):
     """An octet now and then, each well before its time is over."""
-    monkeypatch.setattr(look, "_PATIENCE", 1.0)
+    monkeypatch.setattr(gather, "_PATIENCE", 1.0)
     path, over = str(tmp_path / "s"), threading.Event()
 
     def drip(listener):
@@ -1956,7 +1956,7 @@ def test_an_answer_that_has_no_end(tmp_path, monkeypatch):
         thread = threading.Thread(target=drip, args=(listener,), daemon=True)
         thread.start()
         try:
-            assert look._greeted(Listen("unix", path=path), []) == ("timed out", os.getpid())
+            assert gather._greeted(Listen("unix", path=path), []) == ("timed out", os.getpid())
         finally:
             over.set()
             thread.join()
@@ -1995,9 +1995,9 @@ def test_a_hostile_configuration(values, services):
         patch.setattr(configuration, "_done", done)
         patch.setattr(configuration, "found", lambda program: f"/usr/sbin/{program}")
         found = configuration.examined(None, time.monotonic() + 60)
-    for path in look._paths(GOOD.settings, CONFIG, found):
+    for path in gather._paths(GOOD.settings, CONFIG, found):
         os.path.realpath(path)
-    look._user(found.value("mail_owner"))
+    gather._user(found.value("mail_owner"))
     facts = replace(GOOD, postfix=found)
     findings = examine(facts)
     assert all(printable(line).isprintable() for line in doctor._lines(facts, findings, verbose=True, again=True))

@@ -357,11 +357,7 @@ def test_a_long_queue(tools, monkeypatch, capsys):
     assert main(["held"]) == 0
     assert "\n1001 messages held, the oldest for " in capsys.readouterr().out
     progress = terminal.getvalue()
-    assert re.findall(r"\rreading the hold queue: (\d+ of \d+)", progress) == [
-        "0 of 1001",
-        "500 of 1001",
-        "1000 of 1001",
-    ]
+    assert re.match(r"\r\[\.{30}\]   0%  1 messages\r", progress)
     assert progress.endswith("\r\x1b[K")
     calls = (tools / "calls").read_text().split()
     assert [os.path.basename(call) for call in calls] == ["postqueue", "postcat", "postcat", "postcat"]

@@ -92,7 +92,7 @@ def folder(tmp_path, monkeypatch):
         GOOD, postfix=postfix, silence="connection refused", synchronized=False,
         config=f"/etc/{'x' * 60}/mailassay.yaml", unseen=(f"/etc/{'y' * 70}: permission denied", "and another thing"),
     )  # fmt: skip
-    monkeypatch.setattr(doctor, "around", lambda *_: facts)
+    monkeypatch.setattr(doctor, "all_facts", lambda *_: facts)
     return tmp_path
 
 
@@ -137,7 +137,7 @@ def test_every_line_fits_the_terminal(monkeypatch, capsys, command, width):
     with contextlib.suppress(SystemExit):
         main(command)
     printed = capsys.readouterr()
-    commands = {each for finding in examine(doctor.around()) for each in finding.fix}
+    commands = {each for finding in examine(doctor.all_facts()) for each in finding.commands}
     # what a message holds stays as it is
     lines = [
         *printed.out.partition("\n\n" if command[1:2] == ["show"] else "\0")[0].split("\n"),

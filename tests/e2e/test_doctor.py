@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from mailassay.config import Listen, load
-from mailassay.doctor import around, examine
+from mailassay.doctor import all_facts, examine
 from mailassay.finding import Severity
 from tests.demo.scenarios import zone
 from tests.lab import mta
@@ -46,7 +46,7 @@ def age(folder):
 def findings(serve, folder):
     """Those that are not fine, whatever this machine has, and whoever works on the package while this runs."""
     age(folder)
-    around_here = around(load(str(serve.config)), (), str(serve.config), str(folder))
+    around_here = all_facts(load(str(serve.config)), (), str(serve.config), str(folder))
     facts = replace(around_here, installed=0.0, signers={}, signing={}, systemd=True)
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
@@ -112,7 +112,7 @@ def test_ones_own_domains(sound, copy, tmp_path):
         "mynetworks=192.0.2.250/32, 203.0.113.0/24",
     )
     age(folder)
-    facts = around(load(str(sound.serve.config)), (), str(sound.serve.config), str(folder))
+    facts = all_facts(load(str(sound.serve.config)), (), str(sound.serve.config), str(folder))
     found = {each.name: each.verdict.action for each in facts.own}
     assert found == {
         "shop.example": "hold",
@@ -238,7 +238,7 @@ def test_a_chroot_is_kept(sound, copy, listed):
     assert restart == "systemctl restart mailassay"
     fix(replace(found, commands=(postconf,)))
     settings = replace(load(str(sound.serve.config)), listen=Listen("unix", path=path))
-    now = [each for each in examine(around(settings, (), None, str(folder))) if place in each.text]
+    now = [each for each in examine(all_facts(settings, (), None, str(folder))) if place in each.text]
     assert {each.code for each in now if each.severity is Severity.ERROR} == set()
     assert {"chroot", "smtpd-milters"} <= {each.code for each in now}
 

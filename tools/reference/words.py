@@ -5,86 +5,89 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 LOG_LINE: Mapping[str, str] = {
-    "queue_id": "Postfix's queue id; `-` where Postfix did not say it.",
-    "client": "The address of the client; if a relay of yours brought the message, of whom it had it from.",
-    "via": "The relays (`relays`) that brought the message from the client, the one that is connected first.",
-    "untraced": "Why it is not known from whom a relay has the message; `client` is the relay then.",
+    "queue_id": "Postfix's queue id; `-` if Postfix did not give it.",
+    "client": (
+        "The address of the client. If one of your relays delivered the message, the client that the relay got it from."
+    ),
+    "via": "The relays (`relays`) between the client and this host, the one that is connected first.",
+    "untraced": "Why it is not known which client a relay got the message from; `client` is then the relay.",
     "iprev": "The result of iprev.",
     "iprev_why": (
-        "The cause, if iprev is no pass: a word, which stays the same, and where there is more to say a colon and "
-        "words for people. So it is with every key that ends in `_why`; docs/troubleshooting.md has the words of each."
+        "The cause, if iprev does not pass: a word, which stays the same, and if there is more to say, a colon and "
+        "text for people. Every key that ends in `_why` has this form; docs/troubleshooting.md explains the words."
     ),
-    "name": "The name of the client's address: the confirmed one where iprev passes, else the first it has.",
-    "spf": "The SPF result of MAIL FROM, or of HELO for a null reverse-path; it is the one that DMARC uses.",
-    "spf_why": "The cause, if SPF is no pass. For fail, softfail and neutral the term of the record that matched.",
+    "name": "The name of the client's address: the confirmed one if iprev passes, otherwise the first one.",
+    "spf": "The SPF result for MAIL FROM, or for HELO if the reverse-path is null. DMARC uses this result.",
+    "spf_why": "The cause, if SPF does not pass. For fail, softfail and neutral: the term of the record that matched.",
     "mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path.",
-    "spf_helo": "The SPF result of HELO.",
-    "spf_helo_why": "The cause, if that is no pass.",
+    "spf_helo": "The SPF result for HELO.",
+    "spf_helo_why": "The cause, if that does not pass.",
     "helo": "The name in HELO or EHLO.",
     "dkim": (
-        "Of each signature its result, domain, selector and, if it proves nothing to DMARC, the word of the cause: "
-        "`fail:bank.example:sel:body,pass:example.com:s1`. Or `none`. In a selector a colon, a comma and white space "
-        "are a question mark."
+        "For each signature: its result, domain, selector and, if it proves nothing to DMARC, the word for the cause: "
+        "`fail:bank.example:sel:body,pass:example.com:s1`. Or `none`. A colon, comma or white space in a selector is "
+        "written as a question mark."
     ),
-    "dkim_why": "The causes of these, in their order, each once, with a semicolon and a blank between.",
+    "dkim_why": "The causes, in the same order and each once, separated by a semicolon and a space.",
     "arc": "The result of the ARC chain.",
     "arc_why": "The cause, if the chain fails.",
     "dmarc": "The result of DMARC.",
-    "dmarc_why": "The cause, if DMARC is no pass.",
-    "header_from": "The author domain; of several readings the strictest.",
+    "dmarc_why": "The cause, if DMARC does not pass.",
+    "header_from": "The author domain; if From has several readings, the strictest one.",
     "policy": "The DMARC policy that applies.",
-    "policy_at": "The domain whose record that is.",
+    "policy_at": "The domain whose record has that policy.",
     "public_suffix": "The public suffix that kept a domain from aligning (`dmarc.public_suffixes`).",
     "readings": (
-        "The domains that an author who is not one clear domain may be read to name, each with its result and its "
+        "If the author is not one clear domain: the domains that From may be read to name, each with its result and "
         "policy: `fail:bank.example:reject,none:example.com:`."
     ),
-    "at_stake": "With a temperror of DMARC: the policy that a record asks for which was found, or was seen before.",
+    "at_stake": "If DMARC gives temperror: the policy in a record that was found, or was seen before.",
     "limit": (
-        "The checks whose result a limit of ours on questions to DNS, their answers or work made: `spf:dns_questions`."
+        "The checks whose result comes from one of mailassay's limits on DNS questions, answers or work: "
+        "`spf:dns_questions`."
     ),
     "not_vouched": (
-        "Why a chain that passes, and has a trusted sealer, does not vouch for the author (`dmarc.trusted_sealers`): "
-        "`untrusted`, `signature`, `expired`, `unreadable`, `contradiction`, `author` or `no_pass`, and words."
+        "Why a chain that passes and has a trusted sealer does not vouch for the author (`dmarc.trusted_sealers`): "
+        "`untrusted`, `signature`, `expired`, `unreadable`, `contradiction`, `author` or `no_pass`, and why in words."
     ),
-    "sender_domain": "Whether the MAIL FROM domain can receive mail, where the policy asks.",
-    "sender_domain_why": "The cause, if it is not known that it can.",
+    "sender_domain": "Whether the MAIL FROM domain can receive mail, if the policy asks for that.",
+    "sender_domain_why": "The cause, unless the domain is known to receive mail.",
     "verdict": "What was done: `accept`, `tag`, `hold`, `defer` or `reject`.",
     "rule": (
-        "The line of the policy that spoke, such as `dmarc.reject` or `rules.NAME`; `default` where none did. Or why "
-        "the message was not judged: `local`, `trusted_network`, `authenticated`. Or `forged_fields` (more of them "
+        "The policy setting that decided, such as `dmarc.reject` or `rules.NAME`; `default` if none did. Or why the "
+        "message was not judged: `local`, `trusted_network`, `authenticated`. Or `forged_fields` (more of them "
         "than `limits.forged_fields`, or one inside another field), `no_client_address`."
     ),
-    "would": "What would have been done, were nothing only recorded; only where it differs from `verdict`.",
-    "monitored": "The lines that were only recorded, and their actions.",
+    "would": "What would have been done if nothing were only recorded; present only if it differs from `verdict`.",
+    "monitored": "The settings that were only recorded, and their actions.",
     "reason": "Why, in words.",
     "ms": "Milliseconds from the end of the message to the verdict.",
 }
 
 HEADER: Mapping[str, str] = {
     "Authentication-Results": (
-        "The results (RFC 8601), above everything else. Every such field that claims to be ours is removed first, from "
-        "whomever it comes."
+        "The results (RFC 8601), above all other fields. Every such field that claims to be from this host is removed "
+        "first, whoever sent it."
     ),
     "X-Mailassay-Verdict": (
-        "For what is tagged or held: the action and the line of the policy (`hold; rule=dmarc.quarantine`). The policy "
-        "names the field (`tag.verdict`)."
+        "On messages that are tagged or held: the action and the policy setting (`hold; rule=dmarc.quarantine`). The "
+        "policy names the field (`tag.verdict`)."
     ),
-    "X-Spam-Flag": "For what is tagged: `YES` (`tag.flag`).",
+    "X-Spam-Flag": "On messages that are tagged: `YES` (`tag.flag`).",
 }
 
 EXIT_STATUS: Mapping[str, str] = {
     "0": "Fine.",
-    "1": "The check says no: refused, invalid, or an error found.",
+    "1": "The answer is no: refused, invalid, or an error was found.",
     "2": "The command line is wrong.",
-    "65": "The message does not tell what is needed to judge it (EX_DATAERR).",
+    "65": "The message lacks a fact that is needed to judge it (EX_DATAERR).",
     "66": "Files could not be read (EX_NOINPUT).",
-    "69": "Postfix, or what is needed of it, is not there (EX_UNAVAILABLE).",
-    "70": "A mistake of mailassay (EX_SOFTWARE).",
+    "69": "Postfix, or one of its commands, is not there (EX_UNAVAILABLE).",
+    "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
     "74": "Reading or writing failed (EX_IOERR).",
     "75": "DNS does not answer; try again (EX_TEMPFAIL).",
-    "76": "Postfix's tools print what is not known (EX_PROTOCOL).",
+    "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",
     "77": "Not permitted: this needs root, or Postfix's user (EX_NOPERM).",
     "78": "The configuration, the policy or the zone file has mistakes (EX_CONFIG).",
     "130": "Interrupted.",
@@ -92,16 +95,16 @@ EXIT_STATUS: Mapping[str, str] = {
 
 SIGNALS: Mapping[str, str] = {
     "SIGHUP": (
-        "Read configuration and policy again. Messages that begin after it are judged by them; those in hand keep what "
-        "they had, and no connection is dropped. Where there is a mistake, all stays as it was; the log and `systemctl "
-        "status` say which. `listen`, `socket_mode`, `socket_group` and `dns.cache_size` take a restart."
+        "Read configuration and policy again. They apply to messages that begin after that; messages in hand keep the "
+        "old ones, and no connection is dropped. If there is a mistake, nothing changes, and the log and `systemctl "
+        "status` name it. `listen`, `socket_mode`, `socket_group` and `dns.cache_size` need a restart."
     ),
-    "SIGTERM": "Take no more connections, answer for the messages at hand, and end. SIGINT does the same.",
+    "SIGTERM": "Accept no more connections, finish the messages in hand, and end. SIGINT does the same.",
 }
 
 FILES: Mapping[str, str] = {
     "/etc/mailassay/mailassay.yaml": "The configuration, mailassay.yaml(5).",
-    "/etc/mailassay/policy.yaml": "The policy, mailassay-policy(5), where the configuration names it.",
+    "/etc/mailassay/policy.yaml": "The policy, mailassay-policy(5), if the configuration names it.",
     "/usr/share/mailassay/mailassay.yaml": "Every key of the configuration, with its default.",
     "/usr/share/mailassay/policies": "The shipped policies `monitor.yaml`, `standard.yaml` and `strict.yaml`.",
     "/usr/share/mailassay/mailassay.schema.json": "The JSON Schema of the configuration.",
@@ -110,10 +113,10 @@ FILES: Mapping[str, str] = {
 }
 
 ENVIRONMENT: Mapping[str, str] = {
-    "COLUMNS": "How wide the lines are that commands print. Without it they are as wide as the terminal, and of 110 "
-    "columns where the output is none; complaints to what is no terminal are one line each.",
-    "NO_COLOR": "With it, or with a `TERM` of `dumb`, no command prints colours; nor does one to what is no terminal.",
-    "JOURNAL_STREAM": "Set by systemd: log lines begin with their priority, and have no time of their own.",
-    "LISTEN_FDS, LISTEN_PID": "Set by systemd: the socket that is handed over.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID": "Set by systemd: where the state is told, and how often.",
+    "COLUMNS": "The width of the lines that commands print. The default is the width of the terminal, or 110 if the "
+    "output is not a terminal. Errors that do not go to a terminal are one line each.",
+    "NO_COLOR": "If it is set, or if `TERM` is `dumb` or the output is not a terminal, commands print no colours.",
+    "JOURNAL_STREAM": "Set by systemd: log lines begin with their priority and have no time of their own.",
+    "LISTEN_FDS, LISTEN_PID": "Set by systemd: the socket that it passes to the service.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID": "Set by systemd: where to report the state, and how often.",
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from .. import __version__
-from ..doctor import Facts, Finding, NoPostfix, around, before_removal, examine, remaining
+from ..doctor import Facts, Finding, NoPostfix, all_facts, before_removal, examine, remaining
 from ..finding import Severity
 from ..judge.logline import as_json
 from ..terminal import DIM, GREEN, RED, YELLOW, columns, complain, painted, printable, shows_colour, wrapped
@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
             facts = before_removal(found, folder)
             findings = [*remaining(facts)]
         else:
-            facts = around(found, wrong, config_file(arguments), folder)
+            facts = all_facts(found, wrong, config_file(arguments), folder)
             findings = examine(facts)
     except NoPostfix as error:
         complain(f"mailassay: {error}")

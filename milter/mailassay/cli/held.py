@@ -22,6 +22,7 @@ from ..postfix import reminder
 from ..postfix.hold_queue import BATCH, Held, Queue, Queued, Unavailable, named, ours
 from ..result import Resinfo
 from ..terminal import columns, complain, is_terminal, printable, wrapped
+from .bar import Bar
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -241,13 +242,9 @@ def _is_within(name: str, domain: Domain) -> bool:
 
 def _progress(waiting: Sequence[Queued]) -> Iterator[Queued]:
     """The same messages; on a terminal, shows the progress if it takes a while."""
-    shown = len(waiting) > BATCH and is_terminal(sys.stderr)
-    for count, each in enumerate(waiting):
-        if shown and count % BATCH == 0:
-            print(f"\rreading the hold queue: {count} of {len(waiting)}", end="", file=sys.stderr, flush=True)
-        yield each
-    if shown:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    bar = Bar(len(waiting) if len(waiting) > BATCH and is_terminal(sys.stderr) else None)
+    yield from bar.passing(waiting)
+    bar.end()
 
 
 def _say(text: str, label: str = "") -> None:

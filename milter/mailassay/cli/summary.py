@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,10 +16,10 @@ from ..replay import explain, many
 from ..replay.trace import Trace
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..verdict import Action
+from .bar import Bar
 
 _FIRST = 5  # messages that could not be judged
 _ROWS = 20  # of a table
-_BAR = 30  # columns
 _WORDS = {
     Action.ACCEPT: "accepted",
     Action.TAG: "tagged",
@@ -33,9 +32,15 @@ _WORDS = {
 def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[bytes], Trace | None]) -> int:
     """Judge all files that the arguments name. Returns the exit status. ``judge`` may raise Unknown."""
     tally, interrupted = many.Tally(), False
-    bar = _Bar(arguments)
+    shown = is_terminal(sys.stderr) and not (arguments.json and is_terminal(sys.stdout))
+    bar = Bar(many.sizes(arguments.files) if shown else None)
+
+    def ending() -> None:
+        bar.end()
+        complain("mailassay: ending; messages under way still wait for DNS")
+
     try:
-        for judged in many.run(bar.passing(many.files(arguments.files)), judge, ending=bar.ending):
+        for judged in many.run(bar.passing(many.files(arguments.files), _octets), judge, ending=ending):
             tally.add(judged)
             if arguments.json and not judged.earlier:
                 print(as_json(_entry(judged)))
@@ -56,37 +61,8 @@ def summarize(arguments: argparse.Namespace, found: Settings, judge: Callable[[b
     return os.EX_OK if tally.count or (tally.earlier and not tally.unknown) else os.EX_DATAERR
 
 
-class _Bar:
-    """A progress bar on stderr, if that is a terminal."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._shown = is_terminal(sys.stderr) and not (arguments.json and is_terminal(sys.stdout))
-        self._total = many.sizes(arguments.files) if self._shown else 0
-        self._octets = self._count = 0
-        self._at = 0.0
-
-    def passing(self, files: Iterator[many.File]) -> Iterator[many.File]:
-        """Yields the files and counts them."""
-        for file in files:
-            yield file
-            self._octets, self._count = self._octets + len(file.raw), self._count + 1
-            if self._shown and time.monotonic() > self._at + 0.1:
-                self._at = time.monotonic()
-                share = min(1.0, self._octets / self._total) if self._total else 0.0
-                full = "#" * int(share * _BAR)
-                print(
-                    f"\r[{full:.<{_BAR}}] {share:4.0%}  {self._count:,} messages", end="", file=sys.stderr, flush=True
-                )
-
-    def ending(self) -> None:
-        """Say that it was interrupted, and what still takes a while."""
-        self.end()
-        complain("mailassay: ending; messages under way still wait for DNS")
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def _octets(file: many.File) -> int:
+    return len(file.raw)
 
 
 def _entry(judged: many.Judged) -> dict[str, Any]:

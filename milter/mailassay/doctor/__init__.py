@@ -1,6 +1,6 @@
 """Examines the Postfix of this machine and what mailassay needs there. Changes nothing.
 
-Facts are gathered first (``look``); a check is a function from facts to findings. The codes of findings do not change.
+The facts are gathered first (``gather``). A check is a function from facts to findings, whose codes do not change.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..postfix.configuration import NoPostfix
 from . import content, domains, host, wiring
 from .facts import Facts
 from .finding import Finding
+from .gather import all_facts, before_removal, running_digest
 from .host import not_reloaded
-from .look import around, before_removal, running_digest
 from .removal import remaining
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Facts",
     "Finding",
     "NoPostfix",
-    "around",
+    "all_facts",
     "before_removal",
     "examine",
     "not_reloaded",
@@ -38,10 +38,10 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.running,
     host.answering,
     host.reloaded,
-    wiring.called,
+    wiring.listed,
     wiring.found_in_chroot,
     wiring.reachable,
-    wiring.not_called,
+    wiring.listed_elsewhere,
     wiring.unsigned,
     wiring.bypassed,
     wiring.default_action,

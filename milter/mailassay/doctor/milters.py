@@ -45,8 +45,8 @@ class Milter:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Our place in the list of a service's milters. ``reached``: smtpd finds our socket by it."""
+class Entry:
+    """Our entry in the list of a service's milters. ``reached``: smtpd finds our socket by it."""
 
     service: Service
     milters: tuple[Milter, ...]

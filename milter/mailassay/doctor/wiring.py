@@ -13,7 +13,7 @@ from ..config.mynetworks import tokens
 from ..postfix.configuration import Service, seconds
 from .facts import RESTART, Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
-from .milters import Milter, Seat, edited, endpoint, is_there, parsed
+from .milters import Entry, Milter, edited, endpoint, is_there, parsed
 
 _LEAST_COMMAND = 10  # seconds; what we do before the end of a message is quick, but a machine may be busy
 _SPARE = 5  # seconds that Postfix should wait longer than we judge
@@ -53,26 +53,26 @@ def _without_milters(facts: Facts, service: Service) -> bool:
     return "no_milters" in tokens(facts.postfix.value("receive_override_options", service))
 
 
-def seats(facts: Facts) -> list[Seat]:
-    """Our place at each service for mail from strangers."""
-    return [found for each in incoming(facts) if (found := _seat(facts, each))]
+def entries(facts: Facts) -> list[Entry]:
+    """Our entry at each service for mail from strangers."""
+    return [found for each in incoming(facts) if (found := _entry(facts, each))]
 
 
-def _seat(facts: Facts, service: Service, name: str = "smtpd_milters") -> Seat | None:
-    """Our place in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
+def _entry(facts: Facts, service: Service, name: str = "smtpd_milters") -> Entry | None:
+    """Our entry in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
     listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
     milters = parsed(facts.postfix.value(name, service))
     for index, milter in enumerate(milters):
         if is_there(milter, listen):
-            return Seat(service, milters, index, reached=True)
+            return Entry(service, milters, index, reached=True)
         if milter.path is None or listen.kind != "unix":
             continue
         socket = facts.canonical(listen.path)
         if facts.canonical(seen_by(service, milter.path, queue)) == socket:
             # inside a chroot, a link out of it leads nowhere
-            return Seat(service, milters, index, reached=not service.chrooted or facts.queue in ancestry(socket))
+            return Entry(service, milters, index, reached=not service.chrooted or facts.queue in ancestry(socket))
         if milter.path.startswith("/") and facts.canonical(milter.path) == socket:
-            return Seat(service, milters, index, reached=False)
+            return Entry(service, milters, index, reached=False)
     return None
 
 
@@ -109,14 +109,14 @@ def _moved(facts: Facts, service: Service, value: str) -> tuple[str, list[str]]:
     return words, [facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service)]
 
 
-def called(facts: Facts) -> Iterator[Finding]:
+def listed(facts: Facts) -> Iterator[Finding]:
     """Is our socket in the smtpd_milters of each service for incoming mail?"""
     postfix, listen = facts.postfix, facts.settings.listen
-    services, nowhere = incoming(facts), not seats(facts)
+    services, nowhere = incoming(facts), not entries(facts)
     if not services:
         yield error("no-smtpd", "master.cf has no smtpd service for incoming mail")
     for service in services:
-        if found := _seat(facts, service):
+        if found := _entry(facts, service):
             yield fine("smtpd-milters", f"{service} passes its mail to {found.ours.endpoint}")
             continue
         if service.is_local and not nowhere:
@@ -144,7 +144,7 @@ def called(facts: Facts) -> Iterator[Finding]:
 def found_in_chroot(facts: Facts) -> Iterator[Finding]:
     """Does smtpd look for our socket in the right place?"""
     postfix, path = facts.postfix, facts.settings.listen.path
-    for found in seats(facts):
+    for found in entries(facts):
         if found.reached:
             yield fine("chroot", f"{found.service} looks for our socket in the right place")
             continue
@@ -164,7 +164,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
     user, path = facts.smtpd, facts.canonical(facts.settings.listen.path)
     if facts.settings.listen.kind != "unix" or user is None:
         return
-    for found in seats(facts):
+    for found in entries(facts):
         relative = not (found.ours.path or "").startswith("/")
         # smtpd works in the queue directory: what is above it does not matter to a path from there
         below = facts.queue if found.service.chrooted or relative else "/"
@@ -188,11 +188,11 @@ def reachable(facts: Facts) -> Iterator[Finding]:
             yield fine("socket-access", f"{user.name}, the user of smtpd, may use our socket")
 
 
-def not_called(facts: Facts) -> Iterator[Finding]:
+def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
     """Is our socket in a service that takes no mail from strangers?"""
     postfix, judged = facts.postfix, {id(each) for each in incoming(facts)}
     for service in listeners(facts):
-        if id(service) in judged or _without_milters(facts, service) or not (found := _seat(facts, service)):
+        if id(service) in judged or _without_milters(facts, service) or not (found := _entry(facts, service)):
             continue
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
@@ -204,7 +204,7 @@ def not_called(facts: Facts) -> Iterator[Finding]:
             reason = f"{service} takes mail back from a content filter; there, mailassay's own field looks forged"
             yield error("content-filter", reason, fix)
     for service in postfix.services:
-        if service.program == "cleanup" and (found := _seat(facts, service, "non_smtpd_milters")):
+        if service.program == "cleanup" and (found := _entry(facts, service, "non_smtpd_milters")):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
             left = _instead(facts, service, found.ours, None, "non_smtpd_milters")
             left = _and_signed(facts, service, left, "non_smtpd_milters")
@@ -232,7 +232,7 @@ def unsigned(facts: Facts) -> Iterator[Finding]:
         if any(_may_sign(facts, each) for each in milters):
             yield fine("unsigned", f"mail that {service} takes from your own users passes a signer")
         elif service.is_submission:
-            ours = _seat(facts, service)
+            ours = _entry(facts, service)
             left = _instead(facts, service, ours.ours, None) if ours else postfix.as_written("smtpd_milters", service)
             value = _and_signed(facts, service, left)
             yield error(
@@ -338,7 +338,7 @@ def some(networks: Sequence[object]) -> str:
 def bypassed(facts: Facts) -> Iterator[Finding]:
     """Does a setting keep Postfix from calling its milters, or from showing them all of a message?"""
     postfix = facts.postfix
-    for found in seats(facts):
+    for found in entries(facts):
         options = tokens(postfix.value("receive_override_options", found.service))
         if "no_milters" in options:
             value = ",".join(each for each in options if each != "no_milters")
@@ -405,9 +405,9 @@ def timeouts(facts: Facts) -> Iterator[Finding]:
             yield warning("milter-timeout", f"{name} is {value}: {reason}", fix)
 
 
-def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, str, str]]:
+def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Entry, str, str, str]]:
     """An option at each of our services: its value, its name in words, and the command that sets the good value."""
-    for found in seats(facts):
+    for found in entries(facts):
         name, postfix = f"milter_{option}", facts.postfix
         if option in found.ours.options:
             better = Milter(found.ours.endpoint, {**found.ours.options, option: good})
@@ -421,7 +421,7 @@ def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Seat, str, 
 def neighbours(facts: Facts) -> Iterator[Finding]:
     """Other milters: those that judge too, those that sign, and those that look for viruses and spam."""
     postfix = facts.postfix
-    for found in seats(facts):
+    for found in entries(facts):
         # remove all of them at once, since each command sets the whole list
         left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _judges(facts, each) else each)
         for index, milter in enumerate(found.milters):

@@ -44,7 +44,7 @@ _OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 _QUIT = struct.pack("!Ic", 1, b"Q")
 
 
-def around(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
+def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
     """All facts. ``folder`` is Postfix's configuration directory; None means the default one. Raises NoPostfix.
 
     ``wrong`` has the problems of the configuration; ``settings`` has defaults in their place.

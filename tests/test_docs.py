@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import load, load_policy, reference
+from mailassay.config import load, load_policy, reference, schema
 from mailassay.judge.session import Outcome
 from mailassay.message import split
 from mailassay.zone import Zone
+from tests.lab.editor import mistakes
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
-from tests.test_reference import POLICY, mistakes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -254,7 +254,7 @@ def test_an_example_does_what_it_says(
 ) -> None:
     verdict = judge(loaded(folder, heading), **message).verdict
     assert (verdict.action, verdict.rule.startswith(rule)) == (action, True), verdict
-    assert not mistakes(POLICY, EXAMPLES[heading])
+    assert not mistakes(schema.policy(), EXAMPLES[heading])
 
 
 @pytest.mark.parametrize(

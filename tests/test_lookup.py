@@ -21,9 +21,8 @@ from mailassay.result import Result
 from mailassay.spf import check_mail_from
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.sign import ed25519_key, rsa_key
-from tests.test_cli import ENVIRONMENT, PROGRAM
-from tests.test_terminal import fits
 
 GOOD = f"""
 good.example                     MX    10 mx.good.example

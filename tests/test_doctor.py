@@ -1263,8 +1263,12 @@ def test_any_output_is_read(text):
     for each in configuration.services(text, chrooted=True):
         assert each.name
         assert each.program
-    configuration.overrides(text)
-    configuration.parameters(text)
+    found = configuration.parameters(text)
+    assert set(found) == {line.partition("=")[0].strip() for line in text.split("\n") if "=" in line}
+    of_services = configuration.overrides(text)
+    assert {f"{service}/{name}" for service, names in of_services.items() for name in names} == {
+        name for name in found if "/" in name
+    }
 
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_-.0123456789", min_size=1)

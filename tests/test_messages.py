@@ -75,7 +75,7 @@ def test_in_process(case: Case, tmp_path: Path) -> None:
     outcome = judged(case, load_policy(str(path)))
     (name, value), *tags = outcome.add
     assert name == "Authentication-Results"
-    assert not tags or outcome.verdict.action in ("tag", "hold")
+    assert bool(tags) == (outcome.verdict.action in ("tag", "hold"))
     results = stated(case, value)
     assert {method: results[method] for method in case.results} == case.results, value
     verdict = outcome.verdict

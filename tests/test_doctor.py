@@ -1072,19 +1072,20 @@ def test_another_check_can_be_added(monkeypatch):
         "Syslog yes\n", "# Mode s\n#Mode s", "ModeX sv\nX Mode s\n", "Mode\n", "Mode sv\r\n",
     ],
 )  # fmt: skip
-def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
+def test_a_signer_goes_on_signing(tmp_path, text):
     """What is to be done about one that also verifies changes its Mode, and nothing else."""
     path = tmp_path / "opendkim.conf"
     path.write_text(text, newline="")
-    monkeypatch.setattr(look, "_SIGNERS", (str(path),))
-    facts = replace(
-        GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(look._signers([]))
-    )
+
+    def found():
+        return dict(look.signers([], [str(path)]))
+
+    facts = replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=found())
     assert told(facts) == {("warning", "competing-milter")}
     mode, restart = fixes(facts, "competing-milter")
     assert restart == "systemctl restart opendkim"
     subprocess.run(["/bin/sh", "-ec", mode], check=True)
-    assert told(replace(facts, signers=dict(look._signers([])))) == set()
+    assert told(replace(facts, signers=found())) == set()
 
     def others(text):
         return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
@@ -1119,14 +1120,13 @@ def test_no_fix_takes_a_signer_away(name):
         ("Socket local:/run/x\nKeyFile\n", None),
     ],
 )
-def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
+def test_who_has_a_key_signs(tmp_path, text, socket):
     path = tmp_path / "opendkim.conf"
     path.write_text(text)
-    monkeypatch.setattr(look, "_SIGNERS", (str(path), str(tmp_path / "missing")))
-    monkeypatch.setattr(look, "where_is", lambda program: program == "opendkim")
-    assert dict(look._signing()) == ({} if socket is None else {str(path): socket})
-    monkeypatch.setattr(look, "where_is", lambda _: None)
-    assert dict(look._signing()) == {}
+    files = [str(path), str(tmp_path / "missing")]
+    found = dict(look.signing(files, {"opendkim": "/usr/sbin/opendkim"}.get))
+    assert found == ({} if socket is None else {str(path): socket})
+    assert dict(look.signing(files, lambda _: None)) == {}
 
 
 # before mailassay is removed
@@ -1834,17 +1834,16 @@ def test_more_findings_than_anybody_fixes():
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
-def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
+def test_a_file_that_is_none(tmp_path, kind):
     """Nobody waits for who writes into it, and nobody reads without end."""
     path = str(tmp_path / "x")
-    monkeypatch.setattr(look, "_SIGNERS", (path,))
     with socket.socket(socket.AF_UNIX) as listener:
         make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
         make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
         with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
             configuration.beginning(path)
         unseen = []
-        assert dict(look._signers(unseen)) == {}
+        assert dict(look.signers(unseen, [path])) == {}
         assert unseen[0].startswith(f"{path}: ")
 
 

@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 from mailassay.address import Address
 from mailassay.config import Settings
 from mailassay.dmarc import Remembered
-from mailassay.judge.session import Clocks, Lock, Outcome, Session
+from mailassay.judge.session import HOST_SECRET, Clocks, Lock, Outcome, Session
 from mailassay.policy import Policy
 from mailassay.resolver import Source
 from mailassay.zone import Zone
@@ -57,6 +57,7 @@ class Talk:
         anew: Source | None = None,
         remembered: Remembered | None = None,
         dear: Lock | None = None,
+        secret: bytes = HOST_SECRET,
     ) -> None:
         """CONNECT and HELO."""
         self.session = Session(
@@ -68,6 +69,7 @@ class Talk:
             anew=anew,
             remembered=remembered,
             dear=dear,
+            secret=secret,
         )
         self.session.connect(ip_address(client) if isinstance(client, str) else client, local=local)
         if helo is not None:

@@ -35,6 +35,17 @@ _TOP_LEVEL = "com"  # asked for if the author domain is missing, or has no publi
 DEAR, DEAR_WORK = 32_768, 2000
 
 
+def _secret() -> bytes:
+    """A secret that all processes of this host share: machine-id(5), or else a random number of this process."""
+    try:
+        return hashlib.sha256(b"mailassay" + Path("/etc/machine-id").read_bytes()).digest()
+    except OSError:
+        return os.urandom(32)
+
+
+HOST_SECRET = _secret()
+
+
 class Lock(Protocol):
     """``threading.Lock``, or the like."""
 
@@ -134,16 +145,18 @@ class Session:
         remembered: Remembered | None = None,
         dear: Lock | None = None,
         explain: bool = False,
+        secret: bytes = HOST_SECRET,
     ) -> None:
         """``authserv_id`` is the MTA's own name, which is used if the settings have none.
 
         ``first`` asks questions that go before others, ``anew`` asks even if the answer is cached. ``remembered`` has
         the DMARC records of the process. ``dear`` is the turn of expensive messages: few of them are judged at a time,
         and no other message waits for them. ``explain``: keep all SPF terms that are looked at.
+        ``secret`` decides which messages are in the sample of ``enforce_percent``.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
-        self._explains = explain
+        self._explains, self._secret = explain, secret
         self._name = authserv_id
         self._client_ip: Address | None = None
         self._local = False
@@ -351,7 +364,7 @@ class Session:
             trouble = Trouble.UNSENT
         elif unanswered and self.settings.dns_unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
-        sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
+        sample = _sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else 0
         extensions = self.settings.recipient_delimiter, self.settings.owner_request_special
         case = Case(connection, transaction, evidence, self._clocks.now(), sample, *extensions, trouble)
         verdict = policy.decide(case)
@@ -477,18 +490,7 @@ def _reverse_path(address: str) -> str:
     return address
 
 
-def _secret() -> bytes:
-    """A secret that all processes of this host share: machine-id(5), or else a random number of this process."""
-    try:
-        return hashlib.sha256(b"mailassay" + Path("/etc/machine-id").read_bytes()).digest()
-    except OSError:
-        return os.urandom(32)
-
-
-_SECRET = _secret()
-
-
-def _sample(headers: Headers) -> int:
+def _sample(headers: Headers, secret: bytes) -> int:
     """A number from 0 to 99: the same each time a message is sent again, and unknown to its sender."""
     identity = [field.value for name in (b"message-id", b"from", b"date") for field in headers.named(name)]
-    return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=_SECRET, digest_size=8).digest()) % 100
+    return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=secret, digest_size=8).digest()) % 100

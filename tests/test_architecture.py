@@ -114,6 +114,28 @@ def test_what_a_worker_does_not_need_it_does_not_import():
     assert not needless & set(done.stdout.split())
 
 
+TESTS = Path(__file__).parent
+
+
+def imported(tree):
+    """The last part of every module that may be one of the tests' own."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        if isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+        yield from (name.rpartition(".")[2] for name in names)
+
+
+def test_no_test_is_imported():
+    """What several of them need is in tests/lab."""
+    tests = {path.stem for path in TESTS.rglob("test_*.py")}
+    for path in sorted(TESTS.rglob("*.py")):
+        found = set(imported(ast.parse(path.read_text())))
+        assert not found & tests, f"{path} imports {found & tests}"
+    for text in ("from .test_cli import x", "from tests import test_cli", "import tests.test_cli as y"):
+        assert "test_cli" in imported(ast.parse(text))
+
+
 def test_every_room_has_its_floor():
     assert {room(path) for path in FILES} == set(FLOOR)
 

@@ -22,9 +22,9 @@ from mailassay.policy import Policy
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
+from tests.lab.logged import read_back
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
 from tests.lab.talk import Talk
-from tests.test_logline import read_back
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOW = 1_800_000_000

@@ -5,11 +5,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,13 +19,8 @@ from mailassay.cli.moment import moment
 from mailassay.cli.options import asked
 from mailassay.config import Settings
 from mailassay.doctor.facts import Process
+from tests.lab.program import ENVIRONMENT, PROGRAM, ZONE
 
-ZONE = """
-1.2.0.192.in-addr.arpa PTR  mail.bank.example
-mail.bank.example      A    192.0.2.1
-bank.example           TXT  "v=spf1 ip4:192.0.2.1 -all"
-_dmarc.bank.example    TXT  "v=DMARC1; p=reject"
-"""
 MESSAGE = b"From: alice@bank.example\r\nSubject: x\r\n\r\nHello\r\n"
 
 
@@ -39,10 +32,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "zone").write_text(ZONE)
     (tmp_path / "mail").write_bytes(MESSAGE)
     return tmp_path
-
-
-PROGRAM = [sys.executable, "-m", "mailassay"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mailassay.__file__).parents[1])}
 
 
 def run(*arguments, stdin=b"", cwd=None, **environment):

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import load, load_policy, reference
+from mailassay.config import load, load_policy, reference, schema
 from mailassay.judge.outcome import Outcome
 from mailassay.message import split
 from mailassay.zone import Zone
+from tests.lab.editor import mistakes
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
-from tests.test_reference import POLICY, mistakes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -65,7 +65,9 @@ TOO_LATE = datetime(2027, 4, 1, 1, tzinfo=UTC).timestamp()
 def judge(policy: Any, **more: Any) -> Outcome:
     """What becomes of a message; by default one that fails DMARC of bank.example, which asks to reject."""
     client, helo = more.get("client", RELAY), more.get("helo", "out.relay.example")
-    return Talk(ZONE, policy, client=client, helo=helo, now=more.get("now", SPRING)).message(
+    # the secret decides which messages are in a sample
+    talk = Talk(ZONE, policy, client=client, helo=helo, now=more.get("now", SPRING), secret=b"of a test")
+    return talk.message(
         author=more.get("author", "ann@bank.example"),
         fields=more.get("fields", []),
         mail_from=more.get("mail_from", "ann@relay.example"),
@@ -226,9 +228,7 @@ EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # which messages are in a sample is this host's secret
-    monkeypatch.setattr("mailassay.judge.sample._SECRET", b"of a test")
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "blocked.txt").write_text("# seen in May\n.spam.example\n")
     (tmp_path / "partners.txt").write_text("other.example\n")
     return tmp_path
@@ -254,7 +254,7 @@ def test_an_example_does_what_it_says(
 ) -> None:
     verdict = judge(loaded(folder, heading), **message).verdict
     assert (verdict.action, verdict.rule.startswith(rule)) == (action, True), verdict
-    assert not mistakes(POLICY, EXAMPLES[heading])
+    assert not mistakes(schema.policy(), EXAMPLES[heading])
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ import mailassay.doctor
 from mailassay.cli import doctor, main
 from mailassay.config import Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
-from mailassay.doctor import CHECKS, Facts, NoPostfix, examine, gather, host, milters, own, remaining
-from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
+from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
+from mailassay.doctor.facts import Nameserver, Table, User
 from mailassay.doctor.own import Own
 from mailassay.domain import Domain
 from mailassay.finding import Severity
@@ -34,83 +34,11 @@ from mailassay.judge.logline import as_json
 from mailassay.lookup import Problem as Fault
 from mailassay.policy.sets import Networks
 from mailassay.postfix import configuration
-from mailassay.postfix.configuration import Postfix, Service
 from mailassay.terminal import printable
 from mailassay.verdict import DEFAULT, Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
-
-QUEUE = "/var/spool/postfix"
-SOCKET = f"{QUEUE}/mailassay/mailassay.sock"
-OURS = "unix:mailassay/mailassay.sock"
-MAIN = {
-    "mail_version": "3.9.1",
-    "myhostname": "mx.example.org",
-    "mydomain": "example.org",
-    "mynetworks": "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128",
-    "queue_directory": QUEUE,
-    "smtpd_milters": OURS,
-    "non_smtpd_milters": "",
-    "milter_default_action": "tempfail",
-    "milter_protocol": "6",
-    "milter_command_timeout": "30s",
-    "milter_content_timeout": "300s",
-    "smtpd_forbid_bare_newline": "normalize",
-    "smtpd_recipient_restrictions": "reject_unauth_destination",
-}
-CONFIG, POLICY = "/etc/mailassay/mailassay.yaml", "/etc/mailassay/policy.yaml"
-SMTPD = User("postfix", 102, frozenset({105}), "postfix")
-DAEMON = User("mailassay", 110, frozenset({115, 105}), "mailassay")
-PROCESS = Process(4242, ("/opt/mailassay/bin/python", "/opt/mailassay/bin/mailassay", "serve"), 2e9, 65536)
-NODES = {
-    path: Node(path, mode, uid, gid, {0: "root", 105: "postfix", 115: "mailassay"}[gid])
-    for path, mode, uid, gid in [
-        ("/", 0o755, 0, 0),
-        ("/etc", 0o755, 0, 0),
-        ("/etc/mailassay", 0o755, 0, 0),
-        (CONFIG, 0o644, 0, 0),
-        (POLICY, 0o644, 0, 0),
-        ("/run", 0o755, 0, 0),
-        ("/run/mailassay", 0o755, 110, 115),
-        ("/run/mailassay/mailassay.sock", 0o660, 110, 105),
-        ("/var", 0o755, 0, 0),
-        ("/var/spool", 0o755, 0, 0),
-        (QUEUE, 0o755, 0, 0),
-        (f"{QUEUE}/mailassay", 0o750, 110, 105),
-        (SOCKET, 0o660, 110, 105),
-    ]
-}
-
-
-def service(name="smtp", kind="inet", program="smtpd", chrooted=True, **overrides):
-    """A line of master.cf; ``expanded`` gives what its options come to where they have ``$``."""
-    expanded = overrides.pop("expanded", {})
-    return Service(name, kind, program, chrooted, overrides, {**MAIN, **overrides, **expanded} if overrides else {})
-
-
-def configured(*services, written=None, **values):
-    """A Postfix. ``written`` where main.cf's parameters have ``$``."""
-    every = {**MAIN, **values}
-    lines = services or (service(),)
-    return Postfix({**every, **(written or {})}, every, (*lines, service("cleanup", "unix", "cleanup")))
-
-
-GOOD = Facts(
-    settings=Settings(listen=Listen("unix", path=SOCKET), policy_path=POLICY),
-    postfix=configured(),
-    config=CONFIG,
-    nodes=NODES,
-    smtpd=SMTPD,
-    daemon=DAEMON,
-    groups={"root": 0, "postfix": 105, "mailassay": 115},
-    silence="",
-    process=PROCESS,
-    interpreter="/opt/mailassay/bin/python3",
-    installed=1e9,
-    nameservers=(Nameserver("127.0.0.1", 53, validates=True),),
-    synchronized=True,
-    names=frozenset({"mx"}),
-)
+from tests.lab.healthy import CONFIG, GOOD, MAIN, NODES, OURS, POLICY, PROCESS, QUEUE, SOCKET, configured, service
 
 
 def told(facts):
@@ -1154,19 +1082,20 @@ def test_another_check_can_be_added(monkeypatch):
         "Syslog yes\n", "# Mode s\n#Mode s", "ModeX sv\nX Mode s\n", "Mode\n", "Mode sv\r\n",
     ],
 )  # fmt: skip
-def test_a_signer_goes_on_signing(tmp_path, monkeypatch, text):
+def test_a_signer_goes_on_signing(tmp_path, text):
     """What is to be done about one that also verifies changes its Mode, and nothing else."""
     path = tmp_path / "opendkim.conf"
     path.write_text(text, newline="")
-    monkeypatch.setattr(gather, "_SIGNERS", (str(path),))
-    facts = replace(
-        GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=dict(gather._signers([]))
-    )
+
+    def found():
+        return dict(gather.signers([], [str(path)]))
+
+    facts = replace(GOOD, postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"), signers=found())
     assert told(facts) == {("warning", "competing-milter")}
     mode, restart = fixes(facts, "competing-milter")
     assert restart == "systemctl restart opendkim"
     subprocess.run(["/bin/sh", "-ec", mode], check=True)
-    assert told(replace(facts, signers=dict(gather._signers([])))) == set()
+    assert told(replace(facts, signers=found())) == set()
 
     def others(text):
         return [line for line in text.splitlines() if line.split()[:1] not in ([], ["Mode"], ["mode"])]
@@ -1201,14 +1130,13 @@ def test_no_fix_takes_a_signer_away(name):
         ("Socket local:/run/x\nKeyFile\n", None),
     ],
 )
-def test_who_has_a_key_signs(tmp_path, monkeypatch, text, socket):
+def test_who_has_a_key_signs(tmp_path, text, socket):
     path = tmp_path / "opendkim.conf"
     path.write_text(text)
-    monkeypatch.setattr(gather, "_SIGNERS", (str(path), str(tmp_path / "missing")))
-    monkeypatch.setattr(gather, "where_is", lambda program: program == "opendkim")
-    assert dict(gather._signing()) == ({} if socket is None else {str(path): socket})
-    monkeypatch.setattr(gather, "where_is", lambda _: None)
-    assert dict(gather._signing()) == {}
+    files = [str(path), str(tmp_path / "missing")]
+    found = dict(gather.signing(files, {"opendkim": "/usr/sbin/opendkim"}.get))
+    assert found == ({} if socket is None else {str(path): socket})
+    assert dict(gather.signing(files, lambda _: None)) == {}
 
 
 # before mailassay is removed
@@ -1345,8 +1273,12 @@ def test_any_output_is_read(text):
     for each in configuration.services(text, chrooted=True):
         assert each.name
         assert each.program
-    configuration.overrides(text)
-    configuration.parameters(text)
+    found = configuration.parameters(text)
+    assert set(found) == {line.partition("=")[0].strip() for line in text.split("\n") if "=" in line}
+    of_services = configuration.overrides(text)
+    assert {f"{service}/{name}" for service, names in of_services.items() for name in names} == {
+        name for name in found if "/" in name
+    }
 
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_-.0123456789", min_size=1)
@@ -1913,17 +1845,16 @@ def test_more_findings_than_anybody_fixes():
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
-def test_a_file_that_is_none(tmp_path, monkeypatch, kind):
+def test_a_file_that_is_none(tmp_path, kind):
     """Nobody waits for who writes into it, and nobody reads without end."""
     path = str(tmp_path / "x")
-    monkeypatch.setattr(gather, "_SIGNERS", (path,))
     with socket.socket(socket.AF_UNIX) as listener:
         make = {"fifo": os.mkfifo, "folder": os.mkdir, "socket": listener.bind}
         make.get(kind, lambda path: os.symlink("/dev/zero", path))(path)
         with pytest.raises(OSError, match=r"not a regular file|Is a directory|No such device"):
             configuration.beginning(path)
         unseen = []
-        assert dict(gather._signers(unseen)) == {}
+        assert dict(gather.signers(unseen, [path])) == {}
         assert unseen[0].startswith(f"{path}: ")
 
 

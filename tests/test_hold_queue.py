@@ -17,17 +17,8 @@ from mailassay.authres.read import resinfos
 from mailassay.cli import main
 from mailassay.postfix import hold_queue, reminder
 from mailassay.postfix.hold_queue import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
-
-POSTQUEUE = b"""\
-{"queue_name": "hold", "queue_id": "4jWpw36fNkzL4ql", "arrival_time": 1795258404, "message_size": 395, \
-"forced_expire": false, "sender": "eve@attacker.example", "recipients": [{"address": "bob@receiver.example"}, \
-{"address": "zoe@receiver.example"}]}
-{"queue_name": "deferred", "queue_id": "C19B222254E", "arrival_time": 1795258300, "message_size": 331, \
-"forced_expire": false, "sender": "ann@news.example", "recipients": [{"address": "bob@receiver.example", \
-"delay_reason": "connect to receiver.example[192.0.2.9]:25: Connection refused"}]}
-{"queue_name": "hold", "queue_id": "BD6582483ED", "arrival_time": 1795258314, "message_size": 302, \
-"forced_expire": false, "sender": "MAILER-DAEMON", "recipients": [{"address": "bob@receiver.example"}]}
-"""
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
+from tests.lab.program import script
 
 RESULTS = b"""\
 Authentication-Results: mx.receiver.example;
@@ -38,30 +29,7 @@ Authentication-Results: mx.receiver.example;
  dmarc=fail header.from=shop.example policy.dmarc=quarantine
 """
 VERDICT = b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n"
-RECEIVED = b"""\
-Received: from attacker.example (unknown [198.51.100.66])
-\tby mx.receiver.example (Postfix) with ESMTP id C08FE2483EE
-\tfor <bob@receiver.example>; Sat, 21 Nov 2026 10:51:54 +0000 (UTC)
-"""
 LETTER = b"From: info@shop.example\nTo: bob@receiver.example\nSubject: Hello\n"
-
-
-def printed_by_postcat(path, header):
-    return b"""\
-*** ENVELOPE RECORDS %b ***
-message_size:             302             795               1               0             302               0
-message_arrival_time: Sat Nov 21 10:51:54 2026
-create_time: Sat Nov 21 10:51:54 2026
-named_attribute: log_ident=C08FE2483EE
-sender:\x20
-named_attribute: helo_name=attacker.example
-original_recipient: bob@receiver.example
-recipient: bob@receiver.example
-*** MESSAGE CONTENTS %b ***
-%b*** HEADER EXTRACTED %b ***
-named_attribute: encoding=8bit
-*** MESSAGE FILE END %b ***
-""" % (path, path, header, path, path)
 
 
 @pytest.mark.parametrize(
@@ -220,18 +188,12 @@ def test_usage(arguments, capsys):
     assert "usage: mailassay held" in capsys.readouterr().err
 
 
-def program(folder, name, script):
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
     """A folder that is the only one with programs of Postfix."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(hold_queue, "_SBIN", str(tmp_path))
-    program(tmp_path, "postconf", f"echo {tmp_path}")
+    script(tmp_path, "postconf", f"echo {tmp_path}")
     return tmp_path
 
 
@@ -242,14 +204,14 @@ def test_without_postfix(tools, capsys):
 
 
 def test_a_tool_that_fails(tools, capsys):
-    program(tools, "postqueue", "echo 'postqueue: fatal: invalid option -- j' >&2; exit 69")
+    script(tools, "postqueue", "echo 'postqueue: fatal: invalid option -- j' >&2; exit 69")
     assert main(["held"]) == os.EX_UNAVAILABLE
     assert capsys.readouterr().err == "mailassay: postqueue: invalid option -- j\n"
 
 
 def test_a_postfix_that_is_down(tools, capsys):
     """What it says first is what it is about."""
-    program(
+    script(
         tools,
         "postqueue",
         """echo 'postqueue: warning: Mail system is down -- accessing queue directly (Connect to showq: gone)' >&2
@@ -261,7 +223,7 @@ def test_a_postfix_that_is_down(tools, capsys):
         "malformed showq server response\n"
     )
     assert hold_queue.Queue().is_down()
-    program(tools, "postqueue", "")
+    script(tools, "postqueue", "")
     assert not hold_queue.Queue().is_down()
 
 
@@ -271,20 +233,20 @@ def test_a_release_is_one_queue_run(tools, count):
     queue_ids = [f"{0xA0000000 + number:X}" for number in range(count)]
     released = [f"postsuper: {each}: released from hold" for each in queue_ids]
     (tools / "said").write_text("\n".join([*released, ""]))
-    program(tools, "postsuper", f"PATH=/usr/bin:/bin; cat {tools}/said >&2")
+    script(tools, "postsuper", f"PATH=/usr/bin:/bin; cat {tools}/said >&2")
     for name in ("postqueue", "postkick"):
-        program(tools, name, f'echo "${{0##*/}} $*" >> {tools}/calls')
+        script(tools, name, f'echo "${{0##*/}} $*" >> {tools}/calls')
     assert hold_queue.Queue().release(queue_ids) == set(queue_ids)
     assert (tools / "calls").read_text() == "postkick public qmgr D\n"
 
 
 def test_what_was_not_released_makes_no_queue_run(tools):
-    program(tools, "postsuper", "")
+    script(tools, "postsuper", "")
     assert hold_queue.Queue().release(["A0000000"]) == set()
 
 
 def test_a_tool_that_prints_something_else(tools, capsys):
-    program(tools, "postqueue", "echo 'Mail queue is empty'")
+    script(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL
     assert capsys.readouterr().err == "mailassay: postqueue -j prints something unknown\n"
 
@@ -294,13 +256,13 @@ def one_held(tools):
     """The queue id of a message that mailassay put on hold; whatever would change the queue fails."""
     (tools / "queue").write_bytes(POSTQUEUE.splitlines()[0] + b"\n")
     (tools / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + LETTER))
-    program(tools, "postqueue", f"PATH=/usr/bin:/bin; cat {tools}/queue")
-    program(
+    script(tools, "postqueue", f"PATH=/usr/bin:/bin; cat {tools}/queue")
+    script(
         tools,
         "postcat",
         f"PATH=/usr/bin:/bin; case $1 in -qh|-qbh) printf 'Subject: \\351\\n\\n';; *) cat {tools}/file;; esac",
     )
-    program(tools, "postsuper", "exit 1")
+    script(tools, "postsuper", "exit 1")
     return "4jWpw36fNkzL4ql"
 
 
@@ -344,8 +306,8 @@ def test_a_long_queue(tools, monkeypatch, capsys):
     (tools / "queue").write_text("\n".join(queue) + "\n")
     (tools / "file").write_bytes(printed_by_postcat(b"hold/ID", RESULTS + VERDICT + RECEIVED + LETTER))
     tool = f"PATH=/usr/bin:/bin; echo $0 >> {tools}/calls"
-    program(tools, "postqueue", f"{tool}; cat {tools}/queue")
-    program(
+    script(tools, "postqueue", f"{tool}; cat {tools}/queue")
+    script(
         tools,
         "postcat",
         f"""{tool}; shift; for id; do echo "$id"; done | awk -v file={tools}/file '
@@ -371,7 +333,7 @@ def test_a_long_queue(tools, monkeypatch, capsys):
 @pytest.mark.parametrize("arguments", [[], ["release", "--all"], ["delete", "--all"], ["show", "BD6582483ED"]])
 def test_a_policy_that_is_broken(tools, capsys, arguments):
     """The mistake is said, and the queue is looked at all the same."""
-    program(tools, "postqueue", "exit 0")
+    script(tools, "postqueue", "exit 0")
     (tools / "c").write_text("policy: p\n")
     (tools / "p").write_text("mood: x\nmode: y\n")
     status = main(["held", "--config", str(tools / "c"), *arguments])
@@ -441,12 +403,12 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, caplog, monkeypatch):
     (tools / "c").write_text("held: {remind_to: a@b.example}")
     monkeypatch.setattr("mailassay.judge.logline.set_up", lambda *_: None)
     monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: [Held(queued_now(), "dmarc.quarantine", ())])
-    program(tools, "postqueue", "")
-    program(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")
+    script(tools, "postqueue", "")
+    script(tools, "sendmail", "echo 'sendmail: fatal: no space' >&2; exit 75")
     command = ["held", "--config", str(tools / "c"), "--remind", "0s"]
     assert main(command) == os.EX_UNAVAILABLE
     assert "mailassay: sendmail: no space\n" in capsys.readouterr().err
-    program(tools, "sendmail", f'echo "$@" >>{tools}/sent; while read -r line; do echo "$line"; done >>{tools}/mail')
+    script(tools, "sendmail", f'echo "$@" >>{tools}/sent; while read -r line; do echo "$line"; done >>{tools}/mail')
     told.rmdir()
     told.write_text("")
     assert main(command) == 0

@@ -20,6 +20,7 @@ from mailassay.domain import Domain
 from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.logged import read_back
 from tests.lab.talk import Talk
 
 ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
@@ -39,17 +40,6 @@ def test_a_line():
         "policy_at=bank.example verdict=reject "
         'rule=dmarc.reject reason="DMARC fail for bank.example, whose policy is reject"'
     )
-
-
-def read_back(line):
-    """The pairs of a line; it must hold nothing else."""
-    assert line.isprintable()
-    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^" ]+)(?: |$)', line)
-    assert " ".join(f"{key}={value}" for key, value in pairs) == line
-    assert len({key for key, _ in pairs}) == len(pairs)
-    # grep and fail2ban do not know of quotes
-    assert [*re.findall(r' ([a-z_]+)=[^\s"]', f" {line}")] == [key for key, value in pairs if value[0] != '"']
-    return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
 
 
 @pytest.mark.parametrize(

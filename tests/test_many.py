@@ -17,8 +17,7 @@ from mailassay.cli import main, options
 from mailassay.replay.many import File, files, mbox, run
 from mailassay.replay.message_file import Unknown
 from mailassay.resolver import NO_DATA
-
-from .test_cli import ENVIRONMENT, PROGRAM, ZONE
+from tests.lab.program import ENVIRONMENT, PROGRAM, ZONE
 
 CAME = (
     "Return-Path: <{mail_from}>\nReceived: from {helo} (unknown [{client}])\n\tby mx.receiver.example (Postfix) with"

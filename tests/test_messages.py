@@ -13,24 +13,16 @@ from pathlib import Path
 import pytest
 
 from mailassay.config import load_policy
-from mailassay.judge.outcome import Outcome
 from mailassay.message import split
 from mailassay.policy import Policy
 from tests.conformance.bench import Bench
 from tests.fuzz import reader
-from tests.lab.cases import FOLDER, NOW, Case, load, mentions
-from tests.lab.talk import OURS, Talk
+from tests.lab.cases import FOLDER, NOW, Case, judged, load, mentions
+from tests.lab.talk import OURS
 
 RESULTS = b"authentication-results"
 CASES = load()
 Fields = list[tuple[bytes, bytes]]
-
-
-def judged(case: Case, policy: Policy) -> Outcome:
-    """The message, in process."""
-    given = case.connection
-    talk = Talk(json.dumps(case.dns), policy, client=given.client, helo=given.helo, now=NOW)
-    return talk.send(*split(case.message), mail_from=f"<{given.mail_from}>", smtputf8=given.smtputf8)
 
 
 def stated(case: Case, value: str) -> dict[str, str | list[str]]:
@@ -83,7 +75,7 @@ def test_in_process(case: Case, tmp_path: Path) -> None:
     outcome = judged(case, load_policy(str(path)))
     (name, value), *tags = outcome.add
     assert name == "Authentication-Results"
-    assert not tags or outcome.verdict.action in ("tag", "hold")
+    assert bool(tags) == (outcome.verdict.action in ("tag", "hold"))
     results = stated(case, value)
     assert {method: results[method] for method in case.results} == case.results, value
     verdict = outcome.verdict

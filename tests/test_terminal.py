@@ -19,9 +19,9 @@ from mailassay.cli import doctor, main
 from mailassay.doctor import examine
 from mailassay.postfix import hold_queue
 from mailassay.terminal import columns, wrapped
-from tests.test_cli import ENVIRONMENT, PROGRAM
-from tests.test_doctor import GOOD, configured
-from tests.test_hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat, program
+from tests.lab.healthy import GOOD, configured
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits, script
 
 LONG = f"{'a' * 30}-{'b' * 29}.example"  # a label of 60 letters
 ZONE = f"""
@@ -81,12 +81,12 @@ def folder(tmp_path, monkeypatch):
     tools.mkdir()
     monkeypatch.setattr(hold_queue, "_SBIN", str(tools))
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    program(tools, "postconf", f"echo {tmp_path}")
+    script(tools, "postconf", f"echo {tmp_path}")
     queue = POSTQUEUE.splitlines()[0].replace(b"eve@attacker.example", b"eve@" + LONG.encode())
     (tools / "queue").write_bytes(queue.replace(b"zoe@receiver.example", b"zoe@" + LONG.encode()) + b"\n")
     (tools / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + b"\n"))
-    program(tools, "postqueue", f"cat {tools}/queue")
-    program(tools, "postcat", f"cat {tools}/file")
+    script(tools, "postqueue", f"cat {tools}/queue")
+    script(tools, "postcat", f"cat {tools}/file")
     postfix = configured(smtpd_milters=f"inet:{LONG}:8891", milter_default_action="accept")
     facts = replace(
         GOOD, postfix=postfix, silence="connection refused", synchronized=False,
@@ -119,14 +119,6 @@ COMMANDS = [
     ["held", "show", "4jWpw36fNkzL4ql"],
     ["held", "release", "--dry-run", "BD6582483ED"],
 ]
-
-
-def fits(line, width):
-    """Does it, or is it one word that is not broken, beside a label or what else indents it?"""
-    word = r"(?:`[^`]+`|\(RFC [^)]+\)|[^ ])+"
-    return len(line) <= width or bool(
-        re.fullmatch(rf" *{word}|(?:.{{,24}}  | +[0-9]+ |  any other client: ){word}", line)
-    )
 
 
 @pytest.mark.usefixtures("folder")

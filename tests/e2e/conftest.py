@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,8 @@ from mailassay.zone import Zone
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
+from tests.lab.mta import Lab
 from tests.lab.serve import Serve
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A Postfix in front of the daemon."""
-
-    postfix: mta.Mta
-    serve: Serve
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

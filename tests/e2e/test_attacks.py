@@ -16,13 +16,12 @@ import pytest
 from mailassay.policy import Policy
 from mailassay.zone import Zone
 from tests.lab import mta
-from tests.lab.cases import NOW, Case, load, mentions
+from tests.lab.cases import NOW, Case, judged, load, mentions
 from tests.lab.dns import DnsServer
 from tests.lab.mta import Mta
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID, Serve
 from tests.lab.smtp import Reply
-from tests.test_messages import judged
 
 CASES = load()
 COMMON = next(case for case in CASES if case.name == "weak-links/a02-mail-from-is-not-from")

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from mailassay.zone import Zone
+from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.sign import rsa_key, written
 from tests.lab.smtp import Reply
-
-from .conftest import Lab
 
 KEY = rsa_key()
 ZONE = Zone(

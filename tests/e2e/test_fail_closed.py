@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from mailassay.zone import Zone
+from tests.lab.mta import Lab
 from tests.lab.smtp import Reply
-
-from .conftest import Lab
 
 MESSAGES = 4
 VICTIM = '_dmarc.bank.example TXT "v=DMARC1; p=reject"\nbank.example TXT "v=spf1 -all"\n'

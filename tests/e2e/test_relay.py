@@ -14,11 +14,10 @@ from mailassay.author import author
 from mailassay.authres.render import is_ours
 from mailassay.message import Headers, split
 from mailassay.zone import Zone
+from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID
 from tests.lab.sink import Sink
-
-from .conftest import Lab
 
 ZONE = Zone(
     """

@@ -14,9 +14,8 @@ import pytest
 from mailassay.cli import main
 from mailassay.zone import Zone
 from tests.lab import mta
+from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
-
-from .conftest import Lab
 
 SENDER, ATTACKER, RELAY = "198.51.100.7", "203.0.113.66", "127.0.0.2"
 NAMES = """

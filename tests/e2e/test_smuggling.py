@@ -14,11 +14,10 @@ import pytest
 
 from mailassay.zone import Zone
 from tests.lab.cases import mentions
+from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID
 from tests.lab.smtp import Reply
-
-from .conftest import Lab
 
 ZONE = Zone(
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mailassay.judge.outcome import Outcome
+from mailassay.message import split
+from mailassay.policy import Policy
+
+from .talk import Talk
 
 FOLDER = Path(__file__).parents[1] / "messages"
 NOW = 1_790_000_000.0
@@ -77,6 +84,13 @@ def _read(folder: Path, common: Mapping[str, Any]) -> Case:
         connection=Connection(**given.pop("connection", {})),
         **given,
     )
+
+
+def judged(case: Case, policy: Policy) -> Outcome:
+    """The message, in process."""
+    given = case.connection
+    talk = Talk(json.dumps(case.dns), policy, client=given.client, helo=given.helo, now=NOW)
+    return talk.send(*split(case.message), mail_from=f"<{given.mail_from}>", smtputf8=given.smtputf8)
 
 
 def mentions(value: bytes, name: bytes) -> bool:

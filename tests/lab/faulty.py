@@ -10,13 +10,19 @@ import os
 import signal
 import sys
 from ipaddress import ip_address
+from typing import Any
 
+from mailassay.address import Address
 from mailassay.cli import main
+from mailassay.evidence import Connection, Evidence, Transaction
 from mailassay.judge import logline, session
 from mailassay.judge.authenticate import Content, authenticate
+from mailassay.judge.outcome import Outcome
+from mailassay.message import Headers
+from tests.lab.program import overwrite
 
 
-def faulty_authenticate(connection, transaction, *rest, **more):
+def faulty_authenticate(connection: Connection, transaction: Transaction, *rest: Any, **more: Any) -> Evidence:
     """Fails at the end of a message."""
     if transaction.mail_from.startswith("boom@"):
         raise LookupError("a fault at the end")
@@ -26,7 +32,7 @@ def faulty_authenticate(connection, transaction, *rest, **more):
 class FaultyContent(Content):
     """Fails at the end of the header section."""
 
-    def __init__(self, headers, *rest, **more):
+    def __init__(self, headers: Headers, *rest: Any, **more: Any) -> None:
         if headers.named(b"Boom"):
             raise LookupError("a fault in the header")
         super().__init__(headers, *rest, **more)
@@ -35,20 +41,20 @@ class FaultyContent(Content):
 class FaultyLine(logline.Line):
     """Fails when everything is decided."""
 
-    def __init__(self, queue_id, *rest):
-        if queue_id == "4LINE":
+    def __init__(self, outcome: Outcome) -> None:
+        if outcome.queue_id == "4LINE":
             raise LookupError("a fault in the log")
-        super().__init__(queue_id, *rest)
+        super().__init__(outcome)
 
 
-def faulty_connect(self, client_ip, **more):
+def faulty_connect(self: session.Session, client_ip: Address | None, **more: Any) -> None:
     """Fails before there is a message."""
     if client_ip == ip_address("203.0.113.13"):
         raise LookupError("a fault at the beginning")
     connect(self, client_ip, **more)
 
 
-def faulty_fork():
+def faulty_fork() -> int:
     """As where there are too many processes."""
     if next(forks) == 1:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -59,8 +65,9 @@ forks, fork = itertools.count(), os.fork
 connect = session.Session.connect
 
 if __name__ == "__main__":
-    session.authenticate, session.Content = faulty_authenticate, FaultyContent
-    os.fork = faulty_fork
+    overwrite(session, authenticate=faulty_authenticate, Content=FaultyContent)
+    overwrite(session.Session, connect=faulty_connect)
+    overwrite(logline, Line=FaultyLine)
+    overwrite(os, fork=faulty_fork)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    session.Session.connect, logline.Line = faulty_connect, FaultyLine
     sys.exit(main())

@@ -7,7 +7,7 @@ import sys
 from mailassay.cli import main
 
 
-def forkless():
+def forkless() -> int:
     """As where the limit is reached."""
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 

@@ -7,15 +7,17 @@ that begins with "dead." ends the thread that listens to DNS, "still." lets it s
 import os
 import sys
 import time
+from typing import Any
 
 from mailassay import nameservers
 from mailassay.cli import main
 from mailassay.daemon import parent
+from tests.lab.program import overwrite
 
 hear = nameservers._Listener._hear
 
 
-def faulty_hear(self, exchange, channel):
+def faulty_hear(self: nameservers._Listener, exchange: Any, channel: Any) -> None:
     """A fault of ours."""
     if exchange.question.name.startswith("dead."):
         raise LookupError("a fault of DNS")
@@ -25,8 +27,9 @@ def faulty_hear(self, exchange, channel):
 
 
 if __name__ == "__main__":
-    parent._PING_EVERY, parent._MAX_SILENCE, parent._MAX_SENDING = 0.1, 1.0, 0.5
-    nameservers._MAX_STILL, nameservers._Listener._hear = 0.5, faulty_hear
+    overwrite(parent, _PING_EVERY=0.1, _MAX_SILENCE=1.0, _MAX_SENDING=0.5)
+    overwrite(nameservers, _MAX_STILL=0.5)
+    overwrite(nameservers._Listener, _hear=faulty_hear)
     nameservers.RESOLV_CONF = os.environ.get("RESOLV_CONF", nameservers.RESOLV_CONF)
     nameservers.PORT = int(os.environ.get("DNS_PORT", nameservers.PORT))
     sys.exit(main())

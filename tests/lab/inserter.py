@@ -10,7 +10,7 @@ import sys
 import Milter
 
 
-class Inserter(Milter.Base):
+class Inserter(Milter.Base):  # type: ignore[misc]  # it has no types
     """Inserts ``NAME: VALUE`` at ``INDEX``."""
 
     index, name, value = "0", "", ""

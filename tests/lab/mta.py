@@ -14,9 +14,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from .serve import Serve
 from .smtp import SmtpClient
 
 HOST_NAME = "mx.receiver.example"
@@ -210,6 +212,14 @@ class Mta:
             ["/usr/sbin/postcat", "-c", str(self._config), "-hbq", queue_id], check=True, capture_output=True
         )
         return done.stdout
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A Postfix in front of the daemon."""
+
+    postfix: Mta
+    serve: Serve
 
 
 def _free_port() -> int:

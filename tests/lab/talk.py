@@ -12,6 +12,7 @@ from mailassay.address import Address
 from mailassay.config import Settings
 from mailassay.dmarc import Remembered
 from mailassay.judge.outcome import Outcome
+from mailassay.judge.sample import HOST_SECRET
 from mailassay.judge.session import Clocks, Lock, Session
 from mailassay.policy import Policy
 from mailassay.resolver import Source
@@ -58,6 +59,7 @@ class Talk:
         anew: Source | None = None,
         remembered: Remembered | None = None,
         dear: Lock | None = None,
+        secret: bytes = HOST_SECRET,
     ) -> None:
         """CONNECT and HELO."""
         self.session = Session(
@@ -69,6 +71,7 @@ class Talk:
             anew=anew,
             remembered=remembered,
             dear=dear,
+            secret=secret,
         )
         self.session.connect(ip_address(client) if isinstance(client, str) else client, local=local)
         if helo is not None:

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
@@ -75,8 +75,8 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         digest=_digest(process),
         interpreter=sys.executable,
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
-        signers=dict(_signers(unseen)),
-        signing=dict(_signing()),
+        signers=dict(signers(unseen)),
+        signing=dict(signing()),
         tables={
             name: tuple(_tables(name, settings, postfix, until, unseen))
             for name in ("header_checks", "milter_header_checks")
@@ -289,9 +289,9 @@ def _files(folder: Path) -> int | None:
     return int(limit[1]) if limit else None
 
 
-def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
+def signers(unseen: list[str], files: Sequence[str] = _SIGNERS) -> Iterator[tuple[str, str]]:
     """The Mode of opendkim and dkimpy-milter: s signs, v verifies; empty if not given, which means both."""
-    for path in _SIGNERS:
+    for path in files:
         try:
             text = beginning(path)
         except FileNotFoundError:
@@ -303,16 +303,18 @@ def _signers(unseen: list[str]) -> Iterator[tuple[str, str]]:
         yield path, mode[1].lower() if mode else ""
 
 
-def _signing() -> Iterator[tuple[str, str]]:
+def signing(
+    files: Sequence[str] = _SIGNERS, where: Callable[[str], str | None] = where_is
+) -> Iterator[tuple[str, str]]:
     """The sockets of the installed signing filters that have a key and do not only verify."""
-    for path in _SIGNERS:
+    for path in files:
         try:
             text = beginning(path)
         except OSError:
-            # _signers() has reported it
+            # signers() has reported it
             continue
         options = {name.lower(): value.strip() for name, value in _OPTION.findall(text)}
-        if where_is(Path(path).stem) and "s" in options.get("mode", "s").lower() and any(map(options.get, _KEYS)):
+        if where(Path(path).stem) and "s" in options.get("mode", "s").lower() and any(map(options.get, _KEYS)):
             yield path, options.get("socket", "")
 
 

@@ -17,10 +17,10 @@ def _secret() -> bytes:
         return os.urandom(32)
 
 
-_SECRET = _secret()
+HOST_SECRET = _secret()
 
 
-def sample(headers: Headers) -> int:
-    """A number from 0 to 99: the same each time a message is sent again, and unknown to its sender."""
+def sample(headers: Headers, secret: bytes) -> int:
+    """A number from 0 to 99: the same each time a message is sent again, and unknown to anybody without the secret."""
     identity = [field.value for name in (b"message-id", b"from", b"date") for field in headers.named(name)]
-    return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=_SECRET, digest_size=8).digest()) % 100
+    return int.from_bytes(hashlib.blake2b(b"\0".join(identity), key=secret, digest_size=8).digest()) % 100

@@ -24,7 +24,7 @@ from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .authenticate import Content, EarlyResults, authenticate, resinfos, untraced
 from .dns_down import is_dns_down
 from .outcome import Outcome
-from .sample import sample
+from .sample import HOST_SECRET, sample
 
 AUTHENTICATION_RESULTS = "Authentication-Results"
 MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
@@ -115,16 +115,18 @@ class Session:
         remembered: Remembered | None = None,
         dear: Lock | None = None,
         explain: bool = False,
+        secret: bytes = HOST_SECRET,
     ) -> None:
         """``authserv_id`` is the MTA's own name, which is used if the settings have none.
 
         ``first`` asks questions that go before others, ``anew`` asks even if the answer is cached. ``remembered`` has
         the DMARC records of the process. ``dear`` is the turn of expensive messages: few of them are judged at a time,
         and no other message waits for them. ``explain``: keep all SPF terms that are looked at.
+        ``secret`` decides which messages are in the sample of ``enforce_percent``.
         """
         self.settings, self._source, self._clocks = settings, source, clocks
         self._first, self._anew, self._remembered, self._dear = first, anew, remembered, dear
-        self._explains = explain
+        self._explains, self._secret = explain, secret
         self._name = authserv_id
         self._client_ip: Address | None = None
         self._local = False
@@ -330,7 +332,7 @@ class Session:
             transaction=transaction,
             evidence=evidence,
             now=self._clocks.now(),
-            sample=sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0,
+            sample=sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else 0,
             recipient_delimiter=self.settings.recipient_delimiter,
             owner_request_special=self.settings.owner_request_special,
             trouble=trouble,

@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
     nameservers sender_domain spf) tests/standards
+# the tests wait more than they compute, and each process first collects them all
+PARALLEL := -n $(shell nproc | awk '{ print ($$1 < 6 ? $$1 + 2 : 8) }') --dist loadgroup
 
 # where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
 DESTDIR :=
@@ -47,11 +49,11 @@ demo: $(READY)
 	@$(RUN) -m tests.demo $(if $(KEEP),--keep)
 
 test: lint
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory test-lowest
 
 test-lowest: $(LOWEST)/.ready
-	@$(LOWEST)/bin/python -m pytest $(OF_LIBRARIES)
+	@$(LOWEST)/bin/python -m pytest $(PARALLEL) $(OF_LIBRARIES)
 
 test-deb: $(READY) deb
 	@tools/packages '$(PYTHON)' debootstrap=debootstrap
@@ -62,9 +64,9 @@ lint: $(READY)
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-# T: what else pytest takes
+# T: what else pytest takes; then in one process, which starts sooner
 unit: $(READY)
-	@$(RUN) -m pytest -m 'not postfix' $(T)
+	@$(RUN) -m pytest -m 'not postfix' $(or $(T),$(PARALLEL))
 
 # also what the tests start (setup.cfg); each process writes a file of its own. A failed test still has its report.
 coverage: $(READY)

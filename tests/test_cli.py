@@ -106,7 +106,7 @@ def test_check_reads_standard_input(folder):
 def test_check_waits_for_no_typing(folder):
     terminal, other_end = os.openpty()
     done = subprocess.run(
-        [*PROGRAM, "check"], stdin=other_end, capture_output=True, cwd=folder, env=ENVIRONMENT, timeout=30
+        [*PROGRAM, "check"], stdin=other_end, capture_output=True, cwd=folder, env=ENVIRONMENT, timeout=60
     )
     os.close(terminal)
     os.close(other_end)
@@ -556,7 +556,7 @@ def test_interrupted(folder):
     with open(folder / "pipe", "wb"):
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, b"")
 
 

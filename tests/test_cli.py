@@ -587,7 +587,7 @@ def test_senders_cannot_write_lines_of_ours(capsys):
     helo=st.text(max_size=10),
     mail_from=st.text(max_size=10),
 )  # fmt: skip
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 def test_any_message_is_judged(folder, capsys, message, helo, mail_from):
     arguments = ["--ip=198.51.100.66", f"--helo={helo}", f"--mail-from={mail_from}", "--zone=zone", "--json"]
     (folder / "any").write_bytes(b"".join(message))

@@ -41,7 +41,7 @@ class Serve:
             "authserv_id": AUTHSERV_ID,
             "workers": 1,
             "trusted_networks": ["192.0.2.250/32"],
-            "dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 0.5},
+            "dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 5.0},
             "log": {"level": "info", "format": "json"},
             **config,
         }

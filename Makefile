@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
     nameservers sender_domain spf) tests/standards
+# the tests wait more than they compute, and each process first collects them all
+PARALLEL := -n $(shell nproc | awk '{ print ($$1 < 6 ? $$1 + 2 : 8) }') --dist loadgroup
 
 # where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
 DESTDIR :=
@@ -30,7 +32,8 @@ help:
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make test-lowest   those that concern libraries, with the lowest versions setup.cfg allows; part of make test'
 	@echo 'make lint          ruff and mypy'
-	@echo 'make unit          the tests that need neither root nor Postfix; T=tests/test_dmarc.py or T="-k walk" for some'
+	@echo 'make unit          the tests that need neither root nor Postfix'
+	@echo 'make unit T=FILE   some of them, in one process; T="-k walk" by name'
 	@echo 'make coverage      the same, and the lines and branches of milter/ that they do not reach'
 	@echo 'make mutation      changes to the checks, the policy and the session that no test notices (hours);'
 	@echo '                   ROOM=dmarc for one room, PROCESSES=1 for fewer processes than processors'
@@ -49,11 +52,11 @@ demo: $(READY)
 	@$(RUN) -m tests.demo $(if $(KEEP),--keep)
 
 test: lint
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory test-lowest
 
 test-lowest: $(LOWEST)/.ready
-	@$(LOWEST)/bin/python -m pytest $(OF_LIBRARIES)
+	@$(LOWEST)/bin/python -m pytest $(PARALLEL) $(OF_LIBRARIES)
 
 test-deb: $(READY) deb
 	@tools/packages '$(PYTHON)' debootstrap=debootstrap
@@ -64,9 +67,9 @@ lint: $(READY)
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-# T: what else pytest takes
+# T: what else pytest takes; then in one process, which starts sooner
 unit: $(READY)
-	@$(RUN) -m pytest -m 'not postfix' $(T)
+	@$(RUN) -m pytest -m 'not postfix' $(or $(T),$(PARALLEL))
 
 # also what the tests start (setup.cfg); each process writes a file of its own. A failed test still has its report.
 coverage: $(READY)

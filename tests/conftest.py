@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # how fast an example runs says nothing on a busy machine
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # for each of thousands of mutants: the same few examples (tools/mutation.py)
-settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=20)
+settings.register_profile(
+    "mutation", deadline=None, derandomize=True, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 # nor does how wide the terminal is; readline tells it to children, and not to os.environ
 os.environ["COLUMNS"] = ""
 del os.environ["COLUMNS"]
+# what the tests start can be interrupted, even if a shell started them in the background, which ignores SIGINT
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +52,10 @@ def suites() -> Path:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nothing listens on, on either loopback address."""
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
-        return int(taken.getsockname()[1])
+    """A port that nothing listens on, on either loopback address, and that the kernel gives to nobody meanwhile."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            socket.create_server(("::1", port), family=socket.AF_INET6).close()
+            return port

@@ -654,7 +654,7 @@ def test_a_hostile_field_costs_no_more_than_its_length(piece):
     for octets in (60_000, 1_000_000):  # all of it is looked at, and more than is
         read(folded(" " + piece * (octets // len(piece.encode()))), limits=limits)
     # a quadratic reading would take minutes
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 60
 
 
 @pytest.mark.parametrize("fields", [1, 4])

@@ -374,7 +374,7 @@ def test_a_hostile_value_costs_no_more_than_its_length(piece):
     is_ours(b'"' + piece * (1_000_000 // len(piece)), OURS)
     is_ours(b"x;" + piece * (1_000_000 // len(piece)), OURS)
     # a quadratic reading would take minutes
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 30
 
 
 def test_numbers_count_as_milters_count():

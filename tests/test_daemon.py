@@ -72,7 +72,7 @@ def is_running(pid):
         return False
 
 
-def wait_until(is_so, seconds=10):
+def wait_until(is_so, seconds=60):
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end
@@ -258,7 +258,7 @@ def test_a_flood_while_the_service_restarts(tmp_path, dns):
             served.inherit(listener)
             with served:
                 over.set()
-                verdicts = sum((each.result(30) for each in talks), Counter())
+                verdicts = sum((each.result(60) for each in talks), Counter())
                 assert served.stop() == 0
         finally:
             over.set()
@@ -354,9 +354,9 @@ def test_a_message_in_hand_is_finished(tmp_path, dns):
         ThreadPoolExecutor(1) as pool,
         attacker(served) as client,
     ):
+        before = len(dns.asked)
         answer = pool.submit(client.message, b"<a@slow.example>", [FROM_BANK])
-        # until it waits for DNS
-        time.sleep(0.5)
+        wait_until(lambda: ("slow.example", "TXT") in dns.asked[before:])
         assert served.stop() == 0
         assert answer.result().results()["spf"] == "temperror"
 
@@ -383,7 +383,7 @@ def test_workers_end_with_their_parent(tmp_path, dns):
         let_workers_hang(served.socket)
         workers = served.workers()
         os.kill(served.pid, signal.SIGKILL)
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while any(is_running(worker) for worker in workers) and time.monotonic() < end:
             time.sleep(0.05)
         assert not any(map(is_running, workers))
@@ -595,7 +595,7 @@ def reload(served, expected, count=1):
     """SIGHUP; waits until the log has it, for as many times as it was there and one more."""
     before = served.log.read_text().count(expected)
     os.kill(served.pid, signal.SIGHUP)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while served.log.read_text().count(expected) < before + count:
         assert time.monotonic() < end, served.log.read_text()
         time.sleep(0.01)
@@ -1129,7 +1129,7 @@ def test_more_questions_than_may_be_under_way(tmp_path, dns):
         try:
             talks = [pool.submit(attack, number) for number in range(12)]
             watching = pool.submit(watch)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             # three quarters of those for questions, and the connections: no more may be under way
             while not taken or max(taken) < 96 + 12:
                 assert time.monotonic() < end, max(taken, default=0)
@@ -1218,7 +1218,7 @@ def test_a_message_under_way_is_finished(tmp_path, dns):
         time.sleep(0.5)
         yield b"x\r\n"
 
-    with Serve(tmp_path, dns, {"mode": "monitor"}, message_timeout=5) as served, attacker(served) as client:
+    with Serve(tmp_path, dns, {"mode": "monitor"}) as served, attacker(served) as client:
         signature = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA")
         answer = client.message(b"<alice@bank.example>", [signature, FROM_BANK], chunks())
         assert answer.results()["dmarc"] == "fail"
@@ -1237,7 +1237,7 @@ def live_through(served):
     first = set(served.workers())
     for pid in first:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(set(served.workers()) - first) == 2, 20)
+    wait_until(lambda: len(set(served.workers()) - first) == 2)
     for policy, workers in ({"dmarc": {"reject": "reject"}}, 3), ("mode: [", 2), ({}, 2):
         rewrite(served, policy, workers=workers)
         os.kill(served.pid, signal.SIGHUP)

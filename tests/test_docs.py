@@ -352,7 +352,10 @@ def pattern(form: str) -> str:
 EXPLAINED = re.findall("^### `(.*)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize(("module", "form"), [*log_lines()])
+LOGGED = [*log_lines()]
+
+
+@pytest.mark.parametrize(("module", "form"), LOGGED)
 def test_every_log_line_is_explained(module: str, form: str) -> None:
     assert any(re.fullmatch(pattern(form), line) for line in EXPLAINED), module
 
@@ -361,7 +364,7 @@ def test_every_log_line_is_explained(module: str, form: str) -> None:
 def test_every_line_that_is_explained_is_logged(line: str) -> None:
     # those of a message and of a mistake are made elsewhere
     if not line.startswith(("queue_id=ID client=", "PATH:LINE:COLUMN")):
-        assert any(re.fullmatch(pattern(form), line) for _, form in log_lines() if form != "%s")
+        assert any(re.fullmatch(pattern(form), line) for _, form in LOGGED if form != "%s")
 
 
 KEYS = {*reference.SETTINGS, *reference.POLICY}

@@ -1178,7 +1178,7 @@ RECORDS = st.one_of(
 
 
 @given(records=st.lists(RECORDS, max_size=12), name=st.sampled_from(["x.example", f"{'a.' * 120}x.example"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_records_give_a_report(folder, capsys, records, name):
     zone = {}
     for owner, rdtype, value in records:

@@ -263,7 +263,7 @@ def test_interrupted(folder):
     with open(folder / "pipe", "wb"):
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        said, trouble = process.communicate(timeout=10)
+        said, trouble = process.communicate(timeout=60)
     assert (process.returncode, trouble) == (130, b"")
     assert said.startswith(b"Interrupted; so far:\nOf 2 messages 1 accepted, 1 refused.\n")
 

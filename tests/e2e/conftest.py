@@ -18,10 +18,12 @@ from tests.lab.serve import Serve
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a Postfix."""
+    """Everything here needs a Postfix; the tests of a module that share one run in the same process."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.postfix)
+            if "make_lab" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")

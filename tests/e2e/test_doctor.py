@@ -63,7 +63,7 @@ def fix(found):
     """Obey."""
     for command in found.commands:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
-        subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=30)
+        subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_a_postfix_that_is_down(sound):
             postfix.run("postfix", "stop")
 
 
-def send(postfix, code, seconds=15.0):
+def send(postfix, code, seconds=60.0):
     """A message until it is answered so: what is reloaded takes a moment."""
     end = time.monotonic() + seconds
     while True:
@@ -368,7 +368,7 @@ def test_names_that_are_commands(sound, copy, tmp_path):
     assert {"smtpd-milters", "spf-policy-service"} <= {each.code for each in found}
     for command in [command for each in found for command in each.commands if command.startswith("postconf")]:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
-        subprocess.run(["/bin/sh", "-c", command], check=False, env={**os.environ, "PATH": path}, timeout=30)
+        subprocess.run(["/bin/sh", "-c", command], check=False, env={**os.environ, "PATH": path}, timeout=60)
     assert not (tmp_path / "touched").exists()
     _, said = doctor(sound.serve, folder)
     assert all(line.isprintable() for line in said.split("\n"))

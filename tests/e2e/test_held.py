@@ -74,7 +74,7 @@ def quarantined(lab, *more, **envelope):
 
 def held_by_operator(lab, queue_id):
     """The same message, held by an operator while it waits for its delivery."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while place(lab, queue_id) != "deferred":
         assert time.monotonic() < end, lab.postfix.log()
         time.sleep(0.02)
@@ -87,7 +87,7 @@ def submit(lab, message):
     """A message by sendmail(1), which no milter of ours sees; its queue id."""
     command = ["/usr/sbin/sendmail", "-C", str(lab.postfix.folder / "etc"), "-f", LOCAL, LATER]
     subprocess.run(command, input=message.replace(b"\r", b""), check=True)
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         for entry in lab.postfix.queue():
             if entry["sender"] == LOCAL and entry["queue_name"] != "maildrop":
@@ -145,7 +145,7 @@ def test_the_list(lab, run):
 def test_the_list_for_programs(lab, run):
     queue_id = quarantined(lab)
     (entry,) = listed(run)
-    assert abs(entry.pop("arrived") + entry.pop("age") - time.time()) < 3
+    assert abs(entry.pop("arrived") + entry.pop("age") - time.time()) < 60
     assert entry.pop("size") > 100
     results = entry.pop("results")
     assert entry == {
@@ -221,7 +221,7 @@ def test_many_are_released_and_nothing_else_is_tried(lab, run):
     """What was deferred before stays so until it is due."""
     deferred = send(lab, letter("a@open.example"), recipients=[LATER])
     held = [quarantined(lab) for _ in range(25)]
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while place(lab, deferred) != "deferred":
         assert time.monotonic() < end, lab.postfix.log()
         time.sleep(0.02)
@@ -354,7 +354,7 @@ def test_remind(lab):
     backlog = oldest(Queue(str(lab.postfix.folder / "etc")), VERDICT)
     assert (backlog.count, backlog.oldest.author_domain) == (2, "shop.example")
     assert remind(lab, "1h") == ""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not (said := remind(lab, "1s")):
         assert time.monotonic() < end
     assert re.search(r"2 held, the oldest for \d+s: queue_id=\w+, author domain shop\.example", said)
@@ -382,7 +382,7 @@ def test_mail_about_what_is_held(lab, tmp_path, monkeypatch):
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         assert "held, the oldest for" in done.stderr
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while len(found := [path.read_bytes() for path in lab.postfix.folder.glob("mail/inbox/new/*")]) < count:
             assert time.monotonic() < end, lab.postfix.log()
             time.sleep(0.05)

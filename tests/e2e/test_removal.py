@@ -30,7 +30,7 @@ def inserter(folder, index, name, value):
     command = [sys.executable, "-m", "tests.lab.inserter", f"unix:{path}", str(index), name, value]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not path.exists() and time.monotonic() < end:
             time.sleep(0.02)
         os.chmod(path, 0o666)

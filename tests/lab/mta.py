@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -144,10 +145,10 @@ class Mta:
                 stderr=log,
                 start_new_session=True,
             )
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                SmtpClient("127.0.0.1", self.port, 5).close()
+                SmtpClient("127.0.0.1", self.port).close()
             except OSError:
                 time.sleep(0.05)
             else:
@@ -162,7 +163,7 @@ class Mta:
     def stop(self) -> None:
         """End it, and everything it has made."""
         if self._process:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while self._process.poll() is None and time.monotonic() < end:
                 # one that is still starting cannot be stopped yet
                 self.run("postfix", "stop", check=False)
@@ -189,7 +190,7 @@ class Mta:
         path = self.folder / "maillog"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def delivered(self, queue_id: str, seconds: float = 15.0) -> bytes:
+    def delivered(self, queue_id: str, seconds: float = 60.0) -> bytes:
         """The message as it was delivered, what virtual(8) prepends taken off. Raises where it does not come."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -223,12 +224,10 @@ class Lab:
 
 
 def _free_port() -> int:
-    """A port that is free on both loopback addresses."""
+    """A port that is free on both loopback addresses, and that the kernel gives to nobody meanwhile."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port: int = first.getsockname()[1]
-            try:
-                socket.create_server(("::1", port), family=socket.AF_INET6).close()
-            except OSError:
-                continue
+        port = random.randrange(10_000, 32_768)
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            socket.create_server(("::1", port), family=socket.AF_INET6).close()
             return port

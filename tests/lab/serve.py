@@ -41,7 +41,7 @@ class Serve:
             "authserv_id": AUTHSERV_ID,
             "workers": 1,
             "trusted_networks": ["192.0.2.250/32"],
-            "dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 0.5},
+            "dns": {"nameservers": [f"{server.address}:{server.port}"], "timeout": 5.0},
             "log": {"level": "info", "format": "json"},
             **config,
         }
@@ -98,7 +98,7 @@ class Serve:
         self._process.kill()
         self._process.wait()
 
-    def stop(self, seconds: float = 30.0) -> int:
+    def stop(self, seconds: float = 60.0) -> int:
         """Tell it to end; its exit status. Raises where it does not."""
         assert self._process
         self._process.terminate()
@@ -114,7 +114,7 @@ class Serve:
         """The ids of the worker processes."""
         return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
-    def _wait_for_socket(self, seconds: float = 10.0) -> None:
+    def _wait_for_socket(self, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         with socket.socket(socket.AF_UNIX) as channel:
             while channel.connect_ex(self.socket):
@@ -123,7 +123,7 @@ class Serve:
                 assert time.monotonic() < end
                 time.sleep(0.02)
 
-    def wait_for_workers(self, count: int, seconds: float = 10.0) -> list[int]:
+    def wait_for_workers(self, count: int, seconds: float = 60.0) -> list[int]:
         """Them, once there are as many."""
         end = time.monotonic() + seconds
         while len(self.workers()) != count:
@@ -131,7 +131,7 @@ class Serve:
             time.sleep(0.02)
         return self.workers()
 
-    def wait_for(self, text: str, seconds: float = 10.0) -> str:
+    def wait_for(self, text: str, seconds: float = 60.0) -> str:
         """The log, once it holds a text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -143,7 +143,7 @@ class Serve:
             time.sleep(0.02)
         raise AssertionError(f"{text!r} is not in the log:\n{self.log.read_text()}")
 
-    def wait_for_count(self, text: str, count: int, seconds: float = 10.0) -> None:
+    def wait_for_count(self, text: str, count: int, seconds: float = 60.0) -> None:
         """Until the log holds a text so many times."""
         end = time.monotonic() + seconds
         while self.log.read_text().count(text) < count:

@@ -120,6 +120,7 @@ FOREIGN = [
     b" other.example (seen by mx.example.org); spf=pass",
     b' other.example; dkim=pass reason="mx.example.org" header.d=other.example',
     b" other.example (seen by mx.example.org)",
+    b"(hello) other.example; spf=pass smtp.helo=mx.example.org",
     b" other.example; spf=pass smtp.helo= mx.example.org; dkim=none",
     b' "other.example"; spf=pass',
     b" other.example; none",

@@ -92,7 +92,7 @@ def _test(room: str, processes: int, explained: set[tuple[str, str, str]]) -> in
     found = list(_mutants(folder))
     alive = [mutant for mutant in found if mutant.status != "killed"]
     other = [mutant for mutant in alive if not wording(mutant)]
-    left = [mutant for mutant in other if not {mutant.row, mutant.row[:2] + ("*",)} & explained]
+    left = [mutant for mutant in other if not {mutant.row, (*mutant.row[:2], "*")} & explained]
     for mutant in left:
         print(f"{mutant.file} {mutant.function}: {mutant.status}\n    - {mutant.before}\n    + {mutant.after}")
     killed = len(found) - len(alive)
@@ -116,14 +116,13 @@ def _prepare(room: str, folder: Path) -> None:
         if not copy.exists() or copy.read_text() != text:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text)
-    tests = [f"tests/{part}" for part in (re.sub(r"(\w+)$", r"test_\1.py", name) for name in ROOMS[room].split())]
     configuration = (ROOT / "setup.cfg").read_text()
     pytest = configuration[configuration.index("[tool:pytest]") : configuration.index("[coverage:run]")]
     options = {
         "source_paths": ["src"],
         "only_mutate": [f"src/mailassay/{room}.py", f"src/mailassay/{room}/*"],
         "also_copy": READ_BY_TESTS,
-        "pytest_add_cli_args_test_selection": tests,
+        "pytest_add_cli_args_test_selection": files_of(room),
         "pytest_add_cli_args": ["-p", "no:cacheprovider", *(f"--deselect={test}" for test in SLOW)],
         "timeout_multiplier": ["8.0"],
         "timeout_constant": ["2.0"],
@@ -139,6 +138,12 @@ def _prepare(room: str, folder: Path) -> None:
         codes = results["exit_code_by_key"]
         results["exit_code_by_key"] = {name: 1 if code in (1, 3) else None for name, code in codes.items()}
         path.write_text(json.dumps(results))
+
+
+def files_of(room: str) -> list[str]:
+    """The test files of a room."""
+    paths = (Path("tests", name) for name in ROOMS[room].split())
+    return [str(path.with_name(f"test_{path.name}.py")) for path in paths]
 
 
 def plain(source: str) -> str:
@@ -205,7 +210,7 @@ def wording(mutant: Mutant) -> bool:
     """
     before, after = (_tokens(text) for text in (mutant.before, mutant.after))
     if "zip(" in mutant.before and "strict=" in mutant.before.replace(" ", ""):
-        without = [re.sub(r",\s*strict\s*=\s*\w+", "", text) for text in (mutant.before, mutant.after)]
+        without = [re.sub(r",\s*(strict\s*=\s*\w+|(?=\)))", "", text) for text in (mutant.before, mutant.after)]
         if without[0] == without[1]:
             return True
     if len(before) != len(after):

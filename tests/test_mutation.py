@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tools.mutation import EXPLAINED, ROOMS, ROOT, Mutant, explanations, plain, files_of, wording
+from tools.mutation import EXPLAINED, ROOMS, ROOT, Mutant, explanations, files_of, plain, wording
 
 PACKAGE = ROOT / "milter" / "mailassay"
 

@@ -339,6 +339,7 @@ def test_u_label_and_a_label_are_one_name():
 def test_an_id_that_is_no_domain():
     assert is_ours(b" Gateway_7; dmarc=pass", "gateway_7")
     assert not is_ours(b" gateway_77; dmarc=pass", "gateway_7")
+    assert is_ours(b" gateway/7; dmarc=pass", "Gateway/7.")
 
 
 cfws = st.lists(st.sampled_from([" ", "\t", "\r\n ", "(x)", "(a(b)c)", "(\\))", "(;)"]), max_size=3).map("".join)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.authres.read import MAX_MARKS, Unreadable, instance_of, read, resinfos
+from mailassay.authres.read import MAX_MARKS, Unreadable, instance_of, opening, read, resinfos
 from mailassay.authres.render import render
 from mailassay.result import Resinfo, Result
 from tests.fuzz.reader import outline
@@ -173,6 +173,14 @@ def test_the_marks_of_a_value_have_a_limit():
 def test_the_instance_comes_first(value, number):
     assert instance_of(value) == number
     assert bool(said(value + b" mx; x=y", sealed=True)) is (number > 0 and b"\xff" not in value and b"mx" not in value)
+
+
+def test_what_it_costs_to_read_the_instance():
+    """Each pair of marks is a comment to skip; what stands after the place of the instance costs nothing."""
+    plain = opening(b" i=1; mx")
+    assert plain > 0
+    assert opening(b"()" * 20 + b" i=1; mx") == plain + 20
+    assert opening(b" i=1; mx".ljust(500) + b"()" * 1000) == plain
 
 
 # --- whatever is written

@@ -729,6 +729,8 @@ def test_mail_of_the_very_author_domain_is_not_delayed(method):
     passed = asked_of(UNKNOWN + above, identifiers=[mine])
     assert (passed.result, passed.aligned, passed.at_stake, passed.fault) == ("pass", (mine,), "none", None)
     assert passed.reason == f"aligned: {method} news.bank.example"
+    both = asked_of(UNKNOWN + above, identifiers=[mine, by("dkim", "x.example"), mine._replace(method="arc")])
+    assert both.reason == f"aligned: {method} news.bank.example, arc news.bank.example"
     remembered = Remembered()
     remembered.note(Domain("news.bank.example"), Record.parse("v=DMARC1; p=reject"))
     found = asked_of(UNKNOWN, identifiers=[mine], remembered=remembered)

@@ -79,6 +79,17 @@ def test_many_who_want_what_is_asked_again_send_one_question():
     assert source.asked == [A, A]
 
 
+def test_what_is_sent_anew_is_sent_once_at_a_time():
+    """Whatever the cache has; many who want it anew share the question that is under way."""
+    source = Source()
+    cached = Cached(source, 100, Clock())
+    first = cached(A)
+    source.futures[0].set_result(Answer(("192.0.2.1",), ttl=100))
+    again = [cached.send(A, anew=True) for _ in range(20)]
+    assert source.asked == [A, A]
+    assert set(again) == {source.futures[1]} != {first}
+
+
 def test_what_is_counted():
     source, clock = Source(ttl=100), Clock()
     cached = Cached(source, 100, clock)

@@ -43,6 +43,8 @@ ROOMS = {
 }
 # of seconds each, and about nothing but time
 SLOW = ("tests/test_authres.py::test_a_hostile_value_costs_no_more_than_its_length",)
+# the name that mutmut gives to a function or a method
+_MANGLED = re.compile(r"def x(?:_|ǁ[^ǁ]*ǁ)(\w+?)__mutmut_(?:orig|[0-9]+)\(")
 _CACHES = ("cache", "lru_cache", "cached_property")
 
 
@@ -54,6 +56,11 @@ class Mutant(NamedTuple):
     before: str
     after: str
     status: str
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """How a table of explanations names it."""
+        return self.file, self.function, self.after
 
 
 def main() -> int:
@@ -75,13 +82,17 @@ def _test(room: str, processes: int, explained: set[tuple[str, str, str]]) -> in
     environment = {**os.environ, "HYPOTHESIS_PROFILE": "mutation"}
     mutmut = Path(sys.executable).with_name("mutmut")
     command = [str(mutmut), "run", "--max-children", str(processes)]
-    status = subprocess.run(command, cwd=folder, env=environment).returncode
+    output = folder / "output.txt"
+    print(f"{room}: the progress is in {output.relative_to(ROOT)}", flush=True)
+    with output.open("w") as to:
+        status = subprocess.run(command, cwd=folder, env=environment, stdout=to, stderr=to).returncode
     if status:
+        print(f"{room}: mutmut failed; the end of {output.relative_to(ROOT)} says why")
         return status
     found = list(_mutants(folder))
     alive = [mutant for mutant in found if mutant.status != "killed"]
     other = [mutant for mutant in alive if not wording(mutant)]
-    left = [mutant for mutant in other if (mutant.file, mutant.function, mutant.after) not in explained]
+    left = [mutant for mutant in other if not {mutant.row, (*mutant.row[:2], "*")} & explained]
     for mutant in left:
         print(f"{mutant.file} {mutant.function}: {mutant.status}\n    - {mutant.before}\n    + {mutant.after}")
     killed = len(found) - len(alive)
@@ -105,14 +116,13 @@ def _prepare(room: str, folder: Path) -> None:
         if not copy.exists() or copy.read_text() != text:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text)
-    tests = [f"tests/{part}" for part in (re.sub(r"(\w+)$", r"test_\1.py", name) for name in ROOMS[room].split())]
     configuration = (ROOT / "setup.cfg").read_text()
     pytest = configuration[configuration.index("[tool:pytest]") : configuration.index("[coverage:run]")]
     options = {
         "source_paths": ["src"],
         "only_mutate": [f"src/mailassay/{room}.py", f"src/mailassay/{room}/*"],
         "also_copy": READ_BY_TESTS,
-        "pytest_add_cli_args_test_selection": tests,
+        "pytest_add_cli_args_test_selection": files_of(room),
         "pytest_add_cli_args": ["-p", "no:cacheprovider", *(f"--deselect={test}" for test in SLOW)],
         "timeout_multiplier": ["8.0"],
         "timeout_constant": ["2.0"],
@@ -128,6 +138,12 @@ def _prepare(room: str, folder: Path) -> None:
         codes = results["exit_code_by_key"]
         results["exit_code_by_key"] = {name: 1 if code in (1, 3) else None for name, code in codes.items()}
         path.write_text(json.dumps(results))
+
+
+def files_of(room: str) -> list[str]:
+    """The test files of a room."""
+    paths = (Path("tests", name) for name in ROOMS[room].split())
+    return [str(path.with_name(f"test_{path.name}.py")) for path in paths]
 
 
 def plain(source: str) -> str:
@@ -179,7 +195,7 @@ def _text(lines: list[str], span: list[int]) -> list[str]:
 
 def _different(before: list[str], after: list[str]) -> tuple[str, str]:
     """The lines that differ, joined."""
-    body = [[re.sub(r"__mutmut_\w+", "", line) for line in lines] for lines in (before, after)]
+    body = [[_MANGLED.sub(r"def \1(", line) for line in lines] for lines in (before, after)]
     start = next((i for i, pair in enumerate(zip(*body, strict=False)) if pair[0] != pair[1]), min(map(len, body)))
     end = next((i for i, pair in enumerate(zip(*map(reversed, body), strict=False)) if pair[0] != pair[1]), 0)
     one, two = (" ".join(line.strip() for line in lines[start : len(lines) - end or None]) for lines in body)
@@ -194,7 +210,7 @@ def wording(mutant: Mutant) -> bool:
     """
     before, after = (_tokens(text) for text in (mutant.before, mutant.after))
     if "zip(" in mutant.before and "strict=" in mutant.before.replace(" ", ""):
-        without = [re.sub(r",\s*strict\s*=\s*\w+", "", text) for text in (mutant.before, mutant.after)]
+        without = [re.sub(r",\s*(strict\s*=\s*\w+|(?=\)))", "", text) for text in (mutant.before, mutant.after)]
         if without[0] == without[1]:
             return True
     if len(before) != len(after):
@@ -220,7 +236,10 @@ def _tokens(text: str) -> list[str]:
 
 
 def explanations(page: str) -> Iterator[tuple[str, str, str]]:
-    """The file, the function and the changed line of each explained survivor: the rows of the tables of a page."""
+    """The file, the function and the changed line of each explained survivor: the rows of the tables of a page.
+
+    The line ``*`` stands for every change of the function.
+    """
     for line in page.splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == 4 and cells[2].startswith("`"):

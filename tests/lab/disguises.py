@@ -79,6 +79,14 @@ DISGUISES = [
     b" -mx.example.org; dmarc=pass",
     b" mx.(a(b)example.org; dmarc=pass",
     b" mx.example(other.example\0dmarc=pass (b).org; none",
+    # quotes, backslashes and comments inside the name, for readers that drop them one after the other
+    b"m(y)x.example.org; dmarc=pass",
+    b' m"(y)"x.example.org; dmarc=pass',
+    b" m\\(y)x.example.org; dmarc=pass",
+    b" mx.(a(b)exam(c(d)ple.org; dmarc=pass",
+    # in the place of a method, whatever comes before it
+    b" other.example; spf=pass; mx.example.org=pass",
+    b' other.example; a"m(y)x.example.org=pass',
     # readers that drop what is not ASCII
     b" \xc3\xa9mx.example.org; dmarc=pass",
     b" mx.ex\xc3\xa9ample.org; dmarc=pass",
@@ -111,6 +119,9 @@ FOREIGN = [
     b" other.example 1; spf=pass smtp.mailfrom=mx.example.org",
     b" other.example (seen by mx.example.org); spf=pass",
     b' other.example; dkim=pass reason="mx.example.org" header.d=other.example',
+    b" other.example (seen by mx.example.org)",
+    b"(hello) other.example; spf=pass smtp.helo=mx.example.org",
+    b" other.example; spf=pass smtp.helo= mx.example.org; dkim=none",
     b' "other.example"; spf=pass',
     b" other.example; none",
     b" other.example;\r\n spf=pass smtp.helo=mx.example.org",

@@ -418,7 +418,7 @@ def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
         assert served.stop() == 0
 
 
-# --- workers that make room
+# --- workers that retire
 
 
 def test_a_worker_for_which_there_is_no_descriptor(monkeypatch, caplog):
@@ -743,7 +743,7 @@ def test_reloads_under_load(lenient):
 
 
 def test_a_storm_of_reloads(tmp_path, dns):
-    """While workers make room, become more and fewer: every message is judged, and at the end all is as configured."""
+    """While workers retire, become more and fewer: every message is judged, and at the end all is as configured."""
     over = threading.Event()
 
     def talk(_):
@@ -1065,7 +1065,7 @@ def test_what_is_counted(tmp_path):
 )
 def test_words_of_workers(said, cuts):
     """However they arrive."""
-    octets = b"".join(struct.pack("!?QQQ", tired, *counts) for tired, counts in said)
+    octets = b"".join(struct.pack("!?QQQ", retires, *counts) for retires, counts in said)
     heard, found = bytearray(), []
     for size in [*cuts, len(octets)]:
         heard += octets[:size]
@@ -1229,7 +1229,7 @@ def test_a_message_under_way_is_finished(tmp_path, dns):
 
 
 def live_through(served):
-    """Messages, workers that die, that make room and that are many, reloads, and the end: all as it should be."""
+    """Messages, workers that die, that retire and that are many, reloads, and the end: all as it should be."""
     with MilterClient(served.socket) as client:
         client.connect("192.0.2.1")
         client.helo(b"mail.bank.example")

@@ -239,7 +239,7 @@ def test_organizational_domain(name, lines, org_domain):
 )
 def test_policy(lines, policy, tag, found_at):
     found = check(author("a.b.example"), [], Asking(*lines))
-    assert (found.result, found.policy, found.tag, found.found_at) == (Result.FAIL, policy, tag, found_at)
+    assert (found.result, found.disposition, found.tag, found.found_at) == (Result.FAIL, policy, tag, found_at)
     assert found.testing == ("t=y" in lines[0])
 
 
@@ -247,17 +247,17 @@ def test_a_record_between_is_not_the_policy():
     """Section 4.10.1: the organization's record, not the nearer one."""
     lines = [at("b.c.example", "p=reject"), at("c.example", "p=none")]
     found = check(author("a.b.c.example"), [], Asking(*lines))
-    assert (found.policy, found.found_at) == (NONE, "c.example")
+    assert (found.disposition, found.found_at) == (NONE, "c.example")
 
 
 def test_no_record_means_no_dmarc():
     found = check(author("b.example"), [by("spf", "b.example")], Asking())
-    assert (found.result, found.policy) == (Result.NONE, None)
+    assert (found.result, found.disposition) == (Result.NONE, None)
 
 
 def test_an_improper_record():
     found = check(author("b.example"), [by("spf", "b.example")], Asking(at("b.example", "p=rejct")))
-    assert (found.result, found.policy) == (Result.PERMERROR, None)
+    assert (found.result, found.disposition) == (Result.PERMERROR, None)
 
 
 # --- alignment (section 4.4)
@@ -289,7 +289,7 @@ def test_alignment(method, lines, who, identifier, result):
     found = check(author(who), [by(method, identifier)], Asking(*lines))
     assert found.result is result
     assert found.aligned == ((by(method, identifier),) if result is Result.PASS else ())
-    assert found.policy is REJECT
+    assert found.disposition is REJECT
 
 
 @pytest.mark.parametrize(("spf_mode", "dkim_mode"), [("s", "r"), ("r", "s")])
@@ -371,7 +371,7 @@ def test_what_cannot_be_decided_now(identifiers, result):
     assert found.record == Record(REJECT)
     if result is Result.TEMPERROR:
         # the policy is known, so what the wait may cost is known too
-        assert (found.at_stake, found.policy, found.fault) == (REJECT, None, Fault.UNDECIDED)
+        assert (found.at_stake, found.disposition, found.fault) == (REJECT, None, Fault.UNDECIDED)
 
 
 def test_of_a_domain_that_cannot_be_compared_now_the_policy_is_at_stake():
@@ -406,7 +406,7 @@ def test_dns_in_trouble(who, identifiers, lines, result):
     found = check(author(who), identifiers, Asking(*lines))
     assert found.result is result
     if result is Result.TEMPERROR:
-        assert found.policy is None
+        assert found.disposition is None
 
 
 # --- authors that are not one clear domain (section 11.5)
@@ -431,7 +431,7 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     zone = Asking(ORG, at("open.example", "p=none"), at("half.example", "p=quarantine"), "_dmarc.slow.example TXT ?")
     identifiers = [by("spf", name) for name in names]
     found = check(author(*names, fault=AuthorFault.SEVERAL_DOMAINS), identifiers, zone)
-    assert (found.result, found.policy, found.header_from) == (result, policy, header_from)
+    assert (found.result, found.disposition, found.header_from) == (result, policy, header_from)
     assert found.aligned == ()
     assert found.reason == "several author domains"
 
@@ -439,7 +439,7 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
 def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
     zone = Asking(ORG)
     found = check(Author((Domain("open.example"),), AuthorFault.DOMAINS, True), [], zone)
-    assert (found.result, found.policy) == (Result.FAIL, REJECT)
+    assert (found.result, found.disposition) == (Result.FAIL, REJECT)
     assert zone.asked == []
 
 
@@ -642,15 +642,15 @@ UNKNOWN = "_dmarc.news.bank.example TXT !\n"
 def test_what_is_at_stake(records, at_stake):
     """Of an author whose own record cannot be had, as far as records above it say."""
     found = asked_of(UNKNOWN + records)
-    assert (found.result, found.at_stake, found.policy) == ("temperror", at_stake, None)
+    assert (found.result, found.at_stake, found.disposition) == ("temperror", at_stake, None)
 
 
 def test_what_is_remembered_is_at_stake_and_is_never_judged_by():
     remembered = Remembered()
     good = '_dmarc.news.bank.example TXT "v=DMARC1; p=quarantine"'
-    assert asked_of(good, remembered=remembered).policy == "quarantine"
+    assert asked_of(good, remembered=remembered).disposition == "quarantine"
     found = asked_of(UNKNOWN, remembered=remembered)
-    assert (found.result, found.at_stake, found.policy) == ("temperror", "quarantine", None)
+    assert (found.result, found.at_stake, found.disposition) == ("temperror", "quarantine", None)
     # a stricter record above it, found now, counts too, and a weaker one does not hide what was seen
     for above, at_stake in (("none", "quarantine"), ("reject", "reject")):
         zone = UNKNOWN + f'_dmarc.bank.example TXT "v=DMARC1; p={above}"'
@@ -716,7 +716,7 @@ def test_names_below_a_domain_take_no_room_of_its_own():
     remembered = Remembered(of_one=3)
     wildcard = '_dmarc.bank.example TXT "v=DMARC1; p=reject"\n*.bank.example TXT "v=DMARC1; p=reject"'
     for name in ("bank.example", *(f"{number}.bank.example" for number in range(5))):
-        assert asked_of(wildcard, name, remembered).policy == "reject"
+        assert asked_of(wildcard, name, remembered).disposition == "reject"
     assert asked_of("_dmarc.bank.example TXT !", "bank.example", remembered).at_stake == "reject"
     assert asked_of("_dmarc.0.bank.example TXT !", "0.bank.example", remembered).at_stake == "none"
 
@@ -749,7 +749,7 @@ def test_an_answer_too_large_to_be_read_is_no_record():
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
     found = check(author("news.bank.example"), [], resolve)
-    assert (found.result, found.policy, found.found_at) == ("fail", "reject", "bank.example")
+    assert (found.result, found.disposition, found.found_at) == ("fail", "reject", "bank.example")
 
 
 @pytest.mark.parametrize(
@@ -765,7 +765,7 @@ def test_whether_a_domain_exists_is_beyond_a_limit(tags, tag):
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
     found = check(author("news.bank.example"), [], resolve)
-    assert (found.result, found.policy, found.tag) == ("fail", "reject", tag)
+    assert (found.result, found.disposition, found.tag) == ("fail", "reject", tag)
 
 
 def test_of_several_readings_the_one_at_stake_is_named():

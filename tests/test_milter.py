@@ -312,7 +312,7 @@ def test_a_login_that_is_not_utf8_is_one(served):
 def test_the_zone_of_a_link_local_address_means_nothing_to_others():
     """Neither to SPF nor to whoever reads the log."""
     zone = Zone("")
-    work = Work(Settings(), Turns(Cached(zone, 10), 10).asker, threading.Lock(), tired=lambda: None)
+    work = Work(Settings(), Turns(Cached(zone, 10), 10).asker, threading.Lock(), retire=lambda: None)
     session = Callbacks(work)
     session._ctx = SimpleNamespace(getsymval={"j": "mx.receiver.example"}.get)
     session._protocol = 0

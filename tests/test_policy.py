@@ -31,7 +31,7 @@ def dmarc(result, policy=None):
     return Dmarc(
         result=result,
         header_from=AUTHOR,
-        policy=policy,
+        disposition=policy,
         tag="p" if policy else "",
         found_at=AUTHOR if policy else None,
         org_domain=AUTHOR,

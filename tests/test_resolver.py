@@ -6,7 +6,18 @@ from concurrent.futures import Future
 
 import pytest
 
-from mailassay.resolver import MAX_KEPT, Answer, Cached, Deadline, DnsLimit, DnsTempError, Method, Question, Shared, Use
+from mailassay.resolver import (
+    MAX_KEPT,
+    Answer,
+    Cached,
+    Deadline,
+    DnsLimit,
+    DnsTempError,
+    Method,
+    Question,
+    Shared,
+    Stats,
+)
 
 A = Question("a.example", "A")
 B = Question("b.example", "A")
@@ -95,7 +106,7 @@ def test_what_is_counted():
     cached = Cached(source, 100, clock)
     for question in (A, A, B, A, B):
         cached(question)
-    assert cached.use() == Use(asked=5, sent=2, kept=2)
+    assert cached.stats() == Stats(asked=5, sent=2, kept=2)
 
 
 def test_ttl_0_is_not_kept():

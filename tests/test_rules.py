@@ -937,7 +937,7 @@ def test_what_overrules_dmarc_overrules_spf_and_iprev_for_the_same_cause(folder,
     outcome = judge(policy(folder, f"dmarc: {trusted}\n{STRICT}"), zone=zone, **given)
     assert (outcome.verdict.action, outcome.verdict.rule) == (action, rule)
     claims = re.search('dmarc=fail reason="(local_policy|trusted_forwarder|mailing_list): ', outcome.add[0][1])
-    overruled = action == "accept" and outcome.evidence.dmarc.policy in ("reject", "quarantine")
+    overruled = action == "accept" and outcome.evidence.dmarc.disposition in ("reject", "quarantine")
     assert bool(claims) is overruled
     assert facts(outcome)["reason"]
 

@@ -138,14 +138,14 @@ def test_needs_no_writable_executable_memory():
 import mmap
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from mailassay.daemon import worker
+from mailassay.daemon import libmilter
 try:
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 except PermissionError:
     pass
 else:
     raise SystemExit("memory may be writable and executable")
-worker.register()
+libmilter.register()
 key = rsa.generate_private_key(65537, 1024)
 signature = key.sign(b"x", padding.PKCS1v15(), hashes.SHA256())
 key.public_key().verify(signature, b"x", padding.PKCS1v15(), hashes.SHA256())

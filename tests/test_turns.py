@@ -239,7 +239,7 @@ def test_what_is_counted():
     asker = Turns(cached, 4).asker()
     ask(asker, *range(10), 0)
     source.answer_all()
-    assert cached.use()[:2] == (11, 10)
+    assert cached.stats()[:2] == (11, 10)
 
 
 # --- asked anew, to see whether DNS answers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -371,15 +371,8 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
         raise _Doubtful(Doubt.AUTHOR, "the author of the message is not one clear domain")
     later: list[Domain] = []
     for instance, each in reversed([*enumerate(chain.sets, 1)]):
-        sealer = each.seal.domain
-        name = f"set {instance}, sealed by {sealer}"
-        if not (sealer and trusts(sealer)):
-            raise _Doubtful(Doubt.UNTRUSTED, f"{name}, which is not trusted")
-        if not _binds(each.message, sealer):
-            text = f"{name}: its message signature is not its own, or does not cover From and the whole body"
-            raise _Doubtful(Doubt.SIGNATURE, text)
-        if each.message.expires is not None and each.message.expires < now:
-            raise _Doubtful(Doubt.EXPIRED, f"{name}: its message signature has expired")
+        name = f"set {instance}, sealed by {each.seal.domain}"
+        sealer = _sealer(each, name, trusts, now)
         recorded = _recorded(each.results, name)
         if recorded.arc not in ("", "pass" if instance > 1 else "none"):
             raise _Doubtful(Doubt.CONTRADICTION, f"{name}, which recorded {_shown('arc', recorded.arc)}")
@@ -397,6 +390,19 @@ def _vouched(chain: Chain, author: Domain | None, trusts: Callable[[Domain], boo
             raise _Doubtful(Doubt.NO_PASS, f"{name}, which recorded {text}")
         later.append(sealer)
     return Vouched()  # not reached: set 1 cannot have recorded arc=pass
+
+
+def _sealer(each: Set, name: str, trusts: Callable[[Domain], bool], now: float) -> Domain:
+    """The sealer of a set, if it is trusted and its message signature counts. Raises :class:`_Doubtful`."""
+    sealer = each.seal.domain
+    if not (sealer and trusts(sealer)):
+        raise _Doubtful(Doubt.UNTRUSTED, f"{name}, which is not trusted")
+    if not _binds(each.message, sealer):
+        text = f"{name}: its message signature is not its own, or does not cover From and the whole body"
+        raise _Doubtful(Doubt.SIGNATURE, text)
+    if each.message.expires is not None and each.message.expires < now:
+        raise _Doubtful(Doubt.EXPIRED, f"{name}: its message signature has expired")
+    return sealer
 
 
 def _binds(message: Signature, sealer: Domain) -> bool:
@@ -435,8 +441,12 @@ def _recorded(results: Field, name: str) -> _Recorded:
     for each, _ in dmarc.properties:
         if len(dmarc.values(each)) > 1:
             raise _Doubtful(Doubt.CONTRADICTION, f"{name}: its result of DMARC has several {each[:_MAX_SHOWN]}")
+    return _Recorded(arc.result, dmarc.result, "".join(dmarc.values("header.from")), _mail_from(clauses))
+
+
+def _mail_from(clauses: Sequence[Clause]) -> Domain | None:
+    """The domain of MAIL FROM, if the only SPF result is a pass for it."""
     spf = [clause for clause in clauses if clause.method == "spf"]
-    mail_from = None
     if len(spf) == 1 and spf[0].result == "pass" and len(values := spf[0].values("smtp.mailfrom")) == 1:
-        mail_from = _author(values.pop())
-    return _Recorded(arc.result, dmarc.result, "".join(dmarc.values("header.from")), mail_from)
+        return _author(values.pop())
+    return None

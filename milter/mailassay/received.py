@@ -99,36 +99,52 @@ def read(value: bytes) -> Received:
         pieces = list(_pieces(text, first.end() if first else 0))
     except ValueError:
         return Received(problem="has an unbalanced parenthesis")
+    return _read(text, pieces, first[1] if first else None)
+
+
+def _read(text: str, pieces: list[str], name: str | None) -> Received:
+    """What the pieces of a field say. ``name`` follows ``from``; None if the field has no from clause."""
     places = [place for place, piece in enumerate(pieces) if piece.lower() == "by"]
     if len(places) > 1:
         return Received(problem="has several by clauses")
-    if first and not places:
+    if name is not None and not places:
         return Received(problem="has no by clause")
     at = places[0] if places else len(pieces)
-    before, after = [*([first[1]] if first else []), *pieces[:at]], pieces[at + 1 :]
-    clients = list(_clients(before, after)) if first else []
+    before, after = [*([] if name is None else [name]), *pieces[:at]], pieces[at + 1 :]
+    clients = [] if name is None else list(_clients(before, after))
     if len(clients) > 1:
         return Received(problem="names several clients")
+    helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
     protocol = _protocol(after)
     # a final A says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
     by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
-    helo, client_ip, rest = clients[0] if clients else (" ".join(_words(before)), None, [])
-    logins = [found[1] for piece in rest if (found := _LOGIN.fullmatch(piece))]
-    paths = [found[1] for piece in _up_to("for", after) if (found := _ENVELOPE_FROM.fullmatch(piece))]
-    recipient = _PATH.fullmatch(_behind("for", after, "<"))
     return Received(
         helo,
         client_ip,
-        next(_words(after), ""),
-        protocol,
-        (logins[0] if logins else "?") if by_protocol else "",
-        paths[0] if paths else None,
-        recipient[0][1:-1] if recipient and not any(blank in recipient[0] for blank in _BLANK) else "",
-        _time(text.rpartition(";")[2]) if ";" in text else None,
-        first is None,
-        ", from userid " in text,
-        by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
+        by=next(_words(after), ""),
+        protocol=protocol,
+        login=_login(rest) if by_protocol else "",
+        envelope_from=_envelope_from(after),
+        recipient=_recipient(after),
+        at=_time(text.rpartition(";")[2]) if ";" in text else None,
+        local=name is None,
+        by_user=", from userid " in text,
+        authenticated=by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
     )
+
+
+def _login(rest: list[str]) -> str:
+    """The name by which the client logged in; ``?`` if the field does not say."""
+    return next((found[1] for piece in rest if (found := _LOGIN.fullmatch(piece))), "?")
+
+
+def _envelope_from(after: list[str]) -> str | None:
+    return next((found[1] for piece in _up_to("for", after) if (found := _ENVELOPE_FROM.fullmatch(piece))), None)
+
+
+def _recipient(after: list[str]) -> str:
+    found = _PATH.fullmatch(_behind("for", after, "<"))
+    return found[0][1:-1] if found and not any(blank in found[0] for blank in _BLANK) else ""
 
 
 def _unfolded(value: bytes) -> bytes:

@@ -139,7 +139,7 @@ def question(name: str, rdtype: str) -> Question:
     return Question(name.lower().removesuffix("."), rdtype)
 
 
-class Use(NamedTuple):
+class Stats(NamedTuple):
     """Statistics of a cache: the questions it was asked, those it sent on, and the answers that it keeps now.
 
     ``failed`` counts the questions that were sent and had no answer.
@@ -151,7 +151,7 @@ class Use(NamedTuple):
     failed: int = 0
 
 
-class _Kept(NamedTuple):
+class _Entry(NamedTuple):
     """An answer in the cache, the time at which it expires, and the time from which its next use refreshes it."""
 
     until: float
@@ -171,7 +171,7 @@ class Cached:
     def __init__(self, source: Source, size: int, clock: Clock = time.monotonic) -> None:
         self._source, self._size, self._clock = source, size, clock
         self._lock = threading.Lock()
-        self._fresh: OrderedDict[Question, _Kept] = OrderedDict()
+        self._fresh: OrderedDict[Question, _Entry] = OrderedDict()
         self._in_flight: dict[Question, Future[Answer]] = {}
         self._asked = self._sent = self._failed = 0
 
@@ -206,10 +206,10 @@ class Cached:
         future.add_done_callback(lambda done: self._keep(question, done))
         return future
 
-    def use(self) -> Use:
+    def stats(self) -> Stats:
         """The statistics since the process began."""
         with self._lock:
-            return Use(self._asked, self._sent, len(self._fresh), self._failed)
+            return Stats(self._asked, self._sent, len(self._fresh), self._failed)
 
     def _find(self, question: Question) -> tuple[Future[Answer] | None, bool]:
         kept, now, asked = self._fresh.get(question), self._clock(), self._in_flight.get(question)
@@ -231,7 +231,7 @@ class Cached:
             answer = done.result()
             if answer.ttl and sum(_RECORD + len(record) for record in answer.records) <= MAX_KEPT:
                 now = self._clock()
-                self._fresh[question] = _Kept(now + answer.ttl, now + answer.ttl * _REFRESH, done)
+                self._fresh[question] = _Entry(now + answer.ttl, now + answer.ttl * _REFRESH, done)
                 self._fresh.move_to_end(question)
                 while len(self._fresh) > self._size:
                     self._fresh.popitem(last=False)

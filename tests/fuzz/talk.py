@@ -291,7 +291,7 @@ def session(data: bytes) -> None:
         log.addHandler(_FAILING)
     told = script(data)
     turns = Turns(Cached(told.dns, 100), 50)
-    talk = Callbacks(Work(replace(_SETTINGS, policy=told.policy), turns.asker, threading.Lock(), tired=lambda: None))
+    talk = Callbacks(Work(replace(_SETTINGS, policy=told.policy), turns.asker, threading.Lock(), retire=lambda: None))
     mta, utf8 = _Mta(login=False), False
     talk._setctx(mta)
     talk.negotiate([Milter.CURR_ACTS, Milter.P_HDR_LEADSPC | Milter.P_SKIP, 0, 0])

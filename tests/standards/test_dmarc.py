@@ -57,7 +57,7 @@ def policy(who, *zone):
     """The policy that applies to mail from an author that fails."""
     found = judge(who, zone=zone)
     assert found.result is FAIL
-    return found.policy
+    return found.disposition
 
 
 def org_domain(name, *zone):
@@ -126,7 +126,7 @@ def test_rfc9989_11_5_several_author_domains_fail_by_the_strictest(policies, exp
     found = check(
         Author(tuple(map(Domain, names)), AuthorFault.SEVERAL_DOMAINS), [by(name) for name in names], Listening(*zone)
     )
-    assert (found.result, found.policy) == expected
+    assert (found.result, found.disposition) == expected
 
 
 def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
@@ -135,7 +135,7 @@ def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
     found = check(
         Author((Domain("slow.example"), Domain("bank.example")), AuthorFault.SEVERAL_DOMAINS), [], Listening(*zone)
     )
-    assert (found.result, found.policy) == (FAIL, QUARANTINE)
+    assert (found.result, found.disposition) == (FAIL, QUARANTINE)
 
 
 def test_rfc9989_11_5_the_number_of_author_domains_has_a_limit():
@@ -145,7 +145,7 @@ def test_rfc9989_11_5_the_number_of_author_domains_has_a_limit():
     found = author_of(Headers([Field(b"From", f" {names}".encode())]))
     resolve = Listening()
     judged = check(found, [], resolve)
-    assert (judged.result, judged.policy, resolve.asked) == (FAIL, REJECT, {})
+    assert (judged.result, judged.disposition, resolve.asked) == (FAIL, REJECT, {})
 
 
 def test_rfc9989_4_4_2_only_mail_from_is_an_spf_identifier():
@@ -175,7 +175,7 @@ def test_rfc9989_4_4_domains_are_compared_in_lower_case_and_a_labels(method):
 def test_rfc9989_4_5_the_record_is_a_txt_record_at_dmarc_below_the_domain():
     """It is asked for as TXT at _dmarc.<domain>, and nowhere else."""
     resolve = Listening(at("example.com"), 'example.com TXT "v=DMARC1; p=none"')
-    assert check(Author((Domain("example.com"),)), [], resolve).policy is REJECT
+    assert check(Author((Domain("example.com"),)), [], resolve).disposition is REJECT
     assert list(resolve.asked) == [("_dmarc.example.com", "TXT")]
 
 
@@ -298,7 +298,7 @@ def test_rfc9989_4_10_1_an_improper_policy_counts_only_with_a_way_to_report(tags
     assert policy("example.com", at("example.com", f"{tags}; rua=mailto:a@example.com")) is NONE
     for rua in ("", "; rua=nonsense"):
         found = judge("example.com", "example.com", zone=[at("example.com", tags + rua)])
-        assert (found.result, found.policy) == (PERMERROR, None)
+        assert (found.result, found.disposition) == (PERMERROR, None)
 
 
 @pytest.mark.parametrize("tags", ["", "sp=reject", "rua=mailto:a@example.com", "np=reject; rua=mailto:a@example.com"])
@@ -433,7 +433,7 @@ def test_rfc9989_4_10_1_then_the_organizations_not_a_nearer_one():
     """Else it is the record of the organizational domain; one nearer to the author is not the policy."""
     zone = [at("mail.example.com", "p=none"), at("example.com", "p=reject")]
     found = judge("a.mail.example.com", zone=zone)
-    assert (found.policy, found.found_at) == (REJECT, "example.com")
+    assert (found.disposition, found.found_at) == (REJECT, "example.com")
 
 
 def test_rfc9989_4_10_1_then_the_public_suffixs():
@@ -448,7 +448,7 @@ def test_rfc9989_4_10_1_then_the_public_suffixs():
 def test_rfc9989_4_10_1_no_record_no_dmarc():
     """Where the walk finds no record, DMARC says nothing of the message: none, and no policy."""
     found = judge("a.example.com", "a.example.com")
-    assert (found.result, found.policy) == (Result.NONE, None)
+    assert (found.result, found.disposition) == (Result.NONE, None)
 
 
 # --- 4.10.2: the organizational domain
@@ -548,7 +548,7 @@ def test_rfc9989_5_3_5_one_aligned_identifier_is_enough_and_only_a_pass_is_one(r
 def test_rfc9989_5_3_6_without_an_answer_neither_pass_nor_fail(name, trouble):
     """Where a question of the policy has no answer the result is temperror, and no policy applies."""
     found = judge("a.example.com", "b.example.com", zone=[f"_dmarc.{name} TXT {trouble}"])
-    assert (found.result, found.policy) == (TEMPERROR, None)
+    assert (found.result, found.disposition) == (TEMPERROR, None)
 
 
 def test_rfc9989_5_3_6_what_spf_or_dkim_cannot_say_now_is_no_fail():
@@ -842,7 +842,7 @@ def test_rfc9989_5_3_any_zone_is_judged_as_the_text_says(who, identifiers, zone,
     author = Author((Domain(who),))
     deciding = [by(name, method) for method, name in identifiers]
     found = check(author, deciding, resolve, public_suffixes=False)
-    assert (found.result, found.policy) == plainly(who, identifiers, zone, exists)
+    assert (found.result, found.disposition) == plainly(who, identifiers, zone, exists)
     stricter = check(author, deciding, resolve)
-    assert stricter.policy == found.policy
+    assert stricter.disposition == found.disposition
     assert stricter.result == found.result or (found.result, stricter.result) == (PASS, FAIL)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ..config import ConfigError, Settings
 from ..judge import logline
-from . import systemd, worker
+from . import libmilter, systemd
 from .deferring import until_fixed
 from .listening import CannotListen, listening
 from .parent import Parent
@@ -55,7 +55,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
     # each connection and each DNS question takes a descriptor; systemd forbids the call, and has its own limit
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    worker.register()
+    libmilter.register()
     # objects from before the fork stay: no worker searches them for garbage, which would also copy their memory
     gc.collect()
     gc.freeze()

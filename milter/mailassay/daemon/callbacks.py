@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
 
 import Milter
@@ -60,21 +59,7 @@ def _guarded(callback: _Callback[_Arguments]) -> _Callback[_Arguments]:
 
 
 # pymilter gives each connection its own Python thread state, and so its own context
-_current: ContextVar[Callbacks] = ContextVar("session")
-
-
-def untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The ``sys.excepthook`` of a worker, for failures in pymilter itself, which no callback sees.
-
-    pymilter decodes HELO names and field names as UTF-8. If a HELO name is not UTF-8, an earlier one must not count.
-    """
-    if session := _current.get(None):
-        session.failed = True
-        if isinstance(error, UnicodeDecodeError):
-            _log.warning("queue_id=%s not UTF-8: %s", session.queue_id, ascii(error.object))
-            session.hello(error.object.decode("utf-8", "surrogateescape"))
-            return
-    _log.error("failed in pymilter", exc_info=(kind, error, trace))
+current: ContextVar[Callbacks] = ContextVar("session")
 
 
 class Work:
@@ -82,12 +67,12 @@ class Work:
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
     makes the DNS source of one connection, ``remembered`` has the DMARC records seen, and ``dear`` is the turn of
-    expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer. ``tired``
+    expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer. ``retire``
     is called once, when the worker has judged ``retire_after`` messages.
     """
 
-    def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, tired: Callable[[], None]) -> None:
-        self.settings, self.asker, self.dear, self._tired = settings, asker, dear, tired
+    def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, retire: Callable[[], None]) -> None:
+        self.settings, self.asker, self.dear, self._retire = settings, asker, dear, retire
         self.remembered = Remembered()
         self.sessions: set[Callbacks] = set()
         self.judging: set[Callbacks] = set()
@@ -100,10 +85,10 @@ class Work:
         with self._lock:
             self.messages += 1
             self.unanswered += unanswered
-            tired = not self._said and self.messages >= (self.settings.retire_after or math.inf)
-            self._said |= tired
-        if tired:
-            self._tired()
+            is_enough = not self._said and self.messages >= (self.settings.retire_after or math.inf)
+            self._said |= is_enough
+        if is_enough:
+            self._retire()
 
 
 @Milter.header_leading_space
@@ -133,7 +118,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         If the MTA does not offer the actions, refuse the connection: the MTA then does what it does without a milter.
         pymilter's own way to ask for macros (``symlist``) fails on Python 3, and silently takes whatever is offered.
         """
-        _current.set(self)
+        current.set(self)
         self._work.sessions.add(self)
         offered, steps = opts[:2]
         if missing := [name for name, action in _NEEDED.items() if not offered & action]:

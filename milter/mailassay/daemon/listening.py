@@ -10,10 +10,8 @@ import socket
 import stat
 from collections.abc import Iterator
 
-import milter
-
 from ..config import Listen, Settings
-from . import systemd
+from . import libmilter, systemd
 
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
@@ -31,11 +29,9 @@ def listening(settings: Settings) -> Iterator[int]:
     with socket.socket(fileno=inherited) if inherited else _open(listen) as listener:
         if not inherited and listen.kind == "unix":
             _give_to_postfix(settings)
-        # not by its name: libmilter would remove the file when the first worker ends, unless root runs it
-        milter.setconn(f"fd:{listener.fileno()}")
         try:
-            milter.opensocket(False)
-        except milter.error as error:
+            libmilter.use_socket(listener.fileno())
+        except OSError as error:
             raise CannotListen(f"cannot listen on {listen.libmilter}: {error}") from error
         try:
             yield listener.fileno()
@@ -43,19 +39,6 @@ def listening(settings: Settings) -> Iterator[int]:
             if listen.kind == "unix" and not inherited:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(listen.path)
-
-
-def turn_away(descriptor: int) -> None:
-    """Take the socket from this process: nobody can connect to it any more. Open connections stay.
-
-    Other processes go on listening. libmilter cannot stop listening without ending its connections, so it gets a
-    descriptor on which nothing ever happens. That is not another socket, which anybody who finds its name could reach.
-    A call that libmilter has begun still waits at the old socket until a signal interrupts it. If it has just seen a
-    connection there, its accept(2) fails, and it logs that once.
-    """
-    nothing = os.eventfd(0)
-    os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
 
 
 def _open(listen: Listen) -> socket.socket:

@@ -20,7 +20,7 @@ from . import resolv_conf as nameservers
 from . import systemd, worker
 from .resolv_conf import SystemNameservers
 from .turn import Turn, turns
-from .worker import HANDLED, Counts, Order
+from .worker import HANDLED, Command, Counts
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
@@ -29,7 +29,7 @@ _PING_EVERY = 10.0
 _MAX_SILENCE = 60.0  # seconds without an answer, after which a worker counts as stuck
 _SPARE = 5.0  # seconds that a worker may take to end, in addition to the time of its messages
 _WARN_EVERY = 60.0
-_MAX_SENDING = 5.0  # seconds for an order, which a worker reads at once
+_MAX_SENDING = 5.0  # seconds for a command, which a worker reads at once
 # what a reload cannot change: the socket is open, and its file has its mode
 _FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
 
@@ -46,7 +46,7 @@ class _Worker:
     channel: socket.socket
     started: float
     asked: int = 0
-    leaving: bool = False
+    retiring: bool = False
     counts: Counts = field(default_factory=Counts)
     unread: bytearray = field(default_factory=bytearray)
 
@@ -109,7 +109,7 @@ class Parent:
         return worker.worker_count(self._settings)
 
     def _staying(self) -> list[int]:
-        return [pid for pid, each in self._workers.items() if not each.leaving]
+        return [pid for pid, each in self._workers.items() if not each.retiring]
 
     def _missing(self) -> int:
         return self._count - len(self._staying())
@@ -130,7 +130,7 @@ class Parent:
         while self._missing() > 0 and time.monotonic() >= self._start_at:
             self._start()
         for pid in self._staying()[self._count :]:
-            self._dismiss(pid)
+            self._retire(pid)
         now = time.monotonic()
         if now < self._ping_at:
             return
@@ -147,7 +147,7 @@ class Parent:
                 os.kill(pid, signal.SIGKILL)
             else:
                 each.asked += 1
-                self._order(pid, Order.PING)
+                self._send(pid, Command.PING)
 
     def _start(self) -> None:
         parent = os.getpid()
@@ -199,7 +199,7 @@ class Parent:
             _take_in(ended)
             ended.channel.close()
             self._ended = self._ended.plus(ended.counts)
-            if ended.leaving and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
+            if ended.retiring and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
                 _log.info("worker %d has retired", pid)
                 continue
             self._delay(time.monotonic() - ended.started)
@@ -209,22 +209,22 @@ class Parent:
         for pid, each in self._workers.items():
             if each.channel not in ready:
                 continue
-            if _take_in(each) and not each.leaving:
-                self._dismiss(pid)
+            if _take_in(each) and not each.retiring:
+                self._retire(pid)
 
-    def _dismiss(self, pid: int) -> None:
+    def _retire(self, pid: int) -> None:
         """Let a worker end when its connections do. It no longer counts."""
         _log.info("worker %d retires", pid)
-        self._workers[pid].leaving = True
-        self._order(pid, Order.LEAVE)
+        self._workers[pid].retiring = True
+        self._send(pid, Command.RETIRE)
 
-    def _order(self, pid: int, order: Order | Settings) -> None:
+    def _send(self, pid: int, command: Command | Settings) -> None:
         try:
-            worker.send(self._workers[pid].channel, order)
+            worker.send(self._workers[pid].channel, command)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, and _reap() says how
         except OSError as error:
-            # a partly sent order is useless; a worker that does not read must not keep the old settings
+            # a partly sent command is useless; a worker that does not read must not keep the old settings
             _log.error("worker %d does not take orders (%s); killed", pid, error)
             os.kill(pid, signal.SIGKILL)
 
@@ -253,7 +253,7 @@ class Parent:
     def _hand_out(self) -> None:
         """Send the settings to all workers."""
         for pid in self._workers:
-            self._order(pid, self._settings)
+            self._send(pid, self._settings)
 
     def _follow_nameservers(self) -> None:
         if found := self._system.changed():
@@ -297,7 +297,7 @@ class Parent:
         systemd.stopping()
         _log.info("stopping")
         for pid in self._workers:
-            self._order(pid, Order.STOP)
+            self._send(pid, Command.STOP)
         end = time.monotonic() + self._settings.message_timeout + _SPARE
         while self._workers:
             if _ready([signals], _LOOK_EVERY):
@@ -316,12 +316,12 @@ def _take_in(each: _Worker) -> bool:
     try:
         each.unread += each.channel.recv(4096)
     except OSError:
-        return False  # it died before it read an order
+        return False  # it died before it read a command
     each.asked = 0
     found = worker.words(each.unread)
     if found:
         each.counts = found[-1].counts
-    return any(word.tired for word in found)
+    return any(word.retires for word in found)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """A worker: a process in which libmilter's main loop runs, with a thread that listens to the parent.
 
-libmilter has its own threads and signal handling, and waits at its socket. So orders come by a channel.
+libmilter has its own threads and signal handling, and waits at its socket. So commands come by a channel.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,26 +20,20 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-import Milter
-import milter
-
 from ..config import Settings
 from ..judge import logline
 from ..limits import Limits
 from ..nameservers import Nameservers
 from ..nameservers.turns import Turns
 from ..resolver import Cached
-from . import listening
-from .callbacks import ACTIONS, Callbacks, Work, untrapped
+from . import libmilter
+from .callbacks import Work
 from .turn import Turn
 
-# interrupts libmilter's system calls; libmilter itself does not use it
-_WAKE = signal.SIGURG
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.05  # seconds
 _WAKE_EVERY = 0.2
 _GREETING = 1.0
-_MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
 _LENGTH = struct.Struct("!I")
 _WORD = struct.Struct("!?QQQ")
 _MOST_UNDER_WAY, _LEAST_UNDER_WAY = 2000, 16  # DNS questions
@@ -67,24 +60,24 @@ class Counts(NamedTuple):
 class Word(NamedTuple):
     """What a worker says to its parent when it is asked, and when it has judged ``retire_after`` messages."""
 
-    tired: bool
+    retires: bool
     counts: Counts
 
 
-class Order(Enum):
+class Command(Enum):
     """What the parent wants from a worker: an answer, or that it takes no more connections and ends.
 
-    LEAVE: ends when its connections do. STOP: ends when the messages in hand have their answer, or their time is over.
+    RETIRE: ends when its connections do. STOP: ends when the messages in hand have their answer, or their time is over.
     """
 
     PING = "ping"
-    LEAVE = "leave"
+    RETIRE = "retire"
     STOP = "stop"
 
 
-def send(channel: socket.socket, order: Order | Settings) -> None:
-    """Send an order, or the ``Settings`` for every message from now on. Raises OSError, also after a time-out."""
-    octets = pickle.dumps(order)
+def send(channel: socket.socket, command: Command | Settings) -> None:
+    """Send a command, or the ``Settings`` for every message from now on. Raises OSError, also after a time-out."""
+    octets = pickle.dumps(command)
     channel.sendall(_LENGTH.pack(len(octets)) + octets)
 
 
@@ -92,8 +85,8 @@ def words(heard: bytearray) -> list[Word]:
     """The complete words in what was heard from a worker. An incomplete one stays in ``heard``."""
     found = []
     while len(heard) >= _WORD.size:
-        tired, *counts = _WORD.unpack_from(heard)
-        found.append(Word(tired, Counts(*counts)))
+        retires, *counts = _WORD.unpack_from(heard)
+        found.append(Word(retires, Counts(*counts)))
         del heard[: _WORD.size]
     return found
 
@@ -108,25 +101,23 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         turns = Turns(cached, questions_under_way(settings))
         saying = threading.Lock()
 
-        def say(*, tired: bool = False) -> None:
+        def say(*, retires: bool = False) -> None:
             with saying:
-                channel.sendall(_WORD.pack(tired, now.messages, now.unanswered, cached.use().failed))
+                channel.sendall(_WORD.pack(retires, now.messages, now.unanswered, cached.stats().failed))
 
-        now = Work(settings, turns.asker, turn, tired=lambda: say(tired=True))
-        Milter.factory = lambda: Callbacks(now)
-        sys.excepthook = untrapped
+        now = Work(settings, turns.asker, turn, retire=lambda: say(retires=True))
+        libmilter.prepare(now)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(_WAKE, lambda *_: None)
         # a thread inherits the blocked signals; libmilter waits for them in a thread of its own
         threading.Thread(target=_obey, args=(channel, say, now, nameservers, turns, descriptor), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        milter.main()
+        libmilter.run()
         _finish(now)
         say()
-        use = cached.use()
+        stats = cached.stats()
         said = "worker %d ends; DNS: %d questions, %d of them sent, %d answers kept, %d failures"
-        _log.info(said, os.getpid(), *use)
+        _log.info(said, os.getpid(), *stats)
         status = os.EX_OK
     except Exception:  # noqa: BLE001 - the end of the process
         _log.exception("worker failed")
@@ -167,30 +158,30 @@ def _obey(
     descriptor: int,
 ) -> None:
     """Listen to the parent until it is gone."""
-    with channel.makefile("rb") as orders:
-        while length := orders.read(_LENGTH.size):
-            order = pickle.loads(orders.read(*_LENGTH.unpack(length)))
-            if order is Order.PING:
+    with channel.makefile("rb") as commands:
+        while length := commands.read(_LENGTH.size):
+            command = pickle.loads(commands.read(*_LENGTH.unpack(length)))
+            if command is Command.PING:
                 # without DNS the worker is useless, and the parent replaces a worker that does not answer
                 if nameservers.goes_on():
                     say()
                 else:
                     _log.error("worker %d no longer hears name servers", os.getpid())
-            elif isinstance(order, Order):
-                threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
+            elif isinstance(command, Command):
+                threading.Thread(target=_end, args=(now, descriptor, command is Command.STOP), daemon=True).start()
             else:
-                logline.set_up(order.log_level, order.log_format)
-                now.settings = order
-                nameservers.configure(*_dns(order))
-                turns.most = questions_under_way(order)
-                _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
+                logline.set_up(command.log_level, command.log_format)
+                now.settings = command
+                nameservers.configure(*_dns(command))
+                turns.most = questions_under_way(command)
+                _log.info("worker %d judges by policy %s", os.getpid(), command.policy.digest)
 
 
-def _leave(now: Work, descriptor: int, at_once: bool) -> None:
+def _end(now: Work, descriptor: int, at_once: bool) -> None:
     """End when the last connection does; ``at_once``: when no message is in hand, or the time of the last is over."""
     end = time.monotonic() + now.settings.message_timeout
-    listening.turn_away(descriptor)
-    _wake()
+    libmilter.turn_away(descriptor)
+    libmilter.wake()
     if at_once:
         while any(each.in_hand for each in [*now.sessions]) and time.monotonic() < end:
             time.sleep(_LOOK_EVERY)
@@ -201,17 +192,8 @@ def _leave(now: Work, descriptor: int, at_once: bool) -> None:
             time.sleep(_WAKE_EVERY)
     os.kill(os.getpid(), signal.SIGTERM)
     while True:
-        _wake()
+        libmilter.wake()
         time.sleep(_WAKE_EVERY)
-
-
-def _wake() -> None:
-    """Interrupt libmilter's poll(2) or accept(2) in the main thread, so that it sees the new descriptor or ends.
-
-    If several workers see a connection, one gets it, and the others wait in accept(2) for the next.
-    """
-    if main := threading.main_thread().ident:
-        signal.pthread_kill(main, _WAKE)
 
 
 def _finish(now: Work) -> None:
@@ -231,42 +213,3 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     if os.getppid() != parent:
         raise RuntimeError("the parent is gone")
-
-
-def register() -> None:
-    """Like ``Milter.runmilter``, without opening the socket and running: the fork must come between these two."""
-    milter.set_connect_callback(Milter.connect_callback)
-    milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
-    milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
-    milter.set_envrcpt_callback(lambda context, *args: context.getpriv().envrcpt_bytes(*args))
-    milter.set_header_callback(lambda context, name, value: context.getpriv().header_bytes(name, value))
-    milter.set_eoh_callback(lambda context: context.getpriv().eoh())
-    milter.set_body_callback(lambda context, chunk: context.getpriv().body(chunk))
-    milter.set_eom_callback(lambda context: context.getpriv().eom())
-    milter.set_abort_callback(lambda context: context.getpriv().abort())
-    milter.set_close_callback(Milter.close_callback)
-    milter.set_flags(ACTIONS)
-    _allow_large_packets()
-    # for exceptions outside any session
-    milter.set_exception_policy(Milter.TEMPFAIL)
-    milter.register(
-        "mailassay",
-        data=lambda context: context.getpriv().data(),
-        unknown=lambda context, command: context.getpriv().unknown(command),
-        negotiate=Milter.negotiate_callback,
-    )
-
-
-def _allow_large_packets() -> None:
-    """Allow packets above 64 KiB, where libmilter breaks off by default; pymilter has no call for that.
-
-    A larger header field is bad manners, but not a reason to defer the message for ever.
-    """
-    library = ctypes.CDLL(milter.__file__)
-    try:
-        set_size = library.smfi_setmaxdatasize
-    except AttributeError:
-        _log.warning("this libmilter does not take header fields above 64 KiB; Postfix will defer such messages")
-        return
-    set_size.argtypes, set_size.restype = [ctypes.c_size_t], ctypes.c_size_t
-    set_size(_MAX_PACKET)

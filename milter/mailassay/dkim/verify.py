@@ -56,51 +56,65 @@ def check(
     limits: Limits = Limits(),
 ) -> Dkim:
     """Verify one signature. ``now`` is in seconds since 1970. The cost is charged to the account of ``header``."""
-
-    def found(
-        result: Result, fault: Fault | None, reason: str = "", key: keys.Key | None = None, limit: str = ""
-    ) -> Dkim:
-        return Dkim(
-            result,
-            signature.domain,
-            signature.identity,
-            signature.selector,
-            signature.algorithm,
-            signature.b_text,
-            key.bits if key else 0,
-            bool(key and key.testing),
-            bool(key and bodies[signature.body].partial),
-            reason,
-            limit,
-            fault,
-        )
-
     if signature.problem:
-        return found(Result.PERMERROR, signature.fault, signature.problem)
+        return _found(signature, Result.PERMERROR, signature.fault, signature.problem)
     if untimely := _untimely(signature, now, limits.clock_tolerance):
-        return found(Result.PERMERROR, *untimely)
+        return _found(signature, Result.PERMERROR, *untimely)
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
-        return found(Result.TEMPERROR, Fault.NO_ANSWER, str(error))
+        return _found(signature, Result.TEMPERROR, Fault.NO_ANSWER, str(error))
     except DnsLimit as error:
-        return found(Result.PERMERROR, Fault.LIMIT, f"limit: {error}", limit=error.key)
-    outcome = found(Result.PERMERROR, Fault.NO_KEY, NO_KEY)
+        return _found(signature, Result.PERMERROR, Fault.LIMIT, f"limit: {error}", limit=error.key)
     if not records:
-        return outcome
-    proof = _Proof(signature, bodies[signature.body], header)
-    # RFC 6376 section 3.6.2.2 does not define the result of several records, so each of a few is tried
-    for record in records[: limits.key_records]:
+        return _found(signature, Result.PERMERROR, Fault.NO_KEY, NO_KEY)
+    try:
+        return _by_records(records[: limits.key_records], _Proof(signature, bodies[signature.body], header), limits)
+    except TooMuchWork as error:
+        return _found(signature, Result.PERMERROR, Fault.LIMIT, str(error), limit="signature_work")
+
+
+def _found(
+    signature: Signature,
+    result: Result,
+    fault: Fault | None,
+    reason: str,
+    *,
+    key: keys.Key | None = None,
+    partial: bool = False,
+    limit: str = "",
+) -> Dkim:
+    return Dkim(
+        result,
+        signature.domain,
+        signature.identity,
+        signature.selector,
+        signature.algorithm,
+        signature.b_text,
+        key.bits if key else 0,
+        bool(key and key.testing),
+        partial,
+        reason,
+        limit,
+        fault,
+    )
+
+
+def _by_records(records: Sequence[str], proof: _Proof, limits: Limits) -> Dkim:
+    """The result with the keys of a few records, at least one. Raises :class:`TooMuchWork`.
+
+    RFC 6376 section 3.6.2.2 does not define the result of several records, so each is tried.
+    """
+    outcome = _found(proof.signature, Result.PERMERROR, Fault.NO_KEY, NO_KEY)
+    for record in records:
         try:
-            key = usable_key(record, signature, limits, header.account)
+            key = usable_key(record, proof.signature, limits, proof.header.account)
             result, fault, reason = proof.by(key)
         except keys.BadKey as error:
             if outcome.result is Result.PERMERROR:
-                outcome = found(Result.PERMERROR, error.fault, str(error))
+                outcome = _found(proof.signature, Result.PERMERROR, error.fault, str(error))
             continue
-        except TooMuchWork as error:
-            return found(Result.PERMERROR, Fault.LIMIT, str(error), limit="signature_work")
-        outcome = found(result, fault, reason, key)
+        outcome = _found(proof.signature, result, fault, reason, key=key, partial=proof.body.partial)
         if result is Result.PASS:
             break
     return outcome
@@ -134,37 +148,37 @@ class _Proof:
     """The verification of one signature. The parts that do not depend on the key are computed once."""
 
     def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
-        self._signature, self._body, self._header = signature, body, header
+        self.signature, self.body, self.header = signature, body, header
 
     def by(self, key: keys.Key) -> _Found:
         """The result with this key. Raises :class:`TooMuchWork`."""
         if self._fault:
             return self._fault
         hashed = self._hashed
-        self._header.account.pay(key.work)
-        if not key.verifies(self._signature.signature, hashed):
+        self.header.account.pay(key.work)
+        if not key.verifies(self.signature.signature, hashed):
             return Result.FAIL, Fault.HEADER, "the signature does not match the header"
         if key.testing:
             return Result.PASS, Fault.TESTING, "the key is being tested (t=y)"
-        if self._body.partial:
+        if self.body.partial:
             return Result.PASS, Fault.PARTIAL, "a part of the body is not signed (l=)"
         return Result.PASS, None, ""
 
     @cached_property
     def _fault(self) -> _Found | None:
         """Why the signature fails whatever the key is; None if the key decides."""
-        length = self._signature.body.length
-        if length is not None and self._body.hashed < length:
+        length = self.signature.body.length
+        if length is not None and self.body.hashed < length:
             return Result.PERMERROR, Fault.LENGTH, "l= is larger than the body"
-        if self._body.digest != self._signature.body_hash:
+        if self.body.digest != self.signature.body_hash:
             return Result.FAIL, Fault.BODY, "the body was changed"
-        if stray := self._header.stray(self._signature):
+        if stray := self.header.stray(self.signature):
             return Result.FAIL, Fault.REPEATED_FIELD, f"a further {stray} field is not signed"
         return None
 
     @cached_property
     def _hashed(self) -> bytes:
-        return self._header.digest(self._signature)
+        return self.header.digest(self.signature)
 
 
 def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:

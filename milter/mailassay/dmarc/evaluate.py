@@ -60,7 +60,7 @@ class How(StrEnum):
 class Dmarc:
     """The result for a message.
 
-    ``policy`` is what the domain owner asks for in this case, after the choice of p=, sp= or np= (``tag``) and the
+    ``disposition`` is what the domain owner asks for in this case, after the choice of p=, sp= or np= (``tag``) and the
     lowering by t=y (``testing``); None if no policy was found. ``found_at`` is the domain that publishes the record.
     ``ambiguous``: the author is not one clear domain. ``readings`` are then the results for each domain that the author
     may be. ``org_domain`` is that of the author, if it had to be determined. ``public_suffix`` separates the author
@@ -73,7 +73,7 @@ class Dmarc:
 
     result: Result
     header_from: Domain | None = None
-    policy: Disposition | None = None
+    disposition: Disposition | None = None
     tag: str = ""
     found_at: Domain | None = None
     org_domain: Domain | None = None
@@ -100,8 +100,8 @@ def resinfo(found: Dmarc) -> Resinfo:
     properties = []
     if found.header_from:
         properties.append(("header", "from", str(found.header_from)))
-    if found.policy:
-        properties.append(("policy", "dmarc", str(found.policy)))
+    if found.disposition:
+        properties.append(("policy", "dmarc", str(found.disposition)))
     return Resinfo("dmarc", found.result, tuple(properties), "" if found.result is Result.PASS else found.reason)
 
 
@@ -145,7 +145,7 @@ def check(
     if author.unread:
         # a domain that was not looked at may ask to reject, and no honest message has so many
         problem = author.problem
-        return Dmarc(Result.FAIL, policy=Disposition.REJECT, ambiguous=True, reason=problem, fault=Fault.UNREAD)
+        return Dmarc(Result.FAIL, disposition=Disposition.REJECT, ambiguous=True, reason=problem, fault=Fault.UNREAD)
     if not found:
         return Dmarc(Result.PERMERROR, ambiguous=True, reason=author.problem, fault=Fault.NO_AUTHOR)
     # an author that is not one clear domain fails, whether or not one of its domains is authenticated
@@ -165,9 +165,9 @@ def _strictest(readings: Sequence[Dmarc]) -> Dmarc:
     """
 
     def rank(reading: Dmarc) -> tuple[int, bool, int, bool]:
-        asked = reading.policy.severity if reading.policy else 0
+        asked = reading.disposition.severity if reading.disposition else 0
         undecided = reading.result is Result.TEMPERROR
-        return asked, undecided, reading.at_stake.severity, reading.policy is not None
+        return asked, undecided, reading.at_stake.severity, reading.disposition is not None
 
     strictest = max(readings, key=rank)
     return strictest if strictest.result is not Result.NONE else replace(strictest, result=Result.PERMERROR)
@@ -214,31 +214,38 @@ def _align(
     domain = judged.header_from
     if record is None or domain is None:
         return _undecided(policy, identifiers)
-    # the identifiers that can decide come first, so that those a sender adds cannot use up the limit
-    deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
-    deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
-    deciding = deciding[: limits.identifiers]
+    deciding = _deciding(identifiers, domain, limits)
+    passed = [each for each in deciding if each.result is Result.PASS]
     alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
-    aligned = [each for each in deciding if each.result is Result.PASS and alignment.holds(each)]
-    if aligned:
-        reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in aligned)
-        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=reason, fault=None)
+    if aligned := [each for each in passed if alignment.holds(each)]:
+        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=_aligned(aligned), fault=None)
     else:
         undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
         if alignment.trouble or undecided:
             reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-            at_stake = judged.policy or Disposition.NONE
+            at_stake = judged.disposition or Disposition.NONE
             fault = Fault.NO_ANSWER if alignment.trouble else Fault.UNDECIDED
             judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault, walk=judged.walk)
         elif alignment.public_suffix:
             reason = f"{alignment.public_suffix} is a public suffix"
             judged = replace(judged, reason=reason, fault=Fault.PUBLIC_SUFFIX)
-        elif any(each.result is Result.PASS for each in deciding):
+        elif passed:
             judged = replace(judged, fault=Fault.UNALIGNED)
     judged = replace(judged, alignment=tuple(alignment.found.items()))
     if alignment.org_domain is None:
         return judged
     return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
+
+
+def _deciding(identifiers: Sequence[Identifier], domain: Domain, limits: Limits) -> list[Identifier]:
+    """The identifiers that can decide, best first, so that those a sender adds cannot use up the limit."""
+    deciding = list(dict.fromkeys(each for each in identifiers if each.result in (Result.PASS, Result.TEMPERROR)))
+    deciding.sort(key=lambda each: (each.result is not Result.PASS, each.domain != domain))
+    return deciding[: limits.identifiers]
+
+
+def _aligned(identifiers: Sequence[Identifier]) -> str:
+    return "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in identifiers)
 
 
 def _undecided(policy: AuthorPolicy, identifiers: Sequence[Identifier]) -> Dmarc:
@@ -252,9 +259,8 @@ def _undecided(policy: AuthorPolicy, identifiers: Sequence[Identifier]) -> Dmarc
         return judged
     if not policy.exists:
         return replace(judged, at_stake=Disposition.NONE)
-    reason = "aligned: " + ", ".join(f"{each.method} {each.domain}" for each in own)
-    passed, aligned = replace(judged, result=Result.PASS, at_stake=Disposition.NONE, fault=None), tuple(own)
-    return replace(passed, aligned=aligned, reason=reason)
+    passed = replace(judged, result=Result.PASS, at_stake=Disposition.NONE, fault=None)
+    return replace(passed, aligned=tuple(own), reason=_aligned(own))
 
 
 def _for_subdomain(domain: Domain, record: Record, resolve: Resolver) -> tuple[str, Disposition]:

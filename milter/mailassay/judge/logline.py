@@ -167,7 +167,7 @@ def _results(evidence: Evidence) -> dict[str, Any]:
     if of_dmarc.fault:
         found["dmarc_why"] = _why(of_dmarc)
     found["header_from"] = of_dmarc.header_from
-    found["policy"] = of_dmarc.policy
+    found["policy"] = of_dmarc.disposition
     found["policy_at"] = of_dmarc.found_at
     found["public_suffix"] = of_dmarc.public_suffix
     if of_dmarc.readings:
@@ -200,7 +200,7 @@ def _of_reading(found: Dmarc) -> dict[str, Any]:
     return {
         "result": found.result,
         "domain": found.header_from,
-        "policy": found.policy,
+        "policy": found.disposition,
         "fault": found.fault,
         "reason": _words(found),
     }

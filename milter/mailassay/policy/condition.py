@@ -345,7 +345,7 @@ _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "dkim": lambda case, values, _: dkim_result(case) in values,
     "arc": lambda case, values, _: case.evidence.arc.result in values,
     "dmarc": _dmarc(lambda found: found.result),
-    "policy": _dmarc(lambda found: found.policy),
+    "policy": _dmarc(lambda found: found.disposition),
     "policy_tag": _dmarc(lambda found: found.tag),
     "sender_domain": _sender_domain,
 }

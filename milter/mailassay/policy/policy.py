@@ -143,7 +143,7 @@ class Policy:
         readings = dmarc.readings or (dmarc,)
         # of several readings with the same policy, name the first; of several policies, take the strictest first
         failed = [each for each in reversed(readings) if each.result is Result.FAIL]
-        authors = {each.policy: each.header_from for each in failed if each.policy}
+        authors = {each.disposition: each.header_from for each in failed if each.disposition}
         if case.evidence.authors is None:
             authors = dict.fromkeys(Disposition)
         asked = sorted(authors, key=list(Disposition).index, reverse=True)
@@ -391,7 +391,7 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
         # DNS may answer differently later, and a rejected message is lost
         action = Action.DEFER
     headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
-    fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.policy is not Disposition.NONE
+    fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.disposition is not Disposition.NONE
     decides = rule.decides(case)
     override = f"local_policy: rule {rule.name}" if fails and decides and lets_in(rule.action) else ""
     enhanced = (rule.enhanced if action is rule.action else "") or "7.1"

@@ -82,7 +82,7 @@ def fill(text: str, case: Case, rule: str) -> str:
         "author": str(evidence.dmarc.header_from or "unknown"),
         "mail_from_domain": _name(case.transaction.mail_from_domain),
         "client_ip": str(case.connection.client_ip),
-        "policy": str(evidence.dmarc.policy or "none"),
+        "policy": str(evidence.dmarc.disposition or "none"),
         "rule": rule,
     }
     return text.format_map(values)

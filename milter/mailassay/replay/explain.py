@@ -196,9 +196,9 @@ def _results(evidence: Evidence) -> Iterator[tuple[str, str]]:
     if sender := evidence.sender_domain:
         yield "sender domain", line(sender.result, sender.domain, sender.reason)
     yield "dmarc", line(dmarc.result, dmarc.header_from, dmarc.reason)
-    if dmarc.policy:
+    if dmarc.disposition:
         testing = ", lowered by t=y" if dmarc.testing else ""
-        yield "disposition", f"{dmarc.policy}  ({dmarc.tag}= at {dmarc.found_at}{testing})"
+        yield "disposition", f"{dmarc.disposition}  ({dmarc.tag}= at {dmarc.found_at}{testing})"
     if dmarc.org_domain:
         yield "organization", str(dmarc.org_domain)
 
@@ -333,10 +333,15 @@ def _lookup(lookup: Lookup) -> dict[str, Any]:
     }
 
 
+_KEYS = {"disposition": "policy"}  # in JSON and in the log
+
+
 def _plain(value: Any) -> Any:
     """A result as maps, lists and values of JSON."""
     if hasattr(value, "__dataclass_fields__"):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.repr}
+        return {
+            _KEYS.get(each.name, each.name): _plain(getattr(value, each.name)) for each in fields(value) if each.repr
+        }
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: _plain(each) for name, each in value._asdict().items()}
     if isinstance(value, tuple | list):

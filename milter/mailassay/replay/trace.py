@@ -99,7 +99,7 @@ class Trace:
     def alignments(self, evidence: Evidence) -> Iterator[Alignment]:
         """The alignment of each identifier with the author domain, in words (RFC 9989 section 4.4)."""
         dmarc, record = evidence.dmarc, evidence.dmarc.record
-        if dmarc.policy is None or dmarc.ambiguous or record is None:
+        if dmarc.disposition is None or dmarc.ambiguous or record is None:
             return
         found = dict(dmarc.alignment)
         for identifier, subject, useless in self._identifiers(evidence):

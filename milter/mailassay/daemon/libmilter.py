@@ -1,0 +1,123 @@
+"""How this service has libmilter do what it has no call for, or pymilter has none.
+
+libmilter opens its socket and runs its main loop in one call of pymilter's, cannot stop listening without ending its
+connections, waits in system calls that only a signal interrupts, and breaks off at large packets.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from types import TracebackType
+
+import Milter
+import milter
+
+from .callbacks import ACTIONS, Callbacks, Work, current
+
+# interrupts libmilter's system calls; libmilter itself does not use it
+_WAKE = signal.SIGURG
+_MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
+
+_log = logging.getLogger(__name__)
+
+
+def register() -> None:
+    """Like ``Milter.runmilter``, without opening the socket and running: the fork must come between these two."""
+    milter.set_connect_callback(Milter.connect_callback)
+    milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
+    milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
+    milter.set_envrcpt_callback(lambda context, *args: context.getpriv().envrcpt_bytes(*args))
+    milter.set_header_callback(lambda context, name, value: context.getpriv().header_bytes(name, value))
+    milter.set_eoh_callback(lambda context: context.getpriv().eoh())
+    milter.set_body_callback(lambda context, chunk: context.getpriv().body(chunk))
+    milter.set_eom_callback(lambda context: context.getpriv().eom())
+    milter.set_abort_callback(lambda context: context.getpriv().abort())
+    milter.set_close_callback(Milter.close_callback)
+    milter.set_flags(ACTIONS)
+    _allow_large_packets()
+    # for exceptions outside any session
+    milter.set_exception_policy(Milter.TEMPFAIL)
+    milter.register(
+        "mailassay",
+        data=lambda context: context.getpriv().data(),
+        unknown=lambda context, command: context.getpriv().unknown(command),
+        negotiate=Milter.negotiate_callback,
+    )
+
+
+def _allow_large_packets() -> None:
+    """Allow packets above 64 KiB, where libmilter breaks off by default; pymilter has no call for that.
+
+    A larger header field is bad manners, but not a reason to defer the message for ever.
+    """
+    library = ctypes.CDLL(milter.__file__)
+    try:
+        set_size = library.smfi_setmaxdatasize
+    except AttributeError:
+        _log.warning("this libmilter does not take header fields above 64 KiB; Postfix will defer such messages")
+        return
+    set_size.argtypes, set_size.restype = [ctypes.c_size_t], ctypes.c_size_t
+    set_size(_MAX_PACKET)
+
+
+def use_socket(descriptor: int) -> None:
+    """Have libmilter listen on a socket that is open already. Raises OSError."""
+    # not by its name: libmilter would remove the file when the first worker ends, unless root runs it
+    milter.setconn(f"fd:{descriptor}")
+    try:
+        milter.opensocket(False)
+    except milter.error as error:
+        raise OSError(str(error)) from error
+
+
+def prepare(work: Work) -> None:
+    """Prepare this process, a worker, for :func:`run` and :func:`wake`."""
+    Milter.factory = lambda: Callbacks(work)
+    sys.excepthook = _untrapped
+    signal.signal(_WAKE, lambda *_: None)
+
+
+def run() -> None:
+    """Run libmilter's main loop in the main thread until SIGTERM. Messages in hand still get their answers."""
+    milter.main()
+
+
+def _untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The ``sys.excepthook`` of a worker, for failures in pymilter itself, which no callback sees.
+
+    pymilter decodes HELO names and field names as UTF-8. If a HELO name is not UTF-8, an earlier one must not count.
+    """
+    if session := current.get(None):
+        session.failed = True
+        if isinstance(error, UnicodeDecodeError):
+            _log.warning("queue_id=%s not UTF-8: %s", session.queue_id, ascii(error.object))
+            session.hello(error.object.decode("utf-8", "surrogateescape"))
+            return
+    _log.error("failed in pymilter", exc_info=(kind, error, trace))
+
+
+def turn_away(descriptor: int) -> None:
+    """Take the socket from this process: nobody can connect to it any more. Open connections stay.
+
+    Other processes go on listening. libmilter cannot stop listening without ending its connections, so it gets a
+    descriptor on which nothing ever happens. That is not another socket, which anybody who finds its name could reach.
+    A call that libmilter has begun still waits at the old socket until a signal interrupts it (:func:`wake`). If it has
+    just seen a connection there, its accept(2) fails, and it logs that once.
+    """
+    nothing = os.eventfd(0)
+    os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+
+
+def wake() -> None:
+    """Interrupt libmilter's poll(2) or accept(2) in the main thread, so that it sees the new descriptor or ends.
+
+    If several workers see a connection, one gets it, and the others wait in accept(2) for the next.
+    """
+    if main := threading.main_thread().ident:
+        signal.pthread_kill(main, _WAKE)

@@ -146,9 +146,9 @@ class Step:
 
     ``target`` is the name that it looks up, empty if there is none or if that depends on values that are not known.
     ``answers`` has the records that it got, by type; for an mx, the addresses of its last host. ``void`` has the types
-    for which a question had no answer. ``terms`` are those of the record that it leads to. With ``Follow.EVERY``,
-    ``fault`` and ``problem`` say what is wrong with this term; ``is_circular`` says that its target is a domain that
-    leads to it, which is not looked up again.
+    for which there was none, also if the name cannot be asked for. ``terms`` are those of the record that it leads to.
+    With ``Follow.EVERY``, ``fault`` and ``problem`` say what is wrong with this term; ``is_circular`` says that its
+    target is a domain that leads to it, which is not looked up again.
     """
 
     text: str
@@ -526,6 +526,8 @@ class Evaluation:
         name = name.lower().removesuffix(".")
         # a macro may expand to any text; a name that cannot be asked for does not exist
         if len(name) > MAX_OCTETS or not _can_be_asked(name):
+            if self._step:
+                self._step.void.add(rdtype)
             return ()
         try:
             records = self._resolve(name, rdtype).records

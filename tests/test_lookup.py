@@ -118,6 +118,9 @@ CASES = [
     ),
     (f'{SPF} "v=spf1 include:broken.example -all"', ["warning spf-unknown"]),
     (f'{SPF} "v=spf1 a:broken.example -all"', ["warning spf-unknown"]),
+    # as the check sees it: such a domain-spec is an error, and a name that cannot be asked for does not exist
+    (f'{SPF} "v=spf1 a:{"x." * 256}example -all"', ["error spf-permerror", "note spf-long"]),
+    (f'{SPF} "v=spf1 exists:{"x" * 64}.example -all"', ["warning spf-void-term"]),
     (f'{SPF} "v=spf1 ipv4:192.0.2.1 -all"', ["error spf-syntax"]),
     (f'{SPF} "v=spf1 ip4:192.0.2.1 redirect=all.example redirect=v4.example"', ["error spf-syntax"]),
     (f'{SPF} "v=spf1 include:bad.example -all"', ["error spf-syntax"]),

@@ -132,9 +132,9 @@ def look(domain: Domain, resolve: Resolver, limits: Limits) -> Dmarc:
         exists = found.policy is None or found.policy[0] == domain or resolve(domain, "A").exists
     except DnsTempError as trouble:
         return Dmarc(steps, misplaced=misplaced, trouble=str(trouble))
-    if found.records and found.records[-1][1].psd != "u":
-        last = len(found.records[-1][0])
-        steps = tuple(replace(step, needed=len(step.name) >= len("_dmarc.") + last) for step in steps)
+    if whole:
+        walked = {step.question for step in whole.steps}
+        steps = tuple(replace(step, needed=step.name in walked) for step in steps)
     dmarc = Dmarc(steps, domain_asks=_asked(found, exists=exists), misplaced=misplaced)
     if whole:
         below = _below(whole, limits)

@@ -146,9 +146,9 @@ class Step:
 
     ``target`` is the name that it looks up, empty if there is none or if that depends on values that are not known.
     ``answers`` has the records that it got, by type; for an mx, the addresses of its last host. ``void`` has the types
-    for which a question had no answer. ``terms`` are those of the record that it leads to. With ``Follow.EVERY``,
-    ``fault`` and ``problem`` say what is wrong with this term; ``is_circular`` says that its target is a domain that
-    leads to it, which is not looked up again.
+    for which there was none, also if the name cannot be asked for. ``terms`` are those of the record that it leads to.
+    With ``Follow.EVERY``, ``fault`` and ``problem`` say what is wrong with this term; ``is_circular`` says that its
+    target is a domain that leads to it, which is not looked up again.
     """
 
     text: str
@@ -297,12 +297,13 @@ class Evaluation:
         return self._redirected(record.redirect, recursion) if record.redirect else "neutral"
 
     def _redirected(self, domain_spec: str, recursion: int) -> str:
-        above, step = self._step, self._begun(f"redirect={domain_spec}")
+        above = self._step
+        step = self._begun(above, f"redirect={domain_spec}") if above else None
         try:
             self._count_lookup()
             if (domain := self._target(domain_spec)) is not None:
                 if step:
-                    step.matched = True
+                    step.target, step.matched = domain, True
                 return self._check_host("redirect", domain, recursion)
         except (Unanswered, _PermError, _TempError) as error:
             self._pass_over(error, step, is_record=True)
@@ -312,7 +313,8 @@ class Evaluation:
 
     def _applies(self, term: Directive) -> bool:
         """Does the term match, so that the evaluation of the record ends?"""
-        above, step, matched = self._step, self._begun(term.text, term), False
+        above, matched = self._step, False
+        step = self._begun(above, term.text, term) if above else None
         try:
             matched = self._matches(term)
         except (Unanswered, _PermError, _TempError) as error:
@@ -323,14 +325,11 @@ class Evaluation:
             step.matched = matched
         return matched and (self._follow is not Follow.EVERY or term.mechanism == "all")
 
-    def _begun(self, text: str, directive: Directive | None = None) -> Step | None:
-        """The step that begins, if the caller asked for an explanation."""
-        above = self._step
-        if not above:
-            return None
-        self._step = Step(text, directive)
-        above.terms.append(self._step)
-        return self._step
+    def _begun(self, above: Step, text: str, directive: Directive | None = None) -> Step:
+        """The step that begins, below the one under way."""
+        step = self._step = Step(text, directive)
+        above.terms.append(step)
+        return step
 
     def _pass_over(self, error: Exception, step: Step | None, *, is_record: bool = False) -> None:
         """Continue as if there were no such term, if ``follow`` says so; else raise ``error``."""
@@ -381,6 +380,8 @@ class Evaluation:
         target = self._target(term.argument)
         if target is None:
             return False
+        if self._step:
+            self._step.target = target
         match term.mechanism:
             case "include":
                 return self._check_host("include", target, 1) == "pass"
@@ -410,12 +411,6 @@ class Evaluation:
 
         None if it needs a local-part that is not ASCII (RFC 8616), or, with ``Follow.EVERY``, what is not known.
         """
-        target = self._expanded(domain_spec)
-        if self._step:
-            self._step.target = target or ""
-        return target
-
-    def _expanded(self, domain_spec: str) -> str | None:
         if len(domain_spec) > MAX_DOMAIN_SPEC:
             raise _PermError(Fault.DOMAIN_SPEC, f"a domain-spec of more than {MAX_DOMAIN_SPEC} octets")
         if "%" not in domain_spec and len(domain_spec) <= MAX_OCTETS:
@@ -531,6 +526,8 @@ class Evaluation:
         name = name.lower().removesuffix(".")
         # a macro may expand to any text; a name that cannot be asked for does not exist
         if len(name) > MAX_OCTETS or not _can_be_asked(name):
+            if self._step:
+                self._step.void.add(rdtype)
             return ()
         try:
             records = self._resolve(name, rdtype).records

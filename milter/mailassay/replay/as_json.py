@@ -76,7 +76,7 @@ def _message(trace: Trace) -> dict[str, Any]:
         "sources": {name.replace(" ", "_"): source for name, source in message.sources.items()},
         "left_out": list(message.stripped),
         "then": [_resinfo(each) for each in message.then],
-        "differs": differences(trace),
+        "differs": [f"{method}={result}" for method, result in differences(trace).items()],
     }
 
 

@@ -136,16 +136,16 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
     if message.stripped:
         yield "left out", f"{', '.join(message.stripped)}: added on top after the milter saw the message"
     if message.then:
-        differs = differences(trace)
+        differs = [f"{method}={result}" for method, result in differences(trace).items()]
         now = f"; now {', '.join(differs)}" if differs else ""
         yield "then", f"{', '.join(f'{each.method}={each.result}' for each in message.then)}{now}"
 
 
-def differences(trace: Trace) -> list[str]:
-    """The results that differ from those in our own field, as ``method=result``."""
+def differences(trace: Trace) -> dict[str, str]:
+    """The results that differ from those in our own field, by method."""
     evidence = trace.outcome.evidence
     if not evidence or not trace.message.then:
-        return []
+        return {}
     now = {
         "iprev": [evidence.iprev.result],
         "spf": [evidence.spf.result],
@@ -153,11 +153,11 @@ def differences(trace: Trace) -> list[str]:
         "arc": [evidence.arc.result],
         "dmarc": [evidence.dmarc.result],
     }
-    found = []
+    found = {}
     for method, results in now.items():
         then = [each.result for each in trace.message.then if each.method == method]
         if then and then != results:
-            found.append(f"{method}={','.join(results)}")
+            found[method] = ",".join(results)
     return found
 
 

@@ -79,9 +79,12 @@ def test_check_for_programs(capsys):
     assert said["verdict"] == {
         "action": "reject",
         "rule": "dmarc.reject",
+        "line": None,
         "reason": "DMARC fail for bank.example, whose policy is reject",
         "reply": "550 5.7.26 Email rejected per DMARC policy for bank.example",
         "would": "reject",
+        "monitored": [],
+        "override": "",
     }
     assert said["evidence"]["spf_mail_from"]["mechanism"] == "-all"
 

@@ -95,7 +95,7 @@ def test_folders_and_mbox_files(folder, capsys):
     (folder / "all/loop").symlink_to(folder / "all")
     assert summary("all", "--json") == 0
     *entries, last = map(json.loads, capsys.readouterr().out.splitlines())
-    assert [(each["file"], each["results"]["verdict"]) for each in entries] == [
+    assert [(each["file"], each["verdict"]["action"]) for each in entries] == [
         ("all/a/cur/1", "accept"), ("all/a/new/2", "reject"), ("all/b/3", "accept"),
         ("all/mbox#1", "accept"), ("all/mbox#2", "reject"), ("all/mbox#3", "accept"),
     ]  # fmt: skip

@@ -370,6 +370,15 @@ def test_other_queue_files(was, now, client, mail_from):
     assert (str(message.client_ip), message.mail_from, message.local) == (client, mail_from, client == "None")
 
 
+def test_a_queue_file_without_the_client():
+    printed = ENVELOPE.replace(b"named_attribute: client_address=192.0.2.1\n", b"") + CAME + SENT + END
+    with pytest.raises(Unknown, match="give it by --ip"):
+        read(printed, Given(), [])
+    message = read(printed, Given(ip_address("192.0.2.9")), [])
+    assert (message.client_ip, message.sources["client"]) == (ip_address("192.0.2.9"), "--ip")
+    assert (message.helo, message.mail_from) == ("mail.bank.example", "alice@bank.example")
+
+
 NO_LOGIN = ENVELOPE.replace(b"named_attribute: sasl_username=bob\n", b"")
 LINES = b"\nsender:\nnamed_attribute: client_address=192.0.2.30\nnamed_attribute: sasl_username=boss\nx: "
 

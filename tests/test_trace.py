@@ -8,7 +8,8 @@ import pytest
 from mailassay.config import Settings
 from mailassay.message import split
 from mailassay.policy import DkimRules, Partial, Policy, SenderDomainActions
-from mailassay.replay.explain import as_json, as_text
+from mailassay.replay.as_json import values
+from mailassay.replay.explain import as_text
 from mailassay.replay.message_file import Message
 from mailassay.replay.trace import Recording, Step, judge
 from mailassay.resolver import Answer, Question
@@ -216,9 +217,12 @@ def test_a_sender_paints_nothing():
 
 def test_for_programs():
     found = trace("a@bank.example", "a@bounce.example.net")
-    said = as_json(found)
-    assert said["policy"] == {
-        "file": None, "digest": found.settings.policy.digest, "rule": "dmarc.reject", "line": None, "monitored": [],
+    said = values(found)
+    assert said["policy"] == {"file": None, "digest": found.settings.policy.digest}
+    assert said["verdict"] == {
+        "action": "reject", "rule": "dmarc.reject", "line": None,
+        "reason": "DMARC fail for bank.example, whose policy is reject",
+        "reply": "550 5.7.1 Email rejected per DMARC policy for bank.example", "would": "reject", "monitored": [],
         "override": "",
     }  # fmt: skip
     assert said["alignment"][0] | {"words": ""} == {

@@ -135,7 +135,7 @@ def test_line_breaks_of_the_client_change_no_fact(make_lab, again_of):
     assert found["message"]["client"] == "198.51.100.66"
     assert (found["message"]["login"], found["message"]["mail_from"]) == ("", "alice@bank.example")
     assert found["message"]["recipients"] == ["bob@receiver.example"]
-    assert found["results"]["verdict"] == "hold"
+    assert found["verdict"]["action"] == "hold"
 
 
 def test_a_recipient_is_no_login(lab, again):

@@ -19,6 +19,7 @@ from ..judge.logline import as_json
 from ..message import BOM
 from ..postfix.hold_queue import QUEUE_ID, Queue, Unavailable
 from ..replay import explain, many
+from ..replay.as_json import values
 from ..replay.message_file import Given, Unknown, read
 from ..replay.trace import Trace, judge
 from ..resolver import Source
@@ -165,7 +166,7 @@ def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace | None])
         return _failed(name, str(error), os.EX_DATAERR)
     assert trace, "--since goes with --summary"
     if arguments.json:
-        print(as_json(explain.as_json(trace), indent=2))
+        print(as_json(values(trace), indent=2))
     else:
         width, colour = columns(sys.stdout), shows_colour(sys.stdout)
         print(explain.as_text(trace, width, verbose=arguments.verbose, colour=colour))

@@ -13,6 +13,7 @@ from typing import Any
 from ..config import Settings
 from ..judge.logline import as_json
 from ..replay import explain, many
+from ..replay.as_json import values
 from ..replay.trace import Trace
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from ..verdict import Action
@@ -69,7 +70,7 @@ def _entry(judged: many.Judged) -> dict[str, Any]:
     """The JSON line of one message."""
     if judged.trace is None:
         return {"file": judged.name, "error": judged.error, "unreadable": judged.unreadable}
-    return {"file": judged.name, **explain.as_json(judged.trace)}
+    return {"file": judged.name, **values(judged.trace)}
 
 
 def _as_json(tally: many.Tally, found: Settings, *, interrupted: bool) -> dict[str, Any]:

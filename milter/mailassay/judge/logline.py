@@ -41,7 +41,7 @@ class Line:
     """
 
     def __init__(self, outcome: Outcome) -> None:
-        self.facts = {"queue_id": outcome.queue_id, "client": outcome.client, **facts(outcome)}
+        self.facts = facts(outcome)
 
     def __str__(self) -> str:
         words = []
@@ -121,17 +121,24 @@ def _why_spf(found: spf.Spf) -> dict[str, str | None]:
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
-    """What was found and decided, for JSON. The cause of a result comes right after it."""
-    verdict, evidence, connection = outcome.verdict, outcome.evidence, outcome.connection
+    """What was found and decided: the keys of the log."""
+    return {"queue_id": outcome.queue_id, "client": outcome.client, **results(outcome), **_decision(outcome)}
+
+
+def results(outcome: Outcome) -> dict[str, Any]:
+    """What was found, without what was decided. The cause of a result comes right after it."""
+    connection = outcome.connection
     found: dict[str, Any] = {}
     if connection and connection.via:
         found["via"] = list(map(str, connection.via))
     if connection and connection.untraced:
         found["untraced"] = connection.untraced
-    if evidence:
-        found |= _results(evidence)
-    found["verdict"] = verdict.action
-    found["rule"] = verdict.rule
+    return found | _results(outcome.evidence) if outcome.evidence else found
+
+
+def _decision(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    found: dict[str, Any] = {"verdict": verdict.action, "rule": verdict.rule}
     if verdict.would is not verdict.action:
         found["would"] = verdict.would
     if verdict.monitored:

@@ -1,20 +1,17 @@
-"""Renders an outcome for people and for programs: the output of ``mailassay check``."""
+"""A message judged again, in words: the output of ``mailassay check``."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
 
 from ..config import Settings
 from ..evidence import Evidence
-from ..judge.logline import facts
 from ..judge.outcome import Outcome
 from ..resolver import Answer
-from ..result import Resinfo, Result
+from ..result import Result
 from ..terminal import DIM, GREEN, RED, YELLOW, painted, printable, quoted, wrapped
 from ..verdict import Decider, Kind
 from .trace import Lookup, Trace
@@ -139,16 +136,16 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
     if message.stripped:
         yield "left out", f"{', '.join(message.stripped)}: added on top after the milter saw the message"
     if message.then:
-        differs = differences(trace)
+        differs = [f"{method}={result}" for method, result in differences(trace).items()]
         now = f"; now {', '.join(differs)}" if differs else ""
         yield "then", f"{', '.join(f'{each.method}={each.result}' for each in message.then)}{now}"
 
 
-def differences(trace: Trace) -> list[str]:
-    """The results that differ from those in our own field, as ``method=result``."""
+def differences(trace: Trace) -> dict[str, str]:
+    """The results that differ from those in our own field, by method."""
     evidence = trace.outcome.evidence
     if not evidence or not trace.message.then:
-        return []
+        return {}
     now = {
         "iprev": [evidence.iprev.result],
         "spf": [evidence.spf.result],
@@ -156,11 +153,11 @@ def differences(trace: Trace) -> list[str]:
         "arc": [evidence.arc.result],
         "dmarc": [evidence.dmarc.result],
     }
-    found = []
+    found = {}
     for method, results in now.items():
         then = [each.result for each in trace.message.then if each.method == method]
         if then and then != results:
-            found.append(f"{method}={','.join(results)}")
+            found[method] = ",".join(results)
     return found
 
 
@@ -243,107 +240,3 @@ def _changes(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "remove", f"{name} field {instance} from the top: it claims to be ours"
     for name, value in outcome.add:
         yield "add", f"{name}: {value}"
-
-
-def as_json(trace: Trace) -> dict[str, Any]:
-    """The same for programs. The keys do not change."""
-    outcome, verdict = trace.outcome, trace.outcome.verdict
-    found = {
-        "client": outcome.client,
-        "results": facts(outcome),
-        "evidence": _plain(outcome.evidence),
-        "remove": [{"name": name, "instance": instance} for name, instance in outcome.remove],
-        "add": [{"name": name, "value": value} for name, value in outcome.add],
-        "verdict": {
-            "action": verdict.action,
-            "rule": verdict.rule,
-            "reason": verdict.reason,
-            "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
-            "would": verdict.would,
-        },
-    }
-    return found | _traced(trace)
-
-
-def _traced(trace: Trace) -> dict[str, Any]:
-    message, evidence, verdict = trace.message, trace.outcome.evidence, trace.outcome.verdict
-    return {
-        "message": {
-            "client": str(message.client_ip or ""),
-            "helo": message.helo,
-            "mail_from": message.mail_from,
-            "recipients": list(message.recipients),
-            "login": message.login,
-            "local": message.local,
-            "smtputf8": message.smtputf8,
-            "time": message.at,
-            "judged_at": trace.now,
-            "sources": {name.replace(" ", "_"): source for name, source in message.sources.items()},
-            "left_out": list(message.stripped),
-            "then": [_resinfo(each) for each in message.then],
-            "differs": differences(trace),
-        },
-        "policy": {
-            "file": trace.settings.policy_path,
-            "digest": trace.settings.policy.digest,
-            "rule": verdict.rule,
-            "line": line_of(verdict.decider, trace.settings),
-            "monitored": list(verdict.monitored),
-            "override": verdict.override,
-        },
-        "spf_terms": [term._asdict() for term in evidence.spf.terms] if evidence else [],
-        "dmarc_walks": [
-            {"author": str(author), "steps": [step._asdict() for step in steps]} for author, steps in trace.walks()
-        ]
-        if evidence
-        else [],
-        "alignment": [
-            {
-                "method": each.identifier.method,
-                "domain": str(each.identifier.domain),
-                "result": each.identifier.result,
-                "aligned": each.aligned,
-                "mode": each.mode,
-                "words": each.words,
-            }
-            for each in trace.alignments(evidence)
-        ]
-        if evidence
-        else [],
-        "dns": [_lookup(each) for each in trace.lookups()],
-    }
-
-
-def _resinfo(found: Resinfo) -> dict[str, Any]:
-    properties = {f"{ptype}.{name}": value for ptype, name, value in found.properties}
-    return {"method": found.method, "result": found.result, "reason": found.reason, "properties": properties}
-
-
-def _lookup(lookup: Lookup) -> dict[str, Any]:
-    answer = lookup.answer
-    asked = {"method": lookup.method, "name": lookup.question.name, "type": lookup.question.rdtype}
-    if not isinstance(answer, Answer):
-        return asked | {"records": [], "exists": None, "ttl": None, "authentic": False, "trouble": str(answer)}
-    return asked | {
-        "records": list(answer.records),
-        "exists": answer.exists,
-        "ttl": answer.ttl,
-        "authentic": answer.authentic,
-        "trouble": "",
-    }
-
-
-_KEYS = {"disposition": "policy"}  # in JSON and in the log
-
-
-def _plain(value: Any) -> Any:
-    """A result as maps, lists and values of JSON."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {
-            _KEYS.get(each.name, each.name): _plain(getattr(value, each.name)) for each in fields(value) if each.repr
-        }
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(each) for name, each in value._asdict().items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, int | float | str | None) else str(value)

@@ -98,7 +98,7 @@ class Tally:
             self.stopped.append((judged.name, judged.author, verdict.rule, verdict.action))
         if found := differences(judged.trace):
             self.different += 1
-            self.differs.update(each.partition("=")[0] for each in found)
+            self.differs.update(found.keys())
 
 
 def _results(evidence: Evidence) -> Iterator[str]:

@@ -175,17 +175,17 @@ def judge(message: Message, settings: Settings, source: Source, host: str, now: 
     now = now if now is not None else message.at if message.at is not None else time.time()
     at = now
     recording = Recording(source)
-    conversation = Session(settings, recording, message.host or host, Clocks(now=lambda: at), explain=True)
-    conversation.connect(message.client_ip, local=message.local)
-    conversation.helo(message.helo)
-    conversation.mail_from(message.mail_from, message.login, smtputf8=message.smtputf8)
+    session = Session(settings, recording, message.host or host, Clocks(now=lambda: at), explain=True)
+    session.connect(message.client_ip, local=message.local)
+    session.helo(message.helo)
+    session.mail_from(message.mail_from, message.login, smtputf8=message.smtputf8)
     for recipient in message.recipients:
-        conversation.recipient(recipient)
+        session.recipient(recipient)
     for each in message.headers:
-        conversation.header(*each)
-    conversation.end_of_headers()
+        session.header(*each)
+    session.end_of_headers()
     for start in range(0, len(message.body), _BODY_CHUNK):
-        if not conversation.body(message.body[start : start + _BODY_CHUNK]):
+        if not session.body(message.body[start : start + _BODY_CHUNK]):
             break
-    outcome = conversation.end_of_message()
+    outcome = session.end_of_message()
     return Trace(message, outcome, settings, recording.answers(), now)

@@ -1,0 +1,206 @@
+"""A message judged again, as JSON: the output of ``mailassay check --json``.
+
+Every key is written out here, so renaming a field of a result does not change what programs read. The keys do not
+change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arc import Arc
+from ..dkim import Dkim
+from ..dmarc import Dmarc, Identifier
+from ..evidence import Evidence
+from ..iprev import Iprev
+from ..judge.logline import results
+from ..resolver import Answer
+from ..result import Resinfo
+from ..sender_domain import SenderDomain
+from ..spf import Spf
+from .explain import differences, line_of
+from .trace import Alignment, Lookup, Trace
+
+
+def values(trace: Trace) -> dict[str, Any]:
+    """The facts, the results, the verdict and what led to it, as maps, lists and values of JSON."""
+    outcome, evidence = trace.outcome, trace.outcome.evidence
+    return {
+        "client": outcome.client,
+        "results": results(outcome),
+        "evidence": _evidence(evidence) if evidence else None,
+        "remove": [{"name": name, "instance": instance} for name, instance in outcome.remove],
+        "add": [{"name": name, "value": value} for name, value in outcome.add],
+        "verdict": _verdict(trace),
+        "message": _message(trace),
+        "policy": {"file": trace.settings.policy_path, "digest": trace.settings.policy.digest},
+        "spf_terms": [
+            {"depth": term.depth, "text": term.text, "matched": term.matched}
+            for term in (evidence.spf.terms if evidence else ())
+        ],
+        "dmarc_walks": [
+            {"author": str(author), "steps": [{"name": step.name, "found": step.found} for step in steps]}
+            for author, steps in trace.walks()
+        ],
+        "alignment": [_alignment(each) for each in (trace.alignments(evidence) if evidence else ())],
+        "dns": [_lookup(each) for each in trace.lookups()],
+    }
+
+
+def _verdict(trace: Trace) -> dict[str, Any]:
+    verdict = trace.outcome.verdict
+    return {
+        "action": verdict.action,
+        "rule": verdict.rule,
+        "line": line_of(verdict.decider, trace.settings),
+        "reason": verdict.reason,
+        "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
+        "would": verdict.would,
+        "monitored": list(verdict.monitored),
+        "override": verdict.override,
+    }
+
+
+def _message(trace: Trace) -> dict[str, Any]:
+    message = trace.message
+    return {
+        "client": str(message.client_ip or ""),
+        "helo": message.helo,
+        "mail_from": message.mail_from,
+        "recipients": list(message.recipients),
+        "login": message.login,
+        "local": message.local,
+        "smtputf8": message.smtputf8,
+        "time": message.at,
+        "judged_at": trace.now,
+        "sources": {name.replace(" ", "_"): source for name, source in message.sources.items()},
+        "left_out": list(message.stripped),
+        "then": [_resinfo(each) for each in message.then],
+        "differs": [f"{method}={result}" for method, result in differences(trace).items()],
+    }
+
+
+def _evidence(found: Evidence) -> dict[str, Any]:
+    doubt = found.not_vouched
+    return {
+        "iprev": _iprev(found.iprev),
+        "spf_helo": _spf(found.spf_helo),
+        "spf_mail_from": _spf(found.spf_mail_from) if found.spf_mail_from else None,
+        "dkim": [_dkim(each) for each in found.dkim],
+        "arc": _arc(found.arc),
+        "dmarc": _dmarc(found.dmarc),
+        "authors": None if found.authors is None else list(found.authors),
+        "sender_domain": _sender_domain(found.sender_domain) if found.sender_domain else None,
+        "vouched": found.vouched,
+        "mailing_list": found.mailing_list,
+        "vouched_mail_from": found.vouched_mail_from,
+        "not_vouched": {"fault": doubt.fault, "reason": doubt.reason} if doubt else None,
+    }
+
+
+def _iprev(found: Iprev) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "client_ip": str(found.client_ip),
+        "name": found.name,
+        "reason": found.reason,
+        "limit": found.limit,
+        "names": list(found.names),
+        "unanswered": list(found.unanswered),
+        "fault": found.fault,
+    }
+
+
+def _spf(found: Spf) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "scope": found.scope,
+        "domain": found.domain,
+        "mechanism": found.mechanism,
+        "reason": found.reason,
+        "limit": found.limit,
+        "fault": found.fault,
+    }
+
+
+def _dkim(found: Dkim) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "domain": found.domain,
+        "identity": found.identity,
+        "selector": found.selector,
+        "algorithm": found.algorithm,
+        "b_text": found.b_text,
+        "bits": found.bits,
+        "testing": found.testing,
+        "partial": found.partial,
+        "reason": found.reason,
+        "limit": found.limit,
+        "fault": found.fault,
+    }
+
+
+def _arc(found: Arc) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "sealers": list(found.sealers),
+        "oldest_pass": found.oldest_pass,
+        "reason": found.reason,
+        "fault": found.fault,
+    }
+
+
+def _dmarc(found: Dmarc) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "header_from": found.header_from,
+        "policy": found.disposition,
+        "tag": found.tag,
+        "found_at": found.found_at,
+        "org_domain": found.org_domain,
+        "aligned": [_identifier(each) for each in found.aligned],
+        "testing": found.testing,
+        "ambiguous": found.ambiguous,
+        "public_suffix": found.public_suffix,
+        "at_stake": found.at_stake,
+        "reason": found.reason,
+        "readings": [_dmarc(each) for each in found.readings],
+        "fault": found.fault,
+    }
+
+
+def _identifier(found: Identifier) -> dict[str, Any]:
+    return {"method": found.method, "domain": found.domain, "result": found.result}
+
+
+def _sender_domain(found: SenderDomain) -> dict[str, Any]:
+    return {
+        "result": found.result,
+        "domain": found.domain,
+        "reason": found.reason,
+        "limit": found.limit,
+        "fault": found.fault,
+    }
+
+
+def _alignment(found: Alignment) -> dict[str, Any]:
+    return {**_identifier(found.identifier), "aligned": found.aligned, "mode": found.mode, "words": found.words}
+
+
+def _resinfo(found: Resinfo) -> dict[str, Any]:
+    properties = {f"{ptype}.{name}": value for ptype, name, value in found.properties}
+    return {"method": found.method, "result": found.result, "reason": found.reason, "properties": properties}
+
+
+def _lookup(lookup: Lookup) -> dict[str, Any]:
+    answer = lookup.answer
+    asked = {"method": lookup.method, "name": lookup.question.name, "type": lookup.question.rdtype}
+    if not isinstance(answer, Answer):
+        return asked | {"records": [], "exists": None, "ttl": None, "authentic": False, "trouble": str(answer)}
+    return asked | {
+        "records": list(answer.records),
+        "exists": answer.exists,
+        "ttl": answer.ttl,
+        "authentic": answer.authentic,
+        "trouble": "",
+    }

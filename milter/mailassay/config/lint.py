@@ -81,8 +81,8 @@ def _of_settings(
             yield _warning(
                 "nameserver-place",
                 *where,
-                f"dns.nameservers: {address} is not on this host: anybody on the way can forge its answers, and each "
-                "question takes longer",
+                f"dns.nameservers: {address} is not on this host: anybody on the network path can forge its answers, "
+                "and each question takes longer",
                 "a validating resolver on 127.0.0.1 is better",
             )
 

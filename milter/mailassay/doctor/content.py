@@ -101,14 +101,14 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
             if ours and action in _REMOVES:
                 yield error(
                     "milter-header-checks",
-                    f"{name} has {table.name}, which does {action} to the field that mailassay writes: it is lost",
+                    f"{name} has {table.name}, which applies {action} to the field that mailassay writes: it is lost",
                     _without_table(facts, name, table.name),
                 )
             elif action in _REMOVES:
                 yield note(
                     "header-checks",
-                    f"{name} has {table.name}, which does {action} to Authentication-Results. mailassay removes the "
-                    "forged ones; signatures that cover the others fail without them",
+                    f"{name} has {table.name}, which applies {action} to Authentication-Results. mailassay removes "
+                    "forged fields itself; signatures that cover the others fail without them",
                     _without_table(facts, name, table.name),
                 )
             if _WRITES.search(table.text):

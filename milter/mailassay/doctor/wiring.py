@@ -131,7 +131,7 @@ def listed(facts: Facts) -> Iterator[Finding]:
         if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
-        reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
+        reason = f"{postfix.where('smtpd_milters', service)} does not list our socket, {listen.libmilter}"
         fix, commands = "", [postfix.set("smtpd_milters", value, service)]
         if outside and service.chrooted:
             fix, commands = _moved(facts, service, value)
@@ -156,7 +156,7 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
         fix, commands = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
-        yield error("chroot", f"{reason}, but it is {path}", *commands, fix=fix)
+        yield error("chroot", f"{reason}, but the socket is {path}", *commands, fix=fix)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
@@ -172,7 +172,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
         if folder := facts.blocked(user, path, below):
             yield error(
                 "socket-access",
-                f"{user.name}, the user of smtpd, may not go through {folder.path} (mode {folder.mode:04o}, group "
+                f"{user.name}, the user of smtpd, may not pass through {folder.path} (mode {folder.mode:04o}, group "
                 f"{folder.group}) to our socket",
                 *user.let(folder, "x", path),
             )
@@ -197,7 +197,7 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
             fix = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
-            reason = f"{service} is for your own users; their mail is not incoming mail and is not to be judged"
+            reason = f"{service} is for your own users; their mail is not incoming mail and must not be judged"
             yield warning("submission", reason, fix)
         else:
             fix = postfix.override("smtpd_milters", left, service)
@@ -430,8 +430,8 @@ def neighbours(facts: Facts) -> Iterator[Finding]:
             if _is_rspamd(milter):
                 yield warning(
                     "competing-milter",
-                    f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
-                    "mailassay's field and writes its own",
+                    f"{milter.endpoint} belongs to rspamd: if its milter_headers has authentication-results, it "
+                    "removes mailassay's field and writes its own",
                     fix="Take that out of `use` in local.d/milter_headers.conf",
                 )
             elif _judges(facts, milter):

@@ -74,6 +74,10 @@ def _of_settings(
             settings.lines.get("trusted_networks", 1),
             f"trusted_networks: mail from {network}, nearly everybody, is not judged (unsafe)",
         )
+    yield from _of_nameservers(settings, path, system)
+
+
+def _of_nameservers(settings: Settings, path: str, system: Collection[str]) -> Iterator[Problem]:
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:

@@ -1616,7 +1616,7 @@ def command(monkeypatch, capsys, tmp_path):
 def test_no_errors(command):
     status, output, _ = command(replace(GOOD, synchronized=False))
     assert status == 0
-    assert output.startswith("warning  clock: nothing keeps the clock of this host right")
+    assert output.startswith("warning  clock: nothing keeps the clock of this host synchronized")
     assert "           timedatectl set-ntp true\n" in output
     assert "fine     " not in output
     assert "0 errors, 1 warning, 0 notes" in output

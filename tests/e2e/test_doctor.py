@@ -337,7 +337,7 @@ def test_a_daemon_that_is_not_there(sound, copy, tmp_path):
     command = [sys.executable, "-m", "mailassay", "doctor", "--config", config, "--postfix-config", folder]
     done = subprocess.run(command, capture_output=True, text=True, env=sound.serve.environment)
     assert done.returncode == 1
-    assert f"nobody speaks milter at unix:{tmp_path}/none.sock: no such file" in " ".join(done.stdout.split())
+    assert f"no milter answers at unix:{tmp_path}/none.sock: no such file" in " ".join(done.stdout.split())
 
 
 def test_macros_without_end(sound, copy):

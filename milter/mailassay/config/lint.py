@@ -74,6 +74,10 @@ def _of_settings(
             settings.lines.get("trusted_networks", 1),
             f"trusted_networks: mail from {network}, nearly everybody, is not judged (unsafe)",
         )
+    yield from _of_nameservers(settings, path, system)
+
+
+def _of_nameservers(settings: Settings, path: str, system: Collection[str]) -> Iterator[Problem]:
     named = [address for address, _ in settings.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:
@@ -81,8 +85,8 @@ def _of_settings(
             yield _warning(
                 "nameserver-place",
                 *where,
-                f"dns.nameservers: {address} is not on this host: anybody on the way can forge its answers, and each "
-                "question takes longer",
+                f"dns.nameservers: {address} is not on this host: anybody on the network path can forge its answers, "
+                "and each question takes longer",
                 "a validating resolver on 127.0.0.1 is better",
             )
 

@@ -101,14 +101,14 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
             if ours and action in _REMOVES:
                 yield error(
                     "milter-header-checks",
-                    f"{name} has {table.name}, which does {action} to the field that mailassay writes: it is lost",
+                    f"{name} has {table.name}, which applies {action} to the field that mailassay writes: it is lost",
                     _without_table(facts, name, table.name),
                 )
             elif action in _REMOVES:
                 yield note(
                     "header-checks",
-                    f"{name} has {table.name}, which does {action} to Authentication-Results. mailassay removes the "
-                    "forged ones; signatures that cover the others fail without them",
+                    f"{name} has {table.name}, which applies {action} to Authentication-Results. mailassay removes "
+                    "forged fields itself; signatures that cover the others fail without them",
                     _without_table(facts, name, table.name),
                 )
             if _WRITES.search(table.text):
@@ -162,28 +162,37 @@ def _asks_for_spf(step: tuple[str, ...]) -> bool:
 
 def networks(facts: Facts) -> Iterator[Finding]:
     """Do mailassay and Postfix trust the same networks?"""
-    theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
-    relays = facts.settings.relays.networks.networks
     enforced = next((each.name for each in facts.own if refused(each)), None)
     fate = f"; in the name of {enforced} it is kept out unless it passes DMARC" if enforced else ""
-    # an element that is not a network may let anybody send
-    severe = warning if enforced else note
-    if facts.settings.trusted_networks is None:
-        rest = _beyond(theirs, [*trusted(facts.postfix.value("mynetworks")), *relays])
-        if rest or unknown:
-            yield (error if enforced and rest else severe)(
-                "mynetworks-unknown",
-                f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks: postfix does not "
-                f"include: mail from these clients is judged{fate}",
-                fix=f"To spare it, write a list instead ({facts.place('trusted_networks')})",
-            )
-        else:
-            yield fine("trusted-networks", "trusted_networks are those of mynetworks")
+    compare = _mynetworks_read if facts.settings.trusted_networks is None else _networks_compared
+    yield from compare(facts, fate)
+
+
+def _mynetworks_read(facts: Facts, fate: str) -> Iterator[Finding]:
+    """``trusted_networks: postfix``. ``fate`` is what happens to mail of a trusted client that is judged, in words."""
+    theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
+    known = [*trusted(facts.postfix.value("mynetworks")), *facts.settings.relays.networks.networks]
+    rest = _beyond(theirs, known)
+    if not rest and not unknown:
+        yield fine("trusted-networks", "trusted_networks are those of mynetworks")
         return
-    place = facts.config or "the configuration"
-    ours = facts.settings.trusted_networks
+    severe = error if rest else warning
+    # an element that is not a network may let anybody send
+    yield (severe if fate else note)(
+        "mynetworks-unknown",
+        f"mynetworks has {', '.join([*unknown, *map(str, rest)])}, which trusted_networks: postfix does not "
+        f"include: mail from these clients is judged{fate}",
+        fix=f"To spare it, write a list instead ({facts.place('trusted_networks')})",
+    )
+
+
+def _networks_compared(facts: Facts, fate: str) -> Iterator[Finding]:
+    """A list of ``trusted_networks``."""
+    theirs, unknown = mynetworks(facts.postfix.value("mynetworks"))
+    place, ours = facts.config or "the configuration", facts.settings.trusted_networks or ()
     # the mail of a relay is judged, whatever Postfix lets the relay do
-    ours_only, theirs_only = _beyond(ours, theirs), _beyond(theirs, [*ours, *relays])
+    ours_only = _beyond(ours, theirs)
+    theirs_only = _beyond(theirs, [*ours, *facts.settings.relays.networks.networks])
     if ours_only:
         yield warning(
             "trusted-networks",
@@ -194,14 +203,14 @@ def networks(facts: Facts) -> Iterator[Finding]:
         )
     if theirs_only:
         wanted = ", ".join(f'"{each}"' for each in [*ours, *theirs_only])
-        yield (error if enforced else warning)(
+        yield (error if fate else warning)(
             "mynetworks",
             f"mynetworks has {some(theirs_only)}, which trusted_networks does not: mail of your own clients is "
             f"judged{fate or ', and may be refused'}",
             fix=f"To spare it, in {place}: trusted_networks: postfix, or [{wanted}]",
         )
     if unknown:
-        yield severe(
+        yield (warning if fate else note)(
             "mynetworks-unknown",
             f"mynetworks has {', '.join(unknown)}, which was not compared with trusted_networks: mail from clients "
             f"that only Postfix trusts is judged{fate}",

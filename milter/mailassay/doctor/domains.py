@@ -32,7 +32,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
         elif would is not action:
             yield note(
                 "own-domain",
-                f"{says}; that it would be {_FATE[would]} ({each.verdict.rule}) is only recorded",
+                f"{says}; it would be {_FATE[would]} ({each.verdict.rule}), but that is only recorded",
             )
         else:
             fix = _fix(each, facts)
@@ -71,7 +71,7 @@ def _fix(own: Own, facts: Facts) -> str:
         return ""
     place = facts.settings.policy_path or "the policy"
     lines = f"dmarc: {{authors: [{{for: .{own.name}, unpublished: reject, none: reject}}]}}"
-    words = f"To refuse it here, in {place}: {lines}; at first with monitor: true in it, to see who sends"
+    words = f"To refuse it here, write in {place}: {lines}; at first add monitor: true to see who sends"
     if not own.exists:
         return words
     record = "" if own.asks else f'"v=DMARC1; p=none; rua=mailto:..." at _dmarc.{own.name}, and '

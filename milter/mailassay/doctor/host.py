@@ -170,7 +170,7 @@ def _by_all(node: Node) -> bool:
 
 
 def nameservers(facts: Facts) -> Iterator[Finding]:
-    """Does a name server on this host answer, and does it check DNSSEC?"""
+    """Does a name server on this host answer, and does it validate DNSSEC?"""
     found = facts.nameservers
     silent = all(each.trouble for each in found)
     for each in found:
@@ -180,38 +180,40 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
             if silent:
                 yield error("nameserver", f"{reason}; without DNS nothing can be judged")
             else:
-                yield warning("nameserver", f"{reason}; each question that goes to it first waits in vain")
+                yield warning("nameserver", f"{reason}; each question that goes to it first is delayed")
         else:
             yield fine("nameserver", f"name server {place} answers")
         if not ip_address(each.address).is_loopback:
             yield warning(
                 "nameserver-place",
-                f"name server {place} is not on this host: anybody on the way can forge its answers, and with them "
-                "SPF, DKIM and DMARC; and each question waits for the network",
+                f"name server {place} is not on this host: anybody on the network path can forge its answers, and "
+                "with them SPF, DKIM and DMARC; and each question takes longer",
                 "apt-get install unbound",
                 fix="Install one here, and name it in dns.nameservers",
             )
         if not each.trouble and not each.validates:
-            reason = "does not check DNSSEC (no AD for a signed name)"
-            yield note("nameserver-dnssec", f"name server {place} {reason}: forged records of signed domains pass")
+            what = f"name server {place} does not validate DNSSEC (no AD for a signed name)"
+            yield note("nameserver-dnssec", f"{what}: forged records of signed domains are believed")
 
 
 def clock(facts: Facts) -> Iterator[Finding]:
     """Is the clock right? DKIM signatures expire (x=), and those of DKIM and ARC have a time of signing (t=)."""
     if facts.synchronized is False:
         reason = "signatures may count as expired, or as made in the future"
-        yield warning("clock", f"nothing keeps the clock of this host right: {reason}", "timedatectl set-ntp true")
+        yield warning(
+            "clock", f"nothing keeps the clock of this host synchronized: {reason}", "timedatectl set-ntp true"
+        )
     elif facts.synchronized:
         yield fine("clock", "the clock is synchronized")
 
 
 def running(facts: Facts) -> Iterator[Finding]:
-    """Does Postfix run?"""
+    """Is Postfix running?"""
     if facts.down:
-        reason = "Postfix does not run: no mail comes in, and mail in its queue stays there"
+        reason = "Postfix is not running: no mail comes in, and mail in its queue stays there"
         yield warning("postfix-down", reason, facts.postfix.command("postfix", "start"))
     else:
-        yield fine("postfix-down", "Postfix runs")
+        yield fine("postfix-down", "Postfix is running")
 
 
 def held(facts: Facts) -> Iterator[Finding]:
@@ -229,10 +231,10 @@ def held(facts: Facts) -> Iterator[Finding]:
     )
     yield (warning if days >= _PATIENCE else note)(
         "held",
-        f"{some} on hold because of mailassay, the oldest for {long}: nobody is told, so nobody else will look",
+        f"{some} on hold because of mailassay, the oldest for {long}: nobody was notified of them",
         "mailassay held",
         "systemctl enable --now mailassay-held.timer",
-        fix=f"Look, and release or delete them; mailassay-held.timer reminds you, and {who}",
+        fix=f"Look at them, then release or delete them; mailassay-held.timer reminds you, and {who}",
     )
 
 

@@ -16,6 +16,7 @@ _CONSEQUENCES = {
     "reject": "all mail is refused for good",
     "quarantine": "all mail is put into the hold queue",
 }
+_DEFERRED = "all mail is deferred, also that of your own users if the socket is in their list"
 
 
 def remaining(facts: Facts) -> Iterator[Finding]:
@@ -30,7 +31,7 @@ def remaining(facts: Facts) -> Iterator[Finding]:
             fixes.append(postfix.set(name, value, service))
             action = action or postfix.value("milter_default_action", service).lower()
     if places:
-        then = _CONSEQUENCES.get(action, "all mail is deferred, also from your own users if it is in their list")
+        then = _CONSEQUENCES.get(action, _DEFERRED)
         when = "as soon as Postfix runs again" if facts.down else "from then on"
         named = [*dict.fromkeys(places)]
         has = "has" if len(named) == 1 else "have"
@@ -44,8 +45,8 @@ def remaining(facts: Facts) -> Iterator[Finding]:
             "still-held",
             f"{some} on hold because of mailassay",
             *(shlex.join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
-            fix="Look, and release or delete them first: without it, postqueue -p shows them among all other held "
-            "messages, and postsuper -H ID releases one at a time",
+            fix="Look at them, then release or delete them first: without mailassay, postqueue -p shows them among all "
+            "other held messages, and postsuper -H ID releases one at a time",
         )
     for each in facts.unseen:
         reason = f"it is unknown whether messages are on hold because of mailassay: could not look at {each}"

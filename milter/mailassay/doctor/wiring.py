@@ -131,7 +131,7 @@ def listed(facts: Facts) -> Iterator[Finding]:
         if wrong := next((milter for milter in milters if "mailassay" in milter.endpoint), None):
             value = _instead(facts, service, wrong, Milter(ours, wrong.options))
         public = service.kind == "pass" or service.port in ("smtp", "25")
-        reason = f"{postfix.where('smtpd_milters', service)} does not have our socket, {listen.libmilter}"
+        reason = f"{postfix.where('smtpd_milters', service)} does not list our socket, {listen.libmilter}"
         fix, commands = "", [postfix.set("smtpd_milters", value, service)]
         if outside and service.chrooted:
             fix, commands = _moved(facts, service, value)
@@ -156,7 +156,7 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
         fix, commands = _moved(facts, found.service, _instead(facts, found.service, found.ours, inside))
-        yield error("chroot", f"{reason}, but it is {path}", *commands, fix=fix)
+        yield error("chroot", f"{reason}, but the socket is {path}", *commands, fix=fix)
 
 
 def reachable(facts: Facts) -> Iterator[Finding]:
@@ -172,7 +172,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
         if folder := facts.blocked(user, path, below):
             yield error(
                 "socket-access",
-                f"{user.name}, the user of smtpd, may not go through {folder.path} (mode {folder.mode:04o}, group "
+                f"{user.name}, the user of smtpd, may not pass through {folder.path} (mode {folder.mode:04o}, group "
                 f"{folder.group}) to our socket",
                 *user.let(folder, "x", path),
             )
@@ -197,7 +197,7 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
             fix = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
-            reason = f"{service} is for your own users; their mail is not incoming mail and is not to be judged"
+            reason = f"{service} is for your own users; their mail is not incoming mail and must not be judged"
             yield warning("submission", reason, fix)
         else:
             fix = postfix.override("smtpd_milters", left, service)
@@ -420,53 +420,61 @@ def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Entry, str,
 
 def neighbours(facts: Facts) -> Iterator[Finding]:
     """Other milters: those that judge too, those that sign, and those that look for viruses and spam."""
-    postfix = facts.postfix
     for found in entries(facts):
-        # remove all of them at once, since each command sets the whole list
-        left = edited(postfix, "smtpd_milters", found.service, lambda each: None if _judges(facts, each) else each)
         for index, milter in enumerate(found.milters):
-            if index == found.index:
-                continue
-            if _is_rspamd(milter):
-                yield warning(
-                    "competing-milter",
-                    f"{milter.endpoint} is rspamd's: where its milter_headers has authentication-results, it removes "
-                    "mailassay's field and writes its own",
-                    fix="Take that out of `use` in local.d/milter_headers.conf",
-                )
-            elif _judges(facts, milter):
-                yield warning(
-                    "competing-milter",
-                    f"{milter.endpoint} ({found.service}) judges the same things; it believes header fields, or writes "
-                    "its own Authentication-Results",
-                    postfix.set("smtpd_milters", left, found.service),
-                )
-            elif (signer := _signer(facts, milter)) and signer[1] != "s":
-                yield warning(
-                    "competing-milter",
-                    f"{milter.endpoint} ({found.service}) signs, but also verifies (Mode in {signer[0]}): it writes a "
-                    "second Authentication-Results",
-                    *_only_signing(*signer),
-                )
-            elif _SIGNER.search(milter.endpoint) and index < found.index:
-                order = [*found.milters[:index], *found.milters[index + 1 : found.index + 1], milter]
-                value = ", ".join(map(str, [*order, *found.milters[found.index + 1 :]]))
-                yield note(
-                    "milter-order",
-                    f"{milter.endpoint}, a signer, comes before mailassay: it should sign the final message",
-                    postfix.set("smtpd_milters", value, found.service),
-                )
-            elif _SIGNER.search(milter.endpoint):
-                yield fine("milter-order", f"{milter.endpoint}, a signer, comes after mailassay")
-            elif _SCANNER.search(milter.endpoint) and index > found.index:
-                order = [each for each in found.milters if each is not milter and each is not found.ours]
-                order[found.index : found.index] = [milter, found.ours]
-                yield note(
-                    "milter-behind",
-                    f"{milter.endpoint} comes after mailassay, and Postfix does not show it held messages: they "
-                    "are not scanned when they are released",
-                    postfix.set("smtpd_milters", ", ".join(map(str, order)), found.service),
-                )
+            if index != found.index:
+                yield from [*_competing(facts, found, milter)] or _in_place(facts, found, index)
+
+
+def _competing(facts: Facts, found: Entry, milter: Milter) -> Iterator[Finding]:
+    """Does the milter do the same work?"""
+    if _is_rspamd(milter):
+        yield warning(
+            "competing-milter",
+            f"{milter.endpoint} belongs to rspamd: if its milter_headers has authentication-results, it "
+            "removes mailassay's field and writes its own",
+            fix="Take that out of `use` in local.d/milter_headers.conf",
+        )
+    elif _judges(facts, milter):
+        # remove all of them at once, since each command sets the whole list
+        left = edited(facts.postfix, "smtpd_milters", found.service, lambda it: None if _judges(facts, it) else it)
+        yield warning(
+            "competing-milter",
+            f"{milter.endpoint} ({found.service}) judges the same things; it believes header fields, or writes its own "
+            "Authentication-Results",
+            facts.postfix.set("smtpd_milters", left, found.service),
+        )
+    elif (signer := _signer(facts, milter)) and signer[1] != "s":
+        yield warning(
+            "competing-milter",
+            f"{milter.endpoint} ({found.service}) signs, but also verifies (Mode in {signer[0]}): it writes a second "
+            "Authentication-Results",
+            *_only_signing(*signer),
+        )
+
+
+def _in_place(facts: Facts, found: Entry, index: int) -> Iterator[Finding]:
+    """Does a signer come after mailassay, and a scanner before it?"""
+    milters, milter = found.milters, found.milters[index]
+    is_signer = _SIGNER.search(milter.endpoint)
+    if is_signer and index < found.index:
+        order = [*milters[:index], *milters[index + 1 : found.index + 1], milter, *milters[found.index + 1 :]]
+        yield note(
+            "milter-order",
+            f"{milter.endpoint}, a signer, comes before mailassay: it should sign the final message",
+            facts.postfix.set("smtpd_milters", ", ".join(map(str, order)), found.service),
+        )
+    elif is_signer:
+        yield fine("milter-order", f"{milter.endpoint}, a signer, comes after mailassay")
+    elif _SCANNER.search(milter.endpoint) and index > found.index:
+        order = [each for each in milters if each is not milter and each is not found.ours]
+        order[found.index : found.index] = [milter, found.ours]
+        yield note(
+            "milter-behind",
+            f"{milter.endpoint} comes after mailassay, and Postfix does not show it held messages: they are not "
+            "scanned when they are released",
+            facts.postfix.set("smtpd_milters", ", ".join(map(str, order)), found.service),
+        )
 
 
 def _judges(facts: Facts, milter: Milter) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from mailassay.cli import main
-from mailassay.postfix import hold_queue
 from tests.lab import stamp
 from tests.lab.healthy import GOOD, configured, service
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
@@ -50,7 +49,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", str(tmp_path / "tools"))
-    monkeypatch.setattr(hold_queue, "_SBIN", str(tmp_path / "tools"))
     monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
     postfix = configured(service(), service("submission"), milter_default_action="accept")
     facts = replace(GOOD, postfix=postfix, synchronized=False)

@@ -24,6 +24,7 @@ from mailassay.spf import check_mail_from
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.program import ENVIRONMENT, PROGRAM, fits
+from tests.lab.screens import screen
 from tests.lab.sign import ed25519_key, rsa_key
 
 GOOD = f"""
@@ -988,7 +989,7 @@ def folder(tmp_path, monkeypatch):
 def test_for_people(capsys):
     assert main(["lookup", "example.com", "--zone", "rich"]) == 1
     printed = capsys.readouterr().out
-    assert printed == (Path(__file__).parent / "lookup.txt").read_text()
+    assert printed == screen("lookup", printed)
     assert max(map(len, printed.splitlines())) <= 110
 
 
@@ -1242,7 +1243,7 @@ def run(server, folder, *arguments):
     )  # fmt: skip
 
 
-def test_over_the_network(folder):
+def test_over_the_network(folder, capsys):
     with DnsServer(Zone(RICH)) as server:
         server.authentic = True
         done = run(server, folder, "example.com")
@@ -1250,8 +1251,8 @@ def test_over_the_network(folder):
         server.mode = "servfail"
         silent = run(server, folder, "example.com")
     assert done.stderr == ""
-    expected = (Path(__file__).parent / "lookup.txt").read_text()
-    assert done.stdout.partition("\nDNSSEC")[0] == expected.partition("\nDNSSEC")[0]
+    main(["lookup", "example.com", "--zone", "rich"])
+    assert done.stdout.partition("\nDNSSEC")[0] == capsys.readouterr().out.partition("\nDNSSEC")[0]
     assert done.stdout.endswith("\nDNSSEC  proves all of it, as the name server says (AD)\n")
     assert done.returncode == 1
     assert len(asked) == len({question(*each) for each in asked})

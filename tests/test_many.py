@@ -301,8 +301,7 @@ def test_in_their_order():
     assert [each.name for each in found] == [each.error for each in found] == names
 
 
-def test_big_files_are_not_all_held_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("mailassay.replay.many._MAX_OCTETS", 10)
+def test_big_files_are_not_all_held_at_once(tmp_path):
     for name in "abcd":
         (tmp_path / name).write_bytes(b"12345678")
     read = []
@@ -315,7 +314,7 @@ def test_big_files_are_not_all_held_at_once(tmp_path, monkeypatch):
     def judge(raw):
         raise Unknown(raw.decode())
 
-    judged = run(passing(), judge)
+    judged = run(passing(), judge, most_octets=10)
     next(judged)
     assert len(read) == 2
     assert len(list(judged)) == 3

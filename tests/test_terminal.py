@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from mailassay.cli import doctor, main
 from mailassay.doctor import examine
-from mailassay.postfix import hold_queue
 from mailassay.terminal import columns, wrapped
 from tests.lab.healthy import GOOD, configured
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
@@ -79,7 +78,6 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"{name}.yaml").write_text(f"policy: {name}-policy.yaml\ndns: {{nameservers: [192.0.2.53]}}\n")
     tools = tmp_path / "tools"
     tools.mkdir()
-    monkeypatch.setattr(hold_queue, "_SBIN", str(tools))
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     script(tools, "postconf", f"echo {tmp_path}")
     queue = POSTQUEUE.splitlines()[0].replace(b"eve@attacker.example", b"eve@" + LONG.encode())

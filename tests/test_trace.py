@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay.config import Settings
+from mailassay.dmarc.evaluate import How
 from mailassay.message import split
 from mailassay.policy import DkimRules, Partial, Policy, SenderDomainActions
 from mailassay.replay.as_json import values
@@ -16,6 +17,7 @@ from mailassay.resolver import Answer, Question
 from mailassay.spf.evaluation import Term
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.screens import screen
 from tests.lab.sign import rsa_key
 
 ZONE = f"""
@@ -50,51 +52,69 @@ def trace(author="alice@bank.example", mail_from="", *signed, client="192.0.2.1"
     return judge(message, Settings(authserv_id="mx.test", policy=policy), Zone(ZONE), "mx.test")
 
 
-@pytest.mark.parametrize(
-    ("author", "mail_from", "signed", "words"),
-    [
-        ("a@bank.example", "a@bank.example", [], ["SPF passed for bank.example, which is the author domain: aligned"]),
-        ("a@sub.bank.example", "a@bounce.bank.example", [],
-         ["SPF passed for bounce.bank.example, which is in the organization of bank.example: aligned (relaxed)"]),
-        ("a@bank.example", "a@bounce.example.net", [],
-         ["SPF passed for bounce.example.net, which is not in the organization of bank.example: "
-          "not aligned (relaxed)"]),
-        ("a@bank.example", "a@all.example", [], ["SPF failed for all.example: nothing to align"]),
-        ("a@strict.example", "a@bounce.strict.example", [],
-         ["SPF passed for bounce.strict.example, which is not strict.example itself: not aligned (strict, aspf=s)"]),
-        ("a@bank.example", "", [("bank.example", "sel"), ("elsewhere.net", "sel"), ("bank.example", "gone")],
-         ["SPF gives none for mail.bank.example: nothing to align",
-          "DKIM gives permerror for bank.example: nothing to align",
-          "DKIM passed for elsewhere.net, which is not in the organization of bank.example: not aligned (relaxed)",
-          "DKIM passed for bank.example, which is the author domain: aligned"]),
-        ("a@bank.example", "", [("bank.example", "test")],
-         ["SPF gives none for mail.bank.example: nothing to align",
-          "DKIM passed for bank.example: its key is being tested (t=y), so it is as good as unsigned"]),
-        ("a@two.co.uk", "a@one.co.uk", [],
-         ["SPF passed for one.co.uk, which the public suffix uk keeps apart from two.co.uk: not aligned"]),
-        ("a@nowhere.example", "a@bank.example", [], []),
-        ("a@late.example", "a@bank.example", [], []),
-    ],
-)  # fmt: skip
-def test_alignments(author, mail_from, signed, words):
+# author, MAIL FROM, signatures; of each identifier how it relates to the author domain, or that it is useless
+ALIGNMENTS = [
+    ("a@bank.example", "a@bank.example", [], [("spf", "bank.example", How.SAME)]),
+    ("a@sub.bank.example", "a@bounce.bank.example", [], [("spf", "bounce.bank.example", How.ORGANIZATION)]),
+    ("a@bank.example", "a@bounce.example.net", [], [("spf", "bounce.example.net", How.OTHER)]),
+    ("a@bank.example", "a@all.example", [], [("spf", "all.example", None)]),
+    ("a@strict.example", "a@bounce.strict.example", [], [("spf", "bounce.strict.example", How.STRICT)]),
+    (
+        "a@bank.example",
+        "",
+        [("bank.example", "sel"), ("elsewhere.net", "sel"), ("bank.example", "gone")],
+        [
+            ("spf", "mail.bank.example", None),
+            ("dkim", "bank.example", None),
+            ("dkim", "elsewhere.net", How.OTHER),
+            ("dkim", "bank.example", How.SAME),
+        ],
+    ),
+    (
+        "a@bank.example",
+        "",
+        [("bank.example", "test")],
+        [("spf", "mail.bank.example", None), ("dkim", "bank.example", None)],
+    ),
+    ("a@two.co.uk", "a@one.co.uk", [], [("spf", "one.co.uk", How.PUBLIC_SUFFIX)]),
+    ("a@nowhere.example", "a@bank.example", [], []),
+    ("a@late.example", "a@bank.example", [], []),
+]
+
+
+def aligned(found):
+    """The alignment of each identifier, and what DMARC says of those that it can use."""
+    return list(found.alignments(found.outcome.evidence)), dict(found.outcome.evidence.dmarc.alignment)
+
+
+@pytest.mark.parametrize(("author", "mail_from", "signed", "expected"), ALIGNMENTS)
+def test_alignments(author, mail_from, signed, expected):
     found = trace(author, mail_from, *signed)
-    alignments = list(found.alignments(found.outcome.evidence))
-    assert [each.words for each in alignments] == words
+    alignments, related = aligned(found)
+    assert [(each.identifier.method, each.identifier.domain) for each in alignments] == [each[:2] for each in expected]
+    for each, (*_, how) in zip(alignments, expected, strict=True):
+        assert (each.aligned, each.mode) == (bool(how and how.aligned), "strict" if "strict" in author else "relaxed")
+        assert how is None or related[each.identifier] is how
     assert tuple(each.identifier for each in alignments if each.aligned) == found.outcome.evidence.dmarc.aligned
 
 
-@pytest.mark.parametrize(
-    ("partial", "words"),
-    [
-        (Partial.IGNORE, "it leaves a part of the body unsigned (l=), so it does not count (dkim.partial)"),
-        (Partial.ALIGN, "which is the author domain: aligned"),
-    ],
-)
-def test_a_part_of_the_body(partial, words):
-    found = trace("a@bank.example", "", ("bank.example", "sel"), length=True, policy=Policy(dkim=DkimRules(partial)))
-    *_, last = found.alignments(found.outcome.evidence)
-    assert last.words.endswith(words)
-    assert last.aligned == bool(found.outcome.evidence.dmarc.aligned)
+def test_the_words_of_alignments():
+    found = [trace(author, mail_from, *signed) for author, mail_from, signed, _ in ALIGNMENTS]
+    found += [partial(each) for each in Partial]
+    printed = "".join(f"{each.words}\n" for one in found for each in aligned(one)[0])
+    assert printed == screen("alignments", printed)
+
+
+def partial(setting):
+    """A signature that leaves a part of the body unsigned."""
+    return trace("a@bank.example", "", ("bank.example", "sel"), length=True, policy=Policy(dkim=DkimRules(setting)))
+
+
+@pytest.mark.parametrize(("setting", "is_aligned"), [(Partial.IGNORE, False), (Partial.ALIGN, True)])
+def test_a_part_of_the_body(setting, is_aligned):
+    found = partial(setting)
+    *_, last = aligned(found)[0]
+    assert (last.aligned, bool(found.outcome.evidence.dmarc.aligned)) == (is_aligned, is_aligned)
 
 
 @pytest.mark.parametrize(

@@ -173,8 +173,11 @@ def run(
     judge: Callable[[bytes], Trace | None],
     workers: int = WORKERS,
     ending: Callable[[], None] = lambda: None,
+    most_octets: int = _MAX_OCTETS,
 ) -> Iterator[Judged]:
     """Judge messages, several at a time; in their order.
+
+    No further message is read while those in memory have more than ``most_octets``.
 
     ``judge`` raises Unknown if facts are missing, and returns None for a message to be skipped.
 
@@ -198,7 +201,7 @@ def run(
         for file in messages:
             under_way.append((executor.submit(one, file), len(file.raw)))
             octets += len(file.raw)
-            while len(under_way) >= _AHEAD * workers or octets > _MAX_OCTETS:
+            while len(under_way) >= _AHEAD * workers or octets > most_octets:
                 judged = under_way[0][0].result()
                 octets -= under_way.popleft()[1]
                 yield judged

@@ -363,7 +363,7 @@ def test_a_message_in_hand_is_finished(tmp_path, dns):
 
 def test_a_worker_that_ends_of_an_odd_signal_is_replaced(tmp_path, dns):
     with Serve(tmp_path, dns) as served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGRTMIN + 3)
         served.wait_for(f"ended (signal {signal.SIGRTMIN + 3})")
         served.wait_for_workers(1)
@@ -396,7 +396,7 @@ def test_workers_end_with_their_parent(tmp_path, dns):
 
 def test_a_worker_that_dies_is_replaced(tmp_path, dns):
     with Serve(tmp_path, dns) as served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGKILL)
         served.wait_for("ended (signal 9)")
         served.wait_for_workers(1)
@@ -411,7 +411,7 @@ def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, dns):
     served = Serve(tmp_path, dns)
     served.module = "tests.lab.faulty"
     with served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGKILL)
         served.wait_for("cannot start a worker (Resource temporarily unavailable)")
         served.wait_for_workers(1)
@@ -437,7 +437,7 @@ def test_a_worker_for_which_there_is_no_descriptor(monkeypatch, caplog):
 def test_a_worker_makes_room_after_so_many_messages(tmp_path, dns):
     """Another takes its place at once; who is connected to it stays, and is served until he leaves."""
     with Serve(tmp_path, dns, retire_after=5) as served, attacker(served) as client:
-        (first,) = served.workers()
+        (first,) = served.wait_for_workers(1)
         for _ in range(5):
             assert spoof(client).verdict == "reject"
         served.wait_for(f"worker {first} retires")
@@ -507,7 +507,7 @@ def test_nobody_connects_to_a_worker_that_makes_room(tmp_path, dns, listen, free
     listen = listen.format(path=tmp_path / "milter.sock", port=free_port)
     with Serve(tmp_path, dns, retire_after=1, socket_mode="0600", listen=listen) as served:
         served.socket = str(tmp_path / "milter.sock") if "unix" in listen else ("127.0.0.1", free_port)
-        (old,) = served.workers()
+        (old,) = served.wait_for_workers(1)
         door = doors(old)
         assert len(door) == 1
         with attacker(served) as client:
@@ -533,7 +533,7 @@ def test_a_worker_that_hangs_is_killed(tmp_path, dns):
     served = Serve(tmp_path, dns)
     served.module = "tests.lab.impatient"
     with served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGSTOP)
         served.wait_for(f"worker {worker} does not answer; killed")
         served.wait_for(f"worker {worker} ended (signal 9)")
@@ -564,7 +564,7 @@ def test_a_worker_whose_dns_is_gone_is_replaced(tmp_path, dns, fault):
     served = Serve(tmp_path, dns, policy, message_timeout=60, recipient_delimiter="+", **more)
     served.module = "tests.lab.impatient"
     with served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         # Postfix defers what its milter has no answer to
         with suppress(ConnectionError), attacker(served) as client:
             answer = client.message(f"<eve@{fault}.example>".encode(), [(b"From", b" joe@honest.example")])
@@ -781,7 +781,7 @@ def test_a_storm_of_reloads(tmp_path, dns):
 def test_a_reload_reaches_a_worker_that_makes_room(tmp_path, dns):
     """Who stays connected to it is judged by the new policy, like everybody else."""
     with Serve(tmp_path, dns, {"dmarc": {"reject": "accept"}}, retire_after=1) as served, attacker(served) as client:
-        (old,) = served.workers()
+        (old,) = served.wait_for_workers(1)
         assert spoof(client).verdict == "continue"
         served.wait_for(f"worker {old} retires")
         rewrite(served, {"dmarc": {"reject": "reject"}})
@@ -842,7 +842,7 @@ def test_a_worker_that_takes_no_settings_is_killed(tmp_path, dns):
     served = Serve(tmp_path, dns)
     served.module = "tests.lab.impatient"
     with served:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGSTOP)
         networks = [f"10.{high}.{low}.0/24" for high, low in itertools.product(range(30), range(256))]
         rewrite(served, trusted_networks=networks)
@@ -1122,10 +1122,12 @@ def test_more_questions_than_may_be_under_way(tmp_path, dns):
         while not over.wait(0.05):
             taken.append(len(os.listdir(f"/proc/{worker}/fd")))
 
-    served = Serve(tmp_path, dns, message_timeout=10)
+    # short, so that those who wait for one of the questions get it
+    short = {"nameservers": [f"{dns.address}:{dns.port}"], "timeout": 0.5}
+    served = Serve(tmp_path, dns, message_timeout=10, dns=short)
     served.before = "ulimit -n 256;"
     with served, ThreadPoolExecutor(13) as pool:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         try:
             talks = [pool.submit(attack, number) for number in range(12)]
             watching = pool.submit(watch)
@@ -1167,7 +1169,7 @@ def test_a_child_of_somebody_else_does_not_matter(tmp_path, dns):
     served.before = "sleep 0.5 &"
     with served:
         time.sleep(1)
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         os.kill(worker, signal.SIGKILL)
         served.wait_for(f"worker {worker} ended (signal 9)")
         served.wait_for_workers(1)
@@ -1202,7 +1204,7 @@ def test_more_descriptors_than_select_knows(tmp_path, dns):
 
 def test_a_worker_that_hangs_does_not_keep_the_service(tmp_path, dns):
     with Serve(tmp_path, dns, workers=2, message_timeout=0.5) as served:
-        (worker, _) = served.workers()
+        (worker, _) = served.wait_for_workers(2)
         os.kill(worker, signal.SIGSTOP)
         assert served.stop() == 0
         assert f"worker {worker} does not end; killed" in served.log.read_text()

@@ -397,7 +397,7 @@ def test_bad_messages(served, name):
 )
 def test_a_flood_of_fields_costs_little_memory(tmp_path, dns, fields):
     with Serve(tmp_path, dns) as served, attacker(served) as client:
-        (worker,) = served.workers()
+        (worker,) = served.wait_for_workers(1)
         client.message(b"<eve@evil.example>", [FROM_BANK])
         before = peak(worker)
         answer = client.message(b"<eve@evil.example>", [FROM_BANK, *fields])
@@ -493,7 +493,7 @@ def test_dns_in_trouble(tmp_path, mode):
 def test_without_any_answer_from_dns_mail_waits(tmp_path, mode):
     with (
         DnsServer(Zone(ZONE), mode=mode) as dns,
-        Serve(tmp_path, dns, message_timeout=2) as served,
+        Serve(tmp_path, dns, message_timeout=2, dns=asking(dns)) as served,
         attacker(served) as client,
     ):
         answer = client.message(b"<alice@bank.example>", [FROM_BANK])

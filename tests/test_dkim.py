@@ -261,6 +261,52 @@ def test_header_b_tells_signatures_apart():
     assert shown == ["abcdefghijk", "abcdefghijz", "zzzzzzzz"]
 
 
+@pytest.mark.parametrize("shared", [7, 8, 63, 64])
+def test_header_b_is_as_long_as_it_takes_up_to_64_characters(shared):
+    results = [dkim.Dkim(Result.PASS, b_text="A" * shared + end * 9) for end in "bc"]
+    values = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(results)]
+    assert [len(value) for value in values] == [min(max(shared + 1, 8), 64)] * 2
+    assert (values[0] == values[1]) == (shared == 64)
+
+
+@pytest.mark.parametrize(("characters", "problem"), [(4096, ""), (4100, "b= is too long")])
+def test_a_signature_has_4096_characters_at_most(characters, problem):
+    """Folding does not count."""
+    text = "; ".join(["v=1", "a=rsa-sha256", "d=example.com", "s=sel", "h=from", "bh=AAAA", "b="])
+    folded = "\r\n ".join(["A" * 100] * (characters // 100) + ["A" * (characters % 100)])
+    signature = dkim.parse(Field(b"DKIM-Signature", f"{text}{folded}".encode()))
+    assert signature.problem == problem
+    assert len(signature.signature) == (0 if problem else characters // 4 * 3)
+
+
+@pytest.mark.parametrize(("characters", "is_read"), [(1000, True), (1001, False)])
+def test_an_identity_has_1000_characters_at_most(characters, is_read):
+    local_part = "=41" * ((characters - 12) // 3) + "B" * ((characters - 12) % 3)
+    signature = dkim.parse(Field(b"DKIM-Signature", f"d=example.com; i={local_part}@example.com".encode()))
+    assert bool(signature.identity) is is_read
+    assert signature.identity_domain == ("example.com" if is_read else None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "tolerance", "fault"),
+    [
+        ({"t": NOW}, 0, None),
+        ({"t": NOW + 1}, 0, dkim.Fault.FUTURE),
+        ({"t": NOW + 5}, 5, None),
+        ({"t": NOW + 6}, 5, dkim.Fault.FUTURE),
+        ({"x": NOW}, 0, None),
+        ({"x": NOW - 1}, 0, dkim.Fault.EXPIRED),
+        ({"x": NOW - 5}, 5, None),
+        ({"x": NOW - 6}, 5, dkim.Fault.EXPIRED),
+        ({"t": NOW - 2, "x": NOW - 1}, 5, None),
+        ({"t": NOW - 1, "x": NOW - 1}, 5, dkim.Fault.SYNTAX),
+    ],
+)
+def test_the_time_of_a_signature_to_the_second(tags, tolerance, fault):
+    found = one(resigned(tags), RSA.record, limits=Limits(clock_tolerance=tolerance))
+    assert (found.result, found.fault) == (Result.PERMERROR if fault else Result.PASS, fault)
+
+
 tag_text = st.text(st.sampled_from("abdhilqstvx=;: \t\r\n.@/1%é\0+"), max_size=60)
 
 

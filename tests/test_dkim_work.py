@@ -3,6 +3,7 @@
 from collections import Counter
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,30 @@ def test_costs_of_keys():
     assert keys.parse(rsa_key(2048).record).work < 40
     assert work.rsa(8192, 64) > 20 * work.rsa(2048, 17)
     assert work.rsa(16_384, 64) > 3 * work.rsa(8192, 64)
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [(b"a=b", b"a=b" + b"b" * 100), (b"a=b", b"a=b;c=d"), (b"h=a", b"h=a:b:c"), (b"d=u", "d=ü".encode())],
+)
+def test_what_a_tag_list_costs_grows_with_it(less, more):
+    """Its octets, tags, names in h= and what is not ASCII, which IDNA looks at letter by letter."""
+    assert 0 < work.reading(b"") <= work.reading(less) < work.reading(more)
+
+
+def test_what_is_hashed_costs_by_its_fields_and_octets():
+    short, long = Field(b"To", b" a@b.example"), Field(b"To", b"a" * 3000)
+    assert 0 < work.hashing([]) < work.hashing([short]) < work.hashing([short, short]) < work.hashing([short, long])
+    assert work.hashing([Field(b"a" * 3000, b"")]) == work.hashing([Field(b"", b"a" * 3000)]) > work.hashing([short])
+    assert 0 < work.naming([]) < work.naming([b"to"] * 10) < work.naming([b"to"] * 20)
+
+
+def test_an_account_can_be_spent_to_the_last_unit():
+    account = work.Work(Limits(signature_work=10), spent=4)
+    account.pay(6)
+    with pytest.raises(work.TooMuchWork):
+        account.pay(1)
+    assert account.spent == 10
 
 
 def test_a_field_that_is_not_read():

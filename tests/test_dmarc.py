@@ -257,7 +257,8 @@ def test_no_record_means_no_dmarc():
 
 def test_an_improper_record():
     found = check(author("b.example"), [by("spf", "b.example")], Asking(at("b.example", "p=rejct")))
-    assert (found.result, found.disposition) == (Result.PERMERROR, None)
+    assert (found.result, found.disposition, found.found_at) == (Result.PERMERROR, None, "b.example")
+    assert (found.fault, found.reason) == (Fault.RECORD, "the policy record is invalid")
 
 
 # --- alignment (section 4.4)
@@ -407,6 +408,14 @@ def test_dns_in_trouble(who, identifiers, lines, result):
     assert found.result is result
     if result is Result.TEMPERROR:
         assert found.disposition is None
+
+
+def test_whether_the_author_domain_exists_is_unknown():
+    """Until DNS answers, np= may apply as well as sp=."""
+    found = check(author("a.b.example"), [], Asking(at("b.example", "p=none", "np=reject"), "a.b.example A !"))
+    assert (found.result, found.header_from, found.at_stake) == (Result.TEMPERROR, "a.b.example", REJECT)
+    assert found.fault is Fault.NO_ANSWER
+    assert "a.b.example" in found.reason
 
 
 # --- authors that are not one clear domain (section 11.5)

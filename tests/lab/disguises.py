@@ -80,9 +80,10 @@ DISGUISES = [
     b" mx.(a(b)example.org; dmarc=pass",
     b" mx.example(other.example\0dmarc=pass (b).org; none",
     # quotes, backslashes and comments inside the name, for readers that drop them one after the other
-    b"m(y)x.example.org; dmarc=pass",
+    b"m(a(b)c)x.example.org; dmarc=pass",
+    b' "m(a(b)c)x.example.org"; dmarc=pass',
     b' m"(y)"x.example.org; dmarc=pass',
-    b" m\\(y)x.example.org; dmarc=pass",
+    b" m\\(a(b)c)x.example.org; dmarc=pass",
     b" mx.(a(b)exam(c(d)ple.org; dmarc=pass",
     # in the place of a method, whatever comes before it
     b" other.example; spf=pass; mx.example.org=pass",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import Settings, load, load_policy, reference
+from mailassay.config import Settings, load, load_policy, schema
 from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.message import split
 from mailassay.zone import Zone
@@ -369,7 +369,7 @@ def test_every_line_that_is_explained_is_logged(line: str) -> None:
         assert any(re.fullmatch(pattern(form), line) for _, form in log_lines() if form != "%s")
 
 
-KEYS = {*reference.SETTINGS, *reference.POLICY}
+KEYS = {key.name for key in (*schema.settings().keys, *schema.policy().keys)}
 MIGRATION = (DOCS / "migration.md").read_text()
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.config import Listen, Problem, Relays, Settings, load_policy
+from mailassay.config import Dns, Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, Facts, NoPostfix, Severity, examine, host, look, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Node, Process, Table, User
@@ -1477,7 +1477,7 @@ def test_nodes_on_the_way(tmp_path):
 def test_name_servers(free_port, authentic):
     with DnsServer(Zone('arpa TXT "x"')) as server:
         server.authentic = authentic
-        settings = Settings(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), dns_timeout=1.0)
+        settings = Settings(dns=Dns(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), timeout=1.0))
         asked, silent = look._asked(settings)
     assert (asked.trouble, asked.validates) == ("", authentic)
     assert silent.trouble
@@ -1495,7 +1495,7 @@ strict.example TXT "v=spf1 -all"
 def looked_at(policy, *names):
     """What is found of domains in that DNS."""
     with DnsServer(Zone(OWN)) as server:
-        settings = replace(GOOD.settings, policy=policy, nameservers=((server.address, server.port),))
+        settings = replace(GOOD.settings, policy=policy, dns=Dns(nameservers=((server.address, server.port),)))
         found = own.looked_at([Domain(name) for name in names], settings)
     return replace(GOOD, settings=settings, own=tuple(found))
 
@@ -1533,7 +1533,7 @@ def test_a_message_outside_the_sample(tmp_path):
 
 
 def test_domains_that_dns_does_not_answer_for(free_port):
-    settings = replace(GOOD.settings, nameservers=(("127.0.0.1", free_port),), dns_timeout=0.05)
+    settings = replace(GOOD.settings, dns=Dns(nameservers=(("127.0.0.1", free_port),), timeout=0.05))
     (found,) = own.looked_at([Domain("example.org")], settings)
     assert found.verdict is None
     assert found.trouble

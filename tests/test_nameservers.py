@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import nameservers as network
-from mailassay.config import Settings
+from mailassay.config import Dns, Settings
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.nameservers import Nameservers, system_nameservers, wire
@@ -193,7 +193,7 @@ def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, sele
     """A sender may choose one: no answer of a name server that is down."""
     with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1)) as nameservers:
         asker = Turns(Cached(nameservers, 100), 100).asker()
-        settings = Settings(message_timeout=1, dns_timeout=0.1)
+        settings = Settings(message_timeout=1, dns=Dns(timeout=0.1))
         talk = Session(settings, asker, "mx.receiver.example", first=asker.first, anew=asker.anew)
         talk.connect(ip_address("198.51.100.66"))
         talk.helo("mail.evil.example")

@@ -359,7 +359,9 @@ def test_what_was_read_as_results(helo, mail_from, fields, expected, perl):
 @given(author=names, mail_from=names)
 def test_what_a_rule_writes(author, mail_from):
     """Where a placeholder stands there is a domain name, and no equals sign, blank or semicolon of the sender's."""
-    rule = Rule("r", All(()), Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),))
+    rule = Rule(
+        name="r", condition=All(()), action=Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),)
+    )
     conversation = Session(Settings(authserv_id=OURS, policy=Policy(rules=(rule,))), ZONE)
     conversation.connect(ip_address("198.51.100.66"))
     conversation.helo("x")

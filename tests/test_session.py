@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mailassay.config import Settings
+from mailassay.config import Dns, Settings
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
 from mailassay.message import split
@@ -259,7 +259,7 @@ def test_the_body_is_read_no_further_than_needed():
 
 def test_the_time_of_the_message_bounds_its_checks():
     # whether DNS answers at all has the time of one try more
-    settings = replace(SETTINGS, message_timeout=0.1, dns_timeout=0.1)
+    settings = replace(SETTINGS, message_timeout=0.1, dns=Dns(timeout=0.1))
     outcome = send(begin(source=lambda _: Future(), settings=settings))
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
@@ -268,7 +268,7 @@ def test_the_time_of_the_message_bounds_its_checks():
 
 LENIENT = Settings(
     authserv_id="mx.receiver.example",
-    dns_unavailable=Action.ACCEPT,
+    dns=Dns(unavailable=Action.ACCEPT),
     policy=Policy(dmarc=DmarcActions(temperror=Action.ACCEPT)),
     message_timeout=0.02,
 )
@@ -337,10 +337,10 @@ def test_records_that_do_not_count_are_not_read(records):
 @pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""
-    settings = replace(SETTINGS, message_timeout=0.02, dns_unavailable=unavailable)
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable))
     outcome = send(begin(source=lambda _: Future(), settings=settings))
     assert (outcome.verdict.action, outcome.unanswered) == (action, True)
-    monitored = replace(settings, policy=Policy(Mode.MONITOR))
+    monitored = replace(settings, policy=Policy(mode=Mode.MONITOR))
     verdict = send(begin(source=lambda _: Future(), settings=monitored)).verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
 
@@ -375,7 +375,7 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
             threading.Timer(0.3, future.set_result, [Answer()]).start()
         return future
 
-    settings = replace(SETTINGS, message_timeout=0.05, dns_timeout=60 if answers else 0.1)
+    settings = replace(SETTINGS, message_timeout=0.05, dns=Dns(timeout=60 if answers else 0.1))
     conversation = Session(settings, source, anew=anew)
     conversation.connect(CLIENT)
     conversation.helo("mail.bank.example")
@@ -396,7 +396,7 @@ def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
                 self.set_result(Answer())
             return super().result(timeout)
 
-    settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=0.1)
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(timeout=0.1))
     conversation = Session(
         settings, lambda asked: Late() if asked.name == "_dmarc.bank.de" else Future(), anew=lambda _: Future()
     )
@@ -429,7 +429,13 @@ def test_a_message_without_author_and_answers():
 
 def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():
     """Nobody reads them there, and nobody else may write them."""
-    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
+    rule = Rule(
+        name="x",
+        condition=Match("author", Domains(("bank.example",))),
+        action=Action.TAG,
+        headers=(("X-Team", "y"),),
+        monitor=True,
+    )
     policy = Policy(rules=(rule,), limits=Limits(header_fields=50))
     forged = [(b"x-mailassay-verdict", b" accept"), (b"X-Team", b" trusted"), (b"X-Other", b" y")]
     fields = [(b"X-Filler", b" y")] * 60 + forged
@@ -450,8 +456,14 @@ FORGED_INSIDE = [
 @pytest.mark.parametrize("client_ip", [ATTACKER, ip_address("192.0.2.250")])
 def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     """A CR alone ends a line for some readers. No honest message has that, so it is refused in every mode."""
-    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
-    policy = Policy(Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
+    rule = Rule(
+        name="x",
+        condition=Match("author", Domains(("bank.example",))),
+        action=Action.TAG,
+        headers=(("X-Team", "y"),),
+        monitor=True,
+    )
+    policy = Policy(mode=Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
     fields = [(b"X-Filler", b" y")] * filler + [(b"Subject", value)]
     conversation = begin(client_ip, settings=replace(SETTINGS, policy=policy))
     verdict = send(conversation, fields=fields).verdict

@@ -104,7 +104,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
     try:
         _die_with(parent)
         nameservers = Nameservers(*_dns(settings))
-        cached = Cached(nameservers, settings.cache_size)
+        cached = Cached(nameservers, settings.dns.cache_size)
         turns = Turns(cached, questions_under_way(settings))
         saying = threading.Lock()
 
@@ -135,7 +135,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
 
 
 def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits]:
-    return settings.nameservers, settings.dns_timeout, settings.policy.limits
+    return settings.dns.nameservers, settings.dns.timeout, settings.policy.limits
 
 
 def questions_under_way(settings: Settings) -> int:
@@ -179,7 +179,7 @@ def _obey(
             elif isinstance(order, Order):
                 threading.Thread(target=_leave, args=(now, descriptor, order is Order.STOP), daemon=True).start()
             else:
-                logline.set_up(order.log_level, order.log_format)
+                logline.set_up(order.log.level, order.log.format)
                 now.settings = order
                 nameservers.configure(*_dns(order))
                 turns.most = questions_under_way(order)

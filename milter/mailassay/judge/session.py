@@ -349,7 +349,7 @@ class Session:
         trouble = None
         if mail.shared.unsent:
             trouble = Trouble.UNSENT
-        elif unanswered and self.settings.dns_unavailable is Action.DEFER:
+        elif unanswered and self.settings.dns.unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
         sample = _sample(content.headers) if policy.dmarc.enforce_percent < 100 else 0
         extensions = self.settings.recipient_delimiter, self.settings.owner_request_special
@@ -387,7 +387,7 @@ class Session:
         # a resolver may never answer for names that are not public, such as those below local
         domains = {top_level(each.header_from) or _TOP_LEVEL for each in readings if each.header_from}
         # a check that the sender makes slow must not use up the time for this question
-        until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
+        until = max(deadline, self._clocks.monotonic() + self.settings.dns.timeout)
         resolve = Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
         try:
             self._leave(mail)

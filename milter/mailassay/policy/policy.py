@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from ..dmarc import Disposition
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Evidence, Trouble
+from ..key import Key
 from ..limits import Limits
 from ..result import Result
 from ..sender_domain import Receives
@@ -29,19 +30,68 @@ from .sections import (
 from .sets import Domains
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One policy file. The defaults are the standard policy that is shipped."""
 
-    mode: Mode = Mode.ENFORCE
-    dmarc: DmarcActions = DmarcActions()
-    dkim: DkimRules = DkimRules()
-    spf: SpfActions = SpfActions()
-    iprev: IprevActions = IprevActions()
-    tag: TagHeaders = TagHeaders()
-    limits: Limits = Limits()
-    rules: tuple[Rule, ...] = ()
-    sender_domain: SenderDomainActions = SenderDomainActions()
+    mode: Annotated[
+        Mode,
+        Key(
+            "`enforce` carries out verdicts. `monitor` delivers everything; `would` in the log says what would have "
+            "been done. Both remove forged Authentication-Results fields, and both reject a message that has more of "
+            "them than `limits.forged_fields`.",
+        ),
+    ] = Mode.ENFORCE
+    dmarc: Annotated[DmarcActions, Key("What happens to messages that fail DMARC (RFC 9989).")] = field(
+        default_factory=DmarcActions
+    )
+    dkim: Annotated[DkimRules, Key("Which DKIM signatures count.")] = field(default_factory=DkimRules)
+    spf: Annotated[
+        SpfActions,
+        Key(
+            "What happens because of the SPF result of MAIL FROM, or of HELO if the reverse-path is null (RFC 7208 "
+            "section 8). These settings also affect forwarded mail that passes DMARC by its DKIM signature. "
+            "`dmarc.trusted_forwarders`, `dmarc.trusted_sealers` and `dmarc.mailing_lists` say which of the mail that "
+            "they let in is exempt.",
+        ),
+    ] = field(default_factory=SpfActions)
+    iprev: Annotated[
+        IprevActions,
+        Key(
+            "What happens because of the name of the client's address (RFC 8601 section 2.7.3). Mail from "
+            "`dmarc.trusted_forwarders` is exempt.",
+        ),
+    ] = field(default_factory=IprevActions)
+    sender_domain: Annotated[
+        SenderDomainActions,
+        Key(
+            "What happens if nobody could reply to the MAIL FROM domain. If all of these settings accept and no rule "
+            "uses `sender_domain`, nothing is looked up. The result is in the log, not in the header.",
+        ),
+    ] = field(default_factory=SenderDomainActions)
+    tag: Annotated[
+        TagHeaders,
+        Key(
+            "The header fields that the action `tag` writes, so that Sieve can file the message. The action `hold` "
+            "writes the second one.",
+        ),
+    ] = field(default_factory=TagHeaders)
+    limits: Annotated[
+        Limits,
+        Key(
+            "How much of what a sender controls is looked at. Nothing beyond a limit passes. The limits that RFCs set "
+            "for SPF and the DMARC tree walk cannot be lowered.",
+        ),
+    ] = field(default_factory=Limits)
+    rules: Annotated[
+        tuple[Rule, ...],
+        Key(
+            "Your own rules. The first rule that applies decides, and no other setting of the policy does. If no rule "
+            "applies, the most severe action that the other settings ask for is taken. A rule that matches only some "
+            "recipients, or only some of the domains that From may be read to name, does not decide: its action is "
+            "the least that is done.",
+        ),
+    ] = ()
     asks_sender_domain: bool = field(init=False, repr=False, compare=False)
     fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
@@ -295,7 +345,7 @@ class _Finding(NamedTuple):
 MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
 MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, "default", "", "", "")
-_GENERAL = AuthorActions(Domains())
+_GENERAL = AuthorActions(authors=Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered no question about the message",
     Trouble.UNSENT: "This host could not send a DNS question in time",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 from ..dmarc import Disposition
@@ -16,6 +16,7 @@ from ..result import Result
 from ..sender_domain import Receives
 from ..verdict import Action, Reply, Verdict
 from .condition import dkim_passes, matches, spf_passes
+from .digest import digest
 from .rule import Rule, fill, lets_in
 from .sections import (
     AuthorActions,
@@ -30,7 +31,8 @@ from .sections import (
 from .sets import Domains
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# without slots, for what is worked out once
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """One policy file. The defaults are the standard policy that is shipped."""
 
@@ -92,23 +94,26 @@ class Policy:
             "the least that is done.",
         ),
     ] = ()
-    asks_sender_domain: bool = field(init=False, repr=False, compare=False)
-    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def asks_sender_domain(self) -> bool:
+        """Does a rule or a setting depend on whether the sender can receive mail?"""
         conditions = [rule.condition for rule in self.rules]
         if self.dmarc.reject_needs:
             conditions.append(self.dmarc.reject_needs)
         asks = any(each.key == "sender_domain" for condition in conditions for each in matches(condition))
-        object.__setattr__(self, "asks_sender_domain", asks or self.sender_domain != SenderDomainActions())
-        # the fields that we write; those that a sender wrote are removed
-        names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
-        object.__setattr__(self, "fields", tuple({name.lower(): name for name in names}.values()))
+        return asks or self.sender_domain != SenderDomainActions()
 
-    @property
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that we write. Those that a sender wrote are removed."""
+        names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
+        return tuple({name.lower(): name for name in names}.values())
+
+    @cached_property
     def digest(self) -> str:
         """12 hexadecimal digits that identify what the policy says, whatever the layout and comments of its file."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        return digest(self)
 
     def decide(self, case: Case) -> Verdict:
         """The verdict: the first matching rule decides; if none matches, the most severe matching setting does.

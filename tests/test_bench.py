@@ -25,6 +25,7 @@ from tests.bench.processes import Process, begin, cpu, growth, pss, read
 from tests.bench.report import Cell, Setting, percentile, rows, settings, table
 from tests.bench.stacks import ALONE, OURS, ROOT, STACKS, missing
 from tests.lab import mta
+from tests.lab.limits import LIMITS
 from tests.lab.smtp import Reply
 
 BIG = 300_000
@@ -48,7 +49,7 @@ def test_corpus_is_the_same_each_time(made: Corpus) -> None:
 
 def conversed(made: Corpus, messages: Iterable[Message], policy: Policy = Policy()) -> Iterator[tuple[Sent, Outcome]]:
     """What a load of these messages is answered."""
-    ours, zone = Settings(authserv_id="mx.receiver.example", policy=policy), Zone(json.dumps(made.zone))
+    ours, zone = Settings(authserv_id="mx.receiver.example", policy=policy), Zone(json.dumps(made.zone), limits=LIMITS)
     for message in messages:
         talk = Session(ours, zone)
         talk.connect(ip_address(message.client))

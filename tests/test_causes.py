@@ -23,6 +23,7 @@ from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
 from tests.test_logline import read_back
 
@@ -44,7 +45,7 @@ class Case(NamedTuple):
     zone: str = ""
     message: bytes = PLAIN
     words: str = ""
-    limits: Limits = Limits()
+    limits: Limits = LIMITS
     mail_from: str = "ann@bank.example"
     relays: Relays = Relays()
     policy: Policy = Policy()
@@ -181,7 +182,9 @@ MODULES = {"iprev": iprev, "spf": spf, "dkim": dkim, "arc": arc, "dmarc": dmarc,
 
 def judge(case: Case) -> Outcome:
     settings = Settings(policy=replace(case.policy, limits=case.limits), relays=case.relays)
-    conversation = Session(settings, Zone(case.zone), "mx.receiver.example", clocks=Clocks(now=lambda: NOW))
+    conversation = Session(
+        settings, Zone(case.zone, limits=LIMITS), "mx.receiver.example", clocks=Clocks(now=lambda: NOW)
+    )
     conversation.connect(ip_address("192.0.2.1"))
     conversation.helo("mx.bank.example")
     conversation.mail_from(f"<{case.mail_from}>")

@@ -33,6 +33,7 @@ from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 
@@ -52,7 +53,7 @@ FROM_BANK = (b"From", b" Alice <alice@bank.example>")
 
 @pytest.fixture(scope="module")
 def dns():
-    with DnsServer(Zone(ZONE)) as server:
+    with DnsServer(Zone(ZONE, limits=LIMITS)) as server:
         yield server
 
 
@@ -909,7 +910,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
                 found.add(spoof(client).verdict)
         return found
 
-    strict, lenient = Zone(ZONE, ttl=0), Zone(ZONE.replace("p=reject", "p=none"), ttl=0)
+    strict, lenient = Zone(ZONE, ttl=0, limits=LIMITS), Zone(ZONE.replace("p=reject", "p=none"), ttl=0, limits=LIMITS)
     with DnsServer(strict, "127.0.0.2", free_port), DnsServer(lenient, "127.0.0.3", free_port), served:
         assert "reject" not in verdicts()
         resolv_conf.write_text("nameserver 127.0.0.2\n")
@@ -1031,7 +1032,7 @@ def test_what_is_counted(tmp_path):
                 pass
             return said
 
-        dns = DnsServer(Zone(ZONE, ttl=0))
+        dns = DnsServer(Zone(ZONE, ttl=0, limits=LIMITS))
         served = Serve(tmp_path, dns, workers=2, retire_after=3)
         served.module = "tests.lab.impatient"
         served.environment["NOTIFY_SOCKET"] = path

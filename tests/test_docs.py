@@ -19,6 +19,7 @@ from mailassay.config import Settings, load, load_policy, schema
 from mailassay.judge.session import Clocks, Outcome, Session
 from mailassay.message import split
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key
 from tests.test_reference import POLICY, mistakes
 
@@ -53,7 +54,8 @@ ZONE = Zone(
     67.113.0.203.in-addr.arpa      PTR  mx1.filter.example
     mx1.filter.example             A    203.0.113.67
     null.example                   MX   0 .
-    """
+    """,
+    limits=LIMITS,
 )
 BANK, RELAY, FILTER, NAMELESS, PARTNER = "192.0.2.1", "203.0.113.66", "203.0.113.67", "198.51.100.1", "192.0.2.5"
 SPRING = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()

@@ -39,6 +39,7 @@ from mailassay.terminal import printable
 from mailassay.verdict import Action, Verdict
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 
 QUEUE = "/var/spool/postfix"
 SOCKET = f"{QUEUE}/mailassay/mailassay.sock"
@@ -1475,7 +1476,7 @@ def test_nodes_on_the_way(tmp_path):
 
 @pytest.mark.parametrize("authentic", [True, False])
 def test_name_servers(free_port, authentic):
-    with DnsServer(Zone('arpa TXT "x"')) as server:
+    with DnsServer(Zone('arpa TXT "x"', limits=LIMITS)) as server:
         server.authentic = authentic
         settings = Settings(dns=Dns(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), timeout=1.0))
         asked, silent = look._asked(settings)
@@ -1494,7 +1495,7 @@ strict.example TXT "v=spf1 -all"
 
 def looked_at(policy, *names):
     """What is found of domains in that DNS."""
-    with DnsServer(Zone(OWN)) as server:
+    with DnsServer(Zone(OWN, limits=LIMITS)) as server:
         settings = replace(GOOD.settings, policy=policy, dns=Dns(nameservers=((server.address, server.port),)))
         found = own.looked_at([Domain(name) for name in names], settings)
     return replace(GOOD, settings=settings, own=tuple(found))

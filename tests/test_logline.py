@@ -23,8 +23,9 @@ from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
 from mailassay.judge.session import Session
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
-ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"', limits=LIMITS)
 
 
 def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", fields=()):

@@ -21,6 +21,7 @@ from mailassay.zone import Zone
 from tests.conformance.bench import Bench
 from tests.fuzz import reader
 from tests.lab.cases import FOLDER, NOW, Case, load, mentions
+from tests.lab.limits import LIMITS
 
 OURS = "mx.receiver.example"
 RESULTS = b"authentication-results"
@@ -33,7 +34,7 @@ def judged(case: Case, policy: Policy) -> Outcome:
     """The message, in process."""
     settings = Settings(authserv_id=OURS, policy=policy)
     connection = case.connection
-    talk = Session(settings, Zone(json.dumps(case.dns)), clocks=CLOCKS)
+    talk = Session(settings, Zone(json.dumps(case.dns), limits=LIMITS), clocks=CLOCKS)
     talk.connect(ip_address(connection.client))
     talk.helo(connection.helo)
     talk.mail_from(f"<{connection.mail_from}>", smtputf8=connection.smtputf8)

@@ -35,6 +35,7 @@ from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab import stamp
+from tests.lab.limits import LIMITS
 
 OURS = "mx.receiver.example"
 METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
@@ -266,12 +267,15 @@ def test_whatever_the_values_are(evidence, utf8, perl):
 
 MONITOR = Policy(mode=Mode.MONITOR)
 KEY = stamp.key("attacker.example")
-ZONE = Zone(f"""
+ZONE = Zone(
+    f"""
     attacker.example                TXT  "v=spf1 ip4:198.51.100.66 -all"
     sel._domainkey.attacker.example TXT  "{KEY.record}"
     _dmarc.attacker.example         TXT  "v=DMARC1; p=reject"
     _dmarc.bank.example             TXT  "v=DMARC1; p=none"
-""")
+""",
+    limits=LIMITS,
+)
 
 
 def judged(helo, mail_from, fields, texts, utf8):

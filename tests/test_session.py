@@ -17,6 +17,7 @@ from mailassay.policy.sets import Domains
 from mailassay.resolver import NXDOMAIN, Answer, Waiting
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key
 
 KEY = ed25519_key()
@@ -28,7 +29,8 @@ ZONE = Zone(
     _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
     ed._domainkey.bank.example     TXT  "{KEY.record}"
     _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine"
-    """
+    """,
+    limits=LIMITS,
 )
 SETTINGS = Settings(authserv_id="mx.receiver.example", trusted_networks=(ip_network("192.0.2.250/32"),))
 CLIENT, ATTACKER = ip_address("192.0.2.1"), ip_address("198.51.100.66")
@@ -242,7 +244,7 @@ def test_an_ambiguous_author(least, author, action, rule):
 @pytest.mark.parametrize(("public_suffixes", "result"), [(True, "fail"), (False, "pass")])
 def test_public_suffixes_are_a_net(public_suffixes, result):
     """RFC 9989 section 11.8: a registry's record without psd=y makes no organization of its customers."""
-    source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"')
+    source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"', limits=LIMITS)
     policy = Policy(dmarc=DmarcActions(public_suffixes=public_suffixes))
     conversation = begin(ATTACKER, settings=replace(SETTINGS, policy=policy), source=source)
     dmarc = send(conversation, "<eve@eve.co.uk>", "alice@bank.co.uk").evidence.dmarc
@@ -314,7 +316,7 @@ def asked_by_the_end_of_headers(zone):
 
 def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
     """Not after what a sender can make slow: with np= it decides which policy applies."""
-    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"')
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"', limits=LIMITS)
     asked, conversation = asked_by_the_end_of_headers(zone)
     assert ("nowhere.bank.example", "A") in asked
     assert conversation.end_of_message().verdict.action is Action.REJECT
@@ -329,7 +331,7 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
 )
 def test_records_that_do_not_count_are_not_read(records):
     """Else eight authors, each with seven names above, make us read a hundred records of each."""
-    asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}"))
+    asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}", limits=LIMITS))
     assert ("_dmarc.bank.example", "TXT") in asked
     assert ("nowhere.bank.example", "A") not in asked
 
@@ -486,7 +488,7 @@ def test_a_source_route_is_no_part_of_the_address(given):
 
     def source(question):
         asked.append(question.name)
-        return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"')(question)
+        return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"', limits=LIMITS)(question)
 
     begin(source=source).mail_from(given)
     assert "joe.l.joe@x.example.example" in asked
@@ -518,7 +520,9 @@ def test_signatures_that_cost_much_wait_for_their_turn(monkeypatch):
     signed = b"From: alice@bank.example\r\n\r\nx\r\n"
     for number in range(4):
         signed = KEY.sign(signed, "bank.example", f"s{number}")
-    zone = Zone("".join(f's{number}._domainkey.bank.example TXT "{KEY.record}"\n' for number in range(4)))
+    zone = Zone(
+        "".join(f's{number}._domainkey.bank.example TXT "{KEY.record}"\n' for number in range(4)), limits=LIMITS
+    )
     dear = threading.Lock()
     dear.acquire()
 

@@ -117,7 +117,7 @@ class _TooMuch(_Unclear):
     """The field is larger than is looked at."""
 
 
-def author(headers: Headers, limits: Limits = Limits()) -> Author:
+def author(headers: Headers, limits: Limits) -> Author:
     """Read the From field or fields. Never raises.
 
     If they name nobody, Sender and Resent-From are read, because some readers show these instead.

@@ -51,7 +51,7 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> Iprev | None:
+def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits) -> Iprev | None:
     """The result of :func:`check` if all answers are there already, else None.
 
     In the second case it starts the questions: first the names of the address, then, once these are known, the
@@ -69,7 +69,7 @@ def ahead(client_ip: Address, prefetch: Prefetch, limits: Limits = Limits()) -> 
     return None
 
 
-def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
+def check(client_ip: Address, resolve: Resolver, limits: Limits) -> Iprev:
     """Does the client's address have a name that leads back to it? Its names are all looked at, up to ``ptr_names``."""
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]

@@ -53,7 +53,7 @@ def check(
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
     now: float,
-    limits: Limits = Limits(),
+    limits: Limits,
 ) -> Dkim:
     """Verify one signature. ``now`` is in seconds since 1970. The cost is charged to the account of ``header``."""
 

@@ -338,7 +338,7 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
 def _asked(settings: Settings) -> Iterator[Nameserver]:
     """Ask each name server, all at once."""
     places = settings.dns.nameservers or system_nameservers()
-    sources = [Nameservers([place], min(settings.dns.timeout, _PATIENCE)) for place in places]
+    sources = [Nameservers([place], min(settings.dns.timeout, _PATIENCE), settings.policy.limits) for place in places]
     answers: list[Future[Answer]] = [source(_SIGNED) for source in sources]
     for (address, port), answer in zip(places, answers, strict=True):
         try:

@@ -60,7 +60,7 @@ def look_up(
     selectors: Sequence[str],
     source: Source,
     timeout: float,
-    limits: Limits = Limits(),
+    limits: Limits,
     clock: Clock = time.monotonic,
 ) -> Report:
     """Look up everything, in ``timeout`` seconds at most. ``selectors`` are DKIM's; if empty, well-known ones."""

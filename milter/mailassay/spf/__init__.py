@@ -49,7 +49,7 @@ def ahead(
     mail_from: str,
     helo: str,
     prefetch: Prefetch,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Callable[[], Spf | None]:
@@ -75,7 +75,7 @@ def check_helo(
     client_ip: Address,
     helo: str,
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Spf:
@@ -88,7 +88,7 @@ def check_mail_from(
     mail_from: str,
     helo: str,
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Spf:

@@ -248,7 +248,7 @@ signatures = st.builds(
 )
 found = st.builds(
     Evidence,
-    iprev=st.builds(iprev.Iprev, results, st.just(ip_address("192.0.2.1")), names, reasons),
+    iprev=st.builds(iprev.Iprev, results, st.just(ip_address("192.0.2.1")), names, reason=reasons),
     spf_helo=st.builds(spf.Spf, results, st.just("helo"), names, reason=reasons),
     spf_mail_from=st.none() | st.builds(spf.Spf, results, st.just("mailfrom"), names, reason=reasons),
     dkim=st.lists(signatures, max_size=3).map(tuple),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -38,6 +38,7 @@ class Iprev:
     result: Result
     client_ip: Address
     name: str = ""
+    _: KW_ONLY
     reason: str = ""
     limit: str = ""
     names: tuple[str, ...] = ()
@@ -100,9 +101,9 @@ def check(client_ip: Address, resolve: Resolver, limits: Limits) -> Iprev:
         return Iprev(Result.PASS, client_ip, confirmed[0], names=tuple(confirmed), unanswered=unanswered)
     if troubles:
         why = next(iter(troubles.values()))
-        return Iprev(Result.TEMPERROR, client_ip, names[0], why, unanswered=unanswered, fault=Fault.NO_ANSWER)
+        return Iprev(Result.TEMPERROR, client_ip, names[0], reason=why, unanswered=unanswered, fault=Fault.NO_ANSWER)
     fault = Fault.LIMIT if limit else Fault.UNCONFIRMED
-    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit, fault=fault)
+    return Iprev(Result.FAIL, client_ip, names[0], reason="no name leads back to the address", limit=limit, fault=fault)
 
 
 def _is_host(name: str) -> bool:

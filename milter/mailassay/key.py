@@ -8,7 +8,7 @@ follow from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -29,6 +29,7 @@ class Key:
     text: str
     low: int = 0
     high: int = 0
+    _: KW_ONLY
     words: tuple[StrEnum, ...] = ()
     unless: str = ""
     name: str = ""

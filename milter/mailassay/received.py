@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import dropwhile, pairwise
 from typing import NamedTuple
@@ -44,7 +45,8 @@ _QMAIL = re.compile(r"[ \t]*\(qmail [0-9]+ invoked from network\)")
 _SMTP = re.compile(r"(?:UTF8|E)?SMTP(?:SA|S|A)?")
 
 
-class Received(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
     """A Received field. A value that the field does not give is empty.
 
     ``client_ip`` and ``helo`` belong to the client that the writer received the message from. ``protocol`` is in upper
@@ -117,17 +119,17 @@ def read(value: bytes) -> Received:
     paths = [found[1] for piece in _up_to("for", after) if (found := _ENVELOPE_FROM.fullmatch(piece))]
     recipient = _PATH.fullmatch(_behind("for", after, "<"))
     return Received(
-        helo,
-        client_ip,
-        next(_words(after), ""),
-        protocol,
-        (logins[0] if logins else "?") if by_protocol else "",
-        paths[0] if paths else None,
-        recipient[0][1:-1] if recipient and not any(blank in recipient[0] for blank in _BLANK) else "",
-        _time(text.rpartition(";")[2]) if ";" in text else None,
-        first is None,
-        ", from userid " in text,
-        by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
+        helo=helo,
+        client_ip=client_ip,
+        by=next(_words(after), ""),
+        protocol=protocol,
+        login=(logins[0] if logins else "?") if by_protocol else "",
+        envelope_from=paths[0] if paths else None,
+        recipient=recipient[0][1:-1] if recipient and not any(blank in recipient[0] for blank in _BLANK) else "",
+        at=_time(text.rpartition(";")[2]) if ";" in text else None,
+        local=first is None,
+        by_user=", from userid " in text,
+        authenticated=by_protocol or protocol == "ASMTP" or any(_AUTHENTICATED.match(piece) for piece in pieces),
     )
 
 

@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
@@ -125,6 +125,7 @@ class Map(Generic[T]):
 
     make: Callable[..., T]
     keys: Mapping[str, Shape]
+    _: KW_ONLY
     node_as: str = ""
     definition: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)

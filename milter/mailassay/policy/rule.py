@@ -27,13 +27,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """If ``condition`` holds, ``action`` follows. The rule has no effect after the day ``expires`` (UTC).
-
-    ``monitor``: the action is only recorded, and the next rule is looked at. ``reply`` is the text for a refused sender
-    and ``enhanced`` its status code with class. ``headers`` are added to a message that is delivered or held.
-    ``reason`` appears in the log and with a held message. ``unsafe``: the operator accepts that the rule may let in
-    mail that fails, although its condition depends on nothing authenticated.
-    """
+    """If ``condition`` holds, ``action`` follows. ``place`` is where the file has the rule."""
 
     name: Annotated[
         str,
@@ -42,7 +36,7 @@ class Rule:
             "and unique.",
         ),
     ]
-    comment: Annotated[str, Key("Words for people. Required if `unsafe` is true.")] = field(default="", repr=False)
+    comment: Annotated[str, Key("Words for people. Required if `unsafe` is true.")] = ""
     expires: Annotated[
         date | None,
         Key(
@@ -61,7 +55,7 @@ class Rule:
             "`client_name`, `spf_pass`, `dkim_pass`, `sealer` (not of a top-level domain), `dmarc` with only `pass` "
             "and `none`, or `policy: none`. Each part of an `any` must do so; a `not` never counts.",
         ),
-    ] = field(default=False, repr=False)
+    ] = False
     condition: Annotated[
         Condition,
         Key(

@@ -25,11 +25,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorActions:
-    """The settings for some author domains, in place of the general ones. None leaves the general setting in force.
-
-    ``none`` applies to a domain that publishes p=none and fails. ``unpublished`` applies to a domain that publishes no
-    policy, or one in error, if neither SPF nor DKIM passes for it. ``monitor``: the actions are only recorded.
-    """
+    """The settings for some author domains, in place of the general ones. None leaves the general setting in force."""
 
     authors: Annotated[Domains, Key("The author domains to which this element applies. Required.", name="for")]
     reject: Annotated[
@@ -61,7 +57,7 @@ class AuthorActions:
         ),
     ] = None
     monitor: Annotated[bool, Key("If `true`, only record what would be done.")] = False
-    comment: Annotated[str, Key("Words for people. Required if `unsafe` is true.")] = field(default="", repr=False)
+    comment: Annotated[str, Key("Words for people. Required if `unsafe` is true.")] = ""
     unsafe: Annotated[
         bool,
         Key(
@@ -69,7 +65,7 @@ class AuthorActions:
             "Without it, these keys do not take `accept` or `tag`. A rule that requires something authenticated is "
             "better.",
         ),
-    ] = field(default=False, repr=False)
+    ] = False
     place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
 
@@ -88,19 +84,7 @@ class Forwarders:
 class DmarcActions:
     """The actions if DMARC fails under a domain's ``p=reject``, ``p=quarantine`` or ``p=none``, or has no answer.
 
-    ``temperror`` applies only if reject or quarantine is known to be at stake (``Dmarc.at_stake``), or if ``none`` asks
-    for more than p=none does.
-
-    RFC 9989 section 7.4 forbids rejecting because of ``p=reject`` alone, without other knowledge. ``reject`` is the
-    operator's own choice, and ``reject_needs`` is that other knowledge: if it does not hold, ``quarantine`` applies.
-    ``ambiguous_author`` is the least severe action for a From that is not one clear domain; None: only the action for
-    the strictest of its readings. ``public_suffixes``: use registrable domains as a safety net for the tree walk.
-
-    ``authors`` overrides the settings for some author domains; the first element that fits counts. If an author has
-    several readings, the most severe action for any of them counts. The ARC sets of ``trusted_sealers`` are believed.
-    ``trusted_forwarders`` and ``mailing_lists`` are trusted to forward only mail that they checked, so a message from
-    them that fails is accepted. The actions are taken for ``enforce_percent`` of the messages and only recorded for the
-    rest.
+    ``ambiguous_author`` is None if only the readings of the author count.
     """
 
     reject: Annotated[
@@ -231,13 +215,7 @@ class Repeated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DkimRules:
-    """Which DKIM signatures DMARC may align with.
-
-    ``partial``: anybody may have written the part of the body that l= leaves unsigned (RFC 6376 section 8.2).
-    ``repeated_fields``: if a signed To, Cc, Sender, Reply-To, Date or Content-Transfer-Encoding is repeated unsigned, a
-    reader may be shown the unsigned one (section 8.15). A second From, Subject or Content-Type that differs always
-    makes a signature fail.
-    """
+    """Which DKIM signatures DMARC may align with."""
 
     partial: Annotated[
         Partial,

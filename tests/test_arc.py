@@ -16,6 +16,7 @@ from mailassay.message import Field, Headers, split
 from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key, rsa_key, written
 
 KEY, ED = rsa_key(), ed25519_key()
@@ -48,11 +49,11 @@ def sealed(*domains, message=MESSAGE, change=lambda message: message):
 def judge(message):
     """The chain, and what it proves."""
     headers, content = split(message)
-    chain = arc.chain(headers)
+    chain = arc.chain(headers, LIMITS)
     body = Body(arc.body_requests(chain))
     body.update(content)
-    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
-    return chain, arc.check(chain, HeaderHashes(headers), body.finish(), resolve)
+    resolve = Deadline(Zone(ZONE, limits=LIMITS), float("inf"), lambda: 0.0)
+    return chain, arc.check(chain, HeaderHashes(headers, Work(LIMITS)), body.finish(), resolve, LIMITS)
 
 
 def check(message):
@@ -114,7 +115,7 @@ def test_a_key_that_cannot_be_had_is_a_failure(domain):
 
 def test_more_sets_than_allowed():
     fields = [Field(b"ARC-Seal", b" i=%d" % number) for number in range(1, 2000)]
-    assert arc.chain(Headers(fields)).problem
+    assert arc.chain(Headers(fields), LIMITS).problem
 
 
 def test_what_is_written():
@@ -129,10 +130,16 @@ kinds = st.sampled_from([b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authentica
 @given(fields=st.lists(st.builds(Field, kinds, text), min_size=1, max_size=6))
 def test_anything_is_a_failure(fields):
     headers = Headers(fields)
-    chain = arc.chain(headers)
+    chain = arc.chain(headers, LIMITS)
     bodies = Body(arc.body_requests(chain)).finish()
     assert (
-        arc.check(chain, HeaderHashes(headers), bodies, Deadline(Zone(""), float("inf"), lambda: 0.0)).result
+        arc.check(
+            chain,
+            HeaderHashes(headers, Work(LIMITS)),
+            bodies,
+            Deadline(Zone("", limits=LIMITS), float("inf"), lambda: 0.0),
+            LIMITS,
+        ).result
         is Result.FAIL
     )
 
@@ -609,9 +616,12 @@ def test_nothing_makes_up_for_a_failure(more):
 
 def test_comments_before_an_instance_are_paid_for():
     fields = [Field(b"ARC-Authentication-Results", b"()" * 240 + b"i=%d; mx" % number) for number in range(1, 51)]
-    assert arc.chain(Headers(fields[:1])).problem == "a set is incomplete"
+    assert arc.chain(Headers(fields[:1]), LIMITS).problem == "a set is incomplete"
     account = Work(Limits(signature_work=1000))
-    assert arc.chain(Headers(fields), account=account).problem == "limit: more work than signature_work allows"
+    assert (
+        arc.chain(Headers(fields), account=account, limits=LIMITS).problem
+        == "limit: more work than signature_work allows"
+    )
 
 
 def test_a_chain_that_costs_too_much_fails():
@@ -620,14 +630,14 @@ def test_a_chain_that_costs_too_much_fails():
     for number, domain in enumerate(("one", "two", "three"), 1):
         message = arc_set(message, number, f"{domain}.example", ED)
     headers, content = split(message)
-    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone(ZONE, limits=LIMITS), float("inf"), lambda: 0.0)
 
     def found(most):
         account = Work(Limits(signature_work=most))
-        chain = arc.chain(headers, account=account)
+        chain = arc.chain(headers, account=account, limits=LIMITS)
         body = Body(arc.body_requests(chain))
         body.update(content)
-        return arc.check(chain, HeaderHashes(headers, account), body.finish(), resolve), account.spent
+        return arc.check(chain, HeaderHashes(headers, account), body.finish(), resolve, LIMITS), account.spent
 
     whole, spent = found(10_000)
     assert whole == arc.Arc(Result.PASS, ("one.example", "two.example", "three.example"), 0)

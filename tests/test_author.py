@@ -17,9 +17,10 @@ from mailassay.author import Author, Fault, author
 from mailassay.domain import BadDomain, Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
+from tests.lab.limits import LIMITS
 
 
-def read(*values, limits=Limits()):
+def read(*values, limits=LIMITS):
     octets = (value if isinstance(value, bytes) else value.encode() for value in values)
     return author(Headers(Field(b"From", value) for value in octets), limits)
 
@@ -345,9 +346,9 @@ def test_an_address_that_another_charset_hides(value):
 def test_whom_other_fields_name_beside_a_malformed_author(name):
     """A reader that finds nobody in From shows them."""
     malformed = Field(b"From", b" (eve@evil.example")
-    found = author(Headers([malformed, Field(name, b" ceo@bank.example")]))
+    found = author(Headers([malformed, Field(name, b" ceo@bank.example")]), LIMITS)
     assert found == Author(("evil.example", "bank.example"), Fault.UNCLOSED)
-    assert author(Headers([malformed, Field(name, b" <list@evil.example>")])) == Author(("evil.example",))
+    assert author(Headers([malformed, Field(name, b" <list@evil.example>")]), LIMITS) == Author(("evil.example",))
 
 
 def test_u_labels_become_a_labels():
@@ -356,20 +357,22 @@ def test_u_labels_become_a_labels():
 
 
 def test_no_from():
-    assert author(Headers([])).fault is Fault.NO_FIELD
+    assert author(Headers([]), LIMITS).fault is Fault.NO_FIELD
 
 
 @pytest.mark.parametrize("name", [b"Sender", b"Resent-From"])
 @pytest.mark.parametrize("froms", [[], [b""], [b" Alice"]])
 def test_whom_other_fields_name_where_from_names_nobody(froms, name):
-    found = author(Headers([*(Field(b"From", value) for value in froms), Field(name, b" Alice <alice@bank.example>")]))
+    found = author(
+        Headers([*(Field(b"From", value) for value in froms), Field(name, b" Alice <alice@bank.example>")]), LIMITS
+    )
     assert found.domains == ("bank.example",)
     assert found.fault is (Fault.NO_ADDRESS if froms else Fault.NO_FIELD)
 
 
 def test_other_fields_beside_an_author_are_not_looked_at():
     fields = [(b"From", b" eve@evil.example"), (b"Sender", b" alice@bank.example"), (b"Resent-From", b" a@b.example")]
-    assert author(Headers(Field(*field) for field in fields)) == Author(("evil.example",))
+    assert author(Headers(Field(*field) for field in fields), LIMITS) == Author(("evil.example",))
 
 
 def test_several_from_fields():
@@ -487,7 +490,7 @@ def test_a_name_in_no_charset_that_we_know(value):
 def test_a_name_that_an_mta_breaks(octets, unread):
     """Its first line is then no field, and the header section ends there: the next hop finds no From below it."""
     fields = [Field(b"Sender", b" ceo@bank.example"), Field(b"j" * octets, b" x"), Field(b"From", b" eve@evil.example")]
-    found = author(Headers(fields))
+    found = author(Headers(fields), LIMITS)
     assert found.unread is unread
     assert bool(found.problem) is unread
 
@@ -574,7 +577,7 @@ def test_no_reader_finds_an_author_that_is_not_among_ours(value, last):
 )
 def test_a_field_inside_another(text):
     """A CR alone ends a line for some readers; Postfix makes it a blank, if it is not told otherwise."""
-    found = author(Headers([Field(b"Subject", text), Field(b"From", b" eve@evil.example")]))
+    found = author(Headers([Field(b"Subject", text), Field(b"From", b" eve@evil.example")]), LIMITS)
     assert found.problem
     assert set(found.domains) >= {"bank.example", "evil.example"}
 
@@ -595,7 +598,7 @@ def test_a_reader_for_whom_the_header_section_ends_above_from(name, end):
         [sender._replace(value=SENDER.value + end[2:]), EVE],
         [sender, EVE._replace(value=end + b"\r\n" + EVE.value)],
     ):
-        found = author(Headers(fields))
+        found = author(Headers(fields), LIMITS)
         assert found.problem
         assert set(found.domains) >= {"bank.example", "evil.example"}
 
@@ -610,7 +613,7 @@ def test_an_end_of_the_header_section_that_hides_nobody(end):
         [subject, EVE, SENDER],
         [Field(b"Sender", b" list@evil.example"), subject, EVE],
     ):
-        assert author(Headers(fields)) == Author(("evil.example",))
+        assert author(Headers(fields), LIMITS) == Author(("evil.example",))
 
 
 @given(value=st.binary(max_size=60))

@@ -14,6 +14,7 @@ from mailassay.domain import Domain
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
 from tests.lab.disguises import DISGUISES, FOREIGN, OURS
+from tests.lab.limits import LIMITS
 
 
 def read_back(text):
@@ -385,7 +386,7 @@ def test_numbers_count_as_milters_count():
         Field(b"Authentication-Results", b" other.example; none"),
         Field(b"Authentication-Results", b" mx.example.org; none"),
     ]
-    assert unwanted(Headers(fields), OURS) == [1, 3]
+    assert unwanted(Headers(fields), OURS, most=LIMITS.results_octets) == [1, 3]
 
 
 def test_what_is_too_much_to_read_is_removed_unread():
@@ -394,7 +395,7 @@ def test_what_is_too_much_to_read_is_removed_unread():
     most = sum(len(field.value) for field in fields[:2])
     assert unwanted(Headers(fields), OURS, most=most) == [3, 4]
     assert unwanted(Headers(fields), OURS, most=most - 1, trusted=True) == [2, 3, 4]
-    assert unwanted(Headers(fields), OURS) == []
+    assert unwanted(Headers(fields), OURS, most=LIMITS.results_octets) == []
 
 
 @pytest.mark.parametrize(
@@ -428,8 +429,8 @@ def test_versions(value, known):
 
 def test_a_version_nobody_knows_is_left_to_trusted_clients():
     fields = [Field(b"Authentication-Results", b" other.example 2; none")]
-    assert unwanted(Headers(fields), OURS) == [1]
-    assert unwanted(Headers(fields), OURS, trusted=True) == []
+    assert unwanted(Headers(fields), OURS, most=LIMITS.results_octets) == [1]
+    assert unwanted(Headers(fields), OURS, trusted=True, most=LIMITS.results_octets) == []
 
 
 BROKEN = {
@@ -446,13 +447,13 @@ def test_a_line_that_an_mta_breaks(name, trusted):
     """Another's name before it, it may be ours behind it."""
     field = Field(b"Authentication-Results", BROKEN[name])
     assert not is_ours(field.value, OURS)
-    assert unwanted(Headers([field]), OURS, trusted=trusted) == [1]
+    assert unwanted(Headers([field]), OURS, trusted=trusted, most=LIMITS.results_octets) == [1]
 
 
 def test_fields_that_would_take_long_to_read_are_removed_unread():
     """Parentheses, quotes and backslashes are what reading takes time for, and each field is some work."""
     usual = Field(b"Authentication-Results", b" other.example; spf=pass (a) smtp.mailfrom=b; dkim=pass (c) header.d=d")
     dear = Field(b"Authentication-Results", b" other.example; none " + b"(a)" * 235 + b"\r\n " + b"(a)" * 235)
-    assert unwanted(Headers([usual] * 40 + [dear]), "mx.example.org") == [41]
-    assert unwanted(Headers([dear]), "mx.example.org") == []
-    assert unwanted(Headers([dear, *[usual] * 40]), "mx.example.org") == [*range(9, 42)]
+    assert unwanted(Headers([usual] * 40 + [dear]), "mx.example.org", most=LIMITS.results_octets) == [41]
+    assert unwanted(Headers([dear]), "mx.example.org", most=LIMITS.results_octets) == []
+    assert unwanted(Headers([dear, *[usual] * 40]), "mx.example.org", most=LIMITS.results_octets) == [*range(9, 42)]

@@ -23,6 +23,7 @@ from tests.bench.processes import Process, begin, cpu, growth, pss, read
 from tests.bench.report import Cell, Setting, percentile, rows, settings, table
 from tests.bench.stacks import ALONE, OURS, ROOT, STACKS, missing
 from tests.lab import mta
+from tests.lab.limits import LIMITS
 from tests.lab.smtp import Reply
 from tests.lab.talk import Talk
 
@@ -47,7 +48,7 @@ def test_corpus_is_the_same_each_time(made: Corpus) -> None:
 
 def conversed(made: Corpus, messages: Iterable[Message], policy: Policy = Policy()) -> Iterator[tuple[Sent, Outcome]]:
     """What a load of these messages is answered."""
-    zone = Zone(json.dumps(made.zone))
+    zone = Zone(json.dumps(made.zone), limits=LIMITS)
     for message in messages:
         talk = Talk(zone, policy, client=message.client, helo=message.helo)
         outcome = talk.send(*split(message.content), mail_from=f"<{message.mail_from}>", recipients=[f"<{RECIPIENT}>"])

@@ -22,6 +22,7 @@ from mailassay.policy import Policy
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
+from tests.lab.limits import LIMITS
 from tests.lab.logged import read_back
 from tests.lab.sign import TAGS, arc_set, ed25519_key, rsa_key, written
 from tests.lab.talk import Talk
@@ -44,7 +45,7 @@ class Case(NamedTuple):
     zone: str = ""
     message: bytes = PLAIN
     words: str = ""
-    limits: Limits = Limits()
+    limits: Limits = LIMITS
     mail_from: str = "ann@bank.example"
     relays: Relays = Relays()
     policy: Policy = Policy()

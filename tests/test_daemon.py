@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import nameservers
-from mailassay.config import Listen, Settings
+from mailassay.config import Dns, Listen, Settings
 from mailassay.daemon import deferring, systemd
 from mailassay.daemon.listening import _open
 from mailassay.daemon.parent import Parent
@@ -33,6 +33,7 @@ from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 
@@ -52,7 +53,7 @@ FROM_BANK = (b"From", b" Alice <alice@bank.example>")
 
 @pytest.fixture(scope="module")
 def dns():
-    with DnsServer(Zone(ZONE)) as server:
+    with DnsServer(Zone(ZONE, limits=LIMITS)) as server:
         yield server
 
 
@@ -428,7 +429,7 @@ def test_a_worker_for_which_there_is_no_descriptor(monkeypatch, caplog):
         raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
 
     monkeypatch.setattr(socket, "socketpair", full)
-    parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+    parent = Parent(Settings(dns=Dns(nameservers=(("192.0.2.1", 53),))), Settings, -1, SystemNameservers())
     parent._start()
     assert caplog.messages == ["cannot start a worker (Too many open files in system); trying again in 0.5 s"]
     assert parent._start_at > time.monotonic() - 60
@@ -822,7 +823,7 @@ def test_a_reload_changes_what_can_be_changed(lenient):
         ({"listen": "unix:/elsewhere.sock"}, "listen"),
         ({"socket_mode": "0600"}, "socket_mode"),
         ({"socket_group": "nogroup"}, "socket_group"),
-        ({"dns": {"cache_size": 5}}, "cache_size"),
+        ({"dns": {"cache_size": 5}}, "dns.cache_size"),
     ],
 )
 def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
@@ -909,7 +910,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
                 found.add(spoof(client).verdict)
         return found
 
-    strict, lenient = Zone(ZONE, ttl=0), Zone(ZONE.replace("p=reject", "p=none"), ttl=0)
+    strict, lenient = Zone(ZONE, ttl=0, limits=LIMITS), Zone(ZONE.replace("p=reject", "p=none"), ttl=0, limits=LIMITS)
     with DnsServer(strict, "127.0.0.2", free_port), DnsServer(lenient, "127.0.0.3", free_port), served:
         assert "reject" not in verdicts()
         resolv_conf.write_text("nameserver 127.0.0.2\n")
@@ -946,11 +947,11 @@ def resolv_conf(tmp_path, monkeypatch):
 
 def test_what_is_followed(resolv_conf):
     system = SystemNameservers()
-    named = Settings(nameservers=(("192.0.2.1", 5353),))
+    named = Settings(dns=Dns(nameservers=(("192.0.2.1", 5353),)))
     resolv_conf.write_text("nameserver 192.0.2.2\n")
     assert system.resolved(named) == named
     assert system.changed() is None
-    assert system.resolved(Settings()).nameservers == (("192.0.2.2", 53),)
+    assert system.resolved(Settings()).dns.nameservers == (("192.0.2.2", 53),)
     assert system.changed() is None
     resolv_conf.write_text("nameserver 2001:db8::1\nnameserver 192.0.2.2\n")
     assert system.changed() == (("2001:db8::1", 53), ("192.0.2.2", 53))
@@ -959,12 +960,12 @@ def test_what_is_followed(resolv_conf):
     assert system.changed() is None
     resolv_conf.unlink()
     assert system.changed() is None
-    assert system.resolved(Settings()).nameservers == (("2001:db8::1", 53), ("192.0.2.2", 53))
+    assert system.resolved(Settings()).dns.nameservers == (("2001:db8::1", 53), ("192.0.2.2", 53))
     assert system.resolved(named) == named
     resolv_conf.write_text("nameserver 192.0.2.3\n")
     assert system.changed() is None
     resolv_conf.unlink()
-    assert system.resolved(Settings()).nameservers == (("127.0.0.1", 53),)
+    assert system.resolved(Settings()).dns.nameservers == (("127.0.0.1", 53),)
     resolv_conf.write_text("nameserver 192.0.2.3\n")
     assert system.changed() == (("192.0.2.3", 53),)
 
@@ -1031,7 +1032,7 @@ def test_what_is_counted(tmp_path):
                 pass
             return said
 
-        dns = DnsServer(Zone(ZONE, ttl=0))
+        dns = DnsServer(Zone(ZONE, ttl=0, limits=LIMITS))
         served = Serve(tmp_path, dns, workers=2, retire_after=3)
         served.module = "tests.lab.impatient"
         served.environment["NOTIFY_SOCKET"] = path
@@ -1078,7 +1079,7 @@ def test_words_of_workers(said, cuts):
 def test_how_often_it_is_said(caplog, monkeypatch):
     """Of what is new since the last look, or the last warning."""
     with caplog.at_level("WARNING", logger="mailassay"):
-        parent = Parent(Settings(nameservers=(("192.0.2.1", 53),)), Settings, -1, SystemNameservers())
+        parent = Parent(Settings(dns=Dns(nameservers=(("192.0.2.1", 53),))), Settings, -1, SystemNameservers())
         for now, counts in [
             (0, (100, 0, 7)),
             (10, (110, 3, 9)),

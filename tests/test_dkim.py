@@ -18,12 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
+from mailassay.dkim import Work
 from mailassay.dkim import key as keys
 from mailassay.limits import Limits
 from mailassay.message import Field, split
 from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import ed25519_key, rsa_key
 
 NOW = 1_800_000_000
@@ -31,16 +33,19 @@ MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: h
 RSA, ED = rsa_key(), ed25519_key()
 
 
-def verify(message, *records, edit_zone="", limits=Limits()):
+def verify(message, *records, edit_zone="", limits=LIMITS):
     """The results for a message, the key records at sel._domainkey.example.com being these."""
     lines = [f'sel._domainkey.example.com TXT "{record}"' for record in records]
-    resolve = Deadline(Zone("\n".join([*lines, edit_zone])), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone("\n".join([*lines, edit_zone]), limits=LIMITS), float("inf"), lambda: 0.0)
     headers, content = split(message)
     signatures = dkim.signatures(headers, limits)
     body = dkim.Body(signature.body for signature in signatures if not signature.problem)
     body.update(content)
     bodies = body.finish()
-    return [dkim.check(signature, dkim.HeaderHashes(headers), bodies, resolve, NOW, limits) for signature in signatures]
+    return [
+        dkim.check(signature, dkim.HeaderHashes(headers, Work(LIMITS)), bodies, resolve, NOW, limits)
+        for signature in signatures
+    ]
 
 
 def one(message, *records, **more):
@@ -61,7 +66,7 @@ def resigned(tags, message=MESSAGE, key=RSA):
     value = "; ".join(f"{name}={text}" for name, text in all_tags.items() if text is not None) + "; b="
     signature = dkim.parse(Field(b"DKIM-Signature", f" {value}AAAA".encode()))
     private = load_pem_private_key(key.private, None)
-    b = private.sign(dkim.HeaderHashes(headers).digest(signature), PKCS1v15(), Prehashed(SHA256()))
+    b = private.sign(dkim.HeaderHashes(headers, Work(LIMITS)).digest(signature), PKCS1v15(), Prehashed(SHA256()))
     return b"DKIM-Signature: " + value.encode() + base64.b64encode(b) + b"\r\n" + message
 
 

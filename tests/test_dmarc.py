@@ -28,6 +28,7 @@ from mailassay.limits import Limits
 from mailassay.resolver import Deadline, DnsLimit, DnsTempError
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 NONE, QUARANTINE, REJECT = Disposition.NONE, Disposition.QUARANTINE, Disposition.REJECT
 
@@ -36,7 +37,7 @@ class Asking:
     """A resolver over a zone that keeps what it was asked."""
 
     def __init__(self, *lines):
-        self._resolve = Deadline(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
+        self._resolve = Deadline(Zone("\n".join(lines), limits=LIMITS), float("inf"), lambda: 0.0)
         self.asked = []
 
     def __call__(self, name, rdtype):
@@ -166,7 +167,7 @@ SEVEN = ["1.2.3.4.5.6.7", "2.3.4.5.6.7", "3.4.5.6.7", "4.5.6.7", "5.6.7", "6.7",
     ],
 )  # fmt: skip
 def test_questions(name, asked):
-    assert questions(Domain(name)) == [f"_dmarc.{each}" for each in asked]
+    assert questions(Domain(name), LIMITS) == [f"_dmarc.{each}" for each in asked]
 
 
 @pytest.mark.parametrize(("most", "asked"), [(1, ["c.b.example"]), (2, ["c.b.example", "example"]),
@@ -238,7 +239,7 @@ def test_organizational_domain(name, lines, org_domain):
     ],
 )
 def test_policy(lines, policy, tag, found_at):
-    found = check(author("a.b.example"), [], Asking(*lines))
+    found = check(author("a.b.example"), [], Asking(*lines), LIMITS)
     assert (found.result, found.disposition, found.tag, found.found_at) == (Result.FAIL, policy, tag, found_at)
     assert found.testing == ("t=y" in lines[0])
 
@@ -246,17 +247,17 @@ def test_policy(lines, policy, tag, found_at):
 def test_a_record_between_is_not_the_policy():
     """Section 4.10.1: the organization's record, not the nearer one."""
     lines = [at("b.c.example", "p=reject"), at("c.example", "p=none")]
-    found = check(author("a.b.c.example"), [], Asking(*lines))
+    found = check(author("a.b.c.example"), [], Asking(*lines), LIMITS)
     assert (found.disposition, found.found_at) == (NONE, "c.example")
 
 
 def test_no_record_means_no_dmarc():
-    found = check(author("b.example"), [by("spf", "b.example")], Asking())
+    found = check(author("b.example"), [by("spf", "b.example")], Asking(), LIMITS)
     assert (found.result, found.disposition) == (Result.NONE, None)
 
 
 def test_an_improper_record():
-    found = check(author("b.example"), [by("spf", "b.example")], Asking(at("b.example", "p=rejct")))
+    found = check(author("b.example"), [by("spf", "b.example")], Asking(at("b.example", "p=rejct")), LIMITS)
     assert (found.result, found.disposition, found.found_at) == (Result.PERMERROR, None, "b.example")
     assert (found.fault, found.reason) == (Fault.RECORD, "the policy record is invalid")
 
@@ -287,7 +288,7 @@ STRICT = at("b.example", "p=reject", "adkim=s", "aspf=s")
     ],
 )
 def test_alignment(method, lines, who, identifier, result):
-    found = check(author(who), [by(method, identifier)], Asking(*lines))
+    found = check(author(who), [by(method, identifier)], Asking(*lines), LIMITS)
     assert found.result is result
     assert found.aligned == ((by(method, identifier),) if result is Result.PASS else ())
     assert found.disposition is REJECT
@@ -297,13 +298,13 @@ def test_alignment(method, lines, who, identifier, result):
 def test_each_method_has_its_own_mode(spf_mode, dkim_mode):
     record = at("b.example", "p=reject", f"aspf={spf_mode}", f"adkim={dkim_mode}")
     for method, mode in (("spf", spf_mode), ("dkim", dkim_mode)):
-        found = check(author("b.example"), [by(method, "sub.b.example")], Asking(record))
+        found = check(author("b.example"), [by(method, "sub.b.example")], Asking(record), LIMITS)
         assert found.result is (Result.PASS if mode == "r" else Result.FAIL)
 
 
 @pytest.mark.parametrize("result", [each for each in Result if each not in (Result.PASS, Result.TEMPERROR)])
 def test_only_a_pass_counts(result):
-    found = check(author("b.example"), [by("spf", "b.example", result)], Asking(ORG))
+    found = check(author("b.example"), [by("spf", "b.example", result)], Asking(ORG), LIMITS)
     assert found.result is Result.FAIL
 
 
@@ -322,13 +323,13 @@ def test_only_a_pass_counts(result):
     ],
 )
 def test_how_an_authenticated_domain_is_aligned(lines, identifier, how):
-    found = check(author("b.example"), [by("dkim", identifier)], Asking(*lines))
+    found = check(author("b.example"), [by("dkim", identifier)], Asking(*lines), LIMITS)
     assert found.alignment == ((by("dkim", identifier), how),)
     assert how.aligned == (found.result is Result.PASS)
 
 
 def test_a_pass_names_what_is_aligned():
-    found = check(author("b.example"), [by("spf", "s.b.example"), by("dkim", "b.example")], Asking(ORG))
+    found = check(author("b.example"), [by("spf", "s.b.example"), by("dkim", "b.example")], Asking(ORG), LIMITS)
     assert (found.fault, found.reason) == (None, "aligned: dkim b.example, spf s.b.example")
 
 
@@ -344,7 +345,7 @@ def test_a_pass_names_what_is_aligned():
 )
 def test_the_result_keeps_where_the_policy_was_looked_for(lines, result):
     zone = Asking(*lines)
-    found = check(author("b.example"), [], zone)
+    found = check(author("b.example"), [], zone, LIMITS)
     assert (found.result, found.walk.start) == (result, "b.example")
     assert [f"{step.question} TXT" for step in found.walk.steps] == [name for name in zone.asked if "_dmarc" in name]
     published = Record.parse(lines[0].split('"')[1]) if lines and '"' in lines[0] else None
@@ -352,7 +353,7 @@ def test_the_result_keeps_where_the_policy_was_looked_for(lines, result):
 
 
 def test_a_result_without_a_search_has_no_record():
-    assert check(author(fault=AuthorFault.NO_FIELD), [], Asking()).record is None
+    assert check(author(fault=AuthorFault.NO_FIELD), [], Asking(), LIMITS).record is None
 
 
 @pytest.mark.parametrize(
@@ -366,7 +367,7 @@ def test_a_result_without_a_search_has_no_record():
     ],
 )
 def test_what_cannot_be_decided_now(identifiers, result):
-    found = check(author("b.example"), identifiers, Asking(ORG))
+    found = check(author("b.example"), identifiers, Asking(ORG), LIMITS)
     assert found.result is result
     assert found.header_from == "b.example"
     assert found.record == Record(REJECT)
@@ -376,7 +377,7 @@ def test_what_cannot_be_decided_now(identifiers, result):
 
 
 def test_of_a_domain_that_cannot_be_compared_now_the_policy_is_at_stake():
-    found = check(author("b.example"), [by("spf", "s.b.example")], Asking(ORG, "_dmarc.s.b.example TXT !"))
+    found = check(author("b.example"), [by("spf", "s.b.example")], Asking(ORG, "_dmarc.s.b.example TXT !"), LIMITS)
     assert (found.result, found.at_stake, found.fault) == (Result.TEMPERROR, REJECT, Fault.NO_ANSWER)
     assert "_dmarc.s.b.example" in found.reason
 
@@ -404,7 +405,7 @@ SLOW_S = "_dmarc.s.b.example TXT !"
     ],
 )  # fmt: skip
 def test_dns_in_trouble(who, identifiers, lines, result):
-    found = check(author(who), identifiers, Asking(*lines))
+    found = check(author(who), identifiers, Asking(*lines), LIMITS)
     assert found.result is result
     if result is Result.TEMPERROR:
         assert found.disposition is None
@@ -412,7 +413,7 @@ def test_dns_in_trouble(who, identifiers, lines, result):
 
 def test_whether_the_author_domain_exists_is_unknown():
     """Until DNS answers, np= may apply as well as sp=."""
-    found = check(author("a.b.example"), [], Asking(at("b.example", "p=none", "np=reject"), "a.b.example A !"))
+    found = check(author("a.b.example"), [], Asking(at("b.example", "p=none", "np=reject"), "a.b.example A !"), LIMITS)
     assert (found.result, found.header_from, found.at_stake) == (Result.TEMPERROR, "a.b.example", REJECT)
     assert found.fault is Fault.NO_ANSWER
     assert "a.b.example" in found.reason
@@ -439,7 +440,7 @@ def test_whether_the_author_domain_exists_is_unknown():
 def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     zone = Asking(ORG, at("open.example", "p=none"), at("half.example", "p=quarantine"), "_dmarc.slow.example TXT ?")
     identifiers = [by("spf", name) for name in names]
-    found = check(author(*names, fault=AuthorFault.SEVERAL_DOMAINS), identifiers, zone)
+    found = check(author(*names, fault=AuthorFault.SEVERAL_DOMAINS), identifiers, zone, LIMITS)
     assert (found.result, found.disposition, found.header_from) == (result, policy, header_from)
     assert found.aligned == ()
     assert found.reason == "several author domains"
@@ -447,7 +448,7 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
 
 def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
     zone = Asking(ORG)
-    found = check(Author((Domain("open.example"),), AuthorFault.DOMAINS, True), [], zone)
+    found = check(Author((Domain("open.example"),), AuthorFault.DOMAINS, True), [], zone, LIMITS)
     assert (found.result, found.disposition) == (Result.FAIL, REJECT)
     assert zone.asked == []
 
@@ -467,21 +468,24 @@ def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
 )
 def test_no_more_is_asked_than_needed(who, identifiers, asked):
     zone = Asking(ORG)
-    check(author(who), identifiers, zone)
+    check(author(who), identifiers, zone, LIMITS)
     # the resolver makes one question of the same ones
     assert list(dict.fromkeys(zone.asked)) == [f"{name} TXT" for name in asked]
 
 
 def test_a_hundred_identifiers_cost_what_twenty_cost():
     zone = Asking(ORG)
-    check(author("b.example"), [by("dkim", f"s{number}.b.example") for number in range(100)], zone)
+    check(author("b.example"), [by("dkim", f"s{number}.b.example") for number in range(100)], zone, LIMITS)
     assert len(zone.asked) <= 1 + 2 + 20 * 3
 
 
 def test_a_pass_is_seen_wherever_it_stands():
     failed = [by("dkim", f"s{number}.b.example", Result.FAIL) for number in range(Limits().identifiers)]
     unclear = [by("dkim", f"s{number}.b.example", Result.TEMPERROR) for number in range(Limits().identifiers)]
-    assert check(author("b.example"), [*failed, *unclear, by("dkim", "b.example")], Asking(ORG)).result is Result.PASS
+    assert (
+        check(author("b.example"), [*failed, *unclear, by("dkim", "b.example")], Asking(ORG), LIMITS).result
+        is Result.PASS
+    )
 
 
 @pytest.mark.parametrize("result", [Result.PASS, Result.TEMPERROR])
@@ -489,7 +493,7 @@ def test_identifiers_that_a_sender_adds_do_not_displace_the_authors_own(result):
     most = Limits().identifiers
     added = [by("dkim", f"a{number}.example", result) for number in range(most)]
     own = by("spf", "z.example")
-    assert check(author("z.example"), [*added, own], Asking(at("z.example", "p=reject"))).aligned == (own,)
+    assert check(author("z.example"), [*added, own], Asking(at("z.example", "p=reject")), LIMITS).aligned == (own,)
 
 
 # --- public suffixes (section 11.8)
@@ -532,7 +536,8 @@ SHARED = at("co.uk", "p=none", "sp=reject")
 )  # fmt: skip
 def test_public_suffixes(lines, who, identifier, kept_apart_by):
     found, walked = (
-        check(author(who), [by("dkim", identifier)], Asking(*lines), public_suffixes=on) for on in (True, False)
+        check(author(who), [by("dkim", identifier)], Asking(*lines), public_suffixes=on, limits=LIMITS)
+        for on in (True, False)
     )
     assert walked.result is Result.PASS
     assert walked.public_suffix is None
@@ -561,7 +566,7 @@ def test_public_suffixes(lines, who, identifier, kept_apart_by):
     ],
 )
 def test_a_suffix_that_says_it_is_none(lines, who, identifier, kept_apart_by):
-    found = check(author(who), [by("dkim", identifier)], Asking(*lines))
+    found = check(author(who), [by("dkim", identifier)], Asking(*lines), LIMITS)
     assert found.result is (Result.FAIL if kept_apart_by else Result.PASS)
     assert (found.public_suffix or "") == kept_apart_by
 
@@ -570,8 +575,11 @@ def test_a_neighbour_below_a_public_suffix_cannot_turn_a_fail_into_a_temperror()
     lines = [SHARED, at("a.co.uk", "p=reject"), "_dmarc.evil.co.uk TXT ?"]
     for result in (Result.PASS, Result.TEMPERROR):
         identifiers = [by("spf", "evil.co.uk", result)]
-        assert check(author("a.co.uk"), identifiers, Asking(*lines)).result is Result.FAIL
-        assert check(author("a.co.uk"), identifiers, Asking(*lines), public_suffixes=False).result is Result.TEMPERROR
+        assert check(author("a.co.uk"), identifiers, Asking(*lines), LIMITS).result is Result.FAIL
+        assert (
+            check(author("a.co.uk"), identifiers, Asking(*lines), public_suffixes=False, limits=LIMITS).result
+            is Result.TEMPERROR
+        )
 
 
 @pytest.mark.parametrize("broken", ["_dmarc.com TXT ?", "_dmarc.mail.bank.com TXT ?\n_dmarc.bank.com TXT none"])
@@ -579,11 +587,14 @@ def test_a_neighbours_pass_cannot_make_the_authors_walk_matter(broken):
     """It is walked for alignment only, which the suffix list rules out."""
     lines = [at("www.mail.bank.com", "p=reject"), *broken.split("\n")]
     for identifiers in ([], [by("spf", "evil.com")]):
-        assert check(author("www.mail.bank.com"), identifiers, Asking(*lines)).result is Result.FAIL
+        assert check(author("www.mail.bank.com"), identifiers, Asking(*lines), LIMITS).result is Result.FAIL
     near = [by("spf", "bank.com")]
-    assert check(author("www.mail.bank.com"), near, Asking(*lines)).result is Result.TEMPERROR
+    assert check(author("www.mail.bank.com"), near, Asking(*lines), LIMITS).result is Result.TEMPERROR
     far = [by("spf", "evil.com")]
-    assert check(author("www.mail.bank.com"), far, Asking(*lines), public_suffixes=False).result is Result.TEMPERROR
+    assert (
+        check(author("www.mail.bank.com"), far, Asking(*lines), public_suffixes=False, limits=LIMITS).result
+        is Result.TEMPERROR
+    )
 
 
 LABEL = st.sampled_from(["uk", "co", "a", "kobe", "jp", "city", "ck", "www", "github", "io", "xn--p1ai", "_x", "s3"])
@@ -613,22 +624,22 @@ def test_public_suffixes_between_any_names(below, org):
 def test_public_suffixes_never_let_align_what_the_walk_does_not(on):
     lines = [at("co.uk", "p=reject", "psd=y"), at("s.a.co.uk", "p=none", "psd=n")]
     for identifier in ("evil.co.uk", "co.uk", "s.a.co.uk", "a.ac.uk"):
-        found = check(author("a.co.uk"), [by("dkim", identifier)], Asking(*lines), public_suffixes=on)
+        found = check(author("a.co.uk"), [by("dkim", identifier)], Asking(*lines), public_suffixes=on, limits=LIMITS)
         assert (found.result, found.public_suffix) == (Result.FAIL, None)
 
 
 def test_what_is_written():
-    found = check(author("b.example"), [], Asking(ORG))
+    found = check(author("b.example"), [], Asking(ORG), LIMITS)
     assert resinfo(found).method == "dmarc"
     assert resinfo(found).properties == (("header", "from", "b.example"), ("policy", "dmarc", "reject"))
-    assert resinfo(check(author(fault=AuthorFault.NO_FIELD), [], Asking())).properties == ()
+    assert resinfo(check(author(fault=AuthorFault.NO_FIELD), [], Asking(), LIMITS)).properties == ()
 
 
 def asked_of(zone, domain="news.bank.example", remembered=None, identifiers=()):
     """The result for an author, by such a zone."""
-    resolve = Deadline(Zone(zone), float("inf"), lambda: 0.0)
-    known = policies(author(domain), resolve, remembered=remembered)
-    return check(author(domain), [*identifiers], resolve, known=known)
+    resolve = Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0)
+    known = policies(author(domain), resolve, remembered=remembered, limits=LIMITS)
+    return check(author(domain), [*identifiers], resolve, known=known, limits=LIMITS)
 
 
 UNKNOWN = "_dmarc.news.bank.example TXT !\n"
@@ -754,10 +765,10 @@ def test_an_answer_too_large_to_be_read_is_no_record():
     def resolve(name, rdtype):
         if name == "_dmarc.news.bank.example":
             raise DnsLimit("dns_octets", "an answer of more than 20480 octets")
-        zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+        zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"', limits=LIMITS)
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
-    found = check(author("news.bank.example"), [], resolve)
+    found = check(author("news.bank.example"), [], resolve, LIMITS)
     assert (found.result, found.disposition, found.found_at) == ("fail", "reject", "bank.example")
 
 
@@ -770,15 +781,15 @@ def test_whether_a_domain_exists_is_beyond_a_limit(tags, tag):
     def resolve(name, rdtype):
         if rdtype == "A":
             raise DnsLimit("dns_records", "an answer of more than 100 records")
-        zone = Zone(f'_dmarc.bank.example TXT "v=DMARC1; p=none; {tags}"')
+        zone = Zone(f'_dmarc.bank.example TXT "v=DMARC1; p=none; {tags}"', limits=LIMITS)
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
-    found = check(author("news.bank.example"), [], resolve)
+    found = check(author("news.bank.example"), [], resolve, LIMITS)
     assert (found.result, found.disposition, found.tag) == ("fail", "reject", tag)
 
 
 def test_of_several_readings_the_one_at_stake_is_named():
     both = author("news.shop.example", "news.bank.example", fault=AuthorFault.SEVERAL_DOMAINS)
     zone = UNKNOWN + '_dmarc.news.shop.example TXT !\n_dmarc.bank.example TXT "v=DMARC1; p=reject"'
-    found = check(both, [], Deadline(Zone(zone), float("inf"), lambda: 0.0))
+    found = check(both, [], Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0), LIMITS)
     assert (found.result, found.header_from, found.at_stake) == ("temperror", "news.bank.example", "reject")

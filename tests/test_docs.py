@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import load, load_policy, reference, schema
+from mailassay.config import load, load_policy, schema
 from mailassay.judge.outcome import Outcome
 from mailassay.message import split
 from mailassay.zone import Zone
 from tests.lab.editor import mistakes
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
 
@@ -54,7 +55,8 @@ ZONE = Zone(
     67.113.0.203.in-addr.arpa      PTR  mx1.filter.example
     mx1.filter.example             A    203.0.113.67
     null.example                   MX   0 .
-    """
+    """,
+    limits=LIMITS,
 )
 BANK, RELAY, FILTER, NAMELESS, PARTNER = "192.0.2.1", "203.0.113.66", "203.0.113.67", "198.51.100.1", "192.0.2.5"
 SPRING = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -367,7 +369,7 @@ def test_every_line_that_is_explained_is_logged(line: str) -> None:
         assert any(re.fullmatch(pattern(form), line) for _, form in LOGGED if form != "%s")
 
 
-KEYS = {*reference.SETTINGS, *reference.POLICY}
+KEYS = {key.name for key in (*schema.settings().keys, *schema.policy().keys)}
 MIGRATION = (DOCS / "migration.md").read_text()
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.config import Listen, Problem, Relays, Settings, load_policy
+from mailassay.config import Dns, Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Table, User
@@ -39,6 +39,7 @@ from mailassay.verdict import DEFAULT, Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.healthy import CONFIG, GOOD, MAIN, NODES, OURS, POLICY, PROCESS, QUEUE, SOCKET, configured, service
+from tests.lab.limits import LIMITS
 
 
 def told(facts):
@@ -1417,9 +1418,9 @@ def test_nodes_on_the_way(tmp_path):
 
 @pytest.mark.parametrize("authentic", [True, False])
 def test_name_servers(free_port, authentic):
-    with DnsServer(Zone('arpa TXT "x"')) as server:
+    with DnsServer(Zone('arpa TXT "x"', limits=LIMITS)) as server:
         server.authentic = authentic
-        settings = Settings(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), dns_timeout=1.0)
+        settings = Settings(dns=Dns(nameservers=((server.address, server.port), ("127.0.0.1", free_port)), timeout=1.0))
         asked, silent = gather._asked(settings)
     assert (asked.trouble, asked.validates) == ("", authentic)
     assert silent.trouble
@@ -1436,8 +1437,10 @@ strict.example TXT "v=spf1 -all"
 
 def looked_at(policy, *names):
     """What is found of domains in that DNS."""
-    with DnsServer(Zone(OWN)) as server:
-        settings = replace(GOOD.settings, policy=policy, nameservers=((server.address, server.port),))
+    with DnsServer(Zone(OWN, limits=LIMITS)) as server:
+        settings = replace(
+            GOOD.settings, policy=policy, dns=Dns(nameservers=((server.address, server.port),), timeout=30.0)
+        )
         found = own.looked_at([Domain(name) for name in names], settings)
     return replace(GOOD, settings=settings, own=tuple(found))
 
@@ -1475,7 +1478,7 @@ def test_a_message_outside_the_sample(tmp_path):
 
 
 def test_domains_that_dns_does_not_answer_for(free_port):
-    settings = replace(GOOD.settings, nameservers=(("127.0.0.1", free_port),), dns_timeout=0.05)
+    settings = replace(GOOD.settings, dns=Dns(nameservers=(("127.0.0.1", free_port),), timeout=0.05))
     (found,) = own.looked_at([Domain("example.org")], settings)
     assert found.verdict is None
     assert found.trouble

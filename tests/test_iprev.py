@@ -13,6 +13,7 @@ from mailassay.limits import Limits
 from mailassay.resolver import Answer, Deadline, question
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 MANY = "\n".join(f"9.2.0.192.in-addr.arpa PTR n{number}.example" for number in range(10, 22))
 ZONE = f"""
@@ -43,7 +44,7 @@ ZONE = f"""
 
 
 def resolve(name, rdtype):
-    return Deadline(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
+    return Deadline(Zone(ZONE, limits=LIMITS), float("inf"), lambda: 0.0)(name, rdtype)
 
 
 @pytest.mark.parametrize(
@@ -68,20 +69,22 @@ def resolve(name, rdtype):
     ],
 )
 def test_check(address, result, name):
-    found = iprev.check(client(address), resolve)
+    found = iprev.check(client(address), resolve, LIMITS)
     assert (found.result, found.name) == (result, name)
 
 
 def test_names_beyond_the_limit_are_not_looked_at():
     zone = MANY.replace("9.2.0", "10.2.0") + "\nn20.example A 192.0.2.10"
-    found = iprev.check(ip_address("192.0.2.10"), Deadline(Zone(zone), float("inf"), lambda: 0.0))
+    found = iprev.check(
+        ip_address("192.0.2.10"), Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0), LIMITS
+    )
     assert found.result is Result.FAIL
 
 
 def test_names_that_are_none_count_against_the_limit():
     names = "\n".join(f"1.2.0.192.in-addr.arpa PTR bad..n{number}" for number in range(Limits().ptr_names))
     zone = names + "\n1.2.0.192.in-addr.arpa PTR mx.example\nmx.example A 192.0.2.1"
-    found = iprev.check(ip_address("192.0.2.1"), Deadline(Zone(zone), float("inf"), lambda: 0.0))
+    found = iprev.check(ip_address("192.0.2.1"), Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0), LIMITS)
     assert (found.result, found.name) == (Result.FAIL, "bad..n0")
 
 
@@ -102,23 +105,23 @@ def test_what_is_asked(address, asked):
         seen.append((name, rdtype))
         return resolve(name, rdtype)
 
-    iprev.check(client(address), listening)
+    iprev.check(client(address), listening, LIMITS)
     assert seen == asked
 
 
 @pytest.mark.parametrize(("address", "reason"), [("192.0.2.4", True), ("192.0.2.5", True), ("192.0.2.2", False)])
 def test_the_reason_of_a_temporary_error_is_written(address, reason):
-    assert bool(iprev.check(client(address), resolve).resinfo().reason) == reason
+    assert bool(iprev.check(client(address), resolve, LIMITS).resinfo().reason) == reason
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
 def test_what_is_written(address):
-    resinfo = iprev.check(client(address), resolve).resinfo()
+    resinfo = iprev.check(client(address), resolve, LIMITS).resinfo()
     assert (resinfo.properties, resinfo.comment) == ((("policy", "iprev", address),), "mx.example")
 
 
 def test_a_name_that_is_not_confirmed_is_not_written():
-    assert iprev.check(ip_address("192.0.2.2"), resolve).resinfo().comment == ""
+    assert iprev.check(ip_address("192.0.2.2"), resolve, LIMITS).resinfo().comment == ""
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
@@ -134,19 +137,19 @@ def test_what_is_prefetched_is_what_the_check_asks(address):
         asked.append((name, rdtype))
         return resolve(name, rdtype)
 
-    assert iprev.prefetch(client(address), later) is None
+    assert iprev.prefetch(client(address), later, LIMITS) is None
     for each, future in zip(early, futures, strict=False):
-        future.set_result(Zone(ZONE)(question(*each)).result())
-    iprev.check(client(address), listening)
+        future.set_result(Zone(ZONE, limits=LIMITS)(question(*each)).result())
+    iprev.check(client(address), listening, LIMITS)
     assert set(asked) <= set(early)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.9"])
 def test_what_needs_no_waiting_is_known_at_once(address):
     def prefetch(name, rdtype):
-        return Zone(ZONE)(question(name, rdtype))
+        return Zone(ZONE, limits=LIMITS)(question(name, rdtype))
 
-    assert iprev.prefetch(client(address), prefetch) == iprev.check(client(address), resolve)
+    assert iprev.prefetch(client(address), prefetch, LIMITS) == iprev.check(client(address), resolve, LIMITS)
 
 
 @given(names=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=14), address=st.ip_addresses())
@@ -157,6 +160,6 @@ def test_any_names_cost_at_most_one_question_each(names, address):
         asked.append(name)
         return Answer(tuple(names) if rdtype == "PTR" else ("203.0.113.200",) if rdtype == "A" else ("2001:db8::200",))
 
-    found = iprev.check(address, hostile)
+    found = iprev.check(address, hostile, LIMITS)
     assert found.result is not Result.PASS or str(found.client_ip) in ("203.0.113.200", "2001:db8::200")
     assert len(asked) <= 1 + Limits().ptr_names

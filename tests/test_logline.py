@@ -20,10 +20,11 @@ from mailassay.domain import Domain
 from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
 from mailassay.result import Result
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.logged import read_back
 from tests.lab.talk import Talk
 
-ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+ZONE = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject"', limits=LIMITS)
 
 
 def outcome(helo="x.example", mail_from="a@b.example", author="a@bank.example", fields=()):

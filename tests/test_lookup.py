@@ -23,6 +23,7 @@ from mailassay.result import Result
 from mailassay.spf import check_mail_from
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.screens import screen
 from tests.lab.sign import ed25519_key, rsa_key
@@ -64,7 +65,7 @@ def changed(changes):
 
 
 def found(zone, name="good.example", selectors=(), timeout=5.0):
-    return lookup.look_up(Domain(name), selectors, Zone(zone), timeout)
+    return lookup.look_up(Domain(name), selectors, Zone(zone, limits=LIMITS), timeout, LIMITS)
 
 
 def named(report):
@@ -710,8 +711,12 @@ def published(zone, *changes):
     """The zone as it is when somebody has done what is said."""
     for change in changes:
         lines = [line for line in zone.splitlines() if tuple(line.split()[:2]) != (change.name, change.type)]
-        have = [text for text in Zone(zone).lookup(change.name, change.type).records if text not in change.instead]
-        assert {*change.instead} <= {*Zone(zone).lookup(change.name, change.type).records}
+        have = [
+            text
+            for text in Zone(zone, limits=LIMITS).lookup(change.name, change.type).records
+            if text not in change.instead
+        ]
+        assert {*change.instead} <= {*Zone(zone, limits=LIMITS).lookup(change.name, change.type).records}
         zone = "\n".join(
             [*lines, *(f"{change.name} {change.type} {strings(text)}" for text in (*have, *change.records))]
         )
@@ -849,11 +854,15 @@ SPF_LINES = st.one_of(
 @settings(deadline=None)
 def test_any_other_client_is_judged_as_the_milter_does(zone, text):
     lines = [f'{LABELS[0]} TXT "{text}"', *(f"{owner} {rdtype} {value}" for owner, (rdtype, value) in zone)]
-    source = Zone("\n".join([STRANGER, *lines]))
-    report = lookup.look_up(Domain(LABELS[0]), [], source, 5)
+    source = Zone("\n".join([STRANGER, *lines]), limits=LIMITS)
+    report = lookup.look_up(Domain(LABELS[0]), [], source, 5, LIMITS)
     results = [
         check_mail_from(
-            ip_address(client), f"joe@{LABELS[0]}", "helo.example", lambda *each: source(question(*each)).result()
+            ip_address(client),
+            f"joe@{LABELS[0]}",
+            "helo.example",
+            lambda *each: source(question(*each)).result(),
+            LIMITS,
         )
         for client in STRANGERS
     ]
@@ -875,7 +884,7 @@ def test_a_tree_without_end_is_cut():
         future.set_result(Answer((f"v=spf1 {includes} -all",) if asking.rdtype == "TXT" else ()))
         return future
 
-    report = lookup.look_up(Domain("x.example"), [], forest, 5)
+    report = lookup.look_up(Domain("x.example"), [], forest, 5, LIMITS)
     assert report.spf.record.asks > 10
     assert len(asked) < 200
 
@@ -920,7 +929,7 @@ MANY = "".join(f"many.example MX {n} mx{n}.example\nmx{n}.example A 192.0.2.{n}\
 )
 def test_everything_is_asked_at_once(text, name, depth):
     """In as many rounds as one answer depends on another."""
-    zone, rounds, waiting = Zone(text), [], []
+    zone, rounds, waiting = Zone(text, limits=LIMITS), [], []
     lock = threading.Lock()
 
     def answer():
@@ -939,8 +948,8 @@ def test_everything_is_asked_at_once(text, name, depth):
                 threading.Timer(0.1, answer).start()
         return future
 
-    report = lookup.look_up(Domain(name), [], later, 20)
-    assert report == lookup.look_up(Domain(name), [], zone, 20)
+    report = lookup.look_up(Domain(name), [], later, 20, LIMITS)
+    assert report == lookup.look_up(Domain(name), [], zone, 20, LIMITS)
     assert len(rounds) == depth
     assert rounds[0] > len(WELL_KNOWN)
 
@@ -953,9 +962,9 @@ def test_time_is_limited():
         return now[0]
 
     def mute(asked):
-        return Zone(GOOD)(asked) if asked.rdtype != "MX" else Future()
+        return Zone(GOOD, limits=LIMITS)(asked) if asked.rdtype != "MX" else Future()
 
-    report = lookup.look_up(Domain("good.example"), [], mute, 0.5, clock=clock)
+    report = lookup.look_up(Domain("good.example"), [], mute, 0.5, clock=clock, limits=LIMITS)
     assert report.unanswered == ("good.example MX: no answer within 0.5 seconds",)
     assert named(report) == ["warning mx-unknown", "warning spf-unknown"]
     assert report.is_known
@@ -964,11 +973,11 @@ def test_time_is_limited():
 def test_dnssec():
     def signed(asked):
         future = Future()
-        answer = Zone(GOOD)(asked).result()
+        answer = Zone(GOOD, limits=LIMITS)(asked).result()
         future.set_result(Answer(answer.records, answer.exists, 300, authentic=asked.rdtype == "MX"))
         return future
 
-    report = lookup.look_up(Domain("good.example"), [], signed, 5)
+    report = lookup.look_up(Domain("good.example"), [], signed, 5, LIMITS)
     assert (report.mx.authentic, report.spf.authentic) == (True, False)
     assert [step.authentic for step in report.dmarc.steps] == [False, False]
 
@@ -1204,7 +1213,7 @@ def test_any_records_give_a_report(folder, capsys, records, name):
 
 
 def test_no_answer_at_all():
-    report = lookup.look_up(Domain("x.example"), [], failed, 5)
+    report = lookup.look_up(Domain("x.example"), [], failed, 5, LIMITS)
     assert not report.is_known
     assert report.exists is None
 
@@ -1244,7 +1253,7 @@ def run(server, folder, *arguments):
 
 
 def test_over_the_network(folder, capsys):
-    with DnsServer(Zone(RICH)) as server:
+    with DnsServer(Zone(RICH, limits=LIMITS)) as server:
         server.authentic = True
         done = run(server, folder, "example.com")
         asked = [*server.asked]

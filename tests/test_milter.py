@@ -16,6 +16,7 @@ from mailassay.nameservers.turns import Turns
 from mailassay.resolver import Cached
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.milter import LEADING_SPACE, PROTOCOL, MilterClient
 from tests.lab.serve import AUTHSERV_ID, Serve
 from tests.lab.sign import ed25519_key, rsa_key
@@ -41,7 +42,7 @@ SUBJECT = (b"Subject", b" hi")
 
 @pytest.fixture(scope="module")
 def dns():
-    with DnsServer(Zone(ZONE)) as server:
+    with DnsServer(Zone(ZONE, limits=LIMITS)) as server:
         yield server
 
 
@@ -311,7 +312,7 @@ def test_a_login_that_is_not_utf8_is_one(served):
 
 def test_the_zone_of_a_link_local_address_means_nothing_to_others():
     """Neither to SPF nor to whoever reads the log."""
-    zone = Zone("")
+    zone = Zone("", limits=LIMITS)
     work = Work(Settings(), Turns(Cached(zone, 10), 10).asker, threading.Lock(), retire=lambda: None)
     session = Callbacks(work)
     session._ctx = SimpleNamespace(getsymval={"j": "mx.receiver.example"}.get)
@@ -472,7 +473,7 @@ def asking(dns, **more):
 def test_dns_in_trouble(tmp_path, mode):
     """No question has an answer, and the operator wants mail all the same."""
     with (
-        DnsServer(Zone(ZONE), mode=mode) as dns,
+        DnsServer(Zone(ZONE, limits=LIMITS), mode=mode) as dns,
         Serve(tmp_path, dns, message_timeout=2, dns=asking(dns, unavailable="accept")) as served,
     ):
         started = time.monotonic()
@@ -492,7 +493,7 @@ def test_dns_in_trouble(tmp_path, mode):
 @pytest.mark.parametrize("mode", ["servfail", "drop", "garbage"])
 def test_without_any_answer_from_dns_mail_waits(tmp_path, mode):
     with (
-        DnsServer(Zone(ZONE), mode=mode) as dns,
+        DnsServer(Zone(ZONE, limits=LIMITS), mode=mode) as dns,
         Serve(tmp_path, dns, message_timeout=2, dns=asking(dns)) as served,
         attacker(served) as client,
     ):
@@ -505,7 +506,7 @@ def test_a_resolver_that_fails_is_told_from_one_domain_that_does(tmp_path):
     """Also if nearly all that a message asks for is kept from an earlier one."""
     zone = ZONE + "broken.example TXT !\n_dmarc.broken.example TXT !\n"
     honest = [(b"From", b" joe@broken.example")]
-    with DnsServer(Zone(zone)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+    with DnsServer(Zone(zone, limits=LIMITS)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
         for _ in range(2):
             with attacker(served) as client:
                 answer = client.message(b"<joe@broken.example>", honest)
@@ -520,11 +521,11 @@ def test_a_resolver_that_fails_is_told_from_one_domain_that_does(tmp_path):
 def test_what_is_at_stake_is_remembered(tmp_path):
     """A domain that asked to reject, and whose DNS gives no answer now, while that of others does."""
     spoof = [FROM_BANK]
-    with DnsServer(Zone(ZONE, ttl=0)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
-        before = Zone(ZONE + "_dmarc.bank.example TXT !\n", ttl=0)
+    with DnsServer(Zone(ZONE, ttl=0, limits=LIMITS)) as dns, Serve(tmp_path, dns, message_timeout=2) as served:
+        before = Zone(ZONE + "_dmarc.bank.example TXT !\n", ttl=0, limits=LIMITS)
         for zone, reply in (
             (before, b"c"),
-            (Zone(ZONE, ttl=0), b"550 5.7.1 Email rejected per DMARC policy for bank.example"),
+            (Zone(ZONE, ttl=0, limits=LIMITS), b"550 5.7.1 Email rejected per DMARC policy for bank.example"),
             (before, b"451 4.7.1 DMARC for bank.example cannot be decided now"),
         ):
             dns.zone = zone

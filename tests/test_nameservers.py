@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import nameservers as network
-from mailassay.config import Settings
+from mailassay.config import Dns, Settings
 from mailassay.limits import Limits
 from mailassay.nameservers import Nameservers, system_nameservers, wire
 from mailassay.nameservers.turns import Turns
@@ -30,6 +30,7 @@ from mailassay.resolver import Cached, DnsLimit, DnsTempError, DnsUnsent, Questi
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer, bound
+from tests.lab.limits import LIMITS
 from tests.lab.talk import Talk
 
 ZONE = f"""
@@ -66,13 +67,13 @@ slow.example    A     ?
 
 @pytest.fixture(scope="module")
 def server():
-    with DnsServer(Zone(ZONE, ttl=77)) as server:
+    with DnsServer(Zone(ZONE, ttl=77, limits=LIMITS)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def ask(server):
-    nameservers = Nameservers([(server.address, server.port)], 0.3)
+    nameservers = Nameservers([(server.address, server.port)], 0.3, LIMITS)
     yield lambda name, rdtype: nameservers(question(name, rdtype)).result(60)
     nameservers.close()
 
@@ -151,16 +152,16 @@ def test_odd_names_are_asked_for_as_they_are(ask, server, name):
 
 @pytest.mark.parametrize("mode", ["drop", "servfail", "garbage"])
 def test_the_second_server_is_asked(server, mode):
-    with DnsServer(Zone(""), mode=mode) as first:
-        nameservers = Nameservers([(first.address, first.port), (server.address, server.port)], 0.2)
+    with DnsServer(Zone("", limits=LIMITS), mode=mode) as first:
+        nameservers = Nameservers([(first.address, first.port), (server.address, server.port)], 0.2, LIMITS)
         assert nameservers(question("a.example", "A")).result(60).records
         nameservers.close()
 
 
 @pytest.mark.parametrize("mode", ["drop", "servfail", "garbage"])
 def test_nothing_but_a_temporary_error(mode):
-    with DnsServer(Zone(""), mode=mode) as server:
-        nameservers = Nameservers([(server.address, server.port)], 0.1)
+    with DnsServer(Zone("", limits=LIMITS), mode=mode) as server:
+        nameservers = Nameservers([(server.address, server.port)], 0.1, LIMITS)
         with pytest.raises(DnsTempError):
             nameservers(question("a.example", "A")).result(60)
         assert len(server.asked) == 2
@@ -168,7 +169,7 @@ def test_nothing_but_a_temporary_error(mode):
 
 
 def test_nobody_listens(free_port):
-    nameservers = Nameservers([("127.0.0.1", free_port)], 0.2)
+    nameservers = Nameservers([("127.0.0.1", free_port)], 0.2, LIMITS)
     with pytest.raises(DnsTempError):
         nameservers(question("a.example", "A")).result(60)
     nameservers.close()
@@ -176,7 +177,7 @@ def test_nobody_listens(free_port):
 
 def test_nothing_is_made_before_the_first_question():
     """A process that has one of these may fork."""
-    nameservers = Nameservers([("127.0.0.1", 53)], 1)
+    nameservers = Nameservers([("127.0.0.1", 53)], 1, LIMITS)
     assert nameservers._listener is None
 
 
@@ -190,9 +191,9 @@ def test_the_system_has_nameservers():
 )
 def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, selector):
     """A sender may choose one: no answer of a name server that is down."""
-    with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1)) as nameservers:
+    with contextlib.closing(Nameservers([("127.0.0.1", free_port)], 0.1, LIMITS)) as nameservers:
         asker = Turns(Cached(nameservers, 100), 100).asker()
-        settings = Settings(message_timeout=1, dns_timeout=0.1)
+        settings = Settings(message_timeout=1, dns=Dns(timeout=0.1))
         evil = {"client": "198.51.100.66", "helo": "mail.evil.example"}
         talk = Talk(asker, settings=settings, first=asker.first, anew=asker.anew, **evil)
         signature = f" v=1; a=ed25519-sha256; d=evil.example; s={selector}; h=from; bh=; b=AAAA"
@@ -203,8 +204,8 @@ def test_a_name_that_cannot_be_asked_for_is_no_answer(free_port, mail_from, sele
 
 
 def test_what_is_under_way_when_all_ends():
-    with DnsServer(Zone(""), mode="drop") as server:
-        nameservers = Nameservers([(server.address, server.port)], 30)
+    with DnsServer(Zone("", limits=LIMITS), mode="drop") as server:
+        nameservers = Nameservers([(server.address, server.port)], 30, LIMITS)
         futures = [nameservers(question(f"n{number}.example", "A")) for number in range(10)]
         while len(server.asked) < len(futures):
             time.sleep(0.01)
@@ -216,9 +217,9 @@ def test_what_is_under_way_when_all_ends():
 
 def test_closed_before_they_began():
     """Whatever has been handed in ends, and with no other exception."""
-    with DnsServer(Zone(""), mode="drop") as server:
+    with DnsServer(Zone("", limits=LIMITS), mode="drop") as server:
         for _ in range(50):
-            nameservers = Nameservers([(server.address, server.port)], 30)
+            nameservers = Nameservers([(server.address, server.port)], 30, LIMITS)
             futures = [nameservers(question(f"n{number}.example", "A")) for number in range(3)]
             nameservers.close()
             for future in futures:
@@ -233,7 +234,7 @@ def test_a_thread_that_dies(server, monkeypatch, caplog):
         raise LookupError("a fault of ours")
 
     monkeypatch.setattr(network._Listener, "_hear", broken)
-    with contextlib.closing(Nameservers([(server.address, server.port)], 60)) as nameservers:
+    with contextlib.closing(Nameservers([(server.address, server.port)], 60, LIMITS)) as nameservers:
         assert nameservers.goes_on()
         futures = [nameservers(question(f"slow{number}.example", "A")) for number in range(10)]
         for future in futures:
@@ -254,7 +255,7 @@ def test_a_thread_that_stands_still(server, monkeypatch):
     """While it does, nothing is asked."""
     monkeypatch.setattr(network, "_MAX_STILL", 0.2)
     over = threading.Event()
-    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1, LIMITS)) as nameservers:
         future = nameservers(question("a.example", "A"))
         future.add_done_callback(lambda _: over.wait(60))
         future.exception(30)
@@ -285,7 +286,7 @@ def test_without_a_socket_no_question_is_sent(server, monkeypatch, number, kind,
         return socket.socket(family, of)
 
     monkeypatch.setattr(network, "socket", full)
-    with contextlib.closing(Nameservers([(server.address, server.port)], timeout)) as nameservers:
+    with contextlib.closing(Nameservers([(server.address, server.port)], timeout, LIMITS)) as nameservers:
         error = nameservers(question("large.example", "TXT")).exception(30)
     assert type(error) is DnsUnsent
 
@@ -297,7 +298,7 @@ def test_an_address_that_this_host_cannot_reach(server, monkeypatch):
         raise OSError(errno.EADDRNOTAVAIL, "no IPv6")
 
     monkeypatch.setattr(network, "socket", unreachable)
-    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1)) as nameservers:
+    with contextlib.closing(Nameservers([(server.address, server.port)], 0.1, LIMITS)) as nameservers:
         error = nameservers(question("a.example", "A")).exception(30)
     assert type(error) is DnsTempError
 
@@ -311,8 +312,8 @@ def test_noise_does_not_end_the_server(server, ask, packet):
 
 @pytest.mark.parametrize("record", ["PTR a..b", "CNAME " + "x" * 64, "MX 1 " + "x." * 127 + "x"])
 def test_what_no_packet_can_carry_is_servfail(record):
-    with DnsServer(Zone(f"a.example {record}\nb.example A 192.0.2.1")) as server:
-        nameservers = Nameservers([(server.address, server.port)], 1)
+    with DnsServer(Zone(f"a.example {record}\nb.example A 192.0.2.1", limits=LIMITS)) as server:
+        nameservers = Nameservers([(server.address, server.port)], 1, LIMITS)
         with pytest.raises(DnsTempError, match="SERVFAIL"):
             nameservers(question("a.example", record.split()[0])).result(60)
         assert nameservers(question("b.example", "A")).result(60).records
@@ -333,7 +334,7 @@ def test_two_questions_in_one_tcp_segment(server):
 def test_how_it_asks():
     """With recursion, EDNS that no path fragments, and a port and an id that nobody can guess."""
     with Raw(lambda response: [response.to_wire()]) as server:
-        nameservers = Nameservers([server.place], 1)
+        nameservers = Nameservers([server.place], 1, LIMITS)
         for number in range(20):
             nameservers(question(f"n{number}.example", "A")).result(60)
         nameservers.close()
@@ -345,16 +346,16 @@ def test_how_it_asks():
 
 
 def test_over_ipv6():
-    with DnsServer(Zone(ZONE), "::1") as server:
-        nameservers = Nameservers([("::1", server.port)], 1)
+    with DnsServer(Zone(ZONE, limits=LIMITS), "::1") as server:
+        nameservers = Nameservers([("::1", server.port)], 1, LIMITS)
         assert nameservers(question("a.example", "AAAA")).result(60).records == ("2001:db8::1",)
         nameservers.close()
 
 
 @pytest.mark.parametrize(("ttl", "kept"), [(0, 0), (5, 5), (10_000_000, MAX_TTL)])
 def test_how_long_an_answer_holds(ttl, kept):
-    with DnsServer(Zone(ZONE, ttl=ttl)) as server:
-        nameservers = Nameservers([(server.address, server.port)], 1)
+    with DnsServer(Zone(ZONE, ttl=ttl, limits=LIMITS)) as server:
+        nameservers = Nameservers([(server.address, server.port)], 1, LIMITS)
         assert nameservers(question("a.example", "A")).result(60).ttl == kept
         nameservers.close()
 
@@ -400,7 +401,7 @@ class Raw:
                             connection.sendall(piece)
 
 
-def ask_raw(respond, rdtype="A", limits=Limits(), timeout=5, **more):
+def ask_raw(respond, rdtype="A", limits=LIMITS, timeout=5, **more):
     """What comes of one question for a.example."""
     with (
         Raw(respond, **more) as server,
@@ -459,7 +460,7 @@ def test_many_at_once():
                 server.udp.sendto(wire, peer)
         return []
 
-    with Raw(respond) as server, contextlib.closing(Nameservers([server.place], 5)) as nameservers:
+    with Raw(respond) as server, contextlib.closing(Nameservers([server.place], 5, LIMITS)) as nameservers:
         futures = [nameservers(question(f"n{number}.example", "A")) for number in range(count)]
         assert all(future.result(60).exists for future in futures)
 
@@ -478,7 +479,7 @@ def test_a_try_has_one_limit_for_udp_and_tcp():
 
 def test_a_no_without_soa_is_not_kept():
     with Raw(lambda response: [response.to_wire()]) as server:
-        nameservers = Nameservers([server.place], 1)
+        nameservers = Nameservers([server.place], 1, LIMITS)
         answer = nameservers(question("a.example", "A")).result(60)
         assert (answer.records, answer.exists, answer.ttl) == ((), True, 0)
         nameservers.close()
@@ -703,13 +704,13 @@ def answers(draw):
 
 def test_the_network_and_a_zone_have_the_same_limits():
     """Any answer is read by both, or by neither, and for the same reason."""
-    with DnsServer(Zone("")) as server:
+    with DnsServer(Zone("", limits=LIMITS)) as server:
 
         @given(answers(), st.integers(1, 15), st.integers(40, 1500))
         def compare(found, most_records, most_octets):
             limits = Limits(dns_records=most_records, dns_octets=most_octets)
             text, rdtype = json.dumps(found[0]), found[1]
-            server.zone, zone = Zone(text), Zone(text, limits=limits)
+            server.zone, zone = Zone(text, limits=LIMITS), Zone(text, limits=limits)
             query = wire.query(Question("a.example", rdtype))
 
             def outcome(read):
@@ -800,7 +801,7 @@ def test_what_is_no_response_to_the_question_is_passed_over():
             *with_records("a.example A 192.0.2.1")(response),
         ]
 
-    with Raw(answers) as server, contextlib.closing(Nameservers([server.place], 5)) as nameservers:
+    with Raw(answers) as server, contextlib.closing(Nameservers([server.place], 5, LIMITS)) as nameservers:
         assert nameservers(question("a.example", "A")).result(60).records == ("192.0.2.1",)
     for forger in forgers:
         forger.close()
@@ -859,7 +860,7 @@ NOWHERE = ("255.255.255.255", 53)  # connect(2) is not permitted
 
 def asked(places, timeout, wait=30):
     """What comes of one question for a.example, and after how many seconds."""
-    with contextlib.closing(Nameservers(places, timeout)) as nameservers:
+    with contextlib.closing(Nameservers(places, timeout, LIMITS)) as nameservers:
         began = time.monotonic()
         try:
             found = nameservers(question("a.example", "A")).result(wait).records
@@ -890,11 +891,11 @@ def test_servers_that_refuse_are_asked_again_when_a_try_is_over(refusing, count)
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_server_that_comes_back_within_the_time_of_a_try(refusing, count):
-    with contextlib.closing(Nameservers(refusing[:count], 3)) as nameservers:
+    with contextlib.closing(Nameservers(refusing[:count], 3, LIMITS)) as nameservers:
         future = nameservers(question("a.example", "A"))
         with pytest.raises(TimeoutError):
             future.result(0.2)
-        with DnsServer(Zone(ZONE), *refusing[0]):
+        with DnsServer(Zone(ZONE, limits=LIMITS), *refusing[0]):
             assert set(future.result(30).records) == {"192.0.2.1", "192.0.2.2"}
 
 
@@ -923,8 +924,8 @@ def test_a_server_that_cannot_be_reached():
 
 
 def test_what_waits_to_be_sent_again_when_all_ends(refusing):
-    nameservers = Nameservers([NOWHERE], 60)
-    others = Nameservers(refusing[:1], 60)
+    nameservers = Nameservers([NOWHERE], 60, LIMITS)
+    others = Nameservers(refusing[:1], 60, LIMITS)
     futures = [ask(question("a.example", "A")) for ask in (nameservers, others)]
     for each in (nameservers, others):
         each.close()
@@ -966,7 +967,7 @@ def test_icmp_errors_end_nothing(icmp, tries):
         time.sleep(0.1)
         return with_records("a.example A 192.0.2.1")(response) if len(server.asked) >= tries else []
 
-    with Raw(respond) as server, contextlib.closing(Nameservers([server.place], 3)) as nameservers:
+    with Raw(respond) as server, contextlib.closing(Nameservers([server.place], 3, LIMITS)) as nameservers:
         assert nameservers(question("a.example", "A")).result(30).records == ("192.0.2.1",)
         assert len(server.asked) == tries
         assert nameservers(question("b.example", "A")).result(30).records == ("192.0.2.2",)
@@ -1010,7 +1011,10 @@ def test_other_questions_do_not_wait_for_a_flood(server):
         return []
 
     # nobody answers by TCP
-    with Raw(flood) as server_of_noise, contextlib.closing(Nameservers([server_of_noise.place], 60)) as nameservers:
+    with (
+        Raw(flood) as server_of_noise,
+        contextlib.closing(Nameservers([server_of_noise.place], 60, LIMITS)) as nameservers,
+    ):
         nameservers(question("noise.example", "A"))
         while not server_of_noise.asked:
             time.sleep(0.01)
@@ -1031,7 +1035,7 @@ def test_a_server_that_drips(octets_of_it, drips):
         while not over.wait(0.02):
             yield b"x" if drips else b""
 
-    with Raw(truncated, stream) as server, contextlib.closing(Nameservers([server.place], 0.3)) as nameservers:
+    with Raw(truncated, stream) as server, contextlib.closing(Nameservers([server.place], 0.3, LIMITS)) as nameservers:
         with pytest.raises(DnsTempError, match="time-out"):
             nameservers(question("a.example", "A")).result(30)
         assert not nameservers._listener._open

@@ -23,6 +23,7 @@ from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.result import Result
 from mailassay.spf import Spf
 from mailassay.verdict import Action
+from tests.lab.limits import LIMITS
 
 AUTHOR = Domain("bank.example")
 
@@ -122,7 +123,9 @@ def test_decide(policy, found, action, rule, code):
     assert str(verdict.reply).startswith(code + " ") if code else verdict.reply is None, verdict.reply
 
 
-OWN = Policy(dmarc=DmarcActions(authors=(AuthorActions(Domains((".bank.example",)), unpublished=Action.REJECT),)))
+OWN = Policy(
+    dmarc=DmarcActions(authors=(AuthorActions(authors=Domains((".bank.example",)), unpublished=Action.REJECT),))
+)
 
 
 def own(result=Result.NONE, author="bank.example", dkim=(), **given):
@@ -172,7 +175,9 @@ def test_authors_that_publish_nothing(found, action):
 
 
 def test_only_the_author_itself_passes_where_the_name_covers_none_below_it():
-    policy = Policy(dmarc=DmarcActions(authors=(AuthorActions(Domains(("bank.example",)), unpublished=Action.REJECT),)))
+    policy = Policy(
+        dmarc=DmarcActions(authors=(AuthorActions(authors=Domains(("bank.example",)), unpublished=Action.REJECT),))
+    )
     assert decide(policy, own(dkim=[("mail.bank.example", "pass")])).action == "reject"
     assert decide(policy, own(dkim=[("bank.example", "pass")])).action == "accept"
 
@@ -222,9 +227,9 @@ NAMES = [Domain(f"{name}.example") for name in "abc"]
 ACTIONS = st.sampled_from(Action)
 ELEMENTS = st.builds(
     AuthorActions,
-    st.lists(st.sampled_from(NAMES), unique=True, min_size=1).map(lambda names: Domains(tuple(sorted(names)))),
-    *[st.none() | ACTIONS] * 4,
-    st.booleans(),
+    authors=st.lists(st.sampled_from(NAMES), unique=True, min_size=1).map(lambda names: Domains(tuple(sorted(names)))),
+    **dict.fromkeys(["reject", "quarantine", "none", "unpublished"], st.none() | ACTIONS),
+    monitor=st.booleans(),
 )
 LEAVES = st.one_of(
     st.sampled_from(NAMES).map(lambda name: Match("author", Domains((name,)))),
@@ -242,10 +247,14 @@ CONDITIONS = st.recursive(
 POLICIES = st.builds(
     lambda general, needs, elements, percent, rules: Policy(
         dmarc=DmarcActions(
-            *general[1:], none=general[0], reject_needs=needs, authors=tuple(elements), enforce_percent=percent
+            **dict(zip(["none", "reject", "quarantine", "temperror", "ambiguous_author"], general, strict=True)),
+            reject_needs=needs,
+            authors=tuple(elements),
+            enforce_percent=percent,
         ),
         rules=tuple(
-            Rule(f"r{at}", condition, action, monitor) for at, (condition, action, monitor) in enumerate(rules)
+            Rule(name=f"r{at}", condition=condition, action=action, monitor=monitor)
+            for at, (condition, action, monitor) in enumerate(rules)
         ),
     ),
     st.tuples(ACTIONS, ACTIONS, ACTIONS, ACTIONS, st.none() | ACTIONS),
@@ -277,7 +286,7 @@ def nobody_is_asked(name, rdtype):
 def of(author, readings):
     """The evidence for a message that authenticates nobody."""
     known = [Found(Dmarc(result, name, policy, "p" if policy else "")) for name, (policy, result) in readings]
-    found = dmarc_check(author, [], nobody_is_asked, known=known)
+    found = dmarc_check(author, [], nobody_is_asked, known=known, limits=LIMITS)
     return replace(evidence(), dmarc=found, authors=None if author.unread else author.domains)
 
 

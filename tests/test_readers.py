@@ -33,6 +33,7 @@ from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab import stamp
+from tests.lab.limits import LIMITS
 from tests.lab.talk import OURS, Talk
 
 METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
@@ -245,7 +246,7 @@ signatures = st.builds(
 )
 found = st.builds(
     Evidence,
-    iprev=st.builds(iprev.Iprev, results, st.just(ip_address("192.0.2.1")), names, reasons),
+    iprev=st.builds(iprev.Iprev, results, st.just(ip_address("192.0.2.1")), names, reason=reasons),
     spf_helo=st.builds(spf.Spf, results, st.just("helo"), names, reason=reasons),
     spf_mail_from=st.none() | st.builds(spf.Spf, results, st.just("mailfrom"), names, reason=reasons),
     dkim=st.lists(signatures, max_size=3).map(tuple),
@@ -264,12 +265,15 @@ def test_whatever_the_values_are(evidence, utf8, perl):
 
 MONITOR = Policy(mode=Mode.MONITOR)
 KEY = stamp.key("attacker.example")
-ZONE = Zone(f"""
+ZONE = Zone(
+    f"""
     attacker.example                TXT  "v=spf1 ip4:198.51.100.66 -all"
     sel._domainkey.attacker.example TXT  "{KEY.record}"
     _dmarc.attacker.example         TXT  "v=DMARC1; p=reject"
     _dmarc.bank.example             TXT  "v=DMARC1; p=none"
-""")
+""",
+    limits=LIMITS,
+)
 
 
 def judged(helo, mail_from, fields, texts, utf8):
@@ -350,7 +354,10 @@ def test_what_was_read_as_results(helo, mail_from, fields, expected, perl):
 @given(author=names, mail_from=names)
 def test_what_a_rule_writes(author, mail_from):
     """Where a placeholder stands there is a domain name, and no equals sign, blank or semicolon of the sender's."""
-    rule = Rule("r", All(()), Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),))
+    written = (("X-R", "author={author};from={mail_from_domain}"),)
+    rule = Rule(name="r", condition=All(()), action=Action.TAG, headers=written)
+        name="r", comment=All(()), expires=Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),)
+    )
     talk = Talk(ZONE, Policy(rules=(rule,)), client="198.51.100.66", helo="x")
     outcome = talk.send([(b"From", b" a@" + octets(author))], mail_from=f"<a@{mail_from}>")
     (value,) = [value for name, value in outcome.add if name == "X-R"]

@@ -15,6 +15,7 @@ from mailassay.policy import Policy
 from mailassay.policy.sets import Networks
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import ed25519_key
 from tests.lab.talk import Talk
 
@@ -34,7 +35,7 @@ NAMES = f"""
     h66.attacker.example         TXT  "v=spf1 a -all"
     lax.example                  TXT  "v=spf1 -all"
 """
-ZONE = Zone(NAMES)
+ZONE = Zone(NAMES, limits=LIMITS)
 RELAY, GATEWAY = "192.0.2.50", "10.0.0.1"
 RELAYS = Relays(Networks((ip_network("192.0.2.50/32"), ip_network("10.0.0.0/24"))), ("fetcher",))
 SETTINGS = Settings(authserv_id="mx.receiver.example", relays=RELAYS)
@@ -316,7 +317,7 @@ def test_no_header_section_makes_a_stranger_a_relay(fields):
 
 
 def test_dns_that_does_not_answer_delays_as_for_a_direct_client():
-    zone = Zone(NAMES.replace('TXT  "v=spf1 ip4:198.51.100.7 -all"', "TXT  !"))
+    zone = Zone(NAMES.replace('TXT  "v=spf1 ip4:198.51.100.7 -all"', "TXT  !"), limits=LIMITS)
     direct = judge(connected="198.51.100.7", helo="mail.sender.example", source=zone)
     by_relay = judge(HONEST, source=zone)
     assert direct.evidence.spf.result == by_relay.evidence.spf.result == "temperror"

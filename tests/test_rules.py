@@ -22,6 +22,7 @@ from mailassay.replay.explain import as_text
 from mailassay.replay.message_file import Message
 from mailassay.replay.trace import Trace
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
 
@@ -47,7 +48,7 @@ ZONE_TEXT = f"""
     arc._domainkey.lists.example   TXT  "{KEY.record}"
     arc._domainkey.evil.example    TXT  "{KEY.record}"
     """
-ZONE = Zone(ZONE_TEXT)
+ZONE = Zone(ZONE_TEXT, limits=LIMITS)
 BANK, RELAY = "192.0.2.1", "198.51.100.66"
 NOON = datetime(2100, 6, 30, 12, tzinfo=UTC).timestamp()
 
@@ -73,7 +74,7 @@ def judge(policy, client=RELAY, *, author="ann@bank.example", mail_from="ann@rel
         recipient_delimiter=more.get("delimiters"),
         owner_request_special=more.get("special"),
     )
-    zone = Zone(ZONE_TEXT + more["zone"]) if "zone" in more else ZONE
+    zone = Zone(ZONE_TEXT + more["zone"], limits=LIMITS) if "zone" in more else ZONE
     helo, recipients = more.get("helo", "out.relay.example"), more.get("recipients", ["bob@receiver.example"])
     now, secret = more.get("now", NOON), more.get("secret", HOST_SECRET)
     return Talk(zone, settings=settings, client=client, helo=helo, now=now, secret=secret).message(
@@ -1097,7 +1098,8 @@ BROKEN = Zone(
     bank.example                   TXT  !
     _dmarc.bank.example            TXT  "v=DMARC1; p=none"
     66.100.51.198.in-addr.arpa     PTR  !
-    """
+    """,
+    limits=LIMITS,
 )
 
 
@@ -1162,7 +1164,7 @@ def test_a_client_with_several_names_has_each_of_them(folder, order, name, rejec
     """Whatever their order: each that leads back counts, and one whose address DNS does not say might."""
     names = "\n".join(f"66.100.51.198.in-addr.arpa PTR {each}" for each in order)
     addresses = "\n".join((f"{NAMES[0]} A {RELAY}", f"{NAMES[1]} A {RELAY}", f"{NAMES[2]} A !"))
-    zone = Zone(f'{names}\n{addresses}\n_dmarc.bank.example TXT "v=DMARC1; p=reject"')
+    zone = Zone(f'{names}\n{addresses}\n_dmarc.bank.example TXT "v=DMARC1; p=reject"', limits=LIMITS)
 
     def action(text):
         return judged(policy(folder, text), zone).action

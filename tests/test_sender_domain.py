@@ -11,6 +11,7 @@ from mailassay.domain import Domain
 from mailassay.resolver import NO_DATA, NXDOMAIN, Answer, Deadline, DnsTempError, question
 from mailassay.sender_domain import Receives
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 ZONE = """
     mail.example              MX    10 mx.mail.example
@@ -78,7 +79,7 @@ DOMAINS = [domain for domain, *_ in CASES]
 
 
 def resolve(name, rdtype):
-    return Deadline(Zone(ZONE), float("inf"), lambda: 0.0)(name, rdtype)
+    return Deadline(Zone(ZONE, limits=LIMITS), float("inf"), lambda: 0.0)(name, rdtype)
 
 
 @pytest.mark.parametrize(("domain", "result", "name", "asked"), CASES)
@@ -129,7 +130,7 @@ def test_what_is_prefetched_is_what_the_check_asks(domain):
     assert [rdtype for _, rdtype in early] == ["MX"][: len(early)]
     for each, future in zip(early, futures, strict=False):
         try:
-            future.set_result(Zone(ZONE)(question(*each)).result())
+            future.set_result(Zone(ZONE, limits=LIMITS)(question(*each)).result())
         except DnsTempError as error:
             future.set_exception(error)
     found = sender_domain.check(domain, listening)
@@ -155,7 +156,7 @@ def test_what_the_mx_decides_asks_nothing_more(domain):
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_what_needs_no_waiting_is_known_at_once(domain):
     def prefetch(name, rdtype):
-        return Zone(ZONE)(question(name, rdtype))
+        return Zone(ZONE, limits=LIMITS)(question(name, rdtype))
 
     found = sender_domain.check(domain, resolve)
     unknown = found.result is Receives.TEMPERROR or domain == "a-broken-six.example"

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mailassay.config import Settings
+from mailassay.config import Dns, Settings
 from mailassay.evidence import Connection, Transaction
 from mailassay.judge.session import Session
 from mailassay.limits import Limits
@@ -18,6 +18,7 @@ from mailassay.policy.sets import Domains
 from mailassay.resolver import NXDOMAIN, Answer, Waiting
 from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
 
@@ -30,7 +31,8 @@ ZONE = Zone(
     _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
     ed._domainkey.bank.example     TXT  "{KEY.record}"
     _dmarc.shop.example            TXT  "v=DMARC1; p=quarantine"
-    """
+    """,
+    limits=LIMITS,
 )
 SETTINGS = Settings(authserv_id="mx.receiver.example", trusted_networks=(ip_network("192.0.2.250/32"),))
 CLIENT, ATTACKER = ip_address("192.0.2.1"), ip_address("198.51.100.66")
@@ -250,7 +252,7 @@ def test_an_ambiguous_author(least, author, action, rule):
 @pytest.mark.parametrize(("public_suffixes", "result"), [(True, "fail"), (False, "pass")])
 def test_public_suffixes_are_a_net(public_suffixes, result):
     """RFC 9989 section 11.8: a registry's record without psd=y makes no organization of its customers."""
-    source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"')
+    source = Zone('_dmarc.co.uk TXT "v=DMARC1; p=reject"\neve.co.uk TXT "v=spf1 ip4:198.51.100.66 -all"', limits=LIMITS)
     policy = Policy(dmarc=DmarcActions(public_suffixes=public_suffixes))
     talk = begin(ATTACKER, source, policy=policy)
     dmarc = talk.message(mail_from="<eve@eve.co.uk>", author="alice@bank.co.uk").evidence.dmarc
@@ -267,7 +269,7 @@ def test_the_body_is_read_no_further_than_needed():
 
 def test_the_time_of_the_message_bounds_its_checks():
     # whether DNS answers at all has the time of one try more
-    settings = replace(SETTINGS, message_timeout=0.1, dns_timeout=0.1)
+    settings = replace(SETTINGS, message_timeout=0.1, dns=Dns(timeout=0.1))
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
@@ -276,7 +278,7 @@ def test_the_time_of_the_message_bounds_its_checks():
 
 LENIENT = Settings(
     authserv_id="mx.receiver.example",
-    dns_unavailable=Action.ACCEPT,
+    dns=Dns(unavailable=Action.ACCEPT),
     policy=Policy(dmarc=DmarcActions(temperror=Action.ACCEPT)),
     message_timeout=0.02,
 )
@@ -322,7 +324,7 @@ def asked_by_the_end_of_headers(zone):
 
 def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
     """Not after what a sender can make slow: with np= it decides which policy applies."""
-    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"')
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=none; np=reject"', limits=LIMITS)
     asked, conversation = asked_by_the_end_of_headers(zone)
     assert ("nowhere.bank.example", "A") in asked
     assert conversation.end_of_message().verdict.action is Action.REJECT
@@ -337,7 +339,7 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
 )
 def test_records_that_do_not_count_are_not_read(records):
     """Else eight authors, each with seven names above, make us read a hundred records of each."""
-    asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}"))
+    asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}", limits=LIMITS))
     assert ("_dmarc.bank.example", "TXT") in asked
     assert ("nowhere.bank.example", "A") not in asked
 
@@ -345,10 +347,10 @@ def test_records_that_do_not_count_are_not_read(records):
 @pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""
-    settings = replace(SETTINGS, message_timeout=0.02, dns_unavailable=unavailable)
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable))
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     assert (outcome.verdict.action, outcome.unanswered) == (action, True)
-    verdict = begin(source=lambda _: Future(), settings=settings, policy=Policy(Mode.MONITOR)).message().verdict
+    verdict = begin(source=lambda _: Future(), settings=settings, policy=Policy(mode=Mode.MONITOR)).message().verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
 
 
@@ -382,7 +384,7 @@ def test_whether_dns_answers_at_all(answers, mail_from, author, top_level):
             threading.Timer(0.3, future.set_result, [Answer()]).start()
         return future
 
-    settings = replace(SETTINGS, message_timeout=0.05, dns_timeout=60 if answers else 0.1)
+    settings = replace(SETTINGS, message_timeout=0.05, dns=Dns(timeout=60 if answers else 0.1))
     outcome = begin(source=source, settings=settings, anew=anew).message(mail_from=mail_from, author=author)
     assert set(asked) == {(f"_dmarc.{top_level}", "TXT")}
     assert outcome.unanswered is not answers
@@ -400,7 +402,7 @@ def test_one_name_of_the_walk_without_answer_is_not_all_of_dns():
                 self.set_result(Answer())
             return super().result(timeout)
 
-    settings = replace(SETTINGS, message_timeout=0.02, dns_timeout=0.1)
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(timeout=0.1))
 
     def source(asked):
         return Late() if asked.name == "_dmarc.bank.de" else Future()
@@ -427,7 +429,13 @@ def test_a_message_without_author_and_answers():
 
 def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():
     """Nobody reads them there, and nobody else may write them."""
-    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
+    rule = Rule(
+        name="x",
+        condition=Match("author", Domains(("bank.example",))),
+        action=Action.TAG,
+        headers=(("X-Team", "y"),),
+        monitor=True,
+    )
     policy = Policy(rules=(rule,), limits=Limits(header_fields=50))
     forged = [(b"x-mailassay-verdict", b" accept"), (b"X-Team", b" trusted"), (b"X-Other", b" y")]
     fields = [(b"X-Filler", b" y")] * 60 + forged
@@ -448,8 +456,14 @@ FORGED_INSIDE = [
 @pytest.mark.parametrize("client_ip", [ATTACKER, ip_address("192.0.2.250")])
 def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     """A CR alone ends a line for some readers. No honest message has that, so it is refused in every mode."""
-    rule = Rule("x", Match("author", Domains(("bank.example",))), Action.TAG, headers=(("X-Team", "y"),), monitor=True)
-    policy = Policy(Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
+    rule = Rule(
+        name="x",
+        condition=Match("author", Domains(("bank.example",))),
+        action=Action.TAG,
+        headers=(("X-Team", "y"),),
+        monitor=True,
+    )
+    policy = Policy(mode=Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
     fields = [(b"X-Filler", b" y")] * filler + [(b"Subject", value)]
     talk = begin(client_ip, policy=policy)
     verdict = talk.message(fields=fields).verdict
@@ -472,7 +486,7 @@ def test_a_source_route_is_no_part_of_the_address(given):
 
     def source(question):
         asked.append(question.name)
-        return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"')(question)
+        return Zone('x.example TXT "v=spf1 exists:%{l}.l.%{s}.example -all"', limits=LIMITS)(question)
 
     begin(source=source).session.mail_from(given)
     assert "joe.l.joe@x.example.example" in asked
@@ -503,7 +517,9 @@ def test_signatures_that_cost_much_wait_for_their_turn(monkeypatch):
     signed = b"From: alice@bank.example\r\n\r\nx\r\n"
     for number in range(4):
         signed = KEY.sign(signed, "bank.example", f"s{number}")
-    zone = Zone("".join(f's{number}._domainkey.bank.example TXT "{KEY.record}"\n' for number in range(4)))
+    zone = Zone(
+        "".join(f's{number}._domainkey.bank.example TXT "{KEY.record}"\n' for number in range(4)), limits=LIMITS
+    )
     dear = threading.Lock()
     dear.acquire()
 

@@ -14,6 +14,7 @@ from mailassay.resolver import Answer, Deadline, DnsTempError, question
 from mailassay.result import Result
 from mailassay.spf import evaluation, macro, record
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 TEN = " ".join(f"a:void{n}.example" for n in range(2))
 ZONE = Zone(
@@ -60,7 +61,8 @@ ZONE = Zone(
     xn--bcher-kva.example   TXT  "v=spf1 ip4:192.0.2.1 -all"
     dots.example            TXT  "v=spf1 exists:%{{d}}{".a" * 20_000}.example -all"
     huge.example            TXT  "v=spf1 {"ip4:192.0.2.1 " * 2_000}-all"
-    """
+    """,
+    limits=LIMITS,
 )
 
 
@@ -119,7 +121,7 @@ MAIL_FROM = [
 
 @pytest.mark.parametrize(("mail_from", "client", "result"), MAIL_FROM)
 def test_mail_from(mail_from, client, result):
-    assert spf.check_mail_from(ip_address(client), mail_from, "mx.example", resolve).result is result
+    assert spf.check_mail_from(ip_address(client), mail_from, "mx.example", resolve, LIMITS).result is result
 
 
 @pytest.mark.parametrize(
@@ -135,16 +137,19 @@ def test_mail_from(mail_from, client, result):
     ],
 )
 def test_helo(helo, result):
-    found = spf.check_helo(ip_address("192.0.2.1"), helo, resolve)
+    found = spf.check_helo(ip_address("192.0.2.1"), helo, resolve, LIMITS)
     assert (found.result, found.scope) == (result, "helo")
 
 
 def test_says_what_matched():
-    assert spf.check_mail_from(ip_address("192.0.2.1"), "a@pass.example", "", resolve).mechanism == "ip4:192.0.2.0/24"
+    assert (
+        spf.check_mail_from(ip_address("192.0.2.1"), "a@pass.example", "", resolve, LIMITS).mechanism
+        == "ip4:192.0.2.0/24"
+    )
 
 
 def test_says_what_is_wrong():
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@syntax.example", "", resolve)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@syntax.example", "", resolve, LIMITS)
     assert found.reason == "term 2 is neither a mechanism nor a modifier"
 
 
@@ -155,12 +160,12 @@ def test_an_explanation_is_not_asked_for():
         asked.append(name)
         return resolve(name, rdtype)
 
-    spf.check_mail_from(ip_address("192.0.2.1"), "a@exp.example", "", listen)
+    spf.check_mail_from(ip_address("192.0.2.1"), "a@exp.example", "", listen, LIMITS)
     assert asked == ["exp.example"]
 
 
 def test_the_header_never_shows_the_local_part():
-    resinfo = spf.check_mail_from(ip_address("192.0.2.1"), "alice@pass.example", "", resolve).resinfo()
+    resinfo = spf.check_mail_from(ip_address("192.0.2.1"), "alice@pass.example", "", resolve, LIMITS).resinfo()
     assert resinfo.properties == (("smtp", "mailfrom", "pass.example"),)
 
 
@@ -253,7 +258,7 @@ def test_whatever_the_grammar_allows_is_read(terms):
 )
 def test_no_record_raises_or_asks_without_end(texts, client, local_part, helo):
     resolve = zone_of(*texts)
-    found = spf.check_mail_from(client, f"{local_part}@any.example", helo, resolve)
+    found = spf.check_mail_from(client, f"{local_part}@any.example", helo, resolve, LIMITS)
     assert found.result in WORDS
     # the record, ten terms of eleven questions, the names of the client for %{p}
     assert len(resolve.asked) <= 1 + 10 * 11 + 11
@@ -262,14 +267,14 @@ def test_no_record_raises_or_asks_without_end(texts, client, local_part, helo):
 @given(text=RECORDS, at=st.integers(0, 200), change=st.text(st.characters(max_codepoint=255), max_size=3))
 def test_no_broken_record_raises(text, at, change):
     found = spf.check_mail_from(
-        ip_address("192.0.2.1"), "a@any.example", "mx.example", zone_of(text[:at] + change + text[at + 1 :])
+        ip_address("192.0.2.1"), "a@any.example", "mx.example", zone_of(text[:at] + change + text[at + 1 :]), LIMITS
     )
     assert found.result in WORDS
 
 
 @given(text=st.text(st.characters(max_codepoint=255), max_size=60))
 def test_any_record_gives_a_result_word(text):
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}"))
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "a@any.example", "", zone_of(f"v=spf1 {text}"), LIMITS)
     assert found.result in WORDS
     assert (found.fault is None) == (found.result is Result.PASS)
 
@@ -290,13 +295,15 @@ def test_a_name_is_as_long_as_one_can_be_or_has_one_label(spec, texts):
     ],
 )
 def test_a_reason_tells_no_name_that_a_macro_made(record, reason):
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "spf=pass.example", zone_of(record))
+    found = spf.check_mail_from(
+        ip_address("192.0.2.1"), "alice@any.example", "spf=pass.example", zone_of(record), LIMITS
+    )
     assert (found.result, found.reason) == (Result.TEMPERROR, reason)
 
 
 @pytest.mark.parametrize("record", ["v=spf1 spf=pass%", "v=spf1 ip6:spf", "v=spf1 a:spf/33"])
 def test_a_reason_has_no_word_of_the_record(record):
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record))
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record), LIMITS)
     assert found.result is Result.PERMERROR
     assert "spf" not in found.reason
 
@@ -311,7 +318,7 @@ def test_a_reason_has_no_word_of_the_record(record):
     ],
 )
 def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_it_out(record, reason):
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "spf=pass@any.example", "", zone_of(record))
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "spf=pass@any.example", "", zone_of(record), LIMITS)
     assert (found.result, found.reason) == (Result.PERMERROR, reason)
     assert found.fault is spf.Fault.INCLUDED_NO_RECORD
 
@@ -329,8 +336,8 @@ def test_the_record_that_is_in_error_is_named_if_the_term_spells_it_out(record, 
     zone = f'a.example TXT "v=spf1 {term}"\nother.example TXT "{record}"'
     if fault == "several_records":
         zone += '\nother.example TXT "v=spf1 +all"'
-    resolve = Deadline(Zone(zone), float("inf"), lambda: 0.0)
-    found = spf.check_mail_from(ip_address("192.0.2.1"), "other@a.example", "", resolve)
+    resolve = Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "other@a.example", "", resolve, LIMITS)
     expected = reason.partition(" (")[0] if "%" in term else reason
     assert (found.result, found.reason, found.fault) == (Result.PERMERROR, expected, fault)
 
@@ -345,9 +352,9 @@ def test_loops_of_a_hundred_terms_end():
 
 @given(mail_from=st.text(max_size=40), helo=st.text(max_size=40))
 def test_any_sender_gives_a_result_word(mail_from, helo):
-    found = spf.check_mail_from(ip_address("192.0.2.1"), mail_from, helo, resolve)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), mail_from, helo, resolve, LIMITS)
     assert found.result is not Result.PASS
-    assert spf.check_helo(ip_address("192.0.2.1"), helo, resolve).result is not Result.PASS
+    assert spf.check_helo(ip_address("192.0.2.1"), helo, resolve, LIMITS).result is not Result.PASS
 
 
 class Delayed:
@@ -388,13 +395,14 @@ PREFETCHED = Zone(
     p.example       TXT  "v=spf1 exists:%{p}.example a:%{i}.example -all"
     many.example    TXT  "v=spf1 a:h1.e a:h2.e a:h3.e a:h4.e a:h5.e a:h6.e a:h7.e a:h8.e a:h9.e a:h10.e a:h11.e -all"
     loop.example    TXT  "v=spf1 include:loop.example include:loop.example -all"
-    """
+    """,
+    limits=LIMITS,
 )
 
 
 def test_what_a_record_asks_for_is_asked_together():
     delayed = Delayed(PREFETCHED)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed, LIMITS)
     assert delayed.waiting() == {("deep.example", "TXT")}
     delayed.let("deep.example")
     delayed.let("deep.example")
@@ -415,14 +423,17 @@ def test_what_a_record_asks_for_is_asked_together():
 
 def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
     """Nobody knows how many terms an include has; the hosts of one mx are ten questions."""
-    zone = Zone("""
+    zone = Zone(
+        """
         late.example  TXT  "v=spf1 include:inner.example mx -all"
         late.example  MX   10 mx1.example
         late.example  MX   20 mx2.example
         inner.example TXT  "v=spf1 a:elsewhere.example -all"
-    """)
+    """,
+        limits=LIMITS,
+    )
     delayed = Delayed(zone)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
     delayed.let("late.example")
     delayed.let("late.example")
     assert delayed.waiting() == {("inner.example", "TXT")}
@@ -433,8 +444,8 @@ def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
 def test_a_name_of_the_client_that_is_not_known_makes_no_other_questions():
     names = "".join(f"1.2.0.192.in-addr.arpa PTR p{number}.client.example\n" for number in range(10))
     terms = " ".join(f"a:%{{p}}.t{number}.p.example" for number in range(9))
-    delayed = Delayed(Zone(f'p.example TXT "v=spf1 {terms} -all"\n{names}'))
-    spf.prefetch(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed)
+    delayed = Delayed(Zone(f'p.example TXT "v=spf1 {terms} -all"\n{names}', limits=LIMITS))
+    spf.prefetch(ip_address("192.0.2.1"), "joe@p.example", "mx.example", delayed, LIMITS)
     asked = {each.name for each in delayed.let_all() if ".t" in each.name}
     assert asked == {f"unknown.t{number}.p.example" for number in range(2)}
 
@@ -444,12 +455,15 @@ def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
     checked = []
     check = evaluation.Evaluation.found
     monkeypatch.setattr(evaluation.Evaluation, "found", lambda each: checked.append(each) or check(each))
-    zone = Zone("""
+    zone = Zone(
+        """
         late.example  TXT  "v=spf1 include:inner.example mx -all"
         inner.example TXT  "v=spf1 ip4:192.0.2.1"
-    """)
+    """,
+        limits=LIMITS,
+    )
     delayed = Delayed(zone)
-    found = spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed)
+    found = spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
     delayed.let("late.example")
     assert (found(), delayed.waiting()) == (None, {("inner.example", "TXT"), ("late.example", "MX")})
     delayed.let("inner.example")
@@ -462,9 +476,12 @@ def test_what_is_known_is_kept_whatever_comes_later(monkeypatch):
 
 def test_the_names_of_the_client_count_each_time_the_check_runs():
     """That the client has no name is a term without an answer, also if it was known before the others were."""
-    zone = Zone('ptr.example TXT "v=spf1 ptr include:inner.example +all"\ninner.example TXT "v=spf1 a:no.example -mx"')
+    zone = Zone(
+        'ptr.example TXT "v=spf1 ptr include:inner.example +all"\ninner.example TXT "v=spf1 a:no.example -mx"',
+        limits=LIMITS,
+    )
     delayed = Delayed(zone)
-    found = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed)
+    found = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed, LIMITS)
     for name in ("ptr.example", "1.2.0.192.in-addr.arpa", "inner.example", "no.example", "inner.example"):
         delayed.let(name)
     assert (delayed.waiting(), found().reason) == (set(), "more than 2 terms without an answer")
@@ -472,8 +489,8 @@ def test_the_names_of_the_client_count_each_time_the_check_runs():
 
 def test_of_too_many_hosts_none_is_asked_for():
     hosts = "".join(f"mx.example MX {number} h{number}.example\n" for number in range(Limits().spf_mx_hosts + 1))
-    delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}'))
-    spf.prefetch(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed)
+    delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}', limits=LIMITS))
+    spf.prefetch(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed, LIMITS)
     assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
 
 
@@ -485,7 +502,7 @@ def test_records_and_macros_are_read_once_in_whatever_pieces_answers_come(monkey
         f'r{number}.example TXT "v=spf1 {addresses} include:r{number + 1}.example exists:{spec}.{number}.example"\n'
         for number in range(5)
     )
-    delayed, read = Delayed(Zone(f'{records}r5.example TXT "v=spf1 -all"')), []
+    delayed, read = Delayed(Zone(f'{records}r5.example TXT "v=spf1 -all"', limits=LIMITS)), []
     for module, name in ((evaluation, "parse"), (macro, "_transform")):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, of=whole: read.append(of) or of(*args))
@@ -519,7 +536,7 @@ def hostile_zones(draw):
         lines.append(f'd{number}.example TXT "v=spf1 {" ".join(terms)}{redirect}"')
         lines += [f"d{number}.example MX {host} h{host}.d{number}.example" for host in range(draw(st.integers(0, 11)))]
         lines += [f"h{host}.d{number}.example A 198.51.100.{host}" for host in range(11)]
-    return Zone("\n".join(lines))
+    return Zone("\n".join(lines), limits=LIMITS)
 
 
 @given(hostile_zones(), st.randoms(use_true_random=False))
@@ -531,10 +548,10 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
         asked.add(question(name, rdtype))
         return Deadline(zone, float("inf"), lambda: 0.0)(name, rdtype)
 
-    spf.prefetch(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", delayed, LIMITS)
     while waiting := sorted(delayed.waiting()):
         delayed.let(order.choice(waiting).name)
-    spf.check_mail_from(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", resolve)
+    spf.check_mail_from(ip_address("192.0.2.1"), "joe@d0.example", "mail.example", resolve, LIMITS)
     # the record, the names of the client, ten terms with the ten hosts of an mx each, and ten names more
     limits = Limits()
     most = 1 + 1 + limits.ptr_names + limits.spf_terms * (1 + limits.spf_mx_hosts) + limits.spf_terms
@@ -553,7 +570,7 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
 )
 def test_no_more_is_prefetched_than_the_limits_allow(domain, asked):
     delayed = Delayed(PREFETCHED)
-    assert spf.prefetch(ip_address("192.0.2.1"), "", domain, delayed)() is None or not asked
+    assert spf.prefetch(ip_address("192.0.2.1"), "", domain, delayed, LIMITS)() is None or not asked
     assert {each.name for each in delayed.let_all()} == asked
 
 
@@ -566,8 +583,8 @@ def test_a_check_asks_nothing_that_was_not_prefetched(mail_from, client):
         asked.add(question(name, rdtype))
         return Deadline(ZONE, float("inf"), lambda: 0.0)(name, rdtype)
 
-    spf.prefetch(ip_address(client), mail_from, "mail.example", delayed)
-    spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
+    spf.prefetch(ip_address(client), mail_from, "mail.example", delayed, LIMITS)
+    spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve, LIMITS)
     names_of_client = {"mail.byptr.example", "broken.example"}
     unasked = asked - delayed.let_all()
     assert {each for each in unasked if each.rdtype != "PTR" and each.name not in names_of_client} == set()
@@ -582,11 +599,11 @@ def test_what_needs_no_waiting_is_known_at_once(mail_from, client, result):
         answers.append(ZONE(question(name, rdtype)))
         return answers[-1]
 
-    found = spf.prefetch(ip_address(client), mail_from, "mail.example", prefetch)()
+    found = spf.prefetch(ip_address(client), mail_from, "mail.example", prefetch, LIMITS)()
     if any(answer.exception() for answer in answers):
         assert found is None
     else:
         assert found is not None
         resolve = Deadline(ZONE, float("inf"), lambda: 0.0)
-        assert found == spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve)
+        assert found == spf.check_mail_from(ip_address(client), mail_from, "mail.example", resolve, LIMITS)
         assert found.result is result

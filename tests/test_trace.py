@@ -17,6 +17,7 @@ from mailassay.resolver import Answer, Question
 from mailassay.spf.evaluation import Term
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.screens import screen
 from tests.lab.sign import rsa_key
 
@@ -49,7 +50,7 @@ def trace(author="alice@bank.example", mail_from="", *signed, client="192.0.2.1"
         raw = rsa_key().sign(raw, domain, selector, length=length)
     headers, body = split(raw + b"more\r\n" * length)
     message = Message(headers, body, ip_address(client), "mail.bank.example", mail_from)
-    return judge(message, Settings(authserv_id="mx.test", policy=policy), Zone(ZONE), "mx.test")
+    return judge(message, Settings(authserv_id="mx.test", policy=policy), Zone(ZONE, limits=LIMITS), "mx.test")
 
 
 # author, MAIL FROM, signatures; of each identifier how it relates to the author domain, or that it is useless
@@ -180,12 +181,15 @@ def test_who_asked():
 
 def test_who_asked_is_no_guess():
     """With np=, DMARC asks whether the author domain exists; MX records may be SPF's, and a key ARC's."""
-    zone = Zone("""
+    zone = Zone(
+        """
         _dmarc.bank.example  TXT  "v=DMARC1; p=none; np=reject"
         bank.example         TXT  "v=spf1 mx -all"
         bank.example         MX   10 mx.bank.example
         mx.bank.example      A    192.0.2.9
-    """)
+    """,
+        limits=LIMITS,
+    )
     headers, body = split(b"From: a@invented.bank.example\r\n\r\nx\r\n")
     message = Message(headers, body, ip_address("192.0.2.1"), "mail.bank.example", "a@bank.example")
     policy = Policy(sender_domain=SenderDomainActions(null_mx=Action.REJECT))
@@ -207,7 +211,9 @@ def test_a_question_without_an_end():
 
 
 def test_the_text_has_no_control_characters_of_dns():
-    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject; \x1b[31m"\nbank.example TXT "v=spf1 \x1b[31m"')
+    zone = Zone(
+        '_dmarc.bank.example TXT "v=DMARC1; p=reject; \x1b[31m"\nbank.example TXT "v=spf1 \x1b[31m"', limits=LIMITS
+    )
     headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
     message = Message(headers, body, ip_address("192.0.2.1"), "\x1b", "\x1b@bank.example", sources={"helo": "\x1b"})
     found = judge(message, Settings(), zone, "mx.test")
@@ -229,7 +235,9 @@ def test_colours_are_the_only_difference():
 
 def test_a_sender_paints_nothing():
     headers, body = split(b"From: a@bank.example\r\n\r\nx\r\n")
-    found = judge(Message(headers, body, ip_address("192.0.2.1"), "pass"), Settings(), Zone(ZONE), "mx.test")
+    found = judge(
+        Message(headers, body, ip_address("192.0.2.1"), "pass"), Settings(), Zone(ZONE, limits=LIMITS), "mx.test"
+    )
     painted = as_text(found, colour=True)
     (line,) = (line for line in painted.split("\n") if line.startswith("\x1b[2mhelo "))
     assert line.endswith(" \x1b[0mpass")

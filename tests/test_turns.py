@@ -14,6 +14,7 @@ from mailassay.config import Settings
 from mailassay.nameservers.turns import MAX_FIRST, MAX_OTHERS, MAX_WAITING, Turns
 from mailassay.resolver import Answer, Cached, Deadline, DnsTempError, DnsUnsent, Method, Question, Shared, Waiting
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.talk import Talk
 
 
@@ -435,12 +436,15 @@ def test_an_answer_that_somebody_else_had_meanwhile(method):
 
 def test_what_a_connection_waits_for_at_the_end_of_a_message():
     """It is dropped with the message, and asked again for the next one."""
-    zone = Zone("""
+    zone = Zone(
+        """
         1.2.0.192.in-addr.arpa PTR mail.bank.example
         mail.bank.example      A   192.0.2.1
         mail.bank.example      TXT "v=spf1 a -all"
         bank.example           TXT "v=spf1 ip4:192.0.2.1 -all"
-        """)
+        """,
+        limits=LIMITS,
+    )
     held = []
 
     def source(question):

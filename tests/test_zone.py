@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mailassay.resolver import Answer, DnsTempError, Question
 from mailassay.zone import MAX_CNAMES, Found, Zone, ZoneError
+from tests.lab.limits import LIMITS
 
 TEXT = """
 ; a comment
@@ -75,7 +76,7 @@ def ask(zone, name, rdtype):
     ],
 )
 def test_records(name, rdtype, records):
-    assert ask(Zone(TEXT), name, rdtype) == Answer(records, True, 300)
+    assert ask(Zone(TEXT, limits=LIMITS), name, rdtype) == Answer(records, True, 300)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_records(name, rdtype, records):
     ],
 )
 def test_no_records(name, exists):
-    answer = ask(Zone(TEXT), name, "PTR")
+    answer = ask(Zone(TEXT, limits=LIMITS), name, "PTR")
     assert (answer.records, answer.exists) == ((), exists)
 
 
@@ -111,11 +112,11 @@ def test_no_records(name, exists):
 )
 def test_troubles(name, rdtype, word):
     with pytest.raises(DnsTempError, match=word):
-        ask(Zone(TEXT), name, rdtype)
+        ask(Zone(TEXT, limits=LIMITS), name, rdtype)
 
 
 def test_a_trouble_is_of_its_type_only():
-    assert ask(Zone(TEXT), "broken.example", "A").records == ()
+    assert ask(Zone(TEXT, limits=LIMITS), "broken.example", "A").records == ()
 
 
 def test_json():
@@ -132,7 +133,8 @@ def test_json():
                 "bad.example": {"TXT": "SERVFAIL", "SPF": [["unknown types are passed over"]]},
                 "empty.example": {},
             }
-        )
+        ),
+        limits=LIMITS,
     )
     assert ask(zone, "a.example", "A").records == ("192.0.2.1",)
     assert ask(zone, "a.example", "TXT").records == ("one two", "three")
@@ -148,12 +150,12 @@ def test_json():
 @pytest.mark.parametrize(("links", "records"), [(MAX_CNAMES, ("192.0.2.1",)), (MAX_CNAMES + 1, ())])
 def test_a_chain_has_an_end(links, records):
     chain = "".join(f"c{number}.example CNAME c{number + 1}.example\n" for number in range(links))
-    zone = Zone(f"{chain}c{links}.example A 192.0.2.1")
+    zone = Zone(f"{chain}c{links}.example A 192.0.2.1", limits=LIMITS)
     assert ask(zone, "c0.example", "A") == Answer(records, True, 300)
 
 
 def test_what_a_server_needs():
-    found = Zone(TEXT).lookup("chain.example", "MX")
+    found = Zone(TEXT, limits=LIMITS).lookup("chain.example", "MX")
     assert found == Found(
         (("chain.example", "www.example.com"), ("www.example.com", "example.com")), ("0 .", "10 mx.example")
     )
@@ -189,16 +191,16 @@ def test_what_a_server_needs():
 )
 def test_mistakes_have_a_place(text, line, message):
     with pytest.raises(ZoneError, match=rf"^some/path:{line}: .*{message}"):
-        Zone(text, "some/path")
+        Zone(text, "some/path", limits=LIMITS)
 
 
 def test_a_file(tmp_path):
     path = tmp_path / "zone"
     path.write_text(TEXT)
-    assert ask(Zone.load(str(path), ttl=7), "mx.example", "A").ttl == 7
+    assert ask(Zone.load(str(path), ttl=7, limits=LIMITS), "mx.example", "A").ttl == 7
     path.write_bytes(b"\xff")
     with pytest.raises(ZoneError, match="UTF-8"):
-        Zone.load(str(path))
+        Zone.load(str(path), limits=LIMITS)
 
 
 pieces = st.sampled_from(
@@ -209,7 +211,7 @@ pieces = st.sampled_from(
 @given(text=st.lists(pieces, max_size=20).map("".join))
 def test_a_zone_or_an_error(text):
     try:
-        zone = Zone(text)
+        zone = Zone(text, limits=LIMITS)
     except ZoneError:
         return
     # the only wildcard here, * alone, stands for the names of one label
@@ -219,7 +221,7 @@ def test_a_zone_or_an_error(text):
 @given(text=st.text() | st.from_regex(r"a\.example (A|AAAA|MX|PTR|TXT|CNAME) .{0,80}", fullmatch=True))
 def test_no_text_raises_anything_but_a_zone_error(text):
     with contextlib.suppress(ZoneError):
-        Zone(text)
+        Zone(text, limits=LIMITS)
 
 
 octets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
@@ -228,7 +230,7 @@ octets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 @given(strings=st.lists(octets, min_size=1, max_size=3))
 def test_quoted_strings_come_back_joined(strings):
     quoted = " ".join('"' + text.replace("\\", r"\\").replace('"', r"\"") + '"' for text in strings)
-    (record,) = ask(Zone(f"a.example TXT {quoted} # comment"), "a.example", "TXT").records
+    (record,) = ask(Zone(f"a.example TXT {quoted} # comment", limits=LIMITS), "a.example", "TXT").records
     assert record.encode("latin-1").decode() == "".join(strings)
 
 
@@ -242,4 +244,4 @@ values = st.recursive(
 @given(names=st.dictionaries(st.sampled_from(["a.example", "*.example", "", "."]), values))
 def test_a_json_zone_or_an_error(names):
     with contextlib.suppress(ZoneError):
-        assert Zone(json.dumps(names)).lookup("no.such.name", "A") == Found(exists=False)
+        assert Zone(json.dumps(names), limits=LIMITS).lookup("no.such.name", "A") == Found(exists=False)

@@ -103,7 +103,7 @@ class Arc:
         return Resinfo("arc", self.result, tuple(properties), self.reason)
 
 
-def chain(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> Chain:
+def chain(headers: Headers, limits: Limits, account: Work | None = None) -> Chain:
     """Collect the ARC sets and check their structure (RFC 8617 section 5.2, steps 1 to 3). Never raises.
 
     The cost of reading them is charged to ``account``.
@@ -195,7 +195,7 @@ def check(
     header: HeaderHashes,
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
 ) -> Arc:
     """Validate the chain, RFC 8617 section 5.2. Every failure is permanent, even a failed lookup.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -38,6 +38,7 @@ class Iprev:
     result: Result
     client_ip: Address
     name: str = ""
+    _: KW_ONLY
     reason: str = ""
     limit: str = ""
     names: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ class Iprev:
         return Resinfo("iprev", self.result, (("policy", "iprev", str(self.client_ip)),), reason, comment)
 
 
-def prefetch(client_ip: Address, start: Start, limits: Limits = Limits()) -> Iprev | None:
+def prefetch(client_ip: Address, start: Start, limits: Limits) -> Iprev | None:
     """The result of :func:`check` if all answers are there already, else None.
 
     In the second case it starts the questions: first the names of the address, then, once these are known, the
@@ -69,7 +70,7 @@ def prefetch(client_ip: Address, start: Start, limits: Limits = Limits()) -> Ipr
     return None
 
 
-def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> Iprev:
+def check(client_ip: Address, resolve: Resolver, limits: Limits) -> Iprev:
     """Does the client's address have a name that leads back to it? Its names are all looked at, up to ``ptr_names``."""
     try:
         names = resolve(client_ip.reverse_pointer, "PTR").records[: limits.ptr_names]
@@ -100,9 +101,9 @@ def check(client_ip: Address, resolve: Resolver, limits: Limits = Limits()) -> I
         return Iprev(Result.PASS, client_ip, confirmed[0], names=tuple(confirmed), unanswered=unanswered)
     if troubles:
         why = next(iter(troubles.values()))
-        return Iprev(Result.TEMPERROR, client_ip, names[0], why, unanswered=unanswered, fault=Fault.NO_ANSWER)
+        return Iprev(Result.TEMPERROR, client_ip, names[0], reason=why, unanswered=unanswered, fault=Fault.NO_ANSWER)
     fault = Fault.LIMIT if limit else Fault.UNCONFIRMED
-    return Iprev(Result.FAIL, client_ip, names[0], "no name leads back to the address", limit, fault=fault)
+    return Iprev(Result.FAIL, client_ip, names[0], reason="no name leads back to the address", limit=limit, fault=fault)
 
 
 def _is_host(name: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import dropwhile, pairwise
 from typing import NamedTuple
@@ -44,7 +45,8 @@ _QMAIL = re.compile(r"[ \t]*\(qmail [0-9]+ invoked from network\)")
 _SMTP = re.compile(r"(?:UTF8|E)?SMTP(?:SA|S|A)?")
 
 
-class Received(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
     """A Received field. A value that the field does not give is empty.
 
     ``client_ip`` and ``helo`` belong to the client that the writer received the message from. ``protocol`` is in upper
@@ -119,8 +121,8 @@ def _read(text: str, pieces: list[str], name: str | None) -> Received:
     # a final A says that the client authenticated itself (RFC 3848, RFC 6531 section 4.3)
     by_protocol = protocol in ("ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA")
     return Received(
-        helo,
-        client_ip,
+        helo=helo,
+        client_ip=client_ip,
         by=next(_words(after), ""),
         protocol=protocol,
         login=_login(rest) if by_protocol else "",

@@ -74,7 +74,7 @@ class Zone:
     If an answer exceeds ``dns_octets`` or ``dns_records`` of ``limits``, it is a DnsLimit, as it is from the network.
     """
 
-    def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> None:
+    def __init__(self, text: str, path: str = "zone", ttl: int = DEFAULT_TTL, *, limits: Limits) -> None:
         """Read a zone. ``path`` is for error messages, ``ttl`` in seconds. Raises :class:`ZoneError`."""
         self.ttl, self._limits = ttl, limits
         self._names: dict[str, dict[str, list[str]]] = {}
@@ -94,10 +94,10 @@ class Zone:
                 self._names.setdefault(".".join(labels[at:]), {})
 
     @classmethod
-    def load(cls, path: str, ttl: int = DEFAULT_TTL, limits: Limits = Limits()) -> Zone:
+    def load(cls, path: str, ttl: int = DEFAULT_TTL, *, limits: Limits) -> Zone:
         """Read a zone file. Raises :class:`ZoneError` and OSError."""
         try:
-            return cls(Path(path).read_text("utf-8"), path, ttl, limits)
+            return cls(Path(path).read_text("utf-8"), path, ttl, limits=limits)
         except UnicodeDecodeError as error:
             raise ZoneError(path, 1, "the file is not UTF-8") from error
 

@@ -63,7 +63,7 @@ def measure(benchmark, author, identifiers, records):
         fresh = [f"{record};{next(rounds)}" for record in records]
         resolve = Everywhere(fresh)
         for domain in (*author.domains, *(each.domain for each in identifiers)):
-            for name in questions(domain):
+            for name in questions(domain, LIMITS):
                 resolve(name, "TXT")
         return (author, identifiers, resolve), {}
 

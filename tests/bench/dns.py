@@ -11,6 +11,7 @@ import sys
 
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 
 _MOST = 100_000
 
@@ -39,7 +40,7 @@ def main() -> None:
     """Serve until the end of standard input."""
     path, place = sys.argv[1:]
     address, _, port = place.rpartition(":")
-    server = Remembering(Zone.load(path), address, int(port))
+    server = Remembering(Zone.load(path, limits=LIMITS), address, int(port))
     with server:
         print("ready", flush=True)
         for line in sys.stdin:

@@ -19,6 +19,7 @@ from authres.core import AuthenticationResult, AuthResError
 from mailassay.message import split
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.milter import Answer, MilterClient
 from tests.lab.serve import AUTHSERV_ID, Serve
 
@@ -88,7 +89,7 @@ class Bench:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailassay-")))
             self._clock = folder / "clock"
             self._clock.write_text("")
-            self._dns = stack.enter_context(DnsServer(Zone("", ttl=0)))
+            self._dns = stack.enter_context(DnsServer(Zone("", ttl=0, limits=LIMITS)))
             settings = {"nameservers": [f"{self._dns.address}:{self._dns.port}"], "timeout": 0.3}
             # the MTA names itself in each connection, so that one daemon plays every host
             self.serve = Serve(folder, self._dns, self._policy, authserv_id=None, dns=settings)
@@ -121,7 +122,7 @@ class Bench:
         ``authserv_id`` is what the MTA calls itself, ``now`` the daemon's clock in seconds since 1970.
         Raises :class:`Unjudged`, :class:`Gone`.
         """
-        self._dns.zone = Zone(json.dumps(zone), ttl=0)
+        self._dns.zone = Zone(json.dumps(zone), ttl=0, limits=LIMITS)
         self._dns.asked.clear()
         self._clock.write_text("" if now is None else str(now))
         self._number += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 from ..lab.sign import ed25519_key, rsa_key
 
@@ -63,7 +64,7 @@ def zone_text() -> str:
 
 def zone() -> Zone:
     """The demo's DNS."""
-    return Zone(zone_text(), str(ZONE_FILE))
+    return Zone(zone_text(), str(ZONE_FILE), limits=LIMITS)
 
 
 def letter(author: str, *more: bytes) -> bytes:

@@ -18,6 +18,7 @@ from mailassay.zone import Zone
 from tests.lab import mta
 from tests.lab.cases import NOW, Case, judged, load, mentions
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Mta
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID, Serve
@@ -37,7 +38,7 @@ class World:
     def __init__(self, stack: ExitStack, folder: Path, more: str) -> None:
         for path in (folder, *folder.parents[:2]):
             path.chmod(0o755)
-        self.dns = stack.enter_context(DnsServer(Zone(json.dumps(COMMON.dns), ttl=0)))
+        self.dns = stack.enter_context(DnsServer(Zone(json.dumps(COMMON.dns), ttl=0, limits=LIMITS)))
         self.serve = Serve(folder, self.dns)
         self.serve.module = "tests.conformance.daemon"
         (folder / "clock").write_text(str(NOW))
@@ -317,7 +318,7 @@ def sendable(case: Case) -> bool:
 
 @pytest.mark.parametrize("case", [case for case in CASES if sendable(case)], ids=str)
 def test_messages(world: World, case: Case) -> None:
-    world.dns.zone = Zone(json.dumps(case.dns), ttl=0)
+    world.dns.zone = Zone(json.dumps(case.dns), ttl=0, limits=LIMITS)
     connection = case.connection
     stuffed = re.sub(rb"(\A|\r\n)\.", rb"\1..", case.message)
     (reply,) = world.send(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.sign import rsa_key, written
@@ -23,7 +24,8 @@ ZONE = Zone(
     _dmarc.cloud.example           TXT  "v=DMARC1; p=reject"
     _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
     sel._domainkey.cloud.example   TXT  "{KEY.record}"
-    """
+    """,
+    limits=LIMITS,
 )
 PLAIN = b"From: user@cloud.example\r\nTo: bob@receiver.example\r\nSubject: hi\r\n\r\nHello,\r\n.\r\n..dots\r\n\r\n"
 SPOOF = PLAIN.replace(b"user@cloud", b"ceo@bank")

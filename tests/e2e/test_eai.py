@@ -5,6 +5,7 @@ import re
 import pytest
 
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.raw import RawSmtp
 from tests.lab.sign import ed25519_key, rsa_key
 
@@ -24,7 +25,7 @@ AUTHOR = "From: Zoë <zoë@bücher.example>\r\nSubject: Grüße\r\n\r\nHallo\r\n
 
 @pytest.fixture(scope="module")
 def lab_eai(make_lab):
-    return make_lab(names=Zone(ZONE))
+    return make_lab(names=Zone(ZONE, limits=LIMITS))
 
 
 def signed():
@@ -246,7 +247,7 @@ def test_a_recipient_in_utf8(lab_eai):
 @pytest.mark.parametrize("asked", [True, False])
 def test_our_own_name(make_lab, asked):
     """As a U-label where the message may hold one; a forged field is known in either form."""
-    lab = make_lab(names=Zone(ZONE), authserv_id="mx.münchen.example")
+    lab = make_lab(names=Zone(ZONE, limits=LIMITS), authserv_id="mx.münchen.example")
     forged = "Authentication-Results: MX.München.example; dmarc=pass\r\n".encode()
     forged += b"Authentication-Results: mx.xn--mnchen-3ya.example; dmarc=pass\r\n"
     options = SMTPUTF8 if asked else ""
@@ -258,7 +259,7 @@ def test_our_own_name(make_lab, asked):
 
 def test_a_helo_that_is_not_utf8_leaves_no_earlier_one(make_lab):
     """Where SMTPUTF8 is on, Postfix takes none."""
-    lab = make_lab(names=Zone(ZONE), more="smtputf8_enable = no\n")
+    lab = make_lab(names=Zone(ZONE, limits=LIMITS), more="smtputf8_enable = no\n")
     with lab.postfix.client() as smtp:
         smtp.command("EHLO x")
         smtp.become("192.0.2.40")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Lab
 from tests.lab.smtp import Reply
 
@@ -74,7 +75,7 @@ ATTACKS = {
 @pytest.mark.parametrize(("workers", "temperror"), [(1, "accept"), (2, "defer")])
 def test_no_message_comes_in(make_lab: Callable[..., Lab], attack: Attack, workers: int, temperror: str) -> None:
     """Message after message on one connection, and on new ones, some MAIL commands ended by RSET."""
-    names = Zone(VICTIM + attack.zone)
+    names = Zone(VICTIM + attack.zone, limits=LIMITS)
     lab = make_lab(names=names, policy={"dmarc": {"temperror": temperror}}, workers=workers)
     message = attack.header + b"Subject: hi\r\n\r\nHello\r\n"
     replies: list[Reply] = []

@@ -18,6 +18,7 @@ import pytest
 from mailassay.zone import Zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.mta import DOMAIN, Mta
 from tests.lab.serve import AUTHSERV_ID, Serve
 
@@ -30,7 +31,8 @@ ZONE = Zone(
     mail.bank.example       A    192.0.2.1
     bank.example            TXT  "v=spf1 ip4:192.0.2.1 -all"
     _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
-    """
+    """,
+    limits=LIMITS,
 )
 GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
 MESSAGE = b"From: alice@bank.example\r\nSubject: hi\r\n\r\nHello\r\n"

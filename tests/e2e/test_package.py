@@ -12,6 +12,7 @@ import pytest
 from mailassay.zone import Zone
 from tests.lab import tree
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.mta import DOMAIN
 from tests.lab.serve import AUTHSERV_ID
 from tests.lab.smtp import SmtpClient
@@ -28,7 +29,8 @@ ZONE = Zone(
     _dmarc.bank.example     TXT  "v=DMARC1; p=reject"
     shop.example            TXT  "v=spf1 -all"
     _dmarc.shop.example     TXT  "v=DMARC1; p=quarantine"
-    """
+    """,
+    limits=LIMITS,
 )
 GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
 SOCKET = "/var/spool/postfix/mailassay/mailassay.sock"

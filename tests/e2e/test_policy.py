@@ -7,6 +7,7 @@ import pytest
 from mailassay.cli.options import asked
 from mailassay.config import Settings
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.mta import DOMAIN
 
 NAMES = Zone(
@@ -14,7 +15,8 @@ NAMES = Zone(
     x.example                 TXT  "v=spf1 ~all"
     bank.example              TXT  "v=spf1 -all"
     evil.example              TXT  "v=spf1 +all"
-    """
+    """,
+    limits=LIMITS,
 )
 
 

@@ -14,6 +14,7 @@ from mailassay.author import author
 from mailassay.authres.render import is_ours
 from mailassay.message import Headers, split
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID
@@ -23,7 +24,8 @@ ZONE = Zone(
     """
     attacker.example          TXT  "v=spf1 ip4:198.51.100.66 -all"
     _dmarc.bank.example       TXT  "v=DMARC1; p=reject"
-    """
+    """,
+    limits=LIMITS,
 )
 EVE = b"From: eve@attacker.example\r\n"
 FORGED = [
@@ -143,7 +145,7 @@ def arrived(header: bytes) -> Headers:
     assert ours.startswith(f" {AUTHSERV_ID};")
     assert not [value for value in others if is_ours(value.encode(), AUTHSERV_ID)]
     judged = re.findall(r"\sheader\.from=(\S+)", ours)
-    found = author(headers)
+    found = author(headers, LIMITS)
     assert list(found.domains) == judged
     assert not found.problem or "dmarc=permerror" in ours
     return headers

@@ -14,6 +14,7 @@ import pytest
 from mailassay.cli import main
 from mailassay.zone import Zone
 from tests.lab import mta
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 
@@ -65,7 +66,7 @@ class Chain:
 
 @pytest.fixture(scope="module")
 def chain(make_lab: Callable[..., Lab]) -> Iterator[Chain]:
-    lab = make_lab(names=Zone(NAMES), relays=[RELAY])
+    lab = make_lab(names=Zone(NAMES, limits=LIMITS), relays=[RELAY])
     more = (
         "myhostname = mx2.receiver.example\nvirtual_mailbox_domains =\nrelay_domains = receiver.example\n"
         f"relay_transport = smtp:[127.0.0.1]:{lab.postfix.port}\nsmtp_bind_address = {RELAY}\n"

@@ -14,6 +14,7 @@ import pytest
 
 from mailassay.zone import Zone
 from tests.lab.cases import mentions
+from tests.lab.limits import LIMITS
 from tests.lab.mta import Lab
 from tests.lab.raw import RawSmtp
 from tests.lab.serve import AUTHSERV_ID
@@ -26,7 +27,8 @@ ZONE = Zone(
     cloud.example                  TXT  "v=spf1 ip4:192.0.2.20 -all"
     _dmarc.cloud.example           TXT  "v=DMARC1; p=reject"
     _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
-    """
+    """,
+    limits=LIMITS,
 )
 FORGED = f"Authentication-Results: {AUTHSERV_ID}; dmarc=pass header.from=bank.example\r\n".encode()
 LETTER = b"From: user@cloud.example\r\nSubject: harmless\r\n" + FORGED + b"\r\nHello"

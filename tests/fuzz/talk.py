@@ -20,6 +20,7 @@ from typing import Any
 
 import Milter
 
+from mailassay import config
 from mailassay.config import Settings
 from mailassay.daemon.callbacks import Callbacks, Work
 from mailassay.judge import logline
@@ -43,7 +44,10 @@ _MAX_MESSAGES = 4
 _CLOCKS = Clocks(now=lambda: NOW, monotonic=lambda: 0.0)
 # no time at all: an answer that is there counts, and nothing waits
 _SETTINGS = Settings(
-    authserv_id=AUTHSERV_ID, trusted_networks=(ip_network("192.0.2.250/32"),), message_timeout=0.0, dns_timeout=0.0
+    authserv_id=AUTHSERV_ID,
+    trusted_networks=(ip_network("192.0.2.250/32"),),
+    message_timeout=0.0,
+    dns=config.Dns(timeout=0.0),
 )
 _SMALL = Limits(
     header_fields=50, from_fields=1, from_octets=1000, from_domains=1, signatures=1, key_records=1, key_bits=4096,
@@ -51,13 +55,15 @@ _SMALL = Limits(
     dns_questions=50,
 )  # fmt: skip
 _HARSH = Policy(
-    dmarc=DmarcActions(Action.TAG, Action.HOLD, Action.DEFER, Action.REJECT),
+    dmarc=DmarcActions(
+        reject=Action.TAG, quarantine=Action.HOLD, temperror=Action.DEFER, ambiguous_author=Action.REJECT
+    ),
     spf=SpfActions(Action.REJECT, Action.TAG, Action.REJECT, Action.DEFER),
     iprev=IprevActions(Action.REJECT, Action.HOLD, Action.DEFER),
 )
 POLICIES = [
     Policy(),
-    Policy(dmarc=DmarcActions(Action.TAG, Action.TAG)),
+    Policy(dmarc=DmarcActions(reject=Action.TAG, quarantine=Action.TAG)),
     Policy(dmarc=DmarcActions(ambiguous_author=Action.HOLD), dkim=DkimRules(Partial.ALIGN), mode=Mode.MONITOR),
     _HARSH,
     Policy(limits=_SMALL),

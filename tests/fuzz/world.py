@@ -15,6 +15,7 @@ from mailassay.domain import MAX_LABEL, MAX_OCTETS
 from mailassay.message import Headers
 from mailassay.resolver import NO_DATA, NXDOMAIN, Answer, DnsTempError, Question
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 NOW = 1_800_000_000.0
 AUTHSERV_ID = "mx.receiver.example"
@@ -39,7 +40,8 @@ _BANK_ZONE = Zone(
     strict._domainkey.bank.example        TXT  "v=DKIM1; k=ed25519; t=s; p={PUBLIC}"
     test._domainkey.bank.example          TXT  "v=DKIM1; k=ed25519; t=y; p={PUBLIC}"
     ed._domainkey.news.bank.example       TXT  "k=ed25519; p={PUBLIC}"
-    """  # noqa: E501
+    """,  # noqa: E501
+    limits=LIMITS,
 )
 
 LETTERS = [

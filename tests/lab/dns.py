@@ -29,6 +29,7 @@ import dns.rdatatype
 import dns.rrset
 
 from mailassay.zone import Found, Zone
+from tests.lab.limits import LIMITS
 
 Mode = Literal["ok", "servfail", "drop", "garbage"]
 Peer = socket.socket | tuple[Any, ...]  # a TCP stream, or where to send by UDP
@@ -231,7 +232,7 @@ def main() -> None:
     address, _, port = place.rpartition(":")
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    with DnsServer(Zone.load(path), address, int(port)) as server:
+    with DnsServer(Zone.load(path, limits=LIMITS), address, int(port)) as server:
         print(f"ready {server.address}:{server.port}", flush=True)
         signal.sigwait(signals)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from mailassay.resolver import NO_DATA, NXDOMAIN, Answer, DnsLimit, DnsTempError, Question
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 
 from .sign import Key, arc_set, ed25519_key
 
@@ -99,7 +100,7 @@ class Dns:
     _victim: Zone = field(init=False)
 
     def __post_init__(self) -> None:
-        self._victim = Zone(f'{VICTIM}\n_dmarc.bank.example TXT "v=DMARC1; {self.policy}"')
+        self._victim = Zone(f'{VICTIM}\n_dmarc.bank.example TXT "v=DMARC1; {self.policy}"', limits=LIMITS)
 
     def __call__(self, question: Question) -> Future[Answer]:
         self.asked += 1

@@ -18,6 +18,8 @@ from mailassay.policy import Policy
 from mailassay.resolver import Source
 from mailassay.zone import Zone
 
+from .limits import LIMITS
+
 OURS = "mx.receiver.example"
 SETTINGS = Settings(authserv_id=OURS)
 """The settings if a test gives none."""
@@ -64,7 +66,7 @@ class Talk:
         """CONNECT and HELO."""
         self.session = Session(
             settings if policy is None else replace(settings, policy=policy),
-            Zone(dns) if isinstance(dns, str) else dns,
+            Zone(dns, limits=LIMITS) if isinstance(dns, str) else dns,
             mta_name,
             Clocks(time.time if now is None else lambda: now, monotonic),
             first=first,

@@ -6,12 +6,14 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay import arc, dkim
+from mailassay.dkim import Work
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
 from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import arc_set, ed25519_key, rsa_key
 from tests.lab.talk import Talk
 
@@ -35,13 +37,13 @@ AMS = b" i={number}; a={algorithm}; c=relaxed/relaxed; d={domain}; s=arc; h=from
 SEAL = b" i={number}; a={algorithm}; cv={status}; d={domain}; s=arc; b={b}"
 
 
-def check(message, limits=Limits()):
+def check(message, limits=LIMITS):
     headers, content = split(message)
     chain = arc.chain(headers, limits)
     body = dkim.Body(arc.body_requests(chain))
     body.update(content)
-    resolve = Deadline(Zone(ZONE), float("inf"), lambda: 0.0)
-    return arc.check(chain, dkim.HeaderHashes(headers), body.finish(), resolve, limits)
+    resolve = Deadline(Zone(ZONE, limits=LIMITS), float("inf"), lambda: 0.0)
+    return arc.check(chain, dkim.HeaderHashes(headers, Work(LIMITS)), body.finish(), resolve, limits)
 
 
 def word(message, **more):
@@ -328,4 +330,4 @@ def test_rfc8617_7_2_1_a_chain_is_no_pass_for_dmarc():
 def test_rfc8617_4_2_1_fields_beyond_the_limit_are_not_read():
     """However many there are, no more than three for each set are parsed."""
     seals = [Field(b"ARC-Seal", b" i=%d; cv=none" % (1 + number % 50)) for number in range(20_000)]
-    assert arc.chain(Headers(seals)).problem
+    assert arc.chain(Headers(seals), LIMITS).problem

@@ -14,6 +14,7 @@ from mailassay.result import Resinfo, Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 from tests.lab.sign import ed25519_key
@@ -21,7 +22,8 @@ from tests.lab.talk import Talk
 
 OURS = "mx.receiver.example"
 NAME = "Authentication-Results"
-ZONE = Zone(f"""
+ZONE = Zone(
+    f"""
     1.2.0.192.in-addr.arpa        PTR  mail.bank.example
     mail.bank.example             A    192.0.2.1
     mail.bank.example             TXT  "v=spf1 a -all"
@@ -34,7 +36,9 @@ ZONE = Zone(f"""
     broken.example                TXT  "v=spf1 nonsense"
     soft.example                  TXT  "v=spf1 ~all"
     neutral.example               TXT  "v=spf1 ?all"
-""")
+""",
+    limits=LIMITS,
+)
 AUTHOR = (b"From", b" alice@bank.example")
 SETTINGS = Settings(authserv_id=OURS, trusted_networks=(ip_network("192.0.2.250/32"),))
 

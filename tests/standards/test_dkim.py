@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
+from mailassay.dkim import Work
 from mailassay.dkim import key as keys
 from mailassay.limits import Limits
 from mailassay.message import Field, split
@@ -20,6 +21,7 @@ from mailassay.resolver import Deadline
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.sign import TAGS, canonical_body, canonical_field, ed25519_key, rsa_key, written
 from tests.lab.talk import Talk
 
@@ -31,15 +33,15 @@ Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # of a 
 PASS, FAIL, PERMERROR, TEMPERROR = Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR
 
 
-def results(message, *records, zone="", now=NOW, limits=Limits(), repeated_fail=False):
+def results(message, *records, zone="", now=NOW, limits=LIMITS, repeated_fail=False):
     """The results from the top, with these records at sel._domainkey.example.com."""
     lines = [f'sel._domainkey.example.com TXT "{record}"' for record in records or [RSA.record]]
-    resolve = Deadline(Zone("\n".join([*lines, zone])), float("inf"), lambda: 0.0)
+    resolve = Deadline(Zone("\n".join([*lines, zone]), limits=LIMITS), float("inf"), lambda: 0.0)
     headers, content = split(message)
     signatures = dkim.signatures(headers, limits)
     body = dkim.Body([each.body for each in signatures if not each.problem])
     body.update(content)
-    bodies, hashes = body.finish(), dkim.HeaderHashes(headers, repeated_fail=repeated_fail)
+    bodies, hashes = body.finish(), dkim.HeaderHashes(headers, repeated_fail=repeated_fail, account=Work(LIMITS))
     return [dkim.check(each, hashes, bodies, resolve, now, limits) for each in signatures]
 
 
@@ -413,14 +415,16 @@ def test_rfc6376_3_4_canonicalization_as_the_text_has_it(subject, body, relaxed,
     signed = written(message + body, with_tag(b"c", c(relaxed)), ED, relaxed=relaxed)
     fields = re.split(rb"\r\n(?![ \t])", signed[: len(signed) - len(body) - 4])
     headers = dkim_headers(fields)
-    (signature,) = dkim.signatures(headers)
+    (signature,) = dkim.signatures(headers, LIMITS)
     assert not signature.problem
     form = dkim.Body([signature.body])
     edges = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
     for start, end in pairwise(edges):
         form.update(body[start:end])
     assert form.finish()[signature.body].digest == signature.body_hash
-    assert keys.parse(ED.record).verifies(signature.signature, dkim.HeaderHashes(headers).digest(signature))
+    assert keys.parse(ED.record).verifies(
+        signature.signature, dkim.HeaderHashes(headers, Work(LIMITS)).digest(signature)
+    )
 
 
 def dkim_headers(fields):

@@ -20,6 +20,7 @@ from mailassay.resolver import Deadline, DnsTempError
 from mailassay.result import Result
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.talk import Talk
 
 NONE, QUARANTINE, REJECT = Disposition
@@ -31,7 +32,7 @@ class Listening:
     """A zone that notes what it is asked, each question once, as the resolver of a message does."""
 
     def __init__(self, *lines):
-        self._budget = Deadline(Zone("\n".join(lines)), float("inf"), lambda: 0.0)
+        self._budget = Deadline(Zone("\n".join(lines), limits=LIMITS), float("inf"), lambda: 0.0)
         self.asked = {}
 
     def __call__(self, name, rdtype):
@@ -50,7 +51,7 @@ def by(name, method="dkim", result=PASS):
 
 def judge(who, *identifiers, zone=(), **more):
     """What DMARC says of mail from an author, where these were authenticated."""
-    return check(Author((Domain(who),)), [by(name) for name in identifiers], Listening(*zone), **more)
+    return check(Author((Domain(who),)), [by(name) for name in identifiers], Listening(*zone), LIMITS, **more)
 
 
 def policy(who, *zone):
@@ -89,7 +90,7 @@ SPF = f'example.com TXT "v=spf1 ip4:{CLIENT} -all"'
 )  # fmt: skip
 def test_rfc9989_5_3_1_the_author_domain_is_the_a_label_of_from(value, domain):
     """The author domain is that of From, in lower case and A-labels."""
-    assert author_of(Headers([Field(b"From", value.encode())])) == Author((domain,))
+    assert author_of(Headers([Field(b"From", value.encode())]), LIMITS) == Author((domain,))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_rfc9989_5_3_1_no_one_author_domain_no_pass(froms):
 def test_rfc9989_5_3_1_sender_and_resent_from_are_no_authors():
     """Only From names the author; a Sender or Resent-From that would pass helps nobody."""
     fields = [(b"Sender", b" x@example.com"), (b"Resent-From", b" x@example.com"), (b"From", b" a@bank.example")]
-    assert author_of(Headers(Field(*field) for field in fields)) == Author(("bank.example",))
+    assert author_of(Headers(Field(*field) for field in fields), LIMITS) == Author(("bank.example",))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,10 @@ def test_rfc9989_11_5_several_author_domains_fail_by_the_strictest(policies, exp
     names = ["one.example", "two.example"]
     zone = [at(name, tags) for name, tags in zip(names, policies, strict=True) if tags]
     found = check(
-        Author(tuple(map(Domain, names)), AuthorFault.SEVERAL_DOMAINS), [by(name) for name in names], Listening(*zone)
+        Author(tuple(map(Domain, names)), AuthorFault.SEVERAL_DOMAINS),
+        [by(name) for name in names],
+        Listening(*zone),
+        LIMITS,
     )
     assert (found.result, found.disposition) == expected
 
@@ -133,7 +137,10 @@ def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
     """A second author domain whose policy cannot be had leaves the other's policy in force."""
     zone = [at("bank.example", "p=quarantine"), "_dmarc.slow.example TXT ?"]
     found = check(
-        Author((Domain("slow.example"), Domain("bank.example")), AuthorFault.SEVERAL_DOMAINS), [], Listening(*zone)
+        Author((Domain("slow.example"), Domain("bank.example")), AuthorFault.SEVERAL_DOMAINS),
+        [],
+        Listening(*zone),
+        LIMITS,
     )
     assert (found.result, found.disposition) == (FAIL, QUARANTINE)
 
@@ -142,9 +149,9 @@ def test_rfc9989_11_5_the_number_of_author_domains_has_a_limit():
     """Eight author domains are looked at, unless the policy says otherwise; with more, one is taken to ask for
     rejection, and nothing is asked."""
     names = ", ".join(f"a@d{number}.example" for number in range(9))
-    found = author_of(Headers([Field(b"From", f" {names}".encode())]))
+    found = author_of(Headers([Field(b"From", f" {names}".encode())]), LIMITS)
     resolve = Listening()
-    judged = check(found, [], resolve)
+    judged = check(found, [], resolve, LIMITS)
     assert (judged.result, judged.disposition, resolve.asked) == (FAIL, REJECT, {})
 
 
@@ -165,7 +172,7 @@ def test_rfc9989_3_2_4_of_a_null_reverse_path_it_is_the_helo_name():
 def test_rfc9989_4_4_domains_are_compared_in_lower_case_and_a_labels(method):
     """Names that differ in letter case, or in A-label and U-label, are the same."""
     who = Author((Domain("BÜCHER.Example"),))
-    found = check(who, [by("xn--BCHER-kva.eXample", method)], Listening(at("xn--bcher-kva.example", "p=none")))
+    found = check(who, [by("xn--BCHER-kva.eXample", method)], Listening(at("xn--bcher-kva.example", "p=none")), LIMITS)
     assert found.result is PASS
 
 
@@ -175,7 +182,7 @@ def test_rfc9989_4_4_domains_are_compared_in_lower_case_and_a_labels(method):
 def test_rfc9989_4_5_the_record_is_a_txt_record_at_dmarc_below_the_domain():
     """It is asked for as TXT at _dmarc.<domain>, and nowhere else."""
     resolve = Listening(at("example.com"), 'example.com TXT "v=DMARC1; p=none"')
-    assert check(Author((Domain("example.com"),)), [], resolve).disposition is REJECT
+    assert check(Author((Domain("example.com"),)), [], resolve, LIMITS).disposition is REJECT
     assert list(resolve.asked) == [("_dmarc.example.com", "TXT")]
 
 
@@ -379,7 +386,7 @@ WALKED = {
 def test_rfc9989_4_10_the_questions_of_a_walk(name):
     """A walk asks for its name, then, from seven labels on, for one label less each time, down to the last one."""
     resolve = Listening()
-    check(Author((Domain(name),)), [], resolve)
+    check(Author((Domain(name),)), [], resolve, LIMITS)
     assert list(resolve.asked) == [(f"_dmarc.{each}", "TXT") for each in WALKED[name]]
 
 
@@ -400,8 +407,8 @@ def asked_by(name):
 @given(name=NAMES)
 def test_rfc9989_4_10_never_more_than_eight_questions(name):
     """Of any name the questions are those of the steps of section 4.10, and eight at most."""
-    assert questions(Domain(name)) == [f"_dmarc.{each}" for each in asked_by(name)]
-    assert len(questions(Domain(name))) <= 8
+    assert questions(Domain(name), LIMITS) == [f"_dmarc.{each}" for each in asked_by(name)]
+    assert len(questions(Domain(name), LIMITS)) <= 8
 
 
 @pytest.mark.parametrize("psd", ["y", "n"])
@@ -494,7 +501,7 @@ def test_rfc9989_4_4_relaxed_and_strict_alignment(method, identifier, relaxed, s
     """Relaxed: both have the same organizational domain. Strict, by aspf=s and adkim=s: they are the same."""
     for mode, expected in (("", relaxed), ("; adkim=s; aspf=s", strict)):
         zone = Listening(at("news.example.com", "p=none" + mode), at("example.com", "p=none" + mode))
-        found = check(Author((Domain("news.example.com"),)), [by(identifier, method)], zone)
+        found = check(Author((Domain("news.example.com"),)), [by(identifier, method)], zone, LIMITS)
         assert found.result is expected
 
 
@@ -503,7 +510,7 @@ def test_rfc9989_4_7_each_method_has_a_mode_of_its_own(tag, strict):
     """aspf= is for SPF, adkim= for DKIM."""
     for method in ("spf", "dkim"):
         zone = Listening(at("example.com", f"p=none; {tag}"))
-        found = check(Author((Domain("example.com"),)), [by("a.example.com", method)], zone)
+        found = check(Author((Domain("example.com"),)), [by("a.example.com", method)], zone, LIMITS)
         assert found.result is (FAIL if method == strict else PASS)
 
 
@@ -523,10 +530,10 @@ def test_rfc9989_4_10_2_nothing_is_asked_that_is_not_needed():
         ("p=none", "b.example.net"),
     ):
         resolve = Listening(at("example.com", tags))
-        check(Author((Domain("example.com"),)), [by(identifier)], resolve)
+        check(Author((Domain("example.com"),)), [by(identifier)], resolve, LIMITS)
         assert list(resolve.asked) == [("_dmarc.example.com", "TXT")]
     resolve = Listening()
-    check(Author((Domain("example.com"),)), [by("a.example.com")], resolve)
+    check(Author((Domain("example.com"),)), [by("a.example.com")], resolve, LIMITS)
     assert list(resolve.asked) == [("_dmarc.example.com", "TXT"), ("_dmarc.com", "TXT")]
 
 
@@ -535,8 +542,8 @@ def test_rfc9989_5_3_5_one_aligned_identifier_is_enough_and_only_a_pass_is_one(r
     """The message passes if one of any number aligns; SPF or DKIM that did not pass authenticates nothing."""
     who, zone = Author((Domain("example.com"),)), [at("example.com")]
     others = [by("evil.example", "spf"), by("example.com", "spf", result), by("a.example.com", "dkim", result)]
-    assert check(who, others, Listening(*zone)).result is not PASS
-    found = check(who, [*others, by("example.com")], Listening(*zone))
+    assert check(who, others, Listening(*zone), LIMITS).result is not PASS
+    found = check(who, [*others, by("example.com")], Listening(*zone), LIMITS)
     assert (found.result, found.aligned) == (PASS, (by("example.com"),))
 
 
@@ -556,9 +563,9 @@ def test_rfc9989_5_3_6_what_spf_or_dkim_cannot_say_now_is_no_fail():
     it changes nothing."""
     who, zone = Author((Domain("example.com"),)), [at("example.com")]
     unknown = by("a.example.com", "spf", TEMPERROR)
-    assert check(who, [unknown], Listening(*zone)).result is TEMPERROR
-    assert check(who, [unknown, by("b.example.com")], Listening(*zone)).result is PASS
-    assert check(who, [by("a.example.net", "spf", TEMPERROR)], Listening(*zone)).result is FAIL
+    assert check(who, [unknown], Listening(*zone), LIMITS).result is TEMPERROR
+    assert check(who, [unknown, by("b.example.com")], Listening(*zone), LIMITS).result is PASS
+    assert check(who, [by("a.example.net", "spf", TEMPERROR)], Listening(*zone), LIMITS).result is FAIL
 
 
 def test_rfc9989_5_3_6_strangers_with_broken_dns_excuse_nothing():
@@ -591,7 +598,7 @@ class Slow:
     """A zone in which some names take two seconds each, and where ``end`` comes there are no answers any more."""
 
     def __init__(self, lines, slow):
-        self._zone, self._slow, self.time, self.end = Zone("\n".join(lines)), slow, 0.0, float("inf")
+        self._zone, self._slow, self.time, self.end = Zone("\n".join(lines), limits=LIMITS), slow, 0.0, float("inf")
 
     def __call__(self, question):
         if question.name.endswith(self._slow):
@@ -841,8 +848,8 @@ def test_rfc9989_5_3_any_zone_is_judged_as_the_text_says(who, identifiers, zone,
     resolve = Listening(*lines, *(f"{host} A 192.0.2.9" for host in hosts))
     author = Author((Domain(who),))
     deciding = [by(name, method) for method, name in identifiers]
-    found = check(author, deciding, resolve, public_suffixes=False)
+    found = check(author, deciding, resolve, public_suffixes=False, limits=LIMITS)
     assert (found.result, found.disposition) == plainly(who, identifiers, zone, exists)
-    stricter = check(author, deciding, resolve)
+    stricter = check(author, deciding, resolve, LIMITS)
     assert stricter.disposition == found.disposition
     assert stricter.result == found.result or (found.result, stricter.result) == (PASS, FAIL)

@@ -9,14 +9,15 @@ from mailassay import address, iprev
 from mailassay.limits import Limits
 from mailassay.resolver import Deadline
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.talk import Talk
 
 CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
 REVERSE, REVERSE6 = "1.2.0.192.in-addr.arpa", ip_address(CLIENT6).reverse_pointer
 
 
-def check(zone, client=CLIENT, limits=Limits()):
-    return iprev.check(address.client(client), Deadline(Zone(zone), float("inf"), lambda: 0.0), limits)
+def check(zone, client=CLIENT, limits=LIMITS):
+    return iprev.check(address.client(client), Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0), limits)
 
 
 def field(zone, client):

@@ -11,6 +11,7 @@ from mailassay.policy import Policy, SpfActions
 from mailassay.resolver import Deadline
 from mailassay.verdict import Action
 from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
 from tests.lab.talk import Talk
 
 CLIENT, CLIENT6 = "192.0.2.1", "2001:db8::1"
@@ -20,7 +21,7 @@ class Listening:
     """A zone that notes what it is asked."""
 
     def __init__(self, text):
-        self._budget = Deadline(Zone(text), float("inf"), lambda: 0.0)
+        self._budget = Deadline(Zone(text, limits=LIMITS), float("inf"), lambda: 0.0)
         self.asked = []
 
     def __call__(self, name, rdtype):
@@ -28,7 +29,7 @@ class Listening:
         return self._budget(name, rdtype)
 
 
-def check(zone, mail_from="user@example.com", client=CLIENT, helo="mail.example.net", limits=Limits()):
+def check(zone, mail_from="user@example.com", client=CLIENT, helo="mail.example.net", limits=LIMITS):
     return spf.check_mail_from(address.client(client), mail_from, helo, Listening(zone), limits)
 
 
@@ -59,7 +60,7 @@ def test_rfc7208_2_3_the_helo_identity_is_checked_for_itself():
 @pytest.mark.parametrize("helo", ["[192.0.2.1]", "[IPv6:2001:db8::1]", "localhost", ""])
 def test_rfc7208_2_3_a_helo_that_is_no_domain_name_is_none(helo):
     """A HELO name that is an address literal or has one label is none."""
-    assert spf.check_helo(ip_address(CLIENT), helo, Listening("")).result == "none"
+    assert spf.check_helo(ip_address(CLIENT), helo, Listening(""), LIMITS).result == "none"
 
 
 def test_rfc7208_2_4_mail_from_is_checked():
@@ -93,7 +94,7 @@ def test_rfc7208_2_4_a_null_reverse_path_is_postmaster_at_helo():
 def test_rfc7208_4_3_a_malformed_domain_is_none(domain):
     """A domain that is malformed or has one label gives none, without a question."""
     listening = Listening('com TXT "v=spf1 +all"')
-    assert spf.check_mail_from(ip_address(CLIENT), f"user@{domain}", "", listening).result == "none"
+    assert spf.check_mail_from(ip_address(CLIENT), f"user@{domain}", "", listening, LIMITS).result == "none"
     assert listening.asked == []
 
 
@@ -106,7 +107,7 @@ def test_rfc7208_4_3_a_missing_local_part_is_postmaster(mail_from):
 def test_rfc7208_4_4_only_txt_is_asked_for():
     """The record is asked for as type TXT, never as type 99."""
     listening = Listening('example.com TXT "v=spf1 -all"')
-    spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening)
+    spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening, LIMITS)
     assert listening.asked == [("example.com", "TXT")]
 
 
@@ -253,7 +254,7 @@ def test_rfc7208_4_6_2_the_first_match_gives_the_result(qualifier, word):
 def test_rfc7208_4_6_2_nothing_behind_a_match_is_asked():
     """Evaluation ends with the first match: no term behind it costs a question, its macros neither."""
     listening = Listening('example.com TXT "v=spf1 ip4:192.0.2.1 exists:%{p}.x.example include:%{p}.y.example -all"')
-    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening).result == "pass"
+    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening, LIMITS).result == "pass"
     assert listening.asked == [("example.com", "TXT")]
 
 
@@ -361,8 +362,8 @@ def test_rfc7208_4_6_4_a_client_cannot_use_up_the_void_lookups():
 
 def test_rfc7208_4_6_4_out_of_time_is_temperror():
     """The whole check has a time limit; what is not answered then is temperror."""
-    resolve = Deadline(Zone("example.com TXT ?"), 20.0, lambda: 21.0)
-    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", resolve).result == "temperror"
+    resolve = Deadline(Zone("example.com TXT ?", limits=LIMITS), 20.0, lambda: 21.0)
+    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", resolve, LIMITS).result == "temperror"
 
 
 def test_rfc7208_4_7_no_match_is_neutral():
@@ -406,7 +407,7 @@ def test_rfc7208_5_2_an_included_pass_has_the_qualifier_of_the_include():
 def test_rfc7208_5_2_a_malformed_target_has_no_record(term):
     """include, redirect: a malformed target or one label is permerror, without a question."""
     listening = Listening(f'example.com TXT "v=spf1 {term}"\ncom TXT "v=spf1 +all"')
-    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening).result == "permerror"
+    assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening, LIMITS).result == "permerror"
     assert listening.asked == [("example.com", "TXT")]
 
 
@@ -639,7 +640,7 @@ def expansion(spec, mail_from="Strong-Bad@email.example.com", client="192.0.2.3"
         x.example A 192.0.2.3
     """
     listening = Listening(zone)
-    spf.check_mail_from(ip_address(client), mail_from, helo, listening)
+    spf.check_mail_from(ip_address(client), mail_from, helo, listening, LIMITS)
     return listening.asked[-1][0]
 
 
@@ -782,7 +783,7 @@ def test_rfc7208_7_1_a_malformed_macro_is_permerror(macro):
 def test_rfc7208_6_2_the_explanation_is_not_fetched():
     """exp= is checked as syntax and never fetched: that would only tell the sender who reads."""
     listening = Listening('example.com TXT "v=spf1 -all exp=why.example"\nwhy.example TXT !')
-    found = spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening)
+    found = spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening, LIMITS)
     assert (found.result, listening.asked) == ("fail", [("example.com", "TXT")])
 
 
@@ -832,14 +833,14 @@ def test_rfc8616_4_a_u_label_is_asked_for_as_its_a_label():
     zone += f"{label}.{label}.{label}.who.example A 127.0.0.2"
     found = check(zone, mail_from="user@bücher.example", helo="bücher.example")
     assert (found.result, found.domain) == ("pass", label)
-    assert spf.check_helo(ip_address(CLIENT), "bücher.example", Listening(zone)).result == "pass"
+    assert spf.check_helo(ip_address(CLIENT), "bücher.example", Listening(zone), LIMITS).result == "pass"
 
 
 @pytest.mark.parametrize("term", ["exists:%{l}.x.example", "exists:%{S}", "include:%{l1r-}.x.example", "a:%{s}/0"])
 def test_rfc8616_4_a_local_part_that_is_not_ascii_never_matches(term):
     """A term with %{s} or %{l} does not match where the local-part is not ASCII, and is no error."""
     listening = Listening(f'example.com TXT "v=spf1 {term} ~all"\n*.x.example A 192.0.2.1')
-    assert spf.check_mail_from(ip_address(CLIENT), "bücher@example.com", "", listening).result == "softfail"
+    assert spf.check_mail_from(ip_address(CLIENT), "bücher@example.com", "", listening, LIMITS).result == "softfail"
     assert listening.asked == [("example.com", "TXT")]
 
 

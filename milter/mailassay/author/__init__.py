@@ -44,7 +44,7 @@ class Author:
         return self.fault.value if self.fault else ""
 
 
-def author(headers: Headers, limits: Limits = Limits()) -> Author:
+def author(headers: Headers, limits: Limits) -> Author:
     """Read the From field or fields. Never raises.
 
     If they name nobody, Sender and Resent-From are read, because some readers show these instead.

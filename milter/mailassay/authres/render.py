@@ -12,7 +12,6 @@ from unicodedata import normalize
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
 
 from ..domain import BadDomain, Domain, a_labels, u_labels
-from ..limits import Limits
 from ..message import MAX_LINE, Headers
 from ..result import Resinfo
 from .read import skip_cfws
@@ -183,9 +182,7 @@ def _clause(resinfo: Resinfo, utf8: bool) -> str:
     return clause if len(clause.encode()) + 2 <= MAX_LINE else "\n ".join(pieces)
 
 
-def unwanted(
-    headers: Headers, authserv_id: str, *, trusted: bool = False, most: int = Limits().results_octets
-) -> list[int]:
+def unwanted(headers: Headers, authserv_id: str, *, trusted: bool = False, most: int) -> list[int]:
     """The Authentication-Results fields to remove (RFC 8601 section 5): 1-based numbers, counted as milters count.
 
     These are the fields that claim to be ours; the fields of an unknown version, unless they come from a ``trusted``

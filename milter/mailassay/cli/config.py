@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
     if arguments.log:
-        logline.set_up(found.log_level, found.log_format)
+        logline.set_up(found.log.level, found.log.format)
     if wrong:
         _tell(wrong, arguments)
         return 1

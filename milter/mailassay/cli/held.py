@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
             status: int = arguments.act(arguments, queue, verdict)
             return status
         if arguments.remind is not None:
-            logline.set_up(found.log_level, found.log_format)
+            logline.set_up(found.log.level, found.log.format)
             return _remind(queue, found, arguments.remind)
         return _list(arguments, queue, verdict)
     except Unavailable as error:
@@ -160,8 +160,8 @@ def _remind(queue: Queue, settings: Settings, limit: int) -> int:
         message = "%d held, the oldest for %s: queue_id=%s, author domain %s; mailassay held shows them"
         author = printable(found[0].author_domain) or "unknown"
         _log.warning(message, len(found), _age(found[0], now), found[0].queued.queue_id, author)
-    if settings.held_remind_to:
-        _send(queue, settings.held_remind_to, waiting, now)
+    if settings.held.remind_to:
+        _send(queue, settings.held.remind_to, waiting, now)
     return 0
 
 

@@ -63,8 +63,8 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
     """The source of DNS answers: the zone file, or the configured name servers. Raises ZoneError, OSError."""
     if arguments.zone:
         return Zone.load(arguments.zone, limits=settings.policy.limits)
-    nameservers = settings.nameservers or system_nameservers()
-    return Cached(Nameservers(nameservers, settings.dns_timeout, settings.policy.limits), settings.cache_size)
+    nameservers = settings.dns.nameservers or system_nameservers()
+    return Cached(Nameservers(nameservers, settings.dns.timeout, settings.policy.limits), settings.dns.cache_size)
 
 
 def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], Source]:

@@ -9,13 +9,15 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
 
 from ..finding import Finding, Severity
+from ..key import Item
 from ..terminal import printable
 
 MAX_OCTETS = 256 * 1024  # of one file
@@ -125,11 +127,11 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """One value or a list of them, which become a set; ``expand`` gives the nodes that a node stands for."""
+    """One value or a list of them, which become a set. ``lists``: a value may name a list of the policy."""
 
     element: Value
     make: Callable[[tuple[Any, ...]], Any]
-    expand: Callable[[yaml.Node], Iterable[yaml.Node]]
+    lists: bool = False
     may_be_empty: bool = False
 
 
@@ -137,16 +139,18 @@ class Members:
 class Map(Generic[T]):
     """The keys that a map can have. ``make`` is called with those that it has, and may raise Unfit.
 
-    ``node_as`` is the argument by which ``make`` gets the node itself. ``definition`` names a map that may contain
-    itself. ``schema`` has its title for editors and what ``make`` demands beyond the keys, as far as JSON Schema can
-    express it; a map without ``schema`` may be empty.
+    ``about`` has the meaning and the default of each key. ``node_as`` is the argument by which ``make`` gets the node
+    itself. ``definition`` names a map that may contain itself. ``schema`` has its title for editors and what ``make``
+    demands beyond the keys, as far as JSON Schema can express it; a map without ``schema`` may be empty.
     """
 
     make: Callable[..., T]
     keys: Mapping[str, Shape]
+    _: KW_ONLY
     node_as: str = ""
     definition: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Item] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,24 +214,32 @@ def compose(path: str) -> yaml.Node:
     return read(path, MAX_OCTETS, lambda octets: _compose(path, octets))
 
 
-def fit(root: yaml.Node, shape: Map[T]) -> Read[T]:
-    """The content of a document."""
-    document = _Document({}, {})
-    made = list(document.fit(root, shape, ""))
-    return Read(made[0] if made else shape.make(), list(document.problems), document.lines)
+def _itself(node: yaml.Node) -> Iterable[yaml.Node]:
+    return [node]
+
+
+def fit(root: yaml.Node, shape: Map[T], expand: Callable[[yaml.Node], Iterable[yaml.Node]] = _itself) -> Read[T]:
+    """The content of a document. ``expand`` gives the nodes that a node stands for, if it names a list; or Unfit."""
+    document = _Document(expand, {}, {})
+    made: T | None = None
+    with document.noted(root, ""):
+        made = document.value(root, shape, "")
+    return Read(shape.make() if made is None else made, list(document.problems), document.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
     """A file while it is read. ``name`` is the dotted path of the keys to a node; empty for the root."""
 
+    expand: Callable[[yaml.Node], Iterable[yaml.Node]]
     problems: dict[Problem, None]
     lines: dict[str, int]
 
-    def fit(self, node: yaml.Node, shape: Shape, name: str) -> Iterator[Any]:
-        """Yields the value of a node; or yields nothing and records a problem."""
+    @contextmanager
+    def noted(self, node: yaml.Node, name: str) -> Iterator[None]:
+        """An Unfit inside becomes a problem of the node."""
         try:
-            yield self._value(node, shape, name)
+            yield
         except Unfit as error:
             if str(error):
                 self._wrong(node, f"{name}: {error}" if name else str(error))
@@ -236,37 +248,45 @@ class _Document:
         # a mistake in a list that is used in several places is reported once
         self.problems[problem(node, code, what, fix)] = None
 
-    def _value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
+    def value(self, node: yaml.Node, shape: Shape, name: str) -> Any:
+        """The value of a node, without the parts of it that are wrong: they are noted. Raises Unfit."""
         if isinstance(shape, Map):
             told = {shape.node_as: node} if shape.node_as else {}
-            return shape.make(**dict(self._pairs(node, shape.keys, name)), **told)
+            return shape.make(**self._pairs(node, shape.keys, name), **told)
         if isinstance(shape, Short):
             if isinstance(node, yaml.MappingNode) or is_nothing(node):
-                return self._value(node, shape.whole, name)
-            return shape.whole.make(**{shape.key: self._value(node, shape.whole.keys[shape.key], name)})
+                return self.value(node, shape.whole, name)
+            return shape.whole.make(**{shape.key: self.value(node, shape.whole.keys[shape.key], name)})
         if isinstance(shape, List):
             if shape.unless and isinstance(node, yaml.ScalarNode) and node.value == shape.unless:
                 return None
             if not isinstance(node, yaml.SequenceNode):
                 raise unexpected(f"a list or {shape.unless}" if shape.unless else "a list", node)
-            return tuple(value for element in node.value for value in self.fit(element, shape.element, name))
+            return self._elements(node.value, shape.element, name)
         if isinstance(shape, Members):
-            return shape.make(tuple(self._members(node, shape, name)))
+            return shape.make(self._members(node, shape, name))
         return shape(node)
 
-    def _members(self, node: yaml.Node, shape: Members, name: str) -> Iterator[Any]:
+    def _elements(self, nodes: Iterable[yaml.Node], shape: Shape, name: str) -> tuple[Any, ...]:
+        found: list[Any] = []
+        for each in nodes:
+            with self.noted(each, name):
+                found.append(self.value(each, shape, name))
+        return tuple(found)
+
+    def _members(self, node: yaml.Node, shape: Members, name: str) -> tuple[Any, ...]:
         if isinstance(node, yaml.SequenceNode) and not (node.value or shape.may_be_empty):
             raise Unfit("expected at least one")
+        nodes: list[yaml.Node] = []
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            try:
-                for member in shape.expand(each):
-                    yield from self.fit(member, shape.element, name)
-            except Unfit as error:
-                self._wrong(each, f"{name}: {error}")
+            with self.noted(each, name):
+                nodes += self.expand(each) if shape.lists else [each]
+        return self._elements(nodes, shape.element, name)
 
-    def _pairs(self, node: yaml.Node, keys: Mapping[str, Shape], name: str) -> Iterator[tuple[str, Any]]:
+    def _pairs(self, node: yaml.Node, keys: Mapping[str, Shape], name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         if is_nothing(node):
-            return
+            return found
         if not isinstance(node, yaml.MappingNode):
             raise unexpected("a map", node)
         prefix = f"{name}." if name else ""
@@ -282,8 +302,9 @@ class _Document:
                 self._wrong(key, what, Code.DUPLICATE)
             else:
                 lines[key.value] = self.lines[prefix + key.value] = Line.of(key)
-                for made in self.fit(value, keys[key.value], prefix + key.value):
-                    yield key.value, made
+                with self.noted(value, prefix + key.value):
+                    found[key.value] = self.value(value, keys[key.value], prefix + key.value)
+        return found
 
 
 def problem(node: yaml.Node, code: Code, what: str, fix: str = "") -> Problem:

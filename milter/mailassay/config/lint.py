@@ -20,7 +20,7 @@ from .document import Line, Problem
 from .values import is_nearly_everybody
 
 if TYPE_CHECKING:
-    from . import Settings
+    from .settings import Settings
 
 _MAX_COMPARED = 100  # rules before each rule; settings for each rule
 _MAX_NAMED = 3  # domains in a warning
@@ -78,7 +78,7 @@ def _of_settings(
 
 
 def _of_nameservers(settings: Settings, path: str, system: Collection[str]) -> Iterator[Problem]:
-    named = [address for address, _ in settings.nameservers]
+    named = [address for address, _ in settings.dns.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:
         if not ip_address(address).is_loopback:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from ..key import REQUIRED, Item, Key
 from .document import Code, Problem, Unfit, Value, brief, problem, read, shown, unexpected
 
 MAX_LIST_OCTETS = 32 << 20
@@ -111,4 +112,16 @@ SHAPE = Value(
         "type": "object",
         "additionalProperties": {"oneOf": [_MEMBER, {"type": "array", "items": _MEMBER}]},
     },
+)
+ABOUT = Item(
+    Key(
+        "Named lists of domains, addresses or networks. Use `list:NAME` where a key takes one of these, alone or with "
+        "others. `file:PATH` adds the lines of a file, one member a line; `#` begins a comment, and a relative path "
+        "starts at the folder of the policy. An empty file (0 octets) is an error, since the program that writes it "
+        "may have been interrupted; if you want no members, write a comment into it. Files are read again on reload. "
+        "A list cannot contain another list."
+    ),
+    field="lists",
+    type=None,
+    default=REQUIRED,
 )

@@ -4,72 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import yaml
 
-from ..dmarc import Disposition
 from ..finding import Severity
-from ..limits import Limits
+from ..key import items
 from ..policy import (
     AuthorActions,
-    DkimRules,
     DmarcActions,
     Forwarders,
-    IprevActions,
-    Mode,
-    Partial,
     Place,
     Policy,
-    Repeated,
     Rule,
-    SenderDomainActions,
-    SpfActions,
     TagHeaders,
 )
-from ..policy.condition import All, AnyOf, Condition, Match, Not, is_bound, is_too_wide
+from ..policy.condition import All, AnyOf, Condition, Keys, Match, Not, is_bound, is_too_wide
 from ..policy.rule import lets_in
-from ..policy.sets import Addresses, Domains, Networks
-from ..result import Result
-from ..sender_domain import Receives
 from ..verdict import Action
-from . import lists, values
+from . import lists, shapes, values
 from .document import Code, List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
-
-_DMARC = values.one_of(Action.REJECT, Action.HOLD, Action.TAG, Action.ACCEPT)
-_AMBIGUOUS = values.one_of(Action.REJECT, Action.HOLD, Action.TAG)
-_WAIT = values.one_of(Action.ACCEPT, Action.DEFER)
-_FAILED = values.one_of(*Action)
-_UNDECIDED = values.one_of(Action.ACCEPT, Action.TAG, Action.HOLD, Action.DEFER)
-
-# the lowest and the highest sensible value; a limit that an RFC demands can always be set
-_LIMITS = {
-    "header_fields": (50, 100_000),
-    "header_octets": (10_000, 100_000_000),
-    "from_fields": (1, 100),
-    "from_octets": (1000, 100_000),
-    "from_domains": (1, 100),
-    "forged_fields": (100, 10_000),
-    "results_octets": (10_000, 10_000_000),
-    "signatures": (1, 100),
-    "key_records": (1, 20),
-    "key_bits": (4096, 16_384),
-    "signature_work": (5000, 10_000_000),
-    "clock_tolerance": (0, 86_400),
-    "arc_sets": (1, 50),
-    "spf_terms": (10, 100),
-    "spf_void_lookups": (2, 100),
-    "spf_mx_hosts": (10, 100),
-    "ptr_names": (1, 100),
-    "dmarc_queries": (8, 100),
-    "identifiers": (2, 200),
-    "record_octets": (1000, 65_536),
-    "dns_questions": (50, 10_000),
-    "dns_octets": (4096, 65_535),
-    "dns_records": (50, 5000),
-}
 
 
 class PolicyFile(NamedTuple):
@@ -85,7 +40,7 @@ def read_policy(path: str) -> PolicyFile:
     """Read a policy file. Raises OSError if it cannot be read, ConfigError if it is not YAML."""
     root = compose(path)
     named = lists.Lists(root, os.path.dirname(path))
-    made, problems, lines = fit(root, shape(named))
+    made, problems, lines = fit(root, POLICY, named.expand)
     lines |= {f"rules.{rule.name}": rule.place.line for rule in made.rules}
     doubles = [rule for at, rule in enumerate(made.rules) if rule.name in {each.name for each in made.rules[:at]}]
     problems += [
@@ -101,130 +56,6 @@ def read_policy(path: str) -> PolicyFile:
         for name, node in found.items()
     ]
     return PolicyFile(made, [*named.problems, *problems], lines, odd)
-
-
-def shape(named: lists.Lists) -> Map[Policy]:
-    """The keys of a policy file. Conditions may use these lists."""
-
-    def some(element: Value, make: Callable[[tuple[Any, ...]], Any]) -> Members:
-        return Members(element, lambda members: make(_any(members)), named.expand)
-
-    def words(*allowed: StrEnum) -> Members:
-        return Members(values.one_of(*allowed), _any, lambda node: [node])
-
-    domains = some(values.domain_pattern, _domains)
-    keys: dict[str, Shape] = {
-        "author": domains,
-        "mail_from": some(values.sender_pattern, _domains),
-        "recipient": some(values.address_pattern, lambda patterns: Addresses(tuple(sorted(set(patterns))))),
-        "client": some(values.network, _networks),
-        "client_name": domains,
-        "helo": domains,
-        "spf_pass": domains,
-        "dkim_pass": domains,
-        "sealer": domains,
-        "iprev": words(Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR),
-        "spf": words(*_SPF),
-        "spf_helo": words(*_SPF),
-        "dkim": words(*(word for word in Result if word is not Result.SOFTFAIL)),
-        "arc": words(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR),
-        "dmarc": words(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR, Result.PERMERROR),
-        "policy": words(*Disposition),
-        "policy_tag": words(*_Tag),
-        "sender_domain": words(*Receives),
-    }
-    condition: Map[Condition] = Map(
-        _condition, keys, node_as="node", definition="condition", schema={"title": "a condition", "minProperties": 1}
-    )
-    keys |= {"all": List(condition), "any": List(condition), "not": condition}
-    rule = Map(
-        _rule,
-        {
-            "name": values.rule_name,
-            "comment": values.comment,
-            "expires": values.day,
-            "monitor": values.boolean,
-            "unsafe": values.boolean,
-            "if": condition,
-            "then": _FAILED,
-            "reply": values.template,
-            "enhanced": values.enhanced,
-            "headers": Map(_headers, AnyName(values.template)),
-            "reason": values.template,
-        },
-        node_as="node",
-        schema={"title": "a rule", "required": ["name", "if", "then"]},
-    )
-    authors = Map(
-        _authors,
-        {
-            "for": domains,
-            "reject": _DMARC,
-            "quarantine": _DMARC,
-            "none": _DMARC,
-            "unpublished": _DMARC,
-            "monitor": values.boolean,
-            "comment": values.comment,
-            "unsafe": values.boolean,
-        },
-        node_as="node",
-        schema={"title": "a map for author domains", "required": ["for"]},
-    )
-    return Map(
-        _policy,
-        {
-            "mode": values.one_of(*Mode),
-            "lists": lists.SHAPE,
-            "dmarc": Map(
-                DmarcActions,
-                {
-                    "reject": _DMARC,
-                    "quarantine": _DMARC,
-                    "none": _DMARC,
-                    "temperror": _WAIT,
-                    "ambiguous_author": values.or_word("readings", _AMBIGUOUS),
-                    "public_suffixes": values.boolean,
-                    "reject_needs": condition,
-                    "authors": List(authors),
-                    "trusted_sealers": Members(_TRUSTED, _domains, named.expand, may_be_empty=True),
-                    "trusted_forwarders": Members(_FORWARDER, _forwarders, named.expand, may_be_empty=True),
-                    "mailing_lists": Members(_TRUSTED, _domains, named.expand, may_be_empty=True),
-                    "enforce_percent": values.whole(0, 100),
-                },
-            ),
-            "dkim": Map(DkimRules, {"partial": values.one_of(*Partial), "repeated_fields": values.one_of(*Repeated)}),
-            "spf": Map(
-                SpfActions,
-                {"fail": _FAILED, "softfail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED},
-            ),
-            "iprev": Map(IprevActions, {"fail": _FAILED, "permerror": _FAILED, "temperror": _UNDECIDED}),
-            "sender_domain": Map(
-                SenderDomainActions, {"null_mx": _FAILED, "no_mail": _FAILED, "temperror": _UNDECIDED}
-            ),
-            "tag": Map(_tag, {"flag": values.header_name, "verdict": values.header_name}),
-            "limits": Map(Limits, {name: values.whole(*bounds) for name, bounds in _LIMITS.items()}),
-            "rules": List(rule),
-        },
-    )
-
-
-class _Tag(StrEnum):
-    """The tag of a DMARC record that a policy came from."""
-
-    P = "p"
-    SP = "sp"
-    NP = "np"
-
-
-_SPF = (
-    Result.NONE,
-    Result.PASS,
-    Result.FAIL,
-    Result.SOFTFAIL,
-    Result.NEUTRAL,
-    Result.TEMPERROR,
-    Result.PERMERROR,
-)
 
 
 class AnyName(dict[str, Value]):
@@ -244,19 +75,6 @@ class AnyName(dict[str, Value]):
 def _policy(rules: tuple[Rule, ...] = (), lists: None = None, **given: Any) -> Policy:
     del lists
     return Policy(rules=rules, **given)
-
-
-def _any(members: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The members in their order, without duplicates."""
-    return tuple(dict.fromkeys(members))
-
-
-def _domains(patterns: tuple[str, ...]) -> Domains:
-    return Domains(tuple(sorted(set(patterns))))
-
-
-def _networks(networks: tuple[Any, ...]) -> Networks:
-    return Networks(tuple(sorted(set(networks), key=lambda each: (each.version, each))))
 
 
 def _read_forwarder(node: yaml.Node) -> Any:
@@ -283,7 +101,9 @@ _TRUSTED = Value(lambda node: trusted(values.domain_pattern(node)), values.domai
 
 def _forwarders(members: tuple[Any, ...]) -> Forwarders:
     names = tuple(each for each in members if isinstance(each, str))
-    return Forwarders(_networks(tuple(each for each in members if not isinstance(each, str))), _domains(names))
+    return Forwarders(
+        shapes.networks(tuple(each for each in members if not isinstance(each, str))), shapes.domains(names)
+    )
 
 
 def _written(node: yaml.Node) -> set[str]:
@@ -315,14 +135,14 @@ def _headers(**given: str) -> tuple[tuple[str, str], ...]:
 
 
 def _rule(node: yaml.Node, **given: Any) -> Rule:
-    action: Action | None = given.pop("then", None)
-    condition: Condition | None = given.pop("if", None)
+    action: Action | None = given.get("action")
+    condition: Condition | None = given.get("condition")
     name = given.get("name", "")
     if missing := [f"`{key}`" for key in ("name", "if", "then") if key not in _written(node)]:
         raise Unfit(f"a rule needs {' and '.join(missing)}")
     if not name or condition is None or action is None:
         raise Unfit
-    rule = Rule(condition=condition, action=action, place=Place(*_place(node)), **given)
+    rule = Rule(place=Place(*_place(node)), **given)
     if rule.enhanced and rule.enhanced[0] != ("4" if action is Action.DEFER else "5"):
         raise Unfit(f"rule {name}: {rule.enhanced} is not a code for {action}")
     if (rule.reply or rule.enhanced) and action not in (Action.DEFER, Action.REJECT):
@@ -335,15 +155,14 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
     return rule
 
 
-def _authors(node: yaml.Node, comment: str = "", unsafe: bool = False, **given: Any) -> AuthorActions:
-    authors = given.pop("for", None)
-    if not authors:
+def _authors(node: yaml.Node, **given: Any) -> AuthorActions:
+    if not given.get("authors"):
         raise Unfit("" if "for" in _written(node) else "needs `for`, with the author domains to which it applies")
-    made = AuthorActions(authors, **given, place=Place(*_place(node)))
+    made = AuthorActions(place=Place(*_place(node)), **given)
     for policy in ("reject", "quarantine"):
         if (action := getattr(made, policy)) and lets_in(action):
             hint = f"write a rule that is bound to something authenticated ({_AUTHENTICATED})"
-            _must_be_safe(f"{policy}: {action}", hint, unsafe, comment)
+            _must_be_safe(f"{policy}: {action}", hint, made.unsafe, made.comment)
     return made
 
 
@@ -370,3 +189,68 @@ def _tag(**given: str) -> TagHeaders:
 def _place(node: yaml.Node) -> tuple[str, int, int]:
     mark = node.start_mark
     return mark.name, mark.line + 1, mark.column + 1
+
+
+_INNER: dict[str, Shape] = {}
+_CONDITION: Map[Condition] = Map(
+    _condition,
+    _INNER,
+    node_as="node",
+    definition="condition",
+    schema={"title": "a condition", "minProperties": 1},
+    about=items(Keys),
+)
+# a condition may have others inside it
+_INNER |= shapes.keys(
+    Keys,
+    {
+        "mail_from": Members(values.sender_pattern, shapes.domains, lists=True),
+        "all": List(_CONDITION),
+        "any": List(_CONDITION),
+        "not": _CONDITION,
+    },
+)
+_RULE = shapes.of(
+    Rule,
+    {
+        "name": values.rule_name,
+        "comment": values.comment,
+        "expires": values.day,
+        "if": _CONDITION,
+        "reply": values.template,
+        "enhanced": values.enhanced,
+        "headers": Map(_headers, AnyName(values.template)),
+        "reason": values.template,
+    },
+    _rule,
+    node_as="node",
+    schema={"title": "a rule", "required": ["name", "if", "then"]},
+)
+_AUTHORS = shapes.of(
+    AuthorActions,
+    {"comment": values.comment},
+    _authors,
+    node_as="node",
+    schema={"title": "a map for author domains", "required": ["for"]},
+)
+_DMARC = shapes.of(
+    DmarcActions,
+    {
+        "reject_needs": _CONDITION,
+        "authors": List(_AUTHORS),
+        "trusted_sealers": Members(_TRUSTED, shapes.domains, lists=True, may_be_empty=True),
+        "trusted_forwarders": Members(_FORWARDER, _forwarders, lists=True, may_be_empty=True),
+        "mailing_lists": Members(_TRUSTED, shapes.domains, lists=True, may_be_empty=True),
+    },
+)
+_TAG = shapes.of(TagHeaders, {"flag": values.header_name, "verdict": values.header_name}, _tag)
+
+
+def _with_lists(policy: Map[Policy]) -> Map[Policy]:
+    """``lists`` follows ``mode``. It is a key of the file, not of the policy: the keys that name a list have it all."""
+    mode, *others = policy.keys.items()
+    keys = dict([mode, ("lists", lists.SHAPE), *others])
+    return replace(policy, keys=keys, about={**policy.about, "lists": lists.ABOUT})
+
+
+POLICY = _with_lists(shapes.of(Policy, {"dmarc": _DMARC, "tag": _TAG, "rules": List(_RULE)}, _policy))

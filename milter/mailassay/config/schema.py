@@ -1,4 +1,4 @@
-"""The keys of both files as a flat list, and as JSON Schema (2020-12), made from the shapes, defaults and reference."""
+"""The keys of both files as a flat list, and as JSON Schema (2020-12), made from the shapes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-from ..policy import Forwarders, Policy
+from ..key import REQUIRED, Item
+from ..policy import Forwarders
 from ..policy.sets import Domains, Networks
-from . import SETTINGS, Settings, reference, values
+from . import values
 from .document import List, Map, Members, Shape, Short
-from .lists import Lists
-from .policy import AnyName, shape
+from .policy import POLICY, AnyName
+from .settings import SETTINGS
 from .values import Listen
 
 NOTHING = object()
 """No default: an omitted key stays unset."""
 
 _CONDITION = "if"  # the prefix of the keys of a condition
-_OFF = {"monitor": False, "unsafe": False}  # in an element of a list
 _LIST = {"title": "a list of the policy", "type": "string", "pattern": "^list:."}
 
 
@@ -44,32 +44,17 @@ class File(NamedTuple):
 
 def settings() -> File:
     """``mailassay.yaml``."""
-    found = Settings()
-    defaults = {
-        **{name: getattr(found, name) for name in SETTINGS.keys if hasattr(found, name)},
-        "policy": found.policy_path,
-        "dns": {
-            "nameservers": found.nameservers,
-            "timeout": found.dns_timeout,
-            "unavailable": found.dns_unavailable,
-            "cache_size": found.cache_size,
-        },
-        "held": {"remind_to": found.held_remind_to},
-        "log": {"level": found.log_level, "format": found.log_format},
-    }
-    return _file("mailassay.yaml", SETTINGS, defaults, reference.SETTINGS)
+    return _file("mailassay.yaml", SETTINGS)
 
 
 def policy() -> File:
     """A policy file."""
-    found = shape(Lists(None, ""))
-    defaults = {name: getattr(Policy(), name, NOTHING) for name in found.keys}
-    return _file("a policy of mailassay", found, defaults, reference.POLICY)
+    return _file("a policy of mailassay", POLICY)
 
 
-def _file(title: str, root: Map[Any], defaults: Mapping[str, Any], texts: Mapping[str, str]) -> File:
-    made = _Made(texts, {}, {}, {})
-    schema = made.of(root, defaults, "")
+def _file(title: str, root: Map[Any]) -> File:
+    made = _Made({}, {}, {})
+    schema = made.of(root, "")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     tail = {"$defs": made.definitions} if made.definitions else {}
     return File(head | schema | tail, (*made.keys.values(), *made.of_conditions.values()))
@@ -78,37 +63,35 @@ def _file(title: str, root: Map[Any], defaults: Mapping[str, Any], texts: Mappin
 class _Made(NamedTuple):
     """The keys and definitions made so far."""
 
-    texts: Mapping[str, str]
     definitions: dict[str, Any]
     keys: dict[str, Key]
     of_conditions: dict[str, Key]
 
-    def of(self, shape: Shape, defaults: Any, name: str) -> dict[str, Any]:
+    def of(self, shape: Shape, name: str) -> dict[str, Any]:
         """The schema of a shape. Adds its keys to the list."""
         match shape:
             case Map(definition=definition) if definition:
                 if definition not in self.definitions:
                     self.definitions[definition] = {}
-                    self.definitions[definition] |= self._map(shape, NOTHING, _CONDITION)
+                    self.definitions[definition] |= self._map(shape, _CONDITION)
                 return {"$ref": f"#/$defs/{definition}"}
             case Map():
-                return self._map(shape, defaults, name)
+                return self._map(shape, name)
             case Short(whole, key):
-                as_map = self._map(whole, defaults, name)
+                as_map = self._map(whole, name)
                 return {"anyOf": [dict(self.keys[f"{name}.{key}"].schema), as_map]}
             case List(element, unless=unless):
-                listed: dict[str, Any] = {"type": "array", "items": self.of(element, _OFF, name)}
+                listed: dict[str, Any] = {"type": "array", "items": self.of(element, name)}
                 return {"anyOf": [listed, {"const": unless}]} if unless else listed
-            case Members(element, may_be_empty=may_be_empty):
+            case Members(element, lists=lists, may_be_empty=may_be_empty):
                 one = dict(element.schema)
-                # a value that is one of a few words needs no list
-                either = one if "enum" in one else {"anyOf": [one, _LIST]}
+                either = {"anyOf": [one, _LIST]} if lists else one
                 array = {"type": "array", "items": either, **({} if may_be_empty else {"minItems": 1})}
                 return {"anyOf": [*either.get("anyOf", [either]), array]}
             case _:
                 return dict(shape.schema)
 
-    def _map(self, shape: Map[Any], defaults: Any, name: str) -> dict[str, Any]:
+    def _map(self, shape: Map[Any], name: str) -> dict[str, Any]:
         found: dict[str, Any] = {"type": ["object", "null"] if name and not shape.schema else "object"}
         if isinstance(shape.keys, AnyName):
             return found | {
@@ -116,18 +99,16 @@ class _Made(NamedTuple):
                 "additionalProperties": dict(shape.keys.value.schema),
             }
         prefix = f"{name}." if name else ""
-        found["properties"] = {key: self._key(each, defaults, prefix, key) for key, each in shape.keys.items()}
+        found["properties"] = {key: self._key(each, shape.about[key], prefix + key) for key, each in shape.keys.items()}
         return found | {"additionalProperties": False} | dict(shape.schema)
 
-    def _key(self, shape: Shape, defaults: Any, prefix: str, key: str) -> dict[str, Any]:
-        name = prefix + key
-        keys = self.of_conditions if prefix == f"{_CONDITION}." else self.keys
+    def _key(self, shape: Shape, about: Item, name: str) -> dict[str, Any]:
+        keys = self.of_conditions if name.startswith(f"{_CONDITION}.") else self.keys
         # first its place in the list, then the places of the keys below it
         keys[name] = Key(name, {}, NOTHING, "")
-        inner = defaults.get(key, NOTHING) if isinstance(defaults, Mapping) else getattr(defaults, key, NOTHING)
-        schema = self.of(shape, inner, name)
-        default = NOTHING if isinstance(shape, Map | Short) else _plain(inner, schema)
-        text = self.texts[name]
+        schema = self.of(shape, name)
+        default = NOTHING if isinstance(shape, Map | Short) else _plain(about.default, schema)
+        text = about.key.text
         keys[name] = Key(name, schema, default, text)
         return {"description": text} | schema | ({} if default is NOTHING else {"default": default})
 
@@ -138,6 +119,9 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
         case None:
             words = (each for each in schema.get("anyOf", ()) if "const" in each or each.get("type") == "null")
             return next((each.get("const") for each in words), NOTHING)
+        case "":
+            # the same as no key
+            return NOTHING
         case StrEnum() | IPv4Network() | IPv6Network():
             return str(found)
         case Listen():
@@ -149,7 +133,7 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
         case int() if schema.get("title") == values.mode.schema["title"]:
             return f"{found:04o}"
         case _:
-            return found
+            return NOTHING if found is REQUIRED else found
 
 
 def words(schema: Mapping[str, Any]) -> str:

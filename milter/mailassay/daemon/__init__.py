@@ -41,7 +41,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
     except ConfigError as mistake:
         _keep_nothing_of_stderr()
         anyway = read_anyway()
-        logline.set_up(anyway.log_level, anyway.log_format)
+        logline.set_up(anyway.log.level, anyway.log.format)
         if inherited is None:
             for problem in mistake.problems:
                 _log.error("%s", problem)
@@ -51,7 +51,7 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
             return os.EX_OK
         settings = found
     _keep_nothing_of_stderr()
-    logline.set_up(settings.log_level, settings.log_format)
+    logline.set_up(settings.log.level, settings.log.format)
     # each connection and each DNS question takes a descriptor; systemd forbids the call, and has its own limit
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

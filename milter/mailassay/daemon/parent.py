@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import operator
 import os
 import select
 import signal
@@ -31,7 +32,7 @@ _SPARE = 5.0  # seconds that a worker may take to end, in addition to the time o
 _WARN_EVERY = 60.0
 _MAX_SENDING = 5.0  # seconds for a command, which a worker reads at once
 # what a reload cannot change: the socket is open, and its file has its mode
-_FIXED = ("listen", "socket_mode", "socket_group", "cache_size")
+_FIXED = ("listen", "socket_mode", "socket_group", "dns.cache_size")
 
 _log = logging.getLogger(__name__)
 
@@ -242,10 +243,11 @@ class Parent:
             return
         self._failure = ""
         for name in _FIXED:
-            if getattr(found, name) != getattr(self._settings, name):
+            value = operator.attrgetter(name)
+            if value(found) != value(self._settings):
                 _log.warning("%s: needs a restart; not changed", name)
-        self._settings = replace(found, **{name: getattr(self._settings, name) for name in _FIXED})
-        logline.set_up(found.log_level, found.log_format)
+        self._settings = _with_fixed(found, self._settings)
+        logline.set_up(found.log.level, found.log.format)
         self._hand_out()
         self._tell_policy("reloaded: policy")
         systemd.ready(self._status)
@@ -258,7 +260,7 @@ class Parent:
     def _follow_nameservers(self) -> None:
         if found := self._system.changed():
             _log.info("the name servers of the system are now %s", nameservers.text(found))
-            self._settings = replace(self._settings, nameservers=found)
+            self._settings = nameservers.asking(self._settings, found)
             self._hand_out()
 
     def _tell_counts(self, now: float) -> None:
@@ -273,7 +275,7 @@ class Parent:
         if new.unanswered:
             self._warn_at = now + _WARN_EVERY
             said = "DNS: %d of the last %d messages had no answer from %s; %d questions failed"
-            places = nameservers.text(self._settings.nameservers)
+            places = nameservers.text(self._settings.dns.nameservers)
             _log.warning(said, new.unanswered, new.messages, places, new.failures)
 
     def _tell_policy(self, beginning: str) -> None:
@@ -353,3 +355,14 @@ def _describe(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"signal {os.WTERMSIG(status)}"
     return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _with_fixed(found: Settings, before: Settings) -> Settings:
+    """New settings, with what a reload cannot change as it was before."""
+    return replace(
+        found,
+        listen=before.listen,
+        socket_mode=before.socket_mode,
+        socket_group=before.socket_group,
+        dns=replace(found.dns, cache_size=before.dns.cache_size),
+    )

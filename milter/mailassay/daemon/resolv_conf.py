@@ -26,14 +26,14 @@ class SystemNameservers:
 
     def resolved(self, settings: Settings) -> Settings:
         """The settings, with the system's name servers if they name none; follows these. Raises ConfigError."""
-        if settings.nameservers:
+        if settings.dns.nameservers:
             self._found = ()
             return settings
         # taken before the file is read, so a change meanwhile is seen the next time
         mark = _mark()
         found = tuple(nameservers.listed_nameservers()) or self._found or tuple(nameservers.system_nameservers())
         self._found, self._mark = found, mark
-        return replace(settings, nameservers=found)
+        return asking(settings, found)
 
     def changed(self) -> tuple[Place, ...] | None:
         """The name servers, if they have changed; else None. A missing, empty or wrong file changes nothing."""
@@ -51,6 +51,11 @@ class SystemNameservers:
             return None
         before, self._found, self._mark = self._found, found, mark
         return None if found == before else found
+
+
+def asking(settings: Settings, places: tuple[Place, ...]) -> Settings:
+    """The settings with these name servers."""
+    return replace(settings, dns=replace(settings.dns, nameservers=places))
 
 
 def text(places: Iterable[Place]) -> str:

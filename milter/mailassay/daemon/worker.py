@@ -97,7 +97,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
     try:
         _die_with(parent)
         nameservers = Nameservers(*_dns(settings))
-        cached = Cached(nameservers, settings.cache_size)
+        cached = Cached(nameservers, settings.dns.cache_size)
         turns = Turns(cached, questions_under_way(settings))
         saying = threading.Lock()
 
@@ -126,7 +126,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
 
 
 def _dns(settings: Settings) -> tuple[tuple[tuple[str, int], ...], float, Limits]:
-    return settings.nameservers, settings.dns_timeout, settings.policy.limits
+    return settings.dns.nameservers, settings.dns.timeout, settings.policy.limits
 
 
 def questions_under_way(settings: Settings) -> int:
@@ -170,7 +170,7 @@ def _obey(
             elif isinstance(command, Command):
                 threading.Thread(target=_end, args=(now, descriptor, command is Command.STOP), daemon=True).start()
             else:
-                logline.set_up(command.log_level, command.log_format)
+                logline.set_up(command.log.level, command.log.format)
                 now.settings = command
                 nameservers.configure(*_dns(command))
                 turns.most = questions_under_way(command)

@@ -27,8 +27,8 @@ class HeaderHashes:
     ``repeated_fail``, see :meth:`stray`.
     """
 
-    def __init__(self, headers: Headers, account: Work | None = None, *, repeated_fail: bool = False) -> None:
-        self.account = account or Work()
+    def __init__(self, headers: Headers, account: Work, *, repeated_fail: bool = False) -> None:
+        self.account = account
         self._single = (*_DECISIVE, *_OTHERS) if repeated_fail else _DECISIVE
         self._headers = headers
         self._relaxed: dict[int, bytes] = {}

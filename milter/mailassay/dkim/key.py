@@ -40,7 +40,7 @@ class BadKey(ValueError):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A public key: its type (``rsa`` or ``ed25519``), its size in bits, and what the record says about its use.
 
@@ -105,7 +105,7 @@ def _read(record: str) -> Key:
     if isinstance(public, RSAPublicKey):
         bits = public.key_size
         cost = work.rsa(bits, public.public_numbers().e.bit_length())
-    return Key(kind, bits, public, b"y" in flags, b"s" in flags, cost)
+    return Key(kind=kind, bits=bits, public=public, testing=b"y" in flags, strict=b"s" in flags, work=cost)
 
 
 def _public_key(kind: str, material: bytes) -> RSAPublicKey | Ed25519PublicKey:

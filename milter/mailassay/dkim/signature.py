@@ -73,7 +73,7 @@ class Signature(NamedTuple):
         return f"{a_labels(self.selector)}._domainkey.{self.domain}"
 
 
-def signatures(headers: Headers, limits: Limits = Limits(), account: Work | None = None) -> tuple[Signature, ...]:
+def signatures(headers: Headers, limits: Limits, account: Work | None = None) -> tuple[Signature, ...]:
     """The DKIM signatures of a message, from the top. The cost of reading them is charged to ``account``."""
     account = account or Work(limits)
     return tuple(_paid(field, account) for field in headers.named(b"dkim-signature")[: limits.signatures])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 from ..domain import Domain
@@ -35,6 +35,7 @@ class Dkim:
 
     result: Result
     domain: Domain | None = None
+    _: KW_ONLY
     identity: str = ""
     selector: str = ""
     algorithm: str = ""
@@ -53,7 +54,7 @@ def check(
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
     now: float,
-    limits: Limits = Limits(),
+    limits: Limits,
 ) -> Dkim:
     """Verify one signature. ``now`` is in seconds since 1970. The cost is charged to the account of ``header``."""
     if signature.problem:
@@ -87,16 +88,16 @@ def _found(
     return Dkim(
         result,
         signature.domain,
-        signature.identity,
-        signature.selector,
-        signature.algorithm,
-        signature.b_text,
-        key.bits if key else 0,
-        bool(key and key.testing),
-        partial,
-        reason,
-        limit,
-        fault,
+        identity=signature.identity,
+        selector=signature.selector,
+        algorithm=signature.algorithm,
+        b_text=signature.b_text,
+        bits=key.bits if key else 0,
+        testing=bool(key and key.testing),
+        partial=partial,
+        reason=reason,
+        limit=limit,
+        fault=fault,
     )
 
 

@@ -21,7 +21,7 @@ class Work:
     piece of work. They estimate high rather than low, and depend only on the message and the key records.
     """
 
-    def __init__(self, limits: Limits = Limits(), spent: int = 0) -> None:
+    def __init__(self, limits: Limits, spent: int = 0) -> None:
         self.most = limits.signature_work
         self.spent = spent
 

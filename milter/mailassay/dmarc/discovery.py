@@ -16,14 +16,14 @@ from .record import Disposition, Record, is_record
 from .suffix import registrable
 
 
-def names(domain: Domain, limits: Limits = Limits()) -> list[Domain]:
+def names(domain: Domain, limits: Limits) -> list[Domain]:
     """The names of a walk from ``domain``, which comes first. The walk may stop before the last name."""
     parents = domain.parents()
     # for a name of eight labels or more, the second question is for its seven right-most labels
     return [domain, *parents[len(parents) - min(len(parents), limits.dmarc_queries - 1) :]]
 
 
-def questions(domain: Domain, limits: Limits = Limits()) -> list[str]:
+def questions(domain: Domain, limits: Limits) -> list[str]:
     """The names that a walk from ``domain`` asks for, in order, each with type TXT."""
     return [f"_dmarc.{name}" for name in names(domain, limits)]
 
@@ -103,7 +103,7 @@ def _look(name: Domain, resolve: Resolver) -> Step:
         return Step(name, None, str(limit))
 
 
-def the_record(texts: Iterable[str], limits: Limits = Limits()) -> Record | None:
+def the_record(texts: Iterable[str], limits: Limits) -> Record | None:
     """The one record in an answer; None if there are none or several (section 4.10)."""
     found = list(islice((text for text in filter(is_record, texts) if len(text) <= limits.record_octets), 2))
     return Record.parse(found[0]) if len(found) == 1 else None

@@ -119,7 +119,7 @@ class AuthorPolicy(NamedTuple):
 
 
 def policies(
-    author: Author, resolve: Resolver, limits: Limits = Limits(), remembered: Remembered | None = None
+    author: Author, resolve: Resolver, limits: Limits, remembered: Remembered | None = None
 ) -> tuple[AuthorPolicy, ...]:
     """The policy of each author domain; an empty tuple if there are more domains than are looked at."""
     return () if author.unread else tuple(_policy(domain, resolve, limits, remembered) for domain in author.domains)
@@ -129,7 +129,7 @@ def check(
     author: Author,
     identifiers: Sequence[Identifier],
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     public_suffixes: bool = True,
     known: Sequence[AuthorPolicy] | None = None,

@@ -84,7 +84,7 @@ class Nameserver:
     validates: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All facts. ``unseen`` names what could not be examined. None means unknown, unless it is described otherwise.
 

@@ -339,8 +339,8 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
 
 def _asked(settings: Settings) -> Iterator[Nameserver]:
     """Ask each name server, all at once."""
-    places = settings.nameservers or system_nameservers()
-    sources = [Nameservers([place], min(settings.dns_timeout, _PATIENCE)) for place in places]
+    places = settings.dns.nameservers or system_nameservers()
+    sources = [Nameservers([place], min(settings.dns.timeout, _PATIENCE), settings.policy.limits) for place in places]
     answers: list[Future[Answer]] = [source(_SIGNED) for source in sources]
     for (address, port), answer in zip(places, answers, strict=True):
         try:

@@ -225,7 +225,7 @@ def held(facts: Facts) -> Iterator[Finding]:
     days = int(facts.waiting // _DAY)
     some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
     long = f"{days} days" if days > 1 else f"{int(facts.waiting // 3600)} hours"
-    to = facts.settings.held_remind_to
+    to = facts.settings.held.remind_to
     who = (
         f"{to} gets mail about them" if to else "held: {remind_to: ADDRESS} in the configuration sends mail about them"
     )

@@ -114,9 +114,9 @@ def looked_at(found: Sequence[Domain], settings: Settings) -> list[Own]:
     if not found:
         return []
     nameservers = Nameservers(
-        settings.nameservers or system_nameservers(), settings.dns_timeout, settings.policy.limits
+        settings.dns.nameservers or system_nameservers(), settings.dns.timeout, settings.policy.limits
     )
-    turns, until = Turns(Cached(nameservers, settings.cache_size), _UNDER_WAY), time.monotonic() + _PATIENCE
+    turns, until = Turns(Cached(nameservers, settings.dns.cache_size), _UNDER_WAY), time.monotonic() + _PATIENCE
     try:
         with ThreadPoolExecutor(len(found)) as pool:
             return list(pool.map(lambda each: _looked_at(each, settings, turns.asker(), until), found))

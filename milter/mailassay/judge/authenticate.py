@@ -25,7 +25,7 @@ class Content:
     ``cut``: the header section is longer than what is looked at.
     """
 
-    def __init__(self, headers: Headers, limits: Limits = Limits(), *, cut: bool = False) -> None:
+    def __init__(self, headers: Headers, limits: Limits, *, cut: bool = False) -> None:
         self.headers = headers
         self.author = author(headers, limits)
         if cut:

@@ -325,7 +325,7 @@ class Session:
         trouble = None
         if mail.shared.unsent:
             trouble = Trouble.UNSENT
-        elif unanswered and self.settings.dns_unavailable is Action.DEFER:
+        elif unanswered and self.settings.dns.unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
         case = Case(
             connection=connection,
@@ -381,7 +381,7 @@ class Session:
         """A resolver that asks even if the answer is cached. The message gives up its turn while it waits for it."""
         self._leave(mail)
         # a check that the sender makes slow must not use up the time for this question
-        until = max(deadline, self._clocks.monotonic() + self.settings.dns_timeout)
+        until = max(deadline, self._clocks.monotonic() + self.settings.dns.timeout)
         return Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
 
     @contextmanager

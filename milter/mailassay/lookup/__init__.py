@@ -27,7 +27,7 @@ MAX_QUESTIONS = 1000
 _TOGETHER = 0.01  # seconds; answers that come within them are processed together
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that was found. ``exists`` is None if DNS does not say whether the domain exists.
 
@@ -61,7 +61,7 @@ def look_up(
     selectors: Sequence[str],
     source: Source,
     timeout: float,
-    limits: Limits = Limits(),
+    limits: Limits,
     clock: Clock = time.monotonic,
 ) -> Report:
     """Look up everything, in ``timeout`` seconds at most. ``selectors`` are DKIM's; if empty, well-known ones."""
@@ -121,15 +121,15 @@ def _report(domain: Domain, selectors: Sequence[str], asking: _Asking, limits: L
     severities = list(Severity)
     problems.sort(key=lambda problem: severities.index(problem.severity))
     return Report(
-        domain,
-        exists,
-        tuple(dict.fromkeys(problems)),
-        found_mx,
-        found_spf,
-        found_dkim,
-        found_dmarc,
-        len(asking.asked),
-        tuple(asking.unanswered.values()),
+        domain=domain,
+        exists=exists,
+        findings=tuple(dict.fromkeys(problems)),
+        mx=found_mx,
+        spf=found_spf,
+        dkim=found_dkim,
+        dmarc=found_dmarc,
+        questions=len(asking.asked),
+        unanswered=tuple(asking.unanswered.values()),
     )
 
 

@@ -68,7 +68,7 @@ class Nameservers:
     bug of ours, or is stuck, every question is a DnsUnsent.
     """
 
-    def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits = Limits()) -> None:
+    def __init__(self, addresses: Sequence[Place], timeout: float, limits: Limits) -> None:
         self._lock = threading.Lock()
         self._listener: _Listener | None = None
         self._dead = False

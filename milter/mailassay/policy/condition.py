@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from ..address import Network
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
+from ..key import Key
 from ..result import Result
+from ..sender_domain import Receives
 from .mailbox import spellings
 from .sets import NULL_SENDER, Addresses, Domains, Networks
 
@@ -349,3 +352,120 @@ _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "policy_tag": _dmarc(lambda found: found.tag),
     "sender_domain": _sender_domain,
 }
+
+
+class Tag(StrEnum):
+    """The tag of a DMARC record that a policy came from."""
+
+    P = "p"
+    SP = "sp"
+    NP = "np"
+
+
+_SPF_RESULTS = (
+    Result.NONE,
+    Result.PASS,
+    Result.FAIL,
+    Result.SOFTFAIL,
+    Result.NEUTRAL,
+    Result.TEMPERROR,
+    Result.PERMERROR,
+)
+_DKIM_RESULTS = tuple(word for word in Result if word is not Result.SOFTFAIL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The keys of a condition, and what their values are. Of each key in a file, a ``Match``, ``All``, ... is made."""
+
+    author: Annotated[Domains, Key("The author domain: the domain in From.")]
+    mail_from: Annotated[Domains, Key("The domain of MAIL FROM; `<>` is the null reverse-path. Not authenticated.")]
+    recipient: Annotated[
+        Addresses,
+        Key(
+            "A recipient (RCPT TO), with or without its address extension (`recipient_delimiter`). What Postfix does "
+            "with the address later is unknown here: virtual aliases, aliases(5), canonical maps, forwarding by the "
+            "user.",
+        ),
+    ]
+    client: Annotated[
+        Networks,
+        Key(
+            "The address of the client. For a message from one of `relays`, it is the client that the relay received "
+            "it from. If that client is unknown, no rule lets the message in because of `client`, `client_name`, "
+            "`helo`, `iprev`, `spf`, `spf_helo` or `spf_pass`, or because of `not` with one of them.",
+        ),
+    ]
+    client_name: Annotated[
+        Domains,
+        Key(
+            "A name of the client that leads back to its address (iprev=pass). If it has several, each of them "
+            "counts, not only the one in the header and the log.",
+        ),
+    ]
+    helo: Annotated[Domains, Key("The name in HELO or EHLO. Not authenticated.")]
+    spf_pass: Annotated[Domains, Key("The domain of MAIL FROM, or of HELO if the reverse-path is null, if SPF passes.")]
+    dkim_pass: Annotated[
+        Domains,
+        Key(
+            "The domain (d=) of a good DKIM signature. Signatures whose key is in testing (t=y), or that do not cover "
+            "the end of the body (l=), do not count.",
+        ),
+    ]
+    sealer: Annotated[Domains, Key("The newest sealer (d=) of an ARC chain that passes.")]
+    iprev: Annotated[
+        tuple[Result, ...],
+        Key(
+            "The result of iprev.",
+            words=(Result.PASS, Result.FAIL, Result.PERMERROR, Result.TEMPERROR),
+        ),
+    ]
+    spf: Annotated[
+        tuple[Result, ...],
+        Key(
+            "The SPF result of MAIL FROM, or of HELO if the reverse-path is null.",
+            words=_SPF_RESULTS,
+        ),
+    ]
+    spf_helo: Annotated[tuple[Result, ...], Key("The SPF result of HELO.", words=_SPF_RESULTS)]
+    dkim: Annotated[
+        tuple[Result, ...],
+        Key(
+            "The best result of all DKIM signatures; `none` if there are none.",
+            words=_DKIM_RESULTS,
+        ),
+    ]
+    arc: Annotated[
+        tuple[Result, ...],
+        Key(
+            "The result of the ARC chain.",
+            words=(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR),
+        ),
+    ]
+    dmarc: Annotated[
+        tuple[Result, ...],
+        Key(
+            "The result of DMARC. If From may be read to name several domains, `dmarc`, `policy` and `policy_tag` "
+            "look at the message and at each of them.",
+            words=(Result.NONE, Result.PASS, Result.FAIL, Result.TEMPERROR, Result.PERMERROR),
+        ),
+    ]
+    policy: Annotated[
+        tuple[Disposition, ...],
+        Key(
+            "The policy that applies to the author domain, after the choice of p=, sp= or np= and after t=y.",
+        ),
+    ]
+    policy_tag: Annotated[
+        tuple[Tag, ...],
+        Key(
+            "The tag that this policy came from: `p`, the author domain's own; `sp`, a parent's for subdomains; `np`, "
+            "a parent's for names that do not exist.",
+        ),
+    ]
+    sender_domain: Annotated[
+        tuple[Receives, ...], Key("Whether the MAIL FROM domain can receive mail; see `sender_domain`.")
+    ]
+    all: Annotated[tuple[Condition, ...], Key("All of these must hold.")]
+    any: Annotated[tuple[Condition, ...], Key("At least one of these must hold.")]
+    not_: Annotated[Condition, Key("This must not hold.", name="not")]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import Annotated, NamedTuple
 
 from ..dmarc import Disposition
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Evidence, Trouble
+from ..key import Key
 from ..limits import Limits
 from ..result import Result
 from ..sender_domain import Receives
 from ..verdict import DEFAULT, Action, Decider, Kind, Reply, Verdict
 from .condition import dkim_passes, matches, spf_passes
+from .digest import digest
 from .rule import Rule, fill, lets_in
 from .sections import (
     AuthorActions,
@@ -29,36 +31,89 @@ from .sections import (
 from .sets import Domains
 
 
-@dataclass(frozen=True, slots=True)
+# without slots, for what is worked out once
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """One policy file. The defaults are the standard policy that is shipped."""
 
-    mode: Mode = Mode.ENFORCE
-    dmarc: DmarcActions = DmarcActions()
-    dkim: DkimRules = DkimRules()
-    spf: SpfActions = SpfActions()
-    iprev: IprevActions = IprevActions()
-    tag: TagHeaders = TagHeaders()
-    limits: Limits = Limits()
-    rules: tuple[Rule, ...] = ()
-    sender_domain: SenderDomainActions = SenderDomainActions()
-    asks_sender_domain: bool = field(init=False, repr=False, compare=False)
-    fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    mode: Annotated[
+        Mode,
+        Key(
+            "`enforce` carries out verdicts. `monitor` delivers everything; `would` in the log says what would have "
+            "been done. Both remove forged Authentication-Results fields, and both reject a message that has more of "
+            "them than `limits.forged_fields`.",
+        ),
+    ] = Mode.ENFORCE
+    dmarc: Annotated[DmarcActions, Key("What happens to messages that fail DMARC (RFC 9989).")] = field(
+        default_factory=DmarcActions
+    )
+    dkim: Annotated[DkimRules, Key("Which DKIM signatures count.")] = field(default_factory=DkimRules)
+    spf: Annotated[
+        SpfActions,
+        Key(
+            "What happens because of the SPF result of MAIL FROM, or of HELO if the reverse-path is null (RFC 7208 "
+            "section 8). These settings also affect forwarded mail that passes DMARC by its DKIM signature. "
+            "`dmarc.trusted_forwarders`, `dmarc.trusted_sealers` and `dmarc.mailing_lists` say which of the mail that "
+            "they let in is exempt.",
+        ),
+    ] = field(default_factory=SpfActions)
+    iprev: Annotated[
+        IprevActions,
+        Key(
+            "What happens because of the name of the client's address (RFC 8601 section 2.7.3). Mail from "
+            "`dmarc.trusted_forwarders` is exempt.",
+        ),
+    ] = field(default_factory=IprevActions)
+    sender_domain: Annotated[
+        SenderDomainActions,
+        Key(
+            "What happens if nobody could reply to the MAIL FROM domain. If all of these settings accept and no rule "
+            "uses `sender_domain`, nothing is looked up. The result is in the log, not in the header.",
+        ),
+    ] = field(default_factory=SenderDomainActions)
+    tag: Annotated[
+        TagHeaders,
+        Key(
+            "The header fields that the action `tag` writes, so that Sieve can file the message. The action `hold` "
+            "writes the second one.",
+        ),
+    ] = field(default_factory=TagHeaders)
+    limits: Annotated[
+        Limits,
+        Key(
+            "How much of what a sender controls is looked at. Nothing beyond a limit passes. The limits that RFCs set "
+            "for SPF and the DMARC tree walk cannot be lowered.",
+        ),
+    ] = field(default_factory=Limits)
+    rules: Annotated[
+        tuple[Rule, ...],
+        Key(
+            "Your own rules. The first rule that applies decides, and no other setting of the policy does. If no rule "
+            "applies, the most severe action that the other settings ask for is taken. A rule that matches only some "
+            "recipients, or only some of the domains that From may be read to name, does not decide: its action is "
+            "the least that is done.",
+        ),
+    ] = ()
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def asks_sender_domain(self) -> bool:
+        """Does a rule or a setting depend on whether the sender can receive mail?"""
         conditions = [rule.condition for rule in self.rules]
         if self.dmarc.reject_needs:
             conditions.append(self.dmarc.reject_needs)
         asks = any(each.key == "sender_domain" for condition in conditions for each in matches(condition))
-        object.__setattr__(self, "asks_sender_domain", asks or self.sender_domain != SenderDomainActions())
-        # the fields that we write; those that a sender wrote are removed
-        names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
-        object.__setattr__(self, "fields", tuple({name.lower(): name for name in names}.values()))
+        return asks or self.sender_domain != SenderDomainActions()
 
-    @property
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that we write. Those that a sender wrote are removed."""
+        names = [self.tag.verdict, *(name for rule in self.rules for name, _ in rule.headers)]
+        return tuple({name.lower(): name for name in names}.values())
+
+    @cached_property
     def digest(self) -> str:
         """12 hexadecimal digits that identify what the policy says, whatever the layout and comments of its file."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        return digest(self)
 
     def decide(self, case: Case) -> Verdict:
         """The verdict: the first matching rule decides; if none matches, the most severe matching setting does.
@@ -297,7 +352,7 @@ class _Finding(NamedTuple):
 MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
 MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
 _ACCEPTED = _Finding(Action.ACCEPT, DEFAULT, "", "", "")
-_GENERAL = AuthorActions(Domains())
+_GENERAL = AuthorActions(authors=Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered no question about the message",
     Trouble.UNSENT: "This host could not send a DNS question in time",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from string import Formatter
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from ..domain import BadDomain, Domain
 from ..evidence import Case
+from ..key import Key
 from ..verdict import Action
 from .condition import Condition
 
@@ -24,27 +25,68 @@ class Place(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """If ``condition`` holds, ``action`` follows. The rule has no effect after the day ``expires`` (UTC).
+    """If ``condition`` holds, ``action`` follows. ``place`` is where the file has the rule."""
 
-    ``monitor``: the action is only recorded, and the next rule is looked at. ``reply`` is the text for a refused sender
-    and ``enhanced`` its status code with class. ``headers`` are added to a message that is delivered or held.
-    ``reason`` appears in the log and with a held message. ``unsafe``: the operator accepts that the rule may let in
-    mail that fails, although its condition depends on nothing authenticated.
-    """
-
-    name: str
-    condition: Condition
-    action: Action
-    monitor: bool = False
-    expires: date | None = None
-    reply: str = ""
-    enhanced: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    reason: str = ""
-    comment: str = field(default="", repr=False)
-    unsafe: bool = field(default=False, repr=False)
+    name: Annotated[
+        str,
+        Key(
+            "The name of the rule in the log and the header: at most 60 letters, digits, `_`, `.` and `-`. Required, "
+            "and unique.",
+        ),
+    ]
+    comment: Annotated[str, Key("Words for people. Required if `unsafe` is true.")] = ""
+    expires: Annotated[
+        date | None,
+        Key(
+            "The last day of the rule, in UTC, such as 2030-12-31. After that day the rule never applies, and "
+            "`mailassay config check` warns about it.",
+        ),
+    ] = None
+    monitor: Annotated[
+        bool, Key("If `true`, only record what would be done (`monitored` in the log), and go on to the next rule.")
+    ] = False
+    unsafe: Annotated[
+        bool,
+        Key(
+            "Confirms that the rule is meant to let in mail that fails, from anybody. Without it, a rule that accepts "
+            "or tags must require something authenticated: `client` (not wider than /8, or /16 for IPv6), "
+            "`client_name`, `spf_pass`, `dkim_pass`, `sealer` (not of a top-level domain), `dmarc` with only `pass` "
+            "and `none`, or `policy: none`. Each part of an `any` must do so; a `not` never counts.",
+        ),
+    ] = False
+    condition: Annotated[
+        Condition,
+        Key(
+            "When the rule applies. A rule that accepts applies only if it matches every recipient and every domain "
+            "that From may be read to name; a rule that tags, holds, defers or rejects applies if it matches any of "
+            "them. If DNS gives no answer, nothing is authenticated: a rule that accepts does not apply if the "
+            "missing answer could have ruled it out, and a message that would be rejected only for want of the answer "
+            "is deferred. Required.",
+            name="if",
+        ),
+    ]
+    action: Annotated[Action, Key("The action. Required.", name="then")]
+    reply: Annotated[str, Key("The text of the SMTP reply of `reject` or `defer`. It can contain placeholders.")] = ""
+    enhanced: Annotated[
+        str,
+        Key(
+            "The enhanced status code of the reply (RFC 3463): 5.x.x for `reject`, 4.x.x for `defer`. If omitted, it "
+            "is 5.7.1 or 4.7.1.",
+        ),
+    ] = ""
+    headers: Annotated[
+        tuple[tuple[str, str], ...],
+        Key(
+            "Header fields, name and value, that are added if the message is delivered or held. The values can "
+            "contain placeholders. Fields of these names that come from outside are removed. Names that mean "
+            "something to mail software, such as Subject, are refused.",
+        ),
+    ] = ()
+    reason: Annotated[str, Key("Words for the log, and for messages that are held. They can contain placeholders.")] = (
+        ""
+    )
     place: Place = field(default=Place("", 0, 0), repr=False, compare=False)
 
     def is_expired(self, now: float) -> bool:

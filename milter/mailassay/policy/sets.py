@@ -1,4 +1,8 @@
-"""Sets of domains, addresses and networks as an operator writes them. Large sets are fast too."""
+"""Sets of domains, addresses and networks as an operator writes them. Large sets are fast too.
+
+Each is indexed at once, not on first use: the daemon reads its files before it starts workers, so these share the
+index of a large set, and no message waits for it.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from ..config.mynetworks import tokens
@@ -215,7 +215,7 @@ def _with(service: Service, options: Mapping[str, str], folder: str | None, unti
     if options and service.program in ("smtpd", "cleanup", "smtp", "lmtp"):
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         values = _bounded(parameters(run("postconf", folder, until, "-x", *given, *PARAMETERS)))
-    return Service(service.name, service.kind, service.program, service.chrooted, options, values)
+    return replace(service, overrides=options, values=values)
 
 
 def run(program: str, folder: str | None, until: float, *arguments: str) -> str:

@@ -49,7 +49,7 @@ def prefetch(
     mail_from: str,
     helo: str,
     start: Start,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Callable[[], Spf | None]:
@@ -76,7 +76,7 @@ def check_helo(
     client_ip: Address,
     helo: str,
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Spf:
@@ -89,7 +89,7 @@ def check_mail_from(
     mail_from: str,
     helo: str,
     resolve: Resolver,
-    limits: Limits = Limits(),
+    limits: Limits,
     *,
     explain: bool = False,
 ) -> Spf:

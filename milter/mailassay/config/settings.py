@@ -1,0 +1,296 @@
+"""What the daemon runs with: ``mailassay.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any
+
+from ..address import Network
+from ..key import Key
+from ..policy import Policy
+from ..policy.sets import Networks
+from ..verdict import Action
+from . import shapes, values
+from .document import List, Map, Problem, Short, Value
+from .policy import trusted
+from .values import Listen, Nameserver
+
+
+class LogLevel(StrEnum):
+    """The lowest level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """Lines for people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Untraced(StrEnum):
+    """What happens to a message that fails DMARC, if it is unknown which client a relay received it from."""
+
+    DMARC = "dmarc"
+    ACCEPT = "accept"
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """The operator's own hosts that pass on other people's mail."""
+
+    networks: Annotated[
+        Networks,
+        Key(
+            "The addresses from which relays connect to this host and to each other. IPv6 networks need quotes.",
+        ),
+    ] = field(default_factory=Networks)
+    logins: Annotated[
+        tuple[str, ...],
+        Key(
+            "The logins (SASL) of relays, whatever their addresses are. Anybody with such a login can claim that a "
+            "message came from any client.",
+        ),
+    ] = ()
+    untraced: Annotated[
+        Untraced,
+        Key(
+            "What happens if it is unknown which client a relay received a message from. This is so if the Received "
+            "field is missing or unreadable; if it names no client, because the relay fetched the message (POP3, "
+            "IMAP) or a program on the relay sent it; or if the client logged in to the relay. SPF is then `none`, "
+            "with the reason, and the header has no iprev result. No `spf` or `iprev` setting applies, and no rule "
+            "can let the message in because of SPF, iprev, `client`, `client_name` or `helo`. `dmarc` judges the "
+            "message by DMARC, which it can still pass by DKIM. `accept` lets it in even if it fails, with "
+            '`reason="local_policy: ..."`. Use `accept` only if the relays judge mail themselves, since a stranger '
+            "may find a way to be untraceable.",
+        ),
+    ] = Untraced.DMARC
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """How DNS is asked."""
+
+    nameservers: Annotated[
+        tuple[Nameserver, ...],
+        Key(
+            "The resolvers, tried in this order, such as `127.0.0.1`, `127.0.0.1:5353`, `::1` or `[::1]:5353`. An "
+            "empty list means those in /etc/resolv.conf; changes to that file are followed without a reload. Use a "
+            "resolver on this machine that validates DNSSEC if you can.",
+        ),
+    ] = ()
+    timeout: Annotated[
+        float,
+        Key(
+            "Seconds for one try, of two or three. A resolver that refuses a question, for example while it restarts, "
+            "is asked again only after this time; another resolver is asked at once.",
+            high=60,
+        ),
+    ] = 2.0
+    unavailable: Annotated[
+        Action,
+        Key(
+            "What happens to a message if DNS does not work at all: none of the message's questions, or none of those "
+            "for its author's policy, was answered, and DNS gives no answer for the author's top-level domain either. "
+            "The resolver is then down, refuses to answer, or cannot reach anybody. `defer` makes the sender try "
+            "again until DNS works; `accept` lets in mail that nobody could check.",
+            words=(Action.DEFER, Action.ACCEPT),
+        ),
+    ] = Action.DEFER
+    cache_size: Annotated[
+        int,
+        Key(
+            "The number of answers that each worker keeps for as long as their TTL allows. Each takes about 2 kB of "
+            "memory, and 8 kB at most. 0 keeps none. A change needs a restart.",
+            0,
+            10_000_000,
+        ),
+    ] = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What happens to messages on hold. No mail is sent if ``remind_to`` is None."""
+
+    remind_to: Annotated[
+        str | None,
+        Key(
+            "The address to which `mailassay held --remind` mails a list of the messages that mailassay put on hold: "
+            "queue id, age, author domain and the policy setting that decided. `mailassay-held.timer` runs it every "
+            "hour. It sends a mail if a message has not been reported yet, or if the same messages have waited for "
+            "another day. The mail is sent by sendmail(1) with the null reverse-path. `null` sends no mail, and only "
+            "warns in the log.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how."""
+
+    level: Annotated[LogLevel, Key("The lowest level that is logged. The line about each message is `info`.")] = (
+        LogLevel.INFO
+    )
+    format: Annotated[LogFormat, Key("`text` for lines that people read; `json` for one JSON object a line.")] = (
+        LogFormat.TEXT
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the daemon runs with. Times are in seconds.
+
+    None means: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per CPU
+    (``workers``), no retirement (``retire_after``, in messages), the daemon's own group (``socket_group``), and
+    Postfix's value (``recipient_delimiter``, and ``trusted_networks``: its mynetworks). ``owner_request_special`` is
+    Postfix's value, None if it cannot be asked. ``policy_lines`` are the lines of the policy's keys by their dotted
+    names, and of its rules (``rules.NAME``); ``lines`` are those of the configuration. ``odd`` has the warnings about
+    the policy file.
+    """
+
+    listen: Annotated[
+        Listen,
+        Key(
+            "The socket on which mailassay listens for Postfix: `unix:/PATH` (or `local:/PATH`), `inet:PORT@HOST`, "
+            "`inet6:PORT@HOST`, or `inet:HOST:PORT`, as Postfix writes it. A port alone means the loopback address. "
+            "On Debian, smtpd runs chrooted and cannot see `/run`: use "
+            "`unix:/var/spool/postfix/mailassay/mailassay.sock` there. A socket that systemd passes "
+            "(`mailassay.socket`) replaces this one. A change needs a restart.",
+        ),
+    ] = field(default=Listen("unix", path="/run/mailassay/mailassay.sock"))
+    socket_mode: Annotated[int, Key("The permissions of a Unix socket, in quotes. A change needs a restart.")] = 0o660
+    socket_group: Annotated[
+        str | None,
+        Key(
+            "The group of a Unix socket. smtpd must be a member of it. `null` keeps the group of the daemon. A change "
+            "needs a restart.",
+        ),
+    ] = "postfix"
+    authserv_id: Annotated[
+        str | None,
+        Key(
+            "The name of this host in Authentication-Results (RFC 8601 section 2.5). Fields with this name that come "
+            "from outside are removed. `null` means the host name that Postfix reports (`{j}`, its `myhostname`).",
+        ),
+    ] = None
+    policy_path: Annotated[
+        str | None,
+        Key(
+            "The policy file. A relative path starts at the folder of this file. `null` means the built-in policy, "
+            "which is the same as the shipped `standard.yaml`.",
+            name="policy",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Key(
+            "The number of processes that judge messages. `auto` starts one for each CPU.",
+            1,
+            1024,
+            unless="auto",
+        ),
+    ] = None
+    retire_after: Annotated[
+        int | None,
+        Key(
+            "The number of messages after which a new process replaces a worker. The old process ends when its last "
+            "connection closes.",
+            1,
+            999_999_999,
+            unless="never",
+        ),
+    ] = None
+    trusted_networks: Annotated[
+        tuple[Network, ...] | None,
+        Key(
+            "Mail from clients in these networks is not judged, and neither is mail from clients that logged in. "
+            "Forged Authentication-Results fields are removed from it all the same. Hosts listed in `relays` are an "
+            "exception: their mail is judged by the client that they received it from. IPv6 networks need quotes. A "
+            "network wider than /8, or /16 for IPv6, must be marked as intended, unless it is private (fc00::/7, "
+            "fe80::/10): `{network: 0.0.0.0/0, unsafe: true, comment: why}`. `postfix` stands for Postfix's "
+            "`mynetworks`, read at each start and reload: its addresses and networks, up to the first exclusion or "
+            "file. Tables are not read, and a network that covers nearly everybody is ignored. If Postfix cannot be "
+            "asked, no network is trusted.",
+        ),
+    ] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    relays: Annotated[
+        Relays,
+        Key(
+            "Your own hosts that receive mail from strangers and pass it on to this host: a backup MX, a filtering "
+            "gateway, a load balancer. Give a list of their networks, or a map. A message from a relay is judged by "
+            "the client that the relay received it from. The topmost Received field is the relay's own and is "
+            "believed. If it names another relay, the next field is believed too, and so on, up to the first client "
+            "outside these networks. iprev, SPF, DMARC, the rules and `trusted_networks` use the address and the HELO "
+            "name of that client. Received fields further down are written by the sender and are not read. The header "
+            "and the log name the relays (`via`). So a relay must write a Received field with the address of its "
+            "client on top of all others, and must not change MAIL FROM: do not list a forwarder that changes it, or "
+            "a mailing list. The mail of a relay is judged even if the relay is in `trusted_networks` or logs in. "
+            "List only hosts whose Received fields you can trust.",
+        ),
+    ] = field(default_factory=Relays)
+    recipient_delimiter: Annotated[
+        str | None,
+        Key(
+            'The characters that begin an address extension, as in Postfix. With `"+"`, mail for `user+x@` goes to '
+            '`user@`, and a rule with `recipient: user@` matches it. `""` means that there are none. `null` asks '
+            "Postfix (`postconf recipient_delimiter`, of the primary instance) at each start and reload. If Postfix "
+            "cannot be asked, rules that keep mail out ignore anything after a `+` or `-`, and rules that let mail in "
+            "take addresses as they are. If `-` is a delimiter, Postfix is also asked for `owner_request_special`: "
+            "whether `owner-x@` and `x-request@` are addresses without an extension.",
+        ),
+    ] = None
+    dns: Annotated[Dns, Key("How mailassay asks DNS.")] = field(default_factory=Dns)
+    message_timeout: Annotated[
+        float,
+        # Postfix itself waits 300 s (milter_content_timeout)
+        Key(
+            "Seconds for all checks of one message. A result that is not known by then is a temperror. RFC 7208 "
+            "section 4.6.4 asks for at least 20 seconds for SPF; Postfix itself waits 300 (`milter_content_timeout`).",
+            high=300,
+        ),
+    ] = 20.0
+    held: Annotated[Held, Key("What happens to messages that the policy holds.")] = field(default_factory=Held)
+    log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
+    policy: Policy = field(default_factory=Policy)
+    owner_request_special: bool | None = None
+    policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    odd: tuple[Problem, ...] = field(default=(), repr=False, compare=False)
+
+
+def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:
+    return Relays(Networks(networks), **given)
+
+
+_RELAYS = shapes.of(
+    Relays,
+    {
+        "networks": List(Value(lambda node: trusted(values.network(node)), values.network.schema)),
+        "logins": List(values.login),
+    },
+    _relays,
+)
+SETTINGS: Map[dict[str, Any]] = shapes.of(
+    Settings,
+    {
+        "listen": values.listen,
+        "socket_mode": values.mode,
+        "socket_group": values.or_nothing(values.group),
+        "authserv_id": values.or_nothing(values.authserv_id),
+        "policy": values.or_nothing(values.path),
+        "trusted_networks": List(values.trusted_network, unless="postfix"),
+        "relays": Short(_RELAYS, "networks"),
+        "recipient_delimiter": values.or_nothing(values.delimiters),
+        "dns": shapes.of(Dns, {"nameservers": List(values.nameserver)}),
+        "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
+    },
+    dict,
+)
+"""The shape of the file. It gives the fields that the file has; ``policy_path`` is still a node."""

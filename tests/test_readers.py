@@ -356,8 +356,6 @@ def test_what_a_rule_writes(author, mail_from):
     """Where a placeholder stands there is a domain name, and no equals sign, blank or semicolon of the sender's."""
     written = (("X-R", "author={author};from={mail_from_domain}"),)
     rule = Rule(name="r", condition=All(()), action=Action.TAG, headers=written)
-        name="r", comment=All(()), expires=Action.TAG, headers=(("X-R", "author={author};from={mail_from_domain}"),)
-    )
     talk = Talk(ZONE, Policy(rules=(rule,)), client="198.51.100.66", helo="x")
     outcome = talk.send([(b"From", b" a@" + octets(author))], mail_from=f"<a@{mail_from}>")
     (value,) = [value for name, value in outcome.add if name == "X-R"]

@@ -35,10 +35,10 @@ class FaultyContent(Content):
 class FaultyLine(logline.Line):
     """Fails when everything is decided."""
 
-    def __init__(self, queue_id, *rest):
-        if queue_id == "4LINE":
+    def __init__(self, outcome):
+        if outcome.queue_id == "4LINE":
             raise LookupError("a fault in the log")
-        super().__init__(queue_id, *rest)
+        super().__init__(outcome)
 
 
 def faulty_connect(self, client_ip, **more):

@@ -175,7 +175,7 @@ def conversation(data: bytes) -> None:
                 seen.body.append(rest)
                 talk.body(rest)
             case b"x":
-                outcome = talk.end_of_message()
+                outcome = talk.end_of_message("4QUEUE")
                 assert source.asked <= _most(told.policy.limits)
                 _check(outcome, seen, helo, longer=told.policy.dkim.partial is Partial.ALIGN)
             case b"a":
@@ -191,7 +191,7 @@ def _most(limits: Limits) -> int:
 def _check(outcome: Outcome, seen: _Seen, helo: str, *, longer: bool) -> None:
     verdict, evidence, client = outcome.verdict, outcome.evidence, outcome.client
     headers = Headers(seen.fields)
-    line = str(logline.Line("4QUEUE", outcome))
+    line = str(logline.Line(outcome))
     assert line.isprintable()
     json.dumps(logline.facts(outcome))
     explain.as_text(Trace(Message(headers, b""), outcome, _SETTINGS, {}, 0.0), verbose=True)

@@ -95,6 +95,8 @@ def by(method, name, result=Result.PASS):
         ("v=DMARC1; p=rejct", Record(NONE, usable=False)),
         ("v=DMARC1; p=rejct; rua=nonsense", Record(NONE, usable=False)),
         ("v=DMARC1; p=reject; sp=x", Record(NONE, usable=False)),
+        ("v=DMARC1; p=rejectX", Record(NONE, usable=False)),
+        ("v=DMARC1; p=reject\n", Record(NONE, usable=False)),  # only SP and TAB are white space
         ("v=DMARC1; sp=x", Record(NONE, usable=False)),
         ("v=DMARC1; sp=reject", Record(NONE)),
         ("v=DMARC1; p=reject; np=x; rua=mailto:a@b.example", Record(NONE, rua=("mailto:a@b.example",))),
@@ -417,6 +419,18 @@ def test_whether_the_author_domain_exists_is_unknown():
     assert (found.result, found.header_from, found.at_stake) == (Result.TEMPERROR, "a.b.example", REJECT)
     assert found.fault is Fault.NO_ANSWER
     assert "a.b.example" in found.reason
+    # there is a policy, so mail of the author domain itself need not wait
+    own = by("spf", "a.b.example")
+    found = check(
+        author("a.b.example"), [own], Asking(at("b.example", "p=none", "np=reject"), "a.b.example A !"), LIMITS
+    )
+    assert (found.result, found.aligned) == (Result.PASS, (own,))
+
+
+def test_the_limits_hold_for_the_policy_too():
+    text = "v=DMARC1; p=reject"
+    for octets, result in ((len(text), Result.FAIL), (len(text) - 1, Result.NONE)):
+        assert check(author("b.example"), [], Asking(ORG), Limits(record_octets=octets)).result is result
 
 
 # --- authors that are not one clear domain (section 11.5)
@@ -444,12 +458,14 @@ def test_ambiguous_authors_never_pass(names, result, policy, header_from):
     assert (found.result, found.disposition, found.header_from) == (result, policy, header_from)
     assert found.aligned == ()
     assert found.reason == "several author domains"
+    assert (found.ambiguous, found.fault) == (True, Fault.AUTHOR if names else Fault.NO_AUTHOR)
 
 
 def test_more_authors_than_are_looked_at_fail_as_if_one_asked_to_reject():
     zone = Asking(ORG)
     found = check(Author((Domain("open.example"),), AuthorFault.DOMAINS, True), [], zone, LIMITS)
     assert (found.result, found.disposition) == (Result.FAIL, REJECT)
+    assert (found.ambiguous, found.fault) == (True, Fault.UNREAD)
     assert zone.asked == []
 
 

@@ -221,6 +221,30 @@ def test_the_first_of_the_sample_is_outside_where_nothing_is_enforced():
     assert decide(Policy(dmarc=DmarcActions(enforce_percent=1)), evidence(Result.FAIL, REJECT)).action == "reject"
 
 
+@pytest.mark.parametrize(
+    ("found", "would"),
+    [
+        (evidence(Result.FAIL, REJECT), "reject"),
+        (evidence(Result.TEMPERROR, at_stake=REJECT), "defer"),
+        (own(), "reject"),
+        (replace(own(), dmarc=replace(dmarc(Result.PERMERROR), ambiguous=True)), "reject"),
+    ],
+)
+def test_outside_the_sample_every_finding_of_dmarc_is_only_recorded(found, would):
+    lines = replace(OWN.dmarc, ambiguous_author=Action.REJECT, temperror=Action.DEFER, enforce_percent=50)
+    for sample, action in ((49, would), (50, "accept")):
+        verdict = decide(Policy(dmarc=lines), found, sample=sample)
+        assert (verdict.action, verdict.would) == (action, would)
+
+
+@pytest.mark.parametrize(("result", "would"), [(Result.NONE, "reject"), (Result.TEMPERROR, "defer")])
+def test_findings_of_a_monitored_author_are_only_recorded(result, would):
+    (element,) = OWN.dmarc.authors
+    made = Policy(dmarc=replace(OWN.dmarc, authors=(replace(element, monitor=True),)))
+    verdict = decide(made, own(result))
+    assert (verdict.action, verdict.would) == ("accept", would)
+
+
 # --- an author of several readings
 
 NAMES = [Domain(f"{name}.example") for name in "abc"]

@@ -9,12 +9,12 @@ import pytest
 
 from mailassay.config import Dns, Settings
 from mailassay.evidence import Connection, Transaction
-from mailassay.judge.session import Session
+from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
 from mailassay.policy.condition import Match
-from mailassay.policy.sets import Domains
+from mailassay.policy.sets import Addresses, Domains
 from mailassay.resolver import NXDOMAIN, Answer, Waiting
 from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
@@ -137,6 +137,32 @@ def test_rset():
 def test_events_out_of_order_are_an_error():
     with pytest.raises(RuntimeError):
         begin().session.header(b"From", b" x")
+
+
+@pytest.mark.parametrize(("more", "action"), [(0, "accept"), (1, "reject"), (5, "reject")])
+def test_no_rule_lets_in_for_recipients_beyond_those_that_are_kept(more, action):
+    """All recipients have to match, and the policy cannot know whether the further ones do."""
+    rule = Rule(name="ours", condition=Match("recipient", Addresses(("receiver.example",))), action=Action.ACCEPT)
+    conversation = begin(ATTACKER, policy=Policy(rules=(rule,))).session
+    conversation.mail_from("<alice@bank.example>")
+    for number in range(MAX_RECIPIENTS + more):
+        conversation.recipient(f"<{number}@receiver.example>")
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    assert conversation.end_of_message().verdict.action == action
+
+
+@pytest.mark.parametrize(
+    ("smtputf8", "author", "is_ascii"),
+    [(True, "a@bücher.example", False), (False, "a@bücher.example", True), (True, "a@xn--bcher-kva.example", True)],
+)
+def test_our_field_has_utf8_only_in_a_message_that_needs_smtputf8(smtputf8, author, is_ascii):
+    conversation = begin().session
+    conversation.mail_from("<alice@bank.example>", smtputf8=smtputf8)
+    conversation.header(b"From", b" " + author.encode())
+    conversation.end_of_headers()
+    ((_, value),) = conversation.end_of_message().add
+    assert value.isascii() is is_ascii
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.lab.folder import open_folder
+
 # how fast an example runs says nothing on a busy machine
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # for each of thousands of mutants: the same few examples (tools/mutation.py)
@@ -29,14 +31,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def postfix_without_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def postfix_without_settings() -> Iterator[None]:
     """What postconf(1) reads if a test says nothing else: without a main.cf it sleeps for a second, and then fails."""
-    folder = tmp_path_factory.mktemp("postfix")
-    for path in (folder.parent, folder):
-        path.chmod(0o755)
-    for name in ("main.cf", "master.cf"):
-        (folder / name).touch()
-    with pytest.MonkeyPatch.context() as patch:
+    with open_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        for name in ("main.cf", "master.cf"):
+            (folder / name).touch()
         patch.setenv("MAIL_CONFIG", str(folder))
         yield
 

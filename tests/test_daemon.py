@@ -33,6 +33,7 @@ from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.folder import open_folder
 from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
@@ -472,13 +473,16 @@ def test_workers_that_make_room_lose_nothing(tmp_path, dns):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_the_socket_file_outlives_workers(tmp_path, dns):
+def test_the_socket_file_outlives_workers(dns):
     """libmilter removes the file of a socket that it was told by name, except for root."""
-    serve = Serve(tmp_path, dns, workers=2, retire_after=1)
-    serve.module = "tests.lab.unprivileged"
-    for path in tmp_path.parents[:3]:
-        path.chmod(0o755)
-    tmp_path.chmod(0o777)
+    with open_folder() as folder:
+        folder.chmod(0o777)
+        serve = Serve(folder, dns, workers=2, retire_after=1)
+        serve.module = "tests.lab.unprivileged"
+        outlives_workers(serve)
+
+
+def outlives_workers(serve):
     with serve:
         for _ in range(4):
             with attacker(serve) as client:

@@ -13,6 +13,7 @@ from mailassay.zone import Zone
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
+from tests.lab.folder import open_folder
 from tests.lab.mta import Lab
 from tests.lab.serve import Serve
 
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
+def make_lab() -> Iterator[Callable[..., Lab]]:
     """Start a lab; ``before`` and ``behind`` are further milters, ``more`` lines of main.cf, ``config`` our keys.
 
     ``names`` is its DNS, that of the demo where none is given; ``policy`` is the standard one where none is given.
@@ -44,11 +45,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             policy: dict[str, Any] | None = None,
             **config: Any,
         ) -> Lab:
-            folder = tmp_path_factory.mktemp("lab")
-            # Postfix's user must reach the socket
-            for path in (folder, *folder.parents):
-                if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                    path.chmod(0o755)
+            folder = stack.enter_context(open_folder())
             dns = stack.enter_context(DnsServer(names or zone()))
             serve = stack.enter_context(Serve(folder, dns, policy, **config))
             postfix = stack.enter_context(mta.Mta([*before, f"unix:{serve.socket}", *behind], more))

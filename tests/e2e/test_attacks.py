@@ -18,6 +18,7 @@ from mailassay.zone import Zone
 from tests.lab import mta
 from tests.lab.cases import NOW, Case, judged, load, mentions
 from tests.lab.dns import DnsServer
+from tests.lab.folder import open_folder
 from tests.lab.limits import LIMITS
 from tests.lab.mta import Mta
 from tests.lab.raw import RawSmtp
@@ -36,8 +37,6 @@ class World:
     """A Postfix in front of the daemon, and a DNS that can be changed for each message."""
 
     def __init__(self, stack: ExitStack, folder: Path, more: str) -> None:
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
         self.dns = stack.enter_context(DnsServer(Zone(json.dumps(COMMON.dns), ttl=0, limits=LIMITS)))
         self.serve = Serve(folder, self.dns)
         self.serve.module = "tests.conformance.daemon"
@@ -63,12 +62,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], World]]:
+def make_world() -> Iterator[Callable[[str], World]]:
     """Start one; ``more`` are lines of main.cf."""
     if why := mta.missing():
         pytest.skip(reason=why)
     with ExitStack() as stack:
-        yield lambda more: World(stack, tmp_path_factory.mktemp("world"), more)
+        yield lambda more: World(stack, stack.enter_context(open_folder()), more)
 
 
 @pytest.fixture(scope="module")

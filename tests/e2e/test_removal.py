@@ -16,6 +16,7 @@ import pytest
 from mailassay.limits import Limits
 from tests.lab.disguises import DISGUISES, OURS
 from tests.lab.disguises import FOREIGN as OTHERS
+from tests.lab.folder import open_folder
 
 RECIPIENT = "bob@receiver.example"
 FORGED = "mx.receiver.example; dmarc=pass"
@@ -97,30 +98,21 @@ def lab_prepending(make_lab):
 
 
 @pytest.fixture(scope="module")
-def lab_behind_results(make_lab, tmp_path_factory):
-    with inserter(reachable(tmp_path_factory), 0, "Authentication-Results", "earlier.example; none") as milter:
+def lab_behind_results(make_lab):
+    with open_folder() as folder, inserter(folder, 0, "Authentication-Results", "earlier.example; none") as milter:
         yield make_lab(before=(milter,))
 
 
 @pytest.fixture(scope="module")
-def lab_behind_other(make_lab, tmp_path_factory):
-    with inserter(reachable(tmp_path_factory), 0, "X-Earlier", "1") as milter:
+def lab_behind_other(make_lab):
+    with open_folder() as folder, inserter(folder, 0, "X-Earlier", "1") as milter:
         yield make_lab(before=(milter,))
 
 
 @pytest.fixture(scope="module")
-def lab_behind_forger(make_lab, tmp_path_factory):
-    with inserter(reachable(tmp_path_factory), 0, "Authentication-Results", FORGED) as milter:
+def lab_behind_forger(make_lab):
+    with open_folder() as folder, inserter(folder, 0, "Authentication-Results", FORGED) as milter:
         yield make_lab(before=(milter,))
-
-
-def reachable(tmp_path_factory):
-    """A folder that Postfix's user can enter."""
-    folder = tmp_path_factory.mktemp("inserter")
-    for path in (folder, *folder.parents):
-        if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            path.chmod(0o755)
-    return folder
 
 
 OURS_ON_TOP = rb"Authentication-Results: mx\.example\.org;\n iprev=pass (?:[^\n]*\n )+dmarc=pass [^\n]*\n"
@@ -181,27 +173,27 @@ def test_all_disguises_at_once(lab_org):
     assert below(deliver(lab_org, message)) == left
 
 
-def test_all_disguises_behind_another_milter(make_lab, tmp_path_factory):
+def test_all_disguises_behind_another_milter(make_lab):
     message, left = everything()
-    with inserter(reachable(tmp_path_factory), 0, "Authentication-Results", "earlier.example; none") as milter:
+    with open_folder() as folder, inserter(folder, 0, "Authentication-Results", "earlier.example; none") as milter:
         lab = make_lab(before=(milter,), authserv_id=OURS)
         assert below(deliver(lab, message), b"Authentication-Results: earlier.example; none\n") == left
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_all_disguises_before_a_milter_that_inserts(make_lab, tmp_path_factory, index):
+def test_all_disguises_before_a_milter_that_inserts(make_lab, index):
     message, left = everything()
     theirs = b"Authentication-Results: later.example; none\n"
-    with inserter(reachable(tmp_path_factory), index, "Authentication-Results", "later.example; none") as milter:
+    with open_folder() as folder, inserter(folder, index, "Authentication-Results", "later.example; none") as milter:
         delivered = deliver(make_lab(behind=(milter,), authserv_id=OURS), message)
     assert delivered.count(theirs) == 1
     assert below(delivered.replace(theirs, b"")) == left
 
 
-def test_all_disguises_before_a_milter_that_changes(make_lab, tmp_path_factory):
+def test_all_disguises_before_a_milter_that_changes(make_lab):
     """What it takes for the first field is ours: no marker and no removed field is in its way."""
     message, left = everything()
-    with inserter(reachable(tmp_path_factory), "change", "Authentication-Results", "later.example; none") as milter:
+    with open_folder() as folder, inserter(folder, "change", "Authentication-Results", "later.example; none") as milter:
         delivered = deliver(make_lab(behind=(milter,), authserv_id=OURS), message)
     top = re.match(rb"Authentication-Results: later\.example; none\n" + RECEIVED, delivered)
     assert delivered[top.end() :].replace(b"\n", b"\r\n") == left

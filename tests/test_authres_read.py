@@ -143,6 +143,21 @@ def test_what_does_not_read_is_named():
             read(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "sealed", "words"),
+    [
+        (b"mx; dmarc=pass\r x=y", False, "it contains a line break"),
+        (b"mx;\ndmarc=pass", False, "it contains a line break"),
+        (b"mx; dmarc=pass\r\n", False, "it contains a line break"),
+        (b"mx; dmarc=pass", True, "it has no instance"),
+        (b"(" * (MAX_MARKS + 1), False, f"there are more than {MAX_MARKS} parentheses, quotes and backslashes"),
+    ],
+)
+def test_what_is_not_even_parsed_is_named(value, sealed, words):
+    with pytest.raises(Unreadable, match=words):
+        read(value, sealed=sealed)
+
+
 def test_the_marks_of_a_value_have_a_limit():
     for comment, reads in [(b"()" * (MAX_MARKS // 2), True), (b"()" * (MAX_MARKS // 2 + 1), False)]:
         assert (said(b"mx; dmarc=pass " + comment) is not None) is reads

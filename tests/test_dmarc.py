@@ -21,7 +21,7 @@ from mailassay.dmarc import (
     resinfo,
     top_level,
 )
-from mailassay.dmarc.discovery import walk
+from mailassay.dmarc.discovery import try_walk, walk
 from mailassay.dmarc.suffix import between
 from mailassay.domain import Domain
 from mailassay.limits import Limits
@@ -182,6 +182,21 @@ def test_the_number_of_questions_has_a_limit(most, asked):
 def test_a_walk_without_an_answer_says_which_question_had_none():
     with pytest.raises(DnsTempError, match=r"_dmarc\.b\.example"):
         walk(Domain("a.b.example"), Asking("_dmarc.b.example TXT !"), Limits())
+
+
+def test_the_steps_of_a_walk_say_why_a_name_has_no_answer():
+    def resolve(name, rdtype):
+        if name == "_dmarc.a.b.example":
+            raise DnsLimit("dns_octets", "an answer of more than 20480 octets")
+        return Asking("_dmarc.b.example TXT !")(name, rdtype)
+
+    found = try_walk(Domain("a.b.example"), resolve, Limits())
+    assert [step.name for step in found.steps] == ["a.b.example", "b.example", "example"]
+    assert [step.answer is None for step in found.steps] == [True, True, False]
+    too_large, failed, fine = (step.trouble for step in found.steps)
+    assert too_large == "an answer of more than 20480 octets"
+    assert failed == found.trouble != ""
+    assert fine == ""
 
 
 @pytest.mark.parametrize("for_policy", [False, True])

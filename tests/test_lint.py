@@ -298,7 +298,7 @@ def test_warnings_do_not_fail(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "policy.yaml:1:9: warning: list `a` is used nowhere" in printed.err
     assert printed.err.splitlines()[-1] == "            ^"
-    assert printed.out.rstrip().endswith(": fine")
+    assert printed.out.split()[-1] == "fine"
 
 
 def test_json(tmp_path, capsys):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mailassay import __version__
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "milter/mailassay"
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -84,3 +86,12 @@ def test_a_form_is_one(path: Path) -> None:
 def test_whatever_lets_mail_in_is_reported_in_private() -> None:
     assert all("SECURITY.md" in path.read_text() for path in FORMS if path.name != "idea.yml")
     assert "`SECURITY.md`" in CONTRIBUTING
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    """In the package, in Debian's, and so in the manual pages."""
+    newest = re.search(r"^## ([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    stated = re.search(r"^version = (.*)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+    assert newest
+    assert stated
+    assert newest[1] == stated[1] == __version__

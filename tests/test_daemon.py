@@ -85,6 +85,14 @@ def spoof(client, **more):
     return client.message(b"<alice@bank.example>", [FROM_BANK], **more)
 
 
+def decided(client):
+    """The verdict on the spoof. On a busy machine an answer of DNS may come too late; a sender then tries again."""
+    for _ in range(50):
+        if (verdict := spoof(client).verdict) != "tempfail":
+            break
+    return verdict
+
+
 # --- socket and systemd
 
 
@@ -911,7 +919,7 @@ def test_name_servers_that_change(tmp_path, dns, free_port):
         found = set()
         for _ in range(4):
             with attacker(served) as client:
-                found.add(spoof(client).verdict)
+                found.add(decided(client))
         return found
 
     strict, lenient = Zone(ZONE, ttl=0, limits=LIMITS), Zone(ZONE.replace("p=reject", "p=none"), ttl=0, limits=LIMITS)
@@ -1145,10 +1153,14 @@ def test_more_questions_than_may_be_under_way(tmp_path, dns):
                 with MilterClient(served.socket) as client:
                     client.connect("192.0.2.1")
                     client.helo(b"mail.bank.example")
-                    answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+                    # on a busy machine an answer of DNS may come too late; it is kept for the next message
+                    for _ in range(50):
+                        answer = client.message(b"<alice@bank.example>", [FROM_BANK])
+                        if answer.verdict != "tempfail" and answer.results()["dmarc"] != "temperror":
+                            break
                     assert answer.results()["dmarc"] == "pass"
                 with attacker(served) as client:
-                    assert spoof(client).verdict == "reject"
+                    assert decided(client) == "reject"
         finally:
             over.set()
         for each in (*talks, watching):

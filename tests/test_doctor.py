@@ -949,6 +949,11 @@ BROKEN = {
         None,
     ),
     "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),
+    "something is held in another instance": (
+        replace(GOOD, postfix=replace(GOOD.postfix, folder="/etc/postfix-in"), held=1, waiting=60.0),
+        ("note", "held"),
+        "mailassay held -c /etc/postfix-in",
+    ),
     "nobody looks at what is held": (
         replace(GOOD, held=7, waiting=3.5 * 86_400),
         ("warning", "held"),

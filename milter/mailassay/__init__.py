@@ -1,3 +1,3 @@
 """mailassay: is this mail what it claims to be? One milter, five checks, one header, one verdict."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

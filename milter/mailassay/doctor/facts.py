@@ -148,6 +148,11 @@ class Facts:
         group = self.settings.socket_group or "mailassay"
         return shlex.join(["install", "-d", "-o", "mailassay", "-g", group, "-m", "0750", folder])
 
+    def listing(self, *action: str) -> str:
+        """The command that lists the messages that mailassay put on hold, or does something to them."""
+        folder = ["-c", self.postfix.folder] if self.postfix.folder else []
+        return shlex.join(["mailassay", "held", *action, *folder])
+
     def blocked(self, user: User, path: str, below: str = "/") -> Node | None:
         """The first folder on the path to a file that a user may not search. Ignores the folders above ``below``."""
         for folder in ancestry(path)[:-1]:

@@ -232,7 +232,7 @@ def held(facts: Facts) -> Iterator[Finding]:
     yield (warning if days >= _PATIENCE else note)(
         "held",
         f"{some} on hold because of mailassay, the oldest for {long}: nobody was notified of them",
-        "mailassay held",
+        facts.listing(),
         "systemctl enable --now mailassay-held.timer",
         fix=f"Look at them, then release or delete them; mailassay-held.timer reminds you, and {who}",
     )

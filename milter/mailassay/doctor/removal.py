@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from ..postfix.configuration import Service
@@ -38,19 +37,19 @@ def remaining(facts: Facts) -> Iterator[Finding]:
         reason = f"{', '.join(named)} {has} our socket. Without mailassay, {when} {then}"
         reload = () if facts.down else (postfix.command("postfix", "reload"),)
         yield (warning if facts.down else error)("still-asked", reason, *dict.fromkeys(fixes), *reload)
-    folder = ("-c", postfix.folder) if postfix.folder else ()
     if facts.held:
         some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
         yield warning(
             "still-held",
             f"{some} on hold because of mailassay",
-            *(shlex.join(("mailassay", "held", *words, *folder)) for words in ((), ("release", "--all"))),
+            facts.listing(),
+            facts.listing("release", "--all"),
             fix="Look at them, then release or delete them first: without mailassay, postqueue -p shows them among all "
             "other held messages, and postsuper -H ID releases one at a time",
         )
     for each in facts.unseen:
         reason = f"it is unknown whether messages are on hold because of mailassay: could not look at {each}"
-        yield warning("still-unknown", reason, shlex.join(("mailassay", "held", *folder)))
+        yield warning("still-unknown", reason, facts.listing())
 
 
 def _without_us(facts: Facts, name: str, service: Service) -> str:

@@ -52,7 +52,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr("mailassay.cli.options.DEFAULT_CONFIG", str(tmp_path / "no-such-file"))
     postfix = configured(service(), service("submission"), milter_default_action="accept")
     facts = replace(GOOD, postfix=postfix, synchronized=False)
-    monkeypatch.setattr("mailassay.cli.doctor.around", lambda *_: facts)
+    monkeypatch.setattr("mailassay.cli.doctor.all_facts", lambda *_: facts)
     message = b"From: alice@bank.example\r\nSubject: x\r\n\r\nHello\r\n"
     for selector in ("sel", "test", "gone"):
         tags = f" v=1; a=ed25519-sha256; d=bank.example; s={selector}; h=from; bh={{bh}}; b={{b}}"

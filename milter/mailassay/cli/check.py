@@ -76,7 +76,7 @@ def add(commands: Commands) -> None:
         "-v",
         "--verbose",
         action="store_true",
-        help="show also the SPF terms, the DMARC walk and all DNS answers; "
+        help="also show the SPF terms, the DMARC walk and all DNS answers; "
         "with --summary every message that would not be accepted",
     )
     takes_zone(parser)

@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
     show = _action(actions, "show", "show all about a message, with its header section", "+")
-    show.add_argument("--body", action="store_true", default=False, help="show also its body")
+    show.add_argument("--body", action="store_true", default=False, help="also show its body")
     takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (

@@ -108,7 +108,7 @@ def settings() -> str:
     return page(
         "mailassay.yaml",
         5,
-        "what mailassay runs with",
+        "configuration of mailassay",
         _DATE,
         _SOURCE,
         section(
@@ -134,7 +134,7 @@ def policy() -> str:
     return page(
         "mailassay-policy",
         5,
-        "what mailassay does with a message",
+        "policy of mailassay",
         _DATE,
         _SOURCE,
         section(

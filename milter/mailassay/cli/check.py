@@ -188,7 +188,7 @@ def _message(path: str) -> bytes:
             raise
         if printed := Queue().printed(path):
             return printed
-        raise Unavailable("no file and no queued message of that name", os.EX_NOINPUT) from None
+        raise Unavailable("there is no file and no queued message with that name", os.EX_NOINPUT) from None
     raw = raw.removeprefix(BOM)
     if not raw.startswith(many.FROM):
         return raw

@@ -175,7 +175,7 @@ def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
     try:
         reminder.remember(queue_ids, now)
     except OSError as error:
-        _log.warning("cannot remember what the mail to %s reported, so it will come again: %s", to, error)
+        _log.warning("cannot record what the mail to %s reported, so it will be sent again: %s", to, error)
 
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:

@@ -1,4 +1,4 @@
-"""What the actions, the placeholders and the notation mean, for administrators: for manual pages and docs/reference.md.
+"""The meanings of actions, placeholders and notation, for administrators: for manual pages and docs/reference.md.
 
 The meaning of a key stands on the field that holds its value. Back-quotes mark words that are typed as they are.
 """

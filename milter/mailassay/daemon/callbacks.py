@@ -1,4 +1,4 @@
-"""The pymilter shim: milter callbacks in, milter actions out. Knows no SPF; only this package imports pymilter."""
+"""The pymilter callbacks: milter events in, milter actions out. Only this package imports pymilter."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._conversation: Session | None = None
+        self._session: Session | None = None
         self._asker: Asker | None = None
         self._in_hand = False
         self.failed = False
@@ -138,11 +138,11 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         """Postfix says who connected, and says it again after XCLIENT."""
         del hostname  # Postfix's idea of the name; we ask DNS
         authserv_id = self._macro("j") or socket.gethostname()
-        self._conversation = None
+        self._session = None
         if self._asker:
             self._asker.close()
         self._asker = asker = self._work.asker()
-        conversation = Session(
+        session = Session(
             self._work.settings,
             asker,
             authserv_id,
@@ -152,9 +152,9 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             dear=self._work.dear,
         )
         client_ip = client(hostaddr[0]) if isinstance(hostaddr, tuple) else None
-        conversation.connect(client_ip, local=family == socket.AF_UNIX)
+        session.connect(client_ip, local=family == socket.AF_UNIX)
         # last: if anything above fails, every message of this connection is deferred
-        self._conversation = conversation
+        self._session = session
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
@@ -231,8 +231,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     def abort(self) -> int:
         """The transaction is over without a message."""
         self._over()
-        if self._conversation:
-            self._conversation.abort()
+        if self._session:
+            self._session.abort()
         return int(Milter.CONTINUE)
 
     def close(self) -> int:
@@ -250,9 +250,9 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
 
     @property
     def _talk(self) -> Session:
-        if self._conversation is None:
+        if self._session is None:
             raise RuntimeError("an event without CONNECT")
-        return self._conversation
+        return self._session
 
     def _address(self, macro: str, typed: str) -> str:
         """The address by which the MTA delivers; as typed, if the MTA does not give it.

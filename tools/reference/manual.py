@@ -14,7 +14,7 @@ from .markdown import default
 from .roff import entries, example, literal, page, paragraph, section, subsection
 from .words import ENVIRONMENT, EXIT_STATUS, FILES, HEADER, LOG_LINE, SIGNALS
 
-_DATE = "2026-11-21"  # of the last change that readers should know of
+_DATE = "2026-11-28"  # of the last change that readers should know of
 _SOURCE = f"mailassay {__version__}"
 EXAMPLES = {
     "Why a message that is held or in the queue was judged as it was:": "mailassay check 4Zx1Yb2Wc3z",

@@ -39,7 +39,7 @@ help:
 	@echo '                   ROOM=dmarc for one room, PROCESSES=1 for fewer processes than processors'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
-	@echo 'make bench         what the dearest input costs, and a load on mailassay and on other filters (that needs root)'
+	@echo 'make bench         cost of the most expensive input, and a load on mailassay and other filters (needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
 	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'

@@ -218,7 +218,7 @@ def test_a_queue_id(folder, capsys):
     ("script", "name", "status", "said"),
     [
         ("echo 'postcat: fatal: open queue file BD6582483ED: No such file or directory' >&2; exit 1", "BD6582483ED",
-         66, "BD6582483ED: no file and no queued message of that name"),
+         66, "BD6582483ED: there is no file and no queued message with that name"),
         ("echo 'postcat: fatal: open queue file hold/BD6582483ED: Permission denied' >&2; exit 1", "BD6582483ED",
          77, "BD6582483ED: postcat: open queue file hold/BD6582483ED: Permission denied"),
         ("exit 3", "BD6582483ED", 69, "BD6582483ED: postcat: exit status 3"),
@@ -276,7 +276,7 @@ def test_version(capsys):
         (["check", "mail", *GOOD, "--config", "bad.yaml"], 78, "bad.yaml:2:1: unknown key `polcy`; did you mean"),
         (["check", "mail", *GOOD, "--policy", "missing"], 78, "missing:1:1: cannot be read"),
         (["check", "mail", *GOOD, "--policy", "bad.yaml"], 78, "bad.yaml:1:1: unknown key"),
-        (["check", "mail"], 65, "mail: no Received field has the client's address; give it by --ip"),
+        (["check", "mail"], 65, "mail: no Received field has the client's address; give it with --ip"),
         (["check", "--ip=192.0.2.1", "--summary", "mail", "--zone", "missing"], 74, "missing"),
         (["serve", "--config", "bad.yaml"], 78, "bad.yaml:2:1"),
         (["serve", "--config", "nowhere.yaml"], 71, "cannot listen on unix:/nonexistent/socket: folder /nonexistent"),

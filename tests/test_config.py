@@ -144,7 +144,7 @@ def test_a_file_that_is_written_all_the_time_cannot_be_read(folder: Path, monkey
     write_more(0)
     with pytest.raises(ConfigError) as error:
         load(str(path))
-    assert problems(error) == [(1, 1, "cannot be read: another program keeps writing it")]
+    assert problems(error) == [(1, 1, "cannot be read: another program keeps writing to it")]
 
 
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ GROUP = "socket_group: expected the name of a group, found"
 WORKERS = "workers: expected a whole number from 1 to 1024 or auto, found"
 NETWORK = "trusted_networks: expected a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1, found"
 WIDE = (
-    "trusted_networks: {0} is nearly everybody, and no mail from there would be judged; if you want that, write "
+    "trusted_networks: {0} covers nearly everybody, and no mail from there would be judged; if you want that, write "
     '{{network: "{0}", unsafe: true, comment: ...}}'
 )
 UNSAFE_MAP = "trusted_networks: expected a map of `network`, `unsafe` and `comment`"
@@ -329,8 +329,8 @@ KEYS = (
         (f"workers: 1{5000 * '0'}", 1, 10, f"{WORKERS} the number `1{56 * '0'}...`"),
         ("relays: 127.0.0.1", 1, 9, "relays: expected a list, found the text `127.0.0.1`"),
         ("relays: [192.0.2.1, x]", 1, 21, f"{NETWORK.replace('trusted_networks', 'relays')} the text `x`"),
-        ("relays: [0.0.0.0/0]", 1, 10, "relays: `0.0.0.0/0` is nearly everybody"),
-        ("relays: {networks: [0.0.0.0/0]}", 1, 21, "relays.networks: `0.0.0.0/0` is nearly everybody"),
+        ("relays: [0.0.0.0/0]", 1, 10, "relays: `0.0.0.0/0` covers nearly everybody"),
+        ("relays: {networks: [0.0.0.0/0]}", 1, 21, "relays.networks: `0.0.0.0/0` covers nearly everybody"),
         ("relays: {logins: ['']}", 1, 19, "relays.logins: expected a login, found the text ``"),
         ("relays: {network: []}", 1, 10, "unknown key `relays.network`; did you mean `relays.networks`?"),
         (

@@ -105,7 +105,7 @@ PARTNERS = {"author": "ann@news.partner.example"}
 ON_LIST = [(b"List-Id", b" <a.lists.example>")]
 STRANGER = {"author": "ann@new.example", "mail_from": "ann@new.example", "client": NAMELESS, "helo": "x"}
 
-# of each example: messages as they differ from the one that fails, the action, and the line of the policy that spoke
+# for each example: how messages differ from the one that fails, the action, and the setting that decided
 EFFECTS: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "Watch first": [({}, "accept", "dmarc.reject"), (GOOD, "accept", "default")],
     "Enforce in steps": [

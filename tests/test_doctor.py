@@ -783,7 +783,7 @@ BROKEN = {
         ("note", "mynetworks-unknown"),
         None,
     ),
-    "a network of Postfix's that is nearly everybody": (
+    "a network of Postfix's that covers nearly everybody": (
         replace(
             GOOD,
             settings=replace(GOOD.settings, trusted_networks=None),

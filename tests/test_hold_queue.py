@@ -77,7 +77,7 @@ def test_an_empty_queue():
     ],
 )  # fmt: skip
 def test_a_postqueue_that_is_not_known(printed):
-    with pytest.raises(Unavailable, match="prints something unknown"):
+    with pytest.raises(Unavailable, match="is not understood"):
         list(queued(printed))
 
 
@@ -248,7 +248,7 @@ def test_what_was_not_released_makes_no_queue_run(tools):
 def test_a_tool_that_prints_something_else(tools, capsys):
     script(tools, "postqueue", "echo 'Mail queue is empty'")
     assert main(["held", "--json"]) == os.EX_PROTOCOL
-    assert capsys.readouterr().err == "mailassay: postqueue -j prints something unknown\n"
+    assert capsys.readouterr().err == "mailassay: the output of postqueue -j is not understood\n"
 
 
 @pytest.fixture
@@ -413,7 +413,7 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, caplog, monkeypatch):
     told.write_text("")
     assert main(command) == 0
     assert main(command) == 0
-    assert caplog.text.count("cannot remember what the mail to a@b.example reported") == 2
+    assert caplog.text.count("cannot record what the mail to a@b.example reported") == 2
     told.unlink()
     for _ in range(2):
         assert main(command) == 0

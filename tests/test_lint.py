@@ -248,8 +248,8 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
             4,
             "relays: 10.1.2.0/24 is in trusted_networks as well",
         ),
-        ("relays: [192.0.2.0/24, '2001:db8::/64', 10.0.0.0/8]", 2, "relays: 10.0.0.0/8 is many addresses"),
-        ("relays: ['2001:db8::/32']", 2, "relays: 2001:db8::/32 is many addresses"),
+        ("relays: [192.0.2.0/24, '2001:db8::/64', 10.0.0.0/8]", 2, "relays: 10.0.0.0/8 covers many addresses"),
+        ("relays: ['2001:db8::/32']", 2, "relays: 2001:db8::/32 covers many addresses"),
         ("relays:\n  networks: [192.0.2.50]\n  untraced: accept", 4, "relays.untraced: anybody who cannot be traced"),
     ],
 )

@@ -109,8 +109,8 @@ def test_what_an_earlier_milter_put_there_is_seen():
         (DELIVERY + CAME, "alice@bank.example", "Return-Path"),
         (b"Return-Path: <>\n" + CAME, "", "Return-Path"),
         (LMTP.partition(b"\n")[2] + CAME, "alice@bank.example", "Received (envelope-from)"),
-        (b"From eve@elsewhere.example Fri Nov 20 10:00:00 2026\n" + CAME, "eve@elsewhere.example", "the line `From `"),
-        (b"From MAILER-DAEMON Fri Nov 20 10:00:00 2026\n" + CAME, "", "the line `From ` of the mbox"),
+        (b"From eve@elsewhere.example Fri Nov 20 10:00:00 2026\n" + CAME, "eve@elsewhere.example", "the `From ` line"),
+        (b"From MAILER-DAEMON Fri Nov 20 10:00:00 2026\n" + CAME, "", "the `From ` line of the mbox"),
         (RESULTS + CAME, "postmaster@bank.example", "our Authentication-Results (smtp.mailfrom"),
         (RESULTS.replace(b"smtp.mailfrom=", b"smtp.helo=") + CAME, "", "our Authentication-Results (smtp.helo"),
         # rewritten on its way (SRS)
@@ -372,7 +372,7 @@ def test_other_queue_files(was, now, client, mail_from):
 
 def test_a_queue_file_without_the_client():
     printed = ENVELOPE.replace(b"named_attribute: client_address=192.0.2.1\n", b"") + CAME + SENT + END
-    with pytest.raises(Unknown, match="give it by --ip"):
+    with pytest.raises(Unknown, match="give it with --ip"):
         read(printed, Given(), [])
     message = read(printed, Given(ip_address("192.0.2.9")), [])
     assert (message.client_ip, message.sources["client"]) == (ip_address("192.0.2.9"), "--ip")

@@ -380,7 +380,7 @@ def test_check_traces_what_the_client_sent(check):
 def test_check_says_which_line_let_in_what_cannot_be_traced(check):
     status, said = check(SENT, *GIVEN, relays="{networks: [192.0.2.50], untraced: accept}", as_json=False)
     assert status == 0
-    assert "relays.untraced, a setting of the configuration" in said
+    assert "setting relays.untraced, in the configuration" in said
 
 
 @pytest.mark.parametrize("ours", [b"", OURS])

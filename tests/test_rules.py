@@ -594,7 +594,10 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ('{name: a, if: {spf: fail}, then: reject, reply: "a\\nb"}', "expected one line of ASCII text"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 4.7.1}", "4.7.1 is not a code for reject"),
         ("{name: a, if: {spf: fail}, then: reject, enhanced: 5.7}", "expected a status code such as 5.7.1"),
-        ("{name: a, if: {spf: fail}, then: reject, headers: {X-A: b}}", "what is not delivered has no headers"),
+        (
+            "{name: a, if: {spf: fail}, then: reject, headers: {X-A: b}}",
+            "a message that is not delivered gets no headers",
+        ),
         ("{name: a, if: {author: 192.0.2.1}, then: hold}", "rules.if.author: expected a domain"),
         ("{name: a, if: {spf: fail}, then: hold, headers: {X-mailassay-MARKER: b}}", "has a meaning of its own"),
         ("{name: a, if: {spf: fail}, then: hold, headers: {From: b}}", "`From` has a meaning of its own"),
@@ -1193,7 +1196,7 @@ def test_a_client_with_several_names_has_each_of_them(folder, order, name, rejec
     ],
 )
 def test_nobody_trusts_everybody(folder, text):
-    with pytest.raises(ConfigError, match="is nearly everybody"):
+    with pytest.raises(ConfigError, match="covers nearly everybody"):
         policy(folder, f"dmarc: {text}")
 
 

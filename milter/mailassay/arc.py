@@ -327,7 +327,7 @@ class Vouched(NamedTuple):
 
 
 class _Recorded(NamedTuple):
-    """What a sealer found when it received the message, in lower case; empty if its results do not say."""
+    """The results of a sealer when it received the message, in lower case; empty if it did not record them."""
 
     arc: str = ""
     dmarc: str = ""

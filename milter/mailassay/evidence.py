@@ -1,4 +1,4 @@
-"""What is known about one message: the facts from the SMTP session, and the results of the checks."""
+"""The facts about a message from its SMTP session, and the results of the checks."""
 
 from __future__ import annotations
 

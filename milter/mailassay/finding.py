@@ -1,4 +1,4 @@
-"""What a command found, in words for people and for programs: in our configuration, in DNS, in Postfix."""
+"""A finding of a command in our configuration, in DNS or in Postfix, with words for people and for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we do with a message, in SMTP terms. (``dmarc`` has the disposition, which is what a domain owner asks for.)"""
+"""The verdict on a message, in SMTP terms. (``dmarc`` has the disposition, which a domain owner asks for.)"""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _run(stack: ExitStack, keep: bool) -> int:
         print(f"\nWRONG: {each.scenario.name}")
         for difference in each.differences:
             print(f"  {difference}")
-    print(f"\n{len(played) - len(wrong)} of {len(played)} messages came out as they must.")
+    print(f"\n{len(played) - len(wrong)} of {len(played)} messages had the expected outcome.")
     if keep:
         _stay(folder, serve, postfix)
     else:

@@ -85,7 +85,7 @@ def test_a_queue_id(make_lab, tmp_path, capsys, monkeypatch):
     assert found["results"]["dmarc"] == played.entry["dmarc"]
     assert found["message"]["sources"]["client"].startswith("the envelope of the queue file")
     assert main(["check", "ABCDEF012345", *arguments]) == 66
-    assert capsys.readouterr().err == "mailassay: ABCDEF012345: no file and no queued message of that name\n"
+    assert capsys.readouterr().err == "mailassay: ABCDEF012345: there is no file and no queued message with that name\n"
 
 
 def test_a_policy_is_tried_on_what_was_delivered(make_lab, tmp_path, capsys, monkeypatch):

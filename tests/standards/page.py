@@ -1,4 +1,4 @@
-"""The page on standards: RFC, section, what mailassay does, test. The tests in this folder are what it is made of.
+"""The page on standards: RFC, section, what mailassay does, test. It is made from the tests in this folder.
 
 Each is named ``test_rfc7208_4_6_4_more_than_ten_dns_terms_is_permerror``, and its docstring says what is done.
 """
@@ -24,10 +24,10 @@ METHODS = {
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested
 
-A row is a point of an RFC, what mailassay does about it, and the test that shows it. The tests of a method are in one
-file, and so is, or in one folder, its code. `make test` runs them all; `make conformance` replays public test suites.
+Each row has a point of an RFC, what mailassay does about it, and the test that shows it. The tests of a method are in
+one file; its code is in one file or folder. `make test` runs all tests; `make conformance` replays public test suites.
 
-Made by `python -m tests.standards`; a test holds it to the tests.
+This page is made by `python -m tests.standards`; a test compares it with the tests.
 """
 _SECTION = r"(?:\d+|[a-d](?=_\d))(?:_\d+)*(?:_step_\d[a-z]?(?:_and_\d)?)?"
 _NAME = re.compile(rf"test_(?:rfc(?P<rfc>\d+)_(?P<section>{_SECTION})|postfix)_\w+")

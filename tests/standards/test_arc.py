@@ -68,14 +68,14 @@ def fields(message):
 
 
 def test_rfc8617_4_1_words_of_the_grammar_have_no_case():
-    """The words of a=, c= and cv= are taken in any letters, as in DKIM signatures."""
+    """The words of a=, c= and cv= may be in any letter case, as in DKIM signatures."""
     of_message = AMS.replace(b"{algorithm}", b"Ed25519-SHA256").replace(b"relaxed/relaxed", b"Relaxed/RELAXED")
     of_seal = SEAL.replace(b"{algorithm}", b"ED25519-sha256").replace(b"{status}", b"None")
     assert word(one(message_signature=of_message, seal=of_seal)) is Result.PASS
 
 
 def test_rfc8617_5_2_no_set_is_none():
-    """A message without ARC fields is none."""
+    """A message without ARC fields gives none."""
     assert word(MESSAGE) is Result.NONE
 
 
@@ -111,7 +111,7 @@ def test_rfc8617_5_2_step_3b_no_gap():
 
 
 def test_rfc8617_5_1_1_the_order_of_the_fields_does_not_matter():
-    """Fields are taken by their instances, wherever they stand."""
+    """Fields are assigned to sets by their instances, whatever their positions."""
     lines, rest = fields(several(3))
     head, chain = lines[9:], lines[:9]
     for shuffled in (chain[::-1] + head, head + chain, chain[::2] + head + chain[1::2]):
@@ -158,7 +158,7 @@ def test_rfc8617_4_2_1_instances_in_tag_lists(kind, number, expected):
     ],
 )
 def test_rfc8617_4_1_1_results_begin_with_their_instance(start, expected):
-    """ARC-Authentication-Results begins with its instance and ";", i in lower case; what follows is not looked at."""
+    """ARC-Authentication-Results begins with its instance and ";", with i in lower case; the rest is not examined."""
     assert word(one(results=start + b" {domain}; spf=pass")) is expected
     assert word(one(results=start + b" this is no result at all \xff")) is expected
 
@@ -217,7 +217,7 @@ def test_rfc8617_4_1_3_other_tags_of_a_seal_are_ignored(tag):
     (b"s=arc", b"s=arc; t="), (b"s=arc", b"s=arc; t=x"),
 ])  # fmt: skip
 def test_rfc8617_5_2_a_signature_with_a_fault(kind, change):
-    """Whatever makes DKIM refuse a signature fails a chain."""
+    """Anything that makes DKIM refuse a signature makes a chain fail."""
     usual = {"message_signature": AMS, "seal": SEAL}[kind]
     assert word(one(**{kind: usual.replace(*change)})) is Result.FAIL
 
@@ -257,7 +257,7 @@ def test_rfc8617_5_1_1_every_octet_of_the_sets_is_sealed():
 
 
 def test_rfc8617_5_2_step_4_and_5_oldest_pass():
-    """The newest message signature must hold; oldest-pass says down to which the older ones do, 0 for all."""
+    """The newest message signature must verify; oldest-pass is the lowest instance down to which the older ones do."""
     message = several(2)
     changed = message.replace(b"Hello", b"[list] Hello")
     assert word(changed) is Result.FAIL
@@ -277,7 +277,7 @@ def test_rfc8617_5_2_step_5_an_older_message_signature_that_cannot_be_read():
 
 
 def test_rfc8617_5_2_step_6_every_seal():
-    """If any seal does not hold, the chain fails."""
+    """If any seal does not verify, the chain fails."""
     for number in (b"1", b"2", b"3"):
         message = several(3)
         changed = re.sub(rb"(ARC-Seal: i=%b;.* b=).{4}" % number, rb"\1AAAA", message)
@@ -287,7 +287,7 @@ def test_rfc8617_5_2_step_6_every_seal():
 
 @pytest.mark.parametrize("domain", ["revoked.example", "servfail.example", "slow.example", "nowhere.example"])
 def test_rfc8617_5_2_1_all_failures_are_permanent(domain):
-    """A chain has no temporary errors: a key that cannot be had now fails it."""
+    """A chain has no temporary errors: if a key cannot be fetched now, it fails."""
     assert word(one(domain)) is Result.FAIL
     assert word(arc_set(one(domain), 2, "two.example", ED)) is Result.FAIL
 
@@ -303,24 +303,24 @@ def test_rfc8617_4_1_2_any_key_that_dkim_has():
 
 
 def test_rfc6376_3_6_1_a_sealer_that_is_testing_seals_nothing():
-    """A sealer's key with t=y makes the chain as good as none: it fails."""
+    """A sealer's key with t=y makes the chain fail."""
     assert word(one("testing.example")) is Result.FAIL
 
 
 def test_rfc6376_8_2_a_sealer_that_leaves_the_body_open():
-    """A message signature with an l= that leaves octets open fails: a chain has no word for a part of a message."""
+    """A message signature whose l= leaves octets open fails: a chain has no result for a part of a message."""
     message = one(message_signature=AMS.replace(b" h=from", b" l=7; h=from"))
     assert word(message + b"\r\n") is Result.PASS
     assert word(message + b"more\r\n") is Result.FAIL
 
 
 def test_rfc6376_8_15_a_second_field_above_the_signed_one():
-    """A message that has got another Subject is not the one that was sealed."""
+    """A message that has a further Subject is not the one that was sealed."""
     assert word(b"Subject: another\r\n" + one()) is Result.FAIL
 
 
 def test_rfc8617_7_2_1_a_chain_is_no_pass_for_dmarc():
-    """A chain informs local policy; by itself it lets nothing in, and a failing one is like none."""
+    """A chain informs local policy; by itself it lets nothing in, and a failing chain counts as no chain."""
     for message in (one("one.example"), one("one.example").replace(b"Hello", b"Howdy"), MESSAGE):
         outcome = Talk(ZONE, helo="one.example").send(*split(message), mail_from="<list@one.example>")
         assert outcome.verdict.action is Action.REJECT

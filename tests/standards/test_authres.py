@@ -69,14 +69,13 @@ def removed(*values, **facts):
      b"\r\n mx.receiver.example\r\n ; dmarc=pass"],
 )  # fmt: skip
 def test_rfc8601_5_what_claims_our_name_is_removed(value):
-    """A field under our authserv-id is removed, whatever comments, quotes, letter case or folding stand around it."""
+    """A field with our authserv-id is removed, whatever comments, quotes, letter case or folding disguise it."""
     assert removed(value) == [1]
 
 
 @pytest.mark.parametrize("facts", [{"client": "192.0.2.250"}, {"login": "joe"}])
 def test_rfc8601_5_no_client_is_one_of_our_mtas(facts):
-    """Nor do authenticated clients and trusted networks bring results in our name: what they say did not come from
-    us."""
+    """Fields in our name from authenticated clients and trusted networks are removed too: they did not come from us."""
     assert removed(b" mx.receiver.example; dmarc=pass", **facts) == [1]
 
 
@@ -104,7 +103,7 @@ def test_rfc8601_5_other_peoples_fields_stay(value):
 
 @pytest.mark.parametrize(("version", "known"), [(b"", True), (b" 1", True), (b" 2", False), (b" 0", False)])
 def test_rfc8601_5_a_version_that_is_not_known_is_removed(version, known):
-    """From untrusted clients a field of another version than 1 is removed, whoever's it is."""
+    """From untrusted clients, a field with a version other than 1 is removed, whatever its authserv-id."""
     value = b" other.example%b; dmarc=pass" % version
     assert is_known_version(value) is known
     assert removed(value) == ([] if known else [1])
@@ -158,7 +157,7 @@ def test_rfc8601_2_2_no_result_is_none():
     [("b", "a/b+"), ("i", "a@b_c.example")],
 )
 def test_rfc8601_2_2_a_value_with_a_special_is_quoted(name, value):
-    """A value with any of the tspecials is a quoted-string, but for an address with a domain-name."""
+    """A value with any of the tspecials is a quoted-string, except an address with a domain-name."""
     assert render(OURS, [Resinfo("dkim", Result.PASS, (("header", name, value),))]).endswith(f'header.{name}="{value}"')
     address = Resinfo("dkim", Result.PASS, (("header", "i", "a.b+c@example.com"),))
     assert render(OURS, [address]).endswith(" header.i=a.b+c@example.com")
@@ -168,7 +167,7 @@ def test_rfc8601_2_2_a_value_with_a_special_is_quoted(name, value):
     "mark", [*'()<>,;:\\"/[]?= %&', "\r", "\n", "\0", "\r\n", "\x7f", "\x1b", "\u2028", "\ud800", "\uff1d"]
 )
 def test_rfc8601_2_2_what_is_no_name_is_left_out(mark):
-    """Of a value with any other mark than names have nothing is written; of an address its domain."""
+    """A value with characters that names do not have is not written; of such an address only the domain is."""
     properties = (("header", "s", f"a{mark}b"), ("header", "i", f"a{mark}b@example.com"))
     clause = Resinfo("dkim", Result.PASS, properties, reason=f"a{mark}=b")
     assert render(OURS, [clause], utf8=True).endswith(" dkim=pass header.i=@example.com")
@@ -201,7 +200,7 @@ def test_rfc8601_2_2_what_a_sender_wrote_is_no_result(facts):
 
 
 def test_rfc8601_2_2_a_comment_is_a_host_name_that_dns_confirmed():
-    """The only comment is the client's name, where it leads back to the client's address."""
+    """The only comment is the client's name, if it leads back to the client's address."""
     assert "iprev=pass policy.iprev=192.0.2.1 (mail.bank.example);" in written(AUTHOR)
     others = outcome((b"From", b" x@open.example"), client="198.51.100.66", mail_from="<>", helo="(comment)").add
     assert "comment" not in others[0][1]
@@ -267,7 +266,7 @@ def render_of(found):
 
 
 def test_rfc8601_4_2_what_is_not_wanted_is_refused_and_not_sent_back():
-    """What the policy does not want is refused in the SMTP session, never bounced later."""
+    """A message that the policy refuses is refused in the SMTP session, never bounced later."""
     found = outcome((b"From", b" alice@bank.example"), client="198.51.100.66", mail_from="<eve@evil.example>")
     assert found.verdict.action is Action.REJECT
     assert found.verdict.reply.code == 550
@@ -312,7 +311,7 @@ def test_postfix_gives_names_as_they_were_written(client):
 
 
 def test_postfix_j_is_our_name_where_none_is_set(tmp_path):
-    """The macro j, Postfix's own name, is the authserv-id where none is configured."""
+    """The macro j, Postfix's own name, is the authserv-id if none is configured."""
     with DnsServer(ZONE) as dns, Serve(tmp_path, dns, authserv_id=None) as serve, MilterClient(serve.socket) as client:
         client.connect("192.0.2.1", macros={"j": "mx.other.example"})
         answer = client.message(b"<alice@bank.example>", [AUTHOR])
@@ -326,7 +325,7 @@ def test_postfix_i_is_known_at_the_end(client, served):
 
 
 def test_postfix_is_asked_for_the_macros_that_are_used(client):
-    """The macros that are used are asked for: Postfix's own lists are the operator's to shorten."""
+    """The macros that are used are asked for, since an operator can shorten Postfix's own lists."""
     asked, at = {}, 0
     while at < len(client.macros_asked):
         (stage,) = struct.unpack("!I", client.macros_asked[at : at + 4])
@@ -346,7 +345,7 @@ def test_postfix_is_never_told_accept(client, login):
 
 
 def test_postfix_gives_the_space_after_the_colon_where_asked(client):
-    """The space after the colon is asked for: simple canonicalization hashes it."""
+    """mailassay asks for the space after the colon, since simple canonicalization hashes it."""
     message = ed25519_key().sign(
         b"From:  alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed", canonicalize=(b"simple", b"simple")
     )
@@ -357,7 +356,7 @@ def test_postfix_gives_the_space_after_the_colon_where_asked(client):
 
 
 def test_postfix_holds_what_is_quarantined_and_is_told_continue(client):
-    """What is held is quarantined first, then answered with CONTINUE."""
+    """A held message is quarantined first, then answered with CONTINUE."""
     answer = client.message(b"<eve@evil.example>", [(b"From", b" a@shop.example")])
     assert answer.quarantine
     assert answer.verdict == "continue"

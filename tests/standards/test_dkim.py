@@ -136,25 +136,25 @@ def test_rfc6376_3_2_tag_names_are_case_sensitive():
     ],
 )
 def test_rfc6376_3_5_words_of_the_grammar_have_no_case(tag, value):
-    """The words of a=, c= and q= are taken in any letters, as their ABNF has them (RFC 5234 section 2.3)."""
+    """The words of a=, c= and q= may be in any letter case, as ABNF says (RFC 5234 section 2.3)."""
     (found,) = results(written(MESSAGE, with_tag(tag, value)))
     assert (found.result, found.algorithm) == (PASS, "rsa-sha256")
 
 
 def test_rfc6376_3_5_letters_beyond_ascii_are_no_other_case():
-    """A letter beyond ASCII is never another form of one within: a long s is no s."""
+    """A letter outside ASCII is never taken for one inside: a long s is not an s."""
     assert result(written(MESSAGE, with_tag(b"a", "rsa-\u017fha256".encode()))) is PERMERROR
 
 
 @pytest.mark.parametrize("tag", [b"v=1", b"d=example.com", b"r=x; r=x", b"b=", b"b=AAAA", b"bh=AAAA", b"z=; z="])
 def test_rfc6376_3_2_a_duplicate_tag_invalidates_the_list(tag):
-    """A tag that stands twice invalidates the whole list: permerror."""
+    """A tag that occurs twice makes the whole list invalid: permerror."""
     assert result(written(MESSAGE, TAGS + b"; " + tag)) is PERMERROR
 
 
 @pytest.mark.parametrize("name", [b"v", b"a", b"b", b"bh", b"c", b"d", b"h", b"i", b"l", b"q", b"s", b"t", b"x"])
 def test_rfc6376_3_2_an_empty_value_is_not_an_absent_tag(name):
-    """A tag with an empty value is there; none of the known ones may be empty."""
+    """A tag with an empty value counts as present; no known tag may be empty."""
     assert result(written(MESSAGE, with_tag(name, b""))) is PERMERROR
 
 
@@ -169,19 +169,19 @@ def test_rfc6376_6_1_1_a_required_tag_is_missing(name):
 
 @pytest.mark.parametrize("version", [b"2", b"0", b"01", b"1.0", b"1 1", b"DKIM1"])
 def test_rfc6376_6_1_1_incompatible_version(version):
-    """Any other version than exactly 1 is permerror."""
+    """Any version other than exactly 1 is permerror."""
     assert result(written(MESSAGE, with_tag(b"v", version))) is PERMERROR
 
 
 def test_rfc6376_6_1_1_from_is_not_signed():
-    """A signature whose h= lacks From is permerror, however right it is."""
+    """A signature whose h= lacks From is permerror, even if it is correct."""
     message = written(MESSAGE, with_tag(b"h", b"to:subject"), covered=[b"to", b"subject"])
     assert result(message) is PERMERROR
     assert dkimpy.verify(message, dnsfunc=answer(RSA))
 
 
 def test_rfc8601_2_7_1_permerror_and_fail():
-    """What can never be verified is permerror; what was verified and does not hold is fail."""
+    """A signature that can never be verified is permerror; one that was checked and does not match is fail."""
     assert result(written(MESSAGE, with_tag(b"d", None))) is PERMERROR
     assert result(written(MESSAGE).replace(b"Hello", b"Howdy")) is FAIL
     assert result(written(MESSAGE).replace(b"Subject: hi", b"Subject: ho")) is FAIL
@@ -206,7 +206,7 @@ def test_rfc8601_2_7_1_permerror_and_fail():
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_c_default_and_single_value(value, relaxed, expected):
-    """c= is simple/simple where it is absent; one name alone leaves the body simple."""
+    """c= is simple/simple if it is absent; a single name leaves the body simple."""
     message = MESSAGE.replace(b"Subject: hi", b"SUBJECT:  hi ")
     assert result(written(message, with_tag(b"c", value), relaxed=relaxed)) is expected
 
@@ -235,7 +235,7 @@ CANONICAL = canonical_body(b"Hello  world \r\n\r\n", relaxed=True)
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_l_is_at_most_the_canonical_body(value, length, expected):
-    """l= is up to 76 digits, counts canonical octets, and is permerror where it exceeds the body."""
+    """l= has up to 76 digits, counts canonical octets, and is permerror if it exceeds the body."""
     assert len(CANONICAL) == 13
     assert result(written(MESSAGE, with_tag(b"l", value), length=length)) is expected
 
@@ -304,7 +304,7 @@ def test_rfc6376_3_5_i_is_quoted_printable_and_within_d(value, identity):
     ],
 )
 def test_rfc6376_6_1_1_i_is_outside_of_d_or_no_identity(value):
-    """An i= outside of d=, or one that is no identity, is permerror."""
+    """An i= outside d=, or one that is not an identity, is permerror."""
     assert result(written(MESSAGE, with_tag(b"i", value))) is PERMERROR
 
 
@@ -376,7 +376,7 @@ def test_rfc6376_3_5_t_and_x(tags, expected):
     ],
 )  # fmt: skip
 def test_rfc6376_3_5_h_is_a_list_of_field_names(value, expected):
-    """h= holds names of fields, at least one, white space around the colons; one that is absent adds nothing."""
+    """h= has one or more names of fields, with white space around the colons; a field that is absent adds nothing."""
     assert result(written(MESSAGE, with_tag(b"h", value))) is expected
 
 
@@ -410,7 +410,7 @@ def c(relaxed):
 
 @given(subject=field_values, body=bodies, relaxed=either, places=st.lists(st.integers(0, 60), max_size=5))
 def test_rfc6376_3_4_canonicalization_as_the_text_has_it(subject, body, relaxed, places):
-    """Any octets, the body in any chunks: what is hashed is what a plain reading of the text gives."""
+    """For any octets, and for a body in any chunks, the hash is that of a plain reading of the RFC."""
     message = MESSAGE.partition(b"Subject: hi")[0] + b"sUBJECT:" + subject + b"\r\n\r\n"
     signed = written(message + body, with_tag(b"c", c(relaxed)), ED, relaxed=relaxed)
     fields = re.split(rb"\r\n(?![ \t])", signed[: len(signed) - len(body) - 4])
@@ -446,7 +446,7 @@ def test_rfc6376_3_4_5_examples():
 
 @pytest.mark.parametrize("octet", [b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xa0", b"\0"])
 def test_rfc6376_2_8_white_space_is_space_and_tab(octet):
-    """White space is space and tab; what else some take for it stays, at the ends too."""
+    """White space is space and tab; other characters that some treat as white space stay, at the ends too."""
     message = MESSAGE.replace(b" hi", b" hi" + octet)
     assert result(written(message)) is PASS
     assert result(written(message).replace(b" hi" + octet, b" hi")) is FAIL
@@ -489,7 +489,7 @@ def test_rfc6376_3_4_3_the_empty_body():
     ],
 )
 def test_rfc6376_3_7_the_value_of_b_is_treated_as_empty(value, relaxed, fold):
-    """b= with all white space around its value is taken out, that tag alone, wherever it stands."""
+    """The value of b= is removed with all white space around it, wherever the tag is, and nothing else."""
     value = value.replace(b"c=relaxed/relaxed", b"c=" + c(relaxed))
     assert result(written(MESSAGE, value, relaxed=relaxed, fold=fold)) is PASS
 
@@ -560,7 +560,9 @@ def test_rfc6376_8_15_the_policy_says_what_a_further_to_field_is():
 
 
 def test_rfc6376_5_4_2_a_second_field_that_is_signed():
-    """What the signer saw and signed twice is verified as signed, From included; DMARC has its own word on that."""
+    """If the signer signed a field that occurs twice, even From, it is verified as signed; DMARC has its own rule for
+    From.
+    """
     message = b"From: carol@example.com\r\n" + MESSAGE
     value = with_tag(b"h", b"from:from:to:subject")
     signed = written(message, value, covered=[b"from", b"from", b"to", b"subject"])
@@ -576,7 +578,7 @@ def test_rfc6376_6_1_3_field_names_match_in_any_case():
 
 
 def test_rfc5322_4_5_a_blank_before_the_colon():
-    """A blank before the colon belongs to no name: relaxed does not mind it, simple cannot, since Postfix drops it."""
+    """A blank before the colon is not part of the name. Relaxed ignores it; simple fails, since Postfix drops it."""
     signed = written(MESSAGE).replace(b"Subject:", b"Subject :")
     assert result(signed) is PASS
 
@@ -637,13 +639,14 @@ def test_rfc5322_4_5_a_blank_before_the_colon():
     ],
 )  # fmt: skip
 def test_rfc6376_3_6_1_key_records(record, expected):
-    """In a key record v= stands first if at all, p= is there and not revoked, k=, h= and s= fit, in any
-    letters; unknown tags and g= are ignored."""
+    """In a key record v= comes first if it is there, p= is there and not empty, and k=, h= and s= match, in any letter
+    case; unknown tags and g= are ignored.
+    """
     assert result(written(MESSAGE), record) is expected
 
 
 def test_rfc6376_3_6_1_flag_s():
-    """t=s of a key forbids an i= below d=; the same domain in other letters is the same."""
+    """t=s of a key forbids an i= below d=; letter case makes no difference."""
     strict = RSA.record + "; t=s"
     for identity, expected in [
         (None, PASS), (b"a@EXAMPLE.com", PASS), (b"a@sub.example.com", PERMERROR)
@@ -652,7 +655,7 @@ def test_rfc6376_3_6_1_flag_s():
 
 
 def test_rfc6376_3_6_1_flag_y():
-    """t=y of a key: reported as it verifies, and for DMARC as good as unsigned."""
+    """t=y of a key: the signature is reported as it verifies, and counts as unsigned for DMARC."""
     for flag in ("y", "Y"):
         (found,) = results(written(MESSAGE), f"{RSA.record}; t={flag}")
         assert (found.result, found.testing) == (PASS, True)
@@ -679,7 +682,7 @@ def test_rfc6376_3_6_1_flag_y():
     ],
 )  # fmt: skip
 def test_rfc6376_6_1_2_several_records(records, expected):
-    """Of several records at a selector a few are tried in turn, and those that are no key are passed over."""
+    """If a selector has several records, a few are tried in turn; those that are not keys are skipped."""
     assert result(written(MESSAGE), *records) is expected
 
 
@@ -741,7 +744,7 @@ def test_rfc8301_3_2_signatures_by_keys_of_many_sizes(bits):
     [(1, False), (2, False), (3, True), (4, False), (65537, True), ((1 << 64) - 1, True), ((1 << 64) + 1, False)],
 )
 def test_rfc8017_3_1_exponents(exponent, usable):
-    """RSA exponents are odd, at least 3, and of at most 64 bits, so that a key cannot cost what it likes."""
+    """RSA exponents are odd, at least 3, and have at most 64 bits, so that the cost of a key is bounded."""
     record = f"p={der(2048, exponent)}"
     if usable:
         assert keys.parse(record).bits == 2048
@@ -878,7 +881,7 @@ Joe.
 
 
 def test_rfc6376_6_1_every_signature_is_evaluated():
-    """One good signature suffices, wherever it stands; each is reported, up to the limit."""
+    """One good signature is enough, in any position; each is reported, up to the limit."""
     good = written(MESSAGE)
     bad = b"DKIM-Signature: v=1; a=rsa-sha256; d=evil.example; s=x; h=from; bh=AAAA; b=AAAA\r\n"
     for message in (bad + good, good.replace(b"From:", bad + b"From:", 1)):
@@ -892,7 +895,7 @@ def test_rfc6376_6_1_every_signature_is_evaluated():
 
 @pytest.mark.parametrize("change", [(b"Hello", b"Howdy"), (b"bh=", b"bh=!"), (b"v=1", b"v=2"), (b"s=sel", b"s=no")])
 def test_rfc6376_6_1_a_bad_signature_is_no_signature(change):
-    """A bad signature makes no message worse than none does, and is never a 4xx (section 6.3)."""
+    """A message with a bad signature is treated no worse than one without, and never gets a 4xx (section 6.3)."""
     unprotected = 'example.com TXT "v=spf1 -all"'
     message = written(MESSAGE).replace(b"alice@example.com", b"alice@other.example").replace(*change)
     assert converse(message, unprotected).verdict.action is Action.ACCEPT
@@ -906,8 +909,9 @@ def test_rfc6376_6_1_1_a_top_level_domain_aligns_with_nobody():
 
 
 def test_rfc6376_8_2_what_l_leaves_open():
-    """A body that goes on beyond l= is said in the field, and by default the signature is no ground for DMARC;
-    `dkim.partial` is the policy key."""
+    """If the body goes on beyond l=, the field says so, and by default the signature does not count for DMARC;
+    `dkim.partial` is the policy key.
+    """
     signed = written(MESSAGE, with_tag(b"l", b"5"), length=5)
     (found,) = results(signed)
     assert (found.result, found.partial) == (PASS, True)
@@ -948,8 +952,9 @@ def test_rfc8616_5_a_labels_and_u_labels_are_one_domain():
 
 
 def test_rfc8601_2_7_1_what_is_written():
-    """header.d, header.i, header.s, header.a and header.b are written, each quoted where it must be; of header.i the
-    domain alone if its local-part is not plain."""
+    """header.d, header.i, header.s, header.a and header.b are written, each quoted if necessary; header.i has only the
+    domain if its local-part is not plain.
+    """
     outcome = converse(written(MESSAGE, with_tag(b"i", b"=22a=3Bdmarc=3Dpass=22@example.com")))
     ((_, value),) = outcome.add
     clause = value.replace("\n", "")
@@ -988,7 +993,9 @@ lines = st.lists(st.text(st.sampled_from("ab  \t.Ä"), max_size=6).map(str.encod
 
 @given(subject=subjects, body=lines, relaxed=either, key=st.sampled_from([RSA, ED]), change=st.integers(0, 400))
 def test_rfc6376_6_1_3_the_same_as_dkimpy(subject, body, relaxed, key, change):
-    """What dkimpy signs, changed or not, gets dkimpy's answer, except where dkimpy is known to be laxer."""
+    """For a message that dkimpy signed, changed or not, the result is dkimpy's, except where dkimpy is known to be
+    laxer.
+    """
     message = b"From: alice@example.com\r\nSubject:" + subject + b"\r\n\r\n" + b"".join(line + b"\r\n" for line in body)
     forms = tuple(b"relaxed" if each else b"simple" for each in relaxed)
     signed = key.sign(message, "example.com", headers=[b"from", b"subject"], canonicalize=forms)

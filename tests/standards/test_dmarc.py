@@ -121,7 +121,7 @@ def test_rfc9989_5_3_1_sender_and_resent_from_are_no_authors():
     ],
 )
 def test_rfc9989_11_5_several_author_domains_fail_by_the_strictest(policies, expected):
-    """Each author domain is looked at, and the strictest policy applies, though every one of them authenticated."""
+    """Each author domain is looked up, and the strictest policy applies, even if all of them are authenticated."""
     names = ["one.example", "two.example"]
     zone = [at(name, tags) for name, tags in zip(names, policies, strict=True) if tags]
     found = check(
@@ -134,7 +134,7 @@ def test_rfc9989_11_5_several_author_domains_fail_by_the_strictest(policies, exp
 
 
 def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
-    """A second author domain whose policy cannot be had leaves the other's policy in force."""
+    """If the policy of a second author domain cannot be fetched, the other's policy stays in force."""
     zone = [at("bank.example", "p=quarantine"), "_dmarc.slow.example TXT ?"]
     found = check(
         Author((Domain("slow.example"), Domain("bank.example")), AuthorFault.SEVERAL_DOMAINS),
@@ -146,8 +146,9 @@ def test_rfc9989_11_5_an_author_whose_dns_is_broken_takes_nothing_off_another():
 
 
 def test_rfc9989_11_5_the_number_of_author_domains_has_a_limit():
-    """Eight author domains are looked at, unless the policy says otherwise; with more, one is taken to ask for
-    rejection, and nothing is asked."""
+    """Eight author domains are looked up, unless the policy says otherwise. If there are more, one is assumed to ask
+    for rejection, and nothing is looked up.
+    """
     names = ", ".join(f"a@d{number}.example" for number in range(9))
     found = author_of(Headers([Field(b"From", f" {names}".encode())]), LIMITS)
     resolve = Listening()
@@ -156,7 +157,7 @@ def test_rfc9989_11_5_the_number_of_author_domains_has_a_limit():
 
 
 def test_rfc9989_4_4_2_only_mail_from_is_an_spf_identifier():
-    """A HELO name that passes SPF is no identifier beside a MAIL FROM."""
+    """A HELO name that passes SPF is not an identifier if there is a MAIL FROM."""
     zone = [f'mail.bank.example TXT "v=spf1 ip4:{CLIENT} -all"', at("bank.example"), SPF]
     assert clause(converse(" a@bank.example", zone=zone, helo="mail.bank.example")).startswith("dmarc=fail")
 
@@ -197,7 +198,7 @@ def test_rfc9989_4_5_character_strings_are_joined_without_space():
      "V=DMARC1; p=reject"],
 )  # fmt: skip
 def test_rfc9989_4_8_a_record_begins_with_its_version(text):
-    """v=DMARC1 comes first, white space around "=" and ";"; v itself is in either case, as ABNF has it."""
+    """v=DMARC1 comes first, with white space around "=" and ";"; v may be in either case, as ABNF says."""
     assert Record.parse(text) is not None
 
 
@@ -219,7 +220,9 @@ def test_rfc9989_4_7_what_begins_with_anything_else_is_no_record(text):
      "p=reject; p=none", "junk; p=reject"],
 )  # fmt: skip
 def test_rfc9989_4_8_errors_in_the_rest_are_passed_over(tags):
-    """Unknown tags, and what makes no sense, are ignored or have their defaults; of two alike the first counts."""
+    """Unknown tags and invalid text are ignored, invalid values have their defaults; of two equal tags the first
+    counts.
+    """
     assert Record.parse(f"v=DMARC1; {tags}") == Record(REJECT)
 
 
@@ -227,7 +230,7 @@ def test_rfc9989_4_8_errors_in_the_rest_are_passed_over(tags):
     text=st.text(st.characters(max_codepoint=255), max_size=80), prefix=st.sampled_from(["v=DMARC1;", "v=DMARC1", ""])
 )
 def test_rfc9989_4_8_no_text_upsets_the_parser(text, prefix):
-    """Any text of a TXT record is a record or none, and what is read of it is what a tag may be."""
+    """Any text of a TXT record is a DMARC record or not, and each value that is read is one that its tag may have."""
     record = Record.parse(prefix + text)
     assert record is not None or prefix != "v=DMARC1;"
     if record:
@@ -251,7 +254,7 @@ TAGS = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for nam
 
 @given(tags=TAGS, order=st.randoms(use_true_random=False))
 def test_rfc9989_4_7_the_order_of_tags_means_nothing(tags, order):
-    """Behind v= the tags may stand in any order; RFC 7489 wanted p= second."""
+    """After v= the tags may be in any order; RFC 7489 required p= to be second."""
     pairs = [f"{name}={value}" for name, value in tags.items()]
     first = Record.parse("; ".join(["v=DMARC1", *pairs]))
     order.shuffle(pairs)
@@ -260,7 +263,7 @@ def test_rfc9989_4_7_the_order_of_tags_means_nothing(tags, order):
 
 @pytest.mark.parametrize("tag", ["pct=0", "pct=50", "pct=x", "ri=86400", "rf=afrf", "rf=iodef"])
 def test_rfc9989_9_3_pct_rf_and_ri_are_historic(tag):
-    """pct=, rf= and ri= of RFC 7489 mean nothing any more, whatever they hold."""
+    """pct=, rf= and ri= of RFC 7489 no longer mean anything, whatever their values."""
     assert Record.parse(f"v=DMARC1; p=reject; {tag}") == Record(REJECT)
     assert policy("example.com", at("example.com", f"p=reject; {tag}")) is REJECT
 
@@ -277,7 +280,7 @@ def test_rfc9989_9_3_pct_rf_and_ri_are_historic(tag):
     ],
 )
 def test_rfc9989_4_8_reporting_uris(value, found):
-    """rua= and ruf= are lists of URIs; a size limit of RFC 7489 is cut off, what is no URI is passed over."""
+    """rua= and ruf= are lists of URIs; a size limit of RFC 7489 is cut off, and text that is not a URI is skipped."""
     for tag in ("rua", "ruf"):
         assert list(getattr(Record.parse(f"v=DMARC1; p=none; {tag}={value}"), tag)) == found
 
@@ -290,8 +293,9 @@ def test_rfc9989_4_7_fo_counts_with_ruf_only(tags, fo):
 
 
 def test_rfc9989_4_10_several_records_are_none_and_the_walk_goes_on():
-    """Of several DMARC records at a name none counts, and the walk goes on; RFC 7489 stopped there. Other TXT records
-    beside one do not matter."""
+    """If a name has several DMARC records, none counts, and the walk goes on; RFC 7489 stopped there. Other TXT
+    records do not matter.
+    """
     two = [at("a.example.com", "p=none"), at("a.example.com", "p=quarantine")]
     assert policy("a.example.com", *two, at("example.com")) is REJECT
     assert judge("example.com", zone=[at("example.com"), at("example.com", "p=none")]).result is Result.NONE
@@ -300,8 +304,9 @@ def test_rfc9989_4_10_several_records_are_none_and_the_walk_goes_on():
 
 @pytest.mark.parametrize("tags", ["p=rejct", "p=", "p=reject; sp=x", "p=reject; np=x"])
 def test_rfc9989_4_10_1_an_improper_policy_counts_only_with_a_way_to_report(tags):
-    """Where p= is invalid, or sp= or np=, the record is p=none if it has a valid rua=, else there is no DMARC, which is
-    permerror (section 9.2)."""
+    """If p=, sp= or np= is invalid, the record means p=none if it has a valid rua=; otherwise there is no DMARC, which
+    is permerror (section 9.2).
+    """
     assert policy("example.com", at("example.com", f"{tags}; rua=mailto:a@example.com")) is NONE
     for rua in ("", "; rua=nonsense"):
         found = judge("example.com", "example.com", zone=[at("example.com", tags + rua)])
@@ -310,7 +315,9 @@ def test_rfc9989_4_10_1_an_improper_policy_counts_only_with_a_way_to_report(tags
 
 @pytest.mark.parametrize("tags", ["", "sp=reject", "rua=mailto:a@example.com", "np=reject; rua=mailto:a@example.com"])
 def test_rfc9989_4_7_without_p_it_is_none(tags):
-    """p= may be absent, which is p=none, for subdomains as well (section 4.10.1); RFC 7489 made it no record."""
+    """p= may be absent, which means p=none, for subdomains as well (section 4.10.1); in RFC 7489 that was not a
+    record.
+    """
     assert policy("example.com", at("example.com", tags)) is NONE
     assert policy("a.example.com", at("example.com", tags)) is NONE
 
@@ -331,7 +338,9 @@ THERE = "a.example.com A 192.0.2.9"
     ],
 )
 def test_rfc9989_4_7_subdomains_have_sp_and_those_that_do_not_exist_np(tags, itself, there, absent):
-    """The domain itself has p=; its subdomains sp=, or p= without it; those that do not exist np=, or sp=, or p=."""
+    """p= is for the domain itself; sp=, or else p=, for its subdomains; np=, or else sp=, or else p=, for those that
+    do not exist.
+    """
     zone = at("example.com", tags)
     assert policy("example.com", zone) is itself
     assert policy("a.example.com", zone, THERE) is there
@@ -342,13 +351,15 @@ def test_rfc9989_4_7_subdomains_have_sp_and_those_that_do_not_exist_np(tags, its
     "line", [THERE, "a.example.com MX 10 mx.example", "a.example.com -", "b.a.example.com A 192.0.2.1"]
 )
 def test_rfc9989_3_2_13_only_nxdomain_is_absence(line):
-    """A name exists that has records of any type, none of the type asked for, or names below it."""
+    """A name exists if it has records of any type, even if not of the type asked for, or names below it."""
     assert policy("a.example.com", at("example.com", "p=none; np=reject"), line) is NONE
 
 
 @pytest.mark.parametrize("above", ["example.com", "com"])
 def test_rfc9989_4_7_sp_means_nothing_below_the_organization(above):
-    """An own record's sp= is not for itself, and one between the author and its organization is for nobody."""
+    """The sp= of the author domain's own record is not for that domain, and a record between the author and its
+    organization is for nobody.
+    """
     zone = [at("b.example.com", "p=none; sp=quarantine"), at(above, "p=reject")]
     assert policy("b.example.com", *zone) is NONE
     assert policy("a.b.example.com", *zone) is REJECT
@@ -360,7 +371,7 @@ def test_rfc9989_4_7_sp_means_nothing_below_the_organization(above):
      ("p=none; sp=reject", REJECT, QUARANTINE)],
 )  # fmt: skip
 def test_rfc9989_4_7_t_lowers_the_policy_one_level(tags, full, lowered):
-    """t=y makes reject quarantine and quarantine none; it leaves the result alone."""
+    """t=y lowers reject to quarantine and quarantine to none; it does not change the result."""
     assert policy("a.example.com", at("example.com", f"{tags}; t=y"), THERE) is lowered
     assert judge("a.example.com", "example.com", zone=[at("example.com", f"{tags}; t=y")]).result is PASS
     assert policy("a.example.com", at("example.com", f"{tags}; t=n"), THERE) is full
@@ -406,7 +417,7 @@ def asked_by(name):
 
 @given(name=NAMES)
 def test_rfc9989_4_10_never_more_than_eight_questions(name):
-    """Of any name the questions are those of the steps of section 4.10, and eight at most."""
+    """For any name, the questions are those of the steps in section 4.10, eight at most."""
     assert questions(Domain(name), LIMITS) == [f"_dmarc.{each}" for each in asked_by(name)]
     assert len(questions(Domain(name), LIMITS)) <= 8
 
@@ -431,7 +442,7 @@ def test_rfc9989_4_7_psd_is_u_unless_it_is_y_or_n(psd):
 
 
 def test_rfc9989_4_10_1_the_author_domains_own_record_comes_first():
-    """A record at the author domain is the policy, whatever stands above it, even where psd=n or psd=y does."""
+    """A record at the author domain is the policy, whatever is above it, even psd=n or psd=y."""
     for above in ("", "; psd=n", "; psd=y"):
         assert policy("a.example.com", at("a.example.com", "p=none"), at("example.com", f"p=reject{above}")) is NONE
 
@@ -453,7 +464,7 @@ def test_rfc9989_4_10_1_then_the_public_suffixs():
 
 
 def test_rfc9989_4_10_1_no_record_no_dmarc():
-    """Where the walk finds no record, DMARC says nothing of the message: none, and no policy."""
+    """If the walk finds no record, DMARC says nothing about the message: none, and no policy."""
     found = judge("a.example.com", "a.example.com")
     assert (found.result, found.disposition) == (Result.NONE, None)
 
@@ -498,7 +509,7 @@ def test_rfc9989_4_10_2_the_organizational_domain(name, lines, expected):
      ("com", FAIL, FAIL)],
 )  # fmt: skip
 def test_rfc9989_4_4_relaxed_and_strict_alignment(method, identifier, relaxed, strict):
-    """Relaxed: both have the same organizational domain. Strict, by aspf=s and adkim=s: they are the same."""
+    """Relaxed: both have the same organizational domain. Strict, by aspf=s and adkim=s: they are the same name."""
     for mode, expected in (("", relaxed), ("; adkim=s; aspf=s", strict)):
         zone = Listening(at("news.example.com", "p=none" + mode), at("example.com", "p=none" + mode))
         found = check(Author((Domain("news.example.com"),)), [by(identifier, method)], zone, LIMITS)
@@ -523,7 +534,7 @@ def test_rfc9989_4_10_2_a_psd_n_below_parts_an_organization():
 
 
 def test_rfc9989_4_10_2_nothing_is_asked_that_is_not_needed():
-    """No walk where the two are the same, where alignment is strict, or where there is no policy."""
+    """There is no walk if the two are the same, if alignment is strict, or if there is no policy."""
     for tags, identifier in (
         ("p=none", "example.com"),
         ("p=none; adkim=s", "a.example.com"),
@@ -553,14 +564,15 @@ def test_rfc9989_5_3_5_one_aligned_identifier_is_enough_and_only_a_pass_is_one(r
 @pytest.mark.parametrize("trouble", ["!", "?"])
 @pytest.mark.parametrize("name", ["a.example.com", "example.com", "com"])
 def test_rfc9989_5_3_6_without_an_answer_neither_pass_nor_fail(name, trouble):
-    """Where a question of the policy has no answer the result is temperror, and no policy applies."""
+    """If a question for the policy has no answer, the result is temperror, and no policy applies."""
     found = judge("a.example.com", "b.example.com", zone=[f"_dmarc.{name} TXT {trouble}"])
     assert (found.result, found.disposition) == (TEMPERROR, None)
 
 
 def test_rfc9989_5_3_6_what_spf_or_dkim_cannot_say_now_is_no_fail():
-    """A temperror of an identifier that would align makes it temperror, unless another aligns; of one that would not,
-    it changes nothing."""
+    """A temperror of an identifier that would align makes the result temperror, unless another one aligns. A temperror
+    of an identifier that would not align changes nothing.
+    """
     who, zone = Author((Domain("example.com"),)), [at("example.com")]
     unknown = by("a.example.com", "spf", TEMPERROR)
     assert check(who, [unknown], Listening(*zone), LIMITS).result is TEMPERROR
@@ -569,7 +581,7 @@ def test_rfc9989_5_3_6_what_spf_or_dkim_cannot_say_now_is_no_fail():
 
 
 def test_rfc9989_5_3_6_strangers_with_broken_dns_excuse_nothing():
-    """Whether somebody else's name can be resolved has no influence, be it a neighbour below a registry."""
+    """It does not matter whether other people's names can be resolved, not even a neighbour's below a registry."""
     zone = [at("example.com"), "_dmarc.evil.com TXT !", "_dmarc.evil.example TXT ?"]
     for listed in (True, False):
         assert judge("example.com", "evil.com", "evil.example", zone=zone, public_suffixes=listed).result is FAIL
@@ -617,8 +629,9 @@ class Slow:
      ("x.bank.example", "<x@m.evil.test>", "nowhere.test")],
 )  # fmt: skip
 def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, mail_from, slow, client_names):
-    """What decides on the author domain is asked before what its sender can make slow, or long beyond the limits: the
-    HELO name, the name of the client's address, and keys. No temperror for those who want one."""
+    """Questions that decide about the author domain are asked before those that the sender can make slow or numerous:
+    the HELO name, the name of the client's address, and keys. So a sender cannot cause a temperror.
+    """
     names = [f"1.2.0.192.in-addr.arpa PTR p{number}.evil.test" for number in range(client_names)]
     source = Slow([*BANK, *EVIL, *names], slow)
     settings = Settings(message_timeout=20)
@@ -639,7 +652,9 @@ def test_rfc9989_5_3_6_what_the_sender_makes_slow_or_long_excuses_nothing(who, m
 
 @pytest.mark.parametrize(("line", "action"), [(Action.ACCEPT, Action.ACCEPT), (Action.DEFER, Action.DEFER)])
 def test_rfc9989_4_10_1_dns_errors_accept_or_defer_as_the_operator_says(line, action):
-    """temperror is deferred (a 4xy reply, section 7.2) if a record found asks for more than none, or else accepted."""
+    """temperror is deferred (a 4xy reply, section 7.2) if a record that was found asks for more than none; otherwise
+    the message is accepted.
+    """
     rules = Policy(dmarc=DmarcActions(temperror=line))
     unknown = converse(" a@example.com", zone=["_dmarc.example.com TXT !"], rules=rules)
     assert unknown.verdict.action is Action.ACCEPT
@@ -658,14 +673,15 @@ def test_rfc9989_4_10_1_dns_errors_accept_or_defer_as_the_operator_says(line, ac
 )
 @pytest.mark.parametrize("action", [Action.ACCEPT, Action.TAG, Action.HOLD, Action.REJECT])
 def test_rfc9989_5_4_the_final_handling_is_the_operators(tags, line, action):
-    """What follows from p=reject and p=quarantine is a line of the policy each; to reject is never built in."""
+    """p=reject and p=quarantine each have a setting in the policy; rejection is never built in."""
     rules = Policy(dmarc=DmarcActions(**{"reject": Action.ACCEPT, "quarantine": Action.ACCEPT, line: action}))
     assert converse(" a@example.com", zone=[at("example.com", tags)], rules=rules).verdict.action is action
 
 
 def test_rfc9989_7_4_to_hold_what_asks_for_rejection_is_one_line():
-    """A receiver must not reject for p=reject alone: with ``reject: hold`` such mail is quarantined. The shipped policy
-    rejects, as the operator's choice, and says so where the line stands."""
+    """A receiver must not reject for p=reject alone: with ``reject: hold`` such mail is quarantined. The shipped
+    policy rejects, as the operator's choice, and says so beside the setting.
+    """
     held = Policy(dmarc=DmarcActions(reject=Action.HOLD))
     assert converse(" a@example.com", zone=[at("example.com")], rules=held).verdict.action is Action.HOLD
     assert converse(" a@example.com", zone=[at("example.com")]).verdict.action is Action.REJECT
@@ -692,7 +708,7 @@ def test_rfc9989_7_2_a_rejection_is_a_reply_that_says_dmarc():
 
 
 def test_rfc7372_3_3_more_than_one_failure_is_5_7_26():
-    """Where SPF failed as well as DMARC the code is that of several failures."""
+    """If SPF failed as well as DMARC, the code is that of several failures."""
     zone = ['example.com TXT "v=spf1 -all"', at("example.com")]
     assert converse(" a@example.com", zone=zone).verdict.reply.enhanced == "5.7.26"
 
@@ -735,7 +751,7 @@ def test_rfc9989_11_8_a_record_without_psd_y_at_a_public_suffix():
 
 
 def test_rfc9989_11_8_psd_n_at_the_organization_protects_it():
-    """With psd=n the organization is its own, whatever the registry publishes."""
+    """With psd=n a domain is its own organization, whatever the registry publishes."""
     zone = [SHARED, at("a.co.uk", "p=reject; psd=n")]
     for listed in (True, False):
         assert judge("a.co.uk", "evil.co.uk", zone=zone, public_suffixes=listed).result is FAIL
@@ -743,8 +759,9 @@ def test_rfc9989_11_8_psd_n_at_the_organization_protects_it():
 
 
 def test_rfc9989_4_7_psd_n_overrules_the_list():
-    """psd=n says that the domain is no public suffix: that is its owner's word, and the list may be old. Of suffixes
-    below it, it says nothing."""
+    """psd=n says that the domain is not a public suffix: its owner says so, and the list may be old. It says nothing
+    about suffixes below it.
+    """
     assert judge("a.co.uk", "b.co.uk", zone=[at("co.uk", "p=reject; psd=n")]).result is PASS
     assert judge("a.co.uk", "b.co.uk", zone=[at("uk", "p=reject; psd=n")]).result is FAIL
 
@@ -838,8 +855,9 @@ ABOVE = st.sampled_from(["test", "example.test", "a.example.test", "b.a.example.
     hosts=st.lists(SMALL, max_size=2),
 )
 def test_rfc9989_5_3_any_zone_is_judged_as_the_text_says(who, identifiers, zone, hosts):
-    """Over any small zone the result and the policy are those of a plain reading of the RFC; the suffix list can only
-    take a pass away."""
+    """For any small zone, the result and the policy are those of a plain reading of the RFC; the suffix list can only
+    take a pass away.
+    """
     lines = [
         at(name, "; ".join(f"{tag}={value}" for tag, value in tags.items())) for name in zone for tags in zone[name]
     ]

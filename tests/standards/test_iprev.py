@@ -35,14 +35,14 @@ def test_rfc8601_3_a_name_that_leads_back_is_pass(other):
 
 @pytest.mark.parametrize(("client", "word"), [(CLIENT, "fail"), (CLIENT6, "pass")])
 def test_rfc8601_3_the_address_lookup_is_of_the_clients_kind(client, word):
-    """The names are asked for A for an IPv4 client, AAAA for an IPv6 client."""
+    """The names are looked up with type A for an IPv4 client, and AAAA for an IPv6 client."""
     zone = f"{REVERSE} PTR mail.example.com\n{REVERSE6} PTR mail.example.com\nmail.example.com AAAA 2001:db8::1"
     assert check(zone, client).result == word
 
 
 @pytest.mark.parametrize("forward", ["mail.example.com A 203.0.113.1", "mail.example.com -", ""])
 def test_rfc8601_2_7_3_names_that_do_not_lead_back_are_fail(forward):
-    """fail: there are names, and none has the address: other addresses, none, or no such name."""
+    """fail: the address has names, but none of them has the address: they have others, or none, or do not exist."""
     assert check(f"{REVERSE} PTR mail.example.com\n{forward}").result == "fail"
 
 
@@ -60,7 +60,7 @@ def test_rfc8601_2_7_3_a_lookup_that_fails_is_temperror(zone, trouble):
 
 
 def test_rfc8601_2_7_3_a_pass_outweighs_a_lookup_that_fails():
-    """A name that leads back is enough, whatever becomes of the others."""
+    """One name that leads back is enough, whatever the results of the others."""
     zone = f"{REVERSE} PTR broken.example\n{REVERSE} PTR mail.example.com\nbroken.example A !"
     assert check(f"{zone}\nmail.example.com A 192.0.2.1").result == "pass"
     assert check(f"{zone}\nmail.example.com A 203.0.113.1").result == "temperror"
@@ -76,8 +76,9 @@ def test_rfc8601_3_only_so_many_names_are_looked_at():
 
 @pytest.mark.parametrize("order", list(permutations(("a.example", "b.example", "c.example", "d.example"))))
 def test_rfc8601_3_every_name_that_leads_back_is_known(order):
-    """All names that lead back are known to the policy; the first of them in alphabetical order is reported. In which
-    order DNS gives the names, or the limit cuts them off, makes no difference."""
+    """The policy sees all names that lead back; the first of them in alphabetical order is reported. The order in
+    which DNS gives the names makes no difference, even if the limit cuts some off.
+    """
     names = "\n".join(f"{REVERSE} PTR {name}" for name in order)
     zone = f"{names}\na.example A 203.0.113.1\nb.example A 192.0.2.1\nc.example A !\nd.example A 192.0.2.1"
     found = check(zone)
@@ -99,7 +100,7 @@ def test_rfc8601_3_every_name_that_leads_back_is_known(order):
     ],
 )
 def test_rfc8601_2_7_3_the_address_is_policy_iprev(client, clause):
-    """The field names the address, quoted where it has colons; a confirmed name is a comment."""
+    """The field names the address, quoted if it has colons; a confirmed name is a comment."""
     zone = f"""
         {REVERSE} PTR mail.example.com
         {REVERSE6} PTR mail.example.com

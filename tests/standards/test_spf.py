@@ -50,7 +50,7 @@ def field(outcome):
 
 
 def test_rfc7208_2_3_the_helo_identity_is_checked_for_itself():
-    """The HELO name is checked besides MAIL FROM, and the two results are not one."""
+    """The HELO name is checked in addition to MAIL FROM, and the two results are kept apart."""
     zone = 'mail.example.net TXT "v=spf1 -all"\nexample.com TXT "v=spf1 ip4:192.0.2.1 -all"'
     evidence = converse(zone).evidence
     assert (evidence.spf_helo.result, evidence.spf_helo.domain) == ("fail", "mail.example.net")
@@ -59,7 +59,7 @@ def test_rfc7208_2_3_the_helo_identity_is_checked_for_itself():
 
 @pytest.mark.parametrize("helo", ["[192.0.2.1]", "[IPv6:2001:db8::1]", "localhost", ""])
 def test_rfc7208_2_3_a_helo_that_is_no_domain_name_is_none(helo):
-    """A HELO name that is an address literal or has one label is none."""
+    """A HELO name that is an address literal or has one label gives none."""
     assert spf.check_helo(ip_address(CLIENT), helo, Listening(""), LIMITS).result == "none"
 
 
@@ -100,7 +100,7 @@ def test_rfc7208_4_3_a_malformed_domain_is_none(domain):
 
 @pytest.mark.parametrize("mail_from", ["@example.com", "example.com"])
 def test_rfc7208_4_3_a_missing_local_part_is_postmaster(mail_from):
-    """Where the sender has no local-part, it is "postmaster"."""
+    """If the sender has no local-part, it is "postmaster"."""
     assert result("exists:%{l}.who.example -all", "postmaster.who.example A 127.0.0.2", mail_from=mail_from) == "pass"
 
 
@@ -144,12 +144,14 @@ def test_rfc7208_3_3_character_strings_are_joined_without_space():
     ],
 )
 def test_rfc7208_4_5_record_selection(texts, word):
-    """v=spf1 stands first, ends with a space or the record, in any case; no record is none, two are permerror."""
+    """v=spf1 comes first, in any letter case, and is followed by a space or the end; no record is none, two are
+    permerror.
+    """
     assert check("\n".join(f"example.com TXT {text}" for text in texts)).result == word
 
 
 def test_rfc7208_4_5_the_version_does_not_end_with_a_line():
-    """A line feed after the version is no space and no end: no record."""
+    """A line feed after the version is neither a space nor the end: the text is not a record."""
     assert check('{"example.com": {"TXT": ["v=spf1\\n", "v=spf1 -all"]}}').result == "fail"
 
 
@@ -198,7 +200,7 @@ def test_rfc7208_4_5_the_version_does_not_end_with_a_line():
 )
 @pytest.mark.parametrize("before", ["", "+all "])
 def test_rfc7208_4_6_a_syntax_error_anywhere_is_permerror(wrong, before):
-    """The whole record is read before it is evaluated: what is wrong behind a match counts."""
+    """The whole record is read before it is evaluated: an error after a match counts."""
     assert check(json.dumps({"example.com": {"TXT": [f"v=spf1 {before}{wrong}"]}})).result == "permerror"
 
 
@@ -218,7 +220,7 @@ def test_rfc7208_4_6_a_syntax_error_anywhere_is_permerror(wrong, before):
     ],
 )
 def test_rfc7208_6_unknown_modifiers_are_ignored(terms):
-    """A modifier nobody knows is ignored, wherever and however often it stands."""
+    """An unknown modifier is ignored, wherever and however often it occurs."""
     assert result(f"{terms} ~all {terms}", "example.com A 203.0.113.9") == "softfail"
 
 
@@ -252,7 +254,7 @@ def test_rfc7208_4_6_2_the_first_match_gives_the_result(qualifier, word):
 
 
 def test_rfc7208_4_6_2_nothing_behind_a_match_is_asked():
-    """Evaluation ends with the first match: no term behind it costs a question, its macros neither."""
+    """Evaluation ends with the first match: terms after it cost no question, and neither do their macros."""
     listening = Listening('example.com TXT "v=spf1 ip4:192.0.2.1 exists:%{p}.x.example include:%{p}.y.example -all"')
     assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", listening, LIMITS).result == "pass"
     assert listening.asked == [("example.com", "TXT")]
@@ -269,14 +271,14 @@ def test_rfc7208_4_6_4_more_than_ten_dns_terms_is_permerror(term):
 
 
 def test_rfc7208_4_6_4_redirect_counts_as_a_term():
-    """A redirect followed is a term that asks DNS."""
+    """A redirect that is followed is a term that asks DNS."""
     other = 'other.example TXT "v=spf1 +all"\n'
     assert result(f"{TEN} redirect=other.example", other + HOSTS) == "permerror"
     assert result(f"{TEN.partition(' ')[2]} redirect=other.example", other + HOSTS) == "pass"
 
 
 def test_rfc7208_4_6_4_only_evaluated_terms_count():
-    """A tenth term that matches is no error, whatever stands behind it."""
+    """If the tenth term matches, there is no error, whatever comes after it."""
     terms = TEN.replace("h9.", "match.")
     zone = f"{HOSTS}\nmatch.example A 192.0.2.1"
     assert result(f"{terms} a:h9.example redirect=other.example", zone) == "pass"
@@ -297,7 +299,7 @@ def test_rfc7208_4_6_4_terms_of_included_records_count():
 
 
 def test_rfc7208_4_6_4_the_number_of_terms_is_the_policys():
-    """The limit is the RFC's where the policy has no other."""
+    """The limit is the RFC's, unless the policy has another."""
     zone = f'{HOSTS}\nexample.com TXT "v=spf1 {TEN} a:h10.example +all"'
     assert check(zone, limits=Limits(spf_terms=11)).result == "pass"
     assert check(zone, limits=Limits(spf_terms=9)).reason == "more than 9 terms that ask DNS"
@@ -305,7 +307,7 @@ def test_rfc7208_4_6_4_the_number_of_terms_is_the_policys():
 
 @pytest.mark.parametrize("target", ["example.com", "EXAMPLE.COM", "%{d}"])
 def test_rfc7208_4_6_4_a_record_that_includes_itself_ends(target):
-    """A loop ends with the limit, and is no error where a match comes first."""
+    """A loop ends at the limit, and is no error if a match comes first."""
     assert result(f"include:{target} -all") == "permerror"
     assert result(f"ip4:192.0.2.1 include:{target} -all") == "pass"
     assert result(f"redirect={target}") == "permerror"
@@ -330,7 +332,7 @@ def client_names(number):
 
 @pytest.mark.parametrize("terms", ["ptr -all", "exists:%{p}.who.example -all"])
 def test_rfc7208_4_6_4_only_the_first_ten_names_of_a_client_count(terms):
-    """Of more than ten PTR names the rest is ignored, for ptr and for the macro p."""
+    """PTR names after the first ten are ignored, for ptr and for the macro p."""
     more = "\n1.2.0.192.in-addr.arpa PTR right.example.com\nright.example.com A 192.0.2.1"
     zone = "\nright.example.com.who.example A 127.0.0.2\nunknown.who.example -"
     assert result(terms, client_names(9) + more + zone) == "pass"
@@ -349,25 +351,25 @@ def test_rfc7208_4_6_4_more_than_two_void_lookups_is_permerror(term):
 
 
 def test_rfc7208_4_6_4_void_lookups_are_counted_by_terms():
-    """What is limited is the number of terms: several hosts of one mx that have no IPv6 address are one."""
+    """The limit is for terms: several hosts of one mx that have no IPv6 address count once."""
     zone = mail_hosts(5) + "\nmatch.example AAAA 2001:db8::1"
     assert result("mx a:match.example -all", zone, client=CLIENT6) == "pass"
 
 
 def test_rfc7208_4_6_4_a_client_cannot_use_up_the_void_lookups():
-    """The client's own PTR names, which it may invent, do not turn a fail into a permerror."""
+    """The client's own PTR names, which it can invent, do not turn a fail into a permerror."""
     names = "\n".join(f"1.2.0.192.in-addr.arpa PTR gone{number}.example.com" for number in range(10))
     assert result("ptr -all", names) == "fail"
 
 
 def test_rfc7208_4_6_4_out_of_time_is_temperror():
-    """The whole check has a time limit; what is not answered then is temperror."""
+    """The whole check has a time limit; a question without an answer by then is temperror."""
     resolve = Deadline(Zone("example.com TXT ?", limits=LIMITS), 20.0, lambda: 21.0)
     assert spf.check_mail_from(ip_address(CLIENT), "user@example.com", "", resolve, LIMITS).result == "temperror"
 
 
 def test_rfc7208_4_7_no_match_is_neutral():
-    """Nothing matches and nothing redirects: neutral."""
+    """If nothing matches and there is no redirect, the result is neutral."""
     assert result("-ip4:203.0.113.1") == "neutral"
 
 
@@ -420,7 +422,7 @@ def test_rfc7208_6_1_redirect_gives_the_other_records_result():
     "terms", ["~all redirect=other.example", "redirect=other.example ~all", "redirect=other.example ~ip4:192.0.2.1"]
 )
 def test_rfc7208_6_1_redirect_comes_last(terms):
-    """redirect: wherever it stands, it is looked at after every mechanism, and never beside all."""
+    """redirect: it is evaluated after all mechanisms, wherever it is written, and never if there is an all."""
     assert result(terms, 'other.example TXT "v=spf1 -all"') == "softfail"
 
 
@@ -448,7 +450,7 @@ def test_rfc7208_5_ipv4_mapped_clients_are_ipv4():
 
 
 def test_rfc7208_5_a_link_local_client_has_no_zone():
-    """The scope of a link-local address is no part of it."""
+    """The zone of a link-local address is not part of it."""
     assert result("ip6:fe80::/10 -all", client="fe80::1%eth0") == "pass"
     assert (
         result("exists:%{ir}.example -all", f"{'1' + '.0' * 28 + '.8.e.f'}.example A 127.0.0.2", client="fe80::1%eth0")
@@ -458,7 +460,7 @@ def test_rfc7208_5_a_link_local_client_has_no_zone():
 
 @pytest.mark.parametrize("term", ["a:bad.example", "mx:bad.example", "exists:bad.example", "mx:worse.example"])
 def test_rfc7208_5_a_dns_error_is_temperror(term):
-    """Another RCODE than 0 and 3, or no answer, ends the check with temperror."""
+    """An RCODE other than 0 and 3, or no answer, ends the check with temperror."""
     zone = "bad.example * !\nworse.example MX 10 bad.example"
     assert result(f"{term} +all", zone) == "temperror"
 
@@ -498,12 +500,12 @@ def test_rfc7208_5_4_mx_does_not_fall_back_to_a():
 
 
 def test_rfc7208_5_4_a_null_mx_matches_nothing():
-    """mx: the root as mail host is no host."""
+    """mx: the root is not a mail host."""
     assert result("mx -all", "example.com MX 0 .") == "fail"
 
 
 def test_rfc7208_5_4_mx_hosts_are_compared_in_order_of_preference():
-    """mx: the hosts are compared one after the other, and none behind a match is asked for."""
+    """mx: the hosts are compared one after the other, and none after a match is asked for."""
     zone = """
         example.com MX 20 broken.example
         example.com MX 9 first.example
@@ -608,7 +610,7 @@ def test_rfc7208_5_6_addresses(terms, client, word):
     ],
 )
 def test_rfc7208_5_6_what_is_no_address_or_length_is_permerror(term):
-    """ip4, ip6: four numbers up to 255, eight groups, lengths up to 32 and 128, none with a zero in front."""
+    """ip4, ip6: four numbers up to 255, or eight groups; prefix lengths up to 32 and 128, without leading zeros."""
     assert result(f"+all {term}") == "permerror"
 
 
@@ -623,7 +625,7 @@ V6 = "2.0.0.1.0.d.b.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1"
 
 @pytest.mark.parametrize("helo", ["", "."])
 def test_rfc7208_7_2_the_macro_h_without_helo(helo):
-    """%{h} is "unknown" where the client gave no HELO name, as Postfix writes it; the record is no error for that."""
+    """%{h} is "unknown", as Postfix writes it, if the client gave no HELO name; this is not an error."""
     assert expansion("%{h}.example", helo=helo) == "unknown.example"
     zone = """
     example.com TXT "v=spf1 include:%{i}._ip.%{h}._ehlo.example -all"
@@ -708,7 +710,7 @@ def test_rfc7208_7_3_an_ipv6_address_is_its_nibbles(spec, name):
     ],
 )
 def test_rfc7208_7_1_delimiters(local_part, delimiters, name):
-    """Any of the delimiters a macro names splits, no other; empty parts are parts."""
+    """A macro splits at the delimiters that it names and at no other; empty parts count as parts."""
     spec = f"%{{l{delimiters}}}.x.example"
     zone = f"{name}.x.example A 127.0.0.2"
     expected = "fail" if ".." in name else "pass"
@@ -722,7 +724,7 @@ def test_rfc7208_7_3_an_upper_case_letter_escapes_all_but_unreserved():
 
 @pytest.mark.parametrize(("labels", "left"), [(1, 4), (2, 4), (7, 4)])
 def test_rfc7208_7_3_a_name_too_long_loses_labels_on_the_left(labels, left):
-    """As many labels are taken off the left as it takes to get to 253 octets."""
+    """Labels are removed from the left until the name has at most 253 octets."""
     long = ".".join(["abcdefghij" * 6] * (left + labels))
     name = expansion(f"%{{h}}.{'x' * 7}.example", helo=long)
     assert name == ".".join(["abcdefghij" * 6] * 3) + f".{'x' * 7}.example"
@@ -750,7 +752,7 @@ def test_rfc7208_7_2_the_macro_p(names, expected):
 
 @pytest.mark.parametrize("trouble", ["!", "?"])
 def test_rfc7208_7_2_the_macro_p_is_unknown_after_a_dns_error(trouble):
-    """An error in the lookups of p is no error of the check."""
+    """An error in the lookups for p is not an error of the check."""
     zone = f"1.2.0.192.in-addr.arpa PTR {trouble}\nunknown.who.example A 127.0.0.2"
     assert result("exists:%{p}.who.example -all", zone) == "pass"
 
@@ -768,7 +770,7 @@ def test_rfc7208_7_1_a_domain_spec_ends_in_a_macro_or_toplabel(spec):
     "spec", ["%{d}", "1%{d}", "a.1-2", "a.c0m.", "a/b.com", "a:b.com", ".com", "%{d}.com", "1.2%-"]
 )
 def test_rfc7208_7_1_a_domain_spec_may_hold_any_visible_octet(spec):
-    """What stands before the end of a domain-spec is free."""
+    """The text before the end of a domain-spec is free."""
     assert result(f"~all exists:{spec}") == "softfail"
 
 
@@ -776,7 +778,7 @@ def test_rfc7208_7_1_a_domain_spec_may_hold_any_visible_octet(spec):
     "macro", ["%{d0}", "%{d00r}", "%{c}", "%{r}", "%{t}", "%{T}", "%{x}", "%{}", "%{dd}", "%{d*}", "%{dr2}", "%d"]
 )
 def test_rfc7208_7_1_a_malformed_macro_is_permerror(macro):
-    """A macro of zero parts, with a letter for explanations only, in a wrong order, is permerror."""
+    """A macro with zero parts, with a letter that only explanations may have, or in the wrong order is permerror."""
     assert result(f"+all exists:{macro}.example") == "permerror"
 
 
@@ -808,7 +810,7 @@ REJECT, DEFER = Action.REJECT, Action.DEFER
     ],
 )
 def test_rfc7372_3_2_the_codes_of_spf(record, actions, reply):
-    """7.23 where SPF failed, 7.24 where it could not be evaluated; 550 or 451 as the policy has it."""
+    """7.23 if SPF failed, 7.24 if it could not be evaluated; 550 or 451, as the policy says."""
     assert str(converse(f"example.com TXT {record}", policy=Policy(spf=actions)).verdict.reply) == reply
 
 
@@ -838,7 +840,7 @@ def test_rfc8616_4_a_u_label_is_asked_for_as_its_a_label():
 
 @pytest.mark.parametrize("term", ["exists:%{l}.x.example", "exists:%{S}", "include:%{l1r-}.x.example", "a:%{s}/0"])
 def test_rfc8616_4_a_local_part_that_is_not_ascii_never_matches(term):
-    """A term with %{s} or %{l} does not match where the local-part is not ASCII, and is no error."""
+    """A term with %{s} or %{l} does not match if the local-part is not ASCII; this is not an error."""
     listening = Listening(f'example.com TXT "v=spf1 {term} ~all"\n*.x.example A 192.0.2.1')
     assert spf.check_mail_from(ip_address(CLIENT), "bücher@example.com", "", listening, LIMITS).result == "softfail"
     assert listening.asked == [("example.com", "TXT")]
@@ -850,6 +852,6 @@ def test_rfc8616_4_a_redirect_made_of_such_a_local_part_is_not_followed():
 
 
 def test_rfc9989_7_1_a_failure_alone_does_not_reject():
-    """By default mail that SPF fails goes on: DKIM may still pass, and DMARC decides."""
+    """By default, mail that fails SPF goes on: DKIM may still pass, and DMARC decides."""
     outcome = converse('example.com TXT "v=spf1 -all"')
     assert (outcome.evidence.spf.result, outcome.verdict.action) == ("fail", "accept")

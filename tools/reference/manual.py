@@ -17,7 +17,7 @@ from .words import ENVIRONMENT, EXIT_STATUS, FILES, HEADER, LOG_LINE, SIGNALS
 _DATE = "2026-11-28"  # of the last change that readers should know of
 _SOURCE = f"mailassay {__version__}"
 EXAMPLES = {
-    "Why was a message that is held, or in the queue, judged as it was?": "mailassay check 4Zx1Yb2Wc3z",
+    "Why a message that is held or in the queue was judged as it was:": "mailassay check 4Zx1Yb2Wc3z",
     "A message from elsewhere, as if this client had sent it:": (
         "mailassay check message.eml --ip 192.0.2.1 --helo mail.example.com \\\n    --mail-from alice@example.com"
     ),
@@ -28,7 +28,9 @@ EXAMPLES = {
         "mailassay lookup example.com --selector mail\nmailassay doctor"
     ),
     "After a change of configuration or policy:": "mailassay config check && systemctl reload mailassay",
-    "What is held, and to be rid of what is old:": "mailassay held\nmailassay held delete --older 30d --dry-run",
+    "Which messages are held, and which old ones would be deleted:": (
+        "mailassay held\nmailassay held delete --older 30d --dry-run"
+    ),
 }
 SETTINGS = """
 listen: unix:/var/spool/postfix/mailassay/mailassay.sock
@@ -84,13 +86,13 @@ def program() -> str:
         section("COMMANDS", *(subsection(each.prog, *_command(each)) for each in commands)),
         section("EXAMPLES", *(part for text, lines in EXAMPLES.items() for part in (paragraph(text), example(lines)))),
         section("EXIT STATUS", entries(EXIT_STATUS)),
-        section("SIGNALS", paragraph("Of the first process of `serve`:"), entries(SIGNALS)),
+        section("SIGNALS", paragraph("The first process of `serve` handles these:"), entries(SIGNALS)),
         section(
             "LOG",
             paragraph(
-                "`serve` logs to stderr. Of each message there is one line of `key=value` pairs, values with other "
-                "than plain characters being JSON strings; or with `log.format: json` one object. What is empty is "
-                "left out."
+                "`serve` logs to stderr. For each message it writes one line of `key=value` pairs. A value is written "
+                "as a JSON string if it has other than plain characters. With `log.format: json` it writes one object "
+                "instead. Empty values are left out."
             ),
             entries(LOG_LINE),
         ),
@@ -106,17 +108,17 @@ def settings() -> str:
     return page(
         "mailassay.yaml",
         5,
-        "what mailassay runs with",
+        "configuration of mailassay",
         _DATE,
         _SOURCE,
         section(
             "DESCRIPTION",
             paragraph(
-                "A YAML file, by default `/etc/mailassay/mailassay.yaml`. A key that is left out has its default; an "
-                "unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. A file with "
-                "an error is not used at all. Anchors, aliases and tags are not supported. `mailassay config check` "
-                "names every mistake; `systemctl reload mailassay` makes a change take effect. A dotted name such as "
-                "`dns.timeout` is the key `timeout` in the map `dns`."
+                "A YAML file, by default `/etc/mailassay/mailassay.yaml`. A key that you leave out has its default. An "
+                "unknown key is an error, and so is a file without any key: write `{}` to get all defaults. A file "
+                "with an error is not used at all. Anchors, aliases and tags are not supported. `mailassay config "
+                "check` shows every mistake; `systemctl reload mailassay` makes a change take effect. A dotted name "
+                "such as `dns.timeout` is the key `timeout` in the map `dns`."
             ),
         ),
         section("KEYS", *_keys(schema.settings().keys)),
@@ -132,21 +134,21 @@ def policy() -> str:
     return page(
         "mailassay-policy",
         5,
-        "what mailassay does with a message",
+        "policy of mailassay",
         _DATE,
         _SOURCE,
         section(
             "DESCRIPTION",
             paragraph(
-                "A YAML file, which `policy` in mailassay.yaml(5) names. A key that is left out has its default; an "
-                "unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. A file with "
-                "an error is not used at all. `mailassay config check` names every mistake, `mailassay check --policy "
-                "FILE` tries a policy on a message or, with `--summary`, on many, and `systemctl reload "
+                "A YAML file, which `policy` in mailassay.yaml(5) names. A key that you leave out has its default. An "
+                "unknown key is an error, and so is a file without any key: write `{}` to get all defaults. A file "
+                "with an error is not used at all. `mailassay config check` shows every mistake. `mailassay check "
+                "--policy FILE` tries a policy on a message or, with `--summary`, on many. `systemctl reload "
                 "mailassay` makes a change take effect."
             ),
             paragraph(
-                "The first of the `rules` that applies decides. Where none does, the severest of what the other lines "
-                "ask for is done. In rising order of severity:"
+                "The first rule that applies decides. If no rule applies, the most severe action that the other "
+                "settings ask for is taken. The actions, from the mildest to the most severe:"
             ),
             entries(reference.ACTIONS),
         ),
@@ -154,8 +156,8 @@ def policy() -> str:
         section(
             "CONDITIONS",
             paragraph(
-                "The keys of `rules.if` and `dmarc.reject_needs`. Of several keys in one map all have to hold; of "
-                "several values of one key, one has to be what the message has."
+                "The keys of `rules.if` and `dmarc.reject_needs`. If a condition has several keys, all of them must "
+                "hold. If a key has several values, one of them must match the message."
             ),
             *_keys(key for key in keys if key.name.startswith("if.")),
             subsection("Domains, addresses, networks", entries(reference.NOTATION)),
@@ -163,8 +165,8 @@ def policy() -> str:
         section(
             "PLACEHOLDERS",
             paragraph(
-                "In `rules.reply`, `rules.headers` and `rules.reason`. Nothing else that a sender wrote can stand "
-                "there. `{{` and `}}` are braces."
+                "`rules.reply`, `rules.headers` and `rules.reason` can contain these, and nothing else that a sender "
+                "wrote. `{{` and `}}` are braces."
             ),
             entries({f"{{{name}}}": f"{text[0].upper()}{text[1:]}." for name, text in reference.PLACEHOLDERS.items()}),
         ),
@@ -202,7 +204,7 @@ def _needs_command(found: argparse.ArgumentParser) -> bool:
 
 
 def _options(found: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What may follow a command, without what every command has."""
+    """The options and arguments of a command, except ``--help``."""
     actions = [each for each in found._actions if not isinstance(each, argparse._SubParsersAction)]
     return [each for each in actions if each.dest != "help"]
 

@@ -12,13 +12,13 @@ _HEAD = """\
 # Reference
 
 Every key of the two files. This page is generated (`make reference`), as are the manual pages mailassay.yaml(5) and
-mailassay-policy(5), and the JSON Schemas that editors complete from; all say the same. A key that is left out has its
-default; an unknown key is an error, and so is a file that says nothing: `{}` asks for all defaults. After a change:
-`mailassay config check`, then `systemctl reload mailassay`.
+mailassay-policy(5), and the JSON Schemas that editors complete from; all say the same. A key that you leave out has its
+default. An unknown key is an error, and so is a file without any key: write `{}` to get all defaults. After a change,
+run `mailassay config check`, then `systemctl reload mailassay`.
 """
 _POLICY = """\
-What follows from the results. The first of the `rules` that applies decides; where none does, the severest of what the
-other lines ask for. What they may say:
+What happens because of the results. The first rule that applies decides. If no rule applies, the most severe action
+that the other settings ask for is taken. The actions, from the mildest to the most severe:
 """
 
 
@@ -37,7 +37,7 @@ def _page() -> Iterator[str]:
     yield from _table("action", "what happens", reference.ACTIONS)
     yield from _keys([key for key in policy if not key.name.startswith("if.")])
     yield "### Conditions\n"
-    yield "Where `if` stands for the key that has the condition. Of several keys in one map all have to hold.\n"
+    yield "`if` stands for the key that has the condition. If a condition has several keys, all of them must hold.\n"
     yield from _keys([key for key in policy if key.name.startswith("if.")])
     yield "### Domains, addresses, networks\n"
     yield from _table("written", "meaning", reference.NOTATION)
@@ -63,7 +63,7 @@ def _table(left: str, right: str, rows: Mapping[str, str]) -> Iterator[str]:
 
 
 def default(key: Key) -> str:
-    """As it is written in YAML, in back-quotes; empty where there is none."""
+    """The default as it is written in YAML, in back-quotes; empty if there is none."""
     if key.default is NOTHING:
         return ""
     text = key.default if isinstance(key.default, str) and not key.default.isdigit() else json.dumps(key.default)

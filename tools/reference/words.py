@@ -1,4 +1,4 @@
-"""What the daemon writes, for the manual page of the program."""
+"""The texts of mailassay(8) about the log, header fields, exit status, signals, files and environment."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 LOG_LINE: Mapping[str, str] = {
     "queue_id": "Postfix's queue id; `-` if Postfix did not give it.",
     "client": (
-        "The address of the client. If one of your relays delivered the message, the client that the relay got it from."
+        "The address of the client. If one of your relays delivered the message, it is the client that the relay got "
+        "it from."
     ),
-    "via": "The relays (`relays`) between the client and this host, the one that is connected first.",
-    "untraced": "Why it is not known which client a relay got the message from; `client` is then the relay.",
+    "via": "The relays (`relays`) between the client and this host; the one connected to this host comes first.",
+    "untraced": "Why it is not known from which client a relay got the message; `client` is then the relay.",
     "iprev": "The result of iprev.",
     "iprev_why": (
         "The cause, if iprev does not pass: a word, which stays the same, and if there is more to say, a colon and "
@@ -21,14 +22,14 @@ LOG_LINE: Mapping[str, str] = {
     "spf_why": "The cause, if SPF does not pass. For fail, softfail and neutral: the term of the record that matched.",
     "mail_from": "The domain of MAIL FROM; `<>` is the null reverse-path.",
     "spf_helo": "The SPF result for HELO.",
-    "spf_helo_why": "The cause, if that does not pass.",
+    "spf_helo_why": "The cause, if SPF for HELO does not pass.",
     "helo": "The name in HELO or EHLO.",
     "dkim": (
         "For each signature: its result, domain, selector and, if it proves nothing to DMARC, the word for the cause: "
         "`fail:bank.example:sel:body,pass:example.com:s1`. Or `none`. A colon, comma or white space in a selector is "
         "written as a question mark."
     ),
-    "dkim_why": "The causes, in the same order and each once, separated by a semicolon and a space.",
+    "dkim_why": "The causes of all signatures, in the same order, each once, separated by a semicolon and a space.",
     "arc": "The result of the ARC chain.",
     "arc_why": "The cause, if the chain fails.",
     "dmarc": "The result of DMARC.",

@@ -131,7 +131,7 @@ class _Domains:
         return found
 
     def author(self, fault: Fault | None) -> Author:
-        """What the fields say. ``fault`` was found before them."""
+        """The author that the fields give. ``fault`` was found before."""
         fault = fault or self.fault
         unread = len(self._found) > self._most
         if unread:

@@ -40,7 +40,7 @@ def decoded(text: str, *, whole: bool = False) -> str:
 
 
 def decodings(text: str) -> tuple[str, str, str]:
-    """What readers may make of the encoded-words in a text."""
+    """The texts that readers may get by decoding the encoded-words in a text."""
     # some readers insert the blank that should follow an encoded-word (section 5)
     return decoded(text), decoded(text, whole=True), decoded(_END.sub("?= ", text))
 

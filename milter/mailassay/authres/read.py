@@ -1,4 +1,4 @@
-"""The reader of Authentication-Results and ARC-Authentication-Results, whoever wrote them: RFC 8601 section 2.2.
+"""Reads Authentication-Results and ARC-Authentication-Results fields, ours and others': RFC 8601 section 2.2.
 
 A field is read as a whole or not at all. So a comment, quoted string or clause is never taken for another, and a part
 of a malformed field is never believed.

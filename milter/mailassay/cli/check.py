@@ -76,7 +76,7 @@ def add(commands: Commands) -> None:
         "-v",
         "--verbose",
         action="store_true",
-        help="show also the SPF terms, the DMARC walk and all DNS answers; "
+        help="also show the SPF terms, the DMARC walk and all DNS answers; "
         "with --summary every message that would not be accepted",
     )
     takes_zone(parser)
@@ -188,7 +188,7 @@ def _message(path: str) -> bytes:
             raise
         if printed := Queue().printed(path):
             return printed
-        raise Unavailable("no file and no queued message of that name", os.EX_NOINPUT) from None
+        raise Unavailable("there is no file and no queued message with that name", os.EX_NOINPUT) from None
     raw = raw.removeprefix(BOM)
     if not raw.startswith(many.FROM):
         return raw

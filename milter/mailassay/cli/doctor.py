@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="only say what Postfix still needs mailassay for, before you remove it; exit status 1 if anything",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show also what is fine")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also show what is fine")
     takes_json(parser)
     parser.set_defaults(run=_run)
 

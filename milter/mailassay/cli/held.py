@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=_run, act=None)
     actions = parser.add_subparsers(metavar="ACTION")
     show = _action(actions, "show", "show all about a message, with its header section", "+")
-    show.add_argument("--body", action="store_true", default=False, help="show also its body")
+    show.add_argument("--body", action="store_true", default=False, help="also show its body")
     takes_json(show)
     show.set_defaults(act=_show)
     for name, help_text in (
@@ -175,7 +175,7 @@ def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:
     try:
         reminder.remember(queue_ids, now)
     except OSError as error:
-        _log.warning("cannot remember what the mail to %s reported, so it will come again: %s", to, error)
+        _log.warning("cannot record what the mail to %s reported, so it will be sent again: %s", to, error)
 
 
 def _show(arguments: argparse.Namespace, queue: Queue, verdict: str) -> int:

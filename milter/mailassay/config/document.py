@@ -196,7 +196,7 @@ def read(path: str, most: int, parse: Callable[[bytes], T]) -> T:
         if before == _state(os.stat(path)):
             return made
         time.sleep(_PAUSE)
-    raise OSError(errno.EBUSY, "another program keeps writing it")
+    raise OSError(errno.EBUSY, "another program keeps writing to it")
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

@@ -108,7 +108,7 @@ def _of_relays(settings: Settings, path: str) -> Iterator[Problem]:
                 "relays",
                 path,
                 line,
-                f"relays: {each} is many addresses; every host in it can claim that a message came from any client",
+                f"relays: {each} covers many addresses; every host in it can claim that a message came from any client",
             )
     for other in settings.policy.dmarc.trusted_forwarders.networks.networks:
         if overlaps(other, relays.networks.networks):
@@ -251,7 +251,7 @@ def _lines(policy: Policy) -> Iterator[_Line]:
 
 
 def _applies_with(first: Rule, second: Rule) -> bool:
-    """With the same condition, does the first apply wherever the second does? A rule that lets in needs more."""
+    """If the conditions are equal, does the first apply wherever the second does? A rule that lets in needs more."""
     return lets_in(second.action) or not lets_in(first.action)
 
 

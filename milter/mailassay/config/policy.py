@@ -92,7 +92,7 @@ _FORWARDER = Value(
 def trusted(member: Any) -> Any:
     """Reject a trust entry that covers nearly everybody. Raises Unfit."""
     if is_too_wide(member):
-        raise Unfit(f"{shown(str(member))} is nearly everybody")
+        raise Unfit(f"{shown(str(member))} covers nearly everybody")
     return member
 
 
@@ -148,7 +148,7 @@ def _rule(node: yaml.Node, **given: Any) -> Rule:
     if (rule.reply or rule.enhanced) and action not in (Action.DEFER, Action.REJECT):
         raise Unfit(f"rule {name}: {action} has no reply")
     if rule.headers and action in (Action.DEFER, Action.REJECT):
-        raise Unfit(f"rule {name}: what is not delivered has no headers")
+        raise Unfit(f"rule {name}: a message that is not delivered gets no headers")
     if lets_in(action) and not rule.monitor and not is_bound(condition):
         hint = f"bind it to something authenticated ({_AUTHENTICATED})"
         _must_be_safe(f"rule {name}", hint, rule.unsafe, rule.comment)

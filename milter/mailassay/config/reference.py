@@ -1,4 +1,4 @@
-"""What the actions, the placeholders and the notation mean, for administrators: for manual pages and docs/reference.md.
+"""The meanings of actions, placeholders and notation, for administrators: for manual pages and docs/reference.md.
 
 The meaning of a key stands on the field that holds its value. Back-quotes mark words that are typed as they are.
 """
@@ -11,7 +11,7 @@ from ..verdict import Action
 
 ACTIONS: Mapping[str, str] = {
     Action.ACCEPT: "Deliver.",
-    Action.TAG: "Deliver, with header fields by which Sieve can file the message (`tag.flag`, `tag.verdict`).",
+    Action.TAG: "Deliver, with header fields that Sieve can file the message by (`tag.flag`, `tag.verdict`).",
     Action.HOLD: "Put the message into Postfix's hold queue; `mailassay held` lists it.",
     Action.DEFER: "Reply with 4xx. The sender tries again.",
     Action.REJECT: "Reply with 5xx. The sender is told.",

@@ -165,7 +165,7 @@ def words(schema: Mapping[str, Any]) -> str:
 
 def _list_of(items: Mapping[str, Any]) -> str:
     if "title" in items:
-        return f"a list, of which each is {items['title']}"
+        return f"a list; each member is {items['title']}"
     if "enum" in items or "anyOf" in items:
         return "a list of them"
     return "a list of conditions" if "$ref" in items else "a list of maps"

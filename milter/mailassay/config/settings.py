@@ -1,4 +1,4 @@
-"""What the daemon runs with: ``mailassay.yaml``."""
+"""The settings of the daemon: ``mailassay.yaml``."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What is logged, and how."""
+    """The level and the format of the log."""
 
     level: Annotated[LogLevel, Key("The lowest level that is logged. The line about each message is `info`.")] = (
         LogLevel.INFO
@@ -145,7 +145,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the daemon runs with. Times are in seconds.
+    """The settings of the daemon. Times are in seconds.
 
     None means: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per CPU
     (``workers``), no retirement (``retire_after``, in messages), the daemon's own group (``socket_group``), and

@@ -69,7 +69,7 @@ def unique(members: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def domains(patterns: tuple[str, ...]) -> Domains:
-    """A set that does not depend on the order in which it is written; likewise the others."""
+    """The set of these patterns. The order in which they are written does not matter; likewise below."""
     return Domains(tuple(sorted(set(patterns))))
 
 

@@ -261,7 +261,7 @@ def is_nearly_everybody(found: Network) -> bool:
 def _narrow(found: Network) -> Network:
     if is_nearly_everybody(found):
         raise Unfit(
-            f"{found} is nearly everybody, and no mail from there would be judged; if you want that, write "
+            f"{found} covers nearly everybody, and no mail from there would be judged; if you want that, write "
             f'{{network: "{found}", unsafe: true, comment: ...}}'
         )
     return found

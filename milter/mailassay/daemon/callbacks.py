@@ -1,4 +1,4 @@
-"""The pymilter shim: milter callbacks in, milter actions out. Knows no SPF; only this package imports pymilter."""
+"""The pymilter callbacks: milter events in, milter actions out. Only this package imports pymilter."""
 
 from __future__ import annotations
 

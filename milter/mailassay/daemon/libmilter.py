@@ -1,4 +1,4 @@
-"""How this service has libmilter do what it has no call for, or pymilter has none.
+"""Things that the service needs and for which libmilter or pymilter has no call.
 
 libmilter opens its socket and runs its main loop in one call of pymilter's, cannot stop listening without ending its
 connections, waits in system calls that only a signal interrupts, and breaks off at large packets.

@@ -226,7 +226,7 @@ class Parent:
             pass  # it has ended, and _reap() says how
         except OSError as error:
             # a partly sent command is useless; a worker that does not read must not keep the old settings
-            _log.error("worker %d does not take orders (%s); killed", pid, error)
+            _log.error("worker %d does not read commands (%s); killed", pid, error)
             os.kill(pid, signal.SIGKILL)
 
     def _reload(self) -> None:

@@ -58,14 +58,14 @@ class Counts(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What a worker says to its parent when it is asked, and when it has judged ``retire_after`` messages."""
+    """The report of a worker to its parent, when it is asked and when it has judged ``retire_after`` messages."""
 
     retires: bool
     counts: Counts
 
 
 class Command(Enum):
-    """What the parent wants from a worker: an answer, or that it takes no more connections and ends.
+    """A command of the parent to a worker: to answer, or to take no more connections and end.
 
     RETIRE: ends when its connections do. STOP: ends when the messages in hand have their answer, or their time is over.
     """

@@ -2,7 +2,7 @@
 
 dkimpy reads tag lists and c=. Its ``verify`` is not used: it holds the whole body in memory, cannot tell a failed
 lookup from a missing key, and is laxer than the RFCs in a dozen places (see DESIGN.md). Its canonicalization of header
-fields is not used either, because it treats more than space and tab as white space.
+fields is not used either, because it strips more than space and tab from their ends.
 """
 
 from .body import Body, BodyDigest, BodyRequest

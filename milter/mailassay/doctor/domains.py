@@ -65,7 +65,7 @@ def _published(own: Own) -> str:
 
 
 def _fix(own: Own, facts: Facts) -> str:
-    """What to do so that such mail is refused here and elsewhere; empty if our own policy lets it in."""
+    """The advice for having such mail refused here and elsewhere; empty if our own policy lets it in."""
     is_asked_for = own.verdict is None or own.verdict.decider.kind is not Kind.DEFAULT
     if is_asked_for or own.asks in (Disposition.QUARANTINE, Disposition.REJECT):
         return ""

@@ -91,8 +91,8 @@ class Facts:
     ``config``: the file of the settings, None if there is none. ``wrong``: the problems in it and in its policy; the
     valid part is in ``settings``, with defaults for the rest. ``real``: paths without symbolic links; ``nodes``: files
     and all folders above them by such a path, None if one does not exist. ``smtpd`` and ``daemon``: the users of
-    Postfix and of mailassay; ``groups``: of this host, by name. ``silence``: why nobody speaks milter on our socket,
-    empty if somebody does; ``process``: who does. ``digest``: of the policy by which the service says it judges, empty
+    Postfix and of mailassay; ``groups``: of this host, by name. ``silence``: why no milter answers on our socket,
+    empty if one does; ``process``: which one. ``digest``: of the policy by which the service says it judges, empty
     if unknown. ``interpreter``: the program that runs this examination; ``installed``: when its files were installed.
     ``signers``: the Mode in configuration files of signing filters, empty if they have none; ``signing``: for those
     with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.

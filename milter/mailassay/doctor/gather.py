@@ -170,7 +170,7 @@ def _owner(process: Process | None) -> User | None:
 
 
 def _greeted(listen: Listen, unseen: list[str]) -> tuple[str | None, int | None]:
-    """Why nobody speaks milter on our socket (empty if somebody does, None if unknown), and the listening process."""
+    """Why no milter answers on our socket (empty if one does, None if unknown), and the listening process."""
     pid = None
     try:
         with _connected(listen) as channel:
@@ -219,7 +219,7 @@ def _negotiated(channel: socket.socket) -> str:
 
 
 def _received(channel: socket.socket, count: int, until: float) -> bytes:
-    """So many octets, or fewer if the other side hangs up. Raises TimeoutError."""
+    """Read so many octets, or fewer if the other side hangs up. Raises TimeoutError."""
     found = b""
     while len(found) < count:
         channel.settimeout(max(0.001, until - time.monotonic()))

@@ -121,12 +121,12 @@ def _why_spf(found: spf.Spf) -> dict[str, str | None]:
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
-    """What was found and decided: the keys of the log."""
+    """The results and the decision: the keys of the log."""
     return {"queue_id": outcome.queue_id, "client": outcome.client, **results(outcome), **_decision(outcome)}
 
 
 def results(outcome: Outcome) -> dict[str, Any]:
-    """What was found, without what was decided. The cause of a result comes right after it."""
+    """The results, without the decision. The cause of a result comes right after it."""
     connection = outcome.connection
     found: dict[str, Any] = {}
     if connection and connection.via:
@@ -153,7 +153,7 @@ def _decision(outcome: Outcome) -> dict[str, Any]:
 def _results(evidence: Evidence) -> dict[str, Any]:
     of_iprev, of_spf, of_helo = evidence.iprev, evidence.spf, evidence.spf_helo
     mail_from, of_arc, of_dmarc, sender = evidence.spf_mail_from, evidence.arc, evidence.dmarc, evidence.sender_domain
-    # results without a cause cost nothing: nearly all mail is honest
+    # nearly all mail is honest, so a result without a cause must cost nothing
     found: dict[str, Any] = {"iprev": of_iprev.result}
     if of_iprev.fault:
         found["iprev_why"] = _why(of_iprev)

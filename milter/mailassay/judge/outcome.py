@@ -1,4 +1,4 @@
-"""What is known about one message at its end: the value that the log line, JSON and ``check`` render."""
+"""Everything known about a message at its end: the value that the log line, JSON and ``check`` render."""
 
 from __future__ import annotations
 

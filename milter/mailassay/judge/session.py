@@ -73,7 +73,7 @@ class _Mail:
 
     @property
     def may_cost_much(self) -> bool:
-        """By its header section, or by its signatures, which are not looked at if the client is trusted."""
+        """Is the header section large, or do the signatures cost much? Neither matters if the client is trusted."""
         return not self.unjudged and (
             self.octets > DEAR or (self.content is not None and self.content.work.spent > DEAR_WORK)
         )
@@ -88,7 +88,7 @@ class _Mail:
 
 
 class _Decision(NamedTuple):
-    """The part of an outcome that the policy decides, or the lack of it."""
+    """The part of an outcome that follows from judging; only the verdict is set if the message was not judged."""
 
     verdict: Verdict
     add: tuple[tuple[str, str], ...] = ()
@@ -290,7 +290,7 @@ class Session:
         )
 
     def _unchecked(self, mail: _Mail, remove: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
-        """The field that says that nothing was checked. It is needed only if a field is removed."""
+        """The field that says that nothing was checked. It is written only if a field is removed."""
         return ((AUTHENTICATION_RESULTS, render(self.authserv_id, [], utf8=mail.utf8)),) if remove else ()
 
     def _connection(self, mail: _Mail) -> Connection | None:
@@ -386,7 +386,7 @@ class Session:
 
     @contextmanager
     def _turn(self, mail: _Mail) -> Iterator[None]:
-        """Work at a message; an expensive one waits for its turn."""
+        """Work on a message; an expensive one waits for its turn."""
         self._take(mail)
         try:
             yield

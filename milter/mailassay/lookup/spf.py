@@ -197,7 +197,7 @@ def _found(term: Term, step: Step) -> Term:
     """A term that asks DNS, with what it found."""
     term = replace(term, asks=1, target=step.target)
     if step.is_circular:
-        return replace(term, circular=True, error="leads back to where it stands, without end")
+        return replace(term, circular=True, error="leads back to its own record, without end")
     if step.fault is Fault.TERMS:
         return replace(term, trouble=f"not asked: there are more than {MAX_FOLLOWED} such terms")
     if term.mechanism in ("include", "redirect") and step.target:

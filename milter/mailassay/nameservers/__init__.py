@@ -283,9 +283,9 @@ class _Listener:
                 exchange.future.set_result(answer)
 
     def _unreachable(self, exchange: _Exchange, error: OSError | EOFError) -> None:
-        """Handle an ICMP error or a failed connection.
+        """Handle an ICMP error or a failed connection: ask a server that was not asked yet, if there is one.
 
-        Anybody can send ICMP errors, so they do not end a try by UDP: the response may still come before its deadline.
+        If there is none, an ICMP error does not end the try, since anybody can send one: the response may still come.
         """
         exchange.blame(error)
         elsewhere = exchange.goes_elsewhere()

@@ -1,4 +1,4 @@
-"""What a policy says, written out: two policies that judge alike have the same text, however their files are written.
+"""A policy written out as text. Two policies that judge alike have the same text, however their files are written.
 
 It has every key with its value, defaults too: a release that changes a default changes the text.
 """

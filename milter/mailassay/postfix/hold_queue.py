@@ -225,7 +225,7 @@ def queued(printed: bytes) -> Iterator[Queued]:
                 continue
             found = _queued(entry)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise Unavailable("postqueue -j prints something unknown", os.EX_PROTOCOL) from error
+            raise Unavailable("the output of postqueue -j is not understood", os.EX_PROTOCOL) from error
         seen.add(found.queue_id)
         yield found
 

@@ -42,7 +42,7 @@ class Delivered:
         """
         found = self._client()
         if found.value is None and not self.local:
-            raise Unknown("the Received field of this host has no client address; give it by --ip")
+            raise Unknown("the Received field of this host has no client address; give it with --ip")
         return found
 
     def _client(self) -> Fact[Address | None]:
@@ -79,7 +79,7 @@ class Delivered:
         if "smtp.helo" in self._recorded:
             return Fact("", "our Authentication-Results (smtp.helo: a null reverse-path)")
         if not self.local:
-            raise Unknown("no Return-Path field of this host has the reverse-path; give it by --mail-from")
+            raise Unknown("no Return-Path field of this host has the reverse-path; give it with --mail-from")
         return Fact("", "not known")
 
     def recipients(self) -> Fact[tuple[str, ...]]:
@@ -134,7 +134,7 @@ def _paths(raw: bytes, top: Sequence[Field]) -> Iterator[Fact[str]]:
             yield Fact(path, "Received (envelope-from)")
     if raw.startswith(b"From ") and (words := raw[:2000].partition(b"\n")[0].split()[1:]):
         path = words[0].decode("utf-8", "surrogateescape")
-        yield Fact("" if path == "MAILER-DAEMON" else path, "the line `From ` of the mbox")
+        yield Fact("" if path == "MAILER-DAEMON" else path, "the `From ` line of the mbox")
 
 
 def _is_of(path: str, domain: str) -> bool:

@@ -50,14 +50,14 @@ def received_by(fields: Sequence[Field], hosts: Sequence[str], relays: Relays = 
                 writer = f"was written by {found.by}" if found.by else "does not say who wrote it"
                 raise Unknown(
                     f"the topmost Received field {writer}, and this host is {' or '.join(hosts)}; "
-                    "name the host that received the message by --host, or give the client's address by --ip"
+                    "name the host that received the message with --host, or give the client's address with --ip"
                 )
             break
         last = place
         if not found.inside or (found.client_ip is not None and found.client_ip in relays.networks):
             break
     if last is None:
-        raise Unknown("no Received field has the client's address; give it by --ip")
+        raise Unknown("no Received field has the client's address; give it with --ip")
     return last
 
 
@@ -89,7 +89,7 @@ def _results(each: Field, hosts: Sequence[str]) -> tuple[Resinfo, ...]:
     """The results in a field, if they are ours for a message that was judged; else empty.
 
     Above the Received field of this host only its own programs write. Only mailassay writes iprev under its name, or
-    that a relay does not name the client.
+    the reason that the client of a relay is not known.
     """
     if each.name.lower() != b"authentication-results" or not any(is_ours(each.value, host) for host in hosts if host):
         return ()

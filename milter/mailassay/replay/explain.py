@@ -71,19 +71,19 @@ def _lines(label: str, text: str, indent: int, width: int, *, colour: bool) -> I
 
 def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
     verdict, evidence = trace.outcome.verdict, trace.outcome.evidence
-    line = place(verdict.decider, trace.settings)
-    yield "verdict", f"{verdict.action}  ({'policy line ' if evidence else ''}{line})"
+    setting = "setting " if verdict.decider.kind in (Kind.SETTING, Kind.CONFIGURATION) else ""
+    yield "verdict", f"{verdict.action}  ({setting}{place(verdict.decider, trace.settings)})"
     if verdict.reason:
         yield "reason", verdict.reason
     if verdict.would is not verdict.action:
         yield "monitor", f"enforced, it would be {verdict.would}"
-    for line in verdict.monitored:
-        yield "monitor", f"recorded only: {line}"
+    for each in verdict.monitored:
+        yield "monitor", f"recorded only: {each}"
     if verdict.reply and verdict.action is verdict.would:
         yield "reply", str(verdict.reply)
     if evidence:
-        for each in trace.alignments(evidence):
-            yield "alignment", each.words
+        for alignment in trace.alignments(evidence):
+            yield "alignment", alignment.words
         if not evidence.dkim and evidence.dmarc.result is Result.FAIL:
             yield "alignment", "there is no DKIM signature"
 
@@ -91,7 +91,7 @@ def _decision(trace: Trace) -> Iterator[tuple[str, str]]:
 def place(decider: Decider, settings: Settings) -> str:
     """What decided, and its place if it is in the policy or the configuration."""
     if decider.kind is Kind.CONFIGURATION:
-        return f"{decider}, a setting of the configuration"
+        return f"{decider}, in the configuration"
     if decider.kind not in (Kind.RULE, Kind.SETTING):
         return str(decider)
     if line := line_of(decider, settings):

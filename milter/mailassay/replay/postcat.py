@@ -36,7 +36,7 @@ class Postcat:
         if len(self._recipients) > sum(sizes[2:3]):
             raise Unknown(
                 "the output of postcat names more recipients than the queue file has: the client wrote line breaks "
-                "into a parameter of RCPT; give the client's address by --ip, for the message alone"
+                "into a parameter of RCPT; give the client's address with --ip, for the message alone"
             )
         self.smtputf8 = bool(sum(sizes[5:6]) & 1)  # SMTPUTF8_FLAG_REQUESTED
         self.local = self._attributes.get("log_message_origin") == "local"
@@ -52,7 +52,7 @@ class Postcat:
     def client(self) -> Fact[Address | None]:
         """The client; that of the outer hop, if a content filter sent the message back. Raises Unknown."""
         if self._outer is None and self._address is None and not self.local:
-            raise Unknown("the output of postcat names no client_address; give it by --ip")
+            raise Unknown("the output of postcat names no client_address; give it with --ip")
         return Fact(self._outer or self._address, self._record("client_address"))
 
     def helo(self) -> Fact[str]:

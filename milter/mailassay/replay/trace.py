@@ -119,7 +119,7 @@ class Trace:
                 continue
             useless = _useless(each.result)
             if not useless and each.testing:
-                useless = "its key is being tested (t=y), so it is as good as unsigned"
+                useless = "its key is being tested (t=y), so it counts as unsigned"
             elif not useless and each.partial and self.settings.policy.dkim.partial is Partial.IGNORE:
                 useless = "it leaves a part of the body unsigned (l=), so it does not count (dkim.partial)"
             yield Identifier("dkim", each.domain, each.result), f"DKIM {_word(each.result)} for {each.domain}", useless

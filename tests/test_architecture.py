@@ -14,7 +14,7 @@ import mailassay
 ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
-    ["key"],
+    ["config_key"],
     ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding"],
     ["resolver", "received", "authres"],
     ["zone", "author", "iprev", "sender_domain", "spf", "dkim"],

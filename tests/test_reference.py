@@ -23,7 +23,8 @@ from mailassay.arc import Arc
 from mailassay.cli import parser
 from mailassay.config import ConfigError, Settings, load, load_policy, reference, schema, shapes
 from mailassay.config.document import List, Map, Members, Shape, Short, Value
-from mailassay.config.policy import AnyName
+from mailassay.config.policy_file import AnyName
+from mailassay.config_key import Key, items
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.domain import Domain
@@ -31,7 +32,6 @@ from mailassay.evidence import Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.judge import logline
 from mailassay.judge.outcome import Outcome
-from mailassay.key import Key, items
 from mailassay.limits import Limits
 from mailassay.policy import AuthorActions, Policy, Rule, condition
 from mailassay.policy.condition import Keys
@@ -309,7 +309,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LISTS = "lists: {l: [a.example]}\n"
 
 
-@given(written(config.policy.POLICY))
+@given(written(config.policy_file.POLICY))
 def test_a_policy_that_is_read_fits_the_schema(path: Path, text: str) -> None:
     if is_read(load_policy, path, text):
         assert not mistakes(POLICY, text)
@@ -317,7 +317,7 @@ def test_a_policy_that_is_read_fits_the_schema(path: Path, text: str) -> None:
 
 @given(st.data())
 def test_a_rule_that_is_read_fits_the_schema(path: Path, data: st.DataObject) -> None:
-    rules = config.policy.POLICY.keys["rules"]
+    rules = config.policy_file.POLICY.keys["rules"]
     assert isinstance(rules, List)
     text = f"{LISTS}rules: [{data.draw(written(rules.element))}]"
     if is_read(load_policy, path, text):

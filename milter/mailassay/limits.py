@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from .key import Key
+from .config_key import Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from io import BytesIO
 from ..address import Address, client
 from ..config import ConfigError, Settings
 from ..config.document import unreadable
-from ..config.policy import read_policy
+from ..config.policy_file import read_policy
 from ..judge.logline import as_json
 from ..message import BOM
 from ..postfix.hold_queue import QUEUE_ID, Queue, Unavailable

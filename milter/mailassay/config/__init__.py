@@ -13,7 +13,7 @@ from ..address import Network
 from ..policy import Policy
 from .document import Code, ConfigError, Problem, compose, fit, problem, shown, unreadable
 from .lint import expired, warnings
-from .policy import read_policy
+from .policy_file import read_policy
 from .settings import SETTINGS, Dns, Held, Log, LogFormat, LogLevel, Relays, Settings, Untraced
 from .values import Listen, Nameserver
 

@@ -16,8 +16,8 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import yaml
 
+from ..config_key import Item
 from ..finding import Finding, Severity
-from ..key import Item
 from ..terminal import printable
 
 MAX_OCTETS = 256 * 1024  # of one file

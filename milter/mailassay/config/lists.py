@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from ..key import REQUIRED, Item, Key
+from ..config_key import REQUIRED, Item, Key
 from .document import Code, Problem, Unfit, Value, brief, problem, read, shown, unexpected
 
 MAX_LIST_OCTETS = 32 << 20

@@ -7,12 +7,12 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-from ..key import REQUIRED, Item
+from ..config_key import REQUIRED, Item
 from ..policy import Forwarders
 from ..policy.sets import Domains, Networks
 from . import values
 from .document import List, Map, Members, Shape, Short
-from .policy import POLICY, AnyName
+from .policy_file import POLICY, AnyName
 from .settings import SETTINGS
 from .values import Listen
 

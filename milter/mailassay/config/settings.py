@@ -9,13 +9,13 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
 
 from ..address import Network
-from ..key import Key
+from ..config_key import Key
 from ..policy import Policy
 from ..policy.sets import Networks
 from ..verdict import Action
 from . import shapes, values
 from .document import List, Map, Problem, Short, Value
-from .policy import trusted
+from .policy_file import trusted
 from .values import Listen, Nameserver
 
 

@@ -1,4 +1,4 @@
-"""The shape of each key, as it follows from the field that holds its value (``key``)."""
+"""The shape of each key, as it follows from the field that holds its value (``config_key``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
-from ..key import Item, Key, items
+from ..config_key import Item, Key, items
 from ..policy.sets import Addresses, Domains, Networks
 from . import values
 from .document import Map, Members, Shape, Value

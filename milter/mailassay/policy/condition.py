@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Annotated, Any, TypeAlias
 
 from ..address import Network
+from ..config_key import Key
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Case, Evidence
-from ..key import Key
 from ..result import Result
 from ..sender_domain import Receives
 from .mailbox import spellings

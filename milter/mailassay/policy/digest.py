@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ..key import items
+from ..config_key import items
 from .condition import All, AnyOf, Match, Not
 from .sections import Forwarders
 from .sets import Addresses, Domains, Networks

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, NamedTuple
 
+from ..config_key import Key
 from ..dmarc import Disposition
 from ..domain import BadDomain, Domain
 from ..evidence import Case, Evidence, Trouble
-from ..key import Key
 from ..limits import Limits
 from ..result import Result
 from ..sender_domain import Receives

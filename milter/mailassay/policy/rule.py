@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from string import Formatter
 from typing import Annotated, NamedTuple
 
+from ..config_key import Key
 from ..domain import BadDomain, Domain
 from ..evidence import Case
-from ..key import Key
 from ..verdict import Action
 from .condition import Condition
 

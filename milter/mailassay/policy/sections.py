@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
-from ..key import Key
+from ..config_key import Key
 from ..verdict import Action
 from .condition import Condition
 from .rule import Place

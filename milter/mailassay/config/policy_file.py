@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..config_key import items
 from ..finding import Severity
-from ..key import items
 from ..policy import (
     AuthorActions,
     DmarcActions,

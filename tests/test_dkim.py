@@ -23,7 +23,7 @@ from mailassay.dkim import key as keys
 from mailassay.limits import Limits
 from mailassay.message import Field, split
 from mailassay.resolver import Deadline
-from mailassay.result import Result
+from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.sign import ed25519_key, rsa_key
@@ -31,6 +31,7 @@ from tests.lab.sign import ed25519_key, rsa_key
 NOW = 1_800_000_000
 MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world\r\n\r\n"
 RSA, ED = rsa_key(), ed25519_key()
+STRICT = RSA.record + "; t=s"
 
 
 def verify(message, *records, edit_zone="", limits=LIMITS):
@@ -82,7 +83,15 @@ def test_pass(key, header, body):
 
 def test_no_signature():
     assert verify(MESSAGE) == []
-    assert [each.result for each in dkim.resinfos([])] == [Result.NONE]
+    assert list(dkim.resinfos([])) == [Resinfo("dkim", Result.NONE)]
+
+
+def test_a_clause_has_what_could_be_read():
+    """RFC 8601 section 2.7.1. A signature without a usable d= has no header.d."""
+    (clause,) = dkim.resinfos(verify(b"DKIM-Signature: d=com; s=sel; b=AAAA\r\n" + MESSAGE))
+    assert clause == Resinfo(
+        "dkim", Result.PERMERROR, (("header", "s", "sel"), ("header", "b", "AAAA")), "v= is missing"
+    )
 
 
 def signed(**more):
@@ -195,6 +204,55 @@ def test_key_records(records, result):
     assert found.result is result, found.reason
 
 
+@pytest.mark.parametrize(
+    ("record", "fault", "reason"),
+    [
+        ("p=AAAA; p=AAAA", dkim.Fault.KEY_SYNTAX, "the key record is not a tag=value list"),
+        ("v=DKIM2; p=AAAA", dkim.Fault.KEY_SYNTAX, "the key record's v= is not DKIM1 or not first"),
+        ("v=DKIM1", dkim.Fault.KEY_SYNTAX, "the key record has no p="),
+        ("h=sha1; p=AAAA", dkim.Fault.KEY_USE, "the key record's h= does not allow sha256"),
+        ("s=tlsrpt; p=AAAA", dkim.Fault.KEY_USE, "the key is not for e-mail (s=)"),
+        ("p= \t\r\n ", dkim.Fault.REVOKED, "the key is revoked (p= is empty)"),
+        ("k=dsa; p=AAAA", dkim.Fault.KEY_TYPE, "the key type is unknown (k=)"),
+        ("p=!", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
+        (f"p={ED.material}", dkim.Fault.KEY_TYPE, "the key is not of the type in k="),
+        ("p=MAYCAQECAQE", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
+        ("p=MAACAQM=", dkim.Fault.KEY_SYNTAX, "the key cannot be read (p=)"),
+        ("k=ed25519; p=BBBB", dkim.Fault.KEY_SYNTAX, "the key cannot be read (p=)"),
+        ("k=ed25519; p=AAAA", dkim.Fault.KEY_UNSAFE, "the key is not a safe Ed25519 point (p=)"),
+    ],
+)
+def test_why_a_key_record_is_refused(record, fault, reason):
+    with pytest.raises(keys.BadKey) as caught:
+        keys.parse(record)
+    assert (caught.value.fault, str(caught.value)) == (fault, reason)
+
+
+@pytest.mark.parametrize(
+    ("tags", "record", "fault", "reason"),
+    [
+        ({"t": NOW + 999_999}, RSA.record, dkim.Fault.FUTURE, "signed in the future (t=)"),
+        ({"x": NOW - 999_999}, RSA.record, dkim.Fault.EXPIRED, "the signature has expired (x=)"),
+        ({"s": "other"}, RSA.record, dkim.Fault.NO_KEY, "no key record"),
+        ({}, "v=DKIM1; p=", dkim.Fault.REVOKED, "the key is revoked (p= is empty)"),
+        ({}, RSA.record + "; n=" + "x" * 9000, dkim.Fault.LIMIT, "the key record has more than 5120 octets"),
+        ({}, ED.record, dkim.Fault.KEY_TYPE, "the key is not of the type the signature names (a=, k=)"),
+        ({"i": "@a.example.com"}, STRICT, dkim.Fault.IDENTITY, "the key does not allow subdomains in i= (t=s)"),
+        ({"l": 99}, RSA.record, dkim.Fault.LENGTH, "l= is larger than the body"),
+        ({"bh": "AAAA"}, RSA.record, dkim.Fault.BODY, "the body was changed"),
+        ({"s": "sel"}, rsa_key(2048, "other").record, dkim.Fault.HEADER, "the signature does not match the header"),
+        ({}, RSA.record + "; t=y", dkim.Fault.TESTING, "the key is being tested (t=y)"),
+        ({}, RSA.record, None, ""),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_result(tags, record, fault, reason):
+    found = one(resigned(tags), record)
+    assert (found.fault, found.reason) == (fault, reason)
+    assert (found.domain, found.identity[0], found.algorithm, found.limit) == ("example.com", "@", "rsa-sha256", "")
+    assert found.selector == tags.get("s", "sel")
+    assert len(found.b_text) == 344  # of 256 octets
+
+
 def test_small_keys_count_for_nothing():
     """RFC 8301 section 3.2."""
     small = RSAPublicNumbers(65537, (1 << 1020) + 7).public_key()
@@ -266,6 +324,13 @@ def test_header_b_tells_signatures_apart():
     assert shown == ["abcdefghijk", "abcdefghijz", "zzzzzzzz"]
 
 
+def test_a_field_that_occurs_twice_has_a_short_header_b():
+    """No length tells the two apart."""
+    results = [dkim.Dkim(Result.PASS, b_text="A" * 90)] * 2 + [dkim.Dkim(Result.PASS, b_text="A" * 90)]
+    values = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(results)]
+    assert values == ["A" * 8] * 3
+
+
 @pytest.mark.parametrize("shared", [7, 8, 63, 64])
 def test_header_b_is_as_long_as_it_takes_up_to_64_characters(shared):
     results = [dkim.Dkim(Result.PASS, b_text="A" * shared + end * 9) for end in "bc"]
@@ -282,6 +347,42 @@ def test_a_signature_has_4096_characters_at_most(characters, problem):
     signature = dkim.parse(Field(b"DKIM-Signature", f"{text}{folded}".encode()))
     assert signature.problem == problem
     assert len(signature.signature) == (0 if problem else characters // 4 * 3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "fault", "problem"),
+    [
+        ({}, None, ""),
+        ({"x": "\0"}, dkim.Fault.SYNTAX, "a control character in a tag=value list"),
+        ({"z": "1; z=1"}, dkim.Fault.SYNTAX, "a tag occurs twice"),
+        ({"z": "1; z"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        ({"1": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        *(({tag: None}, dkim.Fault.MISSING_TAG, f"{tag}= is missing") for tag in ("v", "a", "b", "bh", "d", "h", "s")),
+        ({"v": "2"}, dkim.Fault.VERSION, "v= is not 1"),
+        ({"h": ":from"}, dkim.Fault.SYNTAX, "h= is not a list of field names"),
+        ({"a": "rsa-sha1"}, dkim.Fault.ALGORITHM, "a= names an algorithm that is not accepted"),
+        ({"d": "com"}, dkim.Fault.DOMAIN, "d= is not a domain name"),
+        ({"s": "a..b"}, dkim.Fault.SELECTOR, "s= and d= do not form a domain name"),
+        ({"t": "x"}, dkim.Fault.SYNTAX, "t= is not a number"),
+        ({"b": "!"}, dkim.Fault.SYNTAX, "b= is not base64"),
+        ({"b": ""}, dkim.Fault.SYNTAX, "b= is empty"),
+        ({"c": "lax"}, dkim.Fault.CANONICALIZATION, "c= names an unknown canonicalization"),
+        ({"x": "-1"}, dkim.Fault.SYNTAX, "x= is not a number"),
+        ({"x": "1", "t": "1"}, dkim.Fault.SYNTAX, "x= is not after t="),
+        ({"l": "-1"}, dkim.Fault.SYNTAX, "l= is not a number"),
+        ({"bh": "!"}, dkim.Fault.SYNTAX, "bh= is not base64"),
+        ({"bh": " "}, dkim.Fault.SYNTAX, "bh= is empty"),
+        ({"bh": "A" * 4100}, dkim.Fault.SYNTAX, "bh= is too long"),
+        ({"i": "@example.net"}, dkim.Fault.IDENTITY, "i= is not within d="),
+        ({"h": "to"}, dkim.Fault.FROM_NOT_SIGNED, "h= does not cover From"),
+        ({"q": "http"}, dkim.Fault.QUERY, "q= has no known query method"),
+    ],
+)  # fmt: skip
+def test_why_a_signature_is_not_verified(tags, fault, problem):
+    all_tags = {"v": "1", "a": "rsa-sha256", "d": "example.com", "s": "sel", "h": "from", "bh": "AAAA", "b": "AAAA"}
+    value = "; ".join(f"{name}={text}" for name, text in (all_tags | tags).items() if text is not None)
+    signature = dkim.parse(Field(b"DKIM-Signature", value.encode()))
+    assert (signature.fault, signature.problem) == (fault, problem)
 
 
 @pytest.mark.parametrize(("characters", "is_read"), [(1000, True), (1001, False)])

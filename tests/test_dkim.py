@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from mailassay import dkim
 from mailassay.dkim import Work
 from mailassay.dkim import key as keys
+from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
 from mailassay.message import Field, split
 from mailassay.resolver import Deadline
@@ -32,6 +33,13 @@ NOW = 1_800_000_000
 MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world\r\n\r\n"
 RSA, ED = rsa_key(), ed25519_key()
 STRICT = RSA.record + "; t=s"
+HAVE_A_KEY = {
+    "",
+    "l= is larger than the body",
+    "the body was changed",
+    "the signature does not match the header",
+    "the key is being tested (t=y)",
+}
 
 
 def verify(message, *records, edit_zone="", limits=LIMITS):
@@ -214,6 +222,7 @@ def test_key_records(records, result):
         ("s=tlsrpt; p=AAAA", dkim.Fault.KEY_USE, "the key is not for e-mail (s=)"),
         ("p= \t\r\n ", dkim.Fault.REVOKED, "the key is revoked (p= is empty)"),
         ("k=dsa; p=AAAA", dkim.Fault.KEY_TYPE, "the key type is unknown (k=)"),
+        ("k=\xff; p=AAAA", dkim.Fault.KEY_TYPE, "the key type is unknown (k=)"),
         ("p=!", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
         (f"p={ED.material}", dkim.Fault.KEY_TYPE, "the key is not of the type in k="),
         ("p=MAYCAQECAQE", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
@@ -249,7 +258,8 @@ def test_the_reason_of_a_result(tags, record, fault, reason):
     found = one(resigned(tags), record)
     assert (found.fault, found.reason) == (fault, reason)
     assert (found.domain, found.identity[0], found.algorithm, found.limit) == ("example.com", "@", "rsa-sha256", "")
-    assert found.selector == tags.get("s", "sel")
+    assert (found.selector, found.partial) == (tags.get("s", "sel"), False)
+    assert (found.bits, found.testing) == (2048 if reason in HAVE_A_KEY else 0, fault is dkim.Fault.TESTING)
     assert len(found.b_text) == 344  # of 256 octets
 
 
@@ -273,6 +283,12 @@ def test_strict_identity():
     message = resigned({"i": "@sub.example.com"})
     assert one(message, RSA.record).result is Result.PASS
     assert one(message, RSA.record + "; t=s").result is Result.PERMERROR
+
+
+def test_a_key_for_one_domain_and_a_signature_without_an_identity():
+    """The signatures of ARC have no i= in the sense of section 3.5, so t=s says nothing about them."""
+    signature = dkim.Signature(Field(b"ARC-Seal", b""), domain="example.com", algorithm="rsa-sha256")
+    assert usable_key(STRICT, signature, LIMITS, Work(LIMITS)).strict
 
 
 def test_a_key_in_testing_is_said():
@@ -347,6 +363,11 @@ def test_a_signature_has_4096_characters_at_most(characters, problem):
     signature = dkim.parse(Field(b"DKIM-Signature", f"{text}{folded}".encode()))
     assert signature.problem == problem
     assert len(signature.signature) == (0 if problem else characters // 4 * 3)
+
+
+def test_a_signature_without_the_tags_that_identify_it():
+    field = Field(b"DKIM-Signature", b"v=1")
+    assert dkim.parse(field) == dkim.Signature(field, "a= is missing", fault=dkim.Fault.MISSING_TAG)
 
 
 @pytest.mark.parametrize(

@@ -90,17 +90,19 @@ def _test(room: str, processes: int, explained: set[tuple[str, str, str]]) -> in
         print(f"{room}: mutmut failed; the end of {output.relative_to(ROOT)} says why")
         return status
     found = list(_mutants(folder))
-    alive = [mutant for mutant in found if mutant.status != "killed"]
+    untested = sum(mutant.status == "untested" for mutant in found)
+    alive = [mutant for mutant in found if mutant.status not in ("killed", "untested")]
     other = [mutant for mutant in alive if not wording(mutant)]
     left = [mutant for mutant in other if not {mutant.row, (*mutant.row[:2], "*")} & explained]
     for mutant in left:
         print(f"{mutant.file} {mutant.function}: {mutant.status}\n    - {mutant.before}\n    + {mutant.after}")
-    killed = len(found) - len(alive)
+    killed = len(found) - len(alive) - untested
     print(
         f"{room}: {len(found)} mutants, {killed} killed ({killed / len(found):.1%}), "
         f"{len(alive) - len(other)} only of words for people, {len(other) - len(left)} explained, {len(left)} survived"
+        + (f", {untested} not tested, because the run was interrupted" if untested else "")
     )
-    return 1 if left else 0
+    return 1 if left or untested else 0
 
 
 def _prepare(room: str, folder: Path) -> None:
@@ -172,7 +174,7 @@ def _results(folder: Path) -> Iterator[Path]:
 
 
 def _mutants(folder: Path) -> Iterator[Mutant]:
-    names = {0: "survived", 1: "killed", 3: "killed", 5: "no test", 33: "no test"}
+    names = {None: "untested", 0: "survived", 1: "killed", 3: "killed", 5: "no test", 33: "no test"}
     for path in _results(folder):
         code = json.loads(path.read_text())["exit_code_by_key"]
         module = path.with_suffix("")

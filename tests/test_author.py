@@ -294,6 +294,49 @@ def test_not_one_clear_author(value, domains):
 
 
 @pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("", Fault.NO_ADDRESS),
+        (" alice@bank.example, eve@evil.example", Fault.SEVERAL_DOMAINS),
+        (" Liddell, <alice@bank.example>, <eve@evil.example>", Fault.NO_ADDRESS),
+        (" alice@bank.example\0", Fault.CONTROL),
+        (" \x1b$B\0\x1b(B <alice@bank.example>, eve@evil.example", Fault.CONTROL),
+        (" <alice@bank.example> " + encoded("\0"), Fault.ENCODED_CONTROL),
+        (" \u00e9\\ <alice@bank.example>, eve@evil.example", Fault.BACKSLASH),
+        (" \u202ealice@bank.example", Fault.DIRECTION),
+        (" (alice@bank.example, eve@evil.example", Fault.UNCLOSED),
+        (' "alice@bank.example, eve@evil.example', Fault.UNCLOSED),
+        (" [alice@bank.example, eve@evil.example", Fault.UNCLOSED),
+        (" <alice@bank.example, <eve@evil.example>", Fault.BRACKETS),
+        (" alice@bank.example> eve@evil.example", Fault.BRACKETS),
+        (" alice@bank.example, <eve@evil.example", Fault.BRACKETS),
+        (" Friends: alice@bank.example, eve@evil.example;", Fault.GROUP),
+        (" <@evil.example:alice@bank.example>", Fault.ROUTE),
+        (" <x:alice@bank.example>, eve@evil.example", Fault.ROUTE),
+        (" <alice@bank.example,eve@evil.example>", Fault.ROUTE),
+        (" alice@bank.example@evil.example", Fault.ADDRESS),
+        (" alice [x]@bank.example, eve@evil.example", Fault.ADDRESS),
+        (" alice@bank example, eve@evil.example", Fault.ADDRESS),
+        (' alice@"bank.example", eve@evil.example', Fault.ADDRESS),
+        (" @bank.example, eve@evil.example", Fault.ADDRESS),
+        (" alice@[192.0.2.1]", Fault.LITERAL),
+        (" alice@bank..example, eve@evil.example", Fault.DOMAIN),
+        (" Jira [Prod] <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" alice@bank.example <eve@evil.example>", Fault.ADDRESS_IN_NAME),
+        (" <alice@bank.example> eve@evil.example", Fault.TEXT_AFTER),
+        (" <alice@bank.example>., <eve@evil.example>", Fault.TEXT_AFTER),
+        (" Jira [Prod] <alice@bank.example>, Bob, eve@evil.example", Fault.DISPLAY_NAME),  # the first one
+        (" a@bank.example,\r\n" * 70, None),
+        ("".join(f" a@d{number}.example,\r\n" for number in range(64)), Fault.DOMAINS),
+        ("".join(f" a@d{number}.example,\r\n" for number in range(65)), Fault.NAMES),
+        (b" ceo@b\xff.example", Fault.NOT_UTF8),
+    ],
+)
+def test_why_the_author_is_not_clear(value, fault):
+    assert read(value).fault is fault
+
+
+@pytest.mark.parametrize(
     ("name", "codec"),
     [
         ("\u5c71\u7530\u592a\u90ce", "iso2022_jp"),

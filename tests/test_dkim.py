@@ -2,10 +2,12 @@
 
 import base64
 import re
+from unittest.mock import create_autospec, patch
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -269,6 +271,43 @@ def test_small_keys_count_for_nothing():
     der = small.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(keys.BadKey, match="bits"):
         keys.parse(f"p={base64.b64encode(der).decode()}")
+
+
+MODULUS = (1 << 2047) + 7
+
+
+@pytest.mark.parametrize(
+    ("exponent", "modulus", "fault", "reason"),
+    [
+        (1, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (2, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (65538, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (65537, MODULUS - 1, dkim.Fault.KEY_UNSAFE, "the key's modulus is even"),
+        (65537, MODULUS >> 1025, dkim.Fault.KEY_SIZE, "the key has 1023 bits, fewer than 1024"),
+        ((1 << 64) + 1, MODULUS, dkim.Fault.KEY_SIZE, "the key's exponent has more than 64 bits"),
+        (3, MODULUS, None, ""),
+        ((1 << 64) - 1, MODULUS, None, ""),
+    ],
+)
+def test_a_weak_key_that_the_library_loads(exponent, modulus, fault, reason):
+    """Not every version refuses it. RFC 8017 section 3.1, RFC 8301 section 3.2."""
+    loaded = create_autospec(RSAPublicKey, instance=True, key_size=modulus.bit_length())
+    loaded.public_numbers.return_value = RSAPublicNumbers(exponent, modulus)
+    record = f"p={RSA.material}; n={exponent}, {modulus}"  # no other test has this record cached
+    with patch.object(keys, "load_der_public_key", return_value=loaded):
+        if fault:
+            with pytest.raises(keys.BadKey) as caught:
+                keys.parse(record)
+            assert (caught.value.fault, str(caught.value)) == (fault, reason)
+        else:
+            assert keys.parse(record).public is loaded
+
+
+def test_a_key_of_another_type_that_the_library_loads():
+    loaded = create_autospec(Ed25519PublicKey, instance=True)
+    with patch.object(keys, "load_der_public_key", return_value=loaded), pytest.raises(keys.BadKey) as caught:
+        keys.parse(f"p={RSA.material}; n=another type")
+    assert (caught.value.fault, str(caught.value)) == (dkim.Fault.KEY_TYPE, "the key is not of the type in k=")
 
 
 def test_bare_rsa_public_key():

@@ -464,8 +464,36 @@ def test_what_is_an_encoded_word(text, expected):
     assert encoded_words.is_encoded_word(text) is expected
 
 
+LONG = ".".join(["a" * 49] * 5) + ".example"  # 257 octets
+
+
+@pytest.mark.parametrize(
+    ("name", "domains"),
+    [
+        ("a.example!b.example!c.example", ["a.example", "c.example", "a.exampleb.examplec.example"]),
+        ("xn--bank-.example", ["bank.example"]),
+        ("-Xbank-.example", ["xbank.example"]),
+        ("_bank_.-x-", ["bank.x"]),
+        ("b." + LONG[4:], [LONG[4:]]),  # 253 octets, as many as a name has
+        ("b." + LONG[3:], [LONG[50:]]),
+        ("!com", []),
+    ],
+)
+def test_a_name_that_is_no_domain(name, domains):
+    """Readers may show one at its beginning, one at its end, or what remains without the invalid characters."""
+    assert read(f" ceo@{name}").domains == tuple(domains)
+
+
+def test_names_are_counted_in_all_fields_together():
+    """They cost the most."""
+    one, two = (" ".join(f" x@-{place}-" for place in range(start, start + 20)) for start in (0, 20))
+    assert not read(one, one).unread
+    assert read(one, two).unread
+
+
 def test_u_labels_become_a_labels():
     assert read(" <a@b\u00fccher.example") == read(" a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
+    assert read(" <a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
     assert read(" a@bücher.example").domains == ("xn--bcher-kva.example",)
 
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
-from mailassay.dkim import Work
+from mailassay.dkim import Work, header
 from mailassay.dkim import key as keys
 from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
@@ -89,6 +89,29 @@ def test_pass(key, header, body):
     assert (found.result, found.domain, found.selector) == (Result.PASS, "example.com", "sel")
     assert found.identity == "@example.com"
     assert found.bits in (256, 1024, 2048)
+
+
+def test_each_field_is_canonicalized_once():
+    """However many signatures cover it."""
+    headers, _ = split(resigned({}, resigned({})))
+    hashes = dkim.HeaderHashes(headers, Work(LIMITS))
+    with patch.object(header, "relaxed", wraps=header.relaxed) as relaxed:
+        digests = [hashes.digest(signature) for signature in dkim.signatures(headers, LIMITS)]
+    assert len(digests) == 2
+    assert relaxed.call_count == len({"From", "To", "Subject"}) + len(digests)  # each signature without its b=
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [
+        (b" a \t b\r\n c ", b"a b c"),
+        (b"a \r\r\n\n b", b"a \r\n b"),  # unfolding brings a CR and an LF together, and that is no line end
+        (b"a \r b \n c", b"a \r b \n c"),
+    ],
+)
+def test_relaxed_fields(value, canonical):
+    """Section 3.4.2."""
+    assert header.relaxed(Field(b"X-Name", value)) == b"x-name:" + canonical + b"\r\n"
 
 
 def test_no_signature():

@@ -24,7 +24,7 @@ from mailassay.dkim import Work, header
 from mailassay.dkim import key as keys
 from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
-from mailassay.message import Field, split
+from mailassay.message import Field, Headers, split
 from mailassay.resolver import Deadline
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone
@@ -99,6 +99,22 @@ def test_each_field_is_canonicalized_once():
         digests = [hashes.digest(signature) for signature in dkim.signatures(headers, LIMITS)]
     assert len(digests) == 2
     assert relaxed.call_count == len({"From", "To", "Subject"}) + len(digests)  # each signature without its b=
+
+
+def test_h_passes_over_its_own_field_and_takes_the_next():
+    """Section 3.5, h=: the field itself is never among those it names."""
+    value = b"v=1; a=rsa-sha256; d=example.com; s=sel; h=from:dkim-signature:dkim-signature; bh=AAAA; b=AAAA"
+    own = dkim.parse(Field(b"DKIM-Signature", value))
+
+    def digest(*values):
+        """With these signature fields from the top, None being its own."""
+        fields = [own.field if each is None else Field(b"DKIM-Signature", each) for each in values]
+        return dkim.HeaderHashes(Headers([*fields, Field(b"From", b" a@example.com")]), Work(LIMITS)).digest(own)
+
+    assert not own.problem
+    signed = digest(b"2", None, b"1")
+    assert signed == digest(b"3", b"2", None, b"1") == digest(None, b"2", b"1") == digest(b"2", b"1", None)
+    assert signed not in (digest(b"3", None, b"1"), digest(None, b"1"), digest(b"2", None))
 
 
 @pytest.mark.parametrize(

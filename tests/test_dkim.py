@@ -2,7 +2,7 @@
 
 import base64
 import re
-from unittest.mock import create_autospec, patch
+from unittest.mock import Mock, create_autospec, patch
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -25,7 +25,7 @@ from mailassay.dkim import key as keys
 from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
-from mailassay.resolver import Deadline
+from mailassay.resolver import Answer, Deadline, DnsLimit, DnsTempError
 from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
@@ -302,6 +302,31 @@ def test_the_reason_of_a_result(tags, record, fault, reason):
     assert (found.selector, found.partial) == (tags.get("s", "sel"), False)
     assert (found.bits, found.testing) == (2048 if reason in HAVE_A_KEY else 0, fault is dkim.Fault.TESTING)
     assert len(found.b_text) == 344  # of 256 octets
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "result", "fault", "reason", "limit"),
+    [
+        (
+            LIMITS.signature_work, DnsLimit("dns_octets", "too much"), Result.PERMERROR,
+            dkim.Fault.LIMIT, "limit: too much", "dns_octets",
+        ),
+        (LIMITS.signature_work, DnsTempError("SERVFAIL"), Result.TEMPERROR, dkim.Fault.NO_ANSWER, "SERVFAIL", ""),
+        (
+            0, None, Result.PERMERROR,
+            dkim.Fault.LIMIT, "limit: more work than signature_work allows", "signature_work",
+        ),
+    ],
+)  # fmt: skip
+def test_a_result_without_a_key(work, error, result, fault, reason, limit):
+    headers, content = split(signed())
+    (signature,) = dkim.signatures(headers, LIMITS)
+    body = dkim.Body([signature.body])
+    body.update(content)
+    hashes = dkim.HeaderHashes(headers, Work(Limits(signature_work=work)))
+    resolve = Mock(side_effect=error, return_value=Answer((RSA.record,)))
+    found = dkim.check(signature, hashes, body.finish(), resolve, NOW, LIMITS)
+    assert (found.result, found.fault, found.reason, found.limit) == (result, fault, reason, limit)
 
 
 def test_small_keys_count_for_nothing():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.author import Author, Fault, author
+from mailassay.author import Author, Fault, author, encoded_words
 from mailassay.domain import BadDomain, Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers
@@ -88,6 +88,7 @@ def charset(text, codec, name):
         " Alice\r\n \r\n <alice@bank.example>\r\n ",  # obs-FWS
         ' "Alice\r\n Liddell"\r\n\t<alice@bank.example>',
         " a..b.@bank.example",
+        " a .b. c@bank.example",  # obs-local-part
         ' "a\\"b(c"@bank.example',
         # not RFC 5322's, common all the same, and the author domain is the same for every reader
         " alice@bank.example <alice@bank.example>",
@@ -294,6 +295,55 @@ def test_not_one_clear_author(value, domains):
 
 
 @pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("", Fault.NO_ADDRESS),
+        (" alice@bank.example, eve@evil.example", Fault.SEVERAL_DOMAINS),
+        (" alice@bank . example", Fault.SEVERAL_DOMAINS),  # obs-domain; a reader may end it at the blank
+        (" Liddell, <alice@bank.example>, <eve@evil.example>", Fault.NO_ADDRESS),
+        (" alice@bank.example\0", Fault.CONTROL),
+        (" \x1b$B\0\x1b(B <alice@bank.example>, eve@evil.example", Fault.CONTROL),
+        (" <alice@bank.example> " + encoded("\0"), Fault.ENCODED_CONTROL),
+        (" =?utf-8?q?a?b=00?= <alice@bank.example>", Fault.ENCODED_CONTROL),  # a reader lets it contain "?"
+        (" =?utf-8?q?a" + encoded("\0") + " <alice@bank.example>", Fault.ENCODED_CONTROL),  # or does not
+        (" =?utf-8?b?A\r\n A==?= <alice@bank.example>", Fault.ENCODED_CONTROL),
+        (" \u00e9\\ <alice@bank.example>, eve@evil.example", Fault.BACKSLASH),
+        (" \u202ealice@bank.example", Fault.DIRECTION),
+        (" (alice@bank.example, eve@evil.example", Fault.UNCLOSED),
+        (' "alice@bank.example, eve@evil.example', Fault.UNCLOSED),
+        (" [alice@bank.example, eve@evil.example", Fault.UNCLOSED),
+        (" <alice@bank.example, <eve@evil.example>", Fault.BRACKETS),
+        (" alice@bank.example> eve@evil.example", Fault.BRACKETS),
+        (" alice@bank.example, <eve@evil.example", Fault.BRACKETS),
+        (" Friends: alice@bank.example, eve@evil.example;", Fault.GROUP),
+        (" <@evil.example:alice@bank.example>", Fault.ROUTE),
+        (" <@bank.example>, eve@evil.example", Fault.ROUTE),
+        (" <x:alice@bank.example>, eve@evil.example", Fault.ROUTE),
+        (" <alice@bank.example,eve@evil.example>", Fault.ROUTE),
+        (" alice@bank.example@evil.example", Fault.ADDRESS),
+        (" alice [x]@bank.example, eve@evil.example", Fault.ADDRESS),
+        (" alice@bank example, eve@evil.example", Fault.ADDRESS),
+        (' alice@"bank.example", eve@evil.example', Fault.ADDRESS),
+        (" @bank.example, eve@evil.example", Fault.ADDRESS),
+        (" alice@[192.0.2.1]", Fault.LITERAL),
+        (" alice@bank..example, eve@evil.example", Fault.DOMAIN),
+        (" Jira [Prod] <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" alice@bank.example <eve@evil.example>", Fault.ADDRESS_IN_NAME),
+        (" <alice@bank.example> eve@evil.example", Fault.TEXT_AFTER),
+        (" <alice@bank.example> Sales, eve@evil.example", Fault.TEXT_AFTER),
+        (" <alice@bank.example>., <eve@evil.example>", Fault.TEXT_AFTER),
+        (" Jira [Prod] <alice@bank.example>, Bob, eve@evil.example", Fault.DISPLAY_NAME),  # the first one
+        (" a@bank.example,\r\n" * 70, None),
+        ("".join(f" a@d{number}.example,\r\n" for number in range(64)), Fault.DOMAINS),
+        ("".join(f" a@d{number}.example,\r\n" for number in range(65)), Fault.NAMES),
+        (b" ceo@b\xff.example", Fault.NOT_UTF8),
+    ],
+)
+def test_why_the_author_is_not_clear(value, fault):
+    assert read(value).fault is fault
+
+
+@pytest.mark.parametrize(
     ("name", "codec"),
     [
         ("\u5c71\u7530\u592a\u90ce", "iso2022_jp"),
@@ -319,6 +369,7 @@ def test_a_name_in_a_charset_of_asia(name, codec, form):
     [
         b" \x1b$B<alice@bank.example>\x1b(B <eve@evil.example>",
         b' "\x1b$B" <alice@bank.example> "\x1b(B" <eve@evil.example>',
+        b" \x1b$B<alice@bank.example>@\x1b(B <eve@evil.example>",
         b" \x1b$B!!x@bank\x1b(B.example <eve@evil.example>",
         b" \x1b$B!!x@bank\x1b(B .example <eve@evil.example>",
         b" \x1b$B!!x@ba\x1b(Bnk.example <eve@evil.example>",
@@ -351,8 +402,98 @@ def test_whom_other_fields_name_beside_a_malformed_author(name):
     assert author(Headers([malformed, Field(name, b" <list@evil.example>")]), LIMITS) == Author(("evil.example",))
 
 
+@pytest.mark.parametrize(
+    ("sender", "domains", "unread"),
+    [
+        (" a@b.example", ("evil.example", "b.example"), False),
+        (" a@b.example, a@c.example", ("evil.example", "b.example"), True),
+        (" a@evil.example (" + "x" * 998, ("evil.example",), True),  # a line that an MTA breaks
+    ],
+)
+def test_more_than_is_looked_at_beside_a_malformed_author(sender, domains, unread):
+    fields = [Field(b"From", b" (eve@evil.example"), Field(b"Sender", sender.encode())]
+    assert author(Headers(fields), Limits(from_domains=2)) == Author(domains, Fault.UNCLOSED, unread)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "whole"),
+    [
+        ("a =?utf-8?q?b?= c", "a b c", "a b c"),
+        ("=?utf-8?q?a_b=2Cc?=", "a b,c", "a b,c"),
+        (" =?utf-8?q?a?= \r\n =?utf-8?q?b?= ", " ab ", " ab "),  # section 6.2
+        ("=?utf-8?q?a?=\u00a0=?utf-8?q?b?=", "a\u00a0b", "a\u00a0b"),
+        ("=?utf-8?q?a?==?utf-8?q?b?=", "ab", "ab"),
+        ("=?utf-8?q?a", "=?utf-8?q?a", "=?utf-8?q?a"),
+        ("=?utf-8?q?a?b?=", "a?b", "=?utf-8?q?a?b?="),
+        ("=?x?q?=?x?q?a?= =?x?q?b?=", "=?x?q?ab", "=?x?q?ab"),
+        ("=?utf-8?b?QUJD?=", "ABC", "ABC"),
+        *((f"=?utf-8?b?{text}?=", shown, shown) for text, shown in [
+            ("", ""), ("Q", ""), ("QQ", "A"), ("QQ==", "A"), ("QUI", "AB"), ("QUJDR", "ABC"), ("Q,U JD", "ABC"),
+            ("QQ==Qg==", "A AB A\x04 "),  # a reader stops at the "=", starts again after it, or skips it
+        ]),
+        ("=?ISO-2022-JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?csISO2022JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?EBCDIC-CP-US?Q?=81?=", "a", "a"),
+        ("=?utf-8*en?q?=C3=A9?=", "\u00e9", "\u00e9"),
+        ("=?utf-8?q?=E9?=", "\ufffd", "\ufffd"),
+    ],
+)  # fmt: skip
+def test_what_readers_make_of_encoded_words(text, shown, whole):
+    """RFC 2047. Readers differ about a question mark inside one."""
+    assert (encoded_words.decoded(text), encoded_words.decoded(text, whole=True)) == (shown, whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("=?utf-8?q?a?=", True),
+        ("=?utf-8?Q??=", True),
+        ("=?utf-8?b?QQ==?=", True),
+        ("=?utf-8?b?QQ,?=", False),
+        ("=?utf-8?B?QQ,?=", False),
+        ("=?utf-8?q?QQ,?=", True),
+        ("=?utf-8?q?a?b?=", False),
+        ("a=?utf-8?q?a?=", False),
+        ("=?utf-8?x?a?=", False),
+        ("=?UTF-7?q?a?=", False),
+        ("=?utf-16?q?a?=", False),
+        ("=?iso-2022-jp?q?a?=", True),
+    ],
+)
+def test_what_is_an_encoded_word(text, expected):
+    assert encoded_words.is_encoded_word(text) is expected
+
+
+LONG = ".".join(["a" * 49] * 5) + ".example"  # 257 octets
+
+
+@pytest.mark.parametrize(
+    ("name", "domains"),
+    [
+        ("a.example!b.example!c.example", ["a.example", "c.example", "a.exampleb.examplec.example"]),
+        ("xn--bank-.example", ["bank.example"]),
+        ("-Xbank-.example", ["xbank.example"]),
+        ("_bank_.-x-", ["bank.x"]),
+        ("b." + LONG[4:], [LONG[4:]]),  # 253 octets, as many as a name has
+        ("b." + LONG[3:], [LONG[50:]]),
+        ("!com", []),
+    ],
+)
+def test_a_name_that_is_no_domain(name, domains):
+    """Readers may show one at its beginning, one at its end, or what remains without the invalid characters."""
+    assert read(f" ceo@{name}").domains == tuple(domains)
+
+
+def test_names_are_counted_in_all_fields_together():
+    """They cost the most."""
+    one, two = (" ".join(f" x@-{place}-" for place in range(start, start + 20)) for start in (0, 20))
+    assert not read(one, one).unread
+    assert read(one, two).unread
+
+
 def test_u_labels_become_a_labels():
     assert read(" <a@b\u00fccher.example") == read(" a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
+    assert read(" <a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
     assert read(" a@bücher.example").domains == ("xn--bcher-kva.example",)
 
 
@@ -491,8 +632,7 @@ def test_a_name_that_an_mta_breaks(octets, unread):
     """Its first line is then no field, and the header section ends there: the next hop finds no From below it."""
     fields = [Field(b"Sender", b" ceo@bank.example"), Field(b"j" * octets, b" x"), Field(b"From", b" eve@evil.example")]
     found = author(Headers(fields), LIMITS)
-    assert found.unread is unread
-    assert bool(found.problem) is unread
+    assert found == (Author((), Fault.FIELD_NAME, unread=True) if unread else Author(("evil.example",)))
 
 
 @given(

@@ -2,10 +2,12 @@
 
 import base64
 import re
+from unittest.mock import Mock, create_autospec, patch
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -18,12 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
-from mailassay.dkim import Work
+from mailassay.dkim import Work, header
 from mailassay.dkim import key as keys
+from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
-from mailassay.message import Field, split
-from mailassay.resolver import Deadline
-from mailassay.result import Result
+from mailassay.message import Field, Headers, split
+from mailassay.resolver import Answer, Deadline, DnsLimit, DnsTempError
+from mailassay.result import Resinfo, Result
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.sign import ed25519_key, rsa_key
@@ -31,6 +34,14 @@ from tests.lab.sign import ed25519_key, rsa_key
 NOW = 1_800_000_000
 MESSAGE = b"From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world\r\n\r\n"
 RSA, ED = rsa_key(), ed25519_key()
+STRICT = RSA.record + "; t=s"
+HAVE_A_KEY = {
+    "",
+    "l= is larger than the body",
+    "the body was changed",
+    "the signature does not match the header",
+    "the key is being tested (t=y)",
+}
 
 
 def verify(message, *records, edit_zone="", limits=LIMITS):
@@ -80,9 +91,56 @@ def test_pass(key, header, body):
     assert found.bits in (256, 1024, 2048)
 
 
+def test_each_field_is_canonicalized_once():
+    """However many signatures cover it."""
+    headers, _ = split(resigned({}, resigned({})))
+    hashes = dkim.HeaderHashes(headers, Work(LIMITS))
+    with patch.object(header, "relaxed", wraps=header.relaxed) as relaxed:
+        digests = [hashes.digest(signature) for signature in dkim.signatures(headers, LIMITS)]
+    assert len(digests) == 2
+    assert relaxed.call_count == len({"From", "To", "Subject"}) + len(digests)  # each signature without its b=
+
+
+def test_h_passes_over_its_own_field_and_takes_the_next():
+    """Section 3.5, h=: the field itself is never among those it names."""
+    value = b"v=1; a=rsa-sha256; d=example.com; s=sel; h=from:dkim-signature:dkim-signature; bh=AAAA; b=AAAA"
+    own = dkim.parse(Field(b"DKIM-Signature", value))
+
+    def digest(*values):
+        """With these signature fields from the top, None being its own."""
+        fields = [own.field if each is None else Field(b"DKIM-Signature", each) for each in values]
+        return dkim.HeaderHashes(Headers([*fields, Field(b"From", b" a@example.com")]), Work(LIMITS)).digest(own)
+
+    assert not own.problem
+    signed = digest(b"2", None, b"1")
+    assert signed == digest(b"3", b"2", None, b"1") == digest(None, b"2", b"1") == digest(b"2", b"1", None)
+    assert signed not in (digest(b"3", None, b"1"), digest(None, b"1"), digest(b"2", None))
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [
+        (b" a \t b\r\n c ", b"a b c"),
+        (b"a \r\r\n\n b", b"a \r\n b"),  # unfolding brings a CR and an LF together, and that is no line end
+        (b"a \r b \n c", b"a \r b \n c"),
+    ],
+)
+def test_relaxed_fields(value, canonical):
+    """Section 3.4.2."""
+    assert header.relaxed(Field(b"X-Name", value)) == b"x-name:" + canonical + b"\r\n"
+
+
 def test_no_signature():
     assert verify(MESSAGE) == []
-    assert [each.result for each in dkim.resinfos([])] == [Result.NONE]
+    assert list(dkim.resinfos([])) == [Resinfo("dkim", Result.NONE)]
+
+
+def test_a_clause_has_what_could_be_read():
+    """RFC 8601 section 2.7.1. A signature without a usable d= has no header.d."""
+    (clause,) = dkim.resinfos(verify(b"DKIM-Signature: d=com; s=sel; b=AAAA\r\n" + MESSAGE))
+    assert clause == Resinfo(
+        "dkim", Result.PERMERROR, (("header", "s", "sel"), ("header", "b", "AAAA")), "v= is missing"
+    )
 
 
 def signed(**more):
@@ -195,12 +253,125 @@ def test_key_records(records, result):
     assert found.result is result, found.reason
 
 
+@pytest.mark.parametrize(
+    ("record", "fault", "reason"),
+    [
+        ("p=AAAA; p=AAAA", dkim.Fault.KEY_SYNTAX, "the key record is not a tag=value list"),
+        ("v=DKIM2; p=AAAA", dkim.Fault.KEY_SYNTAX, "the key record's v= is not DKIM1 or not first"),
+        ("v=DKIM1", dkim.Fault.KEY_SYNTAX, "the key record has no p="),
+        ("h=sha1; p=AAAA", dkim.Fault.KEY_USE, "the key record's h= does not allow sha256"),
+        ("s=tlsrpt; p=AAAA", dkim.Fault.KEY_USE, "the key is not for e-mail (s=)"),
+        ("p= \t\r\n ", dkim.Fault.REVOKED, "the key is revoked (p= is empty)"),
+        ("k=dsa; p=AAAA", dkim.Fault.KEY_TYPE, "the key type is unknown (k=)"),
+        ("k=\xff; p=AAAA", dkim.Fault.KEY_TYPE, "the key type is unknown (k=)"),
+        ("p=!", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
+        (f"p={ED.material}", dkim.Fault.KEY_TYPE, "the key is not of the type in k="),
+        ("p=MAYCAQECAQE", dkim.Fault.KEY_SYNTAX, "the key record's p= is not base64"),
+        ("p=MAACAQM=", dkim.Fault.KEY_SYNTAX, "the key cannot be read (p=)"),
+        ("k=ed25519; p=BBBB", dkim.Fault.KEY_SYNTAX, "the key cannot be read (p=)"),
+        ("k=ed25519; p=AAAA", dkim.Fault.KEY_UNSAFE, "the key is not a safe Ed25519 point (p=)"),
+    ],
+)
+def test_why_a_key_record_is_refused(record, fault, reason):
+    with pytest.raises(keys.BadKey) as caught:
+        keys.parse(record)
+    assert (caught.value.fault, str(caught.value)) == (fault, reason)
+
+
+@pytest.mark.parametrize(
+    ("tags", "record", "fault", "reason"),
+    [
+        ({"t": NOW + 999_999}, RSA.record, dkim.Fault.FUTURE, "signed in the future (t=)"),
+        ({"x": NOW - 999_999}, RSA.record, dkim.Fault.EXPIRED, "the signature has expired (x=)"),
+        ({"s": "other"}, RSA.record, dkim.Fault.NO_KEY, "no key record"),
+        ({}, "v=DKIM1; p=", dkim.Fault.REVOKED, "the key is revoked (p= is empty)"),
+        ({}, RSA.record + "; n=" + "x" * 9000, dkim.Fault.LIMIT, "the key record has more than 5120 octets"),
+        ({}, ED.record, dkim.Fault.KEY_TYPE, "the key is not of the type the signature names (a=, k=)"),
+        ({"i": "@a.example.com"}, STRICT, dkim.Fault.IDENTITY, "the key does not allow subdomains in i= (t=s)"),
+        ({"l": 99}, RSA.record, dkim.Fault.LENGTH, "l= is larger than the body"),
+        ({"bh": "AAAA"}, RSA.record, dkim.Fault.BODY, "the body was changed"),
+        ({"s": "sel"}, rsa_key(2048, "other").record, dkim.Fault.HEADER, "the signature does not match the header"),
+        ({}, RSA.record + "; t=y", dkim.Fault.TESTING, "the key is being tested (t=y)"),
+        ({}, RSA.record, None, ""),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_result(tags, record, fault, reason):
+    found = one(resigned(tags), record)
+    assert (found.fault, found.reason) == (fault, reason)
+    assert (found.domain, found.identity[0], found.algorithm, found.limit) == ("example.com", "@", "rsa-sha256", "")
+    assert (found.selector, found.partial) == (tags.get("s", "sel"), False)
+    assert (found.bits, found.testing) == (2048 if reason in HAVE_A_KEY else 0, fault is dkim.Fault.TESTING)
+    assert len(found.b_text) == 344  # of 256 octets
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "result", "fault", "reason", "limit"),
+    [
+        (
+            LIMITS.signature_work, DnsLimit("dns_octets", "too much"), Result.PERMERROR,
+            dkim.Fault.LIMIT, "limit: too much", "dns_octets",
+        ),
+        (LIMITS.signature_work, DnsTempError("SERVFAIL"), Result.TEMPERROR, dkim.Fault.NO_ANSWER, "SERVFAIL", ""),
+        (
+            0, None, Result.PERMERROR,
+            dkim.Fault.LIMIT, "limit: more work than signature_work allows", "signature_work",
+        ),
+    ],
+)  # fmt: skip
+def test_a_result_without_a_key(work, error, result, fault, reason, limit):
+    headers, content = split(signed())
+    (signature,) = dkim.signatures(headers, LIMITS)
+    body = dkim.Body([signature.body])
+    body.update(content)
+    hashes = dkim.HeaderHashes(headers, Work(Limits(signature_work=work)))
+    resolve = Mock(side_effect=error, return_value=Answer((RSA.record,)))
+    found = dkim.check(signature, hashes, body.finish(), resolve, NOW, LIMITS)
+    assert (found.result, found.fault, found.reason, found.limit) == (result, fault, reason, limit)
+
+
 def test_small_keys_count_for_nothing():
     """RFC 8301 section 3.2."""
     small = RSAPublicNumbers(65537, (1 << 1020) + 7).public_key()
     der = small.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(keys.BadKey, match="bits"):
         keys.parse(f"p={base64.b64encode(der).decode()}")
+
+
+MODULUS = (1 << 2047) + 7
+
+
+@pytest.mark.parametrize(
+    ("exponent", "modulus", "fault", "reason"),
+    [
+        (1, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (2, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (65538, MODULUS, dkim.Fault.KEY_UNSAFE, "the key's exponent is even, or less than 3"),
+        (65537, MODULUS - 1, dkim.Fault.KEY_UNSAFE, "the key's modulus is even"),
+        (65537, MODULUS >> 1025, dkim.Fault.KEY_SIZE, "the key has 1023 bits, fewer than 1024"),
+        ((1 << 64) + 1, MODULUS, dkim.Fault.KEY_SIZE, "the key's exponent has more than 64 bits"),
+        (3, MODULUS, None, ""),
+        ((1 << 64) - 1, MODULUS, None, ""),
+    ],
+)
+def test_a_weak_key_that_the_library_loads(exponent, modulus, fault, reason):
+    """Not every version refuses it. RFC 8017 section 3.1, RFC 8301 section 3.2."""
+    loaded = create_autospec(RSAPublicKey, instance=True, key_size=modulus.bit_length())
+    loaded.public_numbers.return_value = RSAPublicNumbers(exponent, modulus)
+    record = f"p={RSA.material}; n={exponent}, {modulus}"  # no other test has this record cached
+    with patch.object(keys, "load_der_public_key", return_value=loaded):
+        if fault:
+            with pytest.raises(keys.BadKey) as caught:
+                keys.parse(record)
+            assert (caught.value.fault, str(caught.value)) == (fault, reason)
+        else:
+            assert keys.parse(record).public is loaded
+
+
+def test_a_key_of_another_type_that_the_library_loads():
+    loaded = create_autospec(Ed25519PublicKey, instance=True)
+    with patch.object(keys, "load_der_public_key", return_value=loaded), pytest.raises(keys.BadKey) as caught:
+        keys.parse(f"p={RSA.material}; n=another type")
+    assert (caught.value.fault, str(caught.value)) == (dkim.Fault.KEY_TYPE, "the key is not of the type in k=")
 
 
 def test_bare_rsa_public_key():
@@ -215,6 +386,12 @@ def test_strict_identity():
     message = resigned({"i": "@sub.example.com"})
     assert one(message, RSA.record).result is Result.PASS
     assert one(message, RSA.record + "; t=s").result is Result.PERMERROR
+
+
+def test_a_key_for_one_domain_and_a_signature_without_an_identity():
+    """The signatures of ARC have no i= in the sense of section 3.5, so t=s says nothing about them."""
+    signature = dkim.Signature(Field(b"ARC-Seal", b""), domain="example.com", algorithm="rsa-sha256")
+    assert usable_key(STRICT, signature, LIMITS, Work(LIMITS)).strict
 
 
 def test_a_key_in_testing_is_said():
@@ -266,6 +443,13 @@ def test_header_b_tells_signatures_apart():
     assert shown == ["abcdefghijk", "abcdefghijz", "zzzzzzzz"]
 
 
+def test_a_field_that_occurs_twice_has_a_short_header_b():
+    """No length tells the two apart."""
+    results = [dkim.Dkim(Result.PASS, b_text="A" * 90)] * 2 + [dkim.Dkim(Result.PASS, b_text="A" * 90)]
+    values = [{name: value for _, name, value in each.properties}["b"] for each in dkim.resinfos(results)]
+    assert values == ["A" * 8] * 3
+
+
 @pytest.mark.parametrize("shared", [7, 8, 63, 64])
 def test_header_b_is_as_long_as_it_takes_up_to_64_characters(shared):
     results = [dkim.Dkim(Result.PASS, b_text="A" * shared + end * 9) for end in "bc"]
@@ -282,6 +466,47 @@ def test_a_signature_has_4096_characters_at_most(characters, problem):
     signature = dkim.parse(Field(b"DKIM-Signature", f"{text}{folded}".encode()))
     assert signature.problem == problem
     assert len(signature.signature) == (0 if problem else characters // 4 * 3)
+
+
+def test_a_signature_without_the_tags_that_identify_it():
+    field = Field(b"DKIM-Signature", b"v=1")
+    assert dkim.parse(field) == dkim.Signature(field, "a= is missing", fault=dkim.Fault.MISSING_TAG)
+
+
+@pytest.mark.parametrize(
+    ("tags", "fault", "problem"),
+    [
+        ({}, None, ""),
+        ({"x": "\0"}, dkim.Fault.SYNTAX, "a control character in a tag=value list"),
+        ({"z": "1; z=1"}, dkim.Fault.SYNTAX, "a tag occurs twice"),
+        ({"z": "1; z"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        ({"1": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        *(({tag: None}, dkim.Fault.MISSING_TAG, f"{tag}= is missing") for tag in ("v", "a", "b", "bh", "d", "h", "s")),
+        ({"v": "2"}, dkim.Fault.VERSION, "v= is not 1"),
+        ({"h": ":from"}, dkim.Fault.SYNTAX, "h= is not a list of field names"),
+        ({"a": "rsa-sha1"}, dkim.Fault.ALGORITHM, "a= names an algorithm that is not accepted"),
+        ({"d": "com"}, dkim.Fault.DOMAIN, "d= is not a domain name"),
+        ({"s": "a..b"}, dkim.Fault.SELECTOR, "s= and d= do not form a domain name"),
+        ({"t": "x"}, dkim.Fault.SYNTAX, "t= is not a number"),
+        ({"b": "!"}, dkim.Fault.SYNTAX, "b= is not base64"),
+        ({"b": ""}, dkim.Fault.SYNTAX, "b= is empty"),
+        ({"c": "lax"}, dkim.Fault.CANONICALIZATION, "c= names an unknown canonicalization"),
+        ({"x": "-1"}, dkim.Fault.SYNTAX, "x= is not a number"),
+        ({"x": "1", "t": "1"}, dkim.Fault.SYNTAX, "x= is not after t="),
+        ({"l": "-1"}, dkim.Fault.SYNTAX, "l= is not a number"),
+        ({"bh": "!"}, dkim.Fault.SYNTAX, "bh= is not base64"),
+        ({"bh": " "}, dkim.Fault.SYNTAX, "bh= is empty"),
+        ({"bh": "A" * 4100}, dkim.Fault.SYNTAX, "bh= is too long"),
+        ({"i": "@example.net"}, dkim.Fault.IDENTITY, "i= is not within d="),
+        ({"h": "to"}, dkim.Fault.FROM_NOT_SIGNED, "h= does not cover From"),
+        ({"q": "http"}, dkim.Fault.QUERY, "q= has no known query method"),
+    ],
+)  # fmt: skip
+def test_why_a_signature_is_not_verified(tags, fault, problem):
+    all_tags = {"v": "1", "a": "rsa-sha256", "d": "example.com", "s": "sel", "h": "from", "bh": "AAAA", "b": "AAAA"}
+    value = "; ".join(f"{name}={text}" for name, text in (all_tags | tags).items() if text is not None)
+    signature = dkim.parse(Field(b"DKIM-Signature", value.encode()))
+    assert (signature.fault, signature.problem) == (fault, problem)
 
 
 @pytest.mark.parametrize(("characters", "is_read"), [(1000, True), (1001, False)])

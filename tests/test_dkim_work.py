@@ -64,6 +64,17 @@ def test_the_dearest_chain_that_the_rfc_asks_for():
     assert made.spent(Limits()) < Limits().signature_work
 
 
+def test_what_each_piece_costs_in_units():
+    """``signature_work`` counts these units, so a change here changes what that limit means."""
+    lists = (b"", b"a" * 49, b"a" * 50, b";", b":", b"::", "ü".encode(), b"a=b; h=c:d:e" + b"f" * 88)
+    assert [work.reading(each) for each in lists] == [15, 15, 16, 18, 15, 16, 45, 21]
+    assert [work.naming([b"to"] * number) for number in (0, 1, 2, 3)] == [5, 5, 6, 6]
+    assert [work.hashing([Field(b"To", b"a" * size)]) for size in (297, 298, 897, 898)] == [7, 8, 9, 10]
+    assert [work.hashing([Field(b"", b"")] * number) for number in (0, 1, 2)] == [5, 7, 9]
+    sizes = ((1024, 2), (1024, 17), (2048, 17), (4096, 17), (4096, 64), (16_384, 64))
+    assert [work.rsa(*each) for each in sizes] == [11, 15, 33, 102, 330, 5130]
+
+
 def test_costs_of_keys():
     """They grow with what a key's owner chooses; a common key is a few dozen units."""
     assert keys.parse(rsa_key(2048).record).work < 40

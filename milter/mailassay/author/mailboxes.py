@@ -200,7 +200,7 @@ def _without_encoded_names(field: str, mailboxes: list[list[Token]]) -> str:
         kinds = [token.kind for token in mailbox]
         for token in mailbox[: kinds.index("<") if "<" in kinds else 0]:
             # a reader may not treat it as an encoded-word if other text touches it (section 5)
-            before, after = field[max(token.start - 1, 0) : token.start], field[token.end]
+            before, after = field[: token.start][-1:], field[token.end]
             if before in ("", ",", *WHITE_SPACE) and after in f"<{WHITE_SPACE}" and _is_encoded_name(token):
                 pieces += [field[at : token.start], "x"]
                 at = token.end

@@ -67,8 +67,6 @@ def check(
         return _found(signature, Result.TEMPERROR, Fault.NO_ANSWER, str(error))
     except DnsLimit as error:
         return _found(signature, Result.PERMERROR, Fault.LIMIT, f"limit: {error}", limit=error.key)
-    if not records:
-        return _found(signature, Result.PERMERROR, Fault.NO_KEY, NO_KEY)
     try:
         return _by_records(records[: limits.key_records], _Proof(signature, bodies[signature.body], header), limits)
     except TooMuchWork as error:
@@ -102,7 +100,7 @@ def _found(
 
 
 def _by_records(records: Sequence[str], proof: _Proof, limits: Limits) -> Dkim:
-    """The result with the keys of a few records, at least one. Raises :class:`TooMuchWork`.
+    """The result with the keys of a few records. Raises :class:`TooMuchWork`.
 
     RFC 6376 section 3.6.2.2 does not define the result of several records, so each is tried.
     """

@@ -207,6 +207,9 @@ def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place)
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                "not: {sender_domain: [null_mx, no_mail, temperror]}",
+                "mail_from: '<>'",
+                "mail_from: ['<>', a.example], not: {mail_from: a.example}",
                 # of what cannot be traced through a relay
                 "not: {iprev: [pass, fail, permerror, temperror]}",
             ]

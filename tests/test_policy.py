@@ -382,3 +382,34 @@ def test_how_many_domains_are_looked_at_to_find_that_out(size, is_known):
     assert never_holds(All((some, Not(Match("author", Domains(names))))))
     assert never_holds(All((some, Not(more)))) is is_known
     assert not never_holds(All((more, Not(some))))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_known"),
+    [((500,), True), ((501,), False), ((20, 25), True), ((20, 26), False), ((2,) * 8, True), ((2,) * 9, False)],
+)
+def test_how_many_alternatives_are_looked_at_to_find_that_out(sizes, is_known):
+    """Each part in `any` multiplies them; 500 are looked at."""
+    nobody = (Match("author", Domains(("a.example",))), Not(Match("author", Domains((".example",)))))
+    parts = [
+        AnyOf(tuple(Match("helo", Domains((f"{number}.{size}{part}.example",))) for number in range(size)))
+        for part, size in enumerate(sizes)
+    ]
+    assert never_holds(All((*parts, *nobody))) is is_known
+
+
+def test_alternatives_that_are_the_same_are_counted_before_that_is_known():
+    """Or config check would make all pairs of a long list with itself."""
+    nobody = (Match("author", Domains(("a.example",))), Not(Match("author", Domains((".example",)))))
+    part = AnyOf(tuple(Match("helo", Domains((f"{number}.example",))) for number in range(30)))
+    assert not never_holds(All((part, part, *nobody)))
+
+
+@pytest.mark.parametrize(
+    ("everybody", "last"), [("0.0.0.0/0", "255.255.255.255"), ("::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")]
+)
+def test_the_last_address_is_an_address(everybody, last):
+    whole, last = ip_network(everybody), ip_network(last)
+    others = tuple(whole.address_exclude(last))
+    assert not never_holds(All((Match("client", Networks((whole,))), Not(Match("client", Networks(others))))))
+    assert never_holds(All((Match("client", Networks((whole,))), Not(Match("client", Networks((*others, last)))))))

@@ -587,7 +587,10 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ("{name: a, if: {spf: fail}, then: hold, expires: 2026-02-30}", "rules.expires: expected a day"),
         ("{name: a, if: {spf: fail}, then: reject, reply: ''}", "expected one line of ASCII text"),
         ("{name: a, if: {spf: fail}, then: hold, reply: 'no'}", "hold has no reply"),
-        ("{name: a, if: {spf: fail}, then: reject, reply: '{from}'}", "unknown placeholder {from}"),
+        (
+            "{name: a, if: {spf: fail}, then: reject, reply: '{from}'}",
+            "unknown placeholder {from}; use {author}, {mail_from_domain}, {client_ip}, {policy}, {rule}",
+        ),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule!r}'}", "unknown placeholder {rule}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "an unbalanced brace"),
@@ -891,6 +894,13 @@ BEFORE = b"spf=pass smtp.mailfrom=shop.example; dmarc=pass header.from=bank.exam
             "reject",
             "spf.fail",
         ),
+        # what is no domain name is in nobody's domain
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": RELAY, "mail_from": "ann@-.bank.example"},
+            "reject",
+            "spf.fail",
+        ),
         (
             "{trusted_sealers: lists.example}",
             {"fields": "sealed", "client": RELAY, "mail_from": "", "helo": "mail.bank.example"},
@@ -932,6 +942,7 @@ def test_what_overrules_dmarc_overrules_spf_and_iprev_for_the_same_cause(folder,
         "list of two": [*signed(b"ann@bank.example, bob@shop.example"), (b"List-Id", b" <a.lists.example>")],
     }
     names = ("shop.example", "a.shop.example", "news.bank.example", "a.lists.example", "bounce.lists.example")
+    names = (*names, "-.bank.example")
     zone = "".join(f'{name} TXT "v=spf1 -all"\n' for name in names) + "slow.example TXT !\n"
     given = {"client": NAMELESS, "mail_from": "ann@bank.example", **message}
     given["fields"] = fields.get(given.get("fields"), [])

@@ -38,7 +38,7 @@ ROOMS = {
     "dmarc": "dmarc causes limits standards/dmarc",
     "spf": "spf causes limits standards/spf",
     "dkim": "dkim dkim_body dkim_work causes limits standards/dkim",
-    "policy": "policy rules config lint relays",
+    "policy": "policy rules digest config lint relays",
     "judge": "session logline rules relays fail_closed causes limits",
 }
 # of seconds each, and about nothing but time

@@ -91,9 +91,6 @@ class Networks:
         found = {length: frozenset(numbers) for length, numbers in by_length.items()}
         object.__setattr__(self, "_by_length", found)
 
-    def __bool__(self) -> bool:
-        return bool(self.networks)
-
     def __contains__(self, address: Address) -> bool:
         if not self._by_length:
             return False

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
@@ -176,6 +176,13 @@ def test_the_first_rule_that_applies_decides(folder):
         ({"recipient": "bob@"}, "accept", ["bob@a.example", "al@a.example"], False),
         ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example"], True),
         ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example", "al@a.example"], False),
+        ({"any": [{"recipient": "bob@"}, {"author": "shop.example"}]}, "accept", ["bob@a.example"], True),
+        (
+            {"any": [{"recipient": "bob@"}, {"author": "shop.example"}]},
+            "accept",
+            ["bob@a.example", "al@a.example"],
+            False,
+        ),
         # out: any of them
         ({"recipient": "bob@"}, "reject", ["bob@a.example", "al@a.example"], True),
         ({"not": {"recipient": "al@"}}, "reject", ["bob@a.example", "al@a.example"], True),
@@ -270,10 +277,35 @@ LOCAL_PARTS = st.lists(
 
 
 @given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-", "-+", "=", "+="]), st.booleans(), st.booleans(), st.booleans())
+@example("double-bounce", "-", True, False, False)
+@example("owner-a", "-", True, False, False)
+@example("a-request", "-", True, False, False)
+@example("+a-b", "+-", True, False, False)
+@example("a+", "+", True, False, False)
+@example("a@b+c", "+", True, True, False)
 def test_extensions_are_what_postfix_takes_for_them(local_part, delimiters, special, quoted, every):
     address = f'"{local_part}"@x' if quoted else f"{local_part}@x"
     split = split_addr(local_part, delimiters, special)
     assert {*spellings(address, delimiters, special, every)} == {address, f"{local_part}@x", f"{split}@x"}
+
+
+@pytest.mark.parametrize(
+    ("local_part", "unquoted"),
+    [
+        ('""', [""]),
+        ('"a"', ["a"]),
+        (r'"a\"\\b"', [r'a"\b']),
+        ('"', []),
+        ('"a\\\n"', ["a\n"]),
+        ('"a', []),
+        ('a"', []),
+        ('a"b"', []),
+    ],
+)
+def test_a_mailbox_is_its_name_without_quotes(local_part, unquoted):
+    """RFC 5321 section 4.1.2: Quoted-string begins and ends with a quote."""
+    found = [*spellings(f"{local_part}@x", "", None, every=True)]
+    assert found == [f"{each}@x" for each in (local_part, *unquoted)]
 
 
 @given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-"]), st.booleans())

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from itertools import permutations
@@ -464,6 +465,19 @@ def test_a_reply_of_the_operators_own(folder):
     assert str(verdict(made, author="").reply or "") == ""
 
 
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        ({}, "bank.example reject"),
+        ({"author": ""}, "unknown none"),
+        ({"author": "ann@nobody.example"}, "nobody.example none"),
+    ],
+)
+def test_a_placeholder_has_a_word_for_what_is_not_there(folder, message, reply):
+    made = policy(folder, rules({"if": {"client": RELAY}, "then": "reject", "reply": "{author} {policy}"}))
+    assert str(verdict(made, **message).reply) == f"550 5.7.1 {reply}"
+
+
 def test_fields_are_written_and_cannot_be_forged(folder):
     """On what is tagged, held or accepted; one of the same name that comes in is removed, in every letter case."""
     rule = {"if": {"client": "198.51.100.0/24"}, "then": "accept", "headers": {"X-Partner": "by {rule}"}}
@@ -478,8 +492,8 @@ def test_fields_are_written_and_cannot_be_forged(folder):
 
 
 def test_a_reason_stands_in_the_log(folder):
-    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "hold", "reason": "{author} by hand"}))
-    assert facts(judge(made))["reason"] == "bank.example by hand"
+    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "hold", "reason": "{author} by {rule}"}))
+    assert facts(judge(made))["reason"] == "bank.example by r0"
 
 
 def test_a_rule_may_speak_of_what_is_accepted_anyway(folder):
@@ -492,12 +506,23 @@ def test_a_rule_may_speak_of_what_is_accepted_anyway(folder):
 
 def test_an_exception_says_so_in_the_field(folder):
     """The word is the one that reports have for it (RFC 9990): local_policy."""
-    made = policy(folder, rules({"if": {"client": "198.51.100.0/24"}, "then": "accept"}))
+    made = policy(folder, rules({"if": {"client": [RELAY, BANK]}, "then": "accept"}))
     outcome = judge(made)
     assert 'dmarc=fail reason="local_policy: rule r0" header.from=bank.example' in outcome.add[0][1]
     assert facts(outcome)["rule"] == "rules.r0"
+    assert outcome.verdict.override
     passing = judge(made, BANK, mail_from="ann@bank.example")
-    assert "local_policy" not in passing.add[0][1]
+    unpublished, none = (judge(made, author=f"ann@{name}.example") for name in ("nobody", "lax"))
+    for accepted in (passing, unpublished, none):
+        assert "local_policy" not in accepted.add[0][1]
+        assert (accepted.verdict.rule, accepted.verdict.override) == ("rules.r0", "")
+
+
+def test_a_rule_that_fits_one_recipient_overrides_nothing_for_the_other(folder):
+    made = policy(folder, rules({"if": {"client": RELAY, "recipient": "bob@"}, "then": "tag"}) + "dmarc: {reject: tag}")
+    one, two = (judge(made, recipients=[f"{each}@a.example" for each in names]) for names in (["bob"], ["bob", "al"]))
+    assert (one.verdict.action, one.verdict.override) == ("tag", "local_policy: rule r0")
+    assert (two.verdict.action, two.verdict.override) == ("tag", "")
 
 
 @pytest.mark.parametrize(
@@ -508,6 +533,18 @@ def test_a_rule_ends_with_its_last_day(folder, day, applies):
     assert (verdict(made).action == "defer") is applies
     end = datetime(2100, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()
     assert (verdict(made, now=end).action == "defer") is applies
+
+
+@pytest.mark.parametrize("zone", ["WEST12", "EAST-14"])
+def test_that_day_is_utc(folder, monkeypatch, zone):
+    made = policy(folder, "rules: [{name: r0, if: {dmarc: fail}, then: defer, expires: 2100-06-30}]")
+    last = datetime(2100, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        found = [verdict(made, now=now).action for now in (last, last + 1)]
+    time.tzset()
+    assert found == ["defer", "reject"]
 
 
 def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
@@ -531,6 +568,12 @@ def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
     )
     outcome = judge(made, author="ann@lax.example")
     assert facts(outcome)["monitored"] == ["rules.r0:accept", "rules.r2:hold"]
+
+
+def test_a_monitored_exception_that_does_not_apply_is_not_recorded(folder):
+    made = policy(folder, rules({"if": {"client": RELAY, "recipient": "bob@"}, "then": "accept", "monitor": True}))
+    one, two = (verdict(made, recipients=[f"{each}@a.example" for each in names]) for names in (["bob"], ["bob", "al"]))
+    assert (one.monitored, two.monitored) == (("rules.r0:accept",), ())
 
 
 def test_in_monitor_mode_rules_are_recorded(folder):
@@ -1094,7 +1137,16 @@ def test_the_sender_domain_is_looked_up_where_it_matters_only(folder):
         asked.append(tuple(question))
         return ZONE(question)
 
-    for text, wanted in ("{}", False), ("sender_domain: {no_mail: tag}", True):
+    needed = {"sender_domain": "no_mail"}
+    conditions = [needed, {**needed, "spf": "fail"}, {"any": [needed, {"spf": "fail"}]}, {"not": {"all": [needed]}}]
+    for text, wanted in (
+        ("{}", False),
+        (rules({"if": {"spf": "fail", "not": {"any": [{"dkim": "pass"}]}}, "then": "hold"}), False),
+        ("sender_domain: {no_mail: tag}", True),
+        *((rules({"if": condition, "then": "hold"}), True) for condition in conditions),
+        *((yaml.safe_dump({"dmarc": {"reject_needs": condition}}), True) for condition in conditions),
+    ):
+        asked.clear()
         talk = Talk(source, policy(folder, text), client=RELAY, helo="out.relay.example")
         talk.session.mail_from("<ann@relay.example>")
         assert (("relay.example", "MX") in asked) is wanted
@@ -1165,7 +1217,8 @@ BROKEN = Zone(
     ids=str,
 )
 def test_what_an_answer_could_have_changed(folder, condition, then, action):
-    found = without_answers(policy(folder, rules({"if": condition, "then": then})))
+    own = {"enhanced": "5.7.2"} if then == "reject" else {}
+    found = without_answers(policy(folder, rules({"if": condition, "then": then, **own})))
     assert found.action == action
     if action == "defer":
         assert str(found.reply).startswith("451 4.7.1 ")

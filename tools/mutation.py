@@ -3,9 +3,9 @@
     python -m tools.mutation [--processes N] [ROOM ...]
 
 mutmut changes a copy of the program in ``build/mutation/ROOM``, and runs only the tests that reach the function it
-changed. A second run tests what survived the first, and the functions that are different now; ``make clean`` forgets
-all results. ``tests/MUTATION.md`` explains the survivors that no test can or should kill. The exit status is 1 if
-there are others.
+changed, until one fails (``mutmut_once.py``). A second run tests what survived the first, and the functions that are
+different now; ``make clean`` forgets all results. ``tests/MUTATION.md`` explains the survivors that no test can or
+should kill. The exit status is 1 if there are others.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ def _test(room: str, processes: int, explained: set[tuple[str, str, str]]) -> in
     folder = BUILD / room
     _prepare(room, folder)
     environment = {**os.environ, "HYPOTHESIS_PROFILE": "mutation"}
-    mutmut = Path(sys.executable).with_name("mutmut")
-    command = [str(mutmut), "run", "--max-children", str(processes)]
+    command = [sys.executable, "-P", str(ROOT / "tools" / "mutmut_once.py"), "run", "--max-children", str(processes)]
     output = folder / "output.txt"
     print(f"{room}: the progress is in {output.relative_to(ROOT)}", flush=True)
     with output.open("w") as to:

@@ -448,7 +448,7 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
     headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
     fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.disposition is not Disposition.NONE
     decides = rule.decides(case)
-    override = f"local_policy: rule {rule.name}" if fails and decides and lets_in(rule.action) else ""
+    override = f"local_policy: rule {rule.name}" if fails and decides else ""
     enhanced = (rule.enhanced if action is rule.action else "") or "7.1"
     return _Finding(
         action,

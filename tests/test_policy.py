@@ -182,6 +182,14 @@ def test_only_the_author_itself_passes_where_the_name_covers_none_below_it():
     assert decide(policy, own(dkim=[("bank.example", "pass")])).action == "accept"
 
 
+@pytest.mark.parametrize("flaws", [("testing",), ("partial",), ("testing", "partial")])
+def test_a_signature_that_proves_too_little_authenticates_nobody(flaws):
+    """RFC 6376: a key in testing (section 3.6.1), octets of the body that are not signed (section 8.2)."""
+    found = own(dkim=[("bank.example", "pass")])
+    flawed = replace(found, dkim=(replace(found.dkim[0], **dict.fromkeys(flaws, True)),))
+    assert [decide(OWN, each).action for each in (found, flawed)] == ["accept", "reject"]
+
+
 def test_one_reading_that_publishes_nothing_is_enough():
     """An author who is not one clear domain passes nowhere, whatever is authenticated."""
     other, bank = Domain("b.example"), Domain("bank.example")

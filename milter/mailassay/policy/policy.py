@@ -470,7 +470,7 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
     enhanced = finding.enhanced
     if enhanced.count(".") == 1:
         # RFC 7372 section 3.3
-        several = finding.action is Action.REJECT and len(_failed(case.evidence)) > 1
+        several = finding.action is Action.REJECT and _failures(case.evidence) > 1
         enhanced = f"{first}.7.26" if several and finding.decider.kind is not Kind.RULE else f"{first}.{enhanced}"
     return Reply(code, enhanced, finding.refusal[:MAX_REPLY])
 
@@ -489,13 +489,8 @@ def _for(name: str) -> str:
         return ""
 
 
-def _failed(evidence: Evidence) -> list[str]:
-    """The checks that failed, as RFC 7372 section 3.3 counts them."""
+def _failures(evidence: Evidence) -> int:
+    """How many checks failed, as RFC 7372 section 3.3 counts them."""
     dkim = {each.result for each in evidence.dkim}
-    failed = {
-        "iprev": evidence.iprev.result is Result.FAIL,
-        "spf": evidence.spf.result is Result.FAIL,
-        "dkim": Result.FAIL in dkim and Result.PASS not in dkim,
-        "dmarc": evidence.dmarc.result is Result.FAIL,
-    }
-    return [name for name, is_failed in failed.items() if is_failed]
+    checks = (evidence.iprev.result, evidence.spf.result, evidence.dmarc.result)
+    return checks.count(Result.FAIL) + (Result.FAIL in dkim and Result.PASS not in dkim)

@@ -111,8 +111,7 @@ def is_bound(condition: Condition) -> bool:
             return set(values) <= {Result.PASS, Result.NONE}  # type: ignore[arg-type]
         case Match("policy", values):
             return values == (Disposition.NONE,)
-        case _:
-            return False
+    return False
 
 
 def is_too_wide(pattern: str | Network) -> bool:

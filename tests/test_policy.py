@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -320,6 +321,16 @@ def of(author, readings):
     known = [Found(Dmarc(result, name, policy, "p" if policy else "")) for name, (policy, result) in readings]
     found = dmarc_check(author, [], nobody_is_asked, known=known, limits=LIMITS)
     return replace(evidence(), dmarc=found, authors=None if author.unread else author.domains)
+
+
+@pytest.mark.parametrize(("one", "other"), [*permutations([Action.ACCEPT, Action.TAG, Action.HOLD, Action.REJECT], 2)])
+def test_the_most_severe_setting_of_several_authors_applies(one, other):
+    """Whether it is that of an element of `authors` or the general one."""
+    element = AuthorActions(authors=Domains(("a.example",)), reject=one)
+    made = Policy(dmarc=DmarcActions(reject=other, authors=(element,)))
+    readings = [(name, (REJECT, Result.FAIL)) for name in NAMES[:2]]
+    found = decide(made, of(Author(tuple(NAMES[:2]), AuthorFault.SEVERAL_DOMAINS), readings))
+    assert found.action is max(one, other, key=lambda action: action.severity)
 
 
 @given(POLICIES, READINGS)

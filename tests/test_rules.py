@@ -1335,6 +1335,13 @@ def test_reject_needs_may_ask_whether_the_sender_can_be_answered(folder):
     assert verdict(made, mail_from="ann@bank.example").rule == "dmarc.reject_needs"
 
 
+def test_reject_needs_may_ask_for_one_recipient_of_several(folder):
+    """Nobody escapes a rejection by adding another one."""
+    made = policy(folder, "dmarc: {reject_needs: {recipient: bob@}}")
+    assert verdict(made, recipients=["al@a.example"]).rule == "dmarc.reject_needs"
+    assert verdict(made, recipients=["al@a.example", "bob@a.example"]).rule == "dmarc.reject"
+
+
 # --- what is only recorded
 
 

@@ -339,9 +339,9 @@ class _Finding(NamedTuple):
 
     action: Action
     decider: Decider
-    enhanced: str  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
-    reason: str
-    refusal: str  # text of the reply, if the message is refused
+    enhanced: str = ""  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
+    reason: str = ""
+    refusal: str = ""  # text of the reply, if the message is refused
     enforced: bool = True
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
@@ -351,7 +351,7 @@ class _Finding(NamedTuple):
 
 MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
 MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
-_ACCEPTED = _Finding(Action.ACCEPT, DEFAULT, "", "", "")
+_ACCEPTED = _Finding(Action.ACCEPT, DEFAULT)
 _GENERAL = AuthorActions(authors=Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered no question about the message",
@@ -400,7 +400,7 @@ def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
     """The finding, or an accept in its place if there is an override; the first one counts."""
     if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
-    return _Finding(Action.ACCEPT, found.decider, "", found.why, "", overrules=True)
+    return _Finding(Action.ACCEPT, found.decider, reason=found.why, overrules=True)
 
 
 def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:

@@ -20,8 +20,10 @@ from mailassay.evidence import Case, Connection, Evidence, Transaction
 from mailassay.iprev import Iprev
 from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
 from mailassay.policy.condition import All, AnyOf, Match, Not, never_holds
+from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.result import Result
+from mailassay.sender_domain import Receives, SenderDomain
 from mailassay.spf import Spf
 from mailassay.verdict import Action
 from tests.lab.limits import LIMITS
@@ -216,6 +218,82 @@ def test_the_reply_names_the_author_domain():
 def test_the_reply_repeats_nothing_else_of_the_sender():
     reply = decide(STRICT_SPF, evidence(spf="fail", domain="evil\r\n250 ok")).reply
     assert str(reply) == "550 5.7.23 SPF fail"
+
+
+@pytest.mark.parametrize(
+    ("policy", "found", "reason", "reply"),
+    [
+        (
+            STANDARD,
+            evidence(Result.FAIL, REJECT),
+            "DMARC fail for bank.example, whose policy is reject",
+            "550 5.7.1 Email rejected per DMARC policy for bank.example",
+        ),
+        (STANDARD, evidence(Result.FAIL, QUARANTINE), "DMARC fail for bank.example, whose policy is quarantine", None),
+        (OWN_NONE, evidence(Result.FAIL, NONE), "DMARC fail for bank.example, whose policy is none", None),
+        *(
+            (
+                STANDARD,
+                replace(found, dmarc=replace(found.dmarc, header_from=author)),
+                f"DMARC for {name} cannot be decided now",
+                f"451 4.7.1 DMARC for {name} cannot be decided now",
+            )
+            for found in (evidence(Result.TEMPERROR, at_stake=REJECT),)
+            for author, name in ((AUTHOR, "bank.example"), (None, "the author domain"))
+        ),
+        (
+            OWN,
+            own(),
+            "bank.example publishes no DMARC policy, and neither SPF nor DKIM passes for it",
+            "550 5.7.1 Email rejected per local policy for bank.example",
+        ),
+        (
+            OWN,
+            own(dkim=[("bank.example", "temperror")]),
+            "Whether SPF or DKIM passes for bank.example cannot be decided now",
+            "451 4.7.1 Whether SPF or DKIM passes for bank.example cannot be decided now",
+        ),
+        (
+            STRICT_SPF,
+            evidence(spf="fail"),
+            "SPF fail for sender.example",
+            "550 5.7.23 SPF fail for sender.example",
+        ),
+        (STRICT_SPF, evidence(spf="temperror"), "SPF temperror for sender.example", None),
+        (
+            STRICT_IPREV,
+            evidence(iprev="permerror"),
+            "Reverse DNS permerror for 192.0.2.1",
+            "550 5.7.25 Reverse DNS permerror for 192.0.2.1",
+        ),
+        (
+            Policy(dmarc=DmarcActions(ambiguous_author=Action.REJECT)),
+            replace(evidence(), dmarc=replace(dmarc(Result.PERMERROR), ambiguous=True)),
+            "The author of the message is not one clear domain",
+            "550 5.7.1 The author of the message is not one clear domain",
+        ),
+        *(
+            (
+                Policy(
+                    sender_domain=SenderDomainActions(
+                        null_mx=Action.REJECT, no_mail=Action.REJECT, temperror=Action.DEFER
+                    )
+                ),
+                replace(evidence(), sender_domain=SenderDomain(word, "sender.example")),
+                f"{words} for sender.example",
+                f"{code} {words} for sender.example",
+            )
+            for word, words, code in [
+                (Receives.NULL_MX, "The sender accepts no mail (null MX)", "550 5.7.27"),
+                (Receives.NO_MAIL, "The sender cannot receive mail: no MX and no address", "550 5.1.8"),
+                (Receives.TEMPERROR, "DNS does not say now whether the sender can receive mail", "451 4.4.3"),
+            ]
+        ),
+    ],
+)
+def test_the_reason_and_the_reply_say_what_decided(policy, found, reason, reply):
+    verdict = decide(policy, found)
+    assert (verdict.reason, verdict.reply and str(verdict.reply)) == (reason, reply)
 
 
 def test_actions_rise_in_severity():

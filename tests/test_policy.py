@@ -16,7 +16,7 @@ from mailassay.dmarc import AuthorPolicy as Found
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.dmarc import check as dmarc_check
 from mailassay.domain import Domain
-from mailassay.evidence import Case, Connection, Evidence, Transaction
+from mailassay.evidence import Case, Connection, Evidence, Transaction, Trouble
 from mailassay.iprev import Iprev
 from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
 from mailassay.policy.condition import All, AnyOf, Match, Not, never_holds
@@ -25,7 +25,7 @@ from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.result import Result
 from mailassay.sender_domain import Receives, SenderDomain
 from mailassay.spf import Spf
-from mailassay.verdict import Action
+from mailassay.verdict import Action, Decider, Kind
 from tests.lab.limits import LIMITS
 
 AUTHOR = Domain("bank.example")
@@ -65,11 +65,19 @@ def evidence(
 
 
 def decide(
-    policy, found, client="192.0.2.1", helo="mx.example", recipients=(), sample=0, now=0.0, mail_from="a@sender.example"
+    policy,
+    found,
+    client="192.0.2.1",
+    helo="mx.example",
+    recipients=(),
+    sample=0,
+    now=0.0,
+    mail_from="a@sender.example",
+    trouble=None,
 ):
     connection = Connection(ip_address(client), helo)
     transaction = Transaction(mail_from, recipients=tuple(recipients))
-    case = Case(connection=connection, transaction=transaction, evidence=found, now=now, sample=sample)
+    case = Case(connection=connection, transaction=transaction, evidence=found, now=now, sample=sample, trouble=trouble)
     return policy.decide(case)
 
 
@@ -248,6 +256,12 @@ def test_the_reply_repeats_nothing_else_of_the_sender():
             "550 5.7.1 Email rejected per local policy for bank.example",
         ),
         (
+            Policy(dmarc=replace(OWN.dmarc, reject=Action.ACCEPT, quarantine=Action.ACCEPT)),
+            replace(own(), authors=None),
+            "the author domain publishes no DMARC policy, and neither SPF nor DKIM passes for it",
+            "550 5.7.1 Email rejected per local policy for the author domain",
+        ),
+        (
             OWN,
             own(dkim=[("bank.example", "temperror")]),
             "Whether SPF or DKIM passes for bank.example cannot be decided now",
@@ -294,6 +308,26 @@ def test_the_reply_repeats_nothing_else_of_the_sender():
 def test_the_reason_and_the_reply_say_what_decided(policy, found, reason, reply):
     verdict = decide(policy, found)
     assert (verdict.reason, verdict.reply and str(verdict.reply)) == (reason, reply)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "decider", "reason"),
+    [
+        (
+            Trouble.UNAVAILABLE,
+            Decider(Kind.CONFIGURATION, "dns.unavailable"),
+            "DNS answered no question about the message",
+        ),
+        (Trouble.UNSENT, Decider(Kind.BUILT_IN, "dns.unsent"), "This host could not send a DNS question in time"),
+    ],
+)
+def test_a_message_is_deferred_if_dns_as_a_whole_has_no_answer(trouble, decider, reason):
+    """Unless it is refused for what is known."""
+    found = decide(STANDARD, evidence(Result.PASS, REJECT), trouble=trouble)
+    assert (found.action, found.would, found.decider, found.reason) == ("defer", "defer", decider, reason)
+    assert str(found.reply) == "451 4.4.3 Temporary failure of DNS"
+    assert decide(STANDARD, evidence(Result.FAIL, REJECT), trouble=trouble).action == "reject"
+    assert decide(Policy(mode=Mode.MONITOR), evidence(), trouble=trouble).action == "accept"
 
 
 def test_actions_rise_in_severity():

@@ -310,6 +310,13 @@ def test_the_reason_and_the_reply_say_what_decided(policy, found, reason, reply)
     assert (verdict.reason, verdict.reply and str(verdict.reply)) == (reason, reply)
 
 
+def test_the_setting_for_an_ambiguous_author_is_named():
+    found = replace(evidence(), dmarc=replace(dmarc(Result.PERMERROR), ambiguous=True))
+    for action in (Action.TAG, Action.HOLD, Action.REJECT):
+        verdict = decide(Policy(dmarc=DmarcActions(ambiguous_author=action)), found)
+        assert (verdict.action, verdict.rule) == (action, "dmarc.ambiguous_author")
+
+
 @pytest.mark.parametrize(
     ("trouble", "decider", "reason"),
     [

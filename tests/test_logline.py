@@ -121,6 +121,28 @@ def test_nothing_in_a_result_breaks_the_line(selector, algorithm, text, mechanis
     assert entry["dkim"][0]["selector"] == selector or len(selector) > 255
 
 
+def signatures(*found):
+    """A line about these signatures, read back."""
+    judged = outcome()
+    evidence = replace(judged.evidence, dkim=found)
+    return read_back(str(Line(replace(judged, evidence=evidence, queue_id="4ABC"))))
+
+
+def test_signatures_in_a_line():
+    """Each in four parts at most; what separates them is a question mark in a selector."""
+    broken = dkim.Dkim(Result.FAIL, Domain("b.example"), selector="a:b,c d\te", reason="why", fault=dkim.Fault.BODY)
+    read = signatures(dkim.Dkim(Result.PASS, Domain("a.example"), selector="s"), broken, broken)
+    once = "fail:b.example:a?b?c?d?e:body"
+    assert read["dkim"] == f"pass:a.example:s,{once},{once}"
+    assert read["dkim_why"] == "body: why"
+    other = replace(broken, reason="", fault=dkim.Fault.SYNTAX, domain=None)
+    read = signatures(broken, other)
+    assert read["dkim"] == f"{once},fail::a?b?c?d?e:syntax"
+    assert read["dkim_why"] == "body: why; syntax"
+    assert signatures()["dkim"] == "none"
+    assert "dkim_why" not in signatures()
+
+
 @given(value=st.binary(max_size=60), tag=st.sampled_from([b"d", b"s", b"a", b"i", b"b"]))
 def test_no_signature_breaks_the_line(value, tag):
     tags = {b"v": b"1", b"a": b"rsa-sha256", b"d": b"b.example", b"s": b"x", b"h": b"from", b"bh": b"AA", b"b": b"AA"}
@@ -227,6 +249,9 @@ def test_what_the_settings_ask_for_is_on_stderr(root, monkeypatch, log_format, s
     logging.getLogger("mailassay").info("no")
     logging.getLogger("mailassay").warning("hello")
     assert re.fullmatch(line + "\n", out.getvalue())
+    set_up("debug", log_format)
+    logging.getLogger("mailassay").debug("more")
+    assert "more" in out.getvalue()
 
 
 def test_json_lines():

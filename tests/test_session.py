@@ -137,8 +137,20 @@ def test_rset():
 
 
 def test_events_out_of_order_are_an_error():
-    with pytest.raises(RuntimeError):
-        begin().session.header(b"From", b" x")
+    conversation = begin().session
+    events = [
+        lambda: conversation.recipient("<bob@receiver.example>"),
+        lambda: conversation.header(b"From", b" x"),
+        conversation.end_of_headers,
+        lambda: conversation.body(b"x"),
+        conversation.end_of_message,
+    ]
+    for before in (lambda: None, lambda: conversation.mail_from("<>")):
+        before()
+        conversation.abort()
+        for event in events:
+            with pytest.raises(RuntimeError, match="a message event without MAIL"):
+                event()
 
 
 @pytest.mark.parametrize(("more", "action"), [(0, "accept"), (1, "reject"), (5, "reject")])

@@ -194,5 +194,7 @@ def test_the_form_that_is_digested(read):
         "headers": [],
         "reason": "",
     }
+    excepted = {"dmarc": {"reject_needs": {"not": {"spf": "fail"}}}}
+    assert json.loads(canonical(read(excepted)))["dmarc"]["reject_needs"] == {"not": {"spf": ["fail"]}}
     assert read(TEXT).digest == "ed2848d82e94"
     assert Policy().digest == "3253b05823fa"

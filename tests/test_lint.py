@@ -42,7 +42,14 @@ def found(folder, policy, settings=""):
                 "dkim_pass: a.example, dkim: none",
                 "sealer: a.example, arc: none",
                 "dmarc: pass, spf: fail, dkim: [none, fail]",
-                "author: a.example, not: {author: .example}",
+                *(
+                    f"{key}: a.example, not: {{{key}: .example}}"
+                    for key in ("author", "mail_from", "client_name", "helo", "spf_pass", "dkim_pass", "sealer")
+                ),
+                "policy: reject, dmarc: none",
+                "policy_tag: p, dmarc: none",
+                "sender_domain: null_mx, not: {sender_domain: null_mx}",
+                "all: [{sender_domain: null_mx}, {sender_domain: no_mail}]",
                 "all: [{author: a.example}, {author: [b.example, .a.example.org]}]",
                 "client: 10.1.0.0/16, not: {client: [10.1.0.0/17, 10.1.128.0/17]}",
                 "all: [{client: 10.0.0.0/8}, {client: 192.0.2.1}]",
@@ -207,6 +214,9 @@ def test_a_warning_points_to_what_it_is_about(tmp_path, policy, settings, place)
                 "not: {policy: [none, quarantine, reject]}",
                 "sender_domain: null_mx, not: {sender_domain: no_mail}",
                 "not: {spf_pass: a.example}, spf: pass",
+                "not: {sender_domain: [null_mx, no_mail, temperror]}",
+                "mail_from: '<>'",
+                "mail_from: ['<>', a.example], not: {mail_from: a.example}",
                 # of what cannot be traced through a relay
                 "not: {iprev: [pass, fail, permerror, temperror]}",
             ]

@@ -1,5 +1,7 @@
 """The log: one line a message, whatever its sender wrote."""
 
+import errno
+import io
 import json
 import logging
 import os
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from mailassay import arc, dkim, spf
 from mailassay.domain import Domain
-from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter
+from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, set_up
 from mailassay.result import Result
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
@@ -119,6 +121,28 @@ def test_nothing_in_a_result_breaks_the_line(selector, algorithm, text, mechanis
     assert entry["dkim"][0]["selector"] == selector or len(selector) > 255
 
 
+def signatures(*found):
+    """A line about these signatures, read back."""
+    judged = outcome()
+    evidence = replace(judged.evidence, dkim=found)
+    return read_back(str(Line(replace(judged, evidence=evidence, queue_id="4ABC"))))
+
+
+def test_signatures_in_a_line():
+    """Each in four parts at most; what separates them is a question mark in a selector."""
+    broken = dkim.Dkim(Result.FAIL, Domain("b.example"), selector="a:b,c d\te", reason="why", fault=dkim.Fault.BODY)
+    read = signatures(dkim.Dkim(Result.PASS, Domain("a.example"), selector="s"), broken, broken)
+    once = "fail:b.example:a?b?c?d?e:body"
+    assert read["dkim"] == f"pass:a.example:s,{once},{once}"
+    assert read["dkim_why"] == "body: why"
+    other = replace(broken, reason="", fault=dkim.Fault.SYNTAX, domain=None)
+    read = signatures(broken, other)
+    assert read["dkim"] == f"{once},fail::a?b?c?d?e:syntax"
+    assert read["dkim_why"] == "body: why; syntax"
+    assert signatures()["dkim"] == "none"
+    assert "dkim_why" not in signatures()
+
+
 @given(value=st.binary(max_size=60), tag=st.sampled_from([b"d", b"s", b"a", b"i", b"b"]))
 def test_no_signature_breaks_the_line(value, tag):
     tags = {b"v": b"1", b"a": b"rsa-sha256", b"d": b"b.example", b"s": b"x", b"h": b"from", b"bh": b"AA", b"b": b"AA"}
@@ -161,6 +185,73 @@ def test_a_reader_that_hangs_stops_nobody(kind):
     lost = [line for line in lines if "lines were lost" in line]
     assert lost
     assert re.fullmatch("<4>[0-9]+ lines were lost: nobody read them", lost[0])
+
+
+def test_a_file_has_each_line():
+    stream = io.StringIO()
+    handler = Handler(stream)
+    handler.setFormatter(TextFormatter(journal=True))
+    handler.emit(record("one"))
+    handler.emit(record("two"))
+    assert stream.getvalue() == "<6>one\n<6>two\n"
+
+
+class Failing(io.StringIO):
+    """A file to which nothing can be written, because of ``error``."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, _):
+        raise self.error
+
+
+def test_where_nothing_can_be_written_there_is_no_place_for_a_traceback(capsys):
+    """Any other error is a mistake of ours, and the traceback tells of it, and the line."""
+    Handler(Failing(OSError(errno.ENOSPC, "full"))).emit(record("one"))
+    assert capsys.readouterr().err == ""
+    Handler(Failing(RuntimeError("a mistake"))).emit(record("the line"))
+    said = capsys.readouterr().err
+    assert "RuntimeError: a mistake" in said
+    assert "'the line'" in said
+
+
+@pytest.fixture
+def root():
+    """The root logger, as it was before and is after the test."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    # the handlers of before are closed by set_up() unless they are taken away
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("log_format", "stream", "line"),
+    [
+        ("text", "8:1", "<4>hello"),
+        ("text", None, "[-0-9]+ [0-9:,]+ WARNING hello"),
+        ("json", "8:1", '{"time": "[^"]+", "level": "warning", "message": "hello"}'),
+    ],
+)
+def test_what_the_settings_ask_for_is_on_stderr(root, monkeypatch, log_format, stream, line):
+    """Once, however often that is set up. JOURNAL_STREAM of systemd.exec(5) says that the journal reads it."""
+    root.handlers[:] = []
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    if stream:
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+    for level in ("debug", "warning"):
+        set_up(level, log_format)
+    logging.getLogger("mailassay").info("no")
+    logging.getLogger("mailassay").warning("hello")
+    assert re.fullmatch(line + "\n", out.getvalue())
+    set_up("debug", log_format)
+    logging.getLogger("mailassay").debug("more")
+    assert "more" in out.getvalue()
 
 
 def test_json_lines():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -15,14 +16,16 @@ from mailassay.dmarc import AuthorPolicy as Found
 from mailassay.dmarc import Disposition, Dmarc
 from mailassay.dmarc import check as dmarc_check
 from mailassay.domain import Domain
-from mailassay.evidence import Case, Connection, Evidence, Transaction
+from mailassay.evidence import Case, Connection, Evidence, Transaction, Trouble
 from mailassay.iprev import Iprev
 from mailassay.policy import AuthorActions, DmarcActions, IprevActions, Mode, Policy, Rule, SpfActions
 from mailassay.policy.condition import All, AnyOf, Match, Not, never_holds
+from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains, Networks
 from mailassay.result import Result
+from mailassay.sender_domain import Receives, SenderDomain
 from mailassay.spf import Spf
-from mailassay.verdict import Action
+from mailassay.verdict import Action, Decider, Kind
 from tests.lab.limits import LIMITS
 
 AUTHOR = Domain("bank.example")
@@ -62,11 +65,19 @@ def evidence(
 
 
 def decide(
-    policy, found, client="192.0.2.1", helo="mx.example", recipients=(), sample=0, now=0.0, mail_from="a@sender.example"
+    policy,
+    found,
+    client="192.0.2.1",
+    helo="mx.example",
+    recipients=(),
+    sample=0,
+    now=0.0,
+    mail_from="a@sender.example",
+    trouble=None,
 ):
     connection = Connection(ip_address(client), helo)
     transaction = Transaction(mail_from, recipients=tuple(recipients))
-    case = Case(connection=connection, transaction=transaction, evidence=found, now=now, sample=sample)
+    case = Case(connection=connection, transaction=transaction, evidence=found, now=now, sample=sample, trouble=trouble)
     return policy.decide(case)
 
 
@@ -182,6 +193,14 @@ def test_only_the_author_itself_passes_where_the_name_covers_none_below_it():
     assert decide(policy, own(dkim=[("bank.example", "pass")])).action == "accept"
 
 
+@pytest.mark.parametrize("flaws", [("testing",), ("partial",), ("testing", "partial")])
+def test_a_signature_that_proves_too_little_authenticates_nobody(flaws):
+    """RFC 6376: a key in testing (section 3.6.1), octets of the body that are not signed (section 8.2)."""
+    found = own(dkim=[("bank.example", "pass")])
+    flawed = replace(found, dkim=(replace(found.dkim[0], **dict.fromkeys(flaws, True)),))
+    assert [decide(OWN, each).action for each in (found, flawed)] == ["accept", "reject"]
+
+
 def test_one_reading_that_publishes_nothing_is_enough():
     """An author who is not one clear domain passes nowhere, whatever is authenticated."""
     other, bank = Domain("b.example"), Domain("bank.example")
@@ -207,6 +226,115 @@ def test_the_reply_names_the_author_domain():
 def test_the_reply_repeats_nothing_else_of_the_sender():
     reply = decide(STRICT_SPF, evidence(spf="fail", domain="evil\r\n250 ok")).reply
     assert str(reply) == "550 5.7.23 SPF fail"
+
+
+@pytest.mark.parametrize(
+    ("policy", "found", "reason", "reply"),
+    [
+        (
+            STANDARD,
+            evidence(Result.FAIL, REJECT),
+            "DMARC fail for bank.example, whose policy is reject",
+            "550 5.7.1 Email rejected per DMARC policy for bank.example",
+        ),
+        (STANDARD, evidence(Result.FAIL, QUARANTINE), "DMARC fail for bank.example, whose policy is quarantine", None),
+        (OWN_NONE, evidence(Result.FAIL, NONE), "DMARC fail for bank.example, whose policy is none", None),
+        *(
+            (
+                STANDARD,
+                replace(found, dmarc=replace(found.dmarc, header_from=author)),
+                f"DMARC for {name} cannot be decided now",
+                f"451 4.7.1 DMARC for {name} cannot be decided now",
+            )
+            for found in (evidence(Result.TEMPERROR, at_stake=REJECT),)
+            for author, name in ((AUTHOR, "bank.example"), (None, "the author domain"))
+        ),
+        (
+            OWN,
+            own(),
+            "bank.example publishes no DMARC policy, and neither SPF nor DKIM passes for it",
+            "550 5.7.1 Email rejected per local policy for bank.example",
+        ),
+        (
+            Policy(dmarc=replace(OWN.dmarc, reject=Action.ACCEPT, quarantine=Action.ACCEPT)),
+            replace(own(), authors=None),
+            "the author domain publishes no DMARC policy, and neither SPF nor DKIM passes for it",
+            "550 5.7.1 Email rejected per local policy for the author domain",
+        ),
+        (
+            OWN,
+            own(dkim=[("bank.example", "temperror")]),
+            "Whether SPF or DKIM passes for bank.example cannot be decided now",
+            "451 4.7.1 Whether SPF or DKIM passes for bank.example cannot be decided now",
+        ),
+        (
+            STRICT_SPF,
+            evidence(spf="fail"),
+            "SPF fail for sender.example",
+            "550 5.7.23 SPF fail for sender.example",
+        ),
+        (STRICT_SPF, evidence(spf="temperror"), "SPF temperror for sender.example", None),
+        (
+            STRICT_IPREV,
+            evidence(iprev="permerror"),
+            "Reverse DNS permerror for 192.0.2.1",
+            "550 5.7.25 Reverse DNS permerror for 192.0.2.1",
+        ),
+        (
+            Policy(dmarc=DmarcActions(ambiguous_author=Action.REJECT)),
+            replace(evidence(), dmarc=replace(dmarc(Result.PERMERROR), ambiguous=True)),
+            "The author of the message is not one clear domain",
+            "550 5.7.1 The author of the message is not one clear domain",
+        ),
+        *(
+            (
+                Policy(
+                    sender_domain=SenderDomainActions(
+                        null_mx=Action.REJECT, no_mail=Action.REJECT, temperror=Action.DEFER
+                    )
+                ),
+                replace(evidence(), sender_domain=SenderDomain(word, "sender.example")),
+                f"{words} for sender.example",
+                f"{code} {words} for sender.example",
+            )
+            for word, words, code in [
+                (Receives.NULL_MX, "The sender accepts no mail (null MX)", "550 5.7.27"),
+                (Receives.NO_MAIL, "The sender cannot receive mail: no MX and no address", "550 5.1.8"),
+                (Receives.TEMPERROR, "DNS does not say now whether the sender can receive mail", "451 4.4.3"),
+            ]
+        ),
+    ],
+)
+def test_the_reason_and_the_reply_say_what_decided(policy, found, reason, reply):
+    verdict = decide(policy, found)
+    assert (verdict.reason, verdict.reply and str(verdict.reply)) == (reason, reply)
+
+
+def test_the_setting_for_an_ambiguous_author_is_named():
+    found = replace(evidence(), dmarc=replace(dmarc(Result.PERMERROR), ambiguous=True))
+    for action in (Action.TAG, Action.HOLD, Action.REJECT):
+        verdict = decide(Policy(dmarc=DmarcActions(ambiguous_author=action)), found)
+        assert (verdict.action, verdict.rule) == (action, "dmarc.ambiguous_author")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "decider", "reason"),
+    [
+        (
+            Trouble.UNAVAILABLE,
+            Decider(Kind.CONFIGURATION, "dns.unavailable"),
+            "DNS answered no question about the message",
+        ),
+        (Trouble.UNSENT, Decider(Kind.BUILT_IN, "dns.unsent"), "This host could not send a DNS question in time"),
+    ],
+)
+def test_a_message_is_deferred_if_dns_as_a_whole_has_no_answer(trouble, decider, reason):
+    """Unless it is refused for what is known."""
+    found = decide(STANDARD, evidence(Result.PASS, REJECT), trouble=trouble)
+    assert (found.action, found.would, found.decider, found.reason) == ("defer", "defer", decider, reason)
+    assert str(found.reply) == "451 4.4.3 Temporary failure of DNS"
+    assert decide(STANDARD, evidence(Result.FAIL, REJECT), trouble=trouble).action == "reject"
+    assert decide(Policy(mode=Mode.MONITOR), evidence(), trouble=trouble).action == "accept"
 
 
 def test_actions_rise_in_severity():
@@ -314,6 +442,16 @@ def of(author, readings):
     return replace(evidence(), dmarc=found, authors=None if author.unread else author.domains)
 
 
+@pytest.mark.parametrize(("one", "other"), [*permutations([Action.ACCEPT, Action.TAG, Action.HOLD, Action.REJECT], 2)])
+def test_the_most_severe_setting_of_several_authors_applies(one, other):
+    """Whether it is that of an element of `authors` or the general one."""
+    element = AuthorActions(authors=Domains(("a.example",)), reject=one)
+    made = Policy(dmarc=DmarcActions(reject=other, authors=(element,)))
+    readings = [(name, (REJECT, Result.FAIL)) for name in NAMES[:2]]
+    found = decide(made, of(Author(tuple(NAMES[:2]), AuthorFault.SEVERAL_DOMAINS), readings))
+    assert found.action is max(one, other, key=lambda action: action.severity)
+
+
 @given(POLICIES, READINGS)
 def test_no_reading_takes_anything_off_what_follows_from_another(made, readings):
     """Whatever the lines and rules: a message of several is treated no better than that of the strictest alone."""
@@ -382,3 +520,34 @@ def test_how_many_domains_are_looked_at_to_find_that_out(size, is_known):
     assert never_holds(All((some, Not(Match("author", Domains(names))))))
     assert never_holds(All((some, Not(more)))) is is_known
     assert not never_holds(All((more, Not(some))))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_known"),
+    [((500,), True), ((501,), False), ((20, 25), True), ((20, 26), False), ((2,) * 8, True), ((2,) * 9, False)],
+)
+def test_how_many_alternatives_are_looked_at_to_find_that_out(sizes, is_known):
+    """Each part in `any` multiplies them; 500 are looked at."""
+    nobody = (Match("author", Domains(("a.example",))), Not(Match("author", Domains((".example",)))))
+    parts = [
+        AnyOf(tuple(Match("helo", Domains((f"{number}.{size}{part}.example",))) for number in range(size)))
+        for part, size in enumerate(sizes)
+    ]
+    assert never_holds(All((*parts, *nobody))) is is_known
+
+
+def test_alternatives_that_are_the_same_are_counted_before_that_is_known():
+    """Or config check would make all pairs of a long list with itself."""
+    nobody = (Match("author", Domains(("a.example",))), Not(Match("author", Domains((".example",)))))
+    part = AnyOf(tuple(Match("helo", Domains((f"{number}.example",))) for number in range(30)))
+    assert not never_holds(All((part, part, *nobody)))
+
+
+@pytest.mark.parametrize(
+    ("everybody", "last"), [("0.0.0.0/0", "255.255.255.255"), ("::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")]
+)
+def test_the_last_address_is_an_address(everybody, last):
+    whole, last = ip_network(everybody), ip_network(last)
+    others = tuple(whole.address_exclude(last))
+    assert not never_holds(All((Match("client", Networks((whole,))), Not(Match("client", Networks(others))))))
+    assert never_holds(All((Match("client", Networks((whole,))), Not(Match("client", Networks((*others, last)))))))

@@ -269,6 +269,8 @@ RULE = "rules: [{{name: r, if: {}, then: {}}}]"
             )
         ),
         (f"dmarc: {{trusted_forwarders: [{RELAY}, mx2.receiver.example]}}", Action.REJECT),
+        # what says nothing about the client lets in as ever
+        (RULE.format("{mail_from: [sender.example, <>]}", "accept, unsafe: true, comment: x"), Action.ACCEPT),
         # a rule that keeps out applies as far as is known, and defers nothing
         (RULE.format(f"{{client: {RELAY}}}", "defer") + "\ndmarc: {reject: accept}", Action.ACCEPT),
         (RULE.format(f"{{not: {{client: {RELAY}}}}}", "reject") + "\ndmarc: {reject: accept}", Action.REJECT),

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from itertools import permutations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay.config import ConfigError, Settings, load_policy
@@ -176,6 +177,13 @@ def test_the_first_rule_that_applies_decides(folder):
         ({"recipient": "bob@"}, "accept", ["bob@a.example", "al@a.example"], False),
         ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example"], True),
         ({"not": {"recipient": "al@"}}, "accept", ["bob@a.example", "al@a.example"], False),
+        ({"any": [{"recipient": "bob@"}, {"author": "shop.example"}]}, "accept", ["bob@a.example"], True),
+        (
+            {"any": [{"recipient": "bob@"}, {"author": "shop.example"}]},
+            "accept",
+            ["bob@a.example", "al@a.example"],
+            False,
+        ),
         # out: any of them
         ({"recipient": "bob@"}, "reject", ["bob@a.example", "al@a.example"], True),
         ({"not": {"recipient": "al@"}}, "reject", ["bob@a.example", "al@a.example"], True),
@@ -270,10 +278,35 @@ LOCAL_PARTS = st.lists(
 
 
 @given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-", "-+", "=", "+="]), st.booleans(), st.booleans(), st.booleans())
+@example("double-bounce", "-", True, False, False)
+@example("owner-a", "-", True, False, False)
+@example("a-request", "-", True, False, False)
+@example("+a-b", "+-", True, False, False)
+@example("a+", "+", True, False, False)
+@example("a@b+c", "+", True, True, False)
 def test_extensions_are_what_postfix_takes_for_them(local_part, delimiters, special, quoted, every):
     address = f'"{local_part}"@x' if quoted else f"{local_part}@x"
     split = split_addr(local_part, delimiters, special)
     assert {*spellings(address, delimiters, special, every)} == {address, f"{local_part}@x", f"{split}@x"}
+
+
+@pytest.mark.parametrize(
+    ("local_part", "unquoted"),
+    [
+        ('""', [""]),
+        ('"a"', ["a"]),
+        (r'"a\"\\b"', [r'a"\b']),
+        ('"', []),
+        ('"a\\\n"', ["a\n"]),
+        ('"a', []),
+        ('a"', []),
+        ('a"b"', []),
+    ],
+)
+def test_a_mailbox_is_its_name_without_quotes(local_part, unquoted):
+    """RFC 5321 section 4.1.2: Quoted-string begins and ends with a quote."""
+    found = [*spellings(f"{local_part}@x", "", None, every=True)]
+    assert found == [f"{each}@x" for each in (local_part, *unquoted)]
 
 
 @given(LOCAL_PARTS, st.sampled_from(["", "+", "-", "+-"]), st.booleans())
@@ -375,6 +408,8 @@ def test_more_authors_than_are_looked_at_fit_nowhere(folder):
         {"dkim": "pass"},
         {"dmarc": ["none", "fail"]},
         {"client": "0.0.0.0/0"},
+        {"client": "10.0.0.0/7"},
+        {"client": "2000::/15"},
         {"client": ["192.0.2.0/24", "::/0"]},
         {"client": ["0.0.0.0/1", "128.0.0.0/1"]},
         {"dkim_pass": ".com"},
@@ -409,6 +444,7 @@ def test_an_exception_for_everybody_is_refused(folder, then, condition):
         {"spf_pass": "bank.example"},
         {"dkim_pass": "bank.example"},
         {"sealer": "lists.example"},
+        {"client": ["10.0.0.0/8", "2000::/16"]},
         {"dmarc": ["pass", "none"]},
         {"dmarc": "fail", "policy": "none"},
         {"author": "bank.example", "spf_pass": "relay.example"},
@@ -432,6 +468,19 @@ def test_a_reply_of_the_operators_own(folder):
     assert str(verdict(made, author="").reply or "") == ""
 
 
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        ({}, "bank.example reject"),
+        ({"author": ""}, "unknown none"),
+        ({"author": "ann@nobody.example"}, "nobody.example none"),
+    ],
+)
+def test_a_placeholder_has_a_word_for_what_is_not_there(folder, message, reply):
+    made = policy(folder, rules({"if": {"client": RELAY}, "then": "reject", "reply": "{author} {policy}"}))
+    assert str(verdict(made, **message).reply) == f"550 5.7.1 {reply}"
+
+
 def test_fields_are_written_and_cannot_be_forged(folder):
     """On what is tagged, held or accepted; one of the same name that comes in is removed, in every letter case."""
     rule = {"if": {"client": "198.51.100.0/24"}, "then": "accept", "headers": {"X-Partner": "by {rule}"}}
@@ -446,8 +495,8 @@ def test_fields_are_written_and_cannot_be_forged(folder):
 
 
 def test_a_reason_stands_in_the_log(folder):
-    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "hold", "reason": "{author} by hand"}))
-    assert facts(judge(made))["reason"] == "bank.example by hand"
+    made = policy(folder, rules({"if": {"dmarc": "fail"}, "then": "hold", "reason": "{author} by {rule}"}))
+    assert facts(judge(made))["reason"] == "bank.example by r0"
 
 
 def test_a_rule_may_speak_of_what_is_accepted_anyway(folder):
@@ -460,12 +509,23 @@ def test_a_rule_may_speak_of_what_is_accepted_anyway(folder):
 
 def test_an_exception_says_so_in_the_field(folder):
     """The word is the one that reports have for it (RFC 9990): local_policy."""
-    made = policy(folder, rules({"if": {"client": "198.51.100.0/24"}, "then": "accept"}))
+    made = policy(folder, rules({"if": {"client": [RELAY, BANK]}, "then": "accept"}))
     outcome = judge(made)
     assert 'dmarc=fail reason="local_policy: rule r0" header.from=bank.example' in outcome.add[0][1]
     assert facts(outcome)["rule"] == "rules.r0"
+    assert outcome.verdict.override
     passing = judge(made, BANK, mail_from="ann@bank.example")
-    assert "local_policy" not in passing.add[0][1]
+    unpublished, none = (judge(made, author=f"ann@{name}.example") for name in ("nobody", "lax"))
+    for accepted in (passing, unpublished, none):
+        assert "local_policy" not in accepted.add[0][1]
+        assert (accepted.verdict.rule, accepted.verdict.override) == ("rules.r0", "")
+
+
+def test_a_rule_that_fits_one_recipient_overrides_nothing_for_the_other(folder):
+    made = policy(folder, rules({"if": {"client": RELAY, "recipient": "bob@"}, "then": "tag"}) + "dmarc: {reject: tag}")
+    one, two = (judge(made, recipients=[f"{each}@a.example" for each in names]) for names in (["bob"], ["bob", "al"]))
+    assert (one.verdict.action, one.verdict.override) == ("tag", "local_policy: rule r0")
+    assert (two.verdict.action, two.verdict.override) == ("tag", "")
 
 
 @pytest.mark.parametrize(
@@ -476,6 +536,18 @@ def test_a_rule_ends_with_its_last_day(folder, day, applies):
     assert (verdict(made).action == "defer") is applies
     end = datetime(2100, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()
     assert (verdict(made, now=end).action == "defer") is applies
+
+
+@pytest.mark.parametrize("zone", ["WEST12", "EAST-14"])
+def test_that_day_is_utc(folder, monkeypatch, zone):
+    made = policy(folder, "rules: [{name: r0, if: {dmarc: fail}, then: defer, expires: 2100-06-30}]")
+    last = datetime(2100, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        found = [verdict(made, now=now).action for now in (last, last + 1)]
+    time.tzset()
+    assert found == ["defer", "reject"]
 
 
 def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
@@ -499,6 +571,12 @@ def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
     )
     outcome = judge(made, author="ann@lax.example")
     assert facts(outcome)["monitored"] == ["rules.r0:accept", "rules.r2:hold"]
+
+
+def test_a_monitored_exception_that_does_not_apply_is_not_recorded(folder):
+    made = policy(folder, rules({"if": {"client": RELAY, "recipient": "bob@"}, "then": "accept", "monitor": True}))
+    one, two = (verdict(made, recipients=[f"{each}@a.example" for each in names]) for names in (["bob"], ["bob", "al"]))
+    assert (one.monitored, two.monitored) == (("rules.r0:accept",), ())
 
 
 def test_in_monitor_mode_rules_are_recorded(folder):
@@ -587,7 +665,10 @@ def test_what_is_wrong_with_lists(folder, lists, message):
         ("{name: a, if: {spf: fail}, then: hold, expires: 2026-02-30}", "rules.expires: expected a day"),
         ("{name: a, if: {spf: fail}, then: reject, reply: ''}", "expected one line of ASCII text"),
         ("{name: a, if: {spf: fail}, then: hold, reply: 'no'}", "hold has no reply"),
-        ("{name: a, if: {spf: fail}, then: reject, reply: '{from}'}", "unknown placeholder {from}"),
+        (
+            "{name: a, if: {spf: fail}, then: reject, reply: '{from}'}",
+            "unknown placeholder {from}; use {author}, {mail_from_domain}, {client_ip}, {policy}, {rule}",
+        ),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule!r}'}", "unknown placeholder {rule}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{rule.x}'}", "unknown placeholder {rule.x}"),
         ("{name: a, if: {spf: fail}, then: reject, reply: '{'}", "an unbalanced brace"),
@@ -894,6 +975,13 @@ BEFORE = b"spf=pass smtp.mailfrom=shop.example; dmarc=pass header.from=bank.exam
             "reject",
             "spf.fail",
         ),
+        # what is no domain name is in nobody's domain
+        (
+            "{trusted_sealers: lists.example}",
+            {"fields": "sealed", "client": RELAY, "mail_from": "ann@-.bank.example"},
+            "reject",
+            "spf.fail",
+        ),
         (
             "{trusted_sealers: lists.example}",
             {"fields": "sealed", "client": RELAY, "mail_from": "", "helo": "mail.bank.example"},
@@ -935,6 +1023,7 @@ def test_what_overrules_dmarc_overrules_spf_and_iprev_for_the_same_cause(folder,
         "list of two": [*signed(b"ann@bank.example, bob@shop.example"), (b"List-Id", b" <a.lists.example>")],
     }
     names = ("shop.example", "a.shop.example", "news.bank.example", "a.lists.example", "bounce.lists.example")
+    names = (*names, "-.bank.example")
     zone = "".join(f'{name} TXT "v=spf1 -all"\n' for name in names) + "slow.example TXT !\n"
     given = {"client": NAMELESS, "mail_from": "ann@bank.example", **message}
     given["fields"] = fields.get(given.get("fields"), [])
@@ -1054,7 +1143,16 @@ def test_the_sender_domain_is_looked_up_where_it_matters_only(folder):
         asked.append(tuple(question))
         return ZONE(question)
 
-    for text, wanted in ("{}", False), ("sender_domain: {no_mail: tag}", True):
+    needed = {"sender_domain": "no_mail"}
+    conditions = [needed, {**needed, "spf": "fail"}, {"any": [needed, {"spf": "fail"}]}, {"not": {"all": [needed]}}]
+    for text, wanted in (
+        ("{}", False),
+        (rules({"if": {"spf": "fail", "not": {"any": [{"dkim": "pass"}]}}, "then": "hold"}), False),
+        ("sender_domain: {no_mail: tag}", True),
+        *((rules({"if": condition, "then": "hold"}), True) for condition in conditions),
+        *((yaml.safe_dump({"dmarc": {"reject_needs": condition}}), True) for condition in conditions),
+    ):
+        asked.clear()
         talk = Talk(source, policy(folder, text), client=RELAY, helo="out.relay.example")
         talk.session.mail_from("<ann@relay.example>")
         assert (("relay.example", "MX") in asked) is wanted
@@ -1125,7 +1223,8 @@ BROKEN = Zone(
     ids=str,
 )
 def test_what_an_answer_could_have_changed(folder, condition, then, action):
-    found = without_answers(policy(folder, rules({"if": condition, "then": then})))
+    own = {"enhanced": "5.7.2"} if then == "reject" else {}
+    found = without_answers(policy(folder, rules({"if": condition, "then": then, **own})))
     assert found.action == action
     if action == "defer":
         assert str(found.reply).startswith("451 4.7.1 ")
@@ -1237,6 +1336,13 @@ def test_reject_needs_may_ask_whether_the_sender_can_be_answered(folder):
     made = policy(folder, "dmarc: {reject_needs: {sender_domain: null_mx}}")
     assert verdict(made).rule == "dmarc.reject"
     assert verdict(made, mail_from="ann@bank.example").rule == "dmarc.reject_needs"
+
+
+def test_reject_needs_may_ask_for_one_recipient_of_several(folder):
+    """Nobody escapes a rejection by adding another one."""
+    made = policy(folder, "dmarc: {reject_needs: {recipient: bob@}}")
+    assert verdict(made, recipients=["al@a.example"]).rule == "dmarc.reject_needs"
+    assert verdict(made, recipients=["al@a.example", "bob@a.example"]).rule == "dmarc.reject"
 
 
 # --- what is only recorded

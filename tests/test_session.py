@@ -1,5 +1,6 @@
 """The events of a connection, in order: what they start, and what comes out."""
 
+import hashlib
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from mailassay.config import Dns, Settings
 from mailassay.evidence import Connection, Transaction
+from mailassay.judge import sample
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
 from mailassay.message import split
@@ -135,8 +137,20 @@ def test_rset():
 
 
 def test_events_out_of_order_are_an_error():
-    with pytest.raises(RuntimeError):
-        begin().session.header(b"From", b" x")
+    conversation = begin().session
+    events = [
+        lambda: conversation.recipient("<bob@receiver.example>"),
+        lambda: conversation.header(b"From", b" x"),
+        conversation.end_of_headers,
+        lambda: conversation.body(b"x"),
+        conversation.end_of_message,
+    ]
+    for before in (lambda: None, lambda: conversation.mail_from("<>")):
+        before()
+        conversation.abort()
+        for event in events:
+            with pytest.raises(RuntimeError, match="a message event without MAIL"):
+                event()
 
 
 @pytest.mark.parametrize(("more", "action"), [(0, "accept"), (1, "reject"), (5, "reject")])
@@ -163,6 +177,14 @@ def test_our_field_has_utf8_only_in_a_message_that_needs_smtputf8(smtputf8, auth
     conversation.end_of_headers()
     ((_, value),) = conversation.end_of_message().add
     assert value.isascii() is is_ascii
+
+
+@pytest.mark.parametrize(("smtputf8", "name"), [(True, '"mx.bücher.example"'), (False, "mx.xn--bcher-kva.example")])
+def test_the_name_of_this_host_in_a_message_of_a_trusted_client(smtputf8, name):
+    talk = begin("192.0.2.250", settings=replace(SETTINGS, authserv_id="mx.xn--bcher-kva.example"))
+    forged = (b"Authentication-Results", b" mx.xn--bcher-kva.example; dmarc=pass")
+    outcome = talk.message(author="a@bücher.example", fields=[forged], smtputf8=smtputf8)
+    assert outcome.add == ((RESULTS, f"{name}; none"),)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +229,13 @@ def test_who_is_not_judged(client_ip, login, more, rule):
 def test_no_address_is_no_judgement():
     outcome = begin(None).message()
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
+    assert outcome.verdict.reason == outcome.verdict.reply.text == "The client's address is unknown"
+
+
+@pytest.mark.parametrize("client", [None, "192.0.2.1", "2001:db8::1"])
+def test_the_client_for_the_log(client):
+    assert begin(client).session.client == (client or "")
+    assert begin("::ffff:192.0.2.1").session.client == "192.0.2.1"
 
 
 def test_no_address_is_no_judgement_but_monitoring_delivers():
@@ -494,6 +523,7 @@ def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     talk = begin(client_ip, policy=policy)
     verdict = talk.message(fields=fields).verdict
     assert (verdict.action, verdict.rule, verdict.reply.code) == (Action.REJECT, "forged_fields", 550)
+    assert (verdict.would, verdict.reason) == (Action.REJECT, "A forged header field inside another")
     assert talk.message().verdict.rule != "forged_fields"
 
 
@@ -588,3 +618,14 @@ def test_nobody_waits_for_the_dns_of_a_message_that_may_cost_much():
     assert free
     assert all(free)
     assert dear.acquire(blocking=False)
+
+
+def test_all_processes_of_a_host_choose_the_same_messages_for_a_sample(tmp_path, monkeypatch):
+    """The secret is not the machine-id itself, which other programs may show: machine-id(5) asks for a hash of it."""
+    monkeypatch.setattr(sample, "Path", lambda path: tmp_path / path.removeprefix("/etc/"))
+    (tmp_path / "machine-id").write_bytes(b"0123456789abcdef0123456789abcdef\n")
+    assert sample._secret() == hashlib.sha256(b"mailassay0123456789abcdef0123456789abcdef\n").digest()
+    (tmp_path / "machine-id").unlink()
+    one, other = sample._secret(), sample._secret()
+    assert one != other
+    assert len(one) == len(other) == 32

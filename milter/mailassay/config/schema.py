@@ -128,7 +128,7 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
             return found.libmilter
         case tuple():
             return [_plain(each, {}) for each in found]
-        case Domains() | Forwarders() | Networks() if not found:
+        case Domains() | Forwarders() | Networks() if found == type(found)():
             return []
         case int() if schema.get("title") == values.mode.schema["title"]:
             return f"{found:04o}"

@@ -111,8 +111,7 @@ def is_bound(condition: Condition) -> bool:
             return set(values) <= {Result.PASS, Result.NONE}  # type: ignore[arg-type]
         case Match("policy", values):
             return values == (Disposition.NONE,)
-        case _:
-            return False
+    return False
 
 
 def is_too_wide(pattern: str | Network) -> bool:
@@ -164,7 +163,7 @@ def _alternatives(condition: Condition, wanted: bool) -> set[_Literals]:
 _ONLY_WITH_PASS = {"client_name": "iprev", "spf_pass": "spf", "dkim_pass": "dkim", "sealer": "arc"}
 _ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
 _SPF = _ERRORS | {Result.NONE, Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL}
-# the possible values of each result; None if there is no policy
+# the possible values of each result; None if there is no policy, or if the sender domain was not looked up
 _WORDS: dict[str, frozenset[Any]] = {
     "iprev": _ERRORS | {Result.PASS, Result.FAIL, Result.NONE},
     "spf": _SPF,
@@ -174,6 +173,7 @@ _WORDS: dict[str, frozenset[Any]] = {
     "dmarc": _ERRORS | {Result.NONE, Result.PASS, Result.FAIL},
     "policy": frozenset({*Disposition, None}),
     "policy_tag": frozenset({"p", "sp", "np", None}),
+    "sender_domain": frozenset({*Receives, None}),
 }
 
 
@@ -192,8 +192,6 @@ def _can_hold(literals: _Literals) -> bool:
         words["dmarc"] -= {Result.PASS}
     if "policy" in wanted or "policy_tag" in wanted:
         words["dmarc"] &= {Result.PASS, Result.FAIL}
-    if senders := wanted.get("sender_domain"):
-        words["sender_domain"] = _left(set(chain.from_iterable(senders)), "sender_domain", wanted, unwanted)  # type: ignore[arg-type]
     if not all(words.values()):
         return False
     for key in ("author", "mail_from", "client", "client_name", "helo", "spf_pass", "sealer"):
@@ -282,16 +280,12 @@ def _recipient(case: Case, values: Any, every: bool) -> bool:
     return bool(recipients) and (all if every else any)(map(fits, recipients))
 
 
-def _dmarc(word: Callable[[Dmarc], str | None]) -> Callable[[Case, Any, bool], bool]:
-    """A test of DMARC's result for the message, and for each reading of its author."""
-
-    def holds(case: Case, values: Any, every: bool) -> bool:
-        found = case.evidence.dmarc
-        if case.evidence.authors is None:
-            return not every
-        return (all if every else any)(word(each) in values for each in (found, *found.readings))
-
-    return holds
+def _dmarc(case: Case, every: bool, fits: Callable[[Dmarc], bool]) -> bool:
+    """Does DMARC's result fit, for the message and for each reading of its author?"""
+    found = case.evidence.dmarc
+    if case.evidence.authors is None:
+        return not every
+    return (all if every else any)(map(fits, (found, *found.readings)))
 
 
 def _client_name(case: Case, values: Any, _: bool) -> bool:
@@ -347,9 +341,9 @@ _HOLDS: dict[str, Callable[[Case, Any, bool], bool]] = {
     "spf_helo": lambda case, values, _: case.evidence.spf_helo.result in values,
     "dkim": lambda case, values, _: dkim_result(case) in values,
     "arc": lambda case, values, _: case.evidence.arc.result in values,
-    "dmarc": _dmarc(lambda found: found.result),
-    "policy": _dmarc(lambda found: found.disposition),
-    "policy_tag": _dmarc(lambda found: found.tag),
+    "dmarc": lambda case, values, every: _dmarc(case, every, lambda found: found.result in values),
+    "policy": lambda case, values, every: _dmarc(case, every, lambda found: found.disposition in values),
+    "policy_tag": lambda case, values, every: _dmarc(case, every, lambda found: found.tag in values),
     "sender_domain": _sender_domain,
 }
 

@@ -339,9 +339,9 @@ class _Finding(NamedTuple):
 
     action: Action
     decider: Decider
-    enhanced: str  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
-    reason: str
-    refusal: str  # text of the reply, if the message is refused
+    enhanced: str = ""  # status code of RFC 7372 or RFC 3463, with its class only if the operator gave one
+    reason: str = ""
+    refusal: str = ""  # text of the reply, if the message is refused
     enforced: bool = True
     headers: tuple[tuple[str, str], ...] = ()
     override: str = ""
@@ -351,7 +351,7 @@ class _Finding(NamedTuple):
 
 MAX_REPLY = 450  # characters of text; a reply line has at most 512 octets (RFC 5321 section 4.5.3.1.5)
 MAX_VALUE = 900  # characters in a header field (RFC 5322 section 2.1.1)
-_ACCEPTED = _Finding(Action.ACCEPT, DEFAULT, "", "", "")
+_ACCEPTED = _Finding(Action.ACCEPT, DEFAULT)
 _GENERAL = AuthorActions(authors=Domains())
 _TROUBLE = {
     Trouble.UNAVAILABLE: "DNS answered no question about the message",
@@ -400,7 +400,7 @@ def _overruled(finding: _Finding, overrides: Iterator[_Override]) -> _Finding:
     """The finding, or an accept in its place if there is an override; the first one counts."""
     if finding.action is Action.ACCEPT or not (found := next(overrides, None)):
         return finding
-    return _Finding(Action.ACCEPT, found.decider, "", found.why, "", overrules=True)
+    return _Finding(Action.ACCEPT, found.decider, reason=found.why, overrules=True)
 
 
 def _passes_for(author: Domain, names: Domains, evidence: Evidence) -> Result:
@@ -448,7 +448,7 @@ def _of_rule(rule: Rule, case: Case) -> _Finding:
     headers = tuple((name, fill(value, case, rule.name)[:MAX_VALUE]) for name, value in rule.headers)
     fails = case.evidence.dmarc.result is Result.FAIL and case.evidence.dmarc.disposition is not Disposition.NONE
     decides = rule.decides(case)
-    override = f"local_policy: rule {rule.name}" if fails and decides and lets_in(rule.action) else ""
+    override = f"local_policy: rule {rule.name}" if fails and decides else ""
     enhanced = (rule.enhanced if action is rule.action else "") or "7.1"
     return _Finding(
         action,
@@ -470,7 +470,7 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
     enhanced = finding.enhanced
     if enhanced.count(".") == 1:
         # RFC 7372 section 3.3
-        several = finding.action is Action.REJECT and len(_failed(case.evidence)) > 1
+        several = finding.action is Action.REJECT and _failures(case.evidence) > 1
         enhanced = f"{first}.7.26" if several and finding.decider.kind is not Kind.RULE else f"{first}.{enhanced}"
     return Reply(code, enhanced, finding.refusal[:MAX_REPLY])
 
@@ -489,13 +489,8 @@ def _for(name: str) -> str:
         return ""
 
 
-def _failed(evidence: Evidence) -> list[str]:
-    """The checks that failed, as RFC 7372 section 3.3 counts them."""
+def _failures(evidence: Evidence) -> int:
+    """How many checks failed, as RFC 7372 section 3.3 counts them."""
     dkim = {each.result for each in evidence.dkim}
-    failed = {
-        "iprev": evidence.iprev.result is Result.FAIL,
-        "spf": evidence.spf.result is Result.FAIL,
-        "dkim": Result.FAIL in dkim and Result.PASS not in dkim,
-        "dmarc": evidence.dmarc.result is Result.FAIL,
-    }
-    return [name for name, is_failed in failed.items() if is_failed]
+    checks = (evidence.iprev.result, evidence.spf.result, evidence.dmarc.result)
+    return checks.count(Result.FAIL) + (Result.FAIL in dkim and Result.PASS not in dkim)

@@ -76,9 +76,6 @@ class Forwarders:
     networks: Networks = field(default_factory=Networks)
     names: Domains = field(default_factory=Domains)
 
-    def __bool__(self) -> bool:
-        return bool(self.networks or self.names)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DmarcActions:

@@ -63,12 +63,14 @@ class Addresses:
         local_part, at, name = address.lower().rpartition("@")
         if not (at and name):
             return False
-        try:
-            domain = str(Domain(name))
-        except BadDomain:
-            domain = name
         exact = self._domains._all
-        return f"{local_part}@{domain}" in exact or f"{local_part}@" in exact or domain in self._domains
+        if f"{local_part}@" in exact:
+            return True
+        try:
+            domain = Domain(name)
+        except BadDomain:
+            return False
+        return f"{local_part}@{domain}" in exact or domain in self._domains
 
 
 def overlaps(network: Network, others: Iterable[Network]) -> bool:
@@ -90,9 +92,6 @@ class Networks:
             by_length.setdefault((each.version, host_bits), set()).add(int(each.network_address) >> host_bits)
         found = {length: frozenset(numbers) for length, numbers in by_length.items()}
         object.__setattr__(self, "_by_length", found)
-
-    def __bool__(self) -> bool:
-        return bool(self.networks)
 
     def __contains__(self, address: Address) -> bool:
         if not self._by_length:

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -185,6 +186,69 @@ def test_a_reader_that_hangs_stops_nobody(kind):
     lost = [line for line in lines if "lines were lost" in line]
     assert lost
     assert re.fullmatch("<4>[0-9]+ lines were lost: nobody read them", lost[0])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_is_slow_gets_every_line(kind):
+    reader, writer = stuck(kind)
+    handler = Handler(writer, patience=600.0)
+    handler.setFormatter(TextFormatter(journal=True))
+    received = []
+
+    def read():
+        octets = reader.recv if kind == "socket" else reader.read
+        received.extend(iter(lambda: octets(4096), b""))
+
+    thread = threading.Thread(target=read)
+    with reader, closing(handler), writer:
+        # more than a pipe or a socket holds, so the reader begins while a line waits
+        starter = threading.Timer(0.1, thread.start)
+        starter.start()
+        for number in range(2000):
+            handler.emit(record("%d %s", number, "x" * 500))
+        writer.close()
+        handler.close()
+        starter.join()
+        thread.join()
+    lines = b"".join(received).decode().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [f"<6>{number}" for number in range(2000)]
+
+
+def test_what_a_line_leaves_that_was_cut():
+    """The next line begins anew, and counts what was lost; a line of which nothing was written left nothing."""
+    reader, writer = stuck("socket")
+    handler = Handler(writer, patience=0.0)
+    handler.setFormatter(TextFormatter(journal=True))
+    written, room = [], []
+
+    def send(octets):
+        if not room:
+            raise BlockingIOError
+        written.append(octets[: room.pop(0)])
+        return len(written[-1])
+
+    handler._send = send
+    with reader, writer, closing(handler):
+        for takes, text in [
+            ([5], "hello"),
+            ([], "lost"),
+            ([99, 99], "there"),
+            ([], "lost"),
+            ([99, 3, 2], "again"),
+            ([99, 99], "odd: \udcff"),
+        ]:
+            room[:] = takes
+            handler.emit(record(text))
+    assert b"".join(written).decode().split("\n") == [
+        "<6>he",
+        "<4>2 lines were lost: nobody read them",
+        "<6>there",
+        "<4>1 lines were lost: nobody read them",
+        "<6>ag",
+        "<4>1 lines were lost: nobody read them",
+        "<6>odd: \\udcff",
+        "",
+    ]
 
 
 def test_a_file_has_each_line():

@@ -1209,6 +1209,9 @@ ADDRESSES = st.lists(st.sampled_from(["bob", "Bob", "@", "x.example", "X.example
 
 
 @given(ADDRESSES.map("".join) | st.text(max_size=30))
+@example("al@-")
+@example("bob@-")
+@example("bob")
 def test_any_text_as_an_address(text):
     local_part, at, domain = text.lower().rpartition("@")
     is_covered = bool(at and domain) and (local_part == "bob" or domain.removesuffix(".") == "x.example")

@@ -36,7 +36,7 @@ ROOMS = {
     "author": "author causes readers fuzz standards/dmarc",
     "authres": "authres authres_read readers standards/authres",
     "dmarc": "dmarc causes limits standards/dmarc",
-    "spf": "spf causes limits standards/spf",
+    "spf": "spf causes limits lookup trace standards/spf",
     "dkim": "dkim dkim_body dkim_work causes limits standards/dkim",
     "policy": "policy rules digest config lint relays",
     "judge": "session logline rules relays fail_closed causes limits",

@@ -328,6 +328,16 @@ def test_json_lines():
     assert json.loads(JsonFormatter().format(record("plain %d", 7)))["message"] == "plain 7"
 
 
+def test_a_traceback_in_json():
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        entry = json.loads(JsonFormatter().format(record("failed", error=sys.exc_info())))
+    assert entry["message"] == "failed"
+    assert entry["exception"].startswith("Traceback (most recent call last):")
+    assert entry["exception"].endswith("ValueError: first\nsecond")
+
+
 def test_the_journal_knows_the_priority_of_each_line():
     try:
         raise ValueError("first\nsecond")

@@ -224,6 +224,11 @@ def test_what_cannot_be_traced_neither_passes_nor_is_refused_by_spf_or_iprev(tmp
     evidence = found.evidence
     assert (evidence.iprev.result, evidence.spf.result, evidence.spf_helo.result) == ("none", "none", "none")
     assert (evidence.spf.fault, evidence.iprev.fault) == ("no_client", "no_client")
+    assert (evidence.spf_helo.fault, evidence.spf_helo.scope, evidence.spf_helo.domain) == ("no_client", "helo", "")
+    assert evidence.spf.scope == ("mailfrom" if mail_from else "helo")
+    why = f"no client: {found.connection.untraced}"
+    assert {each.reason for each in (evidence.iprev, evidence.spf, evidence.spf_helo)} == {why}
+    assert evidence.iprev.client_ip == found.connection.client_ip
     assert (evidence.dmarc.result, found.verdict.action) == ("fail", Action.TAG)
     assert judge(*UNTRACED[name], mail_from=mail_from).verdict.action is Action.REJECT
     # DKIM goes on
@@ -231,6 +236,25 @@ def test_what_cannot_be_traced_neither_passes_nor_is_refused_by_spf_or_iprev(tmp
     assert (signed.evidence.dmarc.result, signed.verdict.action) == ("pass", Action.ACCEPT)
     # without a policy it is delivered
     assert judge(*UNTRACED[name], mail_from=mail_from, author="x@lax.example").verdict.action is Action.ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "domain"),
+    [
+        ("ann@SENDER.example.", "sender.example"),
+        ("ann@Bücher.example", "xn--bcher-kva.example"),
+        ("ann@LOCALHOST", "localhost"),
+    ],
+)
+def test_the_domain_of_mail_from_if_the_client_is_not_known(mail_from, domain):
+    """In the form of every other result; what is no domain name is what was sent, in lower case."""
+    assert judge(mail_from=mail_from).evidence.spf_mail_from.domain == domain
+
+
+def test_a_sender_that_cannot_receive_mail_needs_no_client(tmp_path):
+    settings = with_policy(tmp_path, "sender_domain: {no_mail: reject}")
+    found = judge(settings=settings, mail_from="ann@nobody.example", author="ann@nobody.example")
+    assert (found.verdict.rule, found.evidence.sender_domain.result) == ("sender_domain.no_mail", "no_mail")
 
 
 @pytest.mark.parametrize("name", UNTRACED)

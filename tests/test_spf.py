@@ -1,5 +1,6 @@
 """SPF against a zone. The sections are RFC 7208's."""
 
+import threading
 from collections import Counter
 from concurrent.futures import Future
 from ipaddress import ip_address
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from mailassay import spf
 from mailassay.limits import Limits
 from mailassay.resolver import Answer, Deadline, DnsTempError, question
-from mailassay.result import Result
+from mailassay.result import Resinfo, Result
 from mailassay.spf import evaluation, macro, record
+from mailassay.spf.prefetching import Prefetching
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 
@@ -492,6 +494,80 @@ def test_of_too_many_hosts_none_is_asked_for():
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}', limits=LIMITS))
     spf.prefetch(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed, LIMITS)
     assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
+
+
+def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
+    zone = Zone(
+        """
+        ptr.example             TXT  "v=spf1 ptr a:later.example -all"
+        1.2.0.192.in-addr.arpa  PTR  mail.ptr.example
+        mail.ptr.example        A    192.0.2.1
+        """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed, LIMITS)
+    delayed.let("ptr.example")
+    delayed.let("1.2.0.192.in-addr.arpa")
+    assert {asked.name for asked in delayed.waiting()} == {"mail.ptr.example", "later.example"}
+    delayed.let("later.example")
+    assert check() is None
+
+
+def test_an_answer_that_arrives_while_the_check_runs_is_looked_at():
+    """It arrives after the check found it missing, and before the check asks to be told."""
+    zone = Zone('a.example TXT "v=spf1 a:b.example include:c.example -all"\nb.example A 192.0.2.1', limits=LIMITS)
+
+    class Late(Future):
+        def add_done_callback(self, told):
+            self.set_result(zone(self.asked).result())
+            super().add_done_callback(told)
+
+    def start(name, rdtype):
+        future = Late()
+        future.asked = question(name, rdtype)
+        if rdtype == "A":
+            # nobody is told of an address
+            future.set_result(zone(future.asked).result())
+        return future
+
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "mx.example", start, LIMITS)
+    assert (check().result, check().mechanism) == (Result.PASS, "a:b.example")
+
+
+def test_one_thread_at_a_time_runs_the_check():
+    """An answer that arrives in another thread is left to the one that runs it."""
+    zone = Zone('a.example TXT "v=spf1 a:b.example a:c.example -all"\nc.example A 192.0.2.1', limits=LIMITS)
+    going, futures, within = [], {}, []
+
+    def make(resolve, follow):
+        client = evaluation.Client.of(ip_address("192.0.2.1"))
+        return evaluation.Evaluation(client, "joe", "a.example", "mx.example", resolve, LIMITS, follow=follow)
+
+    def start(name, rdtype):
+        assert not within, "another thread runs the check"
+        future = futures[name] = Future()
+        if name != "a.example":
+            within.append(name)
+            thread = threading.Thread(target=going[0].look)
+            thread.start()
+            thread.join()
+            within.clear()
+            future.set_result(zone(question(name, rdtype)).result())
+        return future
+
+    going.append(Prefetching(make, start, LIMITS))
+    going[0].look()
+    futures["a.example"].set_result(zone(question("a.example", "TXT")).result())
+    assert going[0].found.mechanism == "a:c.example"
+
+
+def test_the_clause_of_a_result():
+    """RFC 8601 section 2.7.2: spf, with smtp.mailfrom or smtp.helo; without a name, no property."""
+    for scope in ("mailfrom", "helo"):
+        found = spf.Spf(Result.FAIL, scope, "a.example", reason="why")
+        assert found.resinfo() == Resinfo("spf", Result.FAIL, (("smtp", scope, "a.example"),), "why")
+    assert spf.Spf(Result.NONE, "helo", "").resinfo() == Resinfo("spf", Result.NONE, (), "")
 
 
 def test_records_and_macros_are_read_once_in_whatever_pieces_answers_come(monkeypatch):

@@ -55,8 +55,8 @@ def prefetch(
 ) -> Callable[[], Spf | None]:
     """Start the questions of :func:`check_mail_from`.
 
-    The returned function gives the result of that check once all answers have arrived. Before that, and if a question
-    failed, it gives None.
+    The returned function gives the result of that check once all answers have arrived. It gives None before that, if a
+    question failed, and if an address of a host arrived last: the caller then runs the check, which need not wait.
     """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)

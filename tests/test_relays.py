@@ -184,6 +184,9 @@ def test_a_client_of_the_relay_in_a_trusted_network_is_not_judged():
     )
     # a loopback address is the relay's own, not ours
     assert judge(received("127.0.0.1"), SPOOF, settings=settings).verdict.action is Action.REJECT
+    # whether the relay is known by its address or by its login
+    found = judge(received("172.16.3.4"), settings=settings, connected="203.0.113.66", login="fetcher")
+    assert found.verdict.rule == "trusted_network"
     assert judge(received("127.0.0.1"), settings=settings).verdict.action is Action.REJECT
     assert judge(SPOOF, received("172.16.3.4"), settings=settings).verdict.action is Action.REJECT
 
@@ -203,6 +206,23 @@ def test_questions_start_when_the_field_is_there():
     source.new()
     assert conversation.end_of_message().evidence.dmarc.result == "pass"
     assert source.new() == []
+
+
+@pytest.mark.parametrize("values", [(HONEST,), ()])
+def test_each_question_is_that_of_its_check(values):
+    """Each has a number of its own, so none takes anything from another; check -v tells who asked."""
+    direct = {"connected": "198.51.100.7", "helo": "mail.sender.example"} if not values else {}
+    found = judge(*values, **direct, signed=True)
+    asked = {(question.name, question.rdtype): method for question, method in found.asked_by.items()}
+    assert asked == {
+        ("7.100.51.198.in-addr.arpa", "PTR"): "iprev",
+        ("mail.sender.example", "A"): "iprev",
+        ("mail.sender.example", "TXT"): "spf_helo",
+        ("sender.example", "TXT"): "spf",
+        ("_dmarc.sender.example", "TXT"): "dmarc",
+        ("_dmarc.example", "TXT"): "dmarc",
+        ("ed._domainkey.sender.example", "TXT"): "dkim",
+    }
 
 
 def test_each_message_of_a_connection_has_its_own_client():

@@ -41,10 +41,11 @@ ROOMS = {
     "policy": "policy rules digest config lint relays",
     "judge": "session logline rules relays fail_closed causes limits",
 }
-# of seconds each: about nothing but time, or every attack against every policy
+# of seconds each: about nothing but time, or with many examples of what other tests have one of
 SLOW = (
     "tests/test_authres.py::test_a_hostile_value_costs_no_more_than_its_length",
     "tests/test_fail_closed.py::test_no_message_comes_in",
+    "tests/test_lookup.py::test_any_records_give_a_report",
 )
 # these fail even without a change: about a cache, which plain() takes away; a process of its own
 UNFIT = (

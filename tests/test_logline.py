@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -212,6 +212,20 @@ def test_a_reader_that_is_slow_gets_every_line(kind):
         thread.join()
     lines = b"".join(received).decode().splitlines()
     assert [line.partition(" ")[0] for line in lines] == [f"<6>{number}" for number in range(2000)]
+
+
+def test_nobody_spins_while_a_reader_hangs():
+    reader, writer = stuck("pipe")
+    handler = Handler(writer, patience=0.1)
+    handler.setFormatter(TextFormatter(journal=True))
+    send, sent = handler._send, []
+    with reader, writer, closing(handler):
+        with suppress(BlockingIOError):
+            while True:
+                send(b"x" * 4096)
+        handler._send = lambda octets: sent.append(octets) or send(octets)
+        handler.emit(record("lost"))
+    assert sent == [b"<6>lost\n"]
 
 
 def test_what_a_line_leaves_that_was_cut():

@@ -496,10 +496,20 @@ def test_of_too_many_hosts_none_is_asked_for():
     assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
 
 
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [("1", "c"), ("2", "b.c"), ("0002", "b.c"), (12 * "0" + "2", "b.c"), ("10", "a.b.c"), (12 * "9", "a.b.c")],
+)
+def test_how_many_parts_a_macro_keeps(digits, expected):
+    """Section 7.3: DIGIT is the number of parts from the right; if there are fewer, all of them."""
+    assert macro.expand(f"%{{d{digits}}}", (("d", "a.b.c"),)) == expected
+
+
 def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
     zone = Zone(
         """
-        ptr.example             TXT  "v=spf1 ptr a:later.example -all"
+        ptr.example             TXT  "v=spf1 ptr include:more.example -all"
+        more.example            TXT  "v=spf1 a:later.example -all"
         1.2.0.192.in-addr.arpa  PTR  mail.ptr.example
         mail.ptr.example        A    192.0.2.1
         """,
@@ -509,8 +519,9 @@ def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
     check = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed, LIMITS)
     delayed.let("ptr.example")
     delayed.let("1.2.0.192.in-addr.arpa")
+    assert {asked.name for asked in delayed.waiting()} == {"mail.ptr.example", "more.example"}
+    delayed.let("more.example")
     assert {asked.name for asked in delayed.waiting()} == {"mail.ptr.example", "later.example"}
-    delayed.let("later.example")
     assert check() is None
 
 

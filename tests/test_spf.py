@@ -505,6 +505,50 @@ def test_how_many_parts_a_macro_keeps(digits, expected):
     assert macro.expand(f"%{{d{digits}}}", (("d", "a.b.c"),)) == expected
 
 
+@pytest.mark.parametrize(
+    ("spec", "text", "expected"),
+    [
+        ("%{s}.x.", "a/b@c", "a/b@c.x"),
+        ("%{S}", "a/b@c d~", "a%2Fb%40c%20d~"),
+        # octets that are not UTF-8, as Python has them in a str
+        ("%{S}", "\udcff", "%ED%B3%BF"),
+        (".%{s}", "a", ".a"),
+    ],
+)
+def test_a_macro_letter_in_capitals_is_escaped(spec, text, expected):
+    """Section 7.3: as in a URL, all but letters, digits, hyphen, dot, underscore and tilde."""
+    assert macro.expand(spec, (("s", text),)) == expected
+
+
+def test_a_name_that_is_too_long_for_dns_loses_labels_on_the_left():
+    """Section 7.3: until it has 253 octets."""
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert len(longest) == 253
+    for labels in ("", "x.", "y.x.", "yy.xx.x."):
+        assert macro.expand(f"{labels}{longest}", ()) == longest
+    shorter = longest.partition(".")[2]
+    for labels in ("x", "y.x", "yy.xx.xx"):
+        assert macro.expand(f"{labels}{longest}", ()) == shorter
+
+
+def test_terms_are_kept_for_those_who_ask_for_them():
+    zone = Zone('a.example TXT "v=spf1 -all"', limits=LIMITS)
+    for explain, terms in ((False, ()), (True, (evaluation.Term(0, "-all", True),))):
+        delayed = Delayed(zone)
+        check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS, explain=explain)
+        delayed.let_all()
+        assert check().terms == terms
+        found = spf.check_mail_from(
+            ip_address("192.0.2.1"), "joe@a.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS,
+            explain=explain,
+        )  # fmt: skip
+        assert found.terms == terms
+    delayed = Delayed(zone)
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS)
+    delayed.let_all()
+    assert check().terms == ()
+
+
 def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
     zone = Zone(
         """

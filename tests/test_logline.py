@@ -293,6 +293,16 @@ def test_where_nothing_can_be_written_there_is_no_place_for_a_traceback(capsys):
     said = capsys.readouterr().err
     assert "RuntimeError: a mistake" in said
     assert "'the line'" in said
+    reader, writer = stuck("pipe")
+    handler = Handler(writer)
+    with writer, closing(handler):
+        handler.emit(record("a number: %d", "x"))
+        said = capsys.readouterr().err
+        assert "TypeError" in said
+        assert "'a number: %d'" in said
+        reader.close()
+        handler.emit(record("nobody reads this"))
+        assert capsys.readouterr().err == ""
 
 
 @pytest.fixture

@@ -549,6 +549,23 @@ def test_terms_are_kept_for_those_who_ask_for_them():
     assert check().terms == ()
 
 
+@pytest.mark.parametrize("address", ["A 203.0.113.1", "A !", "A ?"])
+def test_a_name_whose_address_is_not_known_is_not_the_clients(address):
+    """Section 5.5: if the lookup of a name fails, the name is skipped. The client's owner chooses it."""
+    zone = Zone(
+        f"""
+        ptr.example             TXT  "v=spf1 ptr -all"
+        1.2.0.192.in-addr.arpa  PTR  mail.ptr.example
+        mail.ptr.example        {address}
+        """,
+        limits=LIMITS,
+    )
+    found = spf.check_mail_from(
+        ip_address("192.0.2.1"), "joe@ptr.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS
+    )
+    assert found.result is Result.FAIL
+
+
 def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
     zone = Zone(
         """

@@ -8,8 +8,9 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -187,6 +188,83 @@ def test_a_reader_that_hangs_stops_nobody(kind):
     assert re.fullmatch("<4>[0-9]+ lines were lost: nobody read them", lost[0])
 
 
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_is_slow_gets_every_line(kind):
+    reader, writer = stuck(kind)
+    handler = Handler(writer, patience=600.0)
+    handler.setFormatter(TextFormatter(journal=True))
+    received = []
+
+    def read():
+        octets = reader.recv if kind == "socket" else reader.read
+        received.extend(iter(lambda: octets(4096), b""))
+
+    thread = threading.Thread(target=read)
+    with reader, closing(handler), writer:
+        # more than a pipe or a socket holds, so the reader begins while a line waits
+        starter = threading.Timer(0.1, thread.start)
+        starter.start()
+        for number in range(2000):
+            handler.emit(record("%d %s", number, "x" * 500))
+        writer.close()
+        handler.close()
+        starter.join()
+        thread.join()
+    lines = b"".join(received).decode().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [f"<6>{number}" for number in range(2000)]
+
+
+def test_nobody_spins_while_a_reader_hangs():
+    reader, writer = stuck("pipe")
+    handler = Handler(writer, patience=0.1)
+    handler.setFormatter(TextFormatter(journal=True))
+    send, sent = handler._send, []
+    with reader, writer, closing(handler):
+        with suppress(BlockingIOError):
+            while True:
+                send(b"x" * 4096)
+        handler._send = lambda octets: sent.append(octets) or send(octets)
+        handler.emit(record("lost"))
+    assert sent == [b"<6>lost\n"]
+
+
+def test_what_a_line_leaves_that_was_cut():
+    """The next line begins anew, and counts what was lost; a line of which nothing was written left nothing."""
+    reader, writer = stuck("socket")
+    handler = Handler(writer, patience=0.0)
+    handler.setFormatter(TextFormatter(journal=True))
+    written, room = [], []
+
+    def send(octets):
+        if not room:
+            raise BlockingIOError
+        written.append(octets[: room.pop(0)])
+        return len(written[-1])
+
+    handler._send = send
+    with reader, writer, closing(handler):
+        for takes, text in [
+            ([5], "hello"),
+            ([], "lost"),
+            ([99, 99], "there"),
+            ([], "lost"),
+            ([99, 3, 2], "again"),
+            ([99, 99], "odd: \udcff"),
+        ]:
+            room[:] = takes
+            handler.emit(record(text))
+    assert b"".join(written).decode().split("\n") == [
+        "<6>he",
+        "<4>2 lines were lost: nobody read them",
+        "<6>there",
+        "<4>1 lines were lost: nobody read them",
+        "<6>ag",
+        "<4>1 lines were lost: nobody read them",
+        "<6>odd: \\udcff",
+        "",
+    ]
+
+
 def test_a_file_has_each_line():
     stream = io.StringIO()
     handler = Handler(stream)
@@ -215,6 +293,16 @@ def test_where_nothing_can_be_written_there_is_no_place_for_a_traceback(capsys):
     said = capsys.readouterr().err
     assert "RuntimeError: a mistake" in said
     assert "'the line'" in said
+    reader, writer = stuck("pipe")
+    handler = Handler(writer)
+    with writer, closing(handler):
+        handler.emit(record("a number: %d", "x"))
+        said = capsys.readouterr().err
+        assert "TypeError" in said
+        assert "'a number: %d'" in said
+        reader.close()
+        handler.emit(record("nobody reads this"))
+        assert capsys.readouterr().err == ""
 
 
 @pytest.fixture
@@ -262,6 +350,16 @@ def test_json_lines():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry["time"])
     assert abs(datetime.fromisoformat(entry["time"]).timestamp() - time.time()) < 600
     assert json.loads(JsonFormatter().format(record("plain %d", 7)))["message"] == "plain 7"
+
+
+def test_a_traceback_in_json():
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        entry = json.loads(JsonFormatter().format(record("failed", error=sys.exc_info())))
+    assert entry["message"] == "failed"
+    assert entry["exception"].startswith("Traceback (most recent call last):")
+    assert entry["exception"].endswith("ValueError: first\nsecond")
 
 
 def test_the_journal_knows_the_priority_of_each_line():

@@ -184,6 +184,9 @@ def test_a_client_of_the_relay_in_a_trusted_network_is_not_judged():
     )
     # a loopback address is the relay's own, not ours
     assert judge(received("127.0.0.1"), SPOOF, settings=settings).verdict.action is Action.REJECT
+    # whether the relay is known by its address or by its login
+    found = judge(received("172.16.3.4"), settings=settings, connected="203.0.113.66", login="fetcher")
+    assert found.verdict.rule == "trusted_network"
     assert judge(received("127.0.0.1"), settings=settings).verdict.action is Action.REJECT
     assert judge(SPOOF, received("172.16.3.4"), settings=settings).verdict.action is Action.REJECT
 
@@ -205,6 +208,23 @@ def test_questions_start_when_the_field_is_there():
     assert source.new() == []
 
 
+@pytest.mark.parametrize("values", [(HONEST,), ()])
+def test_each_question_is_that_of_its_check(values):
+    """Each has a number of its own, so none takes anything from another; check -v tells who asked."""
+    direct = {"connected": "198.51.100.7", "helo": "mail.sender.example"} if not values else {}
+    found = judge(*values, **direct, signed=True)
+    asked = {(question.name, question.rdtype): method for question, method in found.asked_by.items()}
+    assert asked == {
+        ("7.100.51.198.in-addr.arpa", "PTR"): "iprev",
+        ("mail.sender.example", "A"): "iprev",
+        ("mail.sender.example", "TXT"): "spf_helo",
+        ("sender.example", "TXT"): "spf",
+        ("_dmarc.sender.example", "TXT"): "dmarc",
+        ("_dmarc.example", "TXT"): "dmarc",
+        ("ed._domainkey.sender.example", "TXT"): "dkim",
+    }
+
+
 def test_each_message_of_a_connection_has_its_own_client():
     talk = Talk(ZONE, settings=SETTINGS, client=RELAY, helo="mx2.receiver.example")
     found = []
@@ -224,6 +244,11 @@ def test_what_cannot_be_traced_neither_passes_nor_is_refused_by_spf_or_iprev(tmp
     evidence = found.evidence
     assert (evidence.iprev.result, evidence.spf.result, evidence.spf_helo.result) == ("none", "none", "none")
     assert (evidence.spf.fault, evidence.iprev.fault) == ("no_client", "no_client")
+    assert (evidence.spf_helo.fault, evidence.spf_helo.scope, evidence.spf_helo.domain) == ("no_client", "helo", "")
+    assert evidence.spf.scope == ("mailfrom" if mail_from else "helo")
+    why = f"no client: {found.connection.untraced}"
+    assert {each.reason for each in (evidence.iprev, evidence.spf, evidence.spf_helo)} == {why}
+    assert evidence.iprev.client_ip == found.connection.client_ip
     assert (evidence.dmarc.result, found.verdict.action) == ("fail", Action.TAG)
     assert judge(*UNTRACED[name], mail_from=mail_from).verdict.action is Action.REJECT
     # DKIM goes on
@@ -231,6 +256,25 @@ def test_what_cannot_be_traced_neither_passes_nor_is_refused_by_spf_or_iprev(tmp
     assert (signed.evidence.dmarc.result, signed.verdict.action) == ("pass", Action.ACCEPT)
     # without a policy it is delivered
     assert judge(*UNTRACED[name], mail_from=mail_from, author="x@lax.example").verdict.action is Action.ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "domain"),
+    [
+        ("ann@SENDER.example.", "sender.example"),
+        ("ann@Bücher.example", "xn--bcher-kva.example"),
+        ("ann@LOCALHOST", "localhost"),
+    ],
+)
+def test_the_domain_of_mail_from_if_the_client_is_not_known(mail_from, domain):
+    """In the form of every other result; what is no domain name is what was sent, in lower case."""
+    assert judge(mail_from=mail_from).evidence.spf_mail_from.domain == domain
+
+
+def test_a_sender_that_cannot_receive_mail_needs_no_client(tmp_path):
+    settings = with_policy(tmp_path, "sender_domain: {no_mail: reject}")
+    found = judge(settings=settings, mail_from="ann@nobody.example", author="ann@nobody.example")
+    assert (found.verdict.rule, found.evidence.sender_domain.result) == ("sender_domain.no_mail", "no_mail")
 
 
 @pytest.mark.parametrize("name", UNTRACED)

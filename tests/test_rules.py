@@ -385,6 +385,19 @@ def test_the_least_that_follows(folder):
     assert verdict(made, recipients=["bob@a.example"]).rule == "rules.r1"
 
 
+SEVERITY = ["accept", "tag", "hold", "defer", "reject"]
+
+
+@pytest.mark.parametrize(("least", "then"), [*permutations(SEVERITY[1:], 2)])
+def test_a_rule_for_one_recipient_and_one_that_decides(folder, least, then):
+    """The first sets the least that is done; nothing milder follows."""
+    all_of = {"client": RELAY}
+    made = policy(folder, rules({"if": {**all_of, "recipient": "bob@"}, "then": least}, {"if": all_of, "then": then}))
+    found = verdict(made, recipients=["bob@a.example", "al@a.example"])
+    assert found.action == max(least, then, key=SEVERITY.index)
+    assert found.rule == ("rules.r0" if found.action == least else "rules.r1")
+
+
 def test_more_authors_than_are_looked_at_fit_nowhere(folder):
     """Nobody knows who they are."""
     condition = {"not": {"author": "bank.example"}, "client": "198.51.100.0/24"}
@@ -571,6 +584,20 @@ def test_a_monitored_rule_is_recorded_and_the_next_one_looked_at(folder):
     )
     outcome = judge(made, author="ann@lax.example")
     assert facts(outcome)["monitored"] == ["rules.r0:accept", "rules.r2:hold"]
+
+
+def test_what_is_done_is_explained_and_not_what_is_only_recorded(folder):
+    made = policy(folder, rules({"if": {"client": RELAY}, "then": "reject", "monitor": True}))
+    found = verdict(made, author="ann@shop.example")
+    assert (found.action, found.would, found.rule) == ("hold", "reject", "dmarc.quarantine")
+    assert found.reason == "DMARC fail for shop.example, whose policy is quarantine"
+
+
+def test_a_message_that_is_tagged_for_one_recipient_says_what_lets_it_in(folder):
+    rule = {"if": {"client": RELAY, "recipient": "bob@"}, "then": "tag"}
+    made = policy(folder, rules(rule) + f"dmarc: {{trusted_forwarders: {RELAY}}}")
+    found = verdict(made, recipients=["bob@a.example", "al@a.example"])
+    assert (found.action, found.override) == ("tag", f"trusted_forwarder: {RELAY}")
 
 
 def test_a_monitored_exception_that_does_not_apply_is_not_recorded(folder):
@@ -1185,6 +1212,9 @@ ADDRESSES = st.lists(st.sampled_from(["bob", "Bob", "@", "x.example", "X.example
 
 
 @given(ADDRESSES.map("".join) | st.text(max_size=30))
+@example("al@-")
+@example("bob@-")
+@example("bob")
 def test_any_text_as_an_address(text):
     local_part, at, domain = text.lower().rpartition("@")
     is_covered = bool(at and domain) and (local_part == "bob" or domain.removesuffix(".") == "x.example")

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -11,13 +12,15 @@ import pytest
 from mailassay.config import Dns, Settings
 from mailassay.evidence import Connection, Transaction
 from mailassay.judge import sample
+from mailassay.judge.authenticate import Content, authenticate
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
 from mailassay.message import split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
 from mailassay.policy.condition import Match
+from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains
-from mailassay.resolver import NXDOMAIN, Answer, Waiting
+from mailassay.resolver import NXDOMAIN, Answer, Method, Waiting, question
 from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
@@ -629,3 +632,35 @@ def test_all_processes_of_a_host_choose_the_same_messages_for_a_sample(tmp_path,
     one, other = sample._secret(), sample._secret()
     assert one != other
     assert len(one) == len(other) == 32
+
+
+def test_each_check_asks_by_its_own_resolver():
+    asked = set()
+
+    def resolver(method):
+        def resolve(name, rdtype):
+            asked.add((method, name, rdtype))
+            return ZONE(question(name, rdtype)).result()
+
+        return resolve
+
+    signed = KEY.sign(b"From: a@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    headers, body = split(signed)
+    content = Content(headers, LIMITS)
+    content.body.update(body)
+    policy = Policy(sender_domain=SenderDomainActions(no_mail=Action.REJECT))
+    connection, transaction = Connection(CLIENT, "mail.bank.example"), Transaction("a@bank.example")
+    found = authenticate(connection, transaction, content, resolver, time.time(), policy)
+    assert found.dmarc.result == "pass"
+    assert found.sender_domain.result == "no_mail"
+    assert asked == {
+        (Method.DMARC, "_dmarc.bank.example", "TXT"),
+        (Method.SPF, "bank.example", "TXT"),
+        (Method.DKIM, "ed._domainkey.bank.example", "TXT"),
+        (Method.IPREV, "1.2.0.192.in-addr.arpa", "PTR"),
+        (Method.IPREV, "mail.bank.example", "A"),
+        (Method.SPF_HELO, "mail.bank.example", "TXT"),
+        (Method.SENDER_DOMAIN, "bank.example", "MX"),
+        (Method.SENDER_DOMAIN, "bank.example", "A"),
+        (Method.SENDER_DOMAIN, "bank.example", "AAAA"),
+    }

@@ -1,5 +1,6 @@
 """SPF against a zone. The sections are RFC 7208's."""
 
+import threading
 from collections import Counter
 from concurrent.futures import Future
 from ipaddress import ip_address
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from mailassay import spf
 from mailassay.limits import Limits
 from mailassay.resolver import Answer, Deadline, DnsTempError, question
-from mailassay.result import Result
+from mailassay.result import Resinfo, Result
 from mailassay.spf import evaluation, macro, record
+from mailassay.spf.prefetching import Prefetching
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 
@@ -137,7 +139,7 @@ def test_mail_from(mail_from, client, result):
     ],
 )
 def test_helo(helo, result):
-    found = spf.check_helo(ip_address("192.0.2.1"), helo, resolve, LIMITS)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "", helo, resolve, LIMITS)
     assert (found.result, found.scope) == (result, "helo")
 
 
@@ -354,7 +356,7 @@ def test_loops_of_a_hundred_terms_end():
 def test_any_sender_gives_a_result_word(mail_from, helo):
     found = spf.check_mail_from(ip_address("192.0.2.1"), mail_from, helo, resolve, LIMITS)
     assert found.result is not Result.PASS
-    assert spf.check_helo(ip_address("192.0.2.1"), helo, resolve, LIMITS).result is not Result.PASS
+    assert spf.check_mail_from(ip_address("192.0.2.1"), "", helo, resolve, LIMITS).result is not Result.PASS
 
 
 class Delayed:
@@ -492,6 +494,152 @@ def test_of_too_many_hosts_none_is_asked_for():
     delayed = Delayed(Zone(f'mx.example TXT "v=spf1 mx -all"\n{hosts}', limits=LIMITS))
     spf.prefetch(ip_address("192.0.2.1"), "joe@mx.example", "mx.example", delayed, LIMITS)
     assert {(each.name, each.rdtype) for each in delayed.let_all()} == {("mx.example", "TXT"), ("mx.example", "MX")}
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [("1", "c"), ("2", "b.c"), ("0002", "b.c"), (12 * "0" + "2", "b.c"), ("10", "a.b.c"), (12 * "9", "a.b.c")],
+)
+def test_how_many_parts_a_macro_keeps(digits, expected):
+    """Section 7.3: DIGIT is the number of parts from the right; if there are fewer, all of them."""
+    assert macro.expand(f"%{{d{digits}}}", (("d", "a.b.c"),)) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "expected"),
+    [
+        ("%{s}.x.", "a/b@c", "a/b@c.x"),
+        ("%{S}", "a/b@c d~", "a%2Fb%40c%20d~"),
+        # octets that are not UTF-8, as Python has them in a str
+        ("%{S}", "\udcff", "%ED%B3%BF"),
+        (".%{s}", "a", ".a"),
+    ],
+)
+def test_a_macro_letter_in_capitals_is_escaped(spec, text, expected):
+    """Section 7.3: as in a URL, all but letters, digits, hyphen, dot, underscore and tilde."""
+    assert macro.expand(spec, (("s", text),)) == expected
+
+
+def test_a_name_that_is_too_long_for_dns_loses_labels_on_the_left():
+    """Section 7.3: until it has 253 octets."""
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert len(longest) == 253
+    for labels in ("", "x.", "y.x.", "yy.xx.x."):
+        assert macro.expand(f"{labels}{longest}", ()) == longest
+    shorter = longest.partition(".")[2]
+    for labels in ("x", "y.x", "yy.xx.xx"):
+        assert macro.expand(f"{labels}{longest}", ()) == shorter
+
+
+def test_terms_are_kept_for_those_who_ask_for_them():
+    zone = Zone('a.example TXT "v=spf1 -all"', limits=LIMITS)
+    for explain, terms in ((False, ()), (True, (evaluation.Term(0, "-all", True),))):
+        delayed = Delayed(zone)
+        check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS, explain=explain)
+        delayed.let_all()
+        assert check().terms == terms
+        found = spf.check_mail_from(
+            ip_address("192.0.2.1"), "joe@a.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS,
+            explain=explain,
+        )  # fmt: skip
+        assert found.terms == terms
+    delayed = Delayed(zone)
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS)
+    delayed.let_all()
+    assert check().terms == ()
+
+
+@pytest.mark.parametrize("address", ["A 203.0.113.1", "A !", "A ?"])
+def test_a_name_whose_address_is_not_known_is_not_the_clients(address):
+    """Section 5.5: if the lookup of a name fails, the name is skipped. The client's owner chooses it."""
+    zone = Zone(
+        f"""
+        ptr.example             TXT  "v=spf1 ptr -all"
+        1.2.0.192.in-addr.arpa  PTR  mail.ptr.example
+        mail.ptr.example        {address}
+        """,
+        limits=LIMITS,
+    )
+    found = spf.check_mail_from(
+        ip_address("192.0.2.1"), "joe@ptr.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS
+    )
+    assert found.result is Result.FAIL
+
+
+def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
+    zone = Zone(
+        """
+        ptr.example             TXT  "v=spf1 ptr include:more.example -all"
+        more.example            TXT  "v=spf1 a:later.example -all"
+        1.2.0.192.in-addr.arpa  PTR  mail.ptr.example
+        mail.ptr.example        A    192.0.2.1
+        """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@ptr.example", "mx.example", delayed, LIMITS)
+    delayed.let("ptr.example")
+    delayed.let("1.2.0.192.in-addr.arpa")
+    assert {asked.name for asked in delayed.waiting()} == {"mail.ptr.example", "more.example"}
+    delayed.let("more.example")
+    assert {asked.name for asked in delayed.waiting()} == {"mail.ptr.example", "later.example"}
+    assert check() is None
+
+
+def test_an_answer_that_arrives_while_the_check_runs_is_looked_at():
+    """It arrives after the check found it missing, and before the check asks to be told."""
+    zone = Zone('a.example TXT "v=spf1 a:b.example include:c.example -all"\nb.example A 192.0.2.1', limits=LIMITS)
+
+    class Late(Future):
+        def add_done_callback(self, told):
+            self.set_result(zone(self.asked).result())
+            super().add_done_callback(told)
+
+    def start(name, rdtype):
+        future = Late()
+        future.asked = question(name, rdtype)
+        if rdtype == "A":
+            # nobody is told of an address
+            future.set_result(zone(future.asked).result())
+        return future
+
+    check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "mx.example", start, LIMITS)
+    assert (check().result, check().mechanism) == (Result.PASS, "a:b.example")
+
+
+def test_one_thread_at_a_time_runs_the_check():
+    """An answer that arrives in another thread is left to the one that runs it."""
+    zone = Zone('a.example TXT "v=spf1 a:b.example a:c.example -all"\nc.example A 192.0.2.1', limits=LIMITS)
+    going, futures, within = [], {}, []
+
+    def make(resolve, follow):
+        client = evaluation.Client.of(ip_address("192.0.2.1"))
+        return evaluation.Evaluation(client, "joe", "a.example", "mx.example", resolve, LIMITS, follow=follow)
+
+    def start(name, rdtype):
+        assert not within, "another thread runs the check"
+        future = futures[name] = Future()
+        if name != "a.example":
+            within.append(name)
+            thread = threading.Thread(target=going[0].look)
+            thread.start()
+            thread.join()
+            within.clear()
+            future.set_result(zone(question(name, rdtype)).result())
+        return future
+
+    going.append(Prefetching(make, start, LIMITS))
+    going[0].look()
+    futures["a.example"].set_result(zone(question("a.example", "TXT")).result())
+    assert going[0].found.mechanism == "a:c.example"
+
+
+def test_the_clause_of_a_result():
+    """RFC 8601 section 2.7.2: spf, with smtp.mailfrom or smtp.helo; without a name, no property."""
+    for scope in ("mailfrom", "helo"):
+        found = spf.Spf(Result.FAIL, scope, "a.example", reason="why")
+        assert found.resinfo() == Resinfo("spf", Result.FAIL, (("smtp", scope, "a.example"),), "why")
+    assert spf.Spf(Result.NONE, "helo", "").resinfo() == Resinfo("spf", Result.NONE, (), "")
 
 
 def test_records_and_macros_are_read_once_in_whatever_pieces_answers_come(monkeypatch):

@@ -36,18 +36,24 @@ ROOMS = {
     "author": "author causes readers fuzz standards/dmarc",
     "authres": "authres authres_read readers standards/authres",
     "dmarc": "dmarc causes limits standards/dmarc",
-    "spf": "spf causes limits standards/spf",
+    "spf": "spf causes limits lookup trace standards/spf",
     "dkim": "dkim dkim_body dkim_work causes limits standards/dkim",
     "policy": "policy rules digest config lint relays",
     "judge": "session logline rules relays fail_closed causes limits",
 }
-# of seconds each: about nothing but time, memory or the library, or every attack against every policy
+# of seconds each: about nothing but time, memory or the library, or with many examples of what other tests have one of
 SLOW = (
     "tests/test_author.py::test_a_hostile_field_costs_no_more_than_its_length",
     "tests/test_authres.py::test_a_hostile_value_costs_no_more_than_its_length",
     "tests/test_dkim_body.py::test_a_hostile_run_costs_no_more_than_its_length",
     "tests/test_fail_closed.py::test_no_message_comes_in",
+    "tests/test_lookup.py::test_any_records_give_a_report",
     "tests/standards/test_dkim.py::test_rfc8301_3_2_signatures_by_keys_of_many_sizes",
+)
+# these fail even without a change: about a cache, which plain() takes away; a process of its own
+UNFIT = (
+    "tests/test_spf.py::test_records_and_macros_are_read_once_in_whatever_pieces_answers_come",
+    "tests/test_lookup.py::test_over_the_network",
 )
 # the name that mutmut gives to a function or a method
 _MANGLED = re.compile(r"def x(?:_|ǁ[^ǁ]*ǁ)(\w+?)__mutmut_(?:orig|[0-9]+)\(")
@@ -130,7 +136,7 @@ def _prepare(room: str, folder: Path) -> None:
         "only_mutate": [f"src/mailassay/{room}.py", f"src/mailassay/{room}/*"],
         "also_copy": READ_BY_TESTS,
         "pytest_add_cli_args_test_selection": files_of(room),
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", *(f"--deselect={test}" for test in SLOW)],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", *(f"--deselect={test}" for test in SLOW + UNFIT)],
         "timeout_multiplier": ["8.0"],
         "timeout_constant": ["2.0"],
         "use_git_change_detection": ["false"],

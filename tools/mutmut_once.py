@@ -75,6 +75,8 @@ class _Failures:
 
 def main() -> None:
     """mutmut's command line."""
+    # each call of a function takes three, since mutmut chooses which change of it to call
+    sys.setrecursionlimit(3 * sys.getrecursionlimit())
     collected: list[Collected] = []
     startup, run_tests = ForkRunner.startup, PytestRunner.run_tests
 

@@ -186,7 +186,7 @@ def sender(data: bytes) -> None:
     given = mail_from.decode("utf-8", "surrogateescape") or "x"
     found = spf.check_mail_from(address, given, name, resolve, LIMITS)
     assert not found.limit, "more questions than SPF may ask"
-    by_helo = spf.check_helo(address, name, shared.of(Method.SPF_HELO).resolver(0.0, lambda: 0.0), LIMITS)
+    by_helo = spf.check_mail_from(address, "", name, shared.of(Method.SPF_HELO).resolver(0.0, lambda: 0.0), LIMITS)
     assert not by_helo.limit, "more questions than SPF may ask"
     reverse = iprev.check(address, shared.of(Method.IPREV).resolver(0.0, lambda: 0.0), LIMITS)
     resinfos = [reverse.resinfo(), found.resinfo(), by_helo.resinfo()]

@@ -14,7 +14,7 @@ from .evaluation import Client, Evaluation, Follow, Found, Term, checkable, flat
 from .fault import Fault
 from .prefetching import Prefetching
 
-__all__ = ["Fault", "Scope", "Spf", "check_helo", "check_mail_from", "checkable", "prefetch"]
+__all__ = ["Fault", "Scope", "Spf", "check_mail_from", "checkable", "prefetch"]
 
 Scope = Literal["mailfrom", "helo"]
 
@@ -53,10 +53,10 @@ def prefetch(
     *,
     explain: bool = False,
 ) -> Callable[[], Spf | None]:
-    """Start the questions of :func:`check_mail_from`, or of :func:`check_helo` if ``mail_from`` is empty.
+    """Start the questions of :func:`check_mail_from`.
 
-    The returned function gives the result of that check once all answers have arrived. Before that, and if a question
-    failed, it gives None.
+    The returned function gives the result of that check once all answers have arrived. It gives None before that, if a
+    question failed, and if an address of a host arrived last: the caller then runs the check, which need not wait.
     """
     scope, local_part, name = _identity(mail_from, helo)
     domain = checkable(name)
@@ -72,18 +72,6 @@ def prefetch(
     return lambda: _spf(scope, domain, found) if (found := going.found) else None
 
 
-def check_helo(
-    client_ip: Address,
-    helo: str,
-    resolve: Resolver,
-    limits: Limits,
-    *,
-    explain: bool = False,
-) -> Spf:
-    """Check the HELO identity, which is also the MAIL FROM identity of a null reverse-path (RFC 7208 section 2.4)."""
-    return check_mail_from(client_ip, "", helo, resolve, limits, explain=explain)
-
-
 def check_mail_from(
     client_ip: Address,
     mail_from: str,
@@ -93,7 +81,7 @@ def check_mail_from(
     *,
     explain: bool = False,
 ) -> Spf:
-    """Check the MAIL FROM identity.
+    """Check the MAIL FROM identity, or the HELO identity if the reverse-path is null (RFC 7208 section 2.4).
 
     ``mail_from`` is an address without angle brackets, empty for a null reverse-path. ``explain``: look at every term,
     even if it cannot match, and keep the terms in the result.

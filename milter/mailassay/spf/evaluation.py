@@ -331,7 +331,7 @@ class Evaluation:
         above.terms.append(step)
         return step
 
-    def _pass_over(self, error: Exception, step: Step | None, *, is_record: bool = False) -> None:
+    def _pass_over(self, error: Exception, step: Step | None = None, *, is_record: bool = False) -> None:
         """Continue as if there were no such term, if ``follow`` says so; else raise ``error``."""
         if self._follow is Follow.TO_THE_RESULT:
             raise error
@@ -494,7 +494,7 @@ class Evaluation:
         except _TempError:
             return False
         except Unanswered as unanswered:
-            self._pass_over(unanswered, self._step)
+            self._pass_over(unanswered)
             return False
 
     def _validated_name(self) -> str:

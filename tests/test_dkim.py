@@ -479,6 +479,12 @@ def test_a_signature_without_the_tags_that_identify_it():
     assert dkim.parse(no_list) == dkim.Signature(no_list, "not a tag=value list", fault=dkim.Fault.SYNTAX)
 
 
+def test_no_tag_contains_folding():
+    """Section 3.2: unfolding is done before a value is read. A line end would get into logs."""
+    signature = dkim.parse(Field(b"DKIM-Signature", b"v=1; s=a\r\n b;\r\n\ta=c\r\n\td\r\n"))
+    assert (signature.selector, signature.algorithm) == ("a b", "c\td")
+
+
 def test_the_text_of_b_is_without_white_space():
     """RFC 6008 section 4 compares it."""
     assert dkim.parse(Field(b"DKIM-Signature", b"v=1; b=AB\r\n\tCD E")).b_text == "ABCDE"
@@ -492,6 +498,7 @@ def test_the_text_of_b_is_without_white_space():
         ({"z": "1; z=1"}, dkim.Fault.SYNTAX, "a tag occurs twice"),
         ({"z": "1; z"}, dkim.Fault.SYNTAX, "not a tag=value list"),
         ({"1": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        ({"a-b": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
         *(({tag: None}, dkim.Fault.MISSING_TAG, f"{tag}= is missing") for tag in ("v", "a", "b", "bh", "d", "h", "s")),
         ({"v": "2"}, dkim.Fault.VERSION, "v= is not 1"),
         ({"h": ":from"}, dkim.Fault.SYNTAX, "h= is not a list of field names"),

@@ -137,6 +137,7 @@ def charset(text, codec, name):
         " =?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help <alice@bank.example>",
         ' "=?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help" <alice@bank.example>',
         encoded("<eve@evil.example>") + " <alice@bank.example>, Bob <bob@bank.example>",
+        f' "{encoded("<eve@evil.example>")}" <alice@bank.example>',
         # encoded twice
         " Fran\u00c3\u00a7ois \u00c3\u0085ngstr\u00c3\u00b6m <alice@bank.example>",
         ' "Das \\"Caf\u00e9\\" (Zo\u00eb)" <alice@bank.example>',
@@ -242,6 +243,7 @@ def test_one_clear_author(value):
         (encoded("alice@bank.example\0") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("alice@bank.example\r\n") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-8?q?=3Calice=40bank.example=3E and so on?= <eve@evil.example>", ("bank.example", "evil.example")),
+        (' "=?utf-8?q?=3Calice=40bank.example=3E =?utf-8?q?x?=" <eve@evil.example>', ("bank.example", "evil.example")),
         (" =?utf-8?q?x?y=3Calice=40bank.example=3E?= <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-7?q?+ADw-alice+AEA-bank.example+AD4-?= <eve@evil.example>", ("bank.example", "evil.example")),
         (charset("<alice@bank.example>", "utf-16-be", "UTF-16BE") + " <eve@evil.example>", ("bank.example",)),
@@ -393,6 +395,12 @@ def test_an_address_that_another_charset_hides(value):
     assert found.unread or set(found.domains) > {"evil.example"}
 
 
+def test_an_address_in_two_octet_characters():
+    """A reader that knows no ISO 2022 sees their ASCII."""
+    found = read(b" \x1b$Balice@bank.example\x1b(B <eve@evil.example>")
+    assert found == Author(("bank.example", "evil.example"), Fault.CONTROL)
+
+
 @pytest.mark.parametrize("name", [b"Sender", b"Resent-From"])
 def test_whom_other_fields_name_beside_a_malformed_author(name):
     """A reader that finds nobody in From shows them."""
@@ -433,6 +441,9 @@ def test_more_than_is_looked_at_beside_a_malformed_author(sender, domains, unrea
         ]),
         ("=?ISO-2022-JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
         ("=?csISO2022JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?ISO-2022-JP-MS?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?utf-8?q?\u00e9?=", "?", "?"),
+        ("=?utf-8?b?QU\u00e9JD?=", "ABC", "ABC"),
         ("=?EBCDIC-CP-US?Q?=81?=", "a", "a"),
         ("=?utf-8*en?q?=C3=A9?=", "\u00e9", "\u00e9"),
         ("=?utf-8?q?=E9?=", "\ufffd", "\ufffd"),

@@ -302,6 +302,7 @@ def test_not_one_clear_author(value, domains):
         ("", Fault.NO_ADDRESS),
         (" alice@bank.example, eve@evil.example", Fault.SEVERAL_DOMAINS),
         (" alice@bank . example", Fault.SEVERAL_DOMAINS),  # obs-domain; a reader may end it at the blank
+        (' "alice"@bank.example, eve@evil.example', Fault.SEVERAL_DOMAINS),
         (" Liddell, <alice@bank.example>, <eve@evil.example>", Fault.NO_ADDRESS),
         (" alice@bank.example\0", Fault.CONTROL),
         (" \x1b$B\0\x1b(B <alice@bank.example>, eve@evil.example", Fault.CONTROL),
@@ -395,6 +396,25 @@ def test_an_address_that_another_charset_hides(value):
     assert found.unread or set(found.domains) > {"evil.example"}
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        # one domain for every reader, although brackets are not closed
+        (" Alice\r\n <alice@bank.example", Author(("bank.example",))),
+        (" <alice@<bank.example", Author(("bank.example",))),
+        # but the line may end early, or run the other way
+        (" " + encoded("\0") + " <alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),
+        (" \u202e<alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),
+        # a top-level domain is not an author's
+        (" <alice@com", Author(("com",), Fault.BRACKETS)),
+        # obs-domain; a reader may end it at the blank
+        (" alice@bank . example", Author(("bank.example", "bank"), Fault.SEVERAL_DOMAINS)),
+    ],
+)
+def test_the_domains_of_a_malformed_field(value, expected):
+    assert read(value) == expected
+
+
 def test_an_address_in_two_octet_characters():
     """A reader that knows no ISO 2022 sees their ASCII."""
     found = read(b" \x1b$Balice@bank.example\x1b(B <eve@evil.example>")
@@ -445,6 +465,8 @@ def test_more_than_is_looked_at_beside_a_malformed_author(sender, domains, unrea
         ("=?utf-8?q?\u00e9?=", "?", "?"),
         ("=?utf-8?b?QU\u00e9JD?=", "ABC", "ABC"),
         ("=?EBCDIC-CP-US?Q?=81?=", "a", "a"),
+        ("=?x-EBCDIC-Latin?Q?=81?=", "a", "a"),
+        ("=?csISO2022JP-MS?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
         ("=?utf-8*en?q?=C3=A9?=", "\u00e9", "\u00e9"),
         ("=?utf-8?q?=E9?=", "\ufffd", "\ufffd"),
     ],

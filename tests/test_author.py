@@ -74,6 +74,7 @@ def charset(text, codec, name):
         encoded("Alice, @Bank, Ltd") + " <alice@bank.example>",
         encoded("\x1b$B;3ED<@8~\x1b(B", "iso-2022-jp") + " <alice@bank.example>",  # looks like <@8 if taken for ASCII
         ' "Eve <eve@evil.example>" ' + encoded("x") + " <alice@bank.example>",
+        ' "Eve <eve@evil.example>" ' + encoded("X") + "(y) <alice@bank.example>",
         " =?utf-8?b?A?= <alice@bank.example>",  # no base64
         encoded("alice") + "@bank.example",
         " , alice@bank.example",
@@ -137,6 +138,7 @@ def charset(text, codec, name):
         " =?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help <alice@bank.example>",
         ' "=?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help" <alice@bank.example>',
         encoded("<eve@evil.example>") + " <alice@bank.example>, Bob <bob@bank.example>",
+        " Bob <bob@bank.example>," + encoded("<eve@evil.example>") + " <alice@bank.example>",
         f' "{encoded("<eve@evil.example>")}" <alice@bank.example>',
         # encoded twice
         " Fran\u00c3\u00a7ois \u00c3\u0085ngstr\u00c3\u00b6m <alice@bank.example>",
@@ -239,6 +241,15 @@ def test_one_clear_author(value):
         (' "' + encoded("alice@bank.example") + '"@evil.example', ("bank.example", "evil.example")),
         (" (x)" + encoded("<alice@bank.example>") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("<alice@") + encoded("bank.example>") + " <eve@evil.example>", ("bank.example", "evil.example")),
+        (
+            " (x)" + encoded("<alice@") + "\r\n " + encoded("bank.example>") + "(y) <eve@evil.example>",
+            ("bank.example", "evil.example"),
+        ),
+        (
+            " (x)" + encoded("<alice@bank.example>") + f" {encoded('B')} {encoded('C')} <eve@evil.example>",
+            ("bank.example", "evil.example"),
+        ),
+        (encoded("<alice@bank.example>") + " @evil.example", ("bank.example", "evil.example")),
         (encoded("<alice@bank.example>") + ", <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("alice@bank.example\0") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("alice@bank.example\r\n") + " <eve@evil.example>", ("bank.example", "evil.example")),

@@ -103,6 +103,8 @@ def charset(text, codec, name):
         " Alice @ Bank <alice@bank.example>",
         " Alice <alice@bank.example>;",
         " Alice <alice@bank.example>.",
+        " Team@Home <alice@bank.example>.",
+        " Team@Home <alice@bank.example>;",
         # malformed, and no reader finds another domain
         " @bank.example",
         " Liddell, Alice <alice@bank.example",
@@ -328,6 +330,7 @@ def test_not_one_clear_author(value, domains):
         (" [alice@bank.example, eve@evil.example", Fault.UNCLOSED),
         (" <alice@bank.example, <eve@evil.example>", Fault.BRACKETS),
         (" alice@bank.example> eve@evil.example", Fault.BRACKETS),
+        (" alice@bank.example>> eve@evil.example", Fault.BRACKETS),
         (" alice@bank.example, <eve@evil.example", Fault.BRACKETS),
         (" Friends: alice@bank.example, eve@evil.example;", Fault.GROUP),
         (" <@evil.example:alice@bank.example>", Fault.ROUTE),
@@ -342,6 +345,8 @@ def test_not_one_clear_author(value, domains):
         (" alice@[192.0.2.1]", Fault.LITERAL),
         (" alice@bank..example, eve@evil.example", Fault.DOMAIN),
         (" Jira [Prod] <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" Alice; Bob <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" Support: Alice <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
         (" alice@bank.example <eve@evil.example>", Fault.ADDRESS_IN_NAME),
         (" <alice@bank.example> eve@evil.example", Fault.TEXT_AFTER),
         (" <alice@bank.example> Sales, eve@evil.example", Fault.TEXT_AFTER),
@@ -520,6 +525,8 @@ LONG = ".".join(["a" * 49] * 5) + ".example"  # 257 octets
         ("_bank_.-x-", ["bank.x"]),
         ("b." + LONG[4:], [LONG[4:]]),  # 253 octets, as many as a name has
         ("b." + LONG[3:], [LONG[50:]]),
+        ("_x.b.example.", ["_x.b.example"]),
+        ("a.b\\.example", ["a.b.example", "a.b"]),
         ("!com", []),
     ],
 )

@@ -525,7 +525,7 @@ LONG = ".".join(["a" * 49] * 5) + ".example"  # 257 octets
         ("_bank_.-x-", ["bank.x"]),
         ("b." + LONG[4:], [LONG[4:]]),  # 253 octets, as many as a name has
         ("b." + LONG[3:], [LONG[50:]]),
-        ("_x.b.example.", ["_x.b.example"]),
+        ("_x.b.example..", ["_x.b.example"]),
         ("a.b\\.example", ["a.b.example", "a.b"]),
         ("!com", []),
     ],

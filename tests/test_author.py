@@ -418,6 +418,7 @@ def test_an_address_that_another_charset_hides(value):
         # one domain for every reader, although brackets are not closed
         (" Alice\r\n <alice@bank.example", Author(("bank.example",))),
         (" <alice@<bank.example", Author(("bank.example",))),
+        (" <alice@bank.EXAMPLEX", Author(("bank.examplex",))),
         # but the line may end early, or run the other way
         (" " + encoded("\0") + " <alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),
         (" \u202e<alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),

@@ -74,6 +74,7 @@ def charset(text, codec, name):
         encoded("Alice, @Bank, Ltd") + " <alice@bank.example>",
         encoded("\x1b$B;3ED<@8~\x1b(B", "iso-2022-jp") + " <alice@bank.example>",  # looks like <@8 if taken for ASCII
         ' "Eve <eve@evil.example>" ' + encoded("x") + " <alice@bank.example>",
+        ' "Eve <eve@evil.example>" ' + encoded("X") + "(y) <alice@bank.example>",
         " =?utf-8?b?A?= <alice@bank.example>",  # no base64
         encoded("alice") + "@bank.example",
         " , alice@bank.example",
@@ -102,6 +103,8 @@ def charset(text, codec, name):
         " Alice @ Bank <alice@bank.example>",
         " Alice <alice@bank.example>;",
         " Alice <alice@bank.example>.",
+        " Team@Home <alice@bank.example>.",
+        " Team@Home <alice@bank.example>;",
         # malformed, and no reader finds another domain
         " @bank.example",
         " Liddell, Alice <alice@bank.example",
@@ -137,6 +140,8 @@ def charset(text, codec, name):
         " =?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help <alice@bank.example>",
         ' "=?utf-8?Q?J=C3=BCrgen_=3Ceve=40evil.example=3E?= via Help" <alice@bank.example>',
         encoded("<eve@evil.example>") + " <alice@bank.example>, Bob <bob@bank.example>",
+        " Bob <bob@bank.example>," + encoded("<eve@evil.example>") + " <alice@bank.example>",
+        f' "{encoded("<eve@evil.example>")}" <alice@bank.example>',
         # encoded twice
         " Fran\u00c3\u00a7ois \u00c3\u0085ngstr\u00c3\u00b6m <alice@bank.example>",
         ' "Das \\"Caf\u00e9\\" (Zo\u00eb)" <alice@bank.example>',
@@ -238,10 +243,20 @@ def test_one_clear_author(value):
         (' "' + encoded("alice@bank.example") + '"@evil.example', ("bank.example", "evil.example")),
         (" (x)" + encoded("<alice@bank.example>") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("<alice@") + encoded("bank.example>") + " <eve@evil.example>", ("bank.example", "evil.example")),
+        (
+            " (x)" + encoded("<alice@") + "\r\n " + encoded("bank.example>") + "(y) <eve@evil.example>",
+            ("bank.example", "evil.example"),
+        ),
+        (
+            " (x)" + encoded("<alice@bank.example>") + f" {encoded('B')} {encoded('C')} <eve@evil.example>",
+            ("bank.example", "evil.example"),
+        ),
+        (encoded("<alice@bank.example>") + " @evil.example", ("bank.example", "evil.example")),
         (encoded("<alice@bank.example>") + ", <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("alice@bank.example\0") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (encoded("alice@bank.example\r\n") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-8?q?=3Calice=40bank.example=3E and so on?= <eve@evil.example>", ("bank.example", "evil.example")),
+        (' "=?utf-8?q?=3Calice=40bank.example=3E =?utf-8?q?x?=" <eve@evil.example>', ("bank.example", "evil.example")),
         (" =?utf-8?q?x?y=3Calice=40bank.example=3E?= <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-7?q?+ADw-alice+AEA-bank.example+AD4-?= <eve@evil.example>", ("bank.example", "evil.example")),
         (charset("<alice@bank.example>", "utf-16-be", "UTF-16BE") + " <eve@evil.example>", ("bank.example",)),
@@ -300,6 +315,7 @@ def test_not_one_clear_author(value, domains):
         ("", Fault.NO_ADDRESS),
         (" alice@bank.example, eve@evil.example", Fault.SEVERAL_DOMAINS),
         (" alice@bank . example", Fault.SEVERAL_DOMAINS),  # obs-domain; a reader may end it at the blank
+        (' "alice"@bank.example, eve@evil.example', Fault.SEVERAL_DOMAINS),
         (" Liddell, <alice@bank.example>, <eve@evil.example>", Fault.NO_ADDRESS),
         (" alice@bank.example\0", Fault.CONTROL),
         (" \x1b$B\0\x1b(B <alice@bank.example>, eve@evil.example", Fault.CONTROL),
@@ -314,6 +330,7 @@ def test_not_one_clear_author(value, domains):
         (" [alice@bank.example, eve@evil.example", Fault.UNCLOSED),
         (" <alice@bank.example, <eve@evil.example>", Fault.BRACKETS),
         (" alice@bank.example> eve@evil.example", Fault.BRACKETS),
+        (" alice@bank.example>> eve@evil.example", Fault.BRACKETS),
         (" alice@bank.example, <eve@evil.example", Fault.BRACKETS),
         (" Friends: alice@bank.example, eve@evil.example;", Fault.GROUP),
         (" <@evil.example:alice@bank.example>", Fault.ROUTE),
@@ -328,6 +345,8 @@ def test_not_one_clear_author(value, domains):
         (" alice@[192.0.2.1]", Fault.LITERAL),
         (" alice@bank..example, eve@evil.example", Fault.DOMAIN),
         (" Jira [Prod] <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" Alice; Bob <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
+        (" Support: Alice <alice@bank.example>, eve@evil.example", Fault.DISPLAY_NAME),
         (" alice@bank.example <eve@evil.example>", Fault.ADDRESS_IN_NAME),
         (" <alice@bank.example> eve@evil.example", Fault.TEXT_AFTER),
         (" <alice@bank.example> Sales, eve@evil.example", Fault.TEXT_AFTER),
@@ -393,6 +412,32 @@ def test_an_address_that_another_charset_hides(value):
     assert found.unread or set(found.domains) > {"evil.example"}
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        # one domain for every reader, although brackets are not closed
+        (" Alice\r\n <alice@bank.example", Author(("bank.example",))),
+        (" <alice@<bank.example", Author(("bank.example",))),
+        (" <alice@bank.EXAMPLEX", Author(("bank.examplex",))),
+        # but the line may end early, or run the other way
+        (" " + encoded("\0") + " <alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),
+        (" \u202e<alice@bank.example", Author(("bank.example",), Fault.BRACKETS)),
+        # a top-level domain is not an author's
+        (" <alice@com", Author(("com",), Fault.BRACKETS)),
+        # obs-domain; a reader may end it at the blank
+        (" alice@bank . example", Author(("bank.example", "bank"), Fault.SEVERAL_DOMAINS)),
+    ],
+)
+def test_the_domains_of_a_malformed_field(value, expected):
+    assert read(value) == expected
+
+
+def test_an_address_in_two_octet_characters():
+    """A reader that knows no ISO 2022 sees their ASCII."""
+    found = read(b" \x1b$Balice@bank.example\x1b(B <eve@evil.example>")
+    assert found == Author(("bank.example", "evil.example"), Fault.CONTROL)
+
+
 @pytest.mark.parametrize("name", [b"Sender", b"Resent-From"])
 def test_whom_other_fields_name_beside_a_malformed_author(name):
     """A reader that finds nobody in From shows them."""
@@ -433,7 +478,12 @@ def test_more_than_is_looked_at_beside_a_malformed_author(sender, domains, unrea
         ]),
         ("=?ISO-2022-JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
         ("=?csISO2022JP?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?ISO-2022-JP-MS?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
+        ("=?utf-8?q?\u00e9?=", "?", "?"),
+        ("=?utf-8?b?QU\u00e9JD?=", "ABC", "ABC"),
         ("=?EBCDIC-CP-US?Q?=81?=", "a", "a"),
+        ("=?x-EBCDIC-Latin?Q?=81?=", "a", "a"),
+        ("=?csISO2022JP-MS?Q?=1B$B;3=1B(B?=", "\u5c71", "\u5c71"),
         ("=?utf-8*en?q?=C3=A9?=", "\u00e9", "\u00e9"),
         ("=?utf-8?q?=E9?=", "\ufffd", "\ufffd"),
     ],
@@ -476,6 +526,8 @@ LONG = ".".join(["a" * 49] * 5) + ".example"  # 257 octets
         ("_bank_.-x-", ["bank.x"]),
         ("b." + LONG[4:], [LONG[4:]]),  # 253 octets, as many as a name has
         ("b." + LONG[3:], [LONG[50:]]),
+        ("_x.b.example..", ["_x.b.example"]),
+        ("a.b\\.example", ["a.b.example", "a.b"]),
         ("!com", []),
     ],
 )

@@ -394,6 +394,10 @@ def test_a_key_for_one_domain_and_a_signature_without_an_identity():
     assert usable_key(STRICT, signature, LIMITS, Work(LIMITS)).strict
 
 
+def test_a_further_to_field_is_harmless_by_default():
+    assert one(b"To: carol@example.net\r\n" + signed(), RSA.record).result is Result.PASS
+
+
 def test_a_key_in_testing_is_said():
     found = one(signed(), RSA.record + "; t=y:s")
     assert (found.result, found.testing) == (Result.PASS, True)
@@ -471,6 +475,19 @@ def test_a_signature_has_4096_characters_at_most(characters, problem):
 def test_a_signature_without_the_tags_that_identify_it():
     field = Field(b"DKIM-Signature", b"v=1")
     assert dkim.parse(field) == dkim.Signature(field, "a= is missing", fault=dkim.Fault.MISSING_TAG)
+    no_list = Field(b"DKIM-Signature", b"v")
+    assert dkim.parse(no_list) == dkim.Signature(no_list, "not a tag=value list", fault=dkim.Fault.SYNTAX)
+
+
+def test_no_tag_contains_folding():
+    """Section 3.2: unfolding is done before a value is read. A line end would get into logs."""
+    signature = dkim.parse(Field(b"DKIM-Signature", b"v=1; s=a\r\n b;\r\n\ta=c\r\n\td\r\n"))
+    assert (signature.selector, signature.algorithm) == ("a b", "c\td")
+
+
+def test_the_text_of_b_is_without_white_space():
+    """RFC 6008 section 4 compares it."""
+    assert dkim.parse(Field(b"DKIM-Signature", b"v=1; b=AB\r\n\tCD E")).b_text == "ABCDE"
 
 
 @pytest.mark.parametrize(
@@ -481,6 +498,7 @@ def test_a_signature_without_the_tags_that_identify_it():
         ({"z": "1; z=1"}, dkim.Fault.SYNTAX, "a tag occurs twice"),
         ({"z": "1; z"}, dkim.Fault.SYNTAX, "not a tag=value list"),
         ({"1": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
+        ({"a-b": "1"}, dkim.Fault.SYNTAX, "not a tag=value list"),
         *(({tag: None}, dkim.Fault.MISSING_TAG, f"{tag}= is missing") for tag in ("v", "a", "b", "bh", "d", "h", "s")),
         ({"v": "2"}, dkim.Fault.VERSION, "v= is not 1"),
         ({"h": ":from"}, dkim.Fault.SYNTAX, "h= is not a list of field names"),

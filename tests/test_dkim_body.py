@@ -123,6 +123,7 @@ def test_byte_by_byte_is_as_good_as_whole(body):
         ("simple", b"no end", b"no end\r\n"),
         ("relaxed", b"no  end \t", b"no end\r\n"),
         ("simple", b"half an end\r", b"half an end\r\r\n"),
+        ("relaxed", b"half an end \r", b"half an end \r\r\n"),  # no blank before a CRLF
         ("relaxed", b" C \r\nD \t E\r\n\r\n\r\n", b" C\r\nD E\r\n"),
         ("simple", b" C \r\nD \t E\r\n\r\n\r\n", b" C \r\nD \t E\r\n"),
     ],

@@ -32,8 +32,8 @@ help:
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make test-lowest   those that concern libraries, with the lowest versions setup.cfg allows; part of make test'
 	@echo 'make lint          ruff and mypy'
-	@echo 'make unit          the tests that need neither root nor Postfix'
-	@echo 'make unit T=FILE   some of them, in one process; T="-k walk" by name'
+	@echo 'make unit          the tests within one process: without root, Postfix, or the program as a daemon'
+	@echo 'make unit T=FILE   some tests, also those that start the program; T="-k walk" by name'
 	@echo 'make coverage      the same, and the lines and branches of milter/ that they do not reach'
 	@echo 'make mutation      changes to the checks, the policy and the session that no test notices (hours);'
 	@echo '                   ROOM=dmarc for one room, PROCESSES=1 for fewer processes than processors'
@@ -67,9 +67,9 @@ lint: $(READY)
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-# T: what else pytest takes; then in one process, which starts sooner
+# T: what else pytest takes; then in one process, which starts sooner, and with the tests that start the program
 unit: $(READY)
-	@$(RUN) -m pytest -m 'not postfix' $(or $(T),$(PARALLEL))
+	@$(RUN) -m pytest -m '$(if $(T),not postfix,not postfix and not process)' $(or $(T),$(PARALLEL))
 
 # also what the tests start (setup.cfg); each process writes a file of its own. A failed test still has its report.
 coverage: $(READY)

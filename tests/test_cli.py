@@ -76,12 +76,14 @@ def test_check_for_programs(capsys):
     assert said["evidence"]["spf_mail_from"]["mechanism"] == "-all"
 
 
+@pytest.mark.process
 def test_check_reads_standard_input(folder):
     done = run("check", *GOOD, stdin=MESSAGE, cwd=folder)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"verdict       accept" in done.stdout
 
 
+@pytest.mark.process
 def test_check_waits_for_no_typing(folder):
     terminal, other_end = os.openpty()
     done = subprocess.run(
@@ -265,6 +267,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"mailassay {mailassay.__version__}\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -301,6 +304,7 @@ def test_config_check(folder, capsys):
     assert main(["config", "check"]) == 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "policy", "status", "said"),
     [
@@ -351,6 +355,7 @@ def test_the_service_runs_another_policy(folder, monkeypatch, capsys, words, sta
     assert isinstance(json.loads(capsys.readouterr().out)["findings"], list)
 
 
+@pytest.mark.process
 def test_a_reader_that_stops_reading(folder):
     """As `mailassay check ... | head -1`."""
     read_end, write_end = os.pipe()
@@ -363,6 +368,7 @@ def test_a_reader_that_stops_reading(folder):
     assert process.stderr == b""
 
 
+@pytest.mark.process
 def test_a_full_disk(folder):
     with open("/dev/full", "wb") as full:
         process = subprocess.run(
@@ -371,6 +377,7 @@ def test_a_full_disk(folder):
     assert (process.returncode, process.stderr) == (74, b"mailassay: No space left on device\n")
 
 
+@pytest.mark.process
 def test_no_standard_input(folder):
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM, "check", *GOOD],
@@ -381,6 +388,7 @@ def test_no_standard_input(folder):
     assert (done.returncode, done.stderr) == (66, b"mailassay: standard input: Bad file descriptor\n")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("closing", "arguments", "status", "said"),
     [
@@ -408,6 +416,7 @@ def test_closed_streams(folder, closing, arguments, status, said):
     assert said in done.stderr
 
 
+@pytest.mark.process
 def test_file_names_are_shown_fit_for_a_terminal(folder):
     for arguments in (["\x1b[31mx"], ["mail", "--ip=192.0.2.1", "--zone=\x1b[31mx"], ["mail", "--config=\x1b[31mx"]):
         done = run("check", *arguments, cwd=folder)
@@ -422,6 +431,7 @@ def test_the_zone_of_an_address_is_left_out(capsys):
         assert json.loads(capsys.readouterr().out)["message"]["client"] == "fe80::1"
 
 
+@pytest.mark.process
 def test_json_for_every_reader(folder):
     """No lone surrogates: a strict reader refuses the whole (RFC 8259 section 8.2)."""
     helo = b"--helo=\\udcff \xff " + "\U0001f600".encode()
@@ -526,6 +536,7 @@ def test_the_configured_delimiter_counts(monkeypatch):
     assert asked(Settings(recipient_delimiter="+")).recipient_delimiter == "+"
 
 
+@pytest.mark.process
 def test_interrupted(folder):
     # the zone is read when all is imported; a pipe makes it wait there
     os.mkfifo(folder / "pipe")
@@ -539,12 +550,14 @@ def test_interrupted(folder):
     assert (process.returncode, said) == (130, b"")
 
 
+@pytest.mark.process
 def test_a_terminal_without_the_letters(folder):
     done = run("check", "mail", *GOOD[:2], "--helo", "ü x", "--zone", "zone", cwd=folder, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (1, b"")
     assert b"  ? x\n" in done.stdout
 
 
+@pytest.mark.process
 def test_arguments_of_any_octets(folder):
     done = run("check", "mail", "--ip=192.0.2.1", "--zone=zone", b"--helo=\xff", b"--mail-from=\xff@\xff", cwd=folder)
     assert (done.returncode, done.stderr) == (1, b"")

@@ -38,6 +38,8 @@ from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.serve import Serve
 
+pytestmark = pytest.mark.process
+
 HOSTS = " ".join(f"a:{number}.%{{d1r}}.slow.example" for number in range(10))
 ZONE = f"""
     1.2.0.192.in-addr.arpa  PTR  mail.bank.example

@@ -21,6 +21,8 @@ from tests.lab.milter import LEADING_SPACE, PROTOCOL, MilterClient
 from tests.lab.serve import AUTHSERV_ID, Serve
 from tests.lab.sign import ed25519_key, rsa_key
 
+pytestmark = pytest.mark.process
+
 RSA, ED = rsa_key(), ed25519_key()
 ZONE = f"""
     1.2.0.192.in-addr.arpa           PTR  mail.bank.example

@@ -10,6 +10,8 @@ import pytest
 from tests.conformance.bench import Bench
 from tests.conformance.suites import READINGS, find, read, run
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:

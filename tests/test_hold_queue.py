@@ -17,18 +17,9 @@ from mailassay.authres.read import resinfos
 from mailassay.cli import main
 from mailassay.postfix import hold_queue, reminder
 from mailassay.postfix.hold_queue import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
-from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
 
-RESULTS = b"""\
-Authentication-Results: mx.receiver.example;
- iprev=fail policy.iprev=198.51.100.66;
- spf=pass smtp.mailfrom=attacker.example;
- dkim=none;
- arc=none smtp.remote-ip=198.51.100.66;
- dmarc=fail header.from=shop.example policy.dmarc=quarantine
-"""
-VERDICT = b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n"
 LETTER = b"From: info@shop.example\nTo: bob@receiver.example\nSubject: Hello\n"
 
 

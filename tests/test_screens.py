@@ -12,7 +12,7 @@ import pytest
 from mailassay.cli import main
 from tests.lab import stamp
 from tests.lab.healthy import GOOD, configured, service
-from tests.lab.hold_queue import POSTQUEUE, RECEIVED, printed_by_postcat
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import ZONE, script
 from tests.lab.screens import screen
 from tests.lab.talk import OURS
@@ -31,15 +31,6 @@ Return-Path: <eve@bank.example>
 Received: from x (unknown [198.51.100.66])
 \tby mx.receiver.example (Postfix) with ESMTP id 1;
 \tFri, 20 Nov 2026 10:00:00 +0000 (UTC)
-"""
-VERDICT = b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n"
-RESULTS = b"""\
-Authentication-Results: mx.receiver.example;
- iprev=fail policy.iprev=198.51.100.66;
- spf=pass smtp.mailfrom=attacker.example;
- dkim=none;
- arc=none smtp.remote-ip=198.51.100.66;
- dmarc=fail header.from=shop.example policy.dmarc=quarantine
 """
 
 

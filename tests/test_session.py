@@ -331,7 +331,8 @@ def test_the_time_of_the_message_bounds_its_checks():
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     evidence = outcome.evidence
     assert {evidence.iprev.result, evidence.spf.result, evidence.dmarc.result} == {"temperror"}
-    assert outcome.seconds < 60
+    # the default is 20 s
+    assert outcome.seconds < 15
 
 
 LENIENT = Settings(
@@ -485,16 +486,18 @@ def test_a_message_without_author_and_answers():
     assert asked == [("_dmarc.com", "TXT")]
 
 
+WRITES = Rule(
+    name="x",
+    condition=Match("author", Domains(("bank.example",))),
+    action=Action.TAG,
+    headers=(("X-Team", "y"),),
+    monitor=True,
+)
+
+
 def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_header_limit():
     """Nobody reads them there, and nobody else may write them."""
-    rule = Rule(
-        name="x",
-        condition=Match("author", Domains(("bank.example",))),
-        action=Action.TAG,
-        headers=(("X-Team", "y"),),
-        monitor=True,
-    )
-    policy = Policy(rules=(rule,), limits=Limits(header_fields=50))
+    policy = Policy(rules=(WRITES,), limits=Limits(header_fields=50))
     forged = [(b"x-mailassay-verdict", b" accept"), (b"X-Team", b" trusted"), (b"X-Other", b" y")]
     fields = [(b"X-Filler", b" y")] * 60 + forged
     outcome = begin(policy=policy).message(fields=fields)
@@ -514,14 +517,7 @@ FORGED_INSIDE = [
 @pytest.mark.parametrize("client_ip", [ATTACKER, ip_address("192.0.2.250")])
 def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     """A CR alone ends a line for some readers. No honest message has that, so it is refused in every mode."""
-    rule = Rule(
-        name="x",
-        condition=Match("author", Domains(("bank.example",))),
-        action=Action.TAG,
-        headers=(("X-Team", "y"),),
-        monitor=True,
-    )
-    policy = Policy(mode=Mode.MONITOR, rules=(rule,), limits=Limits(header_fields=50))
+    policy = Policy(mode=Mode.MONITOR, rules=(WRITES,), limits=Limits(header_fields=50))
     fields = [(b"X-Filler", b" y")] * filler + [(b"Subject", value)]
     talk = begin(client_ip, policy=policy)
     verdict = talk.message(fields=fields).verdict

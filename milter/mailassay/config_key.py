@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 REQUIRED = object()
@@ -46,6 +47,13 @@ class Item(NamedTuple):
 
 def items(of: type[Any]) -> Mapping[str, Item]:
     """The keys of a dataclass by their names, in the order of its fields. A field without a Key is not a key."""
+    # mypy does not see that a class can be hashed
+    return _items(of)  # type: ignore[arg-type]
+
+
+@cache
+def _items(of: type[Any]) -> Mapping[str, Item]:
+    # kept: the digest of a policy asks for each of its rules
     hints = get_type_hints(of, include_extras=True)
     found = {}
     for each in fields(of):

@@ -1,4 +1,4 @@
-"""What postqueue(1) and postcat(1) of Postfix 3.7.11 print about messages on hold."""
+"""What postqueue(1) and postcat(1) of Postfix 3.7.11 print about messages that mailassay put on hold."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ Received: from attacker.example (unknown [198.51.100.66])
 \tby mx.receiver.example (Postfix) with ESMTP id C08FE2483EE
 \tfor <bob@receiver.example>; Sat, 21 Nov 2026 10:51:54 +0000 (UTC)
 """
+# what mailassay wrote on top
+RESULTS = b"""\
+Authentication-Results: mx.receiver.example;
+ iprev=fail policy.iprev=198.51.100.66;
+ spf=pass smtp.mailfrom=attacker.example;
+ dkim=none;
+ arc=none smtp.remote-ip=198.51.100.66;
+ dmarc=fail header.from=shop.example policy.dmarc=quarantine
+"""
+VERDICT = b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n"
 
 
 def printed_by_postcat(path: bytes, header: bytes) -> bytes:

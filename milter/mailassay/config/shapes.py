@@ -21,7 +21,10 @@ def of(
     about = items(kind)
     maker = make or kind
     fields = {name: item.field for name, item in about.items()}
-    made = lambda **given: maker(**{fields.get(name, name): value for name, value in given.items()})  # noqa: E731
+
+    def made(**given: Any) -> Any:
+        return maker(**{fields.get(name, name): value for name, value in given.items()})
+
     return Map(made, keys(kind, by_hand), about=about, **more)
 
 

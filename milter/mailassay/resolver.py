@@ -299,14 +299,15 @@ class Shared:
     def _start(self, question: Question, *, first: bool) -> Future[Answer]:
         """Ask; a question that waits behind others may move to the front. Do not call it under the lock."""
         future = (self._first if first else self._source)(question)
+        is_done = future.done()
         with self._lock:
             self._queued |= isinstance(future, Waiting)
             if not first and question in self._asked:
                 # another thread has asked it in the meantime, and may have moved it to the front
                 return self._asked[question]
             self._asked[question] = future
-            (self._behind.discard if first else self._behind.add)(question)
-            if not future.done():
+            if not is_done:
+                (self._behind.discard if first else self._behind.add)(question)
                 self._waited[question] = future
         return future
 

@@ -19,7 +19,10 @@ class Action(StrEnum):
     @property
     def severity(self) -> int:
         """0 for accept, and one more for each action after it."""
-        return list(Action).index(self)
+        return _SEVERITY[self]
+
+
+_SEVERITY = {each: severity for severity, each in enumerate(Action)}
 
 
 @dataclass(frozen=True, slots=True)

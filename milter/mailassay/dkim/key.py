@@ -28,6 +28,7 @@ _P = (1 << 255) - 19
 _Y_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = {0, 1, _P - 1, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8}
 
+_PADDING, _SHA256 = PKCS1v15(), Prehashed(SHA256())
 # the DER of an RSAPublicKey, or of a SubjectPublicKeyInfo that holds one
 _RSA = re.compile(rb"0(?:[\0-\x7f]|\x81.|\x82..)(?:\x02|0.\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01)", re.DOTALL)
 
@@ -58,7 +59,7 @@ class Key:
         """Did this key make ``signature`` over the SHA-256 ``digest``?"""
         try:
             if isinstance(self.public, RSAPublicKey):
-                self.public.verify(signature, digest, PKCS1v15(), Prehashed(SHA256()))
+                self.public.verify(signature, digest, _PADDING, _SHA256)
             else:
                 self.public.verify(signature, digest)
         except InvalidSignature:

@@ -104,19 +104,19 @@ def _by_records(records: Sequence[str], proof: _Proof, limits: Limits) -> Dkim:
 
     RFC 6376 section 3.6.2.2 does not define the result of several records, so each is tried.
     """
-    outcome = _found(proof.signature, Result.PERMERROR, Fault.NO_KEY, NO_KEY)
+    outcome: Dkim | None = None
     for record in records:
         try:
             key = usable_key(record, proof.signature, limits, proof.header.account)
             result, fault, reason = proof.by(key)
         except keys.BadKey as error:
-            if outcome.result is Result.PERMERROR:
+            if outcome is None or outcome.result is Result.PERMERROR:
                 outcome = _found(proof.signature, Result.PERMERROR, error.fault, str(error))
             continue
         outcome = _found(proof.signature, result, fault, reason, key=key, partial=proof.body.partial)
         if result is Result.PASS:
             break
-    return outcome
+    return outcome or _found(proof.signature, Result.PERMERROR, Fault.NO_KEY, NO_KEY)
 
 
 def _untimely(signature: Signature, now: float, tolerance: float) -> tuple[Fault, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..author import Author
 from ..domain import Domain
@@ -217,8 +217,9 @@ def _align(
     deciding = _deciding(identifiers, domain, limits)
     passed = [each for each in deciding if each.result is Result.PASS]
     alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
+    changed: dict[str, Any] = {}
     if aligned := [each for each in passed if alignment.holds(each)]:
-        judged = replace(judged, result=Result.PASS, aligned=tuple(aligned), reason=_aligned(aligned), fault=None)
+        changed = {"result": Result.PASS, "aligned": tuple(aligned), "reason": _aligned(aligned), "fault": None}
     else:
         undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
         if alignment.trouble or undecided:
@@ -228,13 +229,12 @@ def _align(
             judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault, walk=judged.walk)
         elif alignment.public_suffix:
             reason = f"{alignment.public_suffix} is a public suffix"
-            judged = replace(judged, reason=reason, fault=Fault.PUBLIC_SUFFIX)
+            changed = {"reason": reason, "fault": Fault.PUBLIC_SUFFIX}
         elif passed:
-            judged = replace(judged, fault=Fault.UNALIGNED)
-    judged = replace(judged, alignment=tuple(alignment.found.items()))
-    if alignment.org_domain is None:
-        return judged
-    return replace(judged, org_domain=alignment.org_domain, public_suffix=alignment.public_suffix)
+            changed = {"fault": Fault.UNALIGNED}
+    if alignment.org_domain is not None:
+        changed |= {"org_domain": alignment.org_domain, "public_suffix": alignment.public_suffix}
+    return replace(judged, alignment=tuple(alignment.found.items()), **changed)
 
 
 def _deciding(identifiers: Sequence[Identifier], domain: Domain, limits: Limits) -> list[Identifier]:

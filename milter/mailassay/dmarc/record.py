@@ -32,11 +32,14 @@ class Disposition(StrEnum):
     @property
     def severity(self) -> int:
         """0 for none, 1 for quarantine, 2 for reject."""
-        return list(Disposition).index(self)
+        return _SEVERITY[self]
 
     def lowered(self) -> Disposition:
         """One level less severe, as t=y asks."""
         return Disposition.QUARANTINE if self is Disposition.REJECT else Disposition.NONE
+
+
+_SEVERITY = {each: severity for severity, each in enumerate(Disposition)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ If a registry publishes a record without psd=y, the walk treats everybody who re
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from publicsuffixlist import PublicSuffixList
 
 from ..domain import Domain
@@ -13,6 +15,7 @@ from ..domain import Domain
 _LIST = PublicSuffixList()
 
 
+@lru_cache(maxsize=4096)
 def registrable(name: Domain) -> Domain:
     """The registrable domain that a name belongs to; a public suffix is returned unchanged."""
     return Domain(_LIST.privatesuffix(name) or name)

@@ -284,13 +284,13 @@ class Handler(logging.StreamHandler[TextIO]):
         assert self._send
         left = line = (("\n" if self._is_cut else "") + self.format(record) + "\n").encode(errors="backslashreplace")
         until = time.monotonic() + patience
-        poll = select.poll()
-        poll.register(self._out.fileno(), select.POLLOUT)
         while left:
             try:
                 left = left[self._send(left) :]
             except BlockingIOError:
                 seconds = until - time.monotonic()
+                poll = select.poll()
+                poll.register(self._out.fileno(), select.POLLOUT)
                 if seconds <= 0 or not poll.poll(1000 * seconds):
                     self._is_cut = self._is_cut if left == line else True
                     return False
@@ -330,6 +330,9 @@ def _without_waiting(stream: TextIO) -> tuple[FileIO | socket.socket | None, Cal
 
 def set_up(level: str, log_format: str) -> None:
     """Log to stderr from now on: ``text`` or ``json``, nothing below ``level``."""
+    # no formatter of ours writes the thread, the process or the line of code, and to find them takes time
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = Handler(sys.stderr)
     journal = "JOURNAL_STREAM" in os.environ
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(journal))

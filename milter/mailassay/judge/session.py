@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -231,8 +230,11 @@ class Session:
         if mail.relayed:
             mail.relayed.end()
         if not mail.unjudged:
-            with self._turn(mail):
+            self._take(mail)
+            try:
                 mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
+            finally:
+                self._leave(mail)
             mail.content.prefetch(mail.shared)
 
     def body(self, chunk: bytes) -> bool:
@@ -246,8 +248,11 @@ class Session:
     def end_of_message(self, queue_id: str = "") -> Outcome:
         """Judge the message. ``queue_id`` is Postfix's name for it."""
         mail, self._mail = self._current(), None
-        with self._turn(mail):
+        self._take(mail)
+        try:
             return self._outcome(mail, queue_id)
+        finally:
+            self._leave(mail)
 
     def _outcome(self, mail: _Mail, queue_id: str) -> Outcome:
         connection, remove = self._connection(mail), self._unwanted(mail)
@@ -384,21 +389,14 @@ class Session:
         until = max(deadline, self._clocks.monotonic() + self.settings.dns.timeout)
         return Deadline(self._anew or mail.shared.of(Method.DMARC), until, self._clocks.monotonic)
 
-    @contextmanager
-    def _turn(self, mail: _Mail) -> Iterator[None]:
-        """Work on a message; an expensive one waits for its turn."""
-        self._take(mail)
-        try:
-            yield
-        finally:
-            self._leave(mail)
-
     def _take(self, mail: _Mail) -> None:
+        """Begin to work on a message; an expensive one waits for its turn."""
         if self._dear and mail.may_cost_much and not mail.has_turn:
             self._dear.acquire()
             mail.has_turn = True
 
     def _leave(self, mail: _Mail) -> None:
+        """Stop working on a message, so that the next one has its turn."""
         if self._dear and mail.has_turn:
             mail.has_turn = False
             self._dear.release()

@@ -201,7 +201,7 @@ class Policy:
         authors = {each.disposition: each.header_from for each in failed if each.disposition}
         if case.evidence.authors is None:
             authors = dict.fromkeys(Disposition)
-        asked = sorted(authors, key=list(Disposition).index, reverse=True)
+        asked = sorted(authors, key=lambda each: each.severity, reverse=True)
         if asked:
             finding = max((self._failure(case, each, elements, authors[each]) for each in asked), key=_severity)
             finding = _overruled(finding, self._overrides(case))

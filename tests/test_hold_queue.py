@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mailassay.authres.read import resinfos
 from mailassay.cli import main
 from mailassay.postfix import hold_queue, reminder
-from mailassay.postfix.hold_queue import QUEUE_ID, Held, Queued, Unavailable, judged, queue_files, queued
+from mailassay.postfix.hold_queue import QUEUE_ID, Held, Queued, Unavailable, in_units, judged, queue_files, queued
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
 
@@ -414,3 +414,19 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, caplog, monkeypatch):
 
 def queued_now():
     return Queued("BD6582483ED", int(time.time()) - 60, 1000, "", ("bob@receiver.example",))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0s"),
+        (0.9, "0s"),
+        (59, "59s"),
+        (60, "1m 0s"),
+        (3599, "59m 59s"),
+        (3.5 * 86_400, "3d 12h"),
+        (8 * 86_400, "1w 1d"),
+    ],
+)
+def test_how_long_a_message_waits_is_told_in_two_units(seconds, text):
+    assert in_units(seconds) == text

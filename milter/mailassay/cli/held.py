@@ -19,13 +19,12 @@ from ..domain import BadDomain, Domain
 from ..judge import logline
 from ..judge.logline import as_json
 from ..postfix import reminder
-from ..postfix.hold_queue import BATCH, Held, Queue, Queued, Unavailable, named, ours
+from ..postfix.hold_queue import BATCH, UNITS, Held, Queue, Queued, Unavailable, in_units, named, ours
 from ..result import Resinfo
 from ..terminal import columns, complain, is_terminal, printable, wrapped
 from .bar import Bar
 from .options import Commands, settings_anyway, takes_config, takes_json
 
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _RECIPIENTS = 3  # of a message that the list shows
 
 _log = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def _duration(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,6})([wdhms])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration: a number and one of w, d, h, m, s")
-    return int(found[1]) * _UNITS[found[2]]
+    return int(found[1]) * UNITS[found[2]]
 
 
 def _domain(text: str) -> Domain:
@@ -264,14 +263,7 @@ def _nothing(arguments: argparse.Namespace) -> str:
 
 
 def _age(held: Held, now: float) -> str:
-    """The age of a message in its two largest units."""
-    seconds = max(0, int(now - held.queued.arrived))
-    words: list[str] = []
-    for unit, size in _UNITS.items():
-        if seconds >= size or words:
-            words.append(f"{seconds // size}{unit}")
-            seconds %= size
-    return " ".join(words[:2]) or "0s"
+    return in_units(now - held.queued.arrived)
 
 
 def _line(held: Held, now: float) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from ..config import Settings
+from ..postfix.hold_queue import in_units
 from .facts import RESTART, Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 
@@ -224,14 +225,13 @@ def held(facts: Facts) -> Iterator[Finding]:
         return
     days = int(facts.waiting // _DAY)
     some = "1 message is" if facts.held == 1 else f"{facts.held} messages are"
-    long = f"{days} days" if days > 1 else f"{int(facts.waiting // 3600)} hours"
     to = facts.settings.held.remind_to
     who = (
         f"{to} gets mail about them" if to else "held: {remind_to: ADDRESS} in the configuration sends mail about them"
     )
     yield (warning if days >= _PATIENCE else note)(
         "held",
-        f"{some} on hold because of mailassay, the oldest for {long}: nobody was notified of them",
+        f"{some} on hold because of mailassay, the oldest for {in_units(facts.waiting)}: nobody was notified of them",
         facts.listing(),
         "systemctl enable --now mailassay-held.timer",
         fix=f"Look at them, then release or delete them; mailassay-held.timer reminds you, and {who}",

@@ -24,6 +24,9 @@ from ..authres.read import resinfos
 from ..message import split
 from ..result import Resinfo
 
+UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+"""The units of the time that messages wait, in seconds."""
+
 _PATIENCE = 60.0  # seconds for sendmail(1)
 BATCH = 500  # queue files that one postcat reads
 # the two forms of mail_queue.h: microseconds and inode in hexadecimal; seconds and microseconds in base 52, "z", inode
@@ -53,6 +56,17 @@ class Unavailable(Exception):
     def __init__(self, message: str, status: int = os.EX_UNAVAILABLE) -> None:
         super().__init__(message)
         self.status = status
+
+
+def in_units(seconds: float) -> str:
+    """How long a message has waited, in its two largest units."""
+    left = max(0, int(seconds))
+    words: list[str] = []
+    for unit, size in UNITS.items():
+        if left >= size or words:
+            words.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(words[:2]) or "0s"
 
 
 class Queued(NamedTuple):

@@ -22,7 +22,7 @@ FLOORS = [
     ["evidence"],
     ["policy"],
     ["config"],
-    ["judge", "lookup", "nameservers", "postfix"],
+    ["judge", "lookup", "nameservers", "ping", "postfix"],
     ["daemon", "doctor", "replay"],
     ["cli"],
     ["__main__"],

@@ -8,9 +8,7 @@ import shlex
 import shutil
 import socket
 import stat
-import struct
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -1355,47 +1353,6 @@ def test_values_cannot_leave_their_quotes():
 # what is looked at
 
 
-@pytest.fixture
-def answering(tmp_path):
-    """Somebody at a Unix socket: what is sent to whoever comes there."""
-    path = str(tmp_path / "s")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-
-        def answer(octets):
-            def talk():
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(octets)
-
-            threading.Thread(target=talk, daemon=True).start()
-            return gather._greeted(Listen("unix", path=path), [])
-
-        yield answer
-
-
-OPTION = struct.pack("!IcIII", 13, b"O", 6, 0x11, 0)
-
-
-@pytest.mark.parametrize(
-    ("answer", "silence"),
-    [
-        (OPTION, ""),
-        (b"", "hangs up"),
-        (b"220 mx.example.org ESMTP\r\n", "does not speak"),
-        (OPTION[:-1], "does not speak"),
-        (struct.pack("!Ic", 13, b"t") + bytes(12), "does not speak"),
-    ],
-)
-def test_greeting(answering, answer, silence):
-    found, pid = answering(answer)
-    assert silence in found
-    assert bool(silence) == bool(found)
-    assert pid == os.getpid()
-
-
 def test_nobody_is_there(tmp_path, free_port):
     assert gather._greeted(Listen("unix", path=str(tmp_path / "s")), []) == ("no such file or directory", None)
     assert gather._greeted(Listen("inet", host="127.0.0.1", port=free_port), []) == ("connection refused", None)
@@ -1875,30 +1832,6 @@ def test_a_table_that_does_not_answer(tmp_path, monkeypatch):
     found = configured(header_checks=table)
     assert [*gather._tables("header_checks", GOOD.settings, found, time.monotonic() + 1, unseen)] == []
     assert unseen == [f"header_checks {table}: postmap takes too long"]
-
-
-def test_an_answer_that_has_no_end(tmp_path, monkeypatch):
-    """An octet now and then, each well before its time is over."""
-    monkeypatch.setattr(gather, "_PATIENCE", 1.0)
-    path, over = str(tmp_path / "s"), threading.Event()
-
-    def drip(listener):
-        connection, _ = listener.accept()
-        with connection:
-            connection.sendall(struct.pack("!Ic", 60_000, b"O"))
-            while not over.wait(0.1):
-                connection.sendall(b"x")
-
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
-        thread.start()
-        try:
-            assert gather._greeted(Listen("unix", path=path), []) == ("timed out", os.getpid())
-        finally:
-            over.set()
-            thread.join()
 
 
 ODD = st.text(

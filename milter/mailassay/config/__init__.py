@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import yaml
+
 from ..address import Network
 from ..policy import Policy
-from .document import Code, ConfigError, Problem, compose, fit, problem, shown, unreadable
+from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
 from .lint import expired, warnings
 from .policy_file import read_policy
 from .settings import SETTINGS, Dns, Held, Log, LogFormat, LogLevel, Relays, Settings, Untraced
-from .values import Listen, Nameserver
+from .values import Listen, Nameserver, listen
 
 __all__ = [
     "ConfigError",
@@ -35,6 +37,7 @@ __all__ = [
     "load",
     "load_anyway",
     "load_policy",
+    "socket_named",
     "warnings",
 ]
 
@@ -83,6 +86,15 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
             }
             problems += found.problems
     return Settings(**given), ConfigError(problems) if problems else None
+
+
+def socket_named(text: str) -> Listen:
+    """The socket with a name as in ``listen``. Raises ValueError."""
+    try:
+        found: Listen = listen(yaml.ScalarNode("tag:yaml.org,2002:str", text))
+    except Unfit as error:
+        raise ValueError(str(error)) from error
+    return found
 
 
 def load_policy(path: str) -> Policy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import grp
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from ..config import Listen, Problem, Settings
 from ..config.mynetworks import tokens
 from ..nameservers import Nameservers, system_nameservers
+from ..ping import connected, negotiated
 from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, looked_up
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
@@ -38,10 +38,6 @@ _UNIT = "mailassay.service"
 _SIGNERS = ("/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf")  # named after the programs
 _OPTION = re.compile(r"^[ \t]*(\w+)[ \t]+([^#\r\n]*)", re.MULTILINE)
 _KEYS = ("keyfile", "keyfileed25519", "keytable", "keytableed25519")
-_MAX_PACKET = 65_536  # octets
-# what an MTA offers at protocol 6: every action and every step
-_OFFER = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
-_QUIT = struct.pack("!Ic", 1, b"Q")
 
 
 def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, folder: str | None) -> Facts:
@@ -173,60 +169,17 @@ def _greeted(listen: Listen, unseen: list[str]) -> tuple[str | None, int | None]
     """Why no milter answers on our socket (empty if one does, None if unknown), and the listening process."""
     pid = None
     try:
-        with _connected(listen) as channel:
+        with connected(listen, _PATIENCE) as channel:
             if listen.kind == "unix":
                 credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
                 # 1 is systemd, which listens for other programs
                 pid = struct.unpack("3i", credentials)[0] if struct.unpack("3i", credentials)[0] > 1 else None
-            return _negotiated(channel), pid
+            return negotiated(channel, time.monotonic() + _PATIENCE), pid
     except PermissionError as error:
         unseen.append(f"who answers at {listen.libmilter}: {error.strerror}")
         return None, pid
     except OSError as error:
         return f"{error.strerror or error}".lower(), pid
-
-
-def _connected(listen: Listen) -> socket.socket:
-    if listen.kind != "unix":
-        return socket.create_connection((listen.host, listen.port), _PATIENCE)
-    channel = socket.socket(socket.AF_UNIX)
-    try:
-        channel.settimeout(_PATIENCE)
-        channel.connect(listen.path)
-    except OSError:
-        channel.close()
-        raise
-    return channel
-
-
-def _negotiated(channel: socket.socket) -> str:
-    channel.sendall(_OFFER)
-    until = time.monotonic() + _PATIENCE
-    head = _received(channel, 4, until)
-    length = int.from_bytes(head)
-    if len(head) < 4:
-        return "the program there hangs up at the beginning of the milter protocol"
-    if (
-        not 13 <= length <= _MAX_PACKET
-        or (answer := _received(channel, length, until))[:1] != b"O"
-        or len(answer) < length
-    ):
-        return "the program there does not speak the milter protocol"
-    with contextlib.suppress(OSError):
-        # it has answered already
-        channel.sendall(_QUIT)
-    return ""
-
-
-def _received(channel: socket.socket, count: int, until: float) -> bytes:
-    """Read so many octets, or fewer if the other side hangs up. Raises TimeoutError."""
-    found = b""
-    while len(found) < count:
-        channel.settimeout(max(0.001, until - time.monotonic()))
-        if not (octets := channel.recv(count - len(found))):
-            break
-        found += octets
-    return found
 
 
 def running_digest(config: str | None) -> str:

@@ -79,16 +79,16 @@ coverage: $(READY)
 
 # not part of the tests' own packages, as few need it
 mutation: $(READY)
-	@$(RUN) -c 'import mutmut' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,mutation]'
+	@$(RUN) -c 'import mutmut' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[serve,test,mutation]'
 	@$(RUN) -m tools.mutation $(PROCESSES:%=--processes %) $(ROOM)
 
 # atheris is not part of the tests' own packages: there is no wheel of it for every Python
 fuzz: $(READY)
-	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,fuzz]'
+	@$(RUN) -c 'import atheris' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[serve,test,fuzz]'
 	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 bench: $(READY)
-	@$(RUN) -c 'import pytest_benchmark, matplotlib' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[test,bench]'
+	@$(RUN) -c 'import pytest_benchmark, matplotlib' 2>/dev/null || $(RUN) -m pip install --quiet --editable '.[serve,test,bench]'
 	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name --benchmark-columns=median,max,rounds \
 	    --benchmark-time-unit=ms $(if $(QUICK),--benchmark-max-time=0.1 )tests/bench/bench_*.py
 	@$(RUN) -m tests.bench --if-possible $(if $(QUICK),--quick )--png $(or $(PNG),build/bench.png)

@@ -183,6 +183,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ('socket_mode: "0600"', "socket_mode", 0o600),
         ("socket_mode: 0666", "socket_mode", 0o666),
         ("socket_group: mail", "socket_group", "mail"),
+        ("socket_group: 105", "socket_group", "105"),
+        ('socket_group: "105"', "socket_group", "105"),
         ("socket_group:", "socket_group", None),
         ("authserv_id: mx.example.org", "authserv_id", "mx.example.org"),
         ("authserv_id: MX_1", "authserv_id", "MX_1"),
@@ -267,7 +269,7 @@ PORT = "expected a port from 1 to 65535, found"
 HOST = "listen: expected an IP address or the name of a host, found"
 MODE = 'socket_mode: expected four octal digits such as "0660", found'
 ID = "authserv_id: expected a domain name or another token of RFC 8601, found"
-GROUP = "socket_group: expected the name of a group, found"
+GROUP = "socket_group: expected the name or number of a group, found"
 WORKERS = "workers: expected a whole number from 1 to 1024 or auto, found"
 NETWORK = "trusted_networks: expected a network such as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1, found"
 WIDE = (
@@ -311,7 +313,7 @@ KEYS = (
         ("socket_mode: 0o660", 1, 14, f"{MODE} the text `0o660`"),
         ("socket_mode: 0680", 1, 14, f"{MODE} the text `0680`"),
         ("socket_mode: rw", 1, 14, f"{MODE} the text `rw`"),
-        ("socket_group: 105", 1, 15, f"{GROUP} the number `105`"),
+        ("socket_group: 1.5", 1, 15, f"{GROUP} the number `1.5`"),
         ("socket_group: a b", 1, 15, f"{GROUP} the text `a b`"),
         ("authserv_id: a b", 1, 14, f"{ID} the text `a b`"),
         ("authserv_id: 'mx;'", 1, 14, f"{ID} the text `mx;`"),

@@ -6,12 +6,15 @@ import itertools
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -1426,3 +1429,50 @@ def test_half_the_processors_are_for_messages_that_cost_little(monkeypatch):
     for processors, expected in ((1, 1), (2, 1), (3, 1), (8, 4)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, many=processors: set(range(many)))
         assert len(turns()) == expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first one of a namespace")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_process_of_a_container_sees_a_signal_that_comes_while_it_starts(tmp_path, dns, number):
+    """Without a handler, the kernel keeps signals from such a process."""
+    serve = Serve(tmp_path, dns)
+    settings = serve.config.read_text()
+    serve.config.unlink()
+    # it waits for its configuration
+    os.mkfifo(serve.config)
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "mailassay", "serve", "--config"]
+    with (
+        serve.log.open("ab") as log,
+        subprocess.Popen([*command, serve.config], stderr=log, env=serve.environment) as outer,
+    ):
+        with serve.config.open("w") as config:
+            (child,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+            os.kill(int(child), number)
+            config.write(settings)
+        try:
+            assert outer.wait(60) == 0, serve.log.read_text()
+        finally:
+            outer.kill()
+    assert "stopping" in serve.log.read_text()
+
+
+def test_a_group_by_its_number(tmp_path, dns):
+    group = os.getgid()
+    with Serve(tmp_path, dns, socket_group=group) as serve:
+        assert os.stat(serve.socket).st_gid == group
+    assert "socket_group" not in serve.log.read_text()
+
+
+def test_without_libmilter(tmp_path):
+    """A clear word about what is missing; check, lookup and config need none of it."""
+    code = "import sys; sys.modules['milter'] = None; from mailassay.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run([*command, "serve"], capture_output=True, text=True)
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert "serve needs pymilter and libmilter" in done.stderr
+    assert "libmilter1.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+    for line in ("config check", "check --help", "lookup --help", f"ping {tmp_path}/s"):
+        done = subprocess.run([*command, *line.split()], capture_output=True, text=True)
+        assert done.returncode in (0, 1)
+        assert "milter:" not in done.stderr

@@ -71,7 +71,7 @@ def test_service_tells_systemd():
     assert value("mailassay.service", "Type") == ["notify"]
     check, hang_up = value("mailassay.service", "ExecReload")
     assert "config check --log" in check
-    assert hang_up == "/bin/kill -HUP $MAINPID"
+    assert hang_up == "/bin/sh -c 'kill -HUP $MAINPID'"
     assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
 
 

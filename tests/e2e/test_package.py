@@ -426,7 +426,7 @@ def test_life_without_systemd(package, later, run_tree):
 
 def test_make_install(run_tree):
     running = run_tree(systemd=True)
-    running.run("apt-get install -y --no-install-recommends python3.11 libmilter1.0.1 procps")
+    running.run("apt-get install -y --no-install-recommends python3.11 libmilter1.0.1")
     make = ("make", "-C", ROOT, f"DESTDIR={running.root}")
     subprocess.run([*make, "install"], check=True, capture_output=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")

@@ -7,8 +7,14 @@ import logging
 import os
 
 from ..config import load_anyway
+from ..terminal import complain
 from .options import Commands, asked, config_file, settings, takes_config
 
+_MILTER = ("Milter", "milter")
+_PACKAGES = (
+    "Install the library: libmilter1.0.1 on Debian and Ubuntu, sendmail-milter on RHEL and Fedora, libmilter on "
+    'Alpine. Install pymilter with pip: pip install "mailassay[serve]"'
+)
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +32,13 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     # imported only here: pymilter needs libmilter, which a machine that only runs `check` may not have
-    from ..daemon import CannotListen, serve
+    try:
+        from ..daemon import CannotListen, serve
+    except ImportError as error:
+        if error.name not in _MILTER:
+            raise
+        complain(f"mailassay: serve needs pymilter and libmilter: {error}\n{_PACKAGES}")
+        return os.EX_UNAVAILABLE
 
     try:
         return serve(lambda: asked(settings(arguments)), lambda: load_anyway(config_file(arguments))[0])

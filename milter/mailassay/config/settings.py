@@ -169,8 +169,8 @@ class Settings:
     socket_group: Annotated[
         str | None,
         Key(
-            "The group of a Unix socket. smtpd must be a member of it. `null` keeps the group of the daemon. A change "
-            "needs a restart.",
+            "The group of a Unix socket, by name or number. smtpd must be a member of it. `null` keeps the group of the "
+            "daemon. A change needs a restart.",
         ),
     ] = "postfix"
     authserv_id: Annotated[
@@ -191,7 +191,8 @@ class Settings:
     workers: Annotated[
         int | None,
         Key(
-            "The number of processes that judge messages. `auto` starts one for each CPU.",
+            "The number of processes that judge messages. `auto` starts one for each CPU that the daemon may use: by "
+            "its affinity, and by the quota of its control group, as a container or `CPUQuota=` sets it.",
             1,
             1024,
             unless="auto",

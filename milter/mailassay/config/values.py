@@ -137,11 +137,15 @@ def mode(node: yaml.Node) -> int:
     return int(text, 8)
 
 
-@value(title="the name of a group", type="string", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")
+_GROUP = r"[A-Za-z_][A-Za-z0-9_.-]*\$?|[0-9]{1,9}"
+
+
+@value(title="the name or number of a group", type=["string", "integer"], pattern=f"^({_GROUP})$", minimum=0)
 def group(node: yaml.Node) -> str:
-    text = _scalar(node, "the name of a group")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", text):
-        raise unexpected("the name of a group", node)
+    """A number stays text: the group of another container may have no name here."""
+    text = _scalar(node, "the name or number of a group", kinds="str int")
+    if not re.fullmatch(_GROUP, text, re.ASCII):
+        raise unexpected("the name or number of a group", node)
     return text
 
 

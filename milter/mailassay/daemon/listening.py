@@ -83,7 +83,7 @@ def _give_to_postfix(settings: Settings) -> None:
     path, group = settings.listen.path, settings.socket_group
     if group:
         try:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+            os.chown(path, -1, int(group) if group.isdigit() else grp.getgrnam(group).gr_gid)
         except (KeyError, PermissionError) as error:
             _log.warning("socket_group %s: %s: the socket keeps its group; Postfix may not reach it", group, error)
     os.chmod(path, settings.socket_mode)

@@ -335,6 +335,8 @@ def signals_of() -> Iterator[socket.socket]:
     with reader, writer:
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, lambda *_: None) for number in HANDLED}
+        # those that have come since the program began are handled now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         try:
             yield reader
         finally:

@@ -28,6 +28,7 @@ from ..nameservers.turns import Turns
 from ..resolver import Cached
 from . import libmilter
 from .callbacks import Work
+from .processors import processors
 from .turn import Turn
 
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -146,7 +147,7 @@ def questions_under_way(settings: Settings) -> int:
 
 def worker_count(settings: Settings) -> int:
     """The number in the settings, or one for each processor that this process may use."""
-    return settings.workers or len(os.sched_getaffinity(0))
+    return settings.workers or processors()
 
 
 def _obey(

@@ -114,11 +114,12 @@ def socket_group(facts: Facts) -> Iterator[Finding]:
     settings, name = facts.settings, facts.settings.socket_group
     if settings.listen.kind != "unix" or not name:
         return
-    if name not in facts.groups:
+    number = int(name) if name.isdigit() else facts.groups.get(name)
+    if number is None:
         yield error("socket-group", f"socket_group is {name}, but there is no such group")
     elif not settings.socket_mode & 0o022:
         yield error("socket-group", f'socket_mode is "{settings.socket_mode:04o}": neither group nor others may write')
-    elif facts.smtpd and not settings.socket_mode & 0o002 and facts.groups[name] not in facts.smtpd.gids:
+    elif facts.smtpd and not settings.socket_mode & 0o002 and number not in facts.smtpd.gids:
         yield error(
             "socket-group",
             f"socket_group is {name}, but {facts.smtpd.name}, the user of smtpd, is not in it",

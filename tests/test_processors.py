@@ -1,0 +1,59 @@
+"""How many processors a worker count of ``null`` means, in a container too."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.daemon.processors import processors
+
+ALL = len(os.sched_getaffinity(0))
+
+
+def tree(folder, groups, name="/"):
+    """A root with control groups: the content of cpu.max by the name of a group."""
+    (folder / "proc/self").mkdir(parents=True)
+    (folder / "proc/self/cgroup").write_text(f"0::{name}\n")
+    for group, text in groups.items():
+        path = folder / "sys/fs/cgroup" / group
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "cpu.max").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("groups", "name", "count"),
+    [
+        ({}, "/", ALL),
+        ({"": "max 100000\n"}, "/", ALL),
+        ({"": "50000 100000\n"}, "/", 1),
+        ({"": "100000 100000\n"}, "/", 1),
+        ({"": "6400000 100000\n"}, "/", ALL),
+        # a container that sees the whole tree: its own group, or one above it
+        ({"a/b": "100000 100000\n"}, "/a/b", 1),
+        ({"a": "100000 100000\n", "a/b": "max 100000\n"}, "/a/b", 1),
+        ({"c": "100000 100000\n"}, "/a/b", ALL),
+        # outside our namespace
+        ({"": "100000 100000\n"}, "/../../x", 1),
+        ({"": "nonsense\n"}, "/", ALL),
+        ({"": "0 100000\n"}, "/", ALL),
+        ({"": "100000 0\n"}, "/", ALL),
+    ],
+)
+def test_processors(tmp_path, groups, name, count):
+    assert processors(tree(tmp_path, groups, name)) == count
+
+
+def test_a_part_of_a_processor_counts_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert processors(tree(tmp_path, {"": "250000 100000\n"})) == 3
+
+
+def test_without_control_groups(tmp_path):
+    assert processors(tmp_path) == ALL
+
+
+@given(st.text(max_size=40).filter(lambda text: "\0" not in text))
+def test_any_quota(tmp_path_factory, text):
+    assert 1 <= processors(tree(tmp_path_factory.mktemp("root"), {"": text})) <= ALL

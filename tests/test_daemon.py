@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import random
-import re
 import resource
 import shutil
 import signal

@@ -169,8 +169,8 @@ class Settings:
     socket_group: Annotated[
         str | None,
         Key(
-            "The group of a Unix socket, by name or number. smtpd must be a member of it. `null` keeps the group of the "
-            "daemon. A change needs a restart.",
+            "The group of a Unix socket, by name or number. smtpd must be a member of it. `null` keeps the group of "
+            "the daemon. A change needs a restart.",
         ),
     ] = "postfix"
     authserv_id: Annotated[

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from mailassay import nameservers
 from mailassay.config import Dns, Listen, Settings
-from mailassay.daemon import deferring, systemd
+from mailassay.daemon import deferring, libmilter, systemd
 from mailassay.daemon.listening import _open
 from mailassay.daemon.parent import Parent
 from mailassay.daemon.resolv_conf import SystemNameservers
@@ -1475,3 +1475,10 @@ def test_without_libmilter(tmp_path):
         done = subprocess.run([*command, *line.split()], capture_output=True, text=True)
         assert done.returncode in (0, 1)
         assert "milter:" not in done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="such a Python has the function, or the daemon does not start")
+def test_a_python_with_which_memory_would_grow(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    with pytest.raises(libmilter.Unusable, match=r"PyUnstable_ThreadState_SetStackProtection.*later 3\.14"):
+        libmilter.register()

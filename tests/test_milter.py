@@ -408,6 +408,33 @@ def test_a_flood_of_fields_costs_little_memory(tmp_path, dns, fields):
         assert peak(worker) - before < 8 << 20
 
 
+def test_memory_stays_flat_over_many_connections(tmp_path, dns):
+    """libmilter's threads share the connections; where Python minds that, each message leaves something behind."""
+    fields = [FROM_BANK, *((b"X-%d" % number, b" value") for number in range(60))]
+    with Serve(tmp_path, dns) as served, ThreadPoolExecutor(12) as pool:
+        (worker,) = served.wait_for_workers(1)
+
+        def send(count):
+            with attacker(served) as client:
+                for _ in range(count):
+                    client.message(b"<eve@evil.example>", fields)
+
+        def rounds(count):
+            for _ in range(count):
+                assert [*pool.map(send, [25] * 12)] == [None] * 12
+            return resident(worker)
+
+        # threads, their memory, and caches
+        warm = rounds(2)
+        assert rounds(5) - warm < 8 << 20
+
+
+def resident(pid):
+    """The memory of a process, in octets."""
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmRSS:\s*([0-9]+) kB", file.read())[1]) << 10
+
+
 def peak(pid):
     """The most memory a process had so far, in octets."""
     with open(f"/proc/{pid}/status") as file:

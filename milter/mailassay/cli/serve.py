@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     # imported only here: pymilter needs libmilter, which a machine that only runs `check` may not have
     try:
-        from ..daemon import CannotListen, serve
+        from ..daemon import CannotListen, Unusable, serve
     except ImportError as error:
         if error.name not in _MILTER:
             raise
@@ -45,3 +45,6 @@ def _run(arguments: argparse.Namespace) -> int:
     except CannotListen as error:
         _log.error("%s", error)
         return os.EX_OSERR
+    except Unusable as error:
+        _log.error("%s", error)
+        return os.EX_UNAVAILABLE

@@ -15,11 +15,12 @@ from ..config import ConfigError, Settings
 from ..judge import logline
 from . import libmilter, systemd
 from .deferring import until_fixed
+from .libmilter import Unusable
 from .listening import CannotListen, listening
 from .parent import Parent
 from .resolv_conf import SystemNameservers
 
-__all__ = ["CannotListen", "serve"]
+__all__ = ["CannotListen", "Unusable", "serve"]
 
 # surviving objects before garbage is collected: a message makes some hundred, and almost no cycles
 _ALLOCATIONS = 20_000
@@ -28,7 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit status. Raises :class:`CannotListen`, after logging is set up.
+    """Run until SIGTERM or SIGINT. Returns the exit status.
+
+    Raises :class:`CannotListen` and :class:`Unusable`, after logging is set up.
 
     ``read`` reads the configuration, at start and on SIGHUP. If it raises ConfigError on SIGHUP, nothing changes. If it
     does so at start and systemd holds the socket, all mail is deferred until the configuration is right; without such a

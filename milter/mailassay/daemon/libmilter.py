@@ -12,7 +12,9 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 import Milter
 import milter
@@ -22,12 +24,52 @@ from .callbacks import ACTIONS, Callbacks, Work, current
 # interrupts libmilter's system calls; libmilter itself does not use it
 _WAKE = signal.SIGURG
 _MAX_PACKET = 16 << 20  # octets of one milter packet; Postfix sends a header field in one, as large as it allows
+_LOWEST, _SIZE = 1 << 16, 16 << 20  # a stack below all real ones
+_SET_STACK = "PyUnstable_ThreadState_SetStackProtection"
 
 _log = logging.getLogger(__name__)
 
 
+class Unusable(Exception):
+    """The service cannot run with this Python. The text says why."""
+
+
+def _with_any_stack() -> Callable[[], None]:
+    """The function that lets the callbacks of a connection run in any thread. Raises Unusable.
+
+    pymilter has one thread state for each connection, and libmilter calls back from different threads. From 3.14 on,
+    Python remembers the C stack of the first of them. In a thread whose stack is lower it believes that the stack is
+    nearly used up, and keeps what it should free (``Py_Dealloc``), so that memory grows with each message. So the
+    thread state gets a stack that is below all others.
+    """
+    if sys.version_info < (3, 14):
+        return lambda: None
+    try:
+        set_stack, state = getattr(ctypes.pythonapi, _SET_STACK), ctypes.pythonapi.PyThreadState_Get
+    except AttributeError as error:
+        text = f"with Python {sys.version.split()[0]} the memory of the service would grow without end: it has no "
+        raise Unusable(f"{text}{_SET_STACK}. Use a later 3.14, or Python 3.11 to 3.13") from error
+    state.argtypes, state.restype = [], ctypes.c_void_p
+    set_stack.argtypes, set_stack.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], ctypes.c_int
+
+    def prepare() -> None:
+        set_stack(state(), _LOWEST, _SIZE)
+
+    return prepare
+
+
 def register() -> None:
-    """Like ``Milter.runmilter``, without opening the socket and running: the fork must come between these two."""
+    """Like ``Milter.runmilter``, without opening the socket and running: the fork must come between these two.
+
+    Raises Unusable.
+    """
+    prepare_thread_state = _with_any_stack()
+
+    def negotiate(context: Any, options: list[int]) -> int:
+        # the first callback of a connection
+        prepare_thread_state()
+        return int(Milter.negotiate_callback(context, options))
+
     milter.set_connect_callback(Milter.connect_callback)
     milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
     milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
@@ -46,7 +88,7 @@ def register() -> None:
         "mailassay",
         data=lambda context: context.getpriv().data(),
         unknown=lambda context, command: context.getpriv().unknown(command),
-        negotiate=Milter.negotiate_callback,
+        negotiate=negotiate,
     )
 
 

@@ -6,13 +6,36 @@ If a registry publishes a record without psd=y, the walk treats everybody who re
 from __future__ import annotations
 
 from functools import lru_cache
-
-from publicsuffixlist import PublicSuffixList
+from pathlib import Path
+from typing import Protocol
 
 from ..domain import Domain
+from .suffix_list import SuffixList
+
+_SYSTEM = Path("/usr/share/publicsuffix/public_suffix_list.dat")  # package publicsuffix of Debian, of Fedora
+
+
+class _List(Protocol):
+    def publicsuffix(self, name: str, *, accept_unknown: bool = True) -> str | None: ...
+    def privatesuffix(self, name: str) -> str | None: ...
+    def is_public(self, name: str) -> bool: ...
+
+
+def _found() -> _List:
+    """The list of the library, or else the system's. Raises ImportError if there is neither."""
+    try:
+        from publicsuffixlist import PublicSuffixList
+    except ImportError:
+        if not _SYSTEM.exists():
+            raise
+        with _SYSTEM.open(encoding="utf-8") as lines:
+            return SuffixList(lines)
+    found: _List = PublicSuffixList()
+    return found
+
 
 # includes the suffixes of private registries and every top-level domain; read once, before workers are forked
-_LIST = PublicSuffixList()
+_LIST = _found()
 
 
 @lru_cache(maxsize=4096)

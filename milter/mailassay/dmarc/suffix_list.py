@@ -44,10 +44,10 @@ class SuffixList:
             suffix, above = ".".join(labels[start:]), ".".join(labels[start + 1 :])
             if suffix in self._exceptions:
                 return above
-            if suffix in self._suffixes or above in self._below:
+            # as the library does: a name below which each name is a suffix is one, too
+            if suffix in self._suffixes or suffix in self._below or above in self._below:
                 return suffix
-        is_known = labels[-1] in self._below
-        return labels[-1] if accept_unknown or is_known else None
+        return labels[-1] if accept_unknown else None
 
     def privatesuffix(self, name: str) -> str | None:
         """The public suffix of a name with one more label; None if the name is a public suffix itself."""

@@ -406,7 +406,7 @@ def test_records_that_do_not_count_are_not_read(records):
 @pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""
-    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable))
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable, timeout=0.02))
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     assert (outcome.verdict.action, outcome.unanswered) == (action, True)
     verdict = begin(source=lambda _: Future(), settings=settings, policy=Policy(mode=Mode.MONITOR)).message().verdict

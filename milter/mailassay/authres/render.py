@@ -162,8 +162,13 @@ def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False)
     any octet, even between a backslash and the quote after it; text from the sender would then end up outside its
     quotes.
     """
-    name = _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
+    name = _own_name(authserv_id, utf8)
     return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
+
+
+@lru_cache(maxsize=8)
+def _own_name(authserv_id: str, utf8: bool) -> str:
+    return _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
 
 
 @lru_cache(maxsize=2048)

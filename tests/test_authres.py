@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.authres.render import _KINDS, MAX_LINE, is_known_version, is_ours, render, unwanted
+from mailassay.authres.render import _KINDS, MAX_LINE, _is_unwanted, is_ours, render, unwanted
 from mailassay.domain import Domain
 from mailassay.message import Field, Headers
 from mailassay.result import Resinfo, Result
@@ -424,7 +424,8 @@ def test_what_is_too_much_to_read_is_removed_unread():
     ],
 )
 def test_versions(value, known):
-    assert is_known_version(value) is known
+    assert _is_unwanted(value, OURS, trusted=False) is not known
+    assert not _is_unwanted(value, OURS, trusted=True)
 
 
 def test_a_version_nobody_knows_is_left_to_trusted_clients():

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mailassay.authres.render import is_known_version, is_ours, render
+from mailassay.authres.render import is_ours, render
 from mailassay.config import Settings
 from mailassay.evidence import Connection
 from mailassay.judge.authenticate import resinfos
@@ -105,7 +105,6 @@ def test_rfc8601_5_other_peoples_fields_stay(value):
 def test_rfc8601_5_a_version_that_is_not_known_is_removed(version, known):
     """From untrusted clients, a field with a version other than 1 is removed, whatever its authserv-id."""
     value = b" other.example%b; dmarc=pass" % version
-    assert is_known_version(value) is known
     assert removed(value) == ([] if known else [1])
     assert removed(value, client="192.0.2.250") == []
 

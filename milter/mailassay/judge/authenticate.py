@@ -117,7 +117,8 @@ def authenticate(
     name and the client's address; it must not use up the time that the author domain needs.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
-    policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
+    of_dmarc = resolver(Method.DMARC)
+    policies = dmarc.policies(content.author, of_dmarc, limits, remembered)
     header = dkim.HeaderHashes(
         content.headers, content.work, repeated_fail=policy.dkim.repeated_fields is Repeated.FAIL
     )
@@ -135,7 +136,7 @@ def authenticate(
     found_dmarc = dmarc.check(
         content.author,
         list(_identifiers(found_spf, found_dkim, policy.dkim.partial)),
-        resolver(Method.DMARC),
+        of_dmarc,
         limits,
         public_suffixes=policy.dmarc.public_suffixes,
         known=policies,
@@ -204,12 +205,12 @@ def resinfos(connection: Connection, evidence: Evidence, override: str = "") -> 
     of_dmarc, of_iprev = dmarc.resinfo(evidence.dmarc), evidence.iprev.resinfo()
     if connection.via:
         via = f"by way of {', '.join(map(str, connection.via))}"
-        of_iprev = replace(of_iprev, reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
+        of_iprev = of_iprev._replace(reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
     return [
         # iprev has no result word for an unknown client; SPF does, and gives the reason
         *([] if connection.untraced else [of_iprev]),
         evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),
         evidence.arc.resinfo(connection.client_ip),
-        replace(of_dmarc, reason=override) if override else of_dmarc,
+        of_dmarc._replace(reason=override) if override else of_dmarc,
     ]

@@ -211,7 +211,8 @@ class Session:
         """One header field. The value is as received, except that its line ends may be LF."""
         mail, limits = self._current(), self.settings.policy.limits
         mail.octets += len(name) + len(value)
-        mail.forged_inside |= b"\r" in value and bool(_inside(self._ours).search(value))
+        if b"\r" in value and _inside(self._ours).search(value):
+            mail.forged_inside = True
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
             if not self._is_ours(name) or len(mail.fields) > limits.header_fields + limits.forged_fields:

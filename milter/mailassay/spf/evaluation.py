@@ -245,7 +245,6 @@ class Evaluation:
         self._follow, self._explains = follow, explain or follow is Follow.EVERY
         # the names that a reason may contain: domain names, but none that came from a macro or the client's PTR record
         self._spelled_out = {domain}
-        self._begin()
 
     def _begin(self) -> None:
         self.passed_over = self.is_uncertain = self.wants_name = False

@@ -143,6 +143,32 @@ def test_helo(helo, result):
     assert (found.result, found.scope) == (result, "helo")
 
 
+LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])  # 253 octets
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Mail.Example", "mail.example"),
+        ("mail.example.", "mail.example"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("_x.a-.example", "_x.a-.example"),
+        (LONGEST, LONGEST),
+        (LONGEST + ".", LONGEST),
+        ("a" * 64 + ".example", None),
+        ("x." + LONGEST[1:], None),  # 254 octets, in labels that are not too long
+        ("mail..example", None),
+        ("mail.example..", None),
+        ("example", None),
+        ("example.", None),
+        ("[192.0.2.1]", None),
+    ],
+)
+def test_which_names_are_checked(name, expected):
+    """Section 4.3: domain names of at least two labels, as DNS has them."""
+    assert spf.checkable(name) == expected
+
+
 def test_says_what_matched():
     assert (
         spf.check_mail_from(ip_address("192.0.2.1"), "a@pass.example", "", resolve, LIMITS).mechanism

@@ -573,6 +573,7 @@ def test_terms_are_kept_for_those_who_ask_for_them():
     check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS)
     delayed.let_all()
     assert check().terms == ()
+    assert spf.check_mail_from(ip_address("192.0.2.1"), "joe@pass.example", "x", resolve, LIMITS).terms == ()
 
 
 @pytest.mark.parametrize("address", ["A 203.0.113.1", "A !", "A ?"])

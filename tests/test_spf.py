@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mailassay import spf
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Deadline, DnsTempError, question
+from mailassay.resolver import Answer, Deadline, DnsLimit, DnsTempError, question
 from mailassay.result import Resinfo, Result
 from mailassay.spf import evaluation, macro, record
 from mailassay.spf.prefetching import Prefetching
@@ -659,6 +659,21 @@ def test_one_thread_at_a_time_runs_the_check():
     going[0].look()
     futures["a.example"].set_result(zone(question("a.example", "TXT")).result())
     assert going[0].found.mechanism == "a:c.example"
+
+
+def test_a_limit_of_ours_that_is_reached_is_named():
+    """It is no failure of DNS, and the result is not temperror."""
+
+    def ask(name, rdtype):
+        if rdtype == "A":
+            raise DnsLimit("dns_records", "an answer of more than 100 records")
+        return Answer(("v=spf1 a -all",))
+
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@a.example", "x", ask, LIMITS)
+    assert (found.result, found.fault) == (Result.PERMERROR, spf.Fault.LIMIT)
+    assert (found.limit, found.reason) == ("dns_records", "limit: an answer of more than 100 records")
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@pass.example", "x", resolve, LIMITS)
+    assert (found.result, found.limit) == (Result.PASS, "")
 
 
 def test_the_clause_of_a_result():

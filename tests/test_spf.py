@@ -339,6 +339,18 @@ def test_a_reason_has_no_word_of_the_record(record):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
+        ("v=spf1 ip6:1::2::3 -all", "an ip6 without an IPv6 address"),
+        ("v=spf1 redirect=a.example redirect=b.example", "redirect= or exp= more than once"),
+    ],
+)
+def test_a_syntax_error_is_named(record, reason):
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record), LIMITS)
+    assert (found.result, found.reason, found.fault) == (Result.PERMERROR, reason, spf.Fault.SYNTAX)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
         ("v=spf1 include:NoSPF.example -all", "include:nospf.example has no SPF record"),
         ("v=spf1 redirect=nospf.example", "redirect=nospf.example has no SPF record"),
         ("v=spf1 include:%{l}.example -all", "include of a domain without SPF record"),
@@ -664,7 +676,7 @@ def test_one_thread_at_a_time_runs_the_check():
 def test_a_limit_of_ours_that_is_reached_is_named():
     """It is no failure of DNS, and the result is not temperror."""
 
-    def ask(name, rdtype):
+    def ask(_, rdtype):
         if rdtype == "A":
             raise DnsLimit("dns_records", "an answer of more than 100 records")
         return Answer(("v=spf1 a -all",))

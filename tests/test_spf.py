@@ -605,6 +605,23 @@ def test_a_name_whose_address_is_not_known_is_not_the_clients(address):
     assert found.result is Result.FAIL
 
 
+@pytest.mark.parametrize(("address", "result"), [("2001:db8::1", Result.PASS), ("2001:db8::2", Result.FAIL)])
+def test_a_name_is_validated_by_the_whole_ipv6_address(address, result):
+    """Section 5.5."""
+    zone = Zone(
+        f"""
+        ptr.example                                 TXT  "v=spf1 ptr -all"
+        {ip_address("2001:db8::1").reverse_pointer}  PTR  mail.ptr.example
+        mail.ptr.example                            AAAA {address}
+        """,
+        limits=LIMITS,
+    )
+    found = spf.check_mail_from(
+        ip_address("2001:db8::1"), "joe@ptr.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS
+    )
+    assert found.result is result
+
+
 def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
     zone = Zone(
         """

@@ -71,7 +71,7 @@ def _labels(text: str, utf8: bool) -> str:
     shown = u_labels(name) if utf8 else name
     if shown.isascii():
         return name
-    in_ascii = _BEYOND_ASCII.split(shown, maxsplit=1)[0].rstrip(".")
+    in_ascii = _BEYOND_ASCII.split(shown)[0].removesuffix(".")
     is_plain = _U_LABELS.fullmatch(shown) and "." not in in_ascii and len(shown.encode()) <= MAX_VALUE
     return shown if is_plain else name
 

@@ -298,6 +298,12 @@ def test_one_clear_author(value):
         ),
         (' =?utf-8?b?QQ"?= <alice@bank.example> " <eve@evil.example>', ("bank.example", "evil.example")),
         (' "=?utf-8?q?=5C?=" <alice@bank.example>" <eve@evil.example>', ("bank.example", "evil.example")),
+        # or that leave them because a word elsewhere decodes to a quote
+        (' (x)=?utf-8?q?a=22?= "<alice@bank.example>" <eve@evil.example>', ("bank.example", "evil.example")),
+        (
+            ' =?utf-8?b?Ig==?= @evil.example, "<alice@bank.example>" <eve@evil.example>',
+            ("bank.example", "evil.example"),
+        ),
         # or comments that become part of a name, because the local-part before them decodes to a quote
         (encoded('"') + ' @evil.example, (" alice@bank.example, ") eve@evil.example', ("bank.example", "evil.example")),
         # or whose letters are not where they are shown

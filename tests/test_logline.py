@@ -342,6 +342,20 @@ def test_what_the_settings_ask_for_is_on_stderr(root, monkeypatch, log_format, s
     assert "more" in out.getvalue()
 
 
+def test_what_no_format_shows_is_not_looked_for(root, monkeypatch):
+    """It would take time for each line."""
+    root.handlers[:] = []
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging, "_srcfile", logging.__file__)
+    set_up("info", "text")
+    lines = []
+    monkeypatch.setattr(root.handlers[0], "emit", lines.append)
+    logging.getLogger("mailassay").info("hello")
+    (line,) = lines
+    assert (line.thread, line.threadName, line.process, line.processName, line.lineno) == (None, None, None, None, 0)
+
+
 def test_json_lines():
     entry = json.loads(JsonFormatter().format(record("%s", Line(replace(outcome(), queue_id="4ABC")))))
     assert (entry["queue_id"], entry["dmarc"], entry["level"]) == ("4ABC", "fail", "info")

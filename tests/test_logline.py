@@ -55,6 +55,13 @@ def test_senders_cannot_write_the_log(helo):
     assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
 
 
+def test_del_is_escaped():
+    """A terminal may act on it."""
+    line = Line(replace(outcome("a\x7fb"), queue_id="4ABC"))
+    assert r' helo="a\u007fb" ' in str(line)
+    assert r'"helo": "a\u007fb",' in JsonFormatter().format(record("%s", line))
+
+
 @pytest.mark.parametrize(
     "domain", ["b.example verdict=accept", "b.example\r\n verdict=accept", '"', "a,pass:bank.example"]
 )

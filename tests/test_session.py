@@ -15,7 +15,7 @@ from mailassay.judge import sample
 from mailassay.judge.authenticate import Content, authenticate
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
-from mailassay.message import split
+from mailassay.message import Field, Headers, split
 from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
 from mailassay.policy.condition import Match
 from mailassay.policy.sections import SenderDomainActions
@@ -108,18 +108,42 @@ def test_what_belongs_to_the_connection_is_asked_once():
 def test_every_outcome_has_the_facts(login, field, kind):
     session = begin().session
     session.mail_from("<alice@bank.example>", login, smtputf8=True)
-    session.recipient("<bob@receiver.example>")
+    for recipient in ("bob@receiver.example", "X@receiver.example"):
+        session.recipient(f"<{recipient}>")
     session.header(b"Subject", field)
     session.header(b"From", b" alice@bank.example")
     session.end_of_headers()
     found = session.end_of_message("4ABC")
     assert (found.queue_id, found.connection) == ("4ABC", Connection(CLIENT, "mail.bank.example"))
     assert found.transaction == Transaction(
-        "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example",)
+        "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example", "X@receiver.example")
     )
     assert found.verdict.decider.kind is kind
     assert (found.evidence is None) is (kind is not Kind.DEFAULT)
     assert ("mail.bank.example", "A") in found.asked_by
+
+
+def test_what_nobody_said_is_empty():
+    session = begin(helo=None).session
+    session.mail_from("<alice@bank.example>")
+    session.header(b"From", "a@bücher.example".encode())
+    session.end_of_headers()
+    outcome = session.end_of_message()
+    assert (outcome.queue_id, outcome.connection) == ("", Connection(CLIENT))
+    assert outcome.transaction == Transaction("alice@bank.example")
+    assert outcome.evidence.spf.terms == ()
+    assert outcome.add[0][1].isascii()
+
+
+def test_a_message_without_the_end_of_its_header_section_is_judged_all_the_same():
+    for more in (0, 1):
+        conversation = begin(policy=Policy(limits=Limits(header_fields=50))).session
+        conversation.mail_from("<alice@bank.example>")
+        for _ in range(49 + more):
+            conversation.header(b"X-Filler", b" y")
+        conversation.header(b"From", b" alice@bank.example")
+        outcome = conversation.end_of_message()
+        assert outcome.evidence.dmarc.result == ("fail" if more else "pass")
 
 
 def test_a_message_leaves_nothing_to_the_next():
@@ -148,9 +172,13 @@ def test_events_out_of_order_are_an_error():
         lambda: conversation.body(b"x"),
         conversation.end_of_message,
     ]
-    for before in (lambda: None, lambda: conversation.mail_from("<>")):
-        before()
+
+    def rset():
+        conversation.mail_from("<>")
         conversation.abort()
+
+    for before in (lambda: None, rset, conversation.abort):
+        before()
         for event in events:
             with pytest.raises(RuntimeError, match="a message event without MAIL"):
                 event()
@@ -166,7 +194,9 @@ def test_no_rule_lets_in_for_recipients_beyond_those_that_are_kept(more, action)
         conversation.recipient(f"<{number}@receiver.example>")
     conversation.header(b"From", b" alice@bank.example")
     conversation.end_of_headers()
-    assert conversation.end_of_message().verdict.action == action
+    outcome = conversation.end_of_message()
+    assert outcome.verdict.action == action
+    assert outcome.transaction.recipients[MAX_RECIPIENTS:] == ("",) * min(more, 1)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +234,20 @@ def test_spellings_of_mail_from(address, domain):
     assert begin().message(mail_from=address).evidence.spf_mail_from.domain == domain
 
 
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ('<"a:b"@bank.example>', '"a:b"@bank.example'),
+        ('<@relay.example:"a:b"@bank.example>', '"a:b"@bank.example'),
+        ("<@bank.example>", "@bank.example"),
+        ("alice@bank.example>", "alice@bank.example>"),
+        ("<alice@bank.example", "<alice@bank.example"),
+    ],
+)
+def test_what_is_no_source_route_or_bracket_belongs_to_the_address(given, address):
+    assert begin().message(mail_from=given).transaction.mail_from == address
+
+
 @pytest.mark.parametrize("address", ["<>", "", " <> "])
 def test_null_reverse_path(address):
     evidence = begin().message(mail_from=address).evidence
@@ -233,6 +277,7 @@ def test_no_address_is_no_judgement():
     outcome = begin(None).message()
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
     assert outcome.verdict.reason == outcome.verdict.reply.text == "The client's address is unknown"
+    assert outcome.verdict.reply.enhanced == "4.7.1"
 
 
 @pytest.mark.parametrize("client", [None, "192.0.2.1", "2001:db8::1"])
@@ -274,6 +319,7 @@ def test_what_is_added(policy, action, added):
     outcome = begin(ATTACKER, policy=policy).message()
     assert (outcome.verdict.action, names(outcome)) == (action, added)
     assert outcome.verdict.would in (action, Action.REJECT)
+    assert dict(outcome.add).get("X-Spam-Flag", "YES") == "YES"
 
 
 @pytest.mark.parametrize(("partial", "result"), [(Partial.IGNORE, "fail"), (Partial.ALIGN, "pass")])
@@ -523,6 +569,7 @@ def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     verdict = talk.message(fields=fields).verdict
     assert (verdict.action, verdict.rule, verdict.reply.code) == (Action.REJECT, "forged_fields", 550)
     assert (verdict.would, verdict.reason) == (Action.REJECT, "A forged header field inside another")
+    assert str(verdict.reply) == "550 5.7.1 A forged header field inside another"
     assert talk.message().verdict.rule != "forged_fields"
 
 
@@ -628,6 +675,30 @@ def test_all_processes_of_a_host_choose_the_same_messages_for_a_sample(tmp_path,
     one, other = sample._secret(), sample._secret()
     assert one != other
     assert len(one) == len(other) == 32
+
+
+OF_SAMPLE = [
+    (b"Message-ID", b" <1@bank.example>"),
+    (b"From", b" ann@bank.example"),
+    (b"Date", b" Mon, 21 Sep 2026 14:10:00 +0000"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        (OF_SAMPLE, 86),
+        ([*reversed(OF_SAMPLE), (b"Subject", b" x"), (b"Received", b" by mx")], 86),
+        ([(name.upper(), value) for name, value in OF_SAMPLE], 86),
+        (OF_SAMPLE[1:], 12),
+        (OF_SAMPLE[::2], 26),
+        (OF_SAMPLE[:2], 37),
+        ([], 7),
+    ],
+)
+def test_the_sample_depends_on_what_stays_the_same_when_a_message_is_sent_again(fields, number):
+    """Also after an upgrade, since a message that was deferred may be sent again after it."""
+    assert sample.sample(Headers(Field(*each) for each in fields), b"secret") == number
 
 
 def test_each_check_asks_by_its_own_resolver():

@@ -19,9 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import arc, dkim, spf
+from mailassay.dmarc import Disposition
 from mailassay.domain import Domain
 from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, set_up
 from mailassay.result import Result
+from mailassay.verdict import Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.logged import read_back
@@ -44,6 +46,61 @@ def test_a_line():
         "policy_at=bank.example verdict=reject "
         'rule=dmarc.reject reason="DMARC fail for bank.example, whose policy is reject"'
     )
+
+
+def test_what_a_line_has_only_sometimes():
+    found = replace(outcome(mail_from=""), queue_id="4ABC")
+    read = read_back(str(Line(found)))
+    assert read["mail_from"] == "<>"
+    assert {"name", "public_suffix", "at_stake", "limit"}.isdisjoint(read)
+    evidence = replace(
+        found.evidence,
+        iprev=replace(found.evidence.iprev, name="mail.x.example", limit="ptr_names"),
+        dmarc=replace(found.evidence.dmarc, public_suffix=Domain("co.uk"), at_stake=Disposition.QUARANTINE),
+    )
+    line = Line(replace(found, evidence=evidence))
+    read = read_back(str(line))
+    assert (read["name"], read["public_suffix"]) == ("mail.x.example", "co.uk")
+    assert (read["at_stake"], read["limit"]) == ("quarantine", "iprev:ptr_names")
+    assert line.facts["limit"] == ["iprev:ptr_names"]
+
+
+@pytest.mark.parametrize(("size", "is_cut"), [(254, False), (255, False), (256, True), (5000, True)])
+def test_a_long_name_is_cut(size, is_cut):
+    """What a sender wrote must not fill the log."""
+    name = "b" * size
+    read = read_back(str(Line(replace(outcome(name, f"a@{name}"), queue_id="4ABC"))))
+    assert read["helo"] == read["mail_from"] == ("b" * 252 + "..." if is_cut else name)
+
+
+RULE, SETTING = Decider(Kind.RULE, "x"), Decider(Kind.SETTING, "dmarc.reject")
+ACCEPT, REJECT = Action.ACCEPT, Action.REJECT
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Verdict(REJECT, SETTING, "why", would=REJECT), "verdict=reject rule=dmarc.reject reason=why"),
+        (Verdict(ACCEPT, SETTING, "why", would=REJECT), "verdict=accept rule=dmarc.reject would=reject reason=why"),
+        (Verdict(ACCEPT, SETTING, "why"), "verdict=accept rule=dmarc.reject reason=why"),
+        (Verdict(ACCEPT, RULE, "why"), "verdict=accept rule=rules.x"),
+        (Verdict(ACCEPT, RULE, "why", would=REJECT), "verdict=accept rule=rules.x would=reject reason=why"),
+        (Verdict(REJECT, RULE, "why"), "verdict=reject rule=rules.x would=accept reason=why"),
+        (Verdict(ACCEPT, RULE, "why", override="local_policy"), "verdict=accept rule=rules.x reason=why"),
+        (
+            Verdict(ACCEPT, RULE, "why", monitored=("dmarc.reject:reject", "rules.y:hold")),
+            "verdict=accept rule=rules.x monitored=dmarc.reject:reject,rules.y:hold",
+        ),
+    ],
+)
+def test_the_decision_in_a_line(verdict, words):
+    """The reason is only there if the policy refuses, would refuse, or overrules a check."""
+    line = Line(replace(outcome(), verdict=verdict, seconds=0.0123456))
+    assert str(line).partition(" policy_at=bank.example ")[2] == f"{words} ms=12.3"
+    assert line.facts["ms"] == 12.3
+    assert ("reason" in line.facts) is ("reason=" in words)
+    assert ("would" in line.facts) is ("would=" in words)
+    assert ("monitored" in line.facts) is ("monitored=" in words)
 
 
 @pytest.mark.parametrize(

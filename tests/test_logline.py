@@ -13,15 +13,16 @@ import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import arc, dkim, spf
+from mailassay import arc, dkim, iprev, spf
 from mailassay.dmarc import Disposition
 from mailassay.domain import Domain
-from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, set_up
+from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, as_json, set_up
 from mailassay.result import Result
 from mailassay.verdict import Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
@@ -63,6 +64,27 @@ def test_what_a_line_has_only_sometimes():
     assert (read["name"], read["public_suffix"]) == ("mail.x.example", "co.uk")
     assert (read["at_stake"], read["limit"]) == ("quarantine", "iprev:ptr_names")
     assert line.facts["limit"] == ["iprev:ptr_names"]
+
+
+def test_the_word_of_a_cause_is_there_once():
+    found = outcome()
+    of_iprev = replace(found.evidence.iprev, fault=iprev.Fault.LIMIT, reason="limit: more than 5 questions for iprev")
+    line = Line(replace(found, evidence=replace(found.evidence, iprev=of_iprev)))
+    assert ' iprev_why="limit: more than 5 questions for iprev" ' in str(line)
+    assert line.facts["iprev_why"] == {"fault": "limit", "reason": "more than 5 questions for iprev"}
+
+
+@pytest.mark.parametrize(
+    ("found", "indent", "text"),
+    [
+        ({"client": ip_address("192.0.2.1")}, None, '{"client": "192.0.2.1"}'),
+        ({"at": [1]}, 2, '{\n  "at": [\n    1\n  ]\n}'),
+        ("a\udcff", None, r'"a\ufffd"'),
+        ("\ud83d\ude00 \\udcff", None, r'"\ud83d\ude00 \\udcff"'),
+    ],
+)
+def test_json(found, indent, text):
+    assert as_json(found, indent) == text
 
 
 @pytest.mark.parametrize(("size", "is_cut"), [(254, False), (255, False), (256, True), (5000, True)])

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mailassay import spf
+from mailassay import iprev, sender_domain, spf
 from mailassay.config import Dns, Settings
 from mailassay.dmarc import Disposition, Remembered
 from mailassay.evidence import Connection, Transaction
@@ -210,6 +210,25 @@ def test_spf_is_evaluated_once_for_each_identity(monkeypatch, mail_from, times):
     evidence = begin(source=Late, helo="bank.example").message(mail_from=mail_from).evidence
     assert (evidence.spf.result, evidence.spf_helo.result, len(asked)) == ("pass", "pass", times)
     assert evidence.spf_helo.domain == "bank.example"
+
+
+def test_what_arrived_early_is_not_looked_for_again(monkeypatch):
+    policy = Policy(sender_domain=SenderDomainActions(null_mx=Action.REJECT))
+    conversation = begin(policy=policy).session
+    conversation.mail_from("<alice@bank.example>")
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    for module, name in [(iprev, "check"), (spf, "check_mail_from"), (sender_domain, "check")]:
+        monkeypatch.setattr(module, name, None)
+    evidence = conversation.end_of_message().evidence
+    assert (evidence.iprev.result, evidence.spf_mail_from.result, evidence.spf_helo.result) == ("pass", "pass", "none")
+    assert evidence.sender_domain.result == "no_mail"
+
+
+@pytest.mark.parametrize("mail_from", ["<alice@bank.example>", "<>"])
+def test_a_late_question_is_that_of_its_check(mail_from):
+    asked_by = begin(source=Late).message(mail_from=mail_from).asked_by
+    assert set(asked_by.values()) <= set(Method)
 
 
 def test_time_is_taken_from_the_clock_of_the_session():
@@ -421,6 +440,7 @@ def test_no_address_is_no_judgement():
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
     assert outcome.verdict.reason == outcome.verdict.reply.text == "The client's address is unknown"
     assert outcome.verdict.reply.enhanced == "4.7.1"
+    assert outcome.client == ""
 
 
 @pytest.mark.parametrize("client", [None, "192.0.2.1", "2001:db8::1"])

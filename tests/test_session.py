@@ -19,7 +19,7 @@ from mailassay.judge.authenticate import Content, authenticate
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
-from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
+from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Repeated, Rule
 from mailassay.policy.condition import Match
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains
@@ -495,6 +495,16 @@ def test_a_signature_that_leaves_the_end_of_the_body_open(partial, result):
     evidence = begin(ATTACKER, policy=policy).message(**message, mail_from="<>").evidence
     assert [each.result for each in evidence.dkim] == ["pass"]
     assert evidence.dmarc.result == result
+
+
+@pytest.mark.parametrize(("repeated", "result"), [(Repeated.FAIL, "fail"), (Repeated.PASS, "pass")])
+def test_a_second_field_that_is_not_signed(repeated, result):
+    policy = Policy(dkim=DkimRules(repeated_fields=repeated))
+    message = b"From: a@bank.example\r\nTo: bob@receiver.example\r\n\r\nx\r\n"
+    signed = KEY.sign(message, "bank.example", "ed", headers=[b"from", b"to"])
+    fields = [(b"To", b" ceo@receiver.example"), *split(signed)[0]]
+    evidence = begin(ATTACKER, policy=policy).send(fields, mail_from="<>").evidence
+    assert ([each.result for each in evidence.dkim], evidence.dmarc.result) == ([result], result)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
     nameservers sender_domain spf) tests/standards
-# the tests wait more than they compute, and each process first collects them all
-PARALLEL := -n $(shell nproc | awk '{ print ($$1 < 6 ? $$1 + 2 : 8) }') --dist loadgroup
+# The tests that start Postfix or the program wait more than they compute; those within one process wait little. Each
+# worker first collects all tests, so one more than there are processors is enough for the latter.
+processes = -n $(shell nproc | awk '{ print ($$1 + $1 < 8 ? $$1 + $1 : 8) }') --dist loadgroup
+PARALLEL := $(call processes,2)
 
 # where the program goes; the folders of systemd are those it looks into with the PREFIX /usr or /usr/local
 DESTDIR :=
@@ -67,14 +69,20 @@ lint: $(READY)
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
+# pytest keeps the asserts that it rewrites in __pycache__. Without that, each process rewrites them each time, which
+# takes longer than the rest of its start.
+test test-lowest unit coverage: export PYTHONDONTWRITEBYTECODE :=
+
+# everything in tests/e2e needs Postfix (its conftest.py), so there is no need to read it
+WITHIN_ONE := -m 'not postfix and not process' --ignore=tests/e2e
 # T: what else pytest takes; then in one process, which starts sooner, and with the tests that start the program
 unit: $(READY)
-	@$(RUN) -m pytest -m '$(if $(T),not postfix,not postfix and not process)' $(or $(T),$(PARALLEL))
+	@$(RUN) -m pytest $(if $(T),-m 'not postfix' $(T),$(WITHIN_ONE) $(call processes,1))
 
 # also what the tests start (setup.cfg); each process writes a file of its own. A failed test still has its report.
 coverage: $(READY)
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@$(RUN) -m coverage run -m pytest -m 'not postfix' $(T); status=$$?; \
+	@$(RUN) -m coverage run -m pytest -m 'not postfix' $(or $(T),$(PARALLEL)); status=$$?; \
 	    $(RUN) -m coverage combine --quiet && $(RUN) -m coverage report && exit $$status
 
 # not part of the tests' own packages, as few need it

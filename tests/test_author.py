@@ -75,6 +75,7 @@ def charset(text, codec, name):
         encoded("\x1b$B;3ED<@8~\x1b(B", "iso-2022-jp") + " <alice@bank.example>",  # looks like <@8 if taken for ASCII
         ' "Eve <eve@evil.example>" ' + encoded("x") + " <alice@bank.example>",
         ' "Eve <eve@evil.example>" ' + encoded("X") + "(y) <alice@bank.example>",
+        " (eve@evil.example, x)" + encoded("X") + " <alice@bank.example>",
         " =?utf-8?b?A?= <alice@bank.example>",  # no base64
         encoded("alice") + "@bank.example",
         " , alice@bank.example",
@@ -219,6 +220,7 @@ def test_one_clear_author(value):
         (" eve@evil.example (<alice@bank.example>)", ("evil.example", "bank.example")),
         (" (Alice <alice@bank.example>) <eve@evil.example>", ("bank.example", "evil.example")),
         (" <eve@evil.example> (<alice@bank.example)", ("evil.example", "bank.example")),
+        (" (<alice@bank.example>) <eve@evil.example> (x)", ("bank.example", "evil.example")),
         # or for which comments do not nest
         (" (a (b) alice@bank.example, ) eve@evil.example", ("bank.example", "evil.example")),
         (" eve@evil.example (a \\) alice@bank.example)", ("evil.example", "bank.example")),
@@ -257,6 +259,7 @@ def test_one_clear_author(value):
         (encoded("alice@bank.example\r\n") + " <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-8?q?=3Calice=40bank.example=3E and so on?= <eve@evil.example>", ("bank.example", "evil.example")),
         (' "=?utf-8?q?=3Calice=40bank.example=3E =?utf-8?q?x?=" <eve@evil.example>', ("bank.example", "evil.example")),
+        (' "=?utf-8?q?x=3Calice=40bank.example=3E =?utf-8?q?x?=" <eve@evil.example>', ("bank.example", "evil.example")),
         (" =?utf-8?q?x?y=3Calice=40bank.example=3E?= <eve@evil.example>", ("bank.example", "evil.example")),
         (" =?utf-7?q?+ADw-alice+AEA-bank.example+AD4-?= <eve@evil.example>", ("bank.example", "evil.example")),
         (charset("<alice@bank.example>", "utf-16-be", "UTF-16BE") + " <eve@evil.example>", ("bank.example",)),
@@ -287,6 +290,7 @@ def test_one_clear_author(value):
         (" =?unicode_escape?q?=5Cx3calice=5Cx40bank.example=5Cx3e?= <eve@evil.example>", ("bank.example",)),
         # words without a blank behind
         (encoded("alice@bank.example") + "x, <eve@evil.example>", ("bank.example", "evil.example")),
+        (encoded("alice@bank.example", encoding="q") + "x, <eve@evil.example>", ("bank.example", "evil.example")),
         # names that leave their quotes when they are decoded
         (
             ' "=?utf-8?q?=22?= <alice@bank.example> =?utf-8?q?=22?=" <eve@evil.example>',
@@ -294,6 +298,14 @@ def test_one_clear_author(value):
         ),
         (' =?utf-8?b?QQ"?= <alice@bank.example> " <eve@evil.example>', ("bank.example", "evil.example")),
         (' "=?utf-8?q?=5C?=" <alice@bank.example>" <eve@evil.example>', ("bank.example", "evil.example")),
+        # or that leave them because a word elsewhere decodes to a quote
+        (' (x)=?utf-8?q?a=22?= "<alice@bank.example>" <eve@evil.example>', ("bank.example", "evil.example")),
+        (
+            ' =?utf-8?b?Ig==?= @evil.example, "<alice@bank.example>" <eve@evil.example>',
+            ("bank.example", "evil.example"),
+        ),
+        # or comments that become part of a name, because the local-part before them decodes to a quote
+        (encoded('"') + ' @evil.example, (" alice@bank.example, ") eve@evil.example', ("bank.example", "evil.example")),
         # or whose letters are not where they are shown
         (" \u202eelpmaxe.knab@bank.example", ("bank.example",)),
         (" alice@bank.example\u2028x <eve@evil.example>", ("bank.example", "evil.example")),
@@ -369,6 +381,7 @@ def test_why_the_author_is_not_clear(value, fault):
         ("\u65e5\u672c\u30bb\u30f3\u30bf\u30fc", "iso2022_jp"),
         ("\u30bd\u30cb\u30fc", "shift_jis"),  # 5C and 5B
         ("\u5c71\u7530\u3000\u592a\u90ce", "shift_jis"),  # 40
+        ("\u77f3\u5ddd \u592a\u90ce", "iso2022_jp"),  # 40 in the first name, 3A in the second
         ("\u8868\u793a\u80fd", "shift_jis"),
         ("\u8a31\u529f\u84cb", "big5"),  # 5C
         ("\u4e00\u4eba", "big5"),  # 40
@@ -547,6 +560,22 @@ def test_u_labels_become_a_labels():
     assert read(" <a@b\u00fccher.example") == read(" a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
     assert read(" <a@B\u00dcCHER.example.") == Author(("xn--bcher-kva.example",))
     assert read(" a@bücher.example").domains == ("xn--bcher-kva.example",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ([(b"From", b" a@bank.example"), (b"From", b"TOO MANY")], Fault.SEVERAL_FIELDS),
+        # some readers show Sender, because the header section ends above the author for them
+        ([(b"Sender", b"TOO MANY"), (b"From", b"\r\n \r\n (a@bank.example, b@evil.example")], Fault.UNCLOSED),
+        ([(b"Sender", b"TOO MANY"), (b"From", b"\r\n \r\n a@bank.example")], Fault.NAMES),
+    ],
+)
+def test_the_first_fault_is_the_one_that_is_named(fields, fault):
+    """Even if another field has more names than are looked at."""
+    names = "".join(f" a@d{number}.example,\r\n" for number in range(65)).encode()
+    found = author(Headers(Field(name, value.replace(b"TOO MANY", names)) for name, value in fields), LIMITS)
+    assert found == Author((), fault, unread=True)
 
 
 def test_no_from():
@@ -774,6 +803,14 @@ def test_a_field_inside_another(text):
     assert set(found.domains) >= {"bank.example", "evil.example"}
 
 
+@pytest.mark.parametrize(("octets", "expected"), [(998, False), (999, True)])
+def test_a_field_inside_another_has_a_line_of_its_own(octets, expected):
+    """Its length is that of the field without what is before it."""
+    inside = b"From: ceo@bank.example".ljust(octets, b" ")
+    found = author(Headers([Field(b"Subject", b"x\r" + inside), Field(b"From", b" eve@evil.example")]), LIMITS)
+    assert found.unread is expected
+
+
 # for some readers the header section ends there
 ENDS = [b" x\r\n \r\n y", b" x\r\n\t", b" x\r\r\n y", b" x\r", b" x\r y\r\n ", b" x\ry"]
 SENDER = Field(b"Sender", b" ceo@bank.example")
@@ -804,6 +841,7 @@ def test_an_end_of_the_header_section_that_hides_nobody(end):
         [SENDER, EVE, subject],
         [subject, EVE, SENDER],
         [Field(b"Sender", b" list@evil.example"), subject, EVE],
+        [SENDER, EVE._replace(value=EVE.value + b"\r\n ")],
     ):
         assert author(Headers(fields), LIMITS) == Author(("evil.example",))
 

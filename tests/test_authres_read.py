@@ -131,6 +131,11 @@ def test_a_property_may_stand_several_times():
     assert clause.comments == ("(c)",)
 
 
+def test_comments_are_kept_with_those_inside_them():
+    (clause,) = read(b"mx; dmarc=pass (p=none (dis=none) (x)) (y) header.from=a.example ((z) \\( w)")
+    assert clause.comments == ("(p=none (dis=none) (x))", "(y)", "((z) \\( w)")
+
+
 def test_what_does_not_read_is_named():
     for value, words in [
         (b"mx; dmarc=pass header..from=x", "it is malformed at '.from=x'"),

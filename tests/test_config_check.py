@@ -51,7 +51,7 @@ HOSTILE = {
     "a huge sexagesimal": "limits: {signatures: 1" + ":59" * 50_000 + "}",
     "a huge date": "rules: [{name: a, if: {mailing_list: true}, then: tag, expires: 9999999-99-99}]",
     "a huge file": "#" * (MAX_OCTETS + 1),
-    "many mistakes": "x: 1\n" * 40_000,
+    "many mistakes": "x: 1\n" * 4_000,
     "a NUL": "mode: \0",
     "an escape": "mode: \x1b[2J",
     "an escape as a key": f"{ESCAPE}: 1",

@@ -36,6 +36,7 @@ def write(folder: Path, name: str, content: object) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_a_line_for_each_suite_and_each_case_that_fails(tmp_path, capsys):
     write(tmp_path, "spf/a.json", [spf_case("right", "fail"), spf_case("wrong", "pass"), spf_case("doubtful", "pass")])
     write(tmp_path, "spf/contested.json", {"doubt*": "says so"})
@@ -50,6 +51,7 @@ def test_a_line_for_each_suite_and_each_case_that_fails(tmp_path, capsys):
     ]
 
 
+@pytest.mark.process
 def test_waivers_do_not_outlive_their_need(tmp_path, capsys):
     write(tmp_path, "dmarc/kumomta.json", [dmarc_case(WAIVED, "v=DMARC1; p=reject", "reject")])
     assert main([str(tmp_path)]) == 1
@@ -60,6 +62,7 @@ def test_waivers_do_not_outlive_their_need(tmp_path, capsys):
     ]
 
 
+@pytest.mark.process
 def test_what_cannot_be_replayed_is_no_traceback(tmp_path, capsys):
     broken = {**spf_case("broken", "fail"), "zone": {"example.com": {"TXT": 1}}}
     other = {**dmarc_case("other", "v=DMARC1; p=none", "none"), "expect": {"unheard of": True}}
@@ -88,6 +91,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name, pattern, content):
     assert str(error.value).startswith(f"{path}: ")
 
 
+@pytest.mark.process
 def test_exit_status_where_something_cannot_be_read(tmp_path, capsys):
     write(tmp_path, "spf/a.json", "{")
     write(tmp_path, "dmarc/b.json", [dmarc_case("one", "v=DMARC1; p=reject", "reject")])
@@ -97,6 +101,7 @@ def test_exit_status_where_something_cannot_be_read(tmp_path, capsys):
     assert "dmarc/b.json: 1/1, 100 %" in said.out
 
 
+@pytest.mark.process
 def test_a_daemon_that_is_gone():
     with Bench() as bench:
         os.killpg(bench.serve.pid, signal.SIGKILL)
@@ -104,6 +109,7 @@ def test_a_daemon_that_is_gone():
             bench.replay({}, b"From: a@example.com\r\n\r\nx\r\n")
 
 
+@pytest.mark.process
 def test_the_clock_of_a_case(tmp_path, capsys):
     """``now``, else the earliest x= where a pass is expected; a signature made after that time is none."""
     key = ed25519_key()

@@ -329,19 +329,24 @@ def test_what_is_tried_is_recorded(folder: Path) -> None:
     assert judge(loaded(folder, "Watch first")).verdict.would == "reject"
 
 
+def is_of_log(called: ast.expr) -> bool:
+    """Is this a method of a module's ``_log``?"""
+    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "_log"
+
+
 def log_lines() -> Iterator[tuple[str, str]]:
     """Module and format of each line that the program logs."""
     for path in sorted((ROOT / "milter/mailassay").rglob("*.py")):
-        tree = ast.parse(path.read_text())
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
         texts = {
             target.id: node.value.value
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+        for node in nodes:
+            if isinstance(node, ast.Call) and is_of_log(node.func):
                 said = node.args[0]
                 yield path.name, said.value if isinstance(said, ast.Constant) else texts[ast.unparse(said)]
 

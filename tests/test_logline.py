@@ -13,15 +13,18 @@ import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay import arc, dkim, spf
+from mailassay import arc, dkim, iprev, spf
+from mailassay.dmarc import Disposition
 from mailassay.domain import Domain
-from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, set_up
+from mailassay.judge.logline import Handler, JsonFormatter, Line, TextFormatter, as_json, set_up
 from mailassay.result import Result
+from mailassay.verdict import Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.logged import read_back
@@ -46,6 +49,82 @@ def test_a_line():
     )
 
 
+def test_what_a_line_has_only_sometimes():
+    found = replace(outcome(mail_from=""), queue_id="4ABC")
+    read = read_back(str(Line(found)))
+    assert read["mail_from"] == "<>"
+    assert {"name", "public_suffix", "at_stake", "limit"}.isdisjoint(read)
+    evidence = replace(
+        found.evidence,
+        iprev=replace(found.evidence.iprev, name="mail.x.example", limit="ptr_names"),
+        dmarc=replace(found.evidence.dmarc, public_suffix=Domain("co.uk"), at_stake=Disposition.QUARANTINE),
+    )
+    line = Line(replace(found, evidence=evidence))
+    read = read_back(str(line))
+    assert (read["name"], read["public_suffix"]) == ("mail.x.example", "co.uk")
+    assert (read["at_stake"], read["limit"]) == ("quarantine", "iprev:ptr_names")
+    assert line.facts["limit"] == ["iprev:ptr_names"]
+
+
+def test_the_word_of_a_cause_is_there_once():
+    found = outcome()
+    of_iprev = replace(found.evidence.iprev, fault=iprev.Fault.LIMIT, reason="limit: more than 5 questions for iprev")
+    line = Line(replace(found, evidence=replace(found.evidence, iprev=of_iprev)))
+    assert ' iprev_why="limit: more than 5 questions for iprev" ' in str(line)
+    assert line.facts["iprev_why"] == {"fault": "limit", "reason": "more than 5 questions for iprev"}
+
+
+@pytest.mark.parametrize(
+    ("found", "indent", "text"),
+    [
+        ({"client": ip_address("192.0.2.1")}, None, '{"client": "192.0.2.1"}'),
+        ({"at": [1]}, 2, '{\n  "at": [\n    1\n  ]\n}'),
+        ("a\udcff", None, r'"a\ufffd"'),
+        ("\ud83d\ude00 \\udcff", None, r'"\ud83d\ude00 \\udcff"'),
+    ],
+)
+def test_json(found, indent, text):
+    assert as_json(found, indent) == text
+
+
+@pytest.mark.parametrize(("size", "is_cut"), [(254, False), (255, False), (256, True), (5000, True)])
+def test_a_long_name_is_cut(size, is_cut):
+    """What a sender wrote must not fill the log."""
+    name = "b" * size
+    read = read_back(str(Line(replace(outcome(name, f"a@{name}"), queue_id="4ABC"))))
+    assert read["helo"] == read["mail_from"] == ("b" * 252 + "..." if is_cut else name)
+
+
+RULE, SETTING = Decider(Kind.RULE, "x"), Decider(Kind.SETTING, "dmarc.reject")
+ACCEPT, REJECT = Action.ACCEPT, Action.REJECT
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Verdict(REJECT, SETTING, "why", would=REJECT), "verdict=reject rule=dmarc.reject reason=why"),
+        (Verdict(ACCEPT, SETTING, "why", would=REJECT), "verdict=accept rule=dmarc.reject would=reject reason=why"),
+        (Verdict(ACCEPT, SETTING, "why"), "verdict=accept rule=dmarc.reject reason=why"),
+        (Verdict(ACCEPT, RULE, "why"), "verdict=accept rule=rules.x"),
+        (Verdict(ACCEPT, RULE, "why", would=REJECT), "verdict=accept rule=rules.x would=reject reason=why"),
+        (Verdict(REJECT, RULE, "why"), "verdict=reject rule=rules.x would=accept reason=why"),
+        (Verdict(ACCEPT, RULE, "why", override="local_policy"), "verdict=accept rule=rules.x reason=why"),
+        (
+            Verdict(ACCEPT, RULE, "why", monitored=("dmarc.reject:reject", "rules.y:hold")),
+            "verdict=accept rule=rules.x monitored=dmarc.reject:reject,rules.y:hold",
+        ),
+    ],
+)
+def test_the_decision_in_a_line(verdict, words):
+    """The reason is only there if the policy refuses, would refuse, or overrules a check."""
+    line = Line(replace(outcome(), verdict=verdict, seconds=0.0123456))
+    assert str(line).partition(" policy_at=bank.example ")[2] == f"{words} ms=12.3"
+    assert line.facts["ms"] == 12.3
+    assert ("reason" in line.facts) is ("reason=" in words)
+    assert ("would" in line.facts) is ("would=" in words)
+    assert ("monitored" in line.facts) is ("monitored=" in words)
+
+
 @pytest.mark.parametrize(
     "helo",
     ["x\nqueue_id=FAKE", "x verdict=accept", 'x verdict="accept"', 'a"b', "\x7f", "\x1b[31m", "a\u2028b", "a=b", "é"],
@@ -53,6 +132,13 @@ def test_a_line():
 def test_senders_cannot_write_the_log(helo):
     read = read_back(str(Line(replace(outcome(helo), queue_id="4ABC"))))
     assert (read["queue_id"], read["verdict"], read["helo"]) == ("4ABC", "reject", helo.lower())
+
+
+def test_del_is_escaped():
+    """A terminal may act on it."""
+    line = Line(replace(outcome("a\x7fb"), queue_id="4ABC"))
+    assert r' helo="a\u007fb" ' in str(line)
+    assert r'"helo": "a\u007fb",' in JsonFormatter().format(record("%s", line))
 
 
 @pytest.mark.parametrize(
@@ -340,6 +426,20 @@ def test_what_the_settings_ask_for_is_on_stderr(root, monkeypatch, log_format, s
     set_up("debug", log_format)
     logging.getLogger("mailassay").debug("more")
     assert "more" in out.getvalue()
+
+
+def test_what_no_format_shows_is_not_looked_for(root, monkeypatch):
+    """It would take time for each line."""
+    root.handlers[:] = []
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    monkeypatch.setattr(logging, "_srcfile", logging.__file__)
+    set_up("info", "text")
+    lines = []
+    monkeypatch.setattr(root.handlers[0], "emit", lines.append)
+    logging.getLogger("mailassay").info("hello")
+    (line,) = lines
+    assert (line.thread, line.threadName, line.process, line.processName, line.lineno) == (None, None, None, None, 0)
 
 
 def test_json_lines():

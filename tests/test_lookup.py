@@ -1252,6 +1252,7 @@ def run(server, folder, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_over_the_network(folder, capsys):
     with DnsServer(Zone(RICH, limits=LIMITS)) as server:
         server.authentic = True

@@ -253,6 +253,7 @@ def test_what_came_is_judged_at_its_time(folder, capsys):
         assert found["evidence"]["dkim"][0]["fault"] == found["results"]["dkim"][0]["fault"] == fault
 
 
+@pytest.mark.process
 def test_interrupted(folder):
     write(folder, a=GOOD, b=SPOOF)
     os.mkfifo(folder / "pipe")

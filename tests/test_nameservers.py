@@ -377,6 +377,8 @@ class Raw:
 
     def __exit__(self, *error):
         self.udp.sendto(b"", self.place)
+        # whoever asked is gone: nobody waits for a connection any more
+        self.tcp.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self.udp.close()
         self.tcp.close()

@@ -121,6 +121,9 @@ def test_the_header_and_the_log_say_so():
     assert str(Line(replace(found, queue_id="4ABC"))).startswith(
         "queue_id=4ABC client=198.51.100.7 via=192.0.2.50,10.0.0.1 iprev=pass name=mail.sender.example spf=pass"
     )
+    broken = Zone(NAMES.replace("PTR  mail.sender.example", "PTR  !"), limits=LIMITS)
+    found = judge(HONEST, source=broken)
+    assert 'iprev=temperror reason="by way of 192.0.2.50, 7.100.51.198.in-addr.arpa PTR: ' in found.add[0][1]
     found = judge(BY_USER)
     assert found.add[0][1].split(";\n ")[1:] == [
         'spf=none reason="no client: the relay 192.0.2.50 received it from one of its own users" '

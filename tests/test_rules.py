@@ -888,6 +888,19 @@ def test_a_trusted_sealer(folder, trusted, fields, action):
     assert judge(policy(folder, "{}"), fields=fields).verdict.action == "reject"
 
 
+def test_a_trusted_sealer_speaks_for_one_author_that_fails(folder):
+    made = policy(folder, "dmarc: {trusted_sealers: [lists.example]}")
+    fields = through("lists.example")
+    assert judge(made, fields=fields).evidence.vouched
+    for message in (
+        {"client": BANK, "mail_from": "ann@bank.example"},
+        {"author": "ann@bank.example, ann@shop.example"},
+        {"author": "nobody"},
+    ):
+        evidence = judge(made, fields=fields, **message).evidence
+        assert (evidence.vouched, evidence.vouched_mail_from) == ("", "")
+
+
 @pytest.mark.parametrize(
     "results",
     [

@@ -1,6 +1,7 @@
 """The events of a connection, in order: what they start, and what comes out."""
 
 import hashlib
+import itertools
 import threading
 import time
 from concurrent.futures import Future
@@ -9,14 +10,16 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from mailassay import iprev, sender_domain, spf
 from mailassay.config import Dns, Settings
+from mailassay.dmarc import Disposition, Remembered
 from mailassay.evidence import Connection, Transaction
 from mailassay.judge import sample
 from mailassay.judge.authenticate import Content, authenticate
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
-from mailassay.message import split
-from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rule
+from mailassay.message import Field, Headers, split
+from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Repeated, Rule
 from mailassay.policy.condition import Match
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains
@@ -64,7 +67,7 @@ def begin(client=CLIENT, source=ZONE, settings=SETTINGS, **more):
 
 def test_questions_start_when_their_facts_arrive():
     source = Recording()
-    conversation = Session(SETTINGS, source)
+    conversation = Session(SETTINGS, source, "mx.host.example")
     conversation.connect(CLIENT)
     assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR"), ("mail.bank.example", "A")]
     conversation.helo("Mail.Bank.Example")
@@ -85,6 +88,165 @@ def test_questions_start_when_their_facts_arrive():
     conversation.body(b"x\r\n")
     assert conversation.end_of_message().evidence.dmarc.result == "pass"
     assert source.new() == [], "something was left to ask for"
+
+
+def test_the_questions_about_the_connection_are_limited_too():
+    source = Recording()
+    settings = replace(SETTINGS, policy=Policy(limits=Limits(dns_questions=1)))
+    conversation = Session(settings, source, "mx.host.example")
+    conversation.connect(CLIENT)
+    assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR")]
+
+
+def test_what_is_asked_first():
+    """The author's policy and keys, which decide, and nothing else that a sender chooses."""
+    source, first = Recording(), Recording()
+    talk = begin(source=source, first=first)
+    signed = KEY.sign(b"From: alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    fields = [field for field in split(signed)[0] if field.name != b"From"]
+    assert talk.message(fields=fields).evidence.dmarc.result == "pass"
+    assert set(first.asked) == {
+        ("_dmarc.bank.example", "TXT"),
+        ("_dmarc.example", "TXT"),
+        ("ed._domainkey.bank.example", "TXT"),
+    }
+    assert set(first.asked).isdisjoint(source.asked)
+
+
+def test_a_policy_that_was_seen_is_at_stake_while_dns_gives_no_answer():
+    remembered = Remembered()
+    assert begin(remembered=remembered).message().evidence.dmarc.at_stake is Disposition.NONE
+    broken = Zone("_dmarc.bank.example TXT !", limits=LIMITS)
+    assert begin(source=broken, remembered=remembered).message().evidence.dmarc.at_stake is Disposition.REJECT
+
+
+def test_a_client_that_is_trusted_no_more_is_judged_by_the_name_it_gave():
+    """The settings may change between messages of a connection."""
+    talk = begin("192.0.2.250")
+    assert talk.message().verdict.rule == "trusted_network"
+    talk.session.settings = replace(SETTINGS, trusted_networks=())
+    evidence = talk.message().evidence
+    assert (evidence.spf_helo.domain, evidence.dmarc.result) == ("mail.bank.example", "fail")
+
+
+def test_the_sender_domain_is_asked_for_at_once():
+    source = Recording()
+    policy = Policy(sender_domain=SenderDomainActions(no_mail=Action.REJECT))
+    conversation = begin(source=source, policy=policy).session
+    source.new()
+    conversation.mail_from("<alice@bank.example>")
+    asked = {("bank.example", "MX"), ("bank.example", "A"), ("bank.example", "AAAA")}
+    assert asked <= set(source.asked)
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    found = conversation.end_of_message()
+    assert {found.asked_by[each] for each in asked} == {Method.SENDER_DOMAIN}
+    assert found.verdict.rule == "sender_domain.no_mail"
+
+
+def test_the_keys_of_arc_are_asked_for_at_the_end_of_the_header_section():
+    """And none for a signature that cannot be right."""
+    source = Recording()
+    signed = KEY.sign(b"From: alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    sealed = arc_set(signed, 1, "list.example", KEY)
+    for old, new, of_arc, of_dkim in [
+        (b"", b"", True, True),
+        (b"v=1;", b"v=2;", True, False),
+        (b"d=list.example", b"d=..", False, True),
+    ]:
+        assert old in sealed
+        conversation = begin(source=source).session
+        conversation.mail_from("<alice@bank.example>")
+        for field in split(sealed.replace(old, new))[0]:
+            conversation.header(*field)
+        source.new()
+        conversation.end_of_headers()
+        asked = source.new()
+        assert (("arc._domainkey.list.example", "TXT") in asked) is of_arc
+        assert (("ed._domainkey.bank.example", "TXT") in asked) is of_dkim
+        by = conversation.end_of_message().asked_by
+        assert by.get(("arc._domainkey.list.example", "TXT")) == (Method.ARC if of_arc else None)
+        assert by.get(("ed._domainkey.bank.example", "TXT")) == (Method.DKIM if of_dkim else None)
+        assert not any("_domainkey" in name for name, _ in source.new())
+
+
+class Late(Future):
+    """An answer of the zone that is there as soon as somebody waits for it."""
+
+    def __init__(self, question):
+        super().__init__()
+        self.question = question
+
+    def result(self, timeout=None):
+        if not self.done():
+            self.set_result(ZONE(self.question).result())
+        return super().result(timeout)
+
+
+@pytest.mark.parametrize("source", [ZONE, Late])
+@pytest.mark.parametrize("explain", [True, False])
+def test_the_terms_of_a_record_are_kept_if_somebody_wants_them(source, explain):
+    """Whether its answer comes early or late."""
+    conversation = Session(SETTINGS, source, "mx.host.example", explain=explain)
+    conversation.connect(CLIENT)
+    conversation.helo("bank.example")
+    conversation.mail_from("<alice@bank.example>")
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    evidence = conversation.end_of_message().evidence
+    for each in (evidence.spf_mail_from, evidence.spf_helo):
+        assert (each.result, len(each.terms)) == ("pass", int(explain))
+
+
+@pytest.mark.parametrize(("mail_from", "times"), [("<alice@bank.example>", 2), ("<>", 1)])
+def test_spf_is_evaluated_once_for_each_identity(monkeypatch, mail_from, times):
+    check, asked = spf.check_mail_from, []
+
+    def counting(client_ip, mail_from, *arguments, **more):
+        asked.append(mail_from)
+        return check(client_ip, mail_from, *arguments, **more)
+
+    monkeypatch.setattr(spf, "check_mail_from", counting)
+    evidence = begin(source=Late, helo="bank.example").message(mail_from=mail_from).evidence
+    assert (evidence.spf.result, evidence.spf_helo.result, len(asked)) == ("pass", "pass", times)
+    assert evidence.spf_helo.domain == "bank.example"
+
+
+def test_what_arrived_early_is_not_looked_for_again(monkeypatch):
+    policy = Policy(sender_domain=SenderDomainActions(null_mx=Action.REJECT))
+    conversation = begin(policy=policy).session
+    conversation.mail_from("<alice@bank.example>")
+    conversation.header(b"From", b" alice@bank.example")
+    conversation.end_of_headers()
+    for module, name in [(iprev, "check"), (spf, "check_mail_from"), (sender_domain, "check")]:
+        monkeypatch.setattr(module, name, None)
+    evidence = conversation.end_of_message().evidence
+    assert (evidence.iprev.result, evidence.spf_mail_from.result, evidence.spf_helo.result) == ("pass", "pass", "none")
+    assert evidence.sender_domain.result == "no_mail"
+
+
+@pytest.mark.parametrize("mail_from", ["<alice@bank.example>", "<>"])
+def test_a_late_question_is_that_of_its_check(mail_from):
+    asked_by = begin(source=Late).message(mail_from=mail_from).asked_by
+    assert set(asked_by.values()) <= set(Method)
+
+
+def test_time_is_taken_from_the_clock_of_the_session():
+    """What is late by it is late; what comes in time may take as long as it likes by any other."""
+
+    def slow(question):
+        future = Future()
+        threading.Timer(0.05, lambda: future.set_result(ZONE(question).result())).start()
+        return future
+
+    # a clock that stands still, long before any other
+    found = begin(source=slow, monotonic=lambda: -1e9).message()
+    assert (found.evidence.dmarc.result, found.seconds, found.unanswered) == ("pass", 0.0, False)
+    # nothing answers but the question whether DNS works at all
+    found = begin(source=lambda _: Future(), settings=replace(SETTINGS, message_timeout=0.0), anew=slow).message()
+    assert (found.evidence.dmarc.result, found.unanswered) == ("temperror", False)
+    ticks = itertools.count(1000)
+    assert 0 < begin(monotonic=lambda: float(next(ticks))).message().seconds < 100
 
 
 def test_what_belongs_to_the_connection_is_asked_once():
@@ -108,18 +270,42 @@ def test_what_belongs_to_the_connection_is_asked_once():
 def test_every_outcome_has_the_facts(login, field, kind):
     session = begin().session
     session.mail_from("<alice@bank.example>", login, smtputf8=True)
-    session.recipient("<bob@receiver.example>")
+    for recipient in ("bob@receiver.example", "X@receiver.example"):
+        session.recipient(f"<{recipient}>")
     session.header(b"Subject", field)
     session.header(b"From", b" alice@bank.example")
     session.end_of_headers()
     found = session.end_of_message("4ABC")
     assert (found.queue_id, found.connection) == ("4ABC", Connection(CLIENT, "mail.bank.example"))
     assert found.transaction == Transaction(
-        "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example",)
+        "alice@bank.example", login=login, smtputf8=True, recipients=("bob@receiver.example", "X@receiver.example")
     )
     assert found.verdict.decider.kind is kind
     assert (found.evidence is None) is (kind is not Kind.DEFAULT)
     assert ("mail.bank.example", "A") in found.asked_by
+
+
+def test_what_nobody_said_is_empty():
+    session = begin(helo=None).session
+    session.mail_from("<alice@bank.example>")
+    session.header(b"From", "a@bücher.example".encode())
+    session.end_of_headers()
+    outcome = session.end_of_message()
+    assert (outcome.queue_id, outcome.connection) == ("", Connection(CLIENT))
+    assert outcome.transaction == Transaction("alice@bank.example")
+    assert outcome.evidence.spf.terms == ()
+    assert outcome.add[0][1].isascii()
+
+
+def test_a_message_without_the_end_of_its_header_section_is_judged_all_the_same():
+    for more in (0, 1):
+        conversation = begin(policy=Policy(limits=Limits(header_fields=50))).session
+        conversation.mail_from("<alice@bank.example>")
+        for _ in range(49 + more):
+            conversation.header(b"X-Filler", b" y")
+        conversation.header(b"From", b" alice@bank.example")
+        outcome = conversation.end_of_message()
+        assert outcome.evidence.dmarc.result == ("fail" if more else "pass")
 
 
 def test_a_message_leaves_nothing_to_the_next():
@@ -148,9 +334,13 @@ def test_events_out_of_order_are_an_error():
         lambda: conversation.body(b"x"),
         conversation.end_of_message,
     ]
-    for before in (lambda: None, lambda: conversation.mail_from("<>")):
-        before()
+
+    def rset():
+        conversation.mail_from("<>")
         conversation.abort()
+
+    for before in (lambda: None, rset, conversation.abort):
+        before()
         for event in events:
             with pytest.raises(RuntimeError, match="a message event without MAIL"):
                 event()
@@ -166,7 +356,9 @@ def test_no_rule_lets_in_for_recipients_beyond_those_that_are_kept(more, action)
         conversation.recipient(f"<{number}@receiver.example>")
     conversation.header(b"From", b" alice@bank.example")
     conversation.end_of_headers()
-    assert conversation.end_of_message().verdict.action == action
+    outcome = conversation.end_of_message()
+    assert outcome.verdict.action == action
+    assert outcome.transaction.recipients[MAX_RECIPIENTS:] == ("",) * min(more, 1)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +396,20 @@ def test_spellings_of_mail_from(address, domain):
     assert begin().message(mail_from=address).evidence.spf_mail_from.domain == domain
 
 
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ('<"a:b"@bank.example>', '"a:b"@bank.example'),
+        ('<@relay.example:"a:b"@bank.example>', '"a:b"@bank.example'),
+        ("<@bank.example>", "@bank.example"),
+        ("alice@bank.example>", "alice@bank.example>"),
+        ("<alice@bank.example", "<alice@bank.example"),
+    ],
+)
+def test_what_is_no_source_route_or_bracket_belongs_to_the_address(given, address):
+    assert begin().message(mail_from=given).transaction.mail_from == address
+
+
 @pytest.mark.parametrize("address", ["<>", "", " <> "])
 def test_null_reverse_path(address):
     evidence = begin().message(mail_from=address).evidence
@@ -233,6 +439,8 @@ def test_no_address_is_no_judgement():
     outcome = begin(None).message()
     assert (outcome.verdict.action, outcome.verdict.reply.code) == (Action.DEFER, 451)
     assert outcome.verdict.reason == outcome.verdict.reply.text == "The client's address is unknown"
+    assert outcome.verdict.reply.enhanced == "4.7.1"
+    assert outcome.client == ""
 
 
 @pytest.mark.parametrize("client", [None, "192.0.2.1", "2001:db8::1"])
@@ -274,6 +482,7 @@ def test_what_is_added(policy, action, added):
     outcome = begin(ATTACKER, policy=policy).message()
     assert (outcome.verdict.action, names(outcome)) == (action, added)
     assert outcome.verdict.would in (action, Action.REJECT)
+    assert dict(outcome.add).get("X-Spam-Flag", "YES") == "YES"
 
 
 @pytest.mark.parametrize(("partial", "result"), [(Partial.IGNORE, "fail"), (Partial.ALIGN, "pass")])
@@ -286,6 +495,16 @@ def test_a_signature_that_leaves_the_end_of_the_body_open(partial, result):
     evidence = begin(ATTACKER, policy=policy).message(**message, mail_from="<>").evidence
     assert [each.result for each in evidence.dkim] == ["pass"]
     assert evidence.dmarc.result == result
+
+
+@pytest.mark.parametrize(("repeated", "result"), [(Repeated.FAIL, "fail"), (Repeated.PASS, "pass")])
+def test_a_second_field_that_is_not_signed(repeated, result):
+    policy = Policy(dkim=DkimRules(repeated_fields=repeated))
+    message = b"From: a@bank.example\r\nTo: bob@receiver.example\r\n\r\nx\r\n"
+    signed = KEY.sign(message, "bank.example", "ed", headers=[b"from", b"to"])
+    fields = [(b"To", b" ceo@receiver.example"), *split(signed)[0]]
+    evidence = begin(ATTACKER, policy=policy).send(fields, mail_from="<>").evidence
+    assert ([each.result for each in evidence.dkim], evidence.dmarc.result) == ([result], result)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +613,10 @@ def test_whether_an_author_exists_is_asked_as_soon_as_it_matters():
     [
         '"v=DMARC1; p=none; np=reject"\n_dmarc.bank.example TXT "v=DMARC1; p=none"',
         f'"v=DMARC1; np=reject; p=none; {"a" * 5120}"',
+        '"v=DMARC1; p=none"',
     ],
 )
-def test_records_that_do_not_count_are_not_read(records):
+def test_without_np_that_counts_nobody_asks_whether_an_author_exists(records):
     """Else eight authors, each with seven names above, make us read a hundred records of each."""
     asked, _ = asked_by_the_end_of_headers(Zone(f"_dmarc.bank.example TXT {records}", limits=LIMITS))
     assert ("_dmarc.bank.example", "TXT") in asked
@@ -406,9 +626,10 @@ def test_records_that_do_not_count_are_not_read(records):
 @pytest.mark.parametrize(("unavailable", "action"), [(Action.DEFER, Action.DEFER), (Action.ACCEPT, Action.ACCEPT)])
 def test_without_any_answer(unavailable, action):
     """Also if the mode is to record only, it is recorded."""
-    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable))
+    settings = replace(SETTINGS, message_timeout=0.02, dns=Dns(unavailable=unavailable, timeout=0.02))
     outcome = begin(source=lambda _: Future(), settings=settings).message()
     assert (outcome.verdict.action, outcome.unanswered) == (action, True)
+    assert outcome.asked_by["_dmarc.com", "TXT"] is Method.DMARC
     verdict = begin(source=lambda _: Future(), settings=settings, policy=Policy(mode=Mode.MONITOR)).message().verdict
     assert (verdict.action, verdict.would) == (Action.ACCEPT, action)
 
@@ -504,6 +725,23 @@ def test_fields_of_the_names_that_the_policy_writes_are_removed_beyond_the_heade
     assert {name for name, _ in outcome.remove} == {"X-Mailassay-Verdict", "X-Team"}
 
 
+@pytest.mark.parametrize(("number", "refused"), [(100, False), (101, True)])
+def test_forged_fields_beyond_the_header_limit_are_counted(number, refused):
+    policy = Policy(limits=Limits(header_fields=50, forged_fields=100))
+    fields = [(b"X-Filler", b" y")] * 50 + [(b"X-Mailassay-Verdict", b" accept")] * number
+    outcome = begin(policy=policy).message(fields=fields)
+    assert len(outcome.remove) == (0 if refused else number)
+    assert (outcome.verdict.rule == "forged_fields") is refused
+    if refused:
+        assert str(outcome.verdict.reply) == "550 5.7.1 Too many forged header fields"
+
+
+@pytest.mark.parametrize(("client", "removed"), [(CLIENT, 1), (ip_address("192.0.2.250"), 0)])
+def test_results_of_an_unknown_version_stay_if_they_come_from_a_trusted_client(client, removed):
+    fields = [(b"Authentication-Results", b" other.example 2; dmarc=pass")]
+    assert len(begin(client).message(fields=fields).remove) == removed
+
+
 FORGED_INSIDE = [
     b" x\rAuthentication-Results: mx.receiver.example; dmarc=pass",
     b" x\r\n y\rauthentication-results\t: other.example; dmarc=pass",
@@ -523,6 +761,7 @@ def test_a_field_that_holds_one_of_ours_behind_a_cr(value, filler, client_ip):
     verdict = talk.message(fields=fields).verdict
     assert (verdict.action, verdict.rule, verdict.reply.code) == (Action.REJECT, "forged_fields", 550)
     assert (verdict.would, verdict.reason) == (Action.REJECT, "A forged header field inside another")
+    assert str(verdict.reply) == "550 5.7.1 A forged header field inside another"
     assert talk.message().verdict.rule != "forged_fields"
 
 
@@ -628,6 +867,30 @@ def test_all_processes_of_a_host_choose_the_same_messages_for_a_sample(tmp_path,
     one, other = sample._secret(), sample._secret()
     assert one != other
     assert len(one) == len(other) == 32
+
+
+OF_SAMPLE = [
+    (b"Message-ID", b" <1@bank.example>"),
+    (b"From", b" ann@bank.example"),
+    (b"Date", b" Mon, 21 Sep 2026 14:10:00 +0000"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        (OF_SAMPLE, 86),
+        ([*reversed(OF_SAMPLE), (b"Subject", b" x"), (b"Received", b" by mx")], 86),
+        ([(name.upper(), value) for name, value in OF_SAMPLE], 86),
+        (OF_SAMPLE[1:], 12),
+        (OF_SAMPLE[::2], 26),
+        (OF_SAMPLE[:2], 37),
+        ([], 7),
+    ],
+)
+def test_the_sample_depends_on_what_stays_the_same_when_a_message_is_sent_again(fields, number):
+    """Also after an upgrade, since a message that was deferred may be sent again after it."""
+    assert sample.sample(Headers(Field(*each) for each in fields), b"secret") == number
 
 
 def test_each_check_asks_by_its_own_resolver():

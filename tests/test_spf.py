@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mailassay import spf
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Deadline, DnsTempError, question
+from mailassay.resolver import Answer, Deadline, DnsLimit, DnsTempError, question
 from mailassay.result import Resinfo, Result
 from mailassay.spf import evaluation, macro, record
 from mailassay.spf.prefetching import Prefetching
@@ -141,6 +141,32 @@ def test_mail_from(mail_from, client, result):
 def test_helo(helo, result):
     found = spf.check_mail_from(ip_address("192.0.2.1"), "", helo, resolve, LIMITS)
     assert (found.result, found.scope) == (result, "helo")
+
+
+LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])  # 253 octets
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Mail.Example", "mail.example"),
+        ("mail.example.", "mail.example"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("_x.a-.example", "_x.a-.example"),
+        (LONGEST, LONGEST),
+        (LONGEST + ".", LONGEST),
+        ("a" * 64 + ".example", None),
+        ("x." + LONGEST[1:], None),  # 254 octets, in labels that are not too long
+        ("mail..example", None),
+        ("mail.example..", None),
+        ("example", None),
+        ("example.", None),
+        ("[192.0.2.1]", None),
+    ],
+)
+def test_which_names_are_checked(name, expected):
+    """Section 4.3: domain names of at least two labels, as DNS has them."""
+    assert spf.checkable(name) == expected
 
 
 def test_says_what_matched():
@@ -308,6 +334,18 @@ def test_a_reason_has_no_word_of_the_record(record):
     found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record), LIMITS)
     assert found.result is Result.PERMERROR
     assert "spf" not in found.reason
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("v=spf1 ip6:1::2::3 -all", "an ip6 without an IPv6 address"),
+        ("v=spf1 redirect=a.example redirect=b.example", "redirect= or exp= more than once"),
+    ],
+)
+def test_a_syntax_error_is_named(record, reason):
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record), LIMITS)
+    assert (found.result, found.reason, found.fault) == (Result.PERMERROR, reason, spf.Fault.SYNTAX)
 
 
 @pytest.mark.parametrize(
@@ -547,6 +585,7 @@ def test_terms_are_kept_for_those_who_ask_for_them():
     check = spf.prefetch(ip_address("192.0.2.1"), "joe@a.example", "x", delayed, LIMITS)
     delayed.let_all()
     assert check().terms == ()
+    assert spf.check_mail_from(ip_address("192.0.2.1"), "joe@pass.example", "x", resolve, LIMITS).terms == ()
 
 
 @pytest.mark.parametrize("address", ["A 203.0.113.1", "A !", "A ?"])
@@ -564,6 +603,23 @@ def test_a_name_whose_address_is_not_known_is_not_the_clients(address):
         ip_address("192.0.2.1"), "joe@ptr.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS
     )
     assert found.result is Result.FAIL
+
+
+@pytest.mark.parametrize(("address", "result"), [("2001:db8::1", Result.PASS), ("2001:db8::2", Result.FAIL)])
+def test_a_name_is_validated_by_the_whole_ipv6_address(address, result):
+    """Section 5.5."""
+    zone = Zone(
+        f"""
+        ptr.example                                 TXT  "v=spf1 ptr -all"
+        {ip_address("2001:db8::1").reverse_pointer}  PTR  mail.ptr.example
+        mail.ptr.example                            AAAA {address}
+        """,
+        limits=LIMITS,
+    )
+    found = spf.check_mail_from(
+        ip_address("2001:db8::1"), "joe@ptr.example", "x", lambda *asked: zone(question(*asked)).result(), LIMITS
+    )
+    assert found.result is result
 
 
 def test_what_follows_a_ptr_is_asked_while_a_name_of_the_client_has_no_answer():
@@ -632,6 +688,21 @@ def test_one_thread_at_a_time_runs_the_check():
     going[0].look()
     futures["a.example"].set_result(zone(question("a.example", "TXT")).result())
     assert going[0].found.mechanism == "a:c.example"
+
+
+def test_a_limit_of_ours_that_is_reached_is_named():
+    """It is no failure of DNS, and the result is not temperror."""
+
+    def ask(_, rdtype):
+        if rdtype == "A":
+            raise DnsLimit("dns_records", "an answer of more than 100 records")
+        return Answer(("v=spf1 a -all",))
+
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@a.example", "x", ask, LIMITS)
+    assert (found.result, found.fault) == (Result.PERMERROR, spf.Fault.LIMIT)
+    assert (found.limit, found.reason) == ("dns_records", "limit: an answer of more than 100 records")
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@pass.example", "x", resolve, LIMITS)
+    assert (found.result, found.limit) == (Result.PASS, "")
 
 
 def test_the_clause_of_a_result():

@@ -182,6 +182,7 @@ def test_the_doctor_has_colours_for_terminals(monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.process
 def test_a_real_terminal():
     """Its own width counts."""
     ours, theirs = pty.openpty()
@@ -212,6 +213,7 @@ def test_the_width_of_what_is_no_terminal(monkeypatch, given_columns, width):
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.process
 def test_what_is_no_terminal_gets_complaints_as_they_are():
     """A program that reads them finds one on each line."""
     done = subprocess.run(

@@ -108,6 +108,7 @@ def check(client_ip: Address, resolve: Resolver, limits: Limits) -> Iprev:
 
 def _is_host(name: str) -> bool:
     """Is the text from DNS a name that a host may have?"""
-    with suppress(BadDomain):
+    try:
         return name.isascii() and bool(Domain(name))
-    return False
+    except BadDomain:
+        return False

@@ -334,9 +334,10 @@ class Share:
             future = shared._asked.get(question)
             if future is None:
                 known = shared._known.get(question)
-                if known is not None and not _failed(known):
+                is_done = known is not None and known.done()
+                if known is not None and not (is_done and _failed(known)):
                     future = shared._asked[question] = known
-                    if not known.done():
+                    if not is_done:
                         shared._queued |= isinstance(known, Waiting)
                         shared._waited[question] = known
                         shared._behind.add(question)
@@ -373,8 +374,9 @@ class Share:
         return resolve
 
 
-def _failed(future: Future[Answer]) -> bool:
-    return future.done() and (future.cancelled() or future.exception() is not None)
+def _failed(done: Future[Answer]) -> bool:
+    """Did a question that has ended fail?"""
+    return done.cancelled() or done.exception() is not None
 
 
 def _silent(future: Future[Answer]) -> bool:

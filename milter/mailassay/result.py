@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Result(StrEnum):
@@ -26,8 +26,7 @@ It tells a reader of our own field that the message was judged.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Resinfo:
+class Resinfo(NamedTuple):
     """One ``method=result`` clause of an Authentication-Results field, RFC 8601 section 2.2.
 
     ``properties`` are (ptype, property, value) triples. A value may be anything that a sender wrote: ``authres.render``

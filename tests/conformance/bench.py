@@ -77,10 +77,14 @@ class Case:
 
 
 class Bench:
-    """A running daemon; nothing is refused, so that every message gets its field. ``policy`` is added to its policy."""
+    """A running daemon; nothing is refused, so that every message gets its field.
 
-    def __init__(self, policy: Mapping[str, Any] = {}) -> None:
-        self._policy = {"mode": "monitor", **policy}
+    ``policy`` is added to its policy. ``timeout`` is how many seconds it waits for DNS: less than a second, since the
+    suites have names that nobody answers for.
+    """
+
+    def __init__(self, policy: Mapping[str, Any] = {}, timeout: float = 0.3) -> None:
+        self._policy, self._timeout = {"mode": "monitor", **policy}, timeout
         self._stack = ExitStack()
         self._number = 0
 
@@ -90,7 +94,7 @@ class Bench:
             self._clock = folder / "clock"
             self._clock.write_text("")
             self._dns = stack.enter_context(DnsServer(Zone("", ttl=0, limits=LIMITS)))
-            settings = {"nameservers": [f"{self._dns.address}:{self._dns.port}"], "timeout": 0.3}
+            settings = {"nameservers": [f"{self._dns.address}:{self._dns.port}"], "timeout": self._timeout}
             # the MTA names itself in each connection, so that one daemon plays every host
             self.serve = Serve(folder, self._dns, self._policy, authserv_id=None, dns=settings)
             self.serve.module = "tests.conformance.daemon"

@@ -213,7 +213,9 @@ def _is_encoded_name(token: Token) -> bool:
         return is_encoded_word(token.text)
     inside = token.text[1:-1]
     words = [word for word in inside.split() if "=?" in word or "?=" in word]
-    return token.kind == "quoted" and all(map(is_encoded_word, words)) and not _QUOTES.search(decoded(inside))
+    if token.kind != "quoted" or not words:
+        return False
+    return all(map(is_encoded_word, words)) and not _QUOTES.search(decoded(inside))
 
 
 def _decoded(field: str) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import accumulate
+from typing import NamedTuple
 from unicodedata import normalize
 
 from authres.core import AuthenticationResult, AuthenticationResultProperty, QuotableValue
@@ -38,6 +39,7 @@ _REASON = re.compile(r"(?:(?<![\w.-])(?:[a-z]|bh|cv|exp|redirect|tag)=|[A-Za-z0-
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
 _VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*"')
+_MARK = re.compile(r'[()"\\]')
 _MARKS, _MAX_MARKS = b'()"\\', 1000  # the delimiters of comments and quoted strings; each costs _bare one step
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
@@ -69,7 +71,7 @@ def _labels(text: str, utf8: bool) -> str:
     shown = u_labels(name) if utf8 else name
     if shown.isascii():
         return name
-    in_ascii = _BEYOND_ASCII.split(shown, maxsplit=1)[0].rstrip(".")
+    in_ascii = _BEYOND_ASCII.split(shown)[0].removesuffix(".")
     is_plain = _U_LABELS.fullmatch(shown) and "." not in in_ascii and len(shown.encode()) <= MAX_VALUE
     return shown if is_plain else name
 
@@ -160,8 +162,13 @@ def render(authserv_id: str, resinfos: Sequence[Resinfo], *, utf8: bool = False)
     any octet, even between a backslash and the quote after it; text from the sender would then end up outside its
     quotes.
     """
-    name = _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
+    name = _own_name(authserv_id, utf8)
     return ";\n ".join([name, *(_clause(resinfo, utf8) for resinfo in resinfos)]) if resinfos else f"{name}; none"
+
+
+@lru_cache(maxsize=8)
+def _own_name(authserv_id: str, utf8: bool) -> str:
+    return _Value((u_labels if utf8 else a_labels)(authserv_id)).quote_if_needed()
 
 
 @lru_cache(maxsize=2048)
@@ -196,20 +203,18 @@ def unwanted(headers: Headers, authserv_id: str, *, trusted: bool = False, most:
     return [
         number
         for number, (field, end, mark) in enumerate(zip(fields, ends, marks, strict=True), 1)
-        if end > most
-        or mark > _MAX_MARKS
-        or field.breakable
-        or is_ours(field.value, authserv_id)
-        or not (trusted or is_known_version(field.value))
+        if end > most or mark > _MAX_MARKS or field.breakable or _is_unwanted(field.value, authserv_id, trusted)
     ]
 
 
-def is_known_version(value: bytes) -> bool:
-    """Is a value of version 1, which is also the version of a value that names none? (RFC 8601 section 2.2)"""
-    claim = _claim(_text(value))
-    if claim is None:
-        return True
-    _, _, rest = claim
+def _is_unwanted(value: bytes, authserv_id: str, trusted: bool) -> bool:
+    text = _text(value)
+    claim = _claim(text)
+    return _claims(text, claim, authserv_id) or not (trusted or claim is None or _is_known_version(claim.rest))
+
+
+def _is_known_version(rest: str) -> bool:
+    """Is it version 1 that follows the authserv-id, or none, which means version 1? (RFC 8601 section 2.2)"""
     version = _VERSION.match(rest, skip_cfws(rest, 0) or 0)
     return version is None or version[0].lstrip("0") == "1"
 
@@ -221,9 +226,12 @@ def is_ours(value: bytes, authserv_id: str) -> bool:
     comment before that name nor in the place of a method. A value that does not conform is ours if our name is anywhere
     in it: what we cannot parse, another reader may.
     """
-    ours = _canonical(authserv_id)
     text = _text(value)
-    claim = _claim(text)
+    return _claims(text, _claim(text), authserv_id)
+
+
+def _claims(text: str, claim: _Claim | None, authserv_id: str) -> bool:
+    ours = _canonical(authserv_id)
     if claim is None:
         return _mentions(text, ours)
     before, name, rest = claim
@@ -247,17 +255,27 @@ def _canonical(name: str) -> str:
         return name.casefold().rstrip(".")
 
 
-def _claim(text: str) -> tuple[str, str, str] | None:
-    """The text before the authserv-id, the authserv-id, and the rest; None if the value does not begin with one."""
+class _Claim(NamedTuple):
+    """The text before the authserv-id, the authserv-id, and the rest."""
+
+    before: str
+    name: str
+    rest: str
+
+
+def _claim(text: str) -> _Claim | None:
+    """The parts of a value; None if it does not begin with an authserv-id."""
     at = skip_cfws(text, 0)
     if at is None:
         return None
-    found = _QUOTED.match(text, at) or _WORD.match(text, at)
-    if not found:
+    if word := _WORD.match(text, at):
+        return _Claim(text[:at], word[0], text[word.end() :])
+    quoted = _QUOTED.match(text, at)
+    if not quoted:
         return None
-    name = re.sub(r'\\(.)|"', r"\1", found[0])
+    name = re.sub(r'\\(.)|"', r"\1", quoted[0])
     # in a quoted-string that is not a word, another reader may see the end of the name
-    return (text[:at], name, text[found.end() :]) if _WORD.fullmatch(name) else None
+    return _Claim(text[:at], name, text[quoted.end() :]) if _WORD.fullmatch(name) else None
 
 
 def _reads_on(rest: str) -> bool:
@@ -277,13 +295,20 @@ def _mentions(text: str, ours: str) -> bool:
     An encoded-word (RFC 2047) counts as our name: Sieve and mail clients decode it, and no real name needs one.
     """
     text = text.casefold()
+    return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in _readings(text))
+
+
+def _readings(text: str) -> Collection[str]:
+    """The text for readers that treat quotes, comments and characters that are not ASCII in different ways."""
+    if text.isascii() and not _MARK.search(text):
+        return [text]
     unquoted = text.replace('"', "")
     plain = unquoted.replace("\\", "")
     readings = {text, _bare_flat(plain), *map(_bare, {unquoted, plain})}
     # some readers drop characters that are not ASCII, and some take them for the ASCII that they look like
     readings |= {normalize("NFKC", each) for each in readings if not each.isascii()}
     readings |= {each.encode("ascii", "ignore").decode() for each in readings}
-    return any(_ENCODED_WORD.search(each) or _anywhere(ours).search(each) for each in readings)
+    return readings
 
 
 @lru_cache(maxsize=8)
@@ -296,6 +321,8 @@ def _anywhere(ours: str) -> re.Pattern[str]:
 
 def _bare(text: str) -> str:
     """The text without comments and quoted strings. Those that are not closed stay."""
+    if not _MARK.search(text):
+        return text
     kept: list[str] = []
     opened: list[int] = []
     at = 0

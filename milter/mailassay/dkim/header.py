@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 
 from dkim.canonicalization import Relaxed
@@ -36,15 +35,14 @@ class HeaderHashes:
     def digest(self, signature: Signature) -> bytes:
         """The SHA-256 of the fields that a signature covers and of its own field. Raises :class:`TooMuchWork`."""
         self.account.pay(work.naming(signature.header_names))
-        covered = list(self._covered(signature))
-        self.account.pay(work.hashing([*(self._headers.fields[place] for place in covered), signature.field]))
-        is_relaxed = signature.canonicalization.header_algorithm is Relaxed
-        digest = hashlib.sha256()
-        for place in covered:
-            digest.update(self._canonical(place) if is_relaxed else simple(self._headers.fields[place]))
+        covered, fields = list(self._covered(signature)), self._headers.fields
+        self.account.pay(work.hashing([*[fields[place] for place in covered], signature.field]))
         own = without_b(signature.field)
-        digest.update((relaxed(own) if is_relaxed else simple(own)).removesuffix(b"\r\n"))
-        return digest.digest()
+        if signature.canonicalization.header_algorithm is Relaxed:
+            forms = [*map(self._canonical, covered), relaxed(own)]
+        else:
+            forms = [*[simple(fields[place]) for place in covered], simple(own)]
+        return hashlib.sha256(b"".join(forms).removesuffix(b"\r\n")).digest()
 
     def stray(self, signature: Signature) -> str:
         """The name of a field that a message may have only once, but that is signed and repeated unsigned; else empty.
@@ -55,13 +53,13 @@ class HeaderHashes:
         only with ``repeated_fail``. Raises :class:`TooMuchWork`.
         """
         self.account.pay(work.naming(signature.header_names))
-        signed = Counter(signature.header_names)
         for name in self._single:
             places = self._headers.places(name)
-            if 0 < signed[name] < len(places):
+            signed = signature.header_names.count(name) if len(places) > 1 else 0
+            if 0 < signed < len(places):
                 self.account.pay(work.hashing([self._headers.fields[place] for place in places]))
                 forms = [self._canonical(place) for place in places]
-                if not set(forms) <= set(forms[-signed[name] :]):
+                if not set(forms) <= set(forms[-signed:]):
                     return name.decode()
         return ""
 

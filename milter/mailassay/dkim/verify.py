@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
 
 from ..domain import Domain
 from ..limits import Limits
@@ -148,14 +147,16 @@ class _Proof:
 
     def __init__(self, signature: Signature, body: BodyDigest, header: HeaderHashes) -> None:
         self.signature, self.body, self.header = signature, body, header
+        self._hashed: bytes | _Found | None = None  # the result instead, if the signature fails whatever the key is
 
     def by(self, key: keys.Key) -> _Found:
         """The result with this key. Raises :class:`TooMuchWork`."""
-        if self._fault:
-            return self._fault
-        hashed = self._hashed
+        if self._hashed is None:
+            self._hashed = self._fault() or self.header.digest(self.signature)
+        if not isinstance(self._hashed, bytes):
+            return self._hashed
         self.header.account.pay(key.work)
-        if not key.verifies(self.signature.signature, hashed):
+        if not key.verifies(self.signature.signature, self._hashed):
             return Result.FAIL, Fault.HEADER, "the signature does not match the header"
         if key.testing:
             return Result.PASS, Fault.TESTING, "the key is being tested (t=y)"
@@ -163,7 +164,6 @@ class _Proof:
             return Result.PASS, Fault.PARTIAL, "a part of the body is not signed (l=)"
         return Result.PASS, None, ""
 
-    @cached_property
     def _fault(self) -> _Found | None:
         """Why the signature fails whatever the key is; None if the key decides."""
         length = self.signature.body.length
@@ -174,10 +174,6 @@ class _Proof:
         if stray := self.header.stray(self.signature):
             return Result.FAIL, Fault.REPEATED_FIELD, f"a further {stray} field is not signed"
         return None
-
-    @cached_property
-    def _hashed(self) -> bytes:
-        return self.header.digest(self.signature)
 
 
 def resinfos(results: Sequence[Dkim]) -> Iterable[Resinfo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..author import Author
 from ..domain import Domain
@@ -217,24 +217,37 @@ def _align(
     deciding = _deciding(identifiers, domain, limits)
     passed = [each for each in deciding if each.result is Result.PASS]
     alignment = _Alignment(domain, record, resolve, limits, public_suffixes)
-    changed: dict[str, Any] = {}
-    if aligned := [each for each in passed if alignment.holds(each)]:
-        changed = {"result": Result.PASS, "aligned": tuple(aligned), "reason": _aligned(aligned), "fault": None}
-    else:
-        undecided = [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]
-        if alignment.trouble or undecided:
-            reason = alignment.trouble or f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
-            at_stake = judged.disposition or Disposition.NONE
-            fault = Fault.NO_ANSWER if alignment.trouble else Fault.UNDECIDED
-            judged = Dmarc(Result.TEMPERROR, domain, at_stake=at_stake, reason=reason, fault=fault, walk=judged.walk)
-        elif alignment.public_suffix:
-            reason = f"{alignment.public_suffix} is a public suffix"
-            changed = {"reason": reason, "fault": Fault.PUBLIC_SUFFIX}
-        elif passed:
-            changed = {"fault": Fault.UNALIGNED}
-    if alignment.org_domain is not None:
-        changed |= {"org_domain": alignment.org_domain, "public_suffix": alignment.public_suffix}
-    return replace(judged, alignment=tuple(alignment.found.items()), **changed)
+    result, reason, fault = judged.result, judged.reason, judged.fault
+    if aligned := tuple([each for each in passed if alignment.holds(each)]):
+        result, reason, fault = Result.PASS, _aligned(aligned), None
+    elif undecided := [each for each in deciding if each.result is Result.TEMPERROR and alignment.holds(each)]:
+        result, fault = Result.TEMPERROR, Fault.UNDECIDED
+        reason = f"{undecided[0].method} for {undecided[0].domain} cannot be decided now"
+    elif alignment.public_suffix:
+        reason, fault = f"{alignment.public_suffix} is a public suffix", Fault.PUBLIC_SUFFIX
+    elif passed:
+        fault = Fault.UNALIGNED
+    if alignment.trouble and not aligned:
+        result, reason, fault = Result.TEMPERROR, alignment.trouble, Fault.NO_ANSWER
+    if result is Result.TEMPERROR:
+        # no policy applies yet
+        judged = Dmarc(result, domain, at_stake=judged.disposition or Disposition.NONE, walk=judged.walk)
+    return Dmarc(
+        result,
+        domain,
+        judged.disposition,
+        judged.tag,
+        judged.found_at,
+        alignment.org_domain,
+        aligned,
+        testing=judged.testing,
+        public_suffix=alignment.public_suffix,
+        at_stake=judged.at_stake,
+        reason=reason,
+        fault=fault,
+        walk=judged.walk,
+        alignment=tuple(alignment.found.items()),
+    )
 
 
 def _deciding(identifiers: Sequence[Identifier], domain: Domain, limits: Limits) -> list[Identifier]:

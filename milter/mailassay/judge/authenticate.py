@@ -75,9 +75,7 @@ class EarlyResults:
 _NOTHING = EarlyResults()
 
 
-def untraced(
-    connection: Connection, transaction: Transaction, found_sender: sender_domain.SenderDomain | None
-) -> EarlyResults:
+def untraced(connection: Connection, transaction: Transaction) -> EarlyResults:
     """The results for a message whose client is unknown: nothing can be said about its address or HELO name."""
     why = f"{NO_CLIENT}{connection.untraced}"
     of_mail_from, no_client = None, spf.Fault.NO_CLIENT
@@ -88,7 +86,6 @@ def untraced(
         iprev=iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT),
         spf_helo=spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client),
         spf_mail_from=of_mail_from,
-        sender_domain=found_sender,
     )
 
 
@@ -117,7 +114,8 @@ def authenticate(
     name and the client's address; it must not use up the time that the author domain needs.
     """
     client_ip, helo, limits = connection.client_ip, connection.helo, policy.limits
-    policies = dmarc.policies(content.author, resolver(Method.DMARC), limits, remembered)
+    of_dmarc = resolver(Method.DMARC)
+    policies = dmarc.policies(content.author, of_dmarc, limits, remembered)
     header = dkim.HeaderHashes(
         content.headers, content.work, repeated_fail=policy.dkim.repeated_fields is Repeated.FAIL
     )
@@ -135,7 +133,7 @@ def authenticate(
     found_dmarc = dmarc.check(
         content.author,
         list(_identifiers(found_spf, found_dkim, policy.dkim.partial)),
-        resolver(Method.DMARC),
+        of_dmarc,
         limits,
         public_suffixes=policy.dmarc.public_suffixes,
         known=policies,
@@ -204,12 +202,12 @@ def resinfos(connection: Connection, evidence: Evidence, override: str = "") -> 
     of_dmarc, of_iprev = dmarc.resinfo(evidence.dmarc), evidence.iprev.resinfo()
     if connection.via:
         via = f"by way of {', '.join(map(str, connection.via))}"
-        of_iprev = replace(of_iprev, reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
+        of_iprev = of_iprev._replace(reason=f"{via}, {of_iprev.reason}" if of_iprev.reason else via)
     return [
         # iprev has no result word for an unknown client; SPF does, and gives the reason
         *([] if connection.untraced else [of_iprev]),
         evidence.spf.resinfo(),
         *dkim.resinfos(evidence.dkim),
         evidence.arc.resinfo(connection.client_ip),
-        replace(of_dmarc, reason=override) if override else of_dmarc,
+        of_dmarc._replace(reason=override) if override else of_dmarc,
     ]

@@ -106,7 +106,7 @@ class Session:
         self,
         settings: Settings,
         source: Source,
-        authserv_id: str = "",
+        authserv_id: str,
         clocks: Clocks = Clocks(),
         *,
         first: Source | None = None,
@@ -130,7 +130,7 @@ class Session:
         self._client_ip: Address | None = None
         self._local = False
         self._helo = ""
-        self._shared = Shared(source, most=settings.policy.limits.dns_questions, first=first)
+        self._shared = Shared(source, most=settings.policy.limits.dns_questions)
         self._iprev: iprev.Iprev | None = None
         self._spf_helo: Callable[[], spf.Spf | None] = lambda: None
         self._mail: _Mail | None = None
@@ -211,7 +211,8 @@ class Session:
         """One header field. The value is as received, except that its line ends may be LF."""
         mail, limits = self._current(), self.settings.policy.limits
         mail.octets += len(name) + len(value)
-        mail.forged_inside |= b"\r" in value and bool(_inside(self._ours).search(value))
+        if b"\r" in value and _inside(self._ours).search(value):
+            mail.forged_inside = True
         if mail.cut or len(mail.fields) >= limits.header_fields or mail.octets > limits.header_octets:
             mail.cut = True
             if not self._is_ours(name) or len(mail.fields) > limits.header_fields + limits.forged_fields:
@@ -356,7 +357,7 @@ class Session:
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""
         if connection.untraced:
-            return untraced(connection, transaction, mail.sender_domain)
+            return untraced(connection, transaction)
         spf_mail_from, sender_domain = mail.spf_mail_from(), mail.sender_domain
         if mail.relayed:
             of_iprev, spf_helo = mail.iprev, mail.spf_helo()

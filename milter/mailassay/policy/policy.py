@@ -476,9 +476,9 @@ def _reply(finding: _Finding, case: Case) -> Reply | None:
 
 
 def _of(actions: SpfActions | IprevActions | SenderDomainActions, result: str) -> Action | None:
-    """The setting for a result word; None if there is none."""
+    """The setting for a result word; None if there is none, or if it accepts, so that there is nothing to find."""
     action: Action | None = getattr(actions, result, None)
-    return action
+    return None if action is Action.ACCEPT else action
 
 
 def _for(name: str) -> str:

@@ -52,7 +52,7 @@ def _can_be_asked(name: str) -> bool:
     return len(name) <= MAX_OCTETS and all(0 < len(label) <= MAX_LABEL for label in name.split("."))
 
 
-def _is_within(version: str, client: int, addresses: Iterable[str], prefix4: int = 32, prefix6: int = 128) -> bool:
+def _is_within(version: str, client: int, addresses: Iterable[str], prefix4: int, prefix6: int) -> bool:
     """Is the client in the network of one of the addresses? ``version`` is A for IPv4, AAAA for IPv6."""
     family, shift = (AF_INET, 32 - prefix4) if version == "A" else (AF_INET6, 128 - prefix6)
     network = client >> shift
@@ -245,7 +245,6 @@ class Evaluation:
         self._follow, self._explains = follow, explain or follow is Follow.EVERY
         # the names that a reason may contain: domain names, but none that came from a macro or the client's PTR record
         self._spelled_out = {domain}
-        self._begin()
 
     def _begin(self) -> None:
         self.passed_over = self.is_uncertain = self.wants_name = False

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from ..limits import Limits
-from ..resolver import Answer, Question, Resolver, Start, Unanswered, question
+from ..resolver import Answer, Resolver, Start, Unanswered
 from .evaluation import Evaluation, Follow, Found
 
 
@@ -28,8 +28,9 @@ class Prefetching:
         self._evaluation = evaluation(self._resolve, Follow.PAST_UNANSWERED)
         self._start = start
         self._spare = limits.spf_terms
-        self._futures: dict[Question, Future[Answer]] = {}
-        self._answers: dict[Question, Answer] = {}
+        # by name and record type; the check asks for names in lower case without final dot
+        self._futures: dict[tuple[str, str], Future[Answer]] = {}
+        self._answers: dict[tuple[str, str], Answer] = {}
         self._arrivals: list[Future[Answer]] = []
         self._failed = False
         self._found: Found | None = None
@@ -68,20 +69,21 @@ class Prefetching:
             future.add_done_callback(lambda _: self.look())
 
     def _resolve(self, name: str, rdtype: str) -> Answer:
-        asked = question(name, rdtype)
+        asked = name, rdtype
         if answer := self._answers.get(asked):
             return answer
-        future = self._futures.get(asked)
+        future, is_new = self._futures.get(asked), False
         if future is None:
             if self._evaluation.is_uncertain:
                 if not self._spare:
                     raise Unanswered
                 self._spare -= 1
-            future = self._futures[asked] = self._start(name, rdtype)
-            # an address leads to further questions only if it validates a name of the client
-            if not future.done() and (rdtype not in ("A", "AAAA") or self._evaluation.wants_name):
-                self._arrivals.append(future)
+            future, is_new = self._start(name, rdtype), True
+            self._futures[asked] = future
         if not future.done():
+            # an address leads to further questions only if it validates a name of the client
+            if is_new and (rdtype not in ("A", "AAAA") or self._evaluation.wants_name):
+                self._arrivals.append(future)
             raise Unanswered
         try:
             answer = self._answers[asked] = future.result()

@@ -86,6 +86,7 @@ EXIT_STATUS: Mapping[str, str] = {
     "69": "Postfix, or one of its commands, is not there (EX_UNAVAILABLE).",
     "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
+    "73": "A file that would be written is there already (EX_CANTCREAT).",
     "74": "Reading or writing failed (EX_IOERR).",
     "75": "DNS does not answer; try again (EX_TEMPFAIL).",
     "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",

@@ -25,6 +25,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 # nor does how wide the terminal is; readline tells it to children, and not to os.environ
 os.environ["COLUMNS"] = ""
 del os.environ["COLUMNS"]
+# nor does it matter whether the tests run in a container
+os.environ.pop("container", None)
 # what the tests start can be interrupted, even if a shell started them in the background, which ignores SIGINT
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -468,4 +468,4 @@ def test_what_reads_the_journal_passes_over_the_lines_of_systemd(words: str) -> 
 
 
 def test_jq_is_found_in_the_texts() -> None:
-    assert len(JQ) == 3
+    assert len(JQ) == 4

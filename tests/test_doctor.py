@@ -252,6 +252,9 @@ FINE = {
     "a socket that everybody may write to": replace(
         GOOD, settings=replace(GOOD.settings, socket_group="mailassay", socket_mode=0o666)
     ),
+    "DNS beside the container": replace(
+        GOOD, in_container=True, nameservers=(Nameserver("10.96.0.10", 53, validates=True),)
+    ),
     "root reads everything": replace(
         with_nodes(**{CONFIG: {"mode": 0o600}}), daemon=User("root", 0, frozenset({0}), "root")
     ),
@@ -841,6 +844,11 @@ BROKEN = {
     ),
     "DNS elsewhere": (
         replace(GOOD, nameservers=(Nameserver("192.0.2.53", 53, validates=True),)),
+        ("warning", "nameserver-place"),
+        "apt-get install unbound",
+    ),
+    "public DNS in a container": (
+        replace(GOOD, in_container=True, nameservers=(Nameserver("9.9.9.9", 53, validates=True),)),
         ("warning", "nameserver-place"),
         "apt-get install unbound",
     ),

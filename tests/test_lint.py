@@ -237,6 +237,26 @@ def test_the_systems_name_servers_count_where_none_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "system", "message"),
+    [
+        # the pod's name is not Postfix's, and the cluster's name server is beside the pod
+        ("authserv_id: mx.receiver.example", ["10.96.0.10", "fd00::a"], ""),
+        ("dns: {nameservers: ['172.31.25.53:5353', 127.0.0.11, 169.254.20.10, 100.64.0.10]}", [], ""),
+        # what is a mistake there too
+        ("workers: 1", ["9.9.9.9"], "dns.nameservers: 9.9.9.9 is not on this host"),
+        ("dns: {nameservers: ['2620:fe::fe']}", [], "dns.nameservers: 2620:fe::fe is not on this host"),
+        ("trusted_networks: postfix", [], "trusted_networks: Postfix cannot be asked for mynetworks"),
+    ],
+)
+def test_in_a_container_what_is_so_in_every_container_is_no_mistake(tmp_path, settings, system, message):
+    path = tmp_path / "a.yaml"
+    path.write_text(settings)
+    odd = warnings(load(str(path)), "a.yaml", NOW, set(), system, in_container=True)
+    assert [each.message.startswith(message) for each in odd] == [True] * bool(message)
+    assert len(warnings(load(str(path)), "a.yaml", NOW, {"pod-7f9c"}, system)) >= 1
+
+
+@pytest.mark.parametrize(
     ("settings", "line", "message"),
     [
         ("authserv_id: mail.receiver.example", 2, "authserv_id: mail.receiver.example is not a name of this host"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..config import Problem, warnings
+from ..config import Problem, in_container, warnings
 from ..doctor import not_reloaded, running_digest
 from ..finding import Severity
 from ..judge import logline
@@ -36,6 +36,13 @@ def add(commands: Commands) -> None:
     form.add_argument(
         "--log", action="store_true", help="print in the configured format of the log; for the service unit"
     )
+    check.add_argument(
+        "--in-container",
+        action="store_true",
+        default=in_container(),
+        help="leave out warnings about what is so in every container: its name is not Postfix's, and its name server "
+        "is on a private address (default if the environment has a variable container)",
+    )
     takes_config(check)
     check.set_defaults(run=_check)
 
@@ -48,7 +55,9 @@ def _check(arguments: argparse.Namespace) -> int:
         _tell(wrong, arguments)
         return 1
     path, system = config_file(arguments), [address for address, _ in system_nameservers()]
-    _tell(warnings(asked(found), path, time.time(), host_names(), system), arguments)
+    inside = arguments.in_container
+    names = host_names(of_postfix_only=inside)
+    _tell(warnings(asked(found), path, time.time(), names, system, in_container=inside), arguments)
     fine = (path or "built-in", found.policy_path or "standard", found.policy.digest)
     if arguments.log:
         _log.info(_FINE, *fine)

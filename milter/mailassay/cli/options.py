@@ -85,9 +85,9 @@ def asked(settings: Settings) -> Settings:
     return settings
 
 
-def host_names() -> set[str]:
-    """The names of this host: its own, and Postfix's myhostname."""
-    return {socket.gethostname(), *(_postconf("myhostname") or "").split()}
+def host_names(*, of_postfix_only: bool = False) -> set[str]:
+    """The names of this host: its own, and Postfix's myhostname; empty if only the latter counts and is not known."""
+    return {*([] if of_postfix_only else [socket.gethostname()]), *(_postconf("myhostname") or "").split()}
 
 
 def _postconf(name: str) -> str | None:

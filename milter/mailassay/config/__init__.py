@@ -14,7 +14,7 @@ import yaml
 from ..address import Network
 from ..policy import Policy
 from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
-from .lint import expired, warnings
+from .lint import expired, in_container, is_elsewhere, warnings
 from .policy_file import read_policy
 from .settings import SETTINGS, Dns, Held, Log, LogFormat, LogLevel, Relays, Settings, Untraced
 from .values import Listen, Nameserver, listen
@@ -34,6 +34,8 @@ __all__ = [
     "Settings",
     "Untraced",
     "expired",
+    "in_container",
+    "is_elsewhere",
     "load",
     "load_anyway",
     "load_policy",

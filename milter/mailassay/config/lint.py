@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import fields
@@ -29,20 +30,38 @@ _FEW, _FEW_IPV6 = 24, 64  # prefix length of a network whose hosts an operator m
 
 
 def warnings(
-    settings: Settings, path: str | None, now: float, host_names: Collection[str], system: Collection[str] = ()
+    settings: Settings,
+    path: str | None,
+    now: float,
+    host_names: Collection[str],
+    system: Collection[str] = (),
+    *,
+    in_container: bool = False,
 ) -> list[Problem]:
     """The probable mistakes in a valid configuration; ``path`` is its file, ``now`` is in seconds since 1970.
 
-    ``host_names`` are the names of this host, ``system`` the addresses of the system's name servers.
+    ``host_names`` are the names of this host, empty if they say nothing; ``system`` has the addresses of the system's
+    name servers.
     """
-    return [*_of_settings(settings, path or "built-in", host_names, system), *_of_policy(settings, now)]
+    place = path or "built-in"
+    found = [*_of_settings(settings, place, host_names), *_of_nameservers(settings, place, system, in_container)]
+    return [*found, *_of_policy(settings, now)]
 
 
-def _of_settings(
-    settings: Settings, path: str, host_names: Collection[str], system: Collection[str]
-) -> Iterator[Problem]:
+def in_container() -> bool:
+    """Does the environment say that this is a container (``container=``, of systemd's Container Interface)?"""
+    return bool(os.environ.get("container"))  # noqa: SIM112 - systemd writes it so
+
+
+def is_elsewhere(address: str, in_container: bool) -> bool:
+    """Is a name server too far away to trust its answers? A container has it on another address of the same network."""
+    found = ip_address(address)
+    return found.is_global if in_container else not found.is_loopback
+
+
+def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> Iterator[Problem]:
     name = settings.authserv_id
-    if name and name.lower() not in {each.lower() for each in host_names}:
+    if name and host_names and name.lower() not in {each.lower() for each in host_names}:
         yield _warning(
             "authserv-id",
             path,
@@ -66,6 +85,7 @@ def _of_settings(
             path,
             settings.lines.get("trusted_networks", 1),
             "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
+            "if Postfix runs elsewhere, list its mynetworks",
         )
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _warning(
@@ -74,14 +94,13 @@ def _of_settings(
             settings.lines.get("trusted_networks", 1),
             f"trusted_networks: mail from {network}, nearly everybody, is not judged (unsafe)",
         )
-    yield from _of_nameservers(settings, path, system)
 
 
-def _of_nameservers(settings: Settings, path: str, system: Collection[str]) -> Iterator[Problem]:
+def _of_nameservers(settings: Settings, path: str, system: Collection[str], in_container: bool) -> Iterator[Problem]:
     named = [address for address, _ in settings.dns.nameservers]
     where = (path, settings.lines.get("dns.nameservers", 1)) if named else ("/etc/resolv.conf", 1)
     for address in named or system:
-        if not ip_address(address).is_loopback:
+        if is_elsewhere(address, in_container):
             yield _warning(
                 "nameserver-place",
                 *where,

@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 
+from .processors import processors
+
 # seconds after which a thread yields to others; in Python's default of 5 ms many honest messages are judged
 _SWITCH = 0.001
 
@@ -46,4 +48,4 @@ class Turn:
 def turns() -> list[Turn]:
     """Half as many turns as processors, and at least one: the others are for cheap messages."""
     file = os.memfd_create("turns")
-    return [Turn(file, place) for place in range(max(1, len(os.sched_getaffinity(0)) // 2))]
+    return [Turn(file, place) for place in range(max(1, processors() // 2))]

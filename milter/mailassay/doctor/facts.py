@@ -99,6 +99,7 @@ class Facts:
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
     running. ``is_root``: this examination can look at everything. ``systemd``: it manages the services of this host.
+    ``in_container``: this is a container, whose name server is another one.
     """
 
     settings: Settings
@@ -127,6 +128,7 @@ class Facts:
     down: bool = False
     is_root: bool = False
     systemd: bool = True
+    in_container: bool = False
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 
-from ..config import Listen, Problem, Settings
+from ..config import Listen, Problem, Settings, in_container
 from ..config.mynetworks import tokens
 from ..nameservers import Nameservers, system_nameservers
 from ..ping import connected, negotiated
@@ -87,6 +87,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         is_root=os.geteuid() == 0,
         # sd_booted(3)
         systemd=os.path.isdir("/run/systemd/system"),
+        in_container=in_container(),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 

@@ -7,9 +7,8 @@ import shlex
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
-from ..config import Settings
+from ..config import Settings, is_elsewhere
 from ..postfix.hold_queue import in_units
 from .facts import RESTART, Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
@@ -185,7 +184,7 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
                 yield warning("nameserver", f"{reason}; each question that goes to it first is delayed")
         else:
             yield fine("nameserver", f"name server {place} answers")
-        if not ip_address(each.address).is_loopback:
+        if is_elsewhere(each.address, facts.in_container):
             yield warning(
                 "nameserver-place",
                 f"name server {place} is not on this host: anybody on the network path can forge its answers, and "

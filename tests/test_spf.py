@@ -777,6 +777,24 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
     assert len(asked | set(delayed.futures)) <= most < limits.dns_questions
 
 
+def test_ten_questions_are_asked_while_it_is_not_known_which_terms_count():
+    """However many records arrive one by one."""
+    zone = Zone(
+        """
+        top.example    TXT  "v=spf1 include:inner.example a:h1.e a:h2.e a:h3.e a:h4.e a:h5.e a:h6.e a:h7.e a:h8.e -all"
+        inner.example  TXT  "v=spf1 include:last.example a:i1.e a:i2.e a:i3.e a:i4.e a:i5.e a:i6.e a:i7.e a:i8.e -all"
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@top.example", "mx.example", delayed, LIMITS)
+    delayed.let("top.example")
+    outer = {f"h{number}.e" for number in range(1, 9)}
+    assert {asked.name for asked in delayed.waiting()} == {"inner.example", *outer}
+    delayed.let("inner.example")
+    assert {asked.name for asked in delayed.waiting()} == {"last.example", *outer, "i1.e", "i2.e"}
+
+
 @pytest.mark.parametrize(
     ("domain", "asked"),
     [

@@ -690,6 +690,29 @@ def test_one_thread_at_a_time_runs_the_check():
     assert going[0].found.mechanism == "a:c.example"
 
 
+@pytest.mark.parametrize(("client", "rdtype"), [("192.0.2.1", "A"), ("2001:db8::1", "AAAA")])
+def test_an_address_that_arrives_does_not_run_the_check_again(client, rdtype):
+    """It leads to no further question, and a sender may give a thousand of them one by one."""
+    delayed = Delayed(Zone('a.example TXT "v=spf1 a:b.example a:c.example -all"', limits=LIMITS))
+    runs = []
+
+    class Counted(evaluation.Evaluation):
+        def found(self):
+            runs.append(delayed.waiting())
+            return super().found()
+
+    def make(resolve, follow):
+        of_it = evaluation.Client.of(ip_address(client))
+        return Counted(of_it, "joe", "a.example", "mx.example", resolve, LIMITS, follow=follow)
+
+    Prefetching(make, delayed, LIMITS).look()
+    delayed.let("a.example")
+    assert delayed.waiting() == {("b.example", rdtype), ("c.example", rdtype)}
+    assert len(runs) == 2
+    delayed.let("b.example", "c.example")
+    assert len(runs) == 2
+
+
 def test_a_limit_of_ours_that_is_reached_is_named():
     """It is no failure of DNS, and the result is not temperror."""
 

@@ -923,3 +923,26 @@ def test_each_check_asks_by_its_own_resolver():
         (Method.SENDER_DOMAIN, "bank.example", "A"),
         (Method.SENDER_DOMAIN, "bank.example", "AAAA"),
     }
+
+
+def test_a_folded_field_is_judged_with_the_line_ends_of_smtp():
+    """Postfix gives it with LF; a simple signature covers CRLF."""
+    key = ed25519_key()
+    message = b"From: alice@bank.example\r\nSubject: one\r\n two\r\n\r\nx\r\n"
+    header, body = split(key.sign(message, "bank.example", canonicalize=(b"simple", b"simple")))
+    sent = [(name, value.replace(b"\r\n", b"\n")) for name, value in header]
+    (found,) = Talk(f'sel._domainkey.bank.example TXT "{key.record}"').send(sent, body).evidence.dkim
+    assert found.result == "pass"
+
+
+def test_a_message_does_not_ask_what_its_connection_has_asked():
+    """The record of the HELO name, if it is the domain of MAIL FROM, too."""
+    zone, asked = Zone('mail.bank.example TXT "v=spf1 a -all"\nmail.bank.example A 192.0.2.1', limits=LIMITS), []
+
+    def source(question):
+        asked.append(question)
+        return zone(question)
+
+    found = Talk(source, helo="mail.bank.example").message(mail_from="<a@mail.bank.example>")
+    assert found.evidence.spf_mail_from.result == "pass"
+    assert asked.count(("mail.bank.example", "TXT")) == asked.count(("mail.bank.example", "A")) == 1

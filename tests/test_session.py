@@ -946,3 +946,11 @@ def test_a_message_does_not_ask_what_its_connection_has_asked():
     found = Talk(source, helo="mail.bank.example").message(mail_from="<a@mail.bank.example>")
     assert found.evidence.spf_mail_from.result == "pass"
     assert asked.count(("mail.bank.example", "TXT")) == asked.count(("mail.bank.example", "A")) == 1
+
+
+def test_arc_is_paid_from_the_account_of_the_message():
+    """Otherwise a sender has it twice: for DKIM and for ARC."""
+    author = Field(b"From", b" alice@bank.example")
+    assert Content(Headers([author]), LIMITS).work.spent == 0
+    sealed = Headers([Field(b"ARC-Seal", b" i=1; a=rsa-sha256; cv=none; d=a.example; s=s; b=eA=="), author])
+    assert Content(sealed, LIMITS).work.spent > 0

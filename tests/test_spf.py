@@ -800,6 +800,57 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
     assert len(asked | set(delayed.futures)) <= most < limits.dns_questions
 
 
+def test_a_redirect_inside_an_include_leaves_open_what_counts_after_it():
+    zone = Zone(
+        """
+        late.example   TXT  "v=spf1 include:inner.example mx -all"
+        late.example   MX   10 mx1.example
+        inner.example  TXT  "v=spf1 redirect=last.example"
+        last.example   TXT  "v=spf1 a:elsewhere.example -all"
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
+    delayed.let("late.example")
+    delayed.let("inner.example", "late.example")
+    assert delayed.waiting() == {("last.example", "TXT")}
+    delayed.let("last.example")
+    assert delayed.waiting() == {("elsewhere.example", "A"), ("mx1.example", "A")}
+
+
+def test_the_hosts_of_a_second_mx_do_not_wait_for_those_of_the_first():
+    """An address that has not arrived changes no number of terms."""
+    zone = Zone(
+        """
+        two.example  TXT  "v=spf1 mx:one.example mx:other.example -all"
+        one.example    MX  10 mx1.example
+        other.example  MX  10 mx2.example
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@two.example", "mx.example", delayed, LIMITS)
+    delayed.let("two.example")
+    delayed.let("one.example", "other.example")
+    assert delayed.waiting() == {("mx1.example", "A"), ("mx2.example", "A")}
+
+
+def test_a_match_inside_an_include_is_not_the_term_that_matched():
+    """Through a redirect, too."""
+    zone = Zone(
+        """
+        out.example    TXT  "v=spf1 include:in.example"
+        in.example     TXT  "v=spf1 redirect=last.example"
+        last.example   TXT  "v=spf1 -all"
+    """,
+        limits=LIMITS,
+    )
+    ask = Deadline(zone, float("inf"), lambda: 0.0)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@out.example", "x", ask, LIMITS)
+    assert (found.result, found.mechanism, found.fault) == (Result.NEUTRAL, "", spf.Fault.NO_MATCH)
+
+
 def test_ten_questions_are_asked_while_it_is_not_known_which_terms_count():
     """However many records arrive one by one."""
     zone = Zone(

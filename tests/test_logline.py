@@ -54,6 +54,7 @@ def test_what_a_line_has_only_sometimes():
     read = read_back(str(Line(found)))
     assert read["mail_from"] == "<>"
     assert {"name", "public_suffix", "at_stake", "limit"}.isdisjoint(read)
+    assert {"via", "untraced"}.isdisjoint(Line(found).facts)
     evidence = replace(
         found.evidence,
         iprev=replace(found.evidence.iprev, name="mail.x.example", limit="ptr_names"),

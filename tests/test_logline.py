@@ -54,6 +54,7 @@ def test_what_a_line_has_only_sometimes():
     read = read_back(str(Line(found)))
     assert read["mail_from"] == "<>"
     assert {"name", "public_suffix", "at_stake", "limit"}.isdisjoint(read)
+    assert {"via", "untraced"}.isdisjoint(Line(found).facts)
     evidence = replace(
         found.evidence,
         iprev=replace(found.evidence.iprev, name="mail.x.example", limit="ptr_names"),
@@ -473,3 +474,7 @@ def test_the_journal_knows_the_priority_of_each_line():
 
 def test_a_terminal_sees_the_time():
     assert TextFormatter(journal=False).format(record("hello")).endswith(" INFO hello")
+
+
+def test_a_client_that_is_known_is_not_called_untraced():
+    assert "untraced" not in Line(outcome()).facts

@@ -55,12 +55,17 @@ class A:
 @lru_cache(maxsize=8)
 def three():
     return 3
+
+def _four():
+    return 4
+
+four = lru_cache(maxsize=8)(_four)
 """
     made = plain(source.replace("@lru_cache(maxsize=8)", "@cache"))
     assert made == plain(source)
     found = {}
     exec(made, found)
-    assert (found["A"]().one, found["A"].two(), found["three"]()) == (1, 2, 3)
+    assert (found["A"]().one, found["A"].two(), found["three"](), found["four"]()) == (1, 2, 3, 4)
     assert [line for line in made.splitlines() if "@" in line] == ["    @staticmethod"]
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from mailassay import iprev, sender_domain, spf
 from mailassay.config import Dns, Settings
-from mailassay.dmarc import Disposition, Remembered
+from mailassay.dmarc import Disposition, Identifier, Remembered
 from mailassay.evidence import Connection, Transaction
 from mailassay.judge import sample
-from mailassay.judge.authenticate import Content, authenticate
+from mailassay.judge.authenticate import Content, authenticate, resinfos
 from mailassay.judge.session import MAX_RECIPIENTS, Session
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
@@ -904,7 +904,7 @@ def test_each_check_asks_by_its_own_resolver():
         return resolve
 
     signed = KEY.sign(b"From: a@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
-    headers, body = split(signed)
+    headers, body = split(arc_set(signed, 1, "list.example", KEY))
     content = Content(headers, LIMITS)
     content.body.update(body)
     policy = Policy(sender_domain=SenderDomainActions(no_mail=Action.REJECT))
@@ -912,10 +912,13 @@ def test_each_check_asks_by_its_own_resolver():
     found = authenticate(connection, transaction, content, resolver, time.time(), policy)
     assert found.dmarc.result == "pass"
     assert found.sender_domain.result == "no_mail"
+    assert found.spf_mail_from.terms == (), "nobody wanted them"
+    assert resinfos(connection, found)[-1].reason == "", "nothing overrides the result of DMARC"
     assert asked == {
         (Method.DMARC, "_dmarc.bank.example", "TXT"),
         (Method.SPF, "bank.example", "TXT"),
         (Method.DKIM, "ed._domainkey.bank.example", "TXT"),
+        (Method.ARC, "arc._domainkey.list.example", "TXT"),
         (Method.IPREV, "1.2.0.192.in-addr.arpa", "PTR"),
         (Method.IPREV, "mail.bank.example", "A"),
         (Method.SPF_HELO, "mail.bank.example", "TXT"),
@@ -923,3 +926,89 @@ def test_each_check_asks_by_its_own_resolver():
         (Method.SENDER_DOMAIN, "bank.example", "A"),
         (Method.SENDER_DOMAIN, "bank.example", "AAAA"),
     }
+
+
+def test_a_message_does_not_ask_what_its_connection_has_asked():
+    """The record of the HELO name, if it is the domain of MAIL FROM, too."""
+    zone, asked = Zone('mail.bank.example TXT "v=spf1 a -all"\nmail.bank.example A 192.0.2.1', limits=LIMITS), []
+
+    def source(question):
+        asked.append(question)
+        return zone(question)
+
+    found = Talk(source, helo="mail.bank.example").message(mail_from="<a@mail.bank.example>")
+    assert found.evidence.spf_mail_from.result == "pass"
+    assert asked.count(("mail.bank.example", "TXT")) == asked.count(("mail.bank.example", "A")) == 1
+
+
+def test_fields_beyond_the_header_limit_say_nothing():
+    policy = Policy(limits=Limits(header_fields=50))
+    fields = [(b"X-Filler", b" y")] * 50 + [(b"List-Id", b" <list.example>")]
+    assert not begin(policy=policy).message(fields=fields).evidence.mailing_list
+
+
+def test_line_ends_of_a_folded_field_are_those_that_were_signed():
+    """Postfix gives them as LF."""
+    message = b"From: alice@bank.example\r\nSubject: one\r\n two\r\n\r\nx\r\n"
+    signed = KEY.sign(message, "bank.example", "ed", headers=[b"from", b"subject"], canonicalize=(b"simple", b"simple"))
+    fields = [(name, value.replace(b"\r\n", b"\n")) for name, value in split(signed)[0]]
+    evidence = begin(ATTACKER).send(fields, mail_from="<>").evidence
+    assert [each.result for each in evidence.dkim] == ["pass"]
+    assert evidence.dmarc.aligned == (Identifier("dkim", "bank.example", "pass"),)
+    assert evidence.dmarc.reason == "aligned: dkim bank.example"
+
+
+def test_whether_dns_answers_is_asked_by_the_clock_of_the_session():
+    waited = []
+
+    class Timed(Future):
+        def result(self, timeout=None):
+            waited.append(timeout)
+            raise TimeoutError
+
+    settings = replace(SETTINGS, message_timeout=0.01, dns=Dns(timeout=0.25))
+    talk = begin(source=lambda _: Future(), settings=settings, anew=lambda _: Timed(), monotonic=lambda: 1e9)
+    assert talk.message().unanswered
+    assert waited == [0.25]
+
+
+def test_reading_arc_is_paid_from_the_account_of_dkim():
+    """Else a message could cost twice what signature_work allows."""
+    sealed = arc_set(b"From: alice@bank.example\r\n\r\nx\r\n", 1, "list.example", KEY)
+    content = Content(split(sealed)[0], LIMITS)
+    assert content.signatures == ()
+    assert content.work.spent > 0
+
+
+SEALED_ZONE = Zone(
+    f"""
+    x.example                      TXT  "v=spf1 -all"
+    _dmarc.bank.example            TXT  "v=DMARC1; p=reject"
+    arc._domainkey.list.example    TXT  "{KEY.record}"
+    """,
+    limits=LIMITS,
+)
+
+
+@pytest.mark.parametrize(
+    ("author", "now", "doubt"),
+    [
+        (b"a@bank.example", 1000, None),
+        (b"a@bank.example", 1001, "expired"),
+        (b"a@bank.example, b@shop.example", 1000, "author"),
+        (b"nobody", 1000, "author"),
+    ],
+)
+def test_a_trusted_sealer_speaks_for_one_author_and_for_a_time(author, now, doubt):
+    policy = Policy(dmarc=DmarcActions(trusted_sealers=Domains(("list.example",))))
+    message = b"From: " + author + b"\r\n\r\nx\r\n"
+    results = b" i={number}; {domain}; dmarc=pass header.from=bank.example"
+    signature = (
+        b" i={number}; a={algorithm}; c=relaxed/relaxed; d={domain}; s=arc; x=1000; h=from:to:subject; bh={bh}; b={b}"
+    )
+    fields, body = split(arc_set(message, 1, "list.example", KEY, results=results, message_signature=signature))
+    talk = begin(ATTACKER, SEALED_ZONE, policy=policy, now=float(now))
+    evidence = talk.send(fields, body, mail_from="<eve@x.example>").evidence
+    assert (evidence.arc.result, evidence.spf.result) == ("pass", "fail")
+    assert (evidence.not_vouched and evidence.not_vouched.fault) == doubt
+    assert bool(evidence.vouched) is (doubt is None)

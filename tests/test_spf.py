@@ -690,6 +690,29 @@ def test_one_thread_at_a_time_runs_the_check():
     assert going[0].found.mechanism == "a:c.example"
 
 
+@pytest.mark.parametrize(("client", "rdtype"), [("192.0.2.1", "A"), ("2001:db8::1", "AAAA")])
+def test_an_address_that_arrives_does_not_run_the_check_again(client, rdtype):
+    """It leads to no further question, and a sender may give a thousand of them one by one."""
+    delayed = Delayed(Zone('a.example TXT "v=spf1 a:b.example a:c.example -all"', limits=LIMITS))
+    runs = []
+
+    class Counted(evaluation.Evaluation):
+        def found(self):
+            runs.append(delayed.waiting())
+            return super().found()
+
+    def make(resolve, follow):
+        of_it = evaluation.Client.of(ip_address(client))
+        return Counted(of_it, "joe", "a.example", "mx.example", resolve, LIMITS, follow=follow)
+
+    Prefetching(make, delayed, LIMITS).look()
+    delayed.let("a.example")
+    assert delayed.waiting() == {("b.example", rdtype), ("c.example", rdtype)}
+    assert len(runs) == 2
+    delayed.let("b.example", "c.example")
+    assert len(runs) == 2
+
+
 def test_a_limit_of_ours_that_is_reached_is_named():
     """It is no failure of DNS, and the result is not temperror."""
 
@@ -775,6 +798,75 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
     limits = Limits()
     most = 1 + 1 + limits.ptr_names + limits.spf_terms * (1 + limits.spf_mx_hosts) + limits.spf_terms
     assert len(asked | set(delayed.futures)) <= most < limits.dns_questions
+
+
+def test_a_redirect_inside_an_include_leaves_open_what_counts_after_it():
+    zone = Zone(
+        """
+        late.example   TXT  "v=spf1 include:inner.example mx -all"
+        late.example   MX   10 mx1.example
+        inner.example  TXT  "v=spf1 redirect=last.example"
+        last.example   TXT  "v=spf1 a:elsewhere.example -all"
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
+    delayed.let("late.example")
+    delayed.let("inner.example", "late.example")
+    assert delayed.waiting() == {("last.example", "TXT")}
+    delayed.let("last.example")
+    assert delayed.waiting() == {("elsewhere.example", "A"), ("mx1.example", "A")}
+
+
+def test_the_hosts_of_a_second_mx_do_not_wait_for_those_of_the_first():
+    """An address that has not arrived changes no number of terms."""
+    zone = Zone(
+        """
+        two.example  TXT  "v=spf1 mx:one.example mx:other.example -all"
+        one.example    MX  10 mx1.example
+        other.example  MX  10 mx2.example
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@two.example", "mx.example", delayed, LIMITS)
+    delayed.let("two.example")
+    delayed.let("one.example", "other.example")
+    assert delayed.waiting() == {("mx1.example", "A"), ("mx2.example", "A")}
+
+
+def test_a_match_inside_an_include_is_not_the_term_that_matched():
+    """Through a redirect, too."""
+    zone = Zone(
+        """
+        out.example    TXT  "v=spf1 include:in.example"
+        in.example     TXT  "v=spf1 redirect=last.example"
+        last.example   TXT  "v=spf1 -all"
+    """,
+        limits=LIMITS,
+    )
+    ask = Deadline(zone, float("inf"), lambda: 0.0)
+    found = spf.check_mail_from(ip_address("192.0.2.1"), "joe@out.example", "x", ask, LIMITS)
+    assert (found.result, found.mechanism, found.fault) == (Result.NEUTRAL, "", spf.Fault.NO_MATCH)
+
+
+def test_ten_questions_are_asked_while_it_is_not_known_which_terms_count():
+    """However many records arrive one by one."""
+    zone = Zone(
+        """
+        top.example    TXT  "v=spf1 include:inner.example a:h1.e a:h2.e a:h3.e a:h4.e a:h5.e a:h6.e a:h7.e a:h8.e -all"
+        inner.example  TXT  "v=spf1 include:last.example a:i1.e a:i2.e a:i3.e a:i4.e a:i5.e a:i6.e a:i7.e a:i8.e -all"
+    """,
+        limits=LIMITS,
+    )
+    delayed = Delayed(zone)
+    spf.prefetch(ip_address("192.0.2.1"), "joe@top.example", "mx.example", delayed, LIMITS)
+    delayed.let("top.example")
+    outer = {f"h{number}.e" for number in range(1, 9)}
+    assert {asked.name for asked in delayed.waiting()} == {"inner.example", *outer}
+    delayed.let("inner.example")
+    assert {asked.name for asked in delayed.waiting()} == {"last.example", *outer, "i1.e", "i2.e"}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ UNFIT = (
 # the name that mutmut gives to a function or a method
 _MANGLED = re.compile(r"def x(?:_|ǁ[^ǁ]*ǁ)(\w+?)__mutmut_(?:orig|[0-9]+)\(")
 _CACHES = ("cache", "lru_cache", "cached_property")
+# a cached function beside the function itself: NAME = lru_cache(...)(FUNCTION)
+_CACHED = re.compile(r"^(\w+ = )(?:lru_)?cache\([^()]*\)\((\w+)\)$", re.MULTILINE)
 
 
 class Mutant(NamedTuple):
@@ -165,6 +167,7 @@ def plain(source: str) -> str:
     A property becomes a call of ``property`` after the function. A cache goes: it would answer with what the program
     without a change has put in.
     """
+    source = _CACHED.sub(r"\1\2", source)
     lines = source.splitlines()
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     for node in sorted(functions, key=lambda node: node.lineno, reverse=True):

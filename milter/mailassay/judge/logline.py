@@ -78,16 +78,11 @@ def _signature(found: Mapping[str, Any]) -> str:
 def _quoted(text: str) -> str:
     # a sender's words must not look like another pair or another line, or move a terminal's cursor; programs that look
     # for pairs, such as grep and fail2ban, do not know about quotes
-    return text if _PLAIN.fullmatch(text) else _LIKE_A_PAIR.sub(r"\\u0020", _json(text))
-
-
-def _json(value: object) -> str:
-    """Printable ASCII. DEL is the only unprintable ASCII character that JSON does not escape."""
-    return as_json(value).replace("\x7f", "\\u007f")
+    return text if _PLAIN.fullmatch(text) else _LIKE_A_PAIR.sub(r"\\u0020", as_json(text))
 
 
 def as_json(found: Any, indent: int | None = None) -> str:
-    """JSON that every program can read: U+FFFD instead of lone surrogates (RFC 8259 section 8.2)."""
+    """JSON that every program can read: printable ASCII, U+FFFD instead of lone surrogates (RFC 8259 section 8.2)."""
     return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent, default=str))
 
 
@@ -244,7 +239,7 @@ class JsonFormatter(logging.Formatter):
             entry["message"] = record.getMessage()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return _json(entry)
+        return as_json(entry)
 
 
 class Handler(logging.StreamHandler[TextIO]):

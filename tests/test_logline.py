@@ -474,7 +474,3 @@ def test_the_journal_knows_the_priority_of_each_line():
 
 def test_a_terminal_sees_the_time():
     assert TextFormatter(journal=False).format(record("hello")).endswith(" INFO hello")
-
-
-def test_a_client_that_is_known_is_not_called_untraced():
-    assert "untraced" not in Line(outcome()).facts

@@ -397,12 +397,12 @@ def test_what_does_not_name_us_is_not_ours(value):
     "piece", [b"(", b")", b'"', b"\\", b"()", b"(a", b"mx.example.org", b"-", b".", b" ", b"\0", b";", b'\\"', b"=?"]
 )
 def test_a_hostile_value_costs_no_more_than_its_length(piece):
-    started, pieces = time.process_time(), piece * (200_000 // len(piece))
+    started, pieces = time.process_time(), piece * (1_000_000 // len(piece))
     is_ours(pieces, OURS)
     is_ours(b'"' + pieces, OURS)
     is_ours(b"x;" + pieces, OURS)
-    # a quadratic reading would take more than a minute, a linear one takes less than a second
-    assert time.process_time() - started < 15
+    # a quadratic reading would take minutes, a linear one takes a few seconds
+    assert time.process_time() - started < 30
 
 
 def test_numbers_count_as_milters_count():

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import select
 import socket
 import sys
 import threading
@@ -429,6 +430,39 @@ def test_what_the_settings_ask_for_is_on_stderr(root, monkeypatch, log_format, s
     assert "more" in out.getvalue()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reload_does_not_disturb_a_line_that_waits(root, monkeypatch, kind):
+    """Its thread would end up writing a traceback to a reader that hangs, and a message would wait for ever."""
+    root.handlers[:] = []
+    reader, writer = stuck(kind)
+    monkeypatch.setattr(sys, "stderr", writer)
+    with reader, writer:
+        set_up("info", "text")
+        (handler,) = root.handlers
+        os.set_blocking(writer.fileno(), False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer.fileno(), bytes(4096))
+        os.set_blocking(writer.fileno(), True)
+        thread = threading.Thread(target=logging.getLogger("mailassay").info, args=("it waits",), daemon=True)
+        thread.start()
+        while handler.lock.acquire(blocking=False):
+            handler.lock.release()
+            time.sleep(0.01)
+        set_up("debug", "json")
+        received = b""
+        read = reader.recv if kind == "socket" else reader.read
+        while b"it waits" not in received:
+            assert select.select([reader], [], [], 60)[0]
+            received += read(65_536)
+        thread.join(60)
+        assert not thread.is_alive()
+        logging.getLogger("mailassay").debug("the next one")
+        assert json.loads(read(65_536).splitlines()[-1])["message"] == "the next one"
+        # while the file of stderr is open
+        handler.close()
+
+
 def test_what_no_format_shows_is_not_looked_for(root, monkeypatch):
     """It would take time for each line."""
     root.handlers[:] = []
@@ -474,7 +508,3 @@ def test_the_journal_knows_the_priority_of_each_line():
 
 def test_a_terminal_sees_the_time():
     assert TextFormatter(journal=False).format(record("hello")).endswith(" INFO hello")
-
-
-def test_a_client_that_is_known_is_not_called_untraced():
-    assert "untraced" not in Line(outcome()).facts

@@ -424,6 +424,13 @@ class Delayed:
         return set(self.futures)
 
 
+def begun(zone, domain):
+    """A prefetch of MAIL FROM joe@DOMAIN: its questions, which wait for their answers."""
+    delayed = Delayed(Zone(zone, limits=LIMITS) if isinstance(zone, str) else zone)
+    spf.prefetch(ip_address("192.0.2.1"), f"joe@{domain}", "mx.example", delayed, LIMITS)
+    return delayed
+
+
 PREFETCHED = Zone(
     """
     deep.example    TXT  "v=spf1 ip4:203.0.113.1 include:a.example a:h.example mx exists:%{l}.x.example ptr -all"
@@ -441,8 +448,7 @@ PREFETCHED = Zone(
 
 
 def test_what_a_record_asks_for_is_asked_together():
-    delayed = Delayed(PREFETCHED)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@deep.example", "mx.example", delayed, LIMITS)
+    delayed = begun(PREFETCHED, "deep.example")
     assert delayed.waiting() == {("deep.example", "TXT")}
     delayed.let("deep.example")
     delayed.let("deep.example")
@@ -463,17 +469,13 @@ def test_what_a_record_asks_for_is_asked_together():
 
 def test_the_hosts_of_an_mx_wait_until_it_is_known_that_the_mx_counts():
     """Nobody knows how many terms an include has; the hosts of one mx are ten questions."""
-    zone = Zone(
-        """
+    zone = """
         late.example  TXT  "v=spf1 include:inner.example mx -all"
         late.example  MX   10 mx1.example
         late.example  MX   20 mx2.example
         inner.example TXT  "v=spf1 a:elsewhere.example -all"
-    """,
-        limits=LIMITS,
-    )
-    delayed = Delayed(zone)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
+    """
+    delayed = begun(zone, "late.example")
     delayed.let("late.example")
     delayed.let("late.example")
     assert delayed.waiting() == {("inner.example", "TXT")}
@@ -801,17 +803,13 @@ def test_prefetching_and_the_check_ask_together_for_ten_names_more_than_terms_al
 
 
 def test_a_redirect_inside_an_include_leaves_open_what_counts_after_it():
-    zone = Zone(
-        """
+    zone = """
         late.example   TXT  "v=spf1 include:inner.example mx -all"
         late.example   MX   10 mx1.example
         inner.example  TXT  "v=spf1 redirect=last.example"
         last.example   TXT  "v=spf1 a:elsewhere.example -all"
-    """,
-        limits=LIMITS,
-    )
-    delayed = Delayed(zone)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@late.example", "mx.example", delayed, LIMITS)
+    """
+    delayed = begun(zone, "late.example")
     delayed.let("late.example")
     delayed.let("inner.example", "late.example")
     assert delayed.waiting() == {("last.example", "TXT")}
@@ -821,16 +819,12 @@ def test_a_redirect_inside_an_include_leaves_open_what_counts_after_it():
 
 def test_the_hosts_of_a_second_mx_do_not_wait_for_those_of_the_first():
     """An address that has not arrived changes no number of terms."""
-    zone = Zone(
-        """
+    zone = """
         two.example  TXT  "v=spf1 mx:one.example mx:other.example -all"
         one.example    MX  10 mx1.example
         other.example  MX  10 mx2.example
-    """,
-        limits=LIMITS,
-    )
-    delayed = Delayed(zone)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@two.example", "mx.example", delayed, LIMITS)
+    """
+    delayed = begun(zone, "two.example")
     delayed.let("two.example")
     delayed.let("one.example", "other.example")
     assert delayed.waiting() == {("mx1.example", "A"), ("mx2.example", "A")}
@@ -853,15 +847,11 @@ def test_a_match_inside_an_include_is_not_the_term_that_matched():
 
 def test_ten_questions_are_asked_while_it_is_not_known_which_terms_count():
     """However many records arrive one by one."""
-    zone = Zone(
-        """
+    zone = """
         top.example    TXT  "v=spf1 include:inner.example a:h1.e a:h2.e a:h3.e a:h4.e a:h5.e a:h6.e a:h7.e a:h8.e -all"
         inner.example  TXT  "v=spf1 include:last.example a:i1.e a:i2.e a:i3.e a:i4.e a:i5.e a:i6.e a:i7.e a:i8.e -all"
-    """,
-        limits=LIMITS,
-    )
-    delayed = Delayed(zone)
-    spf.prefetch(ip_address("192.0.2.1"), "joe@top.example", "mx.example", delayed, LIMITS)
+    """
+    delayed = begun(zone, "top.example")
     delayed.let("top.example")
     outer = {f"h{number}.e" for number in range(1, 9)}
     assert {asked.name for asked in delayed.waiting()} == {"inner.example", *outer}

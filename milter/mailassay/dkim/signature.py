@@ -23,7 +23,8 @@ ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 
 _SIMPLE = CanonicalizationPolicy.from_c_value(None)
 _WHOLE_SIMPLE = BodyRequest("simple", None)
-_TAG_NAMES = re.compile(rb"(?:[A-Za-z][A-Za-z0-9_]*+(?:=|\Z))*")  # no name has "=" in it
+# the names of a list joined by "=", which no name has in it
+_TAG_NAMES = re.compile(rb"(?:[A-Za-z][A-Za-z0-9_]*+(?:=(?!\Z)|\Z))*")
 _CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FIELD_NAMES = re.compile(rb"[!-9;-~]+(?:[ \t\r\n]*:[ \t\r\n]*[!-9;-~]+)*")
 _LOCAL_PART = re.compile(r'(?:[^\0- "(),:;<>@\[\\\]\x7f]*|"(?:[^\0-\x1f"\\\x7f]|\\[ -~])*")@')

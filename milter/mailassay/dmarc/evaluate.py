@@ -232,14 +232,15 @@ def _align(
     if result is Result.TEMPERROR:
         # no policy applies yet
         judged = Dmarc(result, domain, at_stake=judged.disposition or Disposition.NONE, walk=judged.walk)
+    # written out, because dataclasses.replace() takes three times as long, and each message comes here
     return Dmarc(
         result,
         domain,
-        judged.disposition,
-        judged.tag,
-        judged.found_at,
-        alignment.org_domain,
-        aligned,
+        disposition=judged.disposition,
+        tag=judged.tag,
+        found_at=judged.found_at,
+        org_domain=alignment.org_domain,
+        aligned=aligned,
         testing=judged.testing,
         public_suffix=alignment.public_suffix,
         at_stake=judged.at_stake,

@@ -75,7 +75,9 @@ class EarlyResults:
 _NOTHING = EarlyResults()
 
 
-def untraced(connection: Connection, transaction: Transaction) -> EarlyResults:
+def untraced(
+    connection: Connection, transaction: Transaction, found_sender: sender_domain.SenderDomain | None
+) -> EarlyResults:
     """The results for a message whose client is unknown: nothing can be said about its address or HELO name."""
     why = f"{NO_CLIENT}{connection.untraced}"
     of_mail_from, no_client = None, spf.Fault.NO_CLIENT
@@ -86,6 +88,7 @@ def untraced(connection: Connection, transaction: Transaction) -> EarlyResults:
         iprev=iprev.Iprev(Result.NONE, connection.client_ip, reason=why, fault=iprev.Fault.NO_CLIENT),
         spf_helo=spf.Spf(Result.NONE, "helo", "", reason=why, fault=no_client),
         spf_mail_from=of_mail_from,
+        sender_domain=found_sender,
     )
 
 

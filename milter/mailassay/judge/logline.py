@@ -328,7 +328,12 @@ def set_up(level: str, log_format: str) -> None:
     # no formatter of ours writes the thread, the process or the line of code, and to find them takes time
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    handler = Handler(sys.stderr)
+    root = logging.getLogger()
+    # after a reload the same one, because a line of another thread may be waiting in it for a reader that hangs
+    handler = next((each for each in root.handlers if isinstance(each, Handler) and each.stream is sys.stderr), None)
+    if handler is None:
+        handler = Handler(sys.stderr)
+        logging.basicConfig(handlers=[handler], force=True)
     journal = "JOURNAL_STREAM" in os.environ
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(journal))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    root.setLevel(level.upper())

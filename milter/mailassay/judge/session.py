@@ -357,7 +357,7 @@ class Session:
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""
         if connection.untraced:
-            return untraced(connection, transaction)
+            return untraced(connection, transaction, mail.sender_domain)
         spf_mail_from, sender_domain = mail.spf_mail_from(), mail.sender_domain
         if mail.relayed:
             of_iprev, spf_helo = mail.iprev, mail.spf_helo()

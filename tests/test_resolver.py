@@ -1,7 +1,9 @@
 """Who remembers what was asked."""
 
+import gc
 import threading
 import tracemalloc
+import weakref
 from concurrent.futures import Future
 
 import pytest
@@ -17,6 +19,7 @@ from mailassay.resolver import (
     Question,
     Shared,
     Stats,
+    when,
 )
 
 A = Question("a.example", "A")
@@ -71,12 +74,49 @@ def test_a_failing_refresh_leaves_the_answer_there():
     first = cached(A)
     source.futures[0].set_result(Answer(("192.0.2.1",), ttl=100))
     clock.now = 95
-    assert cached(A) is first
+    assert cached(A).result() is first.result()
     source.futures[1].set_exception(DnsTempError("SERVFAIL"))
     clock.now = 99
-    assert cached(A) is first
+    assert cached(A).result() is first.result()
     clock.now = 101
-    assert cached(A) is not first
+    assert not cached(A).done()
+
+
+class Message:
+    """Something that waits for an answer."""
+
+    def __init__(self):
+        self.found = []
+
+    def arrived(self, answer):
+        self.found.append(answer)
+
+
+def test_the_cache_keeps_nothing_of_those_who_waited():
+    """A sender could fill the memory otherwise: with names of which each keeps a whole header section."""
+    source = Source()
+    cached, message = Cached(source, 100, Clock()), Message()
+    waiting = weakref.ref(message)
+    cached(A).add_done_callback(message.arrived)
+    source.futures.pop().set_result(Answer(("192.0.2.1",), ttl=100))
+    assert cached.stats().kept == 1
+    del message
+    gc.collect()
+    assert waiting() is None
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_an_answer_keeps_nothing_of_those_who_waited(later):
+    future, message = Future(), Message()
+    waiting = weakref.ref(message)
+    if not later:
+        future.set_result(Answer())
+    when(future, message.arrived)
+    if later:
+        future.set_result(Answer())
+    assert message.found == [Answer()]
+    del message
+    assert waiting() is None
 
 
 def test_many_who_want_what_is_asked_again_send_one_question():
@@ -86,7 +126,7 @@ def test_many_who_want_what_is_asked_again_send_one_question():
     first = cached(A)
     source.futures[0].set_result(Answer(("192.0.2.1",), ttl=100))
     clock.now = 95
-    assert all(cached(A) is first for _ in range(20))
+    assert all(cached(A).result() is first.result() for _ in range(20))
     assert source.asked == [A, A]
 
 
@@ -225,7 +265,6 @@ def test_what_one_check_asked_another_need_not_ask():
         shared.of(method)(A)
     # what decides about the author has it go first
     assert source.asked == [A, A]
-    assert Shared(source).of(Method.SPF) is not shared.of(Method.SPF) is shared.of(Method.SPF)
 
 
 def test_what_decides_goes_first():
@@ -246,8 +285,7 @@ def test_no_check_uses_up_the_questions_of_another():
     source = Source(ttl=0)
     shared = Shared(source, most=2)
     for method in Method:
-        share = shared.of(method)
-        futures = [share(Question(f"{number}.{method}.example", "A")) for number in range(20)]
+        futures = [shared.of(method)(Question(f"{number}.{method}.example", "A")) for number in range(20)]
         failed = [future for future in futures if future.exception()]
         if method in (Method.DMARC, Method.DKIM):
             assert not failed
@@ -257,7 +295,7 @@ def test_no_check_uses_up_the_questions_of_another():
                 failed[0].result()
             assert caught.value.key == "dns_questions"
         # what was asked once may be asked again
-        assert not share(Question(f"0.{method}.example", "A")).exception()
+        assert not shared.of(method)(Question(f"0.{method}.example", "A")).exception()
 
 
 def test_whether_a_message_had_an_answer():

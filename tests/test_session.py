@@ -1,5 +1,6 @@
 """The events of a connection, in order: what they start, and what comes out."""
 
+import gc
 import hashlib
 import itertools
 import threading
@@ -23,7 +24,7 @@ from mailassay.policy import DkimRules, DmarcActions, Mode, Partial, Policy, Rep
 from mailassay.policy.condition import Match
 from mailassay.policy.sections import SenderDomainActions
 from mailassay.policy.sets import Addresses, Domains
-from mailassay.resolver import NXDOMAIN, Answer, Method, Waiting, question
+from mailassay.resolver import NXDOMAIN, Answer, Cached, Method, Shared, Waiting, question
 from mailassay.verdict import Action, Kind
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
@@ -96,6 +97,54 @@ def test_the_questions_about_the_connection_are_limited_too():
     conversation = Session(settings, source, "mx.host.example")
     conversation.connect(CLIENT)
     assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR")]
+
+
+def test_a_message_that_is_over_leaves_nothing():
+    """Neither to the garbage collector, which would find it much later, nor to the cache, whose answers live for days.
+
+    Its answers arrive late, so that each of them was waited for.
+    """
+    waiting = []
+
+    def source(question):
+        waiting.append((question, Future()))
+        return waiting[-1][1]
+
+    def arrive():
+        while waiting:
+            question, future = waiting.pop()
+            future.set_result(replace(ZONE(question).result(), ttl=3600))
+
+    def message():
+        session = Session(SETTINGS, cached, "mx.host.example")
+        session.connect(CLIENT)
+        arrive()
+        session.helo("mail.bank.example")
+        arrive()
+        session.mail_from("<alice@bank.example>")
+        arrive()
+        session.recipient("<bob@receiver.example>")
+        for name, value in split(signed)[0]:
+            session.header(name, value)
+        session.end_of_headers()
+        arrive()
+        session.body(b"x\r\n")
+        return session.end_of_message()
+
+    cached = Cached(source, 100)
+    signed = KEY.sign(b"From: alice@bank.example\r\n\r\nx\r\n", "bank.example", "ed")
+    message()  # what is made once, such as the cached answers
+    gc.collect()
+    gc.disable()
+    try:
+        cached = Cached(source, 100)
+        outcome = message()
+        assert cached.stats().kept == len(outcome.asked_by) > 5
+        left = [each for each in gc.get_objects() if isinstance(each, (Content, Session, Shared))]
+        assert left == []
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_is_asked_first():

@@ -230,8 +230,11 @@ class Cached:
                 return
             answer = done.result()
             if answer.ttl and sum(_RECORD + len(record) for record in answer.records) <= MAX_KEPT:
+                # not the future itself, which keeps the callbacks of all who waited for it
+                kept: Future[Answer] = Future()
+                kept.set_result(answer)
                 now = self._clock()
-                self._fresh[question] = _Entry(now + answer.ttl, now + answer.ttl * _REFRESH, done)
+                self._fresh[question] = _Entry(now + answer.ttl, now + answer.ttl * _REFRESH, kept)
                 self._fresh.move_to_end(question)
                 while len(self._fresh) > self._size:
                     self._fresh.popitem(last=False)
@@ -273,7 +276,7 @@ class Shared:
         self._asked: dict[Question, Future[Answer]] = {}
         self._waited: dict[Question, Future[Answer]] = {}
         self._behind: set[Question] = set()
-        self._shares: dict[Method, Share] = {}
+        self._asked_by_method: dict[Method, set[Question]] = {}
         # an answer that arrives may lead to further questions, asked in the thread that brings it
         self._lock = threading.Lock()
         self._queued = False
@@ -281,11 +284,11 @@ class Shared:
         self.asked_by: dict[Question, Method] = {}
 
     def of(self, method: Method) -> Share:
-        """The share of one check, the same one at each call."""
-        if method not in self._shares:
-            with self._lock:
-                self._shares.setdefault(method, Share(self, method, None if method in _FIRST else self._most))
-        return self._shares[method]
+        """The share of one check."""
+        # not kept: a share refers to this object, and both would wait for the garbage collector
+        with self._lock:
+            asked = self._asked_by_method.setdefault(method, set())
+        return Share(self, method, asked, None if method in _FIRST else self._most)
 
     def unanswered(self) -> bool:
         """Did we have to wait for answers, and get none?"""
@@ -315,10 +318,10 @@ class Shared:
 class Share:
     """The questions of one check of a message. After ``most`` of them, every further one gets a DnsLimit."""
 
-    def __init__(self, shared: Shared, method: Method, most: int | None) -> None:
-        self._shared, self._method, self._most = shared, method, most
+    def __init__(self, shared: Shared, method: Method, asked: set[Question], most: int | None) -> None:
+        """``asked`` are the questions of this check so far, whichever of its shares asked them."""
+        self._shared, self._method, self._asked, self._most = shared, method, asked, most
         self._is_first = method in _FIRST
-        self._asked: set[Question] = set()
 
     def __call__(self, question: Question) -> Future[Answer]:
         shared = self._shared
@@ -411,7 +414,17 @@ def when(future: Future[Answer], use: Callable[[Answer], None]) -> None:
         if not _failed(done):
             use(done.result())
 
-    future.add_done_callback(arrived)
+    once_done(future, arrived)
+
+
+def once_done(future: Future[Answer], call: Callable[[Future[Answer]], None]) -> None:
+    """Call ``call`` with the future as soon as it is done.
+
+    A future keeps its callbacks as long as it lives. This one refers to ``call`` only until then, so that the future
+    does not keep the message that waited for it.
+    """
+    calls = [call]
+    future.add_done_callback(lambda done: calls.pop()(done))
 
 
 class Deadline:

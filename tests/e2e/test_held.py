@@ -74,10 +74,7 @@ def quarantined(lab, *more, **envelope):
 
 def held_by_operator(lab, queue_id):
     """The same message, held by an operator while it waits for its delivery."""
-    end = time.monotonic() + 60
-    while place(lab, queue_id) != "deferred":
-        assert time.monotonic() < end, lab.postfix.log()
-        time.sleep(0.02)
+    wait_for_place(lab, queue_id, "deferred")
     lab.postfix.run("postsuper", "-h", queue_id)
     assert place(lab, queue_id) == "hold"
     return queue_id
@@ -99,6 +96,14 @@ def submit(lab, message):
 def place(lab, queue_id):
     """The queue that a message is in; None where it is in none."""
     return next((each["queue_name"] for each in lab.postfix.queue() if each["queue_id"] == queue_id), None)
+
+
+def wait_for_place(lab, queue_id, queue):
+    """Wait until a message is in that queue; None: in none, because it is delivered, and qmgr has removed it."""
+    end = time.monotonic() + 60
+    while place(lab, queue_id) != queue:
+        assert time.monotonic() < end, lab.postfix.log()
+        time.sleep(0.02)
 
 
 def listed(run, *arguments):
@@ -213,7 +218,7 @@ def test_release(lab, run):
     assert delivered.startswith(b"Authentication-Results: mx.receiver.example;\n iprev=fail")
     assert delivered.count(b"X-Mailassay-Verdict: hold; rule=dmarc.quarantine\n") == 1
     assert b"\n\nDear Bob,\n\nthis is a message.\n" in delivered
-    assert place(lab, queue_id) is None
+    wait_for_place(lab, queue_id, None)
     assert place(lab, other) == "hold"
 
 
@@ -221,10 +226,7 @@ def test_many_are_released_and_nothing_else_is_tried(lab, run):
     """What was deferred before stays so until it is due."""
     deferred = send(lab, letter("a@open.example"), recipients=[LATER])
     held = [quarantined(lab) for _ in range(25)]
-    end = time.monotonic() + 60
-    while place(lab, deferred) != "deferred":
-        assert time.monotonic() < end, lab.postfix.log()
-        time.sleep(0.02)
+    wait_for_place(lab, deferred, "deferred")
     tried = lab.postfix.log().count(f"{deferred}: to=")
     assert run("release", "--all")[0] == 0
     for queue_id in held:

@@ -185,7 +185,6 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE)
 
     @Milter.noreply  # type: ignore[untyped-decorator]
-    @Milter.decode("bytes")  # type: ignore[untyped-decorator]
     @_guarded
     def header(self, field: str, value: bytes) -> int:
         """One header field. The name is text, since Postfix allows only ASCII in it."""

@@ -74,7 +74,9 @@ def register() -> None:
     milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
     milter.set_envfrom_callback(lambda context, *args: context.getpriv().envfrom_bytes(*args))
     milter.set_envrcpt_callback(lambda context, *args: context.getpriv().envrcpt_bytes(*args))
-    milter.set_header_callback(lambda context, name, value: context.getpriv().header_bytes(name, value))
+    # the value as octets. pymilter's header_bytes, which can do that too, makes each session a cycle for the garbage
+    # collector.
+    milter.set_header_callback(lambda context, name, value: context.getpriv().header(name, value))
     milter.set_eoh_callback(lambda context: context.getpriv().eoh())
     milter.set_body_callback(lambda context, chunk: context.getpriv().body(chunk))
     milter.set_eom_callback(lambda context: context.getpriv().eom())

@@ -183,20 +183,18 @@ def _text(parser: dns.wire.Parser, rdtype: int, size: int) -> str | None:
             while parser.remaining():
                 strings.append(parser.get_counted_bytes())
             return b"".join(strings).decode("latin-1")
-    record = dns.rdata.from_wire_parser(dns.rdataclass.IN, dns.rdatatype.RdataType(rdtype), parser)
-    match rdtype:
         case dns.rdatatype.MX:
-            host = _host(record.exchange)  # type: ignore[attr-defined]
-            return host and f"{record.preference} {host}"  # type: ignore[attr-defined]
+            preference = parser.get_uint16()
+            host = _host(parser)
+            return host and f"{preference} {host}"
         case dns.rdatatype.PTR | dns.rdatatype.CNAME:
-            return _host(record.target)  # type: ignore[attr-defined]
-        case _:
-            return record.to_text()
+            return _host(parser)
+    return dns.rdata.from_wire_parser(dns.rdataclass.IN, dns.rdatatype.RdataType(rdtype), parser).to_text()
 
 
-def _host(name: dns.name.Name) -> str | None:
+def _host(parser: dns.wire.Parser) -> str | None:
     """A host name as text, in lower case; ``.`` for the root, None if the text would mean another name."""
-    labels = name.labels[:-1]
+    labels = dns.name.from_wire_parser(parser).labels[:-1]
     if not all(map(_LABEL.fullmatch, labels)):
         return None
     return b".".join(labels).lower().decode("ascii") or "."

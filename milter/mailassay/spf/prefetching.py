@@ -14,10 +14,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 
 from ..limits import Limits
-from ..resolver import Answer, Resolver, Start, Unanswered
+from ..resolver import Answer, Resolver, Start, Unanswered, once_done
 from .evaluation import Evaluation, Follow, Found
 
 
@@ -25,8 +24,8 @@ class Prefetching:
     """The prefetch of one check. ``evaluation`` makes the check, given the resolver to use. Nothing here waits."""
 
     def __init__(self, evaluation: Callable[[Resolver, Follow], Evaluation], start: Start, limits: Limits) -> None:
-        self._evaluation = evaluation(self._resolve, Follow.PAST_UNANSWERED)
-        self._start = start
+        self._new_evaluation, self._start = evaluation, start
+        self._evaluation: Evaluation  # the one that is running
         self._spare = limits.spf_terms
         # by name and record type; the check asks for names in lower case without final dot
         self._futures: dict[tuple[str, str], Future[Answer]] = {}
@@ -60,13 +59,19 @@ class Prefetching:
                     return
 
     def _once(self) -> None:
-        with suppress(Unanswered):
+        self._evaluation = self._new_evaluation(self._resolve, Follow.PAST_UNANSWERED)
+        try:
             found = self._evaluation.found()
             if not self._failed and not self._evaluation.passed_over:
                 self._found = found
+        except Unanswered:
+            pass
+        finally:
+            # it refers to this object, and both would wait for the garbage collector
+            del self._evaluation
         arrivals, self._arrivals = self._arrivals, []
         for future in arrivals:
-            future.add_done_callback(lambda _: self.look())
+            once_done(future, lambda _: self.look())
 
     def _resolve(self, name: str, rdtype: str) -> Answer:
         asked = name, rdtype

@@ -21,6 +21,7 @@ class Outcome:
     ``remove`` has header fields by name and instance, counted from 1 at the top as milters do; remove the last first.
     ``add`` has (name, value) pairs for the top of the message; the first one ends up highest.
 
+    ``message_id`` is the first Message-ID field, as it is in the message; empty if there is none.
     ``seconds`` is the time of the checks at the end of the message. ``unanswered``: DNS as a whole gave no answer.
     ``asked_by`` has every DNS question of the message and of its connection, with the check that asked it first.
     """
@@ -30,6 +31,7 @@ class Outcome:
     connection: Connection | None = None
     evidence: Evidence | None = None
     queue_id: str = ""
+    message_id: str = ""
     remove: tuple[tuple[str, int], ...] = ()
     add: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0

@@ -256,7 +256,8 @@ class Session:
             self._leave(mail)
 
     def _outcome(self, mail: _Mail, queue_id: str) -> Outcome:
-        connection, remove = self._connection(mail), self._unwanted(mail)
+        headers = mail.content.headers if mail.content else Headers(mail.fields)
+        connection, remove = self._connection(mail), self._unwanted(mail, headers)
         transaction = replace(mail.transaction, recipients=tuple(mail.recipients))
         if mail.forged_inside or len(remove) > self.settings.policy.limits.forged_fields:
             # in every mode and from every client: if it were delivered, forged results would come in
@@ -277,6 +278,7 @@ class Session:
             connection=connection,
             evidence=decision.evidence,
             queue_id=queue_id,
+            message_id=_message_id(headers),
             remove=remove,
             add=decision.add,
             seconds=decision.seconds,
@@ -284,9 +286,8 @@ class Session:
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
         )
 
-    def _unwanted(self, mail: _Mail) -> tuple[tuple[str, int], ...]:
+    def _unwanted(self, mail: _Mail, headers: Headers) -> tuple[tuple[str, int], ...]:
         """The header fields to remove, by name and instance: those that claim to be ours."""
-        headers = mail.content.headers if mail.content else Headers(mail.fields)
         most = self.settings.policy.limits.results_octets
         forged = unwanted(headers, self.authserv_id, trusted=bool(mail.unjudged), most=most)
         written = self.settings.policy.fields
@@ -449,6 +450,12 @@ def _inside(names: tuple[str, ...]) -> re.Pattern[bytes]:
     """Matches a field of one of these names inside the value of another: some readers end a line at a lone CR."""
     either = b"|".join(re.escape(each.encode()) for each in names)
     return re.compile(rb"\r[ \t]*(?:" + either + rb")[ \t]*:", re.IGNORECASE)
+
+
+def _message_id(headers: Headers) -> str:
+    """The first Message-ID field, unfolded."""
+    found = headers.named(b"message-id")
+    return b" ".join(found[0].value.split()).decode(errors="replace") if found else ""
 
 
 def _reverse_path(address: str) -> str:

@@ -1,0 +1,1 @@
+"""What happened to each message: its record, and the way of the record from a worker to the collector."""

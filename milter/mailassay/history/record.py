@@ -1,0 +1,121 @@
+"""An outcome as a record: what is kept about one message. Never its subject, never its body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from .. import __version__
+from ..config import Settings
+from ..dmarc import Dmarc
+from ..judge import details
+from ..judge.logline import as_json, results
+from ..judge.outcome import Outcome
+
+VERSION = 1
+_MAX_TEXT = 1000  # characters of a name or an address that a sender chose
+_MAX_RECIPIENTS = 100
+
+
+class Kept(StrEnum):
+    """What is kept of addresses: all, the domain only, or nothing."""
+
+    FULL = "full"
+    DOMAIN = "domain"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A message that has its answer: the outcome, the settings by which it was judged, and the time since 1970."""
+
+    outcome: Outcome
+    settings: Settings
+    at: float
+
+
+def line(judged: Judged, host: str, kept: Kept) -> str:
+    """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
+    return as_json(record(judged, host, kept))
+
+
+def record(judged: Judged, host: str, kept: Kept) -> dict[str, Any]:
+    """The record as maps, lists and values of JSON. The keys of a version do not change."""
+    outcome, settings = judged.outcome, judged.settings
+    verdict, transaction, connection = outcome.verdict, outcome.transaction, outcome.connection
+    evidence = outcome.evidence
+    recipients = [_address(each, kept) for each in transaction.recipients[:_MAX_RECIPIENTS]]
+    found: dict[str, Any] = {
+        "v": VERSION,
+        "kind": "message",
+        "time": round(judged.at, 3),
+        "host": host,
+        "queue_id": outcome.queue_id,
+        "message_id": _cut(outcome.message_id),
+        "client": outcome.client,
+        "helo": _cut(connection.helo) if connection else "",
+        "mail_from": _address(transaction.mail_from, kept),
+        "recipients": [each for each in recipients if each],
+        "more_recipients": max(0, len(transaction.recipients) - _MAX_RECIPIENTS),
+        "results": results(outcome),
+        "verdict": verdict.action,
+        "would": verdict.would,
+        "kind_of_rule": verdict.decider.kind,
+        "rule": verdict.rule,
+        "line": settings.policy_lines.get(verdict.rule),
+        "file": settings.policy_path,
+        "policy": settings.policy.digest,
+        "monitored": list(verdict.monitored),
+        "override": verdict.override,
+        "reason": verdict.reason,
+        "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
+        "added": [list(each) for each in outcome.add] if kept is Kept.FULL else [],
+        "removed": len(outcome.remove),
+        "seconds": round(outcome.seconds, 6),
+        "version": __version__,
+    }
+    if evidence:
+        found["evidence"] = of_checks = details.evidence(evidence)
+        found["dmarc_record"] = _record(evidence.dmarc)
+        for signature in of_checks["dkim"]:
+            signature["identity"] = _address(signature["identity"], kept)
+    return found
+
+
+def _record(found: Dmarc) -> dict[str, Any] | None:
+    """The DMARC record that applied, with the name where it was found and its tags (RFC 9989 section 4.7)."""
+    if found.record is None:
+        return None
+    record = found.record
+    return {
+        "at": found.found_at,
+        "p": record.p,
+        "sp": record.sp,
+        "np": record.np,
+        "psd": record.psd,
+        "t": "y" if record.testing else "n",
+        "adkim": "s" if record.strict_dkim else "r",
+        "aspf": "s" if record.strict_spf else "r",
+        "fo": record.fo,
+        "rua": list(record.rua),
+        "ruf": list(record.ruf),
+        "alignment": [{**details.identifier(each), "how": how} for each, how in found.alignment],
+    }
+
+
+def _address(address: str, kept: Kept) -> str:
+    local_part, at, domain = address.rpartition("@")
+    match kept:
+        case Kept.NONE:
+            return ""
+        case Kept.DOMAIN if at:
+            return _cut(f"@{domain}")
+        case Kept.DOMAIN:
+            # an address without a domain is a local-part
+            return "" if local_part or domain else address
+    return _cut(address)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."

@@ -24,6 +24,7 @@ FLOORS = [
     ["policy"],
     ["config"],
     ["judge", "lookup", "nameservers", "ping", "postfix"],
+    ["history"],
     ["daemon", "doctor", "replay"],
     ["cli"],
     ["__main__"],

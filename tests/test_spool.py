@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mailassay.config import Settings
 from mailassay.evidence import Transaction
 from mailassay.history import spool
-from mailassay.history.record import Judged, Kept
+from mailassay.history.record import Judged
 from mailassay.history.spool import Segment, Spool, segments
 from mailassay.judge.outcome import Outcome
 from mailassay.verdict import DEFAULT, Action, Verdict
@@ -49,7 +49,7 @@ def queue_ids(folder):
 
 
 def test_every_record_is_a_line(tmp_path):
-    writer = Spool(tmp_path, Kept.FULL)
+    writer = Spool(tmp_path)
     for number in range(100):
         writer.add(judged(f"Q{number}"))
     writer.close()
@@ -69,8 +69,8 @@ def test_the_lock_says_whether_a_worker_still_writes(tmp_path):
     import sys
     sys.path.insert(0, {str(Path(__file__).parents[1])!r})
     from pathlib import Path
-    from tests.test_spool import Kept, Spool, judged, queue_ids
-    writer = Spool(Path({str(tmp_path)!r}), Kept.FULL)
+    from tests.test_spool import Spool, judged, queue_ids
+    writer = Spool(Path({str(tmp_path)!r}))
     writer.add(judged("Q1"))
     while queue_ids(Path({str(tmp_path)!r})) != ["Q1"]:
         pass
@@ -92,7 +92,7 @@ def test_the_lock_says_whether_a_worker_still_writes(tmp_path):
 
 def test_a_segment_ends_by_its_size_or_its_age(tmp_path, monkeypatch):
     now = [1000.0]
-    writer = Spool(tmp_path, Kept.FULL, lambda: now[0])
+    writer = Spool(tmp_path, lambda: now[0])
 
     def add(queue_id):
         writer.add(judged(queue_id))
@@ -112,7 +112,7 @@ def test_a_segment_ends_by_its_size_or_its_age(tmp_path, monkeypatch):
 
 def test_a_clock_that_jumps_back_loses_nothing(tmp_path):
     now = [1000.0]
-    writer = Spool(tmp_path, Kept.FULL, lambda: now[0])
+    writer = Spool(tmp_path, lambda: now[0])
     for number in range(5):
         writer.add(judged(f"Q{number}"))
         until(lambda: f"Q{number}" in queue_ids(tmp_path))  # noqa: B023 - called at once
@@ -123,12 +123,12 @@ def test_a_clock_that_jumps_back_loses_nothing(tmp_path):
 
 def test_what_cannot_be_written_is_counted(tmp_path, caplog):
     """A folder that is missing, and then there."""
-    folder = tmp_path / "spool"
-    writer = Spool(folder, Kept.FULL)
+    folder = tmp_path / "missing" / "spool"
+    writer = Spool(folder)
     for number in range(3):
         writer.add(judged(f"Q{number}"))
     until(lambda: "are lost" in caplog.text)
-    folder.mkdir()
+    folder.parent.mkdir()
     writer.add(judged("Q3"))
     writer.close()
     first, *_, last = written(folder)
@@ -148,7 +148,7 @@ def limited(octets):
 
 
 def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, caplog):
-    writer = Spool(tmp_path, Kept.FULL)
+    writer = Spool(tmp_path)
     undo = limited(1000)
     try:
         for number in range(4):
@@ -174,7 +174,7 @@ def test_nobody_waits_for_a_disk_that_hangs(tmp_path, monkeypatch):
     going_on = threading.Event()
     monkeypatch.setattr(spool, "line", lambda *_: going_on.wait() and "{}")
     monkeypatch.setattr(spool, "MAX_WAITING", 5)
-    writer = Spool(tmp_path, Kept.FULL)
+    writer = Spool(tmp_path)
     for _ in range(20):
         writer.add(judged())
     going_on.set()
@@ -193,7 +193,7 @@ def test_a_bug_costs_one_record(tmp_path, monkeypatch, caplog):
         return found
 
     monkeypatch.setattr(spool, "line", line)
-    writer = Spool(tmp_path, Kept.FULL)
+    writer = Spool(tmp_path)
     writer.add(judged("Q1"))
     writer.add(judged("Q2"))
     writer.close()
@@ -260,7 +260,7 @@ def test_a_segment_is_locked_before_it_can_be_seen(tmp_path, monkeypatch):
         rename(before, after)
 
     monkeypatch.setattr(os, "rename", renamed)
-    writer = Spool(tmp_path, Kept.FULL)
+    writer = Spool(tmp_path)
     writer.add(judged())
     writer.close()
     assert len(locked) == 1

@@ -16,13 +16,15 @@ from ..policy import Policy
 from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
 from .lint import expired, in_container, is_elsewhere, warnings
 from .policy_file import read_policy
-from .settings import SETTINGS, Dns, Held, Log, LogFormat, LogLevel, Relays, Settings, Untraced
+from .settings import SETTINGS, Dns, Held, History, KeptAddresses, Log, LogFormat, LogLevel, Relays, Settings, Untraced
 from .values import Listen, Nameserver, listen
 
 __all__ = [
     "ConfigError",
     "Dns",
     "Held",
+    "History",
+    "KeptAddresses",
     "Listen",
     "Log",
     "LogFormat",

@@ -131,6 +131,49 @@ class Held:
     ] = None
 
 
+class KeptAddresses(StrEnum):
+    """What the history keeps of addresses: all, the domain only, or nothing."""
+
+    FULL = "full"
+    DOMAIN = "domain"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is kept of each message, and for how long. Nothing is if ``directory`` is None.
+
+    ``database`` None means a file of SQLite in the directory.
+    """
+
+    directory: Annotated[
+        str | None,
+        Key(
+            "The folder in which mailassay keeps what happened to each message: results, verdict, the rule that "
+            "decided, and the envelope, but neither the subject nor the body. `mailassay-collector.service` moves the "
+            "records from here into the database. `null` keeps nothing. A change needs a restart.",
+        ),
+    ] = None
+    addresses: Annotated[
+        KeptAddresses,
+        Key(
+            "What is kept of MAIL FROM, of the recipients, and of other addresses: `full` addresses, the `domain` "
+            "only, or `none`. Domains stay in the results in any case.",
+        ),
+    ] = KeptAddresses.FULL
+    database: Annotated[
+        str | None,
+        Key(
+            "Where the history is kept: `null` means `history.sqlite` in the directory; "
+            "`postgresql://USER@HOST/NAME` is for several hosts that share one history.",
+        ),
+    ] = None
+    days: Annotated[int, Key("Days after which a message leaves the history.", 1, 3650)] = 30
+    messages: Annotated[
+        int, Key("The number of messages in the history; the oldest leave it.", 1000, 1_000_000_000)
+    ] = 2_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """The level and the format of the log."""
@@ -258,6 +301,7 @@ class Settings:
         ),
     ] = 20.0
     held: Annotated[Held, Key("What happens to messages that the policy holds.")] = field(default_factory=Held)
+    history: Annotated[History, Key("What is kept of each message.")] = field(default_factory=History)
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
     policy: Policy = field(default_factory=Policy)
     owner_request_special: bool | None = None
@@ -290,6 +334,10 @@ SETTINGS: Map[dict[str, Any]] = shapes.of(
         "relays": Short(_RELAYS, "networks"),
         "recipient_delimiter": values.or_nothing(values.delimiters),
         "dns": shapes.of(Dns, {"nameservers": List(values.nameserver)}),
+        "history": shapes.of(
+            History,
+            {"directory": values.or_nothing(values.folder), "database": values.or_nothing(values.database)},
+        ),
         "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
     },
     dict,

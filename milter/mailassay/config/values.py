@@ -157,6 +157,24 @@ def path(node: yaml.Node) -> yaml.Node:
     return node
 
 
+@value(title="the absolute path of a folder", type="string", pattern="^/")
+def folder(node: yaml.Node) -> str:
+    expected = "the absolute path of a folder"
+    text = _scalar(node, expected)
+    if not text.startswith("/") or "\0" in text:
+        raise unexpected(expected, node)
+    return text
+
+
+@value(title="the URL of a PostgreSQL database", type="string", pattern="^postgresql://.")
+def database(node: yaml.Node) -> str:
+    expected = "a URL such as postgresql://mailassay@db.example.org/mailassay"
+    text = _scalar(node, expected)
+    if not re.fullmatch(r"postgresql://[!-~]+", text):
+        raise unexpected(expected, node)
+    return text
+
+
 @value(title="a domain name or another token", type="string", minLength=1, maxLength=253)
 def authserv_id(node: yaml.Node) -> str:
     """A token (RFC 8601 section 2.2, RFC 2045 section 5.1); U-labels of a domain name become A-labels."""

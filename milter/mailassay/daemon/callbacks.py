@@ -7,6 +7,7 @@ import logging
 import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec
@@ -16,6 +17,7 @@ import Milter
 from ..address import client
 from ..config import Settings
 from ..dmarc import Remembered
+from ..history.record import Judged
 from ..judge import logline
 from ..judge.outcome import Outcome
 from ..judge.session import Lock, Session
@@ -68,11 +70,19 @@ class Work:
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
     makes the DNS source of one connection, ``remembered`` has the DMARC records seen, and ``dear`` is the turn of
     expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer. ``retire``
-    is called once, when the worker has judged ``retire_after`` messages.
+    is called once, when the worker has judged ``retire_after`` messages. ``record`` takes each message that has its
+    answer into the history, and never waits; None if there is no history.
     """
 
-    def __init__(self, settings: Settings, asker: Callable[[], Asker], dear: Lock, retire: Callable[[], None]) -> None:
-        self.settings, self.asker, self.dear, self._retire = settings, asker, dear, retire
+    def __init__(
+        self,
+        settings: Settings,
+        asker: Callable[[], Asker],
+        dear: Lock,
+        retire: Callable[[], None],
+        record: Callable[[Judged], None] | None = None,
+    ) -> None:
+        self.settings, self.asker, self.dear, self._retire, self.record = settings, asker, dear, retire, record
         self.remembered = Remembered()
         self.sessions: set[Callbacks] = set()
         self.judging: set[Callbacks] = set()
@@ -217,6 +227,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             # nobody is told about a held message, and it stays until somebody looks
             say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
             say("%s", logline.Line(outcome))
+            if self._work.record:
+                self._work.record(Judged(outcome, self._talk.settings, time.time()))
         except Exception:  # noqa: BLE001 - libmilter is no place for it
             _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             return self._defer()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..config import Settings
+from ..history.spool import SPOOL, Spool
 from ..judge import logline
 from ..limits import Limits
 from ..nameservers import Nameservers
@@ -106,7 +107,9 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
             with saying:
                 channel.sendall(_WORD.pack(retires, now.messages, now.unanswered, cached.stats().failed))
 
-        now = Work(settings, turns.asker, turn, retire=lambda: say(retires=True))
+        spool = Spool(Path(settings.history.directory, SPOOL)) if settings.history.directory else None
+        record = spool.add if spool else None
+        now = Work(settings, turns.asker, turn, retire=lambda: say(retires=True), record=record)
         libmilter.prepare(now)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
@@ -115,6 +118,8 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         libmilter.run()
         _finish(now)
+        if spool:
+            spool.close()
         say()
         stats = cached.stats()
         said = "worker %d ends; DNS: %d questions, %d of them sent, %d answers kept, %d failures"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from .. import __version__
-from ..config import Settings
+from ..config import KeptAddresses, Settings
 from ..dmarc import Dmarc
 from ..judge import details
 from ..judge.logline import as_json, results
@@ -16,14 +15,6 @@ from ..judge.outcome import Outcome
 VERSION = 1
 _MAX_TEXT = 1000  # characters of a name or an address that a sender chose
 _MAX_RECIPIENTS = 100
-
-
-class Kept(StrEnum):
-    """What is kept of addresses: all, the domain only, or nothing."""
-
-    FULL = "full"
-    DOMAIN = "domain"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +26,15 @@ class Judged:
     at: float
 
 
-def line(judged: Judged, host: str, kept: Kept) -> str:
+def line(judged: Judged, host: str) -> str:
     """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
-    return as_json(record(judged, host, kept))
+    return as_json(record(judged, host))
 
 
-def record(judged: Judged, host: str, kept: Kept) -> dict[str, Any]:
+def record(judged: Judged, host: str) -> dict[str, Any]:
     """The record as maps, lists and values of JSON. The keys of a version do not change."""
     outcome, settings = judged.outcome, judged.settings
+    kept = settings.history.addresses
     verdict, transaction, connection = outcome.verdict, outcome.transaction, outcome.connection
     evidence = outcome.evidence
     recipients = [_address(each, kept) for each in transaction.recipients[:_MAX_RECIPIENTS]]
@@ -70,7 +62,7 @@ def record(judged: Judged, host: str, kept: Kept) -> dict[str, Any]:
         "override": verdict.override,
         "reason": verdict.reason,
         "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
-        "added": [list(each) for each in outcome.add] if kept is Kept.FULL else [],
+        "added": [list(each) for each in outcome.add] if kept is KeptAddresses.FULL else [],
         "removed": len(outcome.remove),
         "seconds": round(outcome.seconds, 6),
         "version": __version__,
@@ -104,14 +96,14 @@ def _record(found: Dmarc) -> dict[str, Any] | None:
     }
 
 
-def _address(address: str, kept: Kept) -> str:
+def _address(address: str, kept: KeptAddresses) -> str:
     local_part, at, domain = address.rpartition("@")
     match kept:
-        case Kept.NONE:
+        case KeptAddresses.NONE:
             return ""
-        case Kept.DOMAIN if at:
+        case KeptAddresses.DOMAIN if at:
             return _cut(f"@{domain}")
-        case Kept.DOMAIN:
+        case KeptAddresses.DOMAIN:
             # an address without a domain is a local-part
             return "" if local_part or domain else address
     return _cut(address)

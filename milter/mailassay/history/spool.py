@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .record import VERSION, Judged, Kept, line
+from .record import VERSION, Judged, line
 
+SPOOL = "spool"  # the folder of the segments, in the directory of the history
 SUFFIX = ".records"
 MAX_OCTETS = 1 << 20  # of a segment
 MAX_SECONDS = 60.0  # a worker begins a new segment with the next record after this time
@@ -40,8 +41,8 @@ _log = logging.getLogger(__name__)
 class Spool:
     """The segments that one worker writes, one after the other. The thread that writes starts with the first record."""
 
-    def __init__(self, folder: Path, kept: Kept, clock: Callable[[], float] = time.time) -> None:
-        self._folder, self._kept, self._clock = folder, kept, clock
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self._folder, self._clock = folder, clock
         self._host = socket.gethostname()
         self._waiting: queue.SimpleQueue[Judged | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -74,7 +75,7 @@ class Spool:
     def _run(self) -> None:
         while (judged := self._waiting.get()) is not None:
             try:
-                self._write(line(judged, self._host, self._kept))
+                self._write(line(judged, self._host))
             except OSError as error:
                 self._lose(str(error))
             except Exception:  # noqa: BLE001 - a bug costs a record, and not all that follow
@@ -105,6 +106,7 @@ class Spool:
 
     def _begin(self) -> int:
         """Open a segment, and lock it before the collector can see it. Raises OSError."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._number += 1
         begun = self._clock()
         name = f"{self._host}-{begun:.6f}-{os.getpid()}-{self._number}"

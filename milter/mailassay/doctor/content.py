@@ -72,8 +72,8 @@ def smuggling(facts: Facts) -> Iterator[Finding]:
             # a distribution may have added the value
             yield warning(
                 "bare-newline",
-                f"{postfix.where(name, service)} is {value}, which came after Postfix "
-                f"{postfix.value('mail_version')}: if the log has 'bad parameter value', smtpd does not run",
+                f"{postfix.where(name, service)} is {value}, which is newer than Postfix "
+                f"{postfix.value('mail_version')}: smtpd does not run with a value that it does not know",
                 postfix.set(name, "yes", service),
             )
         else:

@@ -180,7 +180,8 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
     """Does a name server on this host answer, and does it validate DNSSEC?"""
     found = facts.nameservers
     silent = all(each.trouble for each in found)
-    where = "beside this container" if facts.system.in_container else "here"
+    inside = facts.system.in_container and not facts.system.manager
+    where = "beside this container" if inside else "here"
     for each in found:
         place = each.address if each.port == 53 else f"{each.address} port {each.port}"
         if each.trouble:
@@ -211,10 +212,10 @@ def clock(facts: Facts) -> Iterator[Finding]:
             "nothing keeps the clock of this host synchronized: signatures may count as expired, or as made in the "
             "future"
         )
-        if facts.system.manager is SYSTEMD:
+        if facts.system.manager is SYSTEMD and not facts.system.in_container:
             yield warning("clock", what, "timedatectl set-ntp true")
         else:
-            outside = " outside this container" if facts.system.in_container else ""
+            outside = ", outside this container" if facts.system.in_container else ""
             yield warning("clock", what, fix=f"Run a time daemon, such as chrony{outside}")
     elif facts.synchronized:
         yield fine("clock", "the clock is synchronized")
@@ -224,10 +225,10 @@ def running(facts: Facts) -> Iterator[Finding]:
     """Is Postfix running?"""
     if facts.down:
         reason = "Postfix is not running: no mail comes in, and mail in its queue stays there"
-        # the unit of an instance has its distribution's name; restart, since Debian 12's postfix.service stays active
+        # a service manager that did not start Postfix cannot restart it; the service of an instance has another name
         managed = (facts.system.manager or facts.system.in_container) and not facts.postfix.folder
-        restart, start = facts.system.service("restart", "postfix"), facts.postfix.command("postfix", "start")
-        yield warning("postfix-down", reason, restart if managed else start)
+        start = facts.system.revive("postfix") if managed else (facts.postfix.command("postfix", "start"),)
+        yield warning("postfix-down", reason, *start)
     else:
         yield fine("postfix-down", "Postfix is running")
 

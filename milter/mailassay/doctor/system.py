@@ -23,14 +23,29 @@ _INSTALLERS = {
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """A service manager: its command for a verb, and those that start a service now and whenever the machine boots."""
+    """A service manager: its command for a verb.
+
+    ``enable`` starts a service now and whenever the machine boots; ``revive`` starts one that is not running, even if
+    the manager believes that it is.
+    """
 
     command: str
     enable: tuple[str, ...]
+    revive: tuple[str, ...]
 
 
-SYSTEMD = Manager("systemctl {verb} {name}", ("systemctl enable --now {name}",))
-OPENRC = Manager("rc-service {name} {verb}", ("rc-update add {name}", "rc-service {name} start"))
+SYSTEMD = Manager(
+    "systemctl {verb} {name}",
+    enable=("systemctl enable --now {name}",),
+    # start does nothing on Debian 12, whose postfix.service stays active when postfix@-.service has failed
+    revive=("systemctl restart {name}",),
+)
+OPENRC = Manager(
+    "rc-service {name} {verb}",
+    enable=("rc-update add {name}", "rc-service {name} start"),
+    # restart ends if it cannot stop what is not running
+    revive=("rc-service {name} zap", "rc-service {name} start"),
+)
 
 # what is there once a service manager has booted the machine: sd_booted(3), and OpenRC's name of the runlevel
 _BOOTED = {"/run/systemd/system": SYSTEMD, "/run/openrc/softlevel": OPENRC}
@@ -38,10 +53,10 @@ _BOOTED = {"/run/systemd/system": SYSTEMD, "/run/openrc/softlevel": OPENRC}
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """``manager`` is None if it is not known, and ``installer`` is empty.
+    """The command that installs packages, empty if unknown, and the service manager, None if unknown.
 
-    ``starts``: the installer starts the service of a package. ``in_container``: this is a container, which is started
-    from outside and whose name server is another one.
+    ``starts``: the installer starts the service of a package. ``in_container``: this is a container, whose name server
+    is elsewhere, and which has no service manager unless one is known.
     """
 
     installer: str = ""
@@ -58,16 +73,21 @@ class System:
 
     def enable(self, name: str) -> tuple[str, ...]:
         """The commands that start a service now and whenever the machine boots, or words."""
-        if self.manager:
-            return tuple(command.format(name=name) for command in self.manager.enable)
-        return (self.service("start", name),)
+        return self._commands(name, self.manager.enable if self.manager else ())
+
+    def revive(self, name: str) -> tuple[str, ...]:
+        """The commands that start a service that is not running, or words."""
+        return self._commands(name, self.manager.revive if self.manager else ())
+
+    def _commands(self, name: str, commands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each.format(name=name) for each in commands) or (self.service("start", name),)
 
     def install(self, package: str) -> tuple[str, ...]:
         """The commands that install a package and start its service of the same name.
 
-        None if the distribution is not known, or in a container, which loses what is installed in it.
+        None if the distribution is not known, or in a container without services, which loses what is installed in it.
         """
-        if not self.installer or self.in_container:
+        if not self.installer or (self.in_container and not self.manager):
             return ()
         return f"{self.installer} {package}", *(() if self.starts else self.enable(package))
 

@@ -32,7 +32,7 @@ from mailassay.daemon.listening import _open
 from mailassay.daemon.parent import Parent
 from mailassay.daemon.resolv_conf import SystemNameservers
 from mailassay.daemon.turn import turns
-from mailassay.daemon.worker import Counts, questions_under_way, words
+from mailassay.daemon.worker import Counts, questions_under_way, words, worker_count
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
@@ -1383,7 +1383,7 @@ def test_lists_are_read_again(tmp_path, dns):
 
 def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
     """And only one worker has it."""
-    (turn,) = turns()[:1]
+    (turn,) = turns(1)
     tell, told = os.pipe()
     worker = os.fork()
     if not worker:
@@ -1408,7 +1408,7 @@ def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
 @pytest.mark.parametrize("failing", [fcntl.LOCK_EX, fcntl.LOCK_UN])
 def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monkeypatch):
     """The message fails, and only this one."""
-    turn = turns()[0]
+    [turn] = turns(1)
 
     def lockf(_, operation, *_place):
         if operation == failing:
@@ -1424,10 +1424,10 @@ def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monk
     assert taken.wait(60)
 
 
-def test_half_the_processors_are_for_messages_that_cost_little(monkeypatch):
-    for processors, expected in ((1, 1), (2, 1), (3, 1), (8, 4)):
-        monkeypatch.setattr("mailassay.daemon.turn.processors", lambda many=processors: many)
-        assert len(turns()) == expected
+@pytest.mark.parametrize(("workers", "dear"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_half_the_workers_are_for_messages_that_cost_little(workers, dear):
+    assert worker_count(Settings(workers=workers)) == workers
+    assert len(turns(workers)) == dear
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first one of a namespace")

@@ -1,4 +1,4 @@
-"""How many processors a worker count of ``null`` means, in a container too."""
+"""How many workers suit a machine, and a container."""
 
 import os
 
@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.daemon.processors import processors
+from mailassay.daemon.processors import suitable_workers
 
-ALL = len(os.sched_getaffinity(0))
+PROCESSORS, ALL = 16, 8
+
+
+@pytest.fixture(autouse=True, scope="module")
+def many():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "sched_getaffinity", lambda _: set(range(PROCESSORS)))
+        yield
 
 
 def tree(folder, groups, name="/"):
@@ -41,19 +48,24 @@ def tree(folder, groups, name="/"):
         ({"": "100000 0\n"}, "/", ALL),
     ],
 )
-def test_processors(tmp_path, groups, name, count):
-    assert processors(tree(tmp_path, groups, name)) == count
+def test_quotas(tmp_path, groups, name, count):
+    assert suitable_workers(tree(tmp_path, groups, name)) == count
 
 
-def test_a_part_of_a_processor_counts_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    assert processors(tree(tmp_path, {"": "250000 100000\n"})) == 3
+def test_a_part_of_a_processor_counts_as_one(tmp_path):
+    assert suitable_workers(tree(tmp_path, {"": "250000 100000\n"})) == 3
+
+
+@pytest.mark.parametrize(("processors", "count"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
+def test_half_the_processors_are_for_postfix(tmp_path, monkeypatch, processors, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert suitable_workers(tmp_path) == count
 
 
 def test_without_control_groups(tmp_path):
-    assert processors(tmp_path) == ALL
+    assert suitable_workers(tmp_path) == ALL
 
 
 @given(st.text(max_size=40).filter(lambda text: "\0" not in text))
 def test_any_quota(tmp_path_factory, text):
-    assert 1 <= processors(tree(tmp_path_factory.mktemp("root"), {"": text})) <= ALL
+    assert 1 <= suitable_workers(tree(tmp_path_factory.mktemp("root"), {"": text})) <= ALL

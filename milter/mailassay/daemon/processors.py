@@ -1,4 +1,4 @@
-"""How many processors this process may use: by its affinity, and by the quota of its control group (cgroups(7))."""
+"""How many workers suit this machine: by its processors, and by the quota of our control group (cgroups(7))."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 _ROOT = Path("/")
 
 
-def processors(root: Path = _ROOT) -> int:
-    """The number of processors, at least 1. ``root`` is the root of the file system with ``proc`` and ``sys``.
+def suitable_workers(root: Path = _ROOT) -> int:
+    """One worker for every two processors that this process may use, at most as many as its quota, and at least one.
 
-    Only version 2 of control groups is read. A part of a processor counts as one.
+    For each message, Postfix needs as much of the processors as we do, but it is not in our control group. Fewer
+    workers share more answers of DNS and more of the processors' caches.
+    ``root`` is the root of the file system with ``proc`` and ``sys``. Only version 2 of control groups is read. A part
+    of a processor counts as one.
     """
     quotas = [found for folder in _groups(root) if (found := _quota(folder / "cpu.max")) is not None]
-    return max(1, min([len(os.sched_getaffinity(0)), *map(math.ceil, quotas)]))
+    return max(1, min([len(os.sched_getaffinity(0)) // 2, *map(math.ceil, quotas)]))
 
 
 def _groups(root: Path) -> list[Path]:

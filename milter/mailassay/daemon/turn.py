@@ -7,8 +7,6 @@ import os
 import sys
 import threading
 
-from .processors import processors
-
 # seconds after which a thread yields to others; in Python's default of 5 ms many honest messages are judged
 _SWITCH = 0.001
 
@@ -45,7 +43,7 @@ class Turn:
             self._of_process.release()
 
 
-def turns() -> list[Turn]:
-    """Half as many turns as processors, and at least one: the others are for cheap messages."""
+def turns(workers: int) -> list[Turn]:
+    """Half as many turns as workers, and at least one: the other workers are for cheap messages."""
     file = os.memfd_create("turns")
-    return [Turn(file, place) for place in range(max(1, processors() // 2))]
+    return [Turn(file, place) for place in range(max(1, workers // 2))]

@@ -29,7 +29,7 @@ from ..nameservers.turns import Turns
 from ..resolver import Cached
 from . import libmilter
 from .callbacks import Work
-from .processors import processors
+from .processors import suitable_workers
 from .turn import Turn
 
 HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -151,8 +151,8 @@ def questions_under_way(settings: Settings) -> int:
 
 
 def worker_count(settings: Settings) -> int:
-    """The number in the settings, or one for each processor that this process may use."""
-    return settings.workers or processors()
+    """The number in the settings, or the one that suits this machine."""
+    return settings.workers or suitable_workers()
 
 
 def _obey(

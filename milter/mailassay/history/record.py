@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,15 @@ from .. import __version__
 from ..config import KeptAddresses, Settings
 from ..dmarc import Dmarc
 from ..judge import details
-from ..judge.logline import as_json, results
+from ..judge.logline import results, without_lone
 from ..judge.outcome import Outcome
 
 VERSION = 1
 _MAX_TEXT = 1000  # characters of a name or an address that a sender chose
 _MAX_RECIPIENTS = 100
+_SHOWN = 8  # characters of b=, as in our header field (RFC 6008)
+# json.dumps makes an encoder for each call
+_encode = json.JSONEncoder(default=str, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Judged:
 
 def line(judged: Judged, host: str) -> str:
     """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
-    return as_json(record(judged, host))
+    return without_lone(_encode(record(judged, host)))
 
 
 def record(judged: Judged, host: str) -> dict[str, Any]:
@@ -72,6 +76,7 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
         found["dmarc_record"] = _record(evidence.dmarc)
         for signature in of_checks["dkim"]:
             signature["identity"] = _address(signature["identity"], kept)
+            signature["b_text"] = signature["b_text"][:_SHOWN]
     return found
 
 

@@ -83,7 +83,12 @@ def _quoted(text: str) -> str:
 
 def as_json(found: Any, indent: int | None = None) -> str:
     """JSON that every program can read: printable ASCII, U+FFFD instead of lone surrogates (RFC 8259 section 8.2)."""
-    return _LONE.sub(lambda each: each[1] or r"\ufffd", json.dumps(found, indent=indent, default=str))
+    return without_lone(json.dumps(found, indent=indent, default=str))
+
+
+def without_lone(text: str) -> str:
+    """JSON in ASCII, with U+FFFD instead of lone surrogates."""
+    return _LONE.sub(lambda each: each[1] or r"\ufffd", text) if r"\ud" in text else text
 
 
 def _cut(text: str, most: int) -> str:

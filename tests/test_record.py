@@ -1,0 +1,120 @@
+"""What is kept about one message."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay import __version__
+from mailassay.config import History, KeptAddresses, Settings
+from mailassay.history.record import Judged, line, record
+from mailassay.message import split
+from mailassay.policy import Mode, Policy
+from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
+from tests.lab.sign import ed25519_key
+from tests.lab.talk import Talk
+
+KEY = ed25519_key()
+ZONE = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa      PTR  mail.bank.example
+    mail.bank.example           A    192.0.2.1
+    bank.example                TXT  "v=spf1 ip4:192.0.2.1 -all"
+    _dmarc.bank.example         TXT  "v=DMARC1; p=reject; np=reject; aspf=s; rua=mailto:d@bank.example"
+    ed._domainkey.bank.example  TXT  "{KEY.record}"
+    """,
+    limits=LIMITS,
+)
+MESSAGE = b"From: a@bank.example\r\nSubject: secret\r\nMessage-ID:\r\n <1@bank.example>\r\n\r\nhidden\r\n"
+
+
+def outcome(message=MESSAGE, client="192.0.2.1", settings=None, **given):
+    headers, body = split(message)
+    return Talk(ZONE, settings=settings or Settings(), client=client).send(list(headers), body, **given)
+
+
+def kept(found, addresses=KeptAddresses.FULL, **settings):
+    settings = Settings(history=History(addresses=addresses), **settings)
+    return record(Judged(found, settings, 1_800_000_000.25), "mx1")
+
+
+def test_a_record():
+    found = kept(outcome(KEY.sign(MESSAGE, "bank.example", "ed")))
+    assert (found["v"], found["kind"], found["time"], found["host"]) == (1, "message", 1_800_000_000.25, "mx1")
+    assert found["message_id"] == "<1@bank.example>"
+    assert found["client"] == "192.0.2.1"
+    assert found["results"]["dmarc"] == "pass"
+    assert found["evidence"]["dkim"][0]["algorithm"] == "ed25519-sha256"
+    assert found["dmarc_record"]["at"] == "bank.example"
+    assert [found["dmarc_record"][tag] for tag in ("p", "sp", "np", "aspf", "adkim", "t", "rua")] == [
+        "reject", None, "reject", "s", "r", "n", ["mailto:d@bank.example"],
+    ]  # fmt: skip
+    assert found["dmarc_record"]["alignment"][0]["how"] == "same"
+    assert (found["verdict"], found["rule"], found["version"]) == ("accept", "default", __version__)
+    assert found["added"][0][0] == "Authentication-Results"
+    text = line(Judged(outcome(), Settings(), 0.0), "mx1")
+    assert "\n" not in text
+    assert text.isascii()
+    assert not {"secret", "hidden"} & set(text.split())
+
+
+def test_what_decided():
+    settings = {"policy": Policy(mode=Mode.MONITOR), "policy_lines": {"dmarc.reject": 7}, "policy_path": "/etc/p.yaml"}
+    found = kept(outcome(client="198.51.100.66", settings=Settings(**settings)), **settings)
+    assert (found["verdict"], found["would"], found["rule"]) == ("accept", "reject", "dmarc.reject")
+    assert (found["file"], found["line"], found["kind_of_rule"]) == ("/etc/p.yaml", 7, "setting")
+    assert found["reply"] is None, "nobody got one"
+    assert kept(outcome(client="198.51.100.66"))["reply"].startswith("550 5.7.26 ")
+
+
+def test_a_message_that_is_not_judged():
+    found = kept(outcome(login="ann"))
+    assert (found["verdict"], found["rule"], found["kind_of_rule"]) == ("accept", "authenticated", "unjudged")
+    assert "evidence" not in found
+    assert found["message_id"] == "<1@bank.example>"
+
+
+ADDRESSES = {
+    KeptAddresses.FULL: ("ann@b.example", ["bob@c.example", "postmaster"], "x@bank.example"),
+    KeptAddresses.DOMAIN: ("@b.example", ["@c.example"], "@bank.example"),
+    KeptAddresses.NONE: ("", [], ""),
+}
+
+
+@pytest.mark.parametrize("addresses", KeptAddresses)
+def test_addresses(addresses):
+    found = outcome(KEY.sign(MESSAGE, "bank.example", "ed"))
+    signature = replace(found.evidence.dkim[0], identity="x@bank.example")
+    found = replace(
+        found,
+        transaction=replace(found.transaction, mail_from="ann@b.example", recipients=("bob@c.example", "postmaster")),
+        evidence=replace(found.evidence, dkim=(signature,)),
+    )
+    said = kept(found, addresses)
+    identity = said["evidence"]["dkim"][0]["identity"]
+    assert (said["mail_from"], said["recipients"], identity) == ADDRESSES[addresses]
+    # header.i= has an address too
+    assert bool(said["added"]) is (addresses is KeptAddresses.FULL)
+
+
+def test_long_names_and_many_recipients():
+    found = outcome()
+    transaction = replace(found.transaction, mail_from="a" * 5000, recipients=("r" * 5000 + "@c.example",) * 500)
+    found = replace(found, transaction=transaction, message_id="m" * 9000)
+    said = kept(found)
+    assert len(said["recipients"]) == 100
+    assert said["more_recipients"] == 400
+    assert max(map(len, (*said["recipients"], said["mail_from"], said["message_id"]))) == 1000
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_words_of_a_sender(text, other):
+    found = outcome()
+    transaction = replace(found.transaction, mail_from=text, recipients=(other,))
+    said = line(Judged(replace(found, transaction=transaction, message_id=other), Settings(), 0.0), text[:8])
+    assert said.isascii()
+    assert said.isprintable()
+    assert json.loads(said)["kind"] == "message"

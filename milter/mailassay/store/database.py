@@ -1,0 +1,113 @@
+"""Open the database of the history: SQLite in a file, or PostgreSQL by its URL; migrate its tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from alembic.command import upgrade
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError
+
+FILE = "history.sqlite"  # in the directory of the history
+_APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
+_PATIENCE = 10  # seconds that a reader or a migration waits for another process
+_LOCK = 0x6D61796C  # of PostgreSQL, for migrations
+
+
+class Unusable(Exception):
+    """The database is not one that this version can use. The text says why, and what to do."""
+
+
+class Damaged(Unusable):
+    """The file of SQLite is damaged, or not a database at all."""
+
+
+def address(directory: str, database: str | None) -> URL:
+    """The URL of the database of a configuration (``history.directory``, ``history.database``)."""
+    if database is None:
+        return URL.create("sqlite", database=os.path.join(directory, FILE))
+    return make_url(database).set(drivername="postgresql+psycopg")
+
+
+def connect(url: URL, *, reads_only: bool = False) -> Engine:
+    """An engine for the database; nothing is opened yet. ``reads_only``: no statement can write."""
+    if url.get_backend_name() != "sqlite":
+        options = "-c default_transaction_read_only=on" if reads_only else ""
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE, "options": options})
+    engine = create_engine(url, connect_args={"timeout": _PATIENCE})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: Any) -> None:
+        # transactions begin where we say so, and not at the first change
+        connection.isolation_level = None
+        if reads_only:
+            connection.execute("PRAGMA query_only = on")
+            return
+        # space of rows that have left is given back; only possible before the first table
+        connection.execute("PRAGMA auto_vacuum = incremental")
+        connection.execute("PRAGMA journal_mode = wal")
+        # the last records may be lost if the machine loses power; they are still in the spool then, or not deleted
+        connection.execute("PRAGMA synchronous = normal")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to this version. Raises Unusable, Damaged, and what the database raises."""
+    is_sqlite = engine.dialect.name == "sqlite"
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    try:
+        with engine.begin() as connection:
+            if is_sqlite:
+                _claim(connection)
+            else:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            found = MigrationContext.configure(connection).get_current_revision()
+            if found == newest:
+                return
+            config.attributes["connection"] = connection
+            try:
+                upgrade(config, "head")
+            except CommandError as error:
+                raise Unusable(
+                    f"the tables of {_name(engine)} are of a later version of mailassay ({found}; this one knows "
+                    f"{newest}). Install that version again, or move the database away"
+                ) from error
+    except DatabaseError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and error.orig.sqlite_errorname in (
+            "SQLITE_NOTADB",
+            "SQLITE_CORRUPT",
+        ):
+            raise Damaged(f"{_name(engine)}: {error.orig}") from error
+        raise
+
+
+def _claim(connection: Connection) -> None:
+    """Mark a new file as ours. Raises Unusable if it belongs to another program."""
+    found = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    if found == _APPLICATION:
+        return
+    if found or connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar():
+        raise Unusable(
+            f"{_name(connection.engine)} belongs to another program. Move it away, or set history.directory to another "
+            "folder"
+        )
+    connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
+
+
+def _name(engine: Engine) -> str:
+    url = engine.url
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)

@@ -1,0 +1,54 @@
+"""Messages, their recipients, the counts of each hour, and what has been read of the spool."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_TEXTS = (
+    *("host", "queue_id", "message_id", "client", "name", "helo", "mail_from", "author", "verdict", "would", "rule"),
+    *("iprev", "spf", "dkim", "arc", "dmarc"),
+)
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "message",
+        sa.Column("id", _Id, primary_key=True),
+        sa.Column("time", sa.Double, nullable=False),
+        *(sa.Column(name, sa.Text, nullable=False) for name in _TEXTS),
+        sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("record", sa.LargeBinary, nullable=False),
+    )
+    for name, columns in (
+        ("message_time", ["time"]),
+        ("message_queue_id", ["queue_id"]),
+        ("message_message_id", ["message_id"]),
+        ("message_author", ["author", "time"]),
+        ("message_client", ["client", "time"]),
+    ):
+        op.create_index(name, "message", columns)
+    op.create_table(
+        "recipient",
+        sa.Column("message", _Id, primary_key=True, autoincrement=False),
+        sa.Column("address", sa.Text, primary_key=True),
+        sa.Column("time", sa.Double, nullable=False),
+    )
+    op.create_index("recipient_address", "recipient", ["address", "time"])
+    op.create_table(
+        "hourly",
+        sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+        *(sa.Column(name, sa.Text, primary_key=True) for name in ("host", "kind", "key")),
+        sa.Column("count", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "segment",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("octets", sa.BigInteger, nullable=False),
+        sa.Column("lines", sa.BigInteger, nullable=False),
+    )

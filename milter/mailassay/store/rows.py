@@ -1,0 +1,96 @@
+"""A record as rows: of the message, of its recipients, and what it adds to the counts of its hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .packed import pack
+
+HOUR = 3600
+# seconds; the last bucket has all that took longer
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
+_METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
+_FAILS = ("fail", "permerror", "temperror")
+# from the best to the worst, for a message with several signatures
+_DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
+
+
+class Rows(NamedTuple):
+    """The rows of one message, without the number that the database gives it."""
+
+    message: dict[str, Any]
+    recipients: list[str]
+    counts: list[tuple[int, str, str, str]]
+    """hour, host, kind and key, each to be counted once"""
+
+
+class Unfit(ValueError):
+    """A line is no record that this version can read."""
+
+
+def rows(record: dict[str, Any]) -> Rows:
+    """The rows of a record of a message. Raises Unfit."""
+    try:
+        message = _message(record)
+        recipients = [_text(each) for each in record["recipients"]]
+        counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise Unfit(f"{type(error).__name__}: {error}") from error
+    return Rows(message, list(dict.fromkeys(recipients)), counts)
+
+
+def _message(record: dict[str, Any]) -> dict[str, Any]:
+    results = record["results"]
+    found: dict[str, Any] = {
+        "time": float(record["time"]),
+        "seconds": float(record["seconds"]),
+        "author": _text(results.get("header_from") or ""),
+        "name": _text(results.get("name") or ""),
+        "dkim": min((each["result"] for each in results["dkim"]), key=_rank, default="none") if results else "",
+        "record": pack(record),
+    }
+    for key in ("iprev", "spf", "arc", "dmarc"):
+        found[key] = _text(results.get(key) or "")
+    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
+        found[key] = _text(record[key])
+    if not 0 <= found["time"] < 1 << 40:
+        raise ValueError("no time")
+    return found
+
+
+def _rank(result: str) -> int:
+    return _DKIM.index(result) if result in _DKIM else len(_DKIM)
+
+
+def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is counted: its kind, and the key of that kind."""
+    results = record["results"]
+    yield "verdict", SEPARATOR.join((message["verdict"], message["would"]))
+    if record["kind_of_rule"] == "unjudged":
+        yield "unjudged", message["rule"]
+        return
+    yield "rule", SEPARATOR.join((message["rule"], message["verdict"], message["would"]))
+    for each in record["monitored"]:
+        yield "monitored", _text(each)
+    for method in _METHODS:
+        if method in results:
+            yield "result", SEPARATOR.join((method, _text(results[method])))
+    if results:
+        yield "result", SEPARATOR.join(("dkim", message["dkim"]))
+        yield "seconds", str(next((each for each in BUCKETS if message["seconds"] <= each), "inf"))
+    for each in results.get("limit", ()):
+        yield "limit", _text(each)
+    if message["author"]:
+        yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
+    if message["dmarc"] in _FAILS:
+        yield "source", SEPARATOR.join((message["client"], message["name"]))
+        yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
+
+
+def _text(found: object) -> str:
+    """Text for a column. Raises TypeError. PostgreSQL takes no NUL."""
+    if not isinstance(found, str):
+        raise TypeError(f"expected a text, found {type(found).__name__}")
+    return found.replace("\0", "\ufffd").replace(SEPARATOR, " ")

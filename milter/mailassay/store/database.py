@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -17,6 +18,8 @@ from sqlalchemy.exc import DatabaseError
 
 FILE = "history.sqlite"  # in the directory of the history
 _APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
+# Alembic says much that only its developers need
+logging.getLogger("alembic").setLevel(logging.WARNING)
 _PATIENCE = 10  # seconds that a reader or a migration waits for another process
 _LOCK = 0x6D61796C  # of PostgreSQL, for migrations
 

@@ -1,0 +1,77 @@
+"""``mailassay collect``."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from ..history.spool import SPOOL
+from ..judge import logline
+from .options import Commands, settings, takes_config
+
+_PAUSE = 1.0  # seconds between two looks at the spool, if there was nothing to do
+
+_log = logging.getLogger(__name__)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "collect",
+        help="move the records of messages into the database of the history",
+        description="Move the records that the workers write to history.directory into the database, until SIGTERM. "
+        "mailassay-collector.service runs it. Mail does not depend on it: while it is down, records wait.",
+    )
+    takes_config(parser)
+    parser.add_argument("--once", action="store_true", help="move what is there, and end")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    found = settings(arguments)
+    logline.set_up(found.log.level, found.log.format)
+    if found.history.directory is None:
+        print("mailassay collect: there is no history: set history.directory in the configuration", file=sys.stderr)
+        return os.EX_CONFIG
+    try:
+        # SQLAlchemy is not part of every installation
+        from ..collector import Collector
+        from ..store.database import Unusable
+    except ImportError as error:
+        print(f"mailassay collect needs {error.name}: pip install 'mailassay[history]'", file=sys.stderr)
+        return os.EX_UNAVAILABLE
+    spool = Path(found.history.directory, SPOOL)
+    try:
+        spool.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(spool, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"mailassay collect: another one is running on {spool}", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    except OSError as error:
+        print(f"mailassay collect: {spool}: {error.strerror}", file=sys.stderr)
+        return os.EX_CANTCREAT
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    collector = Collector(found.history, socket.gethostname())
+    try:
+        while not stop.is_set():
+            more = collector.once()
+            if not more:
+                if arguments.once:
+                    break
+                stop.wait(_PAUSE)
+    except Unusable as error:
+        _log.error("%s", error)
+        return os.EX_CONFIG
+    finally:
+        collector.close()
+    return os.EX_OK

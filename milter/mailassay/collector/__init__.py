@@ -1,0 +1,153 @@
+"""The process that moves records from the spool into the database. Mail does not depend on it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from ..config import History
+from ..history.record import VERSION
+from ..history.spool import SPOOL, Line, Segment, segments
+from ..store import database, writing
+from ..store.rows import HOUR, Rows, Unfit, rows
+
+BATCH = 500  # records of one transaction
+_EXPIRED = 1000  # messages that leave in one transaction
+_PAGES = 1000  # of SQLite, that one transaction gives back
+_DAY = 86_400
+_QUIET = 60.0  # seconds between two log lines about the same trouble
+
+_log = logging.getLogger(__name__)
+
+
+class Collector:
+    """Moves records. ``host`` is the name of this host, for counts of lines that do not name one."""
+
+    def __init__(self, history: History, host: str, clock: Callable[[], float] = time.time) -> None:
+        assert history.directory
+        self._history, self._host, self._clock = history, host, clock
+        self._directory = Path(history.directory)
+        self._url = database.address(history.directory, history.database)
+        self._engine: Engine | None = None
+        self._said: dict[str, float] = {}
+
+    def once(self) -> bool:
+        """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
+
+        If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
+        """
+        try:
+            engine = self._opened()
+            moved = sum(self._move(engine, segment) for segment in segments(self._directory / SPOOL))
+            return bool(moved) or self._expire(engine)
+        except (DBAPIError, OSError) as error:
+            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
+            self.close()
+            return False
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        if self._engine:
+            self._engine.dispose()
+            self._engine = None
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            engine = database.connect(self._url)
+            try:
+                database.migrate(engine)
+            except database.Damaged as error:
+                engine.dispose()
+                self._move_aside(error)
+                engine = database.connect(self._url)
+                database.migrate(engine)
+            self._engine = engine
+        return self._engine
+
+    def _move_aside(self, error: database.Damaged) -> None:
+        """Begin a new file. Raises OSError."""
+        file = Path(str(self._url.database))
+        aside = file.with_name(f"{file.name}.damaged-{int(self._clock())}")
+        # the file last: if this is interrupted, the next attempt finds it damaged again
+        for suffix in ("-wal", "-shm", ""):
+            part = file.with_name(file.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        _log.error("%s; it is now %s, and a new history begins", error, aside)
+
+    def _move(self, engine: Engine, segment: Segment) -> int:
+        """Move the new records of a segment; delete it if nobody writes to it any more. Returns how many lines."""
+        # before it is read: what is written after that is read the next time
+        complete = segment.is_complete()
+        with engine.begin() as connection:
+            octets, count = writing.position(connection, segment.name)
+        before, end = count, segment.path.stat().st_size
+        lines = segment.lines(octets, count, complete=complete)
+        while batch := list(islice(lines, BATCH)):
+            self._add(engine, segment, batch)
+            octets, count = batch[-1].end, batch[-1].number
+        if complete and octets >= end:
+            segment.path.unlink()
+            with engine.begin() as connection:
+                writing.forget(connection, segment.name)
+        return count - before
+
+    def _add(self, engine: Engine, segment: Segment, batch: list[Line]) -> None:
+        """Add the records of some lines, and how far the segment has been read, or nothing."""
+        counts: Counter[tuple[int, str, str, str]] = Counter()
+        found = list(self._rows(batch, counts))
+        with engine.begin() as connection:
+            writing.add(connection, found)
+            writing.count(connection, counts)
+            writing.read_up_to(connection, segment.name, batch[-1].end, batch[-1].number)
+        if lost := sum(many for (_, _, kind, _), many in counts.items() if kind == "lost"):
+            self._say("lost", "%d records of messages are lost, as %s says", lost, segment.name)
+
+    def _rows(self, batch: Iterable[Line], counts: Counter[tuple[int, str, str, str]]) -> Iterator[Rows]:
+        """The rows of messages. What else the lines say is counted."""
+        hour = int(self._clock()) // HOUR
+        for line in batch:
+            try:
+                found = line.found or {}
+                match found:
+                    case {"v": version, "kind": "message"} if version == VERSION:
+                        yield rows(found)
+                    case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and many > 0:
+                        counts[hour, self._host, "lost", "unwritten"] += many
+                    case {"v": int(), "kind": str()}:
+                        counts[hour, self._host, "lost", "version"] += 1
+                    case _:
+                        counts[hour, self._host, "lost", "unreadable"] += 1
+            except Unfit:
+                counts[hour, self._host, "lost", "unreadable"] += 1
+
+    def _expire(self, engine: Engine) -> bool:
+        """Let a batch of old messages leave. Returns whether there may be more."""
+        before = self._clock() - self._history.days * _DAY
+        with engine.begin() as connection:
+            gone = writing.expire(connection, before, self._history.messages, _EXPIRED)
+        if gone and engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+        return gone == _EXPIRED
+
+    def _say(self, about: str, text: str, *values: Any) -> None:
+        """Log trouble, at most once a minute for each kind."""
+        now = time.monotonic()
+        if now - self._said.get(about, -_QUIET) >= _QUIET:
+            self._said[about] = now
+            _log.error(text, *values)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the statement that SQLAlchemy adds."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return str(cause).partition("\n")[0]

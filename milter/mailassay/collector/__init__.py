@@ -21,7 +21,6 @@ from ..store.rows import HOUR, Rows, Unfit, rows
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
-_PAGES = 1000  # of SQLite, that one transaction gives back
 _DAY = 86_400
 _QUIET = 60.0  # seconds between two log lines about the same trouble
 
@@ -134,9 +133,8 @@ class Collector:
         before = self._clock() - self._history.days * _DAY
         with engine.begin() as connection:
             gone = writing.expire(connection, before, self._history.messages, _EXPIRED)
-        if gone and engine.dialect.name == "sqlite":
-            with engine.connect() as connection:
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+        if gone:
+            database.give_back(engine)
         return gone == _EXPIRED
 
     def _say(self, about: str, text: str, *values: Any) -> None:

@@ -20,6 +20,7 @@ FILE = "history.sqlite"  # in the directory of the history
 _APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
 # Alembic says much that only its developers need
 logging.getLogger("alembic").setLevel(logging.WARNING)
+_PAGES = 1000  # that are given back at a time
 _PATIENCE = 10  # seconds that a reader or a migration waits for another process
 _LOCK = 0x6D61796C  # of PostgreSQL, for migrations
 
@@ -53,8 +54,7 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
         if reads_only:
             connection.execute("PRAGMA query_only = on")
             return
-        # space of rows that have left is given back; only possible before the first table
-        connection.execute("PRAGMA auto_vacuum = incremental")
+        _claim(connection, str(url.database))
         connection.execute("PRAGMA journal_mode = wal")
         # the last records may be lost if the machine loses power; they are still in the spool then, or not deleted
         connection.execute("PRAGMA synchronous = normal")
@@ -74,9 +74,7 @@ def migrate(engine: Engine) -> None:
     newest = ScriptDirectory.from_config(config).get_current_head()
     try:
         with engine.begin() as connection:
-            if is_sqlite:
-                _claim(connection)
-            else:
+            if not is_sqlite:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             found = MigrationContext.configure(connection).get_current_revision()
             if found == newest:
@@ -89,26 +87,32 @@ def migrate(engine: Engine) -> None:
                     f"the tables of {_name(engine)} are of a later version of mailassay ({found}; this one knows "
                     f"{newest}). Install that version again, or move the database away"
                 ) from error
-    except DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and error.orig.sqlite_errorname in (
-            "SQLITE_NOTADB",
-            "SQLITE_CORRUPT",
-        ):
-            raise Damaged(f"{_name(engine)}: {error.orig}") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        cause = error.orig if isinstance(error, DatabaseError) else error
+        if getattr(cause, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            raise Damaged(f"{_name(engine)}: {cause}") from error
         raise
 
 
-def _claim(connection: Connection) -> None:
-    """Mark a new file as ours. Raises Unusable if it belongs to another program."""
-    found = connection.exec_driver_sql("PRAGMA application_id").scalar()
+def give_back(engine: Engine) -> None:
+    """Give the space of some deleted rows back to the file system. PostgreSQL does so by itself."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            # each page is a step of the statement; execute() does only the first
+            file: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            file.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+
+
+def _claim(connection: sqlite3.Connection, name: str) -> None:
+    """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
+    [found] = connection.execute("PRAGMA application_id").fetchone()
     if found == _APPLICATION:
         return
-    if found or connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar():
-        raise Unusable(
-            f"{_name(connection.engine)} belongs to another program. Move it away, or set history.directory to another "
-            "folder"
-        )
-    connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
+    if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+        raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
+    # the space of rows that have left is given back; only possible before the first table
+    connection.execute("PRAGMA auto_vacuum = incremental")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
 def _name(engine: Engine) -> str:

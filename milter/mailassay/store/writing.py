@@ -70,13 +70,16 @@ def expire(connection: Connection, before: float, most: int, batch: int) -> int:
     Returns how many. The counts of hours from before that time leave with the last of them.
     """
     newest = connection.execute(select(func.max(message.c.id))).scalar() or 0
-    # by the number: rows leave in the order in which they came
-    old = select(message.c.id).where((message.c.time < before) | (message.c.id <= newest - most))
-    ids = connection.execute(old.order_by(message.c.id).limit(batch)).scalars().all()
+    # each by an index
+    old = select(message.c.id).where(message.c.time < before).limit(batch)
+    ids = connection.execute(old).scalars().all()
+    if not ids:
+        beyond = select(message.c.id).where(message.c.id <= newest - most).order_by(message.c.id).limit(batch)
+        ids = connection.execute(beyond).scalars().all()
     if ids:
         connection.execute(delete(recipient).where(recipient.c.message.in_(ids)))
         connection.execute(delete(message).where(message.c.id.in_(ids)))
-    else:
+    if len(ids) < batch:
         connection.execute(delete(hourly).where(hourly.c.hour < int(before) // HOUR))
     return len(ids)
 

@@ -1,0 +1,297 @@
+"""From the spool into the database: every record once, whatever happens in between."""
+
+import fcntl
+import json
+import logging
+import os
+import sqlite3
+from itertools import count as numbers
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+
+from mailassay.collector import BATCH, Collector
+from mailassay.config import History
+from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.store import database, writing
+from mailassay.store.packed import unpack
+from mailassay.store.tables import hourly, message, metadata, recipient, segment
+
+NOW = 1_800_000_000.0
+BEGUN = numbers(1)
+
+
+def record(name, /, **more):
+    return {
+        "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
+        "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
+        "recipients": ["bob@receiver.example"], "more_recipients": 0,
+        "results": {
+            "iprev": "pass", "name": "mail.bank.example", "spf": "pass", "spf_helo": "none",
+            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "pass",
+            "header_from": "bank.example",
+        },
+        "verdict": "accept", "would": "accept", "kind_of_rule": "default", "rule": "default", "monitored": [],
+        "seconds": 0.003,
+    } | more  # fmt: skip
+
+
+class Spooled:
+    """A folder with segments, and its collector."""
+
+    def __init__(self, folder, **history):
+        (folder / SPOOL).mkdir(exist_ok=True)
+        self.folder = folder
+        self.now = NOW
+        self.history = History(directory=str(folder), **history)
+        self.collector = self.another()
+
+    def another(self):
+        return Collector(self.history, "mx1", lambda: self.now)
+
+    def segment(self, *lines, torn=""):
+        path = self.folder / SPOOL / f"mx1-{next(BEGUN)}.0-1-1{SUFFIX}"
+        path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines) + torn)
+        return path
+
+    def left(self):
+        return sorted(path.name for path in (self.folder / SPOOL).iterdir())
+
+    def all(self):
+        while self.collector.once():
+            pass
+
+    def rows(self, table):
+        with database.connect(database.address(str(self.folder), None), reads_only=True).connect() as connection:
+            return [each._asdict() for each in connection.execute(select(table))]
+
+    def queue_ids(self):
+        return sorted(each["queue_id"] for each in self.rows(message))
+
+    def count(self, kind, key=None):
+        found = [each for each in self.rows(hourly) if each["kind"] == kind and key in (None, each["key"])]
+        return sum(each["count"] for each in found)
+
+
+@pytest.fixture
+def spooled(tmp_path):
+    found = Spooled(tmp_path)
+    yield found
+    found.collector.close()
+
+
+def test_records_become_rows(spooled):
+    spooled.segment(record("Q1"), record("Q2", recipients=["a@x.example", "b@x.example", "a@x.example"]))
+    spooled.all()
+    first, _ = spooled.rows(message)
+    assert {name: first[name] for name in ("queue_id", "author", "dkim", "dmarc", "name", "time", "seconds")} == {
+        "queue_id": "Q1", "author": "bank.example", "dkim": "pass", "dmarc": "pass", "name": "mail.bank.example",
+        "time": NOW, "seconds": 0.003,
+    }  # fmt: skip
+    assert unpack(first["record"]) == record("Q1")
+    assert [(each["message"], each["address"]) for each in spooled.rows(recipient)] == [
+        (1, "bob@receiver.example"), (2, "a@x.example"), (2, "b@x.example"),
+    ]  # fmt: skip
+    assert spooled.count("verdict", "accept\taccept") == 2
+    assert spooled.count("result", "dkim\tpass") == 2
+    assert spooled.count("seconds", "0.005") == 2
+    assert spooled.left() == []
+    assert spooled.rows(segment) == []
+
+
+def test_a_segment_that_grows(spooled):
+    path = spooled.segment(record("Q1"), torn='{"v": 1, "ki')
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        spooled.all()
+        assert spooled.queue_ids() == ["Q1"]
+        assert spooled.left() == [path.name]
+        file.write('nd": "lost", "records": 3}\n')
+        file.flush()
+        spooled.all()
+        assert spooled.count("lost", "unwritten") == 3
+        file.write(json.dumps(record("Q2")))
+    spooled.all()
+    # its worker has ended in the middle of a line
+    assert spooled.queue_ids() == ["Q1"]
+    assert spooled.count("lost", "unreadable") == 1
+    assert spooled.left() == []
+
+
+class Killed(BaseException):
+    """As kill -9: nothing after it runs."""
+
+
+@pytest.mark.parametrize("at", ["add", "count", "read_up_to", "forget"])
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_anywhere(tmp_path, monkeypatch, at, after):
+    """All records are there once, and so are the counts."""
+    many = 3 * BATCH + 7
+    first, second = Spooled(tmp_path), Spooled(tmp_path)
+    first.segment(*(record(f"Q{number}") for number in range(many)))
+    for step in range(6):
+        steps, real = numbers(), getattr(writing, at)
+
+        def killed(*given, steps=steps, real=real, step=step):
+            if is_last := next(steps) == step % 4:
+                if after:
+                    real(*given)
+                raise Killed
+            return None if is_last else real(*given)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(writing, at, killed)
+            try:
+                first.all()
+            except Killed:
+                first.collector.close()
+                first.collector = first.another()
+    second.all()
+    assert second.queue_ids() == sorted(f"Q{number}" for number in range(many))
+    assert second.count("verdict") == many
+    assert second.left() == []
+    second.collector.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("garbage", "unreadable"),
+        ("", "unreadable"),
+        ("[" * 10_000, "unreadable"),
+        ("\x00\x01", "unreadable"),
+        ({"v": 1, "kind": "message"}, "unreadable"),
+        (record("Q", time="now"), "unreadable"),
+        (record("Q", time=float("nan")), "unreadable"),
+        (record("Q", time=-1), "unreadable"),
+        (record("Q", results=None), "unreadable"),
+        (record("Q", queue_id=7), "unreadable"),
+        (record("Q", recipients=[["x"]]), "unreadable"),
+        (record("Q", seconds=[]), "unreadable"),
+        (record("Q", v=2), "version"),
+        ({"v": 1, "kind": "something new"}, "version"),
+        ({"v": 1, "kind": "lost", "records": -4}, "version"),
+    ],
+)
+def test_a_line_that_is_no_record(spooled, line, key, caplog):
+    """Is counted, and the others go in."""
+    spooled.segment(record("Q1"), line, record("Q2"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1", "Q2"]
+    assert spooled.count("lost") == spooled.count("lost", key) == 1
+    assert "1 records of messages are lost" in caplog.text
+    assert spooled.left() == []
+
+
+@pytest.mark.parametrize("words", ["a\x00b", "<script>", "\u202e", "x" * 10_000, "tab\ttab", "\ufffd", "é"])
+def test_any_words_go_in(spooled, words):
+    spooled.segment(
+        record(words, helo=words, mail_from=words, recipients=[words], client=words, rule=words, host="mx1")
+    )
+    spooled.all()
+    [found] = spooled.rows(message)
+    assert found["helo"] == words.replace("\x00", "\ufffd").replace("\t", " ")
+    assert unpack(found["record"])["helo"] == words
+
+
+def test_a_damaged_file_is_moved_aside(spooled, caplog):
+    file = spooled.folder / database.FILE
+    file.write_bytes(b"nonsense" * 1000)
+    spooled.segment(record("Q1"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+    [aside] = spooled.folder.glob("*.damaged-*")
+    assert aside.read_bytes().startswith(b"nonsense")
+    assert str(aside) in caplog.text
+
+
+def test_a_file_of_another_program_is_left_alone(spooled):
+    file = spooled.folder / database.FILE
+    with sqlite3.connect(file) as other:
+        other.execute("CREATE TABLE message (x)")
+    other.close()
+    before = file.read_bytes()
+    with pytest.raises(database.Unusable, match=r"belongs to another program.*history\.directory"):
+        spooled.collector.once()
+    assert file.read_bytes() == before
+
+
+def test_tables_of_a_later_version(spooled):
+    spooled.all()
+    engine = database.connect(database.address(str(spooled.folder), None))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    spooled.segment(record("Q1"))
+    spooled.collector.close()
+    with pytest.raises(database.Unusable, match=r"later version of mailassay \(9999"):
+        spooled.collector.once()
+    assert len(spooled.left()) == 1
+
+
+def test_the_migrations_make_the_tables(spooled):
+    """Both descriptions say the same."""
+    spooled.all()
+    with sqlite3.connect(spooled.folder / database.FILE) as made:
+        found = {sql for (sql,) in made.execute("SELECT sql FROM sqlite_schema WHERE sql NOT LIKE '%alembic%'") if sql}
+    made.close()
+    engine = database.connect(database.address(str(spooled.folder / "x"), None))
+    engine = database.connect(engine.url.set(database=":memory:"))
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        rows = connection.execute(text("SELECT sql FROM sqlite_schema")).scalars()
+        expected = {" ".join(sql.split()) for sql in rows if sql}
+    engine.dispose()
+    assert {" ".join(sql.split()) for sql in found} == expected
+
+
+def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, caplog):
+    spooled.segment(record("Q1"))
+    trouble = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    def full(*_):
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "add", full)
+        assert not spooled.collector.once()
+        assert not spooled.collector.once()
+    assert caplog.text.count("database or disk is full") == 1
+    assert "INSERT" not in caplog.text
+    assert len(spooled.left()) == 1
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+
+
+def test_old_messages_leave(tmp_path):
+    spooled = Spooled(tmp_path, days=2, messages=1000)
+    spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
+    spooled.all()
+    assert spooled.queue_ids() == sorted(f"Q{number}" for number in range(49))
+    assert len(spooled.rows(recipient)) == 49
+    assert spooled.count("verdict") == 49
+    spooled.segment(*(record(f"R{number}") for number in range(1200)))
+    spooled.all()
+    assert spooled.queue_ids() == sorted(f"R{number}" for number in range(200, 1200))
+    spooled.collector.close()
+
+
+def test_the_file_does_not_grow_for_ever(tmp_path):
+    spooled = Spooled(tmp_path, messages=1000)
+    sizes = []
+    for turn in range(6):
+        spooled.segment(*(record(f"{turn}-{number}", helo=os.urandom(300).hex()) for number in range(1000)))
+        spooled.all()
+        with sqlite3.connect(tmp_path / database.FILE) as file:
+            sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
+        file.close()
+    # a batch comes before the one that it replaces leaves
+    assert max(sizes) <= 1.3 * sizes[0]
+    spooled.collector.close()
+
+
+def test_alembic_is_quiet(spooled, caplog):
+    with caplog.at_level(logging.INFO):
+        spooled.all()
+    assert caplog.text == ""

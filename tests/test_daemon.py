@@ -30,7 +30,7 @@ from mailassay.daemon.listening import _open
 from mailassay.daemon.parent import Parent
 from mailassay.daemon.resolv_conf import SystemNameservers
 from mailassay.daemon.turn import turns
-from mailassay.daemon.worker import Counts, questions_under_way, words
+from mailassay.daemon.worker import Counts, questions_under_way, words, worker_count
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
@@ -1381,7 +1381,7 @@ def test_lists_are_read_again(tmp_path, dns):
 
 def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
     """And only one worker has it."""
-    (turn,) = turns()[:1]
+    (turn,) = turns(1)
     tell, told = os.pipe()
     worker = os.fork()
     if not worker:
@@ -1406,7 +1406,7 @@ def test_the_turn_of_dear_messages_is_free_again_if_a_worker_dies():
 @pytest.mark.parametrize("failing", [fcntl.LOCK_EX, fcntl.LOCK_UN])
 def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monkeypatch):
     """The message fails, and only this one."""
-    turn = turns()[0]
+    [turn] = turns(1)
 
     def lockf(_, operation, *_place):
         if operation == failing:
@@ -1422,7 +1422,10 @@ def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monk
     assert taken.wait(60)
 
 
-def test_half_the_processors_are_for_messages_that_cost_little(monkeypatch):
-    for processors, expected in ((1, 1), (2, 1), (3, 1), (8, 4)):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, many=processors: set(range(many)))
-        assert len(turns()) == expected
+@pytest.mark.parametrize(("processors", "workers", "dear"), [(1, 1, 1), (2, 1, 1), (3, 1, 1), (4, 2, 1), (16, 8, 4)])
+def test_half_the_processors_are_for_postfix(monkeypatch, processors, workers, dear):
+    """And half of the workers for messages that cost little."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert worker_count(Settings()) == workers
+    assert worker_count(Settings(workers=5)) == 5
+    assert len(turns(workers)) == dear

@@ -147,8 +147,8 @@ class Log:
 class Settings:
     """The settings of the daemon. Times are in seconds.
 
-    None means: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker per CPU
-    (``workers``), no retirement (``retire_after``, in messages), the daemon's own group (``socket_group``), and
+    None means: the host's name (``authserv_id``), the built-in standard policy (``policy_path``), one worker for every
+    two CPUs (``workers``), no retirement (``retire_after``, in messages), the daemon's group (``socket_group``), and
     Postfix's value (``recipient_delimiter``, and ``trusted_networks``: its mynetworks). ``owner_request_special`` is
     Postfix's value, None if it cannot be asked. ``policy_lines`` are the lines of the policy's keys by their dotted
     names, and of its rules (``rules.NAME``); ``lines`` are those of the configuration. ``odd`` has the warnings about
@@ -191,7 +191,9 @@ class Settings:
     workers: Annotated[
         int | None,
         Key(
-            "The number of processes that judge messages. `auto` starts one for each CPU.",
+            "The number of processes that judge messages. `auto` starts one for every two CPUs, and at least one, "
+            "since Postfix needs as much CPU for a message as mailassay does. If Postfix runs on another host, set "
+            "the number of CPUs.",
             1,
             1024,
             unless="auto",

@@ -73,7 +73,7 @@ class Parent:
         self._warn_at = 0.0
         self._failure = ""  # of the last reload
         # each worker gets the next one
-        self._turns = itertools.cycle(turns())
+        self._turns = itertools.cycle(turns(self._count))
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT. Returns the exit status."""

@@ -43,7 +43,7 @@ class Turn:
             self._of_process.release()
 
 
-def turns() -> list[Turn]:
-    """Half as many turns as processors, and at least one: the others are for cheap messages."""
+def turns(workers: int) -> list[Turn]:
+    """Half as many turns as workers, and at least one: the other workers are for cheap messages."""
     file = os.memfd_create("turns")
-    return [Turn(file, place) for place in range(max(1, len(os.sched_getaffinity(0)) // 2))]
+    return [Turn(file, place) for place in range(max(1, workers // 2))]

@@ -254,7 +254,7 @@ class Evaluation:
         self._mechanism = self._limit = ""
         self._names: list[str] | None = None
         # the step that is under way
-        self._step = Step(target=self._identity) if self._explains else None
+        self._step = Step() if self._explains else None
 
     def found(self) -> Found:
         """Run the check. It may be run again when more answers have arrived."""

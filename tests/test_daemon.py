@@ -1429,3 +1429,11 @@ def test_half_the_processors_are_for_postfix(monkeypatch, processors, workers, d
     assert worker_count(Settings()) == workers
     assert worker_count(Settings(workers=5)) == 5
     assert len(turns(workers)) == dear
+
+
+@pytest.mark.parametrize(("processors", "workers", "dear"), [(1, 5, 1), (2, 8, 1), (4, 8, 2), (8, 4, 2)])
+def test_more_workers_than_processors_do_not_give_all_processors_to_dear_messages(
+    monkeypatch, processors, workers, dear
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert len(turns(workers)) == dear

@@ -304,7 +304,8 @@ class Evaluation:
                     step.target, step.matched = domain, True
                 return self._check_host("redirect", domain, recursion)
         except (Unanswered, _PermError, _TempError) as error:
-            self._pass_over(error, step, is_record=True)
+            if not self._passes_over(error, step, is_record=True):
+                raise
         return "neutral"
 
     def _applies(self, term: Directive) -> bool:
@@ -314,7 +315,8 @@ class Evaluation:
         try:
             matched = self._matches(term)
         except (Unanswered, _PermError, _TempError) as error:
-            self._pass_over(error, step, is_record=term.mechanism == "include")
+            if not self._passes_over(error, step, is_record=term.mechanism == "include"):
+                raise
         finally:
             self._step = above
         if step:
@@ -327,17 +329,22 @@ class Evaluation:
         above.terms.append(step)
         return step
 
-    def _pass_over(self, error: Exception, step: Step | None = None, *, is_record: bool = False) -> None:
-        """Continue as if there were no such term, if ``follow`` says so; else raise ``error``."""
+    def _passes_over(self, error: Exception, step: Step | None = None, *, is_record: bool = False) -> bool:
+        """Does ``follow`` say to continue as if there were no such term?
+
+        If not, the caller raises the error again. Its traceback would keep this frame, the frame the error, and both
+        everything that the check has.
+        """
         if self._follow is Follow.TO_THE_RESULT:
-            raise error
+            return False
         if isinstance(error, Unanswered):
             self.passed_over = True
             self.is_uncertain = self.is_uncertain or is_record
-        elif self._follow is Follow.EVERY:
+            return True
+        if self._follow is Follow.EVERY:
             self._note(step, error)
-        else:
-            raise error
+            return True
+        return False
 
     @staticmethod
     def _note(step: Step | None, error: Exception) -> None:
@@ -456,7 +463,8 @@ class Evaluation:
             try:
                 self._ask(host, "AAAA" if self._client.rdtype == "A" else "A")
             except _TempError as error:
-                self._pass_over(error, self._step)
+                if not self._passes_over(error, self._step):
+                    raise
         return self._ask(host, self._client.rdtype)
 
     def _exchanges(self, domain: str) -> list[str]:
@@ -471,7 +479,8 @@ class Evaluation:
         try:
             return self._client.is_within(self._addresses(host), prefix4, prefix6)
         except (Unanswered, _TempError) as error:
-            self._pass_over(error, self._step)
+            if not self._passes_over(error, self._step):
+                raise
             return False
 
     def _client_names(self) -> list[str]:
@@ -490,7 +499,8 @@ class Evaluation:
         except _TempError:
             return False
         except Unanswered as unanswered:
-            self._pass_over(unanswered)
+            if not self._passes_over(unanswered):
+                raise
             return False
 
     def _validated_name(self) -> str:

@@ -1430,6 +1430,14 @@ def test_half_the_workers_are_for_messages_that_cost_little(workers, dear):
     assert len(turns(workers)) == dear
 
 
+@pytest.mark.parametrize(("processors", "workers", "dear"), [(1, 5, 1), (2, 8, 1), (4, 8, 2), (8, 4, 2)])
+def test_more_workers_than_processors_do_not_give_all_processors_to_dear_messages(
+    monkeypatch, processors, workers, dear
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert len(turns(workers)) == dear
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first one of a namespace")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_process_of_a_container_sees_a_signal_that_comes_while_it_starts(tmp_path, dns, number):

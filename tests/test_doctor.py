@@ -26,6 +26,7 @@ from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
 from mailassay.doctor.facts import Nameserver, Table, User
 from mailassay.doctor.own import Own
+from mailassay.doctor.system import OPENRC, SYSTEMD, System, installer, this_system
 from mailassay.domain import Domain
 from mailassay.finding import Severity
 from mailassay.judge.logline import as_json
@@ -80,6 +81,7 @@ TCP = listening("inet", host="127.0.0.1", port=8899)
 SUBMISSION = service("submission", smtpd_milters="unix:opendkim/opendkim.sock")
 
 OUT = service("relay", "unix", "smtp")
+CONTAINER = System("apt-get install", starts=True, in_container=True)
 
 FINE = {
     "lines that are never broken": replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="0")),
@@ -120,7 +122,7 @@ FINE = {
             milter_protocol="2",
         ),
     ),
-    "shutdown": replace(GOOD, postfix=configured(milter_default_action="shutdown")),
+    "shutdown": replace(GOOD, postfix=configured(milter_default_action="shutdown", mail_version="3.11.0")),
     "by an option of the service": replace(
         GOOD, postfix=configured(service(smtpd_milters=OURS), SUBMISSION, smtpd_milters="")
     ),
@@ -253,7 +255,7 @@ FINE = {
         GOOD, settings=replace(GOOD.settings, socket_group="mailassay", socket_mode=0o666)
     ),
     "DNS beside the container": replace(
-        GOOD, in_container=True, nameservers=(Nameserver("10.96.0.10", 53, validates=True),)
+        GOOD, system=CONTAINER, nameservers=(Nameserver("10.96.0.10", 53, validates=True),)
     ),
     "root reads everything": replace(
         with_nodes(**{CONFIG: {"mode": 0o600}}), daemon=User("root", 0, frozenset({0}), "root")
@@ -672,16 +674,20 @@ BROKEN = {
         None,
     ),
     "an old Postfix": (replace(GOOD, postfix=configured(mail_version="3.7.10")), ("note", "postfix-version"), None),
-    "a very old Postfix": (replace(GOOD, postfix=configured(mail_version="3.6.13")), ("note", "postfix-version"), None),
+    "a very old Postfix": (
+        replace(GOOD, postfix=configured(mail_version="3.6.13", smtpd_forbid_bare_newline="yes")),
+        ("note", "postfix-version"),
+        None,
+    ),
     "smuggling": (
         replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="no")),
         ("error", "bare-newline"),
-        "postconf -e smtpd_forbid_bare_newline=normalize",
+        "postconf -e smtpd_forbid_bare_newline=yes",
     ),
     "smuggling at one service": (
-        replace(GOOD, postfix=configured(service(smtpd_forbid_bare_newline="note"))),
+        replace(GOOD, postfix=configured(service(smtpd_forbid_bare_newline="no"))),
         ("error", "bare-newline"),
-        "postconf -P smtp/inet/smtpd_forbid_bare_newline=normalize",
+        "postconf -P smtp/inet/smtpd_forbid_bare_newline=yes",
     ),
     "lines broken by smtp": (
         replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="990")),
@@ -703,9 +709,19 @@ BROKEN = {
         "postconf -P dovecot/unix/lmtp_line_length_limit=998",
     ),
     "smuggling that this Postfix cannot forbid": (
-        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="")),
+        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="", smtpd_discard_ehlo_keywords="etrn chunking")),
         ("error", "bare-newline"),
-        "postconf -e smtpd_discard_ehlo_keywords=chunking",
+        "postconf -e 'smtpd_discard_ehlo_keywords=chunking, etrn'",
+    ),
+    "smuggling that this Postfix can forbid only with pipelining": (
+        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="", smtpd_forbid_unauth_pipelining="no")),
+        ("error", "bare-newline"),
+        "postconf -e smtpd_forbid_unauth_pipelining=yes",
+    ),
+    "smuggling, and restrictions that stay": (
+        replace(GOOD, postfix=configured(smtpd_forbid_bare_newline="", smtpd_data_restrictions="permit_mynetworks")),
+        ("error", "bare-newline"),
+        "postconf -e 'smtpd_data_restrictions=reject_unauth_pipelining, permit_mynetworks'",
     ),
     "our header is stripped": (
         replace(
@@ -848,9 +864,9 @@ BROKEN = {
         "apt-get install unbound",
     ),
     "public DNS in a container": (
-        replace(GOOD, in_container=True, nameservers=(Nameserver("9.9.9.9", 53, validates=True),)),
+        replace(GOOD, system=CONTAINER, nameservers=(Nameserver("9.9.9.9", 53, validates=True),)),
         ("warning", "nameserver-place"),
-        "apt-get install unbound",
+        None,
     ),
     "DNS that does not answer": (
         replace(GOOD, nameservers=(Nameserver("127.0.0.1", 5353, trouble="time-out"),)),
@@ -965,7 +981,7 @@ BROKEN = {
         ("warning", "held"),
         "mailassay held",
     ),
-    "a Postfix that is down": (replace(GOOD, down=True), ("warning", "postfix-down"), "postfix start"),
+    "a Postfix that is down": (replace(GOOD, down=True), ("warning", "postfix-down"), "systemctl restart postfix"),
     "an instance that is down": (
         replace(GOOD, postfix=replace(GOOD.postfix, folder="/etc/postfix-in"), down=True),
         ("warning", "postfix-down"),
@@ -1040,22 +1056,206 @@ def test_our_socket_goes_into_the_chroot(name, config, lines, words):
     )
 
 
-def test_without_systemd_no_command_of_it_is_proposed():
-    """Words say what is to be done, and other commands stay."""
-    for facts in (case[0] for case in BROKEN.values()):
-        with_it, without = examine(facts), examine(replace(facts, systemd=False))
+@pytest.mark.parametrize(
+    ("name", "value", "versions", "severity"),
+    [
+        ("smtpd_forbid_bare_newline", "normalize", "3.5.24 3.6.14 3.7.10 3.7.11 3.8.5 3.9.0 3.10.13 3.11.7", None),
+        ("smtpd_forbid_bare_newline", "normalize", "3.5.23 3.7.9 3.8.4", "warning"),
+        ("smtpd_forbid_bare_newline", "reject", "3.8.4", "warning"),
+        ("smtpd_forbid_bare_newline", "note", "3.9.0 3.10.13 3.11.7", None),
+        ("smtpd_forbid_bare_newline", "note", "3.7.11 3.8.16", "warning"),
+        ("smtpd_forbid_bare_newline", "YES", "3.7.9 3.8.4 3.11.7", None),
+        ("smtpd_forbid_bare_newline", "No", "3.7.9 3.8.4 3.11.7", "error"),
+        ("milter_default_action", "shutdown", "3.7.20 3.8.15 3.9.9 3.10.8 3.10.13 3.11.0 3.12-20270101 4.0", None),
+        ("milter_default_action", "shutdown", "3.6.30 3.7.11 3.8.14 3.9.1 3.10.7", "warning"),
+        ("milter_default_action", "tempfail", "3.7.11 3.11.7", None),
+    ],
+)
+def test_what_a_release_of_postfix_knows(name, value, versions, severity):
+    """postconf(5), and HISTORY of each series."""
+    for version in versions.split():
+        facts = replace(GOOD, postfix=configured(mail_version=version, **{name: value}))
+        code = name.removeprefix("smtpd_forbid_").replace("_", "-")
+        found = [each for each in examine(facts) if each.severity is not Severity.FINE and each.code.endswith(code)]
+        assert [str(each.severity) for each in found] == ([severity] if severity else [])
+        # what the fix sets is known to every release
+        good = {"smtpd_forbid_bare_newline": "yes", "milter_default_action": "tempfail"}[name]
+        assert [command for each in found for command in each.commands] == [f"postconf -e {name}={good}"][: len(found)]
+
+
+SYSTEMS = {
+    "systemd": System("dnf install", manager=SYSTEMD),
+    "openrc": System("apk add", manager=OPENRC),
+    "unknown": System(),
+    "container": CONTAINER,
+    "container with systemd": replace(CONTAINER, manager=SYSTEMD),
+}
+
+
+def of_system(facts, kind, code):
+    """The fix in words, and the commands."""
+    (found,) = [each for each in examine(replace(facts, system=SYSTEMS[kind])) if each.code == code]
+    return found.fix, list(found.commands)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "commands"),
+    [
+        ("systemd", "", ["systemctl start mailassay"]),
+        ("openrc", "", ["rc-service mailassay start"]),
+        ("unknown", "With this host's service manager, start mailassay", []),
+        ("container", "From outside this container, start mailassay", []),
+    ],
+)
+def test_services_are_started_in_the_way_of_the_system(kind, words, commands):
+    assert of_system(replace(GOOD, silence="no"), kind, "answering") == (words, commands)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "commands"),
+    [
+        ("systemd", "here", ["dnf install unbound", "systemctl enable --now unbound"]),
+        ("openrc", "here", ["apk add unbound", "rc-update add unbound", "rc-service unbound start"]),
+        ("unknown", "here", []),
+        ("container", "beside this container", []),
+        ("container with systemd", "here", ["apt-get install unbound"]),
+    ],
+)
+def test_a_resolver_is_installed_in_the_way_of_the_system(kind, words, commands):
+    facts = replace(GOOD, nameservers=(Nameserver("9.9.9.9", 53, validates=True),))
+    fix = f"Run one {words}, such as unbound, and name it in dns.nameservers"
+    assert of_system(facts, kind, "nameserver-place") == (fix, commands)
+
+
+def test_an_installer_without_a_service_manager():
+    assert System("dnf install").install("unbound") == (
+        "dnf install unbound",
+        "With this host's service manager, start unbound",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "commands"),
+    [
+        ("systemd", "", ["systemctl restart postfix"]),
+        ("openrc", "", ["rc-service postfix zap", "rc-service postfix start"]),
+        ("unknown", "", ["postfix start"]),
+        ("container", "From outside this container, start postfix", []),
+        ("container with systemd", "", ["systemctl restart postfix"]),
+    ],
+)
+def test_postfix_is_started_in_the_way_of_the_system(kind, words, commands):
+    assert of_system(replace(GOOD, down=True), kind, "postfix-down") == (words, commands)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "commands"),
+    [
+        ("systemd", "", ["timedatectl set-ntp true"]),
+        ("openrc", "Run a time daemon, such as chrony", []),
+        ("unknown", "Run a time daemon, such as chrony", []),
+        ("container", "Run a time daemon, such as chrony, outside this container", []),
+        ("container with systemd", "Run a time daemon, such as chrony, outside this container", []),
+    ],
+)
+def test_the_clock_is_set_in_the_way_of_the_system(kind, words, commands):
+    assert of_system(replace(GOOD, synchronized=False), kind, "clock") == (words, commands)
+
+
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_only_systemd_has_a_timer_for_held_messages(kind):
+    has_timer = "systemd" in kind
+    words, commands = of_system(replace(GOOD, held=1, waiting=60.0), kind, "held")
+    assert commands == [
+        "mailassay held",
+        *(["systemctl enable --now mailassay-held.timer"] if has_timer else []),
+    ]
+    assert ("mailassay-held.timer reminds" in words) is has_timer
+    assert ("a cron job that runs mailassay held --remind 0s reminds" in words) is (not has_timer)
+
+
+@pytest.mark.parametrize("kind", ["openrc", "unknown"])
+def test_without_systemd_no_command_of_it_is_proposed(kind):
+    """The same is found, and other commands stay."""
+    own = ("systemctl", "timedatectl", "apt-get", "rc-service", "rc-update", "apk")
+    # only systemd says by which policy the daemon judges
+    for facts in (case[0] for case in BROKEN.values() if not case[0].digest and case[0].system is not CONTAINER):
+        with_it, without = examine(facts), examine(replace(facts, system=SYSTEMS[kind]))
         assert [(each.severity, each.code) for each in with_it] == [(each.severity, each.code) for each in without]
         for one, other in zip(with_it, without, strict=True):
-            dropped = [each for each in one.commands if each not in other.commands]
-            assert other.commands == tuple(
-                each for each in one.commands if each.split()[0] not in ("systemctl", "timedatectl")
-            )
-            for each in dropped:
-                verb, *rest = each.split()[1:]
-                assert verb in ("enable", "set-ntp") or f"{verb} {' '.join(rest)}" in other.text
-            assert dropped or one == other
-    (answering,) = [each for each in examine(replace(GOOD, silence="no", systemd=False)) if each.code == "answering"]
-    assert answering.fix == "With this host's service manager, start mailassay"
+            assert not any(each.startswith(("systemctl ", "timedatectl ")) for each in other.commands)
+            stay = [[each for each in found.commands if each.split()[0] not in own] for found in (one, other)]
+            assert stay[0] == [each for each in stay[1] if each != "postfix start"]
+
+
+RELEASES = {
+    "Debian 12": (
+        'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nID=debian\n',
+        ("apt-get install", True),
+    ),
+    "Debian 13": (
+        'NAME="Debian GNU/Linux"\nVERSION_ID="13"\nID=debian\nDEBIAN_VERSION_FULL=13.2\n',
+        ("apt-get install", True),
+    ),
+    "Ubuntu 24.04": ('NAME="Ubuntu"\nVERSION_ID="24.04"\nID=ubuntu\nID_LIKE=debian\n', ("apt-get install", True)),
+    "Linux Mint": ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', ("apt-get install", True)),
+    "AlmaLinux 9": (
+        'NAME="AlmaLinux"\nVERSION="9.4 (Seafoam Ocelot)"\nID="almalinux"\nID_LIKE="rhel centos fedora"\n',
+        ("dnf install", False),
+    ),
+    "RHEL 10": ('ID="rhel"\nID_LIKE="centos fedora"\n', ("dnf install", False)),
+    "Fedora": ("ID=fedora\nVERSION_ID=43\n", ("dnf install", False)),
+    "Alpine": ('NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.20.3\n', ("apk add", False)),
+    "Arch": ("ID=arch\n", ("pacman -S", False)),
+    "openSUSE": ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', ("zypper install", False)),
+    "a distribution that is not known": ("ID=nixos\n", ("", False)),
+    "malformed lines": ("ID\n=debian\nID =debian\n\0\nID_LIKE='\n", ("", False)),
+    "empty": ("", ("", False)),
+    "not UTF-8": (b"NAME=\xff\nID=debian\n", ("", False)),
+    "no file": (None, ("", False)),
+}
+
+
+def system_of(path, content):
+    """What a machine is taken for if its os-release has this content; None: it has none."""
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("platform._os_release_candidates", (str(path),))
+        patched.setattr("platform._os_release_cache", None)
+        return this_system()
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_the_installer_of_a_distribution(tmp_path, name):
+    content, expected = RELEASES[name]
+    found = system_of(tmp_path / "os-release", content)
+    assert (found.installer, found.starts) == expected
+
+
+@given(content=st.binary() | st.text().map(lambda text: f"ID={text}\nID_LIKE='{text} alpine'\n"))
+def test_any_os_release_is_read(tmp_path_factory, content):
+    found = system_of(tmp_path_factory.getbasetemp() / "os-release", content)
+    assert (found.installer, found.starts) in [expected for _, expected in RELEASES.values()]
+
+
+@given(st.dictionaries(st.sampled_from(["ID", "ID_LIKE"]), st.text()))
+def test_the_closest_distribution_decides(release):
+    names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
+    assert bool(installer(release)[0]) is bool({"debian", "fedora", "rhel", "alpine", "arch", "suse"} & set(names))
+
+
+@pytest.mark.parametrize(
+    ("paths", "manager"),
+    [({"/run/systemd/system"}, SYSTEMD), ({"/run/openrc/softlevel"}, OPENRC), (set(), None)],
+)
+@pytest.mark.parametrize("container", ["", "podman"])
+def test_the_service_manager(monkeypatch, paths, manager, container):
+    monkeypatch.setattr("mailassay.doctor.system.os.path.exists", lambda path: path in paths)
+    monkeypatch.setenv("container", container)
+    found = this_system()
+    assert found.manager is manager
+    assert found.in_container is bool(container)
 
 
 def test_root_is_not_told_to_be_root():

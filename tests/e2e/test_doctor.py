@@ -19,6 +19,7 @@ from mailassay.finding import Severity
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
+from tests.lab.healthy import GOOD
 from tests.lab.mta import DOMAIN, Mta
 from tests.lab.serve import Serve
 
@@ -47,7 +48,7 @@ def findings(serve, folder):
     """Those that are not fine, whatever this machine has, and whoever works on the package while this runs."""
     age(folder)
     around_here = all_facts(load(str(serve.config)), (), str(serve.config), str(folder))
-    facts = replace(around_here, installed=0.0, signers={}, signing={}, systemd=True)
+    facts = replace(around_here, installed=0.0, signers={}, signing={}, system=GOOD.system)
     return [each for each in examine(facts) if each.severity is not Severity.FINE]
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from mailassay.config import Listen, Settings
 from mailassay.doctor import Facts
 from mailassay.doctor.facts import Nameserver, Node, Process, User
+from mailassay.doctor.system import SYSTEMD, System
 from mailassay.postfix.configuration import Postfix, Service
 
 QUEUE = "/var/spool/postfix"
@@ -87,4 +88,5 @@ GOOD = Facts(
     nameservers=(Nameserver("127.0.0.1", 53, validates=True),),
     synchronized=True,
     names=frozenset({"mx"}),
+    system=System("apt-get install", starts=True, manager=SYSTEMD),
 )

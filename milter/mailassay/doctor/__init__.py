@@ -5,9 +5,7 @@ The facts are gathered first (``gather``). A check is a function from facts to f
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from ..finding import Severity
 from ..postfix.configuration import NoPostfix
@@ -74,20 +72,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
 def examine(facts: Facts) -> list[Finding]:
     """The findings of all checks, worst first, without duplicates. Includes the passing findings of failing checks."""
     found = dict.fromkeys(finding for check in CHECKS for finding in _some(check(facts)))
-    if not facts.systemd:
-        found = dict.fromkeys(map(_without_systemd, found))
     return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
-
-
-def _without_systemd(finding: Finding) -> Finding:
-    """The same finding with words instead of systemd's commands."""
-    commands = [command for command in finding.commands if command.startswith(("systemctl ", "timedatectl "))]
-    # without systemd, nothing corresponds to enabling a unit or its time daemon
-    asked = [shlex.split(command)[1:] for command in commands if command.startswith("systemctl ")]
-    words = [f"{verb} {' '.join(rest)}" for verb, *rest in asked if verb in ("start", "restart", "reload")]
-    with_words = f"With this host's service manager, {' and '.join(words)}" if words else ""
-    fix = ". ".join(filter(None, (finding.fix, with_words)))
-    return replace(finding, fix=fix, commands=tuple(each for each in finding.commands if each not in commands))
 
 
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:

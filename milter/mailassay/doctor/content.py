@@ -17,7 +17,10 @@ from .facts import Facts
 from .finding import Finding, error, fine, note, warning
 from .wiring import incoming, listeners, some
 
-_COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9, 0))  # HISTORY 20231213, by release
+# releases of Postfix by its HISTORY and postconf(5), the first of each series
+_COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9))  # 20231213
+_NORMALIZES = ((3, 5, 24), (3, 6, 14), (3, 7, 10), (3, 8, 5), (3, 9))  # 20240118; before, only yes and no
+_NOTES = (3, 9)  # smtpd_forbid_bare_newline = note
 _WRITES = re.compile(r"\b(PREPEND|REPLACE)\s+Authentication-Results", re.IGNORECASE)
 _REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
 _SPF_SERVICE = re.compile("spf", re.IGNORECASE)
@@ -25,9 +28,8 @@ _SPF_SERVICE = re.compile("spf", re.IGNORECASE)
 
 def version(facts: Facts) -> Iterator[Finding]:
     """Does this Postfix count header fields in the way that milters rely on?"""
-    found = facts.postfix.version
     shown = facts.postfix.value("mail_version")
-    if not found or found >= (3, 9) or any(found[:2] == fixed[:2] and found >= fixed for fixed in _COUNTS_RIGHT):
+    if facts.postfix.has(*_COUNTS_RIGHT):
         yield fine("postfix-version", f"Postfix {shown or 'of an unknown version'}")
         return
     yield note(
@@ -58,19 +60,43 @@ def smuggling(facts: Facts) -> Iterator[Finding]:
             yield error(
                 "bare-newline",
                 f"Postfix {postfix.value('mail_version')} has no {name}: {reason}",
-                postfix.command("postconf", "-e", "smtpd_data_restrictions=reject_unauth_pipelining"),
-                postfix.command("postconf", "-e", "smtpd_discard_ehlo_keywords=chunking"),
+                *_no_pipelining(facts, service),
                 fix="If there is no newer Postfix for this system, these two settings prevent most of it",
             )
-        elif value.lower() in ("no", "note"):
-            better = "yes" if postfix.version < (3, 7, 10) else "normalize"
+        elif value.lower() == "no":
+            # any release that has the parameter knows yes, which became another word for normalize
             yield error(
+                "bare-newline", f"{postfix.where(name, service)} is no: {reason}", postfix.set(name, "yes", service)
+            )
+        elif value.lower() != "yes" and not postfix.has(*([_NOTES] if value.lower() == "note" else _NORMALIZES)):
+            # a distribution may have added the value
+            yield warning(
                 "bare-newline",
-                f"{postfix.where(name, service)} is {value}: {reason}",
-                postfix.set(name, better, service),
+                f"{postfix.where(name, service)} is {value}, which is newer than Postfix "
+                f"{postfix.value('mail_version')}: smtpd does not run with a value that it does not know",
+                postfix.set(name, "yes", service),
             )
         else:
             yield fine("bare-newline", f"{postfix.where(name, service)} is {value}")
+
+
+def _no_pipelining(facts: Facts, service: Service) -> Iterator[str]:
+    """The commands against smuggling for a Postfix that takes a bare LF (https://www.postfix.org/smtp-smuggling.html).
+
+    They add to what is there.
+    """
+    postfix = facts.postfix
+    if postfix.value("smtpd_forbid_unauth_pipelining", service):
+        yield postfix.set("smtpd_forbid_unauth_pipelining", "yes", service)
+    else:
+        yield _with(facts, service, "smtpd_data_restrictions", "reject_unauth_pipelining")
+    yield _with(facts, service, "smtpd_discard_ehlo_keywords", "chunking")
+
+
+def _with(facts: Facts, service: Service, name: str, word: str) -> str:
+    """The command that puts a word before the others of a list."""
+    others = [each for each in tokens(facts.postfix.as_written(name, service)) if each != word]
+    return facts.postfix.set(name, ", ".join([word, *others]), service)
 
 
 def line_length(facts: Facts) -> Iterator[Finding]:

@@ -11,8 +11,7 @@ from pathlib import PurePosixPath
 from ..config import Problem, Settings
 from ..postfix.configuration import Postfix, Service
 from .own import Own
-
-RESTART = "systemctl restart mailassay"
+from .system import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +97,8 @@ class Facts:
     with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
-    running. ``is_root``: this examination can look at everything. ``systemd``: it manages the services of this host.
-    ``in_container``: this is a container, whose name server is another one.
+    running. ``is_root``: this examination can look at everything. ``system``: how packages are installed and services
+    are controlled.
     """
 
     settings: Settings
@@ -127,8 +126,7 @@ class Facts:
     waiting: float = 0.0
     down: bool = False
     is_root: bool = False
-    systemd: bool = True
-    in_container: bool = False
+    system: System = field(default_factory=System)
     unseen: tuple[str, ...] = ()
 
     def canonical(self, path: str) -> str:

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 
-from ..config import Listen, Problem, Settings, in_container
+from ..config import Listen, Problem, Settings
 from ..config.mynetworks import tokens
 from ..nameservers import Nameservers, system_nameservers
 from ..ping import connected, negotiated
@@ -29,6 +29,7 @@ from ..resolver import Answer, DnsLimit, DnsTempError, Question
 from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
+from .system import this_system
 
 _PATIENCE = 5.0  # seconds to wait for each thing
 _PATIENCE_WITH_POSTFIX = 60.0  # seconds for all of its commands together
@@ -85,9 +86,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         waiting=waiting,
         down=down,
         is_root=os.geteuid() == 0,
-        # sd_booted(3)
-        systemd=os.path.isdir("/run/systemd/system"),
-        in_container=in_container(),
+        system=this_system(),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 

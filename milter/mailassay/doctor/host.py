@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 from ..config import Settings, is_elsewhere
 from ..postfix.hold_queue import in_units
-from .facts import RESTART, Facts, Node, ancestry
+from .facts import Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
+from .system import SYSTEMD
 
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
 _DAY = 86_400  # seconds
 _PATIENCE = 1  # days after which a held message counts as forgotten
 _ROUNDED = 2  # seconds by which the start time of a process may be too early (btime in proc(5))
-_START = "systemctl start mailassay"
 
 
 def configuration(facts: Facts) -> Iterator[Finding]:
@@ -38,7 +38,8 @@ def answering(facts: Facts) -> Iterator[Finding]:
     """Does a milter answer at our socket, and is it mailassay?"""
     where, process = facts.settings.listen.libmilter, facts.process
     if facts.silence:
-        yield error("answering", f"no milter answers at {where}: {facts.silence}", *_folder(facts), _START)
+        start = facts.system.service("start", "mailassay")
+        yield error("answering", f"no milter answers at {where}: {facts.silence}", *_folder(facts), start)
     elif facts.silence is None:
         return
     elif process and not any("mailassay" in word for word in process.words):
@@ -65,6 +66,7 @@ def not_reloaded(settings: Settings, digest: str) -> Iterator[Finding]:
             "not-reloaded",
             f"the daemon judges by policy {digest}, but {settings.policy_path or 'the configuration'} "
             f"has another one, {ours}",
+            # only systemd says which policy it is
             "systemctl reload mailassay",
         )
 
@@ -92,7 +94,9 @@ def installed(facts: Facts) -> Iterator[Finding]:
             f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M} UTC" for each in (process.started, facts.installed)
         )
         yield warning(
-            "running-version", f"the daemon has run since {since}, but mailassay was installed at {then}", RESTART
+            "running-version",
+            f"the daemon has run since {since}, but mailassay was installed at {then}",
+            facts.system.service("restart", "mailassay"),
         )
     else:
         yield fine("running-version", "the daemon was started after mailassay was installed")
@@ -103,7 +107,9 @@ def limits(facts: Facts) -> Iterator[Finding]:
     if facts.process and facts.process.files is not None:
         if facts.process.files < _LEAST_FILES:
             what = f"the daemon may open {facts.process.files} files: each connection and each DNS question takes one"
-            yield warning("open-files", what, RESTART, fix="Set LimitNOFILE=65536 in mailassay.service")
+            unit = "Set LimitNOFILE=65536 in mailassay.service"
+            fix = unit if facts.system.manager is SYSTEMD else "Let it open 65536 (ulimit -n)"
+            yield warning("open-files", what, facts.system.service("restart", "mailassay"), fix=fix)
         else:
             yield fine("open-files", f"the daemon may open {facts.process.files} files")
 
@@ -174,6 +180,8 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
     """Does a name server on this host answer, and does it validate DNSSEC?"""
     found = facts.nameservers
     silent = all(each.trouble for each in found)
+    inside = facts.system.in_container and not facts.system.manager
+    where = "beside this container" if inside else "here"
     for each in found:
         place = each.address if each.port == 53 else f"{each.address} port {each.port}"
         if each.trouble:
@@ -184,13 +192,13 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
                 yield warning("nameserver", f"{reason}; each question that goes to it first is delayed")
         else:
             yield fine("nameserver", f"name server {place} answers")
-        if is_elsewhere(each.address, facts.in_container):
+        if is_elsewhere(each.address, facts.system.in_container):
             yield warning(
                 "nameserver-place",
                 f"name server {place} is not on this host: anybody on the network path can forge its answers, and "
                 "with them SPF, DKIM and DMARC; and each question takes longer",
-                "apt-get install unbound",
-                fix="Install one here, and name it in dns.nameservers",
+                *facts.system.install("unbound"),
+                fix=f"Run one {where}, such as unbound, and name it in dns.nameservers",
             )
         if not each.trouble and not each.validates:
             what = f"name server {place} does not validate DNSSEC (no AD for a signed name)"
@@ -200,10 +208,15 @@ def nameservers(facts: Facts) -> Iterator[Finding]:
 def clock(facts: Facts) -> Iterator[Finding]:
     """Is the clock right? DKIM signatures expire (x=), and those of DKIM and ARC have a time of signing (t=)."""
     if facts.synchronized is False:
-        reason = "signatures may count as expired, or as made in the future"
-        yield warning(
-            "clock", f"nothing keeps the clock of this host synchronized: {reason}", "timedatectl set-ntp true"
+        what = (
+            "nothing keeps the clock of this host synchronized: signatures may count as expired, or as made in the "
+            "future"
         )
+        if facts.system.manager is SYSTEMD and not facts.system.in_container:
+            yield warning("clock", what, "timedatectl set-ntp true")
+        else:
+            outside = ", outside this container" if facts.system.in_container else ""
+            yield warning("clock", what, fix=f"Run a time daemon, such as chrony{outside}")
     elif facts.synchronized:
         yield fine("clock", "the clock is synchronized")
 
@@ -212,7 +225,10 @@ def running(facts: Facts) -> Iterator[Finding]:
     """Is Postfix running?"""
     if facts.down:
         reason = "Postfix is not running: no mail comes in, and mail in its queue stays there"
-        yield warning("postfix-down", reason, facts.postfix.command("postfix", "start"))
+        # a service manager that did not start Postfix cannot restart it; the service of an instance has another name
+        managed = (facts.system.manager or facts.system.in_container) and not facts.postfix.folder
+        start = facts.system.revive("postfix") if managed else (facts.postfix.command("postfix", "start"),)
+        yield warning("postfix-down", reason, *start)
     else:
         yield fine("postfix-down", "Postfix is running")
 
@@ -229,12 +245,15 @@ def held(facts: Facts) -> Iterator[Finding]:
     who = (
         f"{to} gets mail about them" if to else "held: {remind_to: ADDRESS} in the configuration sends mail about them"
     )
+    reminder, timer = "mailassay-held.timer", facts.system.enable("mailassay-held.timer")
+    if facts.system.manager is not SYSTEMD:
+        reminder, timer = "a cron job that runs mailassay held --remind 0s", ()
     yield (warning if days >= _PATIENCE else note)(
         "held",
         f"{some} on hold because of mailassay, the oldest for {in_units(facts.waiting)}: nobody was notified of them",
         facts.listing(),
-        "systemctl enable --now mailassay-held.timer",
-        fix=f"Look at them, then release or delete them; mailassay-held.timer reminds you, and {who}",
+        *timer,
+        fix=f"Look at them, then release or delete them; {reminder} reminds you, and {who}",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from ..config.mynetworks import tokens
 from ..postfix.configuration import Service, seconds
-from .facts import RESTART, Facts, ancestry, seen_by
+from .facts import Facts, ancestry, seen_by
 from .finding import Finding, error, fine, note, warning
 from .milters import Entry, Milter, edited, endpoint, is_there, parsed
 
@@ -25,7 +25,8 @@ _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
 _INSIDE = "mailassay/mailassay.sock"  # our socket, from the queue directory
 _MOST_SHOWN = 5  # networks
-_SAFE = ("tempfail", "shutdown")
+# milter_default_action = shutdown, by postconf(5): the first release of each series
+_SHUTS_DOWN = ((3, 7, 20), (3, 8, 15), (3, 9, 9), (3, 10, 8), (3, 11))
 
 
 def listeners(facts: Facts) -> list[Service]:
@@ -106,7 +107,8 @@ def _moved(facts: Facts, service: Service, value: str) -> tuple[str, list[str]]:
         f"First write listen: unix:{path} ({facts.place('listen')}), then run these commands. It is worse to let "
         f"smtpd out of its chroot: {facts.postfix.unchroot(service)}"
     )
-    return words, [facts.making(os.path.dirname(path)), RESTART, facts.postfix.set("smtpd_milters", value, service)]
+    restart = facts.system.service("restart", "mailassay")
+    return words, [facts.making(os.path.dirname(path)), restart, facts.postfix.set("smtpd_milters", value, service)]
 
 
 def listed(facts: Facts) -> Iterator[Finding]:
@@ -371,11 +373,14 @@ def default_action(facts: Facts) -> Iterator[Finding]:
             yield severe(
                 "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", fix
             )
-        elif action.lower() in _SAFE:
+        elif action.lower() == "tempfail" or (action.lower() == "shutdown" and facts.postfix.has(*_SHUTS_DOWN)):
             yield fine("milter-default-action", f"{name} is {action}: while mailassay does not answer, mail waits")
         else:
             yield warning(
-                "milter-default-action", f"{name} of {found.service} is {action}, which mailassay does not know", fix
+                "milter-default-action",
+                f"{name} of {found.service} is {action}, which Postfix {facts.postfix.value('mail_version')} is not "
+                "known to have: while mailassay does not answer, it defers all mail, as 'unrecognized default action'",
+                fix,
             )
 
 
@@ -449,7 +454,7 @@ def _competing(facts: Facts, found: Entry, milter: Milter) -> Iterator[Finding]:
             "competing-milter",
             f"{milter.endpoint} ({found.service}) signs, but also verifies (Mode in {signer[0]}): it writes a second "
             "Authentication-Results",
-            *_only_signing(*signer),
+            *_only_signing(facts, *signer),
         )
 
 
@@ -493,8 +498,8 @@ def _signer(facts: Facts, milter: Milter) -> tuple[str, str] | None:
     return next(((path, mode) for path, mode in facts.signers.items() if program in path), None)
 
 
-def _only_signing(path: str, mode: str) -> Iterator[str]:
+def _only_signing(facts: Facts, path: str, mode: str) -> Iterator[str]:
     """The commands that make a signing filter only sign; its file may have a Mode line or not."""
     edit = r"s/^\s*Mode\s.*/Mode s/I" if mode else "$aMode s"
     yield shlex.join(["sed", "-i", edit, path])
-    yield shlex.join(["systemctl", "restart", PurePosixPath(path).stem])
+    yield facts.system.service("restart", PurePosixPath(path).stem)

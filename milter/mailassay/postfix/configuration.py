@@ -40,7 +40,9 @@ PARAMETERS = (
     "queue_directory",
     "receive_override_options",
     "smtp_line_length_limit",
+    "smtpd_discard_ehlo_keywords",
     "smtpd_forbid_bare_newline",
+    "smtpd_forbid_unauth_pipelining",
     "smtpd_milter_maps",
     "smtpd_milters",
     "smtpd_proxy_filter",
@@ -107,6 +109,11 @@ class Postfix:
     def version(self) -> tuple[int, ...]:
         """Such as (3, 7, 11), without the date of a snapshot."""
         return tuple(int(number) for number in re.findall("[0-9]{1,9}", self.values.get("mail_version", ""))[:3])
+
+    def has(self, *releases: tuple[int, ...]) -> bool:
+        """Does it have what came with these releases, each but the last the first of its series? Yes if unknown."""
+        found, latest = self.version, releases[-1]
+        return not found or found >= latest or any(found[:2] == each[:2] and found >= each for each in releases)
 
     def value(self, name: str, service: Service | None = None) -> str:
         """A parameter, expanded; empty if this Postfix does not have it."""

@@ -459,7 +459,7 @@ def test_make_install(release, run_tree, tmp_path_factory):
         shutil.copytree(ROOT, maker.root / "project", symlinks=True, ignore=_NOT_PROJECT)
         maker.fetch("make", "python3")
         maker.run("make -C /project DESTDIR=/made install", seconds=600)
-        subprocess.run(["cp", "--archive", maker.root / "made/.", running.root], check=True)
+        subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
     running.run("systemctl enable --now mailassay mailassay-held.timer")
     set_up_postfix(running, "systemctl restart postfix")

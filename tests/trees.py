@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.lab.tree import Tree
 ROOT = Path(__file__).parents[1]
 LOGS = tree.BUILD / "trees"
 BARE = ("git", "make", "python3")
+PACKAGE = "package"
 HOUR = 3600.0
 _COUNTS = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in \d[\d.]*s\b", re.MULTILINE)
 
@@ -51,6 +53,12 @@ class Log:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.path, self._release = LOGS / f"{release}.log", release
         self.path.write_text("")
+
+    def note(self, text: str) -> None:
+        """Write a line into the log, and say it."""
+        print(f"{self._release}: {text}", flush=True)
+        with self.path.open("a") as log:
+            print(f"\n### {text}", file=log)
 
     def step(self, name: str, command: list[str], *, there: bool = True) -> Step:
         """Run a command; ``there``: it leads into a tree, so nothing of our environment goes along."""
@@ -88,29 +96,29 @@ def counts(printed: str) -> str:
     return "; ".join(_COUNTS.findall(re.sub(r"\x1b\[[\d;]*m", "", printed)))
 
 
-def release_steps(release: str, tests: str) -> list[Step]:
-    """All steps on a release; after one that failed, those that do not need it."""
+def release_steps(release: str, targets: Sequence[str]) -> list[Step]:
+    """All steps on a release: what make is told to make in a bare tree, and the life of the package that this made."""
     log = Log(release)
     print(f"{release}: making a tree; the log is {log.path.relative_to(ROOT)}", flush=True)
-    bare = tree.bare(release)
-    with (
-        tempfile.TemporaryDirectory(prefix=f"{release}-", dir=LOGS) as folder,
-        Tree(bare, Path(folder), systemd=False, online=True) as running,
-    ):
-        running.fetch(*BARE)
-        steps = []
-        subprocess.run(["git", "clone", "--quiet", ROOT, running.root / "project"], check=True)
-        for target in ("demo", tests, "deb"):
-            steps.append(log.step(target, running.command(f"cd /project && make {target}")))
-        made = [
-            Path(shutil.copy(path, tree.BUILD)) for path in (running.root / "project/build").glob("mailassay_*.deb")
-        ]
+    try:
+        bare = tree.bare(release)
+        with (
+            tempfile.TemporaryDirectory(prefix=f"{release}-", dir=LOGS) as folder,
+            Tree(bare, Path(folder), systemd=False, online=True) as running,
+        ):
+            running.fetch(*BARE)
+            subprocess.run(["git", "clone", "--quiet", ROOT, running.root / "project"], check=True)
+            steps = [log.step(target, running.command(f"cd /project && make {target}")) for target in targets]
+            if made := tree.package(release, running.root / "project/build"):
+                shutil.copy(made, tree.BUILD)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        log.note(str(error))
+        return [Step(name, passed=False, seconds=0) for name in (*targets, PACKAGE)]
     if made:
         command = [sys.executable, "-m", "pytest", "-m", "package", "-k", release, "tests/e2e/test_package.py"]
-        steps.append(log.step("package", command, there=False))
-    else:
-        steps.append(Step("package", passed=False, seconds=0.0))
-    return steps
+        return [*steps, log.step(PACKAGE, command, there=False)]
+    log.note(f"make {' '.join(targets)} left no package for {release}")
+    return [*steps, Step(PACKAGE, passed=False, seconds=0)]
 
 
 def table(results: dict[str, list[Step]]) -> str:
@@ -134,8 +142,8 @@ def main() -> int:
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
     if changed.stdout:
         print("What is not committed is not tried, except by the tests of the package.")
-    tests = "test" if arguments.tests == "all" else "unit"
-    results = {release: release_steps(release, tests) for release in releases}
+    targets = ("demo", "test" if arguments.tests == "all" else "unit", "deb")
+    results = {release: release_steps(release, targets) for release in releases}
     print(f"\n{table(results)}")
     return any(not step.passed for steps in results.values() for step in steps)
 

@@ -92,10 +92,10 @@ def missing() -> str:
     return "the kernel does not allow namespaces" if done.returncode else ""
 
 
-def package(release: str) -> Path | None:
-    """The package in ``build/`` that is for that release: the newest."""
+def package(release: str, folder: Path | None = None) -> Path | None:
+    """The package in a folder (``build/``) that is for that release: the newest."""
     for pattern in (RELEASES[release], _OTHERWISE.get(release, "")):
-        if pattern and (found := list(BUILD.glob(pattern))):
+        if pattern and (found := list((folder or BUILD).glob(pattern))):
             return max(found, key=lambda path: path.stat().st_mtime)
     return None
 

@@ -1,4 +1,4 @@
-# `make demo` and `make test` install what is missing, on a fresh Debian 12 with nothing but git, make and Python.
+# `make demo` and `make test` install what is missing, on a fresh Debian 12 or later with nothing but git, make and Python.
 
 PYTHON := $(shell tools/find-python)
 VENV := .venv
@@ -25,8 +25,8 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-lowest test-deb lint unit coverage mutation conformance fuzz bench reference install \
-    install-program install-files uninstall deb clean
+.PHONY: help demo test test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
+    install install-program install-files uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +49,8 @@ help:
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
 	@echo 'make test-deb      its life in clean Debian trees: installed, used, upgraded, purged (needs root; minutes)'
+	@echo 'make test-trees    demo, unit tests and that life on bare trees of Debian 12, 13 and the next (needs root; an hour);'
+	@echo '                   RELEASES=trixie for one, TESTS=all for the whole make test; part of each release'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -64,6 +66,12 @@ test-lowest: $(LOWEST)/.ready
 test-deb: $(READY) deb
 	@tools/packages '$(PYTHON)' debootstrap=debootstrap
 	@$(RUN) -m pytest -m package
+
+# what a release of this project needs, on each release of Debian
+RELEASES := bookworm trixie forky
+test-trees: $(READY)
+	@tools/packages '$(PYTHON)' debootstrap=debootstrap
+	@$(RUN) -m tests.trees $(TESTS:%=--tests %) $(RELEASES)
 
 lint: $(READY)
 	@$(RUN) -m ruff check .

@@ -25,7 +25,7 @@ from tests.lab import tree
 from tests.lab.tree import Tree
 
 ROOT = Path(__file__).parents[1]
-LOGS = tree.BUILD / "trees"
+LOGS = tree.OF_TREES
 BARE = ("git", "make", "python3")
 PACKAGE = "package"
 HOUR = 3600.0
@@ -110,7 +110,7 @@ def release_steps(release: str, targets: Sequence[str]) -> list[Step]:
             subprocess.run(["git", "clone", "--quiet", ROOT, running.root / "project"], check=True)
             steps = [log.step(target, running.command(f"cd /project && make {target}")) for target in targets]
             if made := tree.package(release, running.root / "project/build"):
-                shutil.copy(made, tree.BUILD)
+                shutil.copy(made, tree.OF_TREES)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         log.note(str(error))
         return [Step(name, passed=False, seconds=0) for name in (*targets, PACKAGE)]

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import textwrap
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -118,7 +119,9 @@ def send(running, client_ip, domain="bank.example"):
     """A message of that domain's, from a client at that address."""
     with running.inside(lambda: SmtpClient("127.0.0.1", 25)) as client:
         client.command("EHLO mail.bank.example")
-        assert client.become(client_ip, "mail.bank.example").code == 220
+        reply = client.become(client_ip, "mail.bank.example")
+        if reply.code != 220:
+            return reply
         client.command("EHLO mail.bank.example")
         message = b"From: alice@%s\r\nSubject: hi\r\n\r\nHello\r\n" % domain.encode()
         return client.send(f"alice@{domain}", [f"inbox@{DOMAIN}"], message)
@@ -451,13 +454,18 @@ def test_life_without_systemd(package, later, run_tree):
     assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
 
 
+def put_project(maker):
+    """The project in an online tree, and what it needs there."""
+    shutil.copytree(ROOT, maker.root / "project", symlinks=True, ignore=_NOT_PROJECT)
+    maker.fetch("make", "python3")
+
+
 def test_make_install(release, run_tree, tmp_path_factory):
     """Made by the Python of the release, in another tree: this one has neither compiler nor network."""
     running = run_tree(systemd=True)
     running.run(f"apt-get install -y --no-install-recommends {' '.join(tree.LIBRARIES)}")
     with Tree(tree.bare(release), tmp_path_factory.mktemp("maker"), systemd=False, online=True) as maker:
-        shutil.copytree(ROOT, maker.root / "project", symlinks=True, ignore=_NOT_PROJECT)
-        maker.fetch("make", "python3")
+        put_project(maker)
         maker.run("make -C /project DESTDIR=/made install", seconds=600)
         subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
@@ -469,3 +477,93 @@ def test_make_install(release, run_tree, tmp_path_factory):
     subprocess.run(uninstall, check=True, capture_output=True)
     left = {path for path in leftovers(running) if not path.startswith("/var/spool/postfix")}
     assert left == {"/etc/mailassay", CONFIG}
+
+
+class Mail:
+    """Mail that comes all the time, genuine and spoofed, while something else happens."""
+
+    def __init__(self, running):
+        self._running, self._over = running, threading.Event()
+        self._thread = threading.Thread(target=self._come)
+        self.genuine, self.spoofed = [], []
+        """The codes of the replies; 421 also means that Postfix did not answer, or went away."""
+
+    def _come(self):
+        while not self._over.is_set():
+            for client_ip, codes in ((GENUINE, self.genuine), (SPOOF, self.spoofed)):
+                try:
+                    codes.append(send(self._running, client_ip).code)
+                except OSError:
+                    codes.append(421)
+                    time.sleep(0.1)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        # a spoofed message that is sent after all of it
+        before = len(self.spoofed)
+        while self._thread.is_alive() and len(self.spoofed) < before + 2:
+            time.sleep(0.1)
+        self._over.set()
+        self._thread.join()
+
+
+def test_bookworm_becomes_trixie(tmp_path_factory):
+    """Mail is judged all the time; the configuration stays; Python 3.11 goes.
+
+    systemd has the socket, so that new sessions wait while mailassay restarts.
+    """
+    if why := tree.missing():
+        pytest.skip(reason=why)
+    package = tree.package("bookworm")
+    if not package:
+        pytest.skip(reason="no package for bookworm in build/: make deb, on that release")
+    with Tree(tree.bare("trixie"), tmp_path_factory.mktemp("maker"), systemd=False, online=True) as maker:
+        put_project(maker)
+        maker.run("make -C /project deb", seconds=600)
+        made = tree.package("trixie", maker.root / "project/build")
+        following = Path(shutil.copy(made, tmp_path_factory.mktemp("trixie")))
+    fetched = tree.upgrade(package, following)
+    running = Tree(tree.base(package, "bookworm"), tmp_path_factory.mktemp("tree"), systemd=True)
+    with running, running.inside(lambda: DnsServer(ZONE, "127.0.0.1", 53)):
+        running.install(package)
+        set_up_postfix(running, "systemctl restart postfix")
+        running.run("systemctl stop mailassay; systemctl enable --now mailassay.socket; systemctl start mailassay")
+        with (running.root / POLICY[1:]).open("a") as file:
+            file.write("# of the operator\n")
+        configuration = {path: (running.root / path[1:]).read_text() for path in (CONFIG, POLICY)}
+        assert_judges(running)
+        assert "old-python" not in running.run("mailassay doctor", check=False)
+
+        shutil.copytree(fetched, running.root / "var", dirs_exist_ok=True)
+        running.run(tree.FOLLOWING_RELEASE)
+        with Mail(running) as mail:
+            running.run("apt-get dist-upgrade -y -o Dpkg::Options::=--force-confold", seconds=1800)
+        # nobody answers while Postfix restarts
+        assert {250} <= set(mail.genuine) <= {250, 421}
+        assert {550} <= set(mail.spoofed) <= {550, 421}
+        assert 'VERSION_ID="13"' in running.run("cat /etc/os-release")
+        assert_judges(running)
+        running.run("systemctl restart mailassay")
+        assert_judges(running)
+        assert "old-python" in running.run("mailassay doctor", check=False)
+
+        with Mail(running) as mail:
+            running.install(following)
+        # mailassay restarts: that defers the mail of a session that is open and has no message under way
+        assert {250} <= set(mail.genuine) <= {250, 451}
+        assert {550} <= set(mail.spoofed) <= {550, 451}
+        assert (mail.genuine + mail.spoofed).count(451) <= 1
+        assert running.run("dpkg-query --show --showformat='${Architecture}' mailassay") == "all"
+        assert not (running.root / "usr/lib/mailassay").exists()
+        assert {path: (running.root / path[1:]).read_text() for path in configuration} == configuration
+        assert "old-python" not in running.run("mailassay doctor", check=False)
+
+        with Mail(running) as mail:
+            running.run("apt-get autoremove -y")
+        assert (set(mail.genuine), set(mail.spoofed)) == ({250}, {550})
+        assert not (running.root / "usr/bin/python3.11").exists()
+        running.run("systemctl restart mailassay")
+        assert_judges(running)

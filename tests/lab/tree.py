@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,13 +35,16 @@ RELEASES = {
     "trixie": "mailassay_*_all.deb",
     "forky": "mailassay_*_all.deb",
 }
-"""Debian 12, 13 and the next one: which package in ``build/`` is for it."""
-_OTHERWISE = {"bookworm": "mailassay_*.deb"}
+"""Debian 12, 13 and the next one: which package is for it."""
+OF_TREES = BUILD / "trees"
+"""Packages that were made in trees; `make deb` removes those in ``build/`` that are older."""
 _MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
 # and PyPI: the files
 _REACH_FILES = ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
+FOLLOWING_RELEASE = "sed -i s/bookworm/trixie/ /etc/apt/sources.list"
+"""From Debian 12 to 13."""
 _POSTFIX = f"""postfix postfix/main_mailer_type select Internet Site
 postfix postfix/mailname string {HOST_NAME}
 """
@@ -92,12 +96,10 @@ def missing() -> str:
     return "the kernel does not allow namespaces" if done.returncode else ""
 
 
-def package(release: str, folder: Path | None = None) -> Path | None:
-    """The package in a folder (``build/``) that is for that release: the newest."""
-    for pattern in (RELEASES[release], _OTHERWISE.get(release, "")):
-        if pattern and (found := list((folder or BUILD).glob(pattern))):
-            return max(found, key=lambda path: path.stat().st_mtime)
-    return None
+def package(release: str, *folders: Path) -> Path | None:
+    """The newest package in the folders (``build/`` and ``OF_TREES``) that is for that release."""
+    found = [path for folder in folders or (BUILD, OF_TREES) for path in folder.glob(RELEASES[release])]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def bare(release: str) -> Path:
@@ -141,6 +143,28 @@ def base(package: Path, release: str) -> Path:
         (tree / "package.deb").unlink()
         fetched.write_text(wanted)
     return tree
+
+
+def upgrade(package: Path, following: Path) -> Path:
+    """All that apt fetches while Debian 12 with a package becomes Debian 13 with another: folders of /var."""
+    fetched = BUILD / "bookworm-to-trixie"
+    wanted = "\n".join(_command("dpkg-deb", "--field", str(each), "Depends") for each in (package, following))
+    if not (fetched / "wanted").exists() or (fetched / "wanted").read_text() != wanted:
+        shutil.rmtree(fetched, ignore_errors=True)
+        tree = base(package, "bookworm")
+        with (
+            tempfile.TemporaryDirectory(dir=BUILD) as folder,
+            Tree(tree, Path(tempfile.mkdtemp(dir=folder)), systemd=False, online=True) as running,
+        ):
+            running.run(" ".join(_install(*SYSTEMD)))
+            running.install(package)
+            running.run(FOLLOWING_RELEASE)
+            running.run("apt-get update && apt-get dist-upgrade -y --download-only", seconds=1800)
+            running.install(following, "--download-only")
+            for name in ("cache/apt/archives", "lib/apt/lists"):
+                shutil.copytree(running.root / "var" / name, fetched / name)
+        (fetched / "wanted").write_text(wanted)
+    return fetched
 
 
 def _made(tree: Path, make: Callable[[Path], None]) -> Path:

@@ -35,7 +35,6 @@ RELEASES = {
     "forky": "mailassay_*_all.deb",
 }
 """Debian 12, 13 and the next one: which package in ``build/`` is for it."""
-_OTHERWISE = {"bookworm": "mailassay_*.deb"}
 _MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
@@ -94,10 +93,8 @@ def missing() -> str:
 
 def package(release: str, folder: Path | None = None) -> Path | None:
     """The package in a folder (``build/``) that is for that release: the newest."""
-    for pattern in (RELEASES[release], _OTHERWISE.get(release, "")):
-        if pattern and (found := list((folder or BUILD).glob(pattern))):
-            return max(found, key=lambda path: path.stat().st_mtime)
-    return None
+    found = (folder or BUILD).glob(RELEASES[release])
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def bare(release: str) -> Path:

@@ -104,7 +104,7 @@ def release_steps(release: str, targets: Sequence[str]) -> list[Step]:
         bare = tree.bare(release)
         with (
             tempfile.TemporaryDirectory(prefix=f"{release}-", dir=LOGS) as folder,
-            Tree(bare, Path(folder), systemd=False, online=True) as running,
+            Tree(bare, Path(tempfile.mkdtemp(dir=folder)), systemd=False, online=True) as running,
         ):
             running.fetch(*BARE)
             with (running.root / "committed").open("wb") as file:

@@ -24,8 +24,8 @@ from typing import TypeVar
 BUILD = Path(__file__).parents[2] / "build"
 SYSTEMD = ("systemd", "systemd-sysv")
 NO_SYSTEMD = ("systemd-standalone-sysusers", "systemd-standalone-tmpfiles")
-CHAIN = ("opendkim", "opendkim-tools", "opendmarc", "postfix-policyd-spf-python")
-"""What mailassay takes the place of."""
+CHAIN = ("opendkim", "opendkim-tools", "openssl", "opendmarc", "postfix-policyd-spf-python")
+"""What mailassay takes the place of, and what opendkim-genkey calls."""
 LIBRARIES = ("python3", "libmilter1.0.1")
 """What `make install` does not bring along."""
 HOST_NAME = "mx.receiver.example"

@@ -35,6 +35,7 @@ RELEASES = {
     "forky": "mailassay_*_all.deb",
 }
 """Debian 12, 13 and the next one: which package in ``build/`` is for it."""
+_MOUNTS = Path("/proc/mounts")
 _MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
@@ -101,8 +102,9 @@ def bare(release: str) -> Path:
     """The smallest tree that debootstrap makes, which reaches Debian as this machine does."""
 
     def make(part: Path) -> None:
-        # an older debootstrap does not know the name of a newer release; the script has been one and the same for years
-        _command("debootstrap", "--variant=minbase", release, str(part), _mirror(), "sid")
+        # An older debootstrap does not know the name of a newer release; the script is the same for all.
+        # debootstrap mounts /proc in the tree, and leaves it there if it is killed; so it has mounts of its own.
+        _command("unshare", "--mount", "debootstrap", "--variant=minbase", release, str(part), _mirror(), "sid")
 
     tree = _made(BUILD / f"debian-{release}-bare", make)
     settings = _command("apt-config", "dump").splitlines()
@@ -145,7 +147,12 @@ def _made(tree: Path, make: Callable[[Path], None]) -> Path:
     if not tree.exists():
         BUILD.mkdir(exist_ok=True)
         part = tree.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
+        if part.exists():
+            # what is removed below a mount is not the tree's
+            mounted = [line.split()[1] for line in _MOUNTS.read_text().splitlines() if f" {part}/" in line]
+            if mounted:
+                raise RuntimeError(f"an earlier attempt left mounts; unmount them first: {' '.join(mounted)}")
+            shutil.rmtree(part)
         make(part)
         part.rename(tree)
     return tree

@@ -56,3 +56,16 @@ def test_which_package_is_for_a_release(tmp_path, names, expected):
         (tmp_path / name).touch()
     found = [tree.package(release, tmp_path) for release in ("bookworm", "trixie", "forky")]
     assert [path and names.index(path.name) for path in found] == expected
+
+
+def test_what_is_mounted_in_half_a_tree_is_not_removed(tmp_path, monkeypatch):
+    """A debootstrap that was killed may have left this machine's /proc there."""
+    monkeypatch.setattr(tree, "BUILD", tmp_path)
+    monkeypatch.setattr(tree, "_MOUNTS", tmp_path / "mounts")
+    part = tmp_path / "debian-trixie-bare.part"
+    (part / "proc").mkdir(parents=True)
+    (part / "proc" / "version").touch()
+    (tmp_path / "mounts").write_text(f"proc /proc proc rw 0 0\nproc {part}/proc proc rw 0 0\n")
+    with pytest.raises(RuntimeError, match=f"unmount them first: {part}/proc$"):
+        tree.bare("trixie")
+    assert (part / "proc" / "version").exists()

@@ -104,10 +104,12 @@ def release_steps(release: str, targets: Sequence[str]) -> list[Step]:
         bare = tree.bare(release)
         with (
             tempfile.TemporaryDirectory(prefix=f"{release}-", dir=LOGS) as folder,
-            Tree(bare, Path(folder), systemd=False, online=True) as running,
+            Tree(bare, Path(tempfile.mkdtemp(dir=folder)), systemd=False, online=True) as running,
         ):
             running.fetch(*BARE)
-            subprocess.run(["git", "clone", "--quiet", ROOT, running.root / "project"], check=True)
+            with (running.root / "committed").open("wb") as file:
+                subprocess.run(["git", "bundle", "create", "--quiet", "-", "HEAD"], cwd=ROOT, stdout=file, check=True)
+            running.run("git clone --quiet /committed /project")
             steps = [log.step(target, running.command(f"cd /project && make {target}")) for target in targets]
             if made := tree.package(release, running.root / "project/build"):
                 shutil.copy(made, tree.OF_TREES)

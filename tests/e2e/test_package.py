@@ -562,7 +562,7 @@ def test_bookworm_becomes_trixie(tmp_path_factory):
         assert "old-python" not in running.run("mailassay doctor", check=False)
 
         with Mail(running) as mail:
-            running.run("apt-get autoremove -y")
+            running.run("apt-get autoremove -y", seconds=600)
         assert (set(mail.genuine), set(mail.spoofed)) == ({250}, {550})
         assert not (running.root / "usr/bin/python3.11").exists()
         running.run("systemctl restart mailassay")

@@ -25,8 +25,8 @@ from typing import TypeVar
 BUILD = Path(__file__).parents[2] / "build"
 SYSTEMD = ("systemd", "systemd-sysv")
 NO_SYSTEMD = ("systemd-standalone-sysusers", "systemd-standalone-tmpfiles")
-CHAIN = ("opendkim", "opendkim-tools", "opendmarc", "postfix-policyd-spf-python")
-"""What mailassay takes the place of."""
+CHAIN = ("opendkim", "opendkim-tools", "openssl", "opendmarc", "postfix-policyd-spf-python")
+"""What mailassay takes the place of, and what opendkim-genkey calls."""
 LIBRARIES = ("python3", "libmilter1.0.1")
 """What `make install` does not bring along."""
 HOST_NAME = "mx.receiver.example"
@@ -38,6 +38,7 @@ RELEASES = {
 """Debian 12, 13 and the next one: which package is for it."""
 OF_TREES = BUILD / "trees"
 """Packages that were made in trees; `make deb` removes those in ``build/`` that are older."""
+_MOUNTS = Path("/proc/mounts")
 _MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
@@ -106,8 +107,9 @@ def bare(release: str) -> Path:
     """The smallest tree that debootstrap makes, which reaches Debian as this machine does."""
 
     def make(part: Path) -> None:
-        # an older debootstrap does not know the name of a newer release; the script has been one and the same for years
-        _command("debootstrap", "--variant=minbase", release, str(part), _mirror(), "sid")
+        # An older debootstrap does not know the name of a newer release; the script is the same for all.
+        # debootstrap mounts /proc in the tree, and leaves it there if it is killed; so it has mounts of its own.
+        _command("unshare", "--mount", "debootstrap", "--variant=minbase", release, str(part), _mirror(), "sid")
 
     tree = _made(BUILD / f"debian-{release}-bare", make)
     settings = _command("apt-config", "dump").splitlines()
@@ -156,7 +158,7 @@ def upgrade(package: Path, following: Path) -> Path:
             tempfile.TemporaryDirectory(dir=BUILD) as folder,
             Tree(tree, Path(tempfile.mkdtemp(dir=folder)), systemd=False, online=True) as running,
         ):
-            running.run(" ".join(_install(*SYSTEMD)))
+            running.run(" ".join(_install(*SYSTEMD)), seconds=600)
             running.install(package)
             running.run(FOLLOWING_RELEASE)
             running.run("apt-get update && apt-get dist-upgrade -y --download-only", seconds=1800)
@@ -172,7 +174,12 @@ def _made(tree: Path, make: Callable[[Path], None]) -> Path:
     if not tree.exists():
         BUILD.mkdir(exist_ok=True)
         part = tree.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
+        if part.exists():
+            # what is removed below a mount is not the tree's
+            mounted = [line.split()[1] for line in _MOUNTS.read_text().splitlines() if f" {part}/" in line]
+            if mounted:
+                raise RuntimeError(f"an earlier attempt left mounts; unmount them first: {' '.join(mounted)}")
+            shutil.rmtree(part)
         make(part)
         part.rename(tree)
     return tree
@@ -319,7 +326,7 @@ class Tree:
     def install(self, package: Path, *options: str) -> str:
         """Have apt install a package file, with what it depends on; what it printed."""
         shutil.copy(package, self.root / "package.deb")
-        printed = self.run(" ".join(_install(*options, "/package.deb")))
+        printed = self.run(" ".join(_install(*options, "/package.deb")), seconds=600)
         self.run("rm /package.deb")
         return printed
 

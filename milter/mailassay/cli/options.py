@@ -21,6 +21,7 @@ from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
 _MOST_UNDER_WAY = 300  # DNS questions of a command; each takes a descriptor
+_MAIN_CF = "/etc/postfix/main.cf"
 _PATIENCE = 5.0  # seconds to wait for Postfix
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -102,8 +103,7 @@ def _is_configured(program: str) -> bool:
     if folder := os.environ.get("MAIL_CONFIG"):
         return os.path.exists(f"{folder}/main.cf")
     # a Postfix may be built for another folder; postconf answers this question without a main.cf
-    default = "/etc/postfix/main.cf"
-    return os.path.exists(default) or os.path.exists(f"{_printed(program, '-dh', 'config_directory')}/main.cf")
+    return os.path.exists(_MAIN_CF) or os.path.exists(f"{_printed(program, '-dh', 'config_directory')}/main.cf")
 
 
 def _printed(*command: str) -> str | None:

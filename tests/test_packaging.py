@@ -187,6 +187,12 @@ def test_debian_has_the_libraries_of_setup_cfg():
     assert "\n publicsuffix,\n" in control
 
 
+def test_where_there_is_no_apt_deb_says_what_to_do(tmp_path):
+    done = subprocess.run([ROOT / "tools/deb", "python3"], capture_output=True, text=True, env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "docs/installing.md" in done.stderr
+
+
 def test_both_debian_packages_are_described_alike():
     described = [
         (folder / "control").read_text().partition("\nDescription: ")[2] for folder in (DEBIAN, DEBIAN / "private")

@@ -122,9 +122,9 @@ def base(package: Path, release: str) -> Path:
         no_daemon = part / "usr/sbin/policy-rc.d"
         no_daemon.write_text("#!/bin/sh\nexit 101\n")
         no_daemon.chmod(0o755)
-        _command("chroot", str(part), "debconf-set-selections", given=_POSTFIX)
-        _command("chroot", str(part), "apt-get", "update")
-        _command("chroot", str(part), *_install("postfix"))
+        _chroot(part, "debconf-set-selections", given=_POSTFIX)
+        _chroot(part, "apt-get", "update")
+        _chroot(part, *_install("postfix"))
         no_daemon.unlink()
 
     tree = _made(BUILD / f"debian-{release}", make)
@@ -134,9 +134,9 @@ def base(package: Path, release: str) -> Path:
     )
     if not fetched.exists() or fetched.read_text() != wanted:
         shutil.copy(package, tree / "package.deb")
-        _command("chroot", str(tree), "apt-get", "update")
+        _chroot(tree, "apt-get", "update")
         for others in (SYSTEMD, NO_SYSTEMD, CHAIN, LIBRARIES):
-            _command("chroot", str(tree), *_install("--download-only", "/package.deb", *others))
+            _chroot(tree, *_install("--download-only", "/package.deb", *others))
         (tree / "package.deb").unlink()
         fetched.write_text(wanted)
     return tree
@@ -166,6 +166,12 @@ def _mirror() -> str:
 
 def _install(*arguments: str) -> tuple[str, ...]:
     return ("apt-get", "install", "-y", "--no-install-recommends", *arguments)
+
+
+def _chroot(tree: Path, *command: str, given: str = "") -> str:
+    """Run a command in a tree that does not run, with a /proc, which systemd's scripts need; what it printed."""
+    enter = 'tree=$1; shift; mount -t proc proc "$tree/proc" && exec chroot "$tree" "$@"'
+    return _command("unshare", "--mount", "/bin/sh", "-c", enter, "sh", str(tree), *command, given=given)
 
 
 def _command(*command: str, given: str = "") -> str:

@@ -67,7 +67,7 @@ class Log:
         with self.path.open("a") as log:
             print(f"\n### {name}", file=log, flush=True)
             start = log.tell()
-            environment = tree.ENVIRONMENT if there else None
+            environment = tree.REACHING if there else None
             try:
                 done = subprocess.run(
                     command,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,9 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+_REACH_VARIABLES = re.compile(r"(https?|ftp|no|all)_proxy|PIP_\w+", re.IGNORECASE)
+REACHING = ENVIRONMENT | {name: value for name, value in os.environ.items() if _REACH_VARIABLES.fullmatch(name)}
+"""The same, and what this machine's environment says of the way to Debian and PyPI."""
 _NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--cgroup")
 _UNSHARE = ("unshare", *_NAMESPACES, "--fork", "--kill-child")
 # $1 the tree, $2 a folder to mount on, the rest what is to be the first process
@@ -115,6 +119,7 @@ def bare(release: str) -> Path:
     settings = _command("apt-config", "dump").splitlines()
     reach = "".join(f"{line}\n" for line in settings if line.startswith(_REACH))
     (tree / "etc/apt/apt.conf.d/90reach").write_text(reach)
+    _reach(tree)  # before apt installs ca-certificates, and maybe by https
     return tree
 
 
@@ -127,9 +132,9 @@ def base(package: Path, release: str) -> Path:
         no_daemon = part / "usr/sbin/policy-rc.d"
         no_daemon.write_text("#!/bin/sh\nexit 101\n")
         no_daemon.chmod(0o755)
-        _command("chroot", str(part), "debconf-set-selections", given=_POSTFIX)
-        _command("chroot", str(part), "apt-get", "update")
-        _command("chroot", str(part), *_install("postfix"))
+        _chroot(part, "debconf-set-selections", given=_POSTFIX)
+        _chroot(part, "apt-get", "update")
+        _chroot(part, *_install("postfix"))
         no_daemon.unlink()
 
     tree = _made(BUILD / f"debian-{release}", make)
@@ -139,9 +144,9 @@ def base(package: Path, release: str) -> Path:
     )
     if not fetched.exists() or fetched.read_text() != wanted:
         shutil.copy(package, tree / "package.deb")
-        _command("chroot", str(tree), "apt-get", "update")
+        _chroot(tree, "apt-get", "update")
         for others in (SYSTEMD, NO_SYSTEMD, CHAIN, LIBRARIES):
-            _command("chroot", str(tree), *_install("--download-only", "/package.deb", *others))
+            _chroot(tree, *_install("--download-only", "/package.deb", *others))
         (tree / "package.deb").unlink()
         fetched.write_text(wanted)
     return tree
@@ -185,6 +190,14 @@ def _made(tree: Path, make: Callable[[Path], None]) -> Path:
     return tree
 
 
+def _reach(tree: Path) -> None:
+    """Let a tree trust whom this machine trusts."""
+    for name in _REACH_FILES:
+        if (file := Path("/", name)).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tree / name)
+
+
 def _mirror() -> str:
     """Where this machine fetches its own packages, if it is a Debian."""
     lines = _command("apt-get", "indextargets", "--format=$(REPO_URI)", "Identifier: Packages", "Label: Debian")
@@ -195,10 +208,14 @@ def _install(*arguments: str) -> tuple[str, ...]:
     return ("apt-get", "install", "-y", "--no-install-recommends", *arguments)
 
 
+def _chroot(tree: Path, *command: str, given: str = "") -> str:
+    """Run a command in a tree that does not run, with a /proc, which systemd's scripts need; what it printed."""
+    enter = 'tree=$1; shift; mount -t proc proc "$tree/proc" && exec chroot "$tree" "$@"'
+    return _command("unshare", "--mount", "/bin/sh", "-c", enter, "sh", str(tree), *command, given=given)
+
+
 def _command(*command: str, given: str = "") -> str:
-    done = subprocess.run(
-        command, env=ENVIRONMENT, cwd="/", input=given, capture_output=True, text=True, errors="replace"
-    )
+    done = subprocess.run(command, env=REACHING, cwd="/", input=given, capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -213,6 +230,7 @@ class Tree:
     def __init__(self, tree: Path, folder: Path, *, systemd: bool, online: bool = False) -> None:
         self._tree, self._folder, self._systemd, self._online = tree, folder, systemd, online
         self._network_too = () if online else ("--net",)
+        self.environment = REACHING if online else ENVIRONMENT
         self._unshare: subprocess.Popen[str] | None = None
         # its one thread is in the tree's network
         self._network = ThreadPoolExecutor(1)
@@ -302,7 +320,7 @@ class Tree:
         return Path(f"/proc/{self._first}/root")
 
     def command(self, script: str) -> list[str]:
-        """The command of this machine that runs it in a shell in the tree, with ``ENVIRONMENT``."""
+        """The command of this machine that runs it in a shell in the tree, with ``environment``."""
         place = [f"--target={self._first}", *_NAMESPACES, *self._network_too, f"--root={self.root}", "--wd"]
         return ["nsenter", *place, "/bin/sh", "-c", script]
 
@@ -310,7 +328,7 @@ class Tree:
         """What a shell in the tree printed, errors too. Raises RuntimeError where it fails, TimeoutExpired."""
         done = subprocess.run(
             self.command(script),
-            env=ENVIRONMENT,
+            env=self.environment,
             cwd="/",
             timeout=seconds,
             stdin=subprocess.DEVNULL,
@@ -333,9 +351,7 @@ class Tree:
     def fetch(self, *packages: str) -> None:
         """Have apt fetch and install packages; an online tree then reaches PyPI as this machine does."""
         self.run(f"apt-get update && {' '.join(_install('ca-certificates', *packages))}", seconds=600)
-        for name in _REACH_FILES:
-            if (file := Path("/", name)).exists():
-                shutil.copy(file, self.root / name)
+        _reach(self.root)
 
     def inside(self, make: Callable[[], T]) -> T:
         """Call something where sockets are the tree's; it gives back what may be used anywhere."""

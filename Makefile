@@ -1,4 +1,4 @@
-# `make demo` and `make test` install what is missing, on a fresh Debian 12 or later with nothing but git, make and Python.
+# `make demo` and `make test` install what is missing, on a fresh Debian 12 or newer with git, make and Python.
 
 PYTHON := $(shell tools/find-python)
 VENV := .venv
@@ -49,7 +49,7 @@ help:
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
 	@echo 'make test-deb      its life in clean Debian trees: installed, used, upgraded, purged (needs root; minutes)'
-	@echo 'make test-trees    demo, unit tests and that life on bare trees of Debian 12, 13 and the next (needs root; an hour);'
+	@echo 'make test-trees    demo, unit tests and that life on bare trees of three Debian releases (needs root; an hour);'
 	@echo '                   RELEASES=trixie for one, TESTS=all for the whole make test; part of each release'
 	@echo 'make clean         remove the virtual environment and caches'
 

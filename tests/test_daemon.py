@@ -1482,7 +1482,9 @@ def test_without_libmilter(tmp_path):
     for line in ("config check", "check --help", "lookup --help", f"ping {tmp_path}/s"):
         done = subprocess.run([*command, *line.split()], capture_output=True, text=True)
         assert done.returncode in (0, 1)
-        assert "milter:" not in done.stderr
+        # Python says: import of milter halted
+        assert "halted" not in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="such a Python has the function, or the daemon does not start")

@@ -165,6 +165,8 @@ def test_the_profile_lets_the_service_do_what_its_unit_asks_for():
     assert re.search(r"^  /\{usr/,\}bin/\{,ba,da\}sh mrix,$", profile, re.MULTILINE)
     for folder in (*re.findall("^ReadWritePaths=-(.*)$", unit, re.MULTILINE), "/run/mailassay"):
         assert f"  {folder}/** rw,\n" in profile
+    # the policies that a configuration may name where they are installed
+    assert "  /usr/{,local/}share/mailassay/** r,\n" in profile
     # only by AppArmorProfile= in the unit
     assert re.search(r"^profile mailassay flags", profile, re.MULTILINE)
 

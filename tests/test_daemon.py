@@ -1425,7 +1425,8 @@ def test_the_turn_is_free_again_if_the_kernel_has_no_memory_for_it(failing, monk
 
 
 @pytest.mark.parametrize(("workers", "dear"), [(1, 1), (2, 1), (3, 1), (8, 4)])
-def test_half_the_workers_are_for_messages_that_cost_little(workers, dear):
+def test_half_the_workers_are_for_messages_that_cost_little(workers, dear, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     assert worker_count(Settings(workers=workers)) == workers
     assert len(turns(workers)) == dear
 

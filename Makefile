@@ -1,4 +1,4 @@
-# `make demo` and `make test` install what is missing, on a fresh Debian 12 with nothing but git, make and Python.
+# `make demo` and `make test` install what is missing, on a fresh Debian 12 or newer with git, make and Python.
 
 PYTHON := $(shell tools/find-python)
 VENV := .venv
@@ -25,7 +25,8 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-lowest test-deb lint unit coverage mutation conformance fuzz bench reference install uninstall deb clean
+.PHONY: help demo test test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
+    install install-program install-files uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +49,8 @@ help:
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
 	@echo 'make test-deb      its life in clean Debian trees: installed, used, upgraded, purged (needs root; minutes)'
+	@echo 'make test-trees    demo, unit tests and that life on bare trees of three Debian releases (needs root; an hour);'
+	@echo '                   RELEASES=trixie for one, TESTS=all for the whole make test; part of each release'
 	@echo 'make clean         remove the virtual environment and caches'
 
 demo: $(READY)
@@ -63,6 +66,12 @@ test-lowest: $(LOWEST)/.ready
 test-deb: $(READY) deb
 	@tools/packages '$(PYTHON)' debootstrap=debootstrap
 	@$(RUN) -m pytest -m package
+
+# what a release of this project needs, on each release of Debian
+RELEASES := bookworm trixie forky
+test-trees: $(READY)
+	@tools/packages '$(PYTHON)' debootstrap=debootstrap
+	@$(RUN) -m tests.trees $(TESTS:%=--tests %) $(RELEASES)
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
@@ -122,11 +131,20 @@ CONFIGURATION := $(DESTDIR)$(SYSCONFDIR)/mailassay
 FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,' \
     -e 's,/usr/share/mailassay,$(DATADIR)/mailassay,'
 
-install:
+install: install-program install-files
+	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
+	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-held.timer' \
+	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
+
+install-program:
 	tools/private-venv '$(SYSTEM_PYTHON)' '$(DESTDIR)' '$(LIBDIR)/mailassay'
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(LIBDIR)/sysusers.d' \
-	    '$(DESTDIR)$(LIBDIR)/tmpfiles.d' '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
+	install -d '$(DESTDIR)$(BINDIR)'
 	ln -sf '$(LIBDIR)/mailassay/bin/mailassay' '$(DESTDIR)$(BINDIR)/mailassay'
+
+# all that is not Python
+install-files:
+	install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(LIBDIR)/sysusers.d' '$(DESTDIR)$(LIBDIR)/tmpfiles.d' \
+	    '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
 	for file in policies/*; do \
 	    $(FOR_HERE) "$$file" >'$(DESTDIR)$(DATADIR)/mailassay/'"$$file" || exit 1; done
 	for file in mailassay.yaml mailassay.schema.json postfix-main.cf; do \
@@ -140,9 +158,6 @@ install:
 	    $(FOR_HERE) "man/$$page" >'$(DESTDIR)$(MANDIR)/'"man$${page##*.}/$$page" || exit 1; done
 	[ -e '$(CONFIGURATION)/mailassay.yaml' ] || $(FOR_HERE) conf/start.yaml >'$(CONFIGURATION)/mailassay.yaml'
 	[ -e '$(CONFIGURATION)/policy.yaml' ] || $(FOR_HERE) policies/standard.yaml >'$(CONFIGURATION)/policy.yaml'
-	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
-	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-held.timer' \
-	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
 
 uninstall:
 	@[ -n '$(DESTDIR)' ] || ! [ -x '$(BINDIR)/mailassay' ] || '$(BINDIR)/mailassay' doctor --removal || true

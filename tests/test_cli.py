@@ -486,6 +486,27 @@ def test_postfix_is_asked_for_its_networks(folder, monkeypatch, capsys, script, 
     assert ("trusted_networks: Postfix cannot be asked" in capsys.readouterr().err) is unknown
 
 
+@pytest.mark.parametrize("variable", ["set", "not set"])
+def test_a_postfix_without_main_cf_is_not_asked(folder, monkeypatch, variable):
+    """It would sleep for a second each time. Only where main.cf would be is asked."""
+    (folder / "etc").mkdir()
+    script = f'echo "$*" >>{folder}/asked\ntest $2 = config_directory && echo {folder}/etc || echo 192.0.2.0/24'
+    (folder / "postconf").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "postconf").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+    if variable == "set":
+        monkeypatch.setenv("MAIL_CONFIG", str(folder / "etc"))
+    else:
+        monkeypatch.delenv("MAIL_CONFIG")
+        monkeypatch.setattr("mailassay.cli.options._MAIN_CF", str(folder / "none" / "main.cf"))
+    settings = Settings(trusted_networks=None, recipient_delimiter="+")
+    assert asked(settings).trusted_networks is None
+    said = (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
+    assert set(said) <= {"-dh config_directory"}
+    (folder / "etc" / "main.cf").touch()
+    assert asked(settings).trusted_networks == (ip_network("192.0.2.0/24"),)
+
+
 @pytest.mark.parametrize(
     ("script", "action"),
     [

@@ -65,8 +65,9 @@ class Contained:
 
     def ping(self) -> subprocess.CompletedProcess[str]:
         """As the engine's health check, in the same namespaces."""
-        command = ["nsenter", f"--target={self.first}", "--pid", "--mount", "--net", *PROGRAM, "ping", "--config"]
-        return subprocess.run([*command, self.config], capture_output=True, text=True, env=ENVIRONMENT)
+        # with its root, since the tests themselves may run in a chroot
+        command = ["nsenter", f"--target={self.first}", "--pid", "--mount", "--net", "--root", *PROGRAM, "ping"]
+        return subprocess.run([*command, "--config", self.config], capture_output=True, text=True, env=ENVIRONMENT)
 
     def end(self) -> int:
         os.kill(self.first, signal.SIGTERM)

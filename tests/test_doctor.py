@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from mailassay.cli import doctor, main
 from mailassay.config import Dns, Listen, Problem, Relays, Settings, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
-from mailassay.doctor.facts import Nameserver, Table, User
+from mailassay.doctor.facts import Environment, Nameserver, Table, User
 from mailassay.doctor.own import Own
 from mailassay.doctor.system import OPENRC, SYSTEMD, System, installer, this_system
 from mailassay.domain import Domain
@@ -898,6 +899,11 @@ BROKEN = {
         ("note", "other-installation"),
         None,
     ),
+    "a Python that an upgrade left behind": (
+        replace(GOOD, environment=Environment("/usr/lib/mailassay", (3, 11), (3, 13))),
+        ("warning", "old-python"),
+        None,
+    ),
     "few descriptors": (
         replace(GOOD, process=replace(PROCESS, files=256)),
         ("warning", "open-files"),
@@ -1285,6 +1291,33 @@ def another_check(facts):
 def test_another_check_can_be_added(monkeypatch):
     monkeypatch.setattr(mailassay.doctor, "CHECKS", [*CHECKS, another_check])
     assert ("note", "x") in told(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("folder", "python", "system", "said"),
+    [
+        ("/usr/lib/mailassay", (3, 11), (3, 13), "install it (Debian: make deb)"),
+        ("/usr/local/lib/mailassay", (3, 9), (3, 13), "make install or pip"),
+        # RHEL 9: python3 is 3.9, and python3.12 is beside it
+        ("/usr/lib/mailassay", (3, 12), (3, 9), ""),
+        ("/usr/lib/mailassay", (3, 11), (3, 11), ""),
+    ],
+)
+def test_an_upgrade_of_the_system_leaves_the_environment_its_python(folder, python, system, said):
+    (found,) = host.environment(replace(GOOD, environment=Environment(folder, python, system)))
+    assert found.severity is (Severity.WARNING if said else Severity.FINE)
+    assert said in found.text
+
+
+def test_the_environment_is_found(tmp_path):
+    (tmp_path / "python3.13").touch()
+    python3 = tmp_path / "python3"
+    python3.symlink_to("python3.13")
+    own = sys.version_info[:2]
+    assert gather.environment("/usr/lib/x", "/usr", python3) == Environment("/usr/lib/x", own, (3, 13))
+    assert gather.environment("/usr", "/usr", python3) is None
+    assert gather.environment("/usr/lib/x", "/opt/python", python3) is None
+    assert gather.environment("/usr/lib/x", "/usr", tmp_path / "no-python3") is None
 
 
 @pytest.mark.parametrize(

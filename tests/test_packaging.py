@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -23,9 +24,9 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def packages(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def packages(path: Path, *words: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     """Run ``tools/packages`` where only the programs in a folder are installed."""
-    command = [str(ROOT / "tools/packages"), sys.executable, *words]
+    command = [str(ROOT / "tools/packages"), python, *words]
     return subprocess.run(command, capture_output=True, text=True, env={"PATH": str(path)})
 
 
@@ -68,6 +69,13 @@ def test_what_is_optional_stops_nothing(tmp_path):
     done = packages(tmp_path / "bin", "optional", "no-such-groff=groff-base")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "not installed, so what needs it will not run: groff\n"
+
+
+def test_a_package_that_uses_those_of_the_system_needs_no_compiler(tmp_path):
+    script(tmp_path / "bin/id", "echo 1000")
+    script(tmp_path / "bin/apt-get", "exit 1")
+    done = packages(tmp_path / "bin", "no-such-dh=debhelper", python="-")
+    assert (done.returncode, done.stderr) == (1, "please install (as root): apt-get install debhelper\n")
 
 
 @pytest.mark.parametrize("tool", ["private-venv", "install"])
@@ -157,5 +165,38 @@ def test_the_profile_lets_the_service_do_what_its_unit_asks_for():
     assert re.search(r"^  /\{usr/,\}bin/\{,ba,da\}sh mrix,$", profile, re.MULTILINE)
     for folder in (*re.findall("^ReadWritePaths=-(.*)$", unit, re.MULTILINE), "/run/mailassay"):
         assert f"  {folder}/** rw,\n" in profile
+    # the policies that a configuration may name where they are installed
+    assert "  /usr/{,local/}share/mailassay/** r,\n" in profile
     # only by AppArmorProfile= in the unit
     assert re.search(r"^profile mailassay flags", profile, re.MULTILINE)
+
+
+DEBIAN = ROOT / "debian"
+
+
+def test_debian_has_the_libraries_of_setup_cfg():
+    """The package of Debian 13 depends on Debian's packages in the versions that setup.cfg asks for."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    wanted = f"{setup['options']['install_requires']}\n{setup['options.extras_require']['serve']}"
+    required = dict(re.findall(r"^([\w-]+)>=([\d.]+)", wanted, re.MULTILINE))
+    # Debian has the list, not the library (dmarc.suffix)
+    del required["publicsuffixlist"]
+    names = {"pyspf": "spf", "dkimpy": "dkim", "pymilter": "milter", "PyYAML": "yaml"}
+    control = (DEBIAN / "control").read_text()
+    found = dict(re.findall(r"^ python3-(\w+) \(>= ([\d.]+)\),$", control.partition("\nDepends:")[2], re.MULTILINE))
+    assert found == {names.get(name, name): version for name, version in required.items()}
+    assert "\n publicsuffix,\n" in control
+
+
+def test_where_there_is_no_apt_deb_says_what_to_do(tmp_path):
+    done = subprocess.run([ROOT / "tools/deb", "python3"], capture_output=True, text=True, env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "docs/installing.md" in done.stderr
+
+
+def test_both_debian_packages_are_described_alike():
+    described = [
+        (folder / "control").read_text().partition("\nDescription: ")[2] for folder in (DEBIAN, DEBIAN / "private")
+    ]
+    assert described[1].startswith(described[0])

@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mailassay.cli import main
 from mailassay.config import Listen, socket_named
 from mailassay.doctor import gather
-from mailassay.ping import ping
+from mailassay.ping import negotiated, ping
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.limits import LIMITS
@@ -119,6 +120,15 @@ def test_an_answer_that_has_no_end(tmp_path):
                 ping(Listen("unix", path=path), 1.0)
         finally:
             over.set()
+
+
+def test_an_answer_that_comes_too_late():
+    """It is there when we look, but our time was over before. So octets without a pause do not extend it either."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OPTION)
+        with pytest.raises(TimeoutError):
+            negotiated(ours, time.monotonic() - 1)
 
 
 def test_the_command(tmp_path, free_port, capsys):

@@ -62,6 +62,12 @@ def test_half_the_processors_are_for_postfix(tmp_path, monkeypatch, processors, 
     assert suitable_workers(tmp_path) == count
 
 
+def test_a_group_whose_name_is_not_utf8(tmp_path):
+    root = tree(tmp_path, {"": "100000 100000\n"})
+    (root / "proc/self/cgroup").write_bytes(b"0::/a\xff\n")
+    assert suitable_workers(root) == 1
+
+
 def test_without_control_groups(tmp_path):
     assert suitable_workers(tmp_path) == ALL
 

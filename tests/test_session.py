@@ -102,8 +102,21 @@ def test_the_questions_about_the_connection_are_limited_too():
     assert source.new() == [("1.2.0.192.in-addr.arpa", "PTR")]
 
 
+ERRORS = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa  PTR  mail.bank.example
+    many.example            TXT  "v=spf1 {" ".join(f"a:{number}.example" for number in range(11))} -all"
+    loop.example            TXT  "v=spf1 include:loop.example -all"
+    two.example             TXT  "v=spf1 -all"
+    two.example             TXT  "v=spf1 ~all"
+    """,
+    limits=LIMITS,
+)
+
+
+@pytest.mark.parametrize("mail_from", ["alice@bank.example", "a@many.example", "a@loop.example", "a@two.example"])
 @pytest.mark.parametrize("kind", [Session, Content, Shared, Share, Prefetching, Evaluation])
-def test_a_message_that_is_over_leaves_nothing(kind, monkeypatch):
+def test_a_message_that_is_over_leaves_nothing(kind, mail_from, monkeypatch):
     """Neither to the garbage collector, which would find it much later, nor to the cache, whose answers live for days.
 
     Its answers arrive late, so that each of them was waited for.
@@ -122,7 +135,7 @@ def test_a_message_that_is_over_leaves_nothing(kind, monkeypatch):
     def arrive():
         while waiting:
             question, future = waiting.pop()
-            future.set_result(replace(ZONE(question).result(), ttl=3600))
+            future.set_result(replace((ERRORS if "bank" not in question.name else ZONE)(question).result(), ttl=3600))
 
     monkeypatch.setattr(kind, "__init__", begun)
     cached = Cached(source, 100)
@@ -134,7 +147,7 @@ def test_a_message_that_is_over_leaves_nothing(kind, monkeypatch):
         arrive()
         session.helo("mail.bank.example")
         arrive()
-        session.mail_from("<alice@bank.example>")
+        session.mail_from(f"<{mail_from}>")
         arrive()
         session.recipient("<bob@receiver.example>")
         for name, value in split(signed)[0]:

@@ -63,6 +63,14 @@ ZONE = Zone(
     xn--bcher-kva.example   TXT  "v=spf1 ip4:192.0.2.1 -all"
     dots.example            TXT  "v=spf1 exists:%{{d}}{".a" * 20_000}.example -all"
     huge.example            TXT  "v=spf1 {"ip4:192.0.2.1 " * 2_000}-all"
+    longest.example         TXT  "v=spf1 exists:%{{d}}{".a" * 250}.example -all"
+    netmx.example           TXT  "v=spf1 mx/24//64 -all"
+    netmx.example           MX   10 mx.example
+    dot.example             TXT  "v=spf1 include:in.dot.example. -all"
+    in.dot.example          TXT  "v=spf1 exists:%{{d}}.who.example -all"
+    in.dot.example.who.example  A  127.0.0.2
+    byip.example            TXT  "v=spf1 exists:%{{i}}.who.example -all"
+    192.0.2.1.who.example   A    127.0.0.2
     """,
     limits=LIMITS,
 )
@@ -110,6 +118,14 @@ MAIL_FROM = [
     ("a@bücher.example", "192.0.2.1", Result.PASS),
     ("a@dots.example", "192.0.2.1", Result.PERMERROR),
     ("a@huge.example", "192.0.2.1", Result.PERMERROR),
+    ("a@longest.example", "192.0.2.1", Result.FAIL),
+    ("a@netmx.example", "192.0.2.9", Result.PASS),
+    ("a@netmx.example", "192.0.3.9", Result.FAIL),
+    ("a@netmx.example", "2001:db8::9", Result.PASS),
+    ("a@netmx.example", "2001:db8:0:1::9", Result.FAIL),
+    ("a@dot.example", "192.0.2.1", Result.PASS),
+    ("müller@byip.example", "192.0.2.1", Result.PASS),
+    ("müller@exists.example", "192.0.2.1", Result.FAIL),
     ("a@single", "192.0.2.1", Result.NONE),
     ("a@[192.0.2.1]", "192.0.2.1", Result.NONE),
     ("a@" + "a" * 64 + ".example", "192.0.2.1", Result.NONE),
@@ -329,6 +345,40 @@ def test_a_reason_tells_no_name_that_a_macro_made(record, reason):
     assert (found.result, found.reason) == (Result.TEMPERROR, reason)
 
 
+@pytest.mark.parametrize(
+    ("spec", "local_part", "asked"),
+    [
+        (LONGEST, "joe", [LONGEST]),
+        ("x" * 64 + ".example", "joe", []),
+        ("%{l}", "who..example", []),
+        ("%{l}", "who.example..", ["who.example"]),
+    ],
+)
+def test_a_name_that_dns_cannot_have_is_not_asked_for(spec, local_part, asked):
+    """It does not exist."""
+    resolve = zone_of(f"v=spf1 exists:{spec} -all")
+    found = spf.check_mail_from(ip_address("192.0.2.1"), f"{local_part}@any.example", "x", resolve, LIMITS)
+    assert [name for name, rdtype in resolve.asked if rdtype == "A"] == asked
+    assert found.result is (Result.PASS if asked else Result.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("helo", "name"),
+    [
+        ("MX.example.", "mx.example"),
+        ("localhost.", "localhost"),
+        ("localhost", "localhost"),
+        ("", "unknown"),
+        (".", "unknown"),
+    ],
+)
+def test_the_macro_h_is_the_helo_name_without_its_final_dot(helo, name):
+    """Section 7.3."""
+    resolve = zone_of("v=spf1 exists:%{h}.who.example -all")
+    spf.check_mail_from(ip_address("192.0.2.1"), "joe@any.example", helo, resolve, LIMITS)
+    assert resolve.asked[-1] == (f"{name}.who.example", "A")
+
+
 @pytest.mark.parametrize("record", ["v=spf1 spf=pass%", "v=spf1 ip6:spf", "v=spf1 a:spf/33"])
 def test_a_reason_has_no_word_of_the_record(record):
     found = spf.check_mail_from(ip_address("192.0.2.1"), "alice@any.example", "", zone_of(record), LIMITS)
@@ -355,6 +405,7 @@ def test_a_syntax_error_is_named(record, reason):
         ("v=spf1 redirect=nospf.example", "redirect=nospf.example has no SPF record"),
         ("v=spf1 include:%{l}.example -all", "include of a domain without SPF record"),
         ("v=spf1 include:spf=pass.example -all", "include of a domain without SPF record"),
+        (f"v=spf1 include:{LONGEST} -all", f"include:{LONGEST} has no SPF record"),
     ],
 )
 def test_the_domain_of_an_include_without_record_is_named_if_the_record_spells_it_out(record, reason):
@@ -569,6 +620,60 @@ def test_a_name_that_is_too_long_for_dns_loses_labels_on_the_left():
     shorter = longest.partition(".")[2]
     for labels in ("x", "y.x", "yy.xx.xx"):
         assert macro.expand(f"{labels}{longest}", ()) == shorter
+
+
+def seen(zone, client="192.0.2.1", **options):
+    """The steps of an evaluation of a.example."""
+    ask = Deadline(Zone(zone, limits=LIMITS), float("inf"), lambda: 0.0)
+    of_it = evaluation.Client.of(ip_address(client))
+    return evaluation.Evaluation(of_it, "joe", "a.example", "mx.example", ask, LIMITS, **options).found().seen
+
+
+def test_steps_are_kept_only_for_those_who_ask_for_them():
+    assert seen('a.example TXT "v=spf1 -all"') is None
+
+
+def test_a_step_without_an_answer_says_which_question_has_none():
+    """Even if a macro made its name, which a reason does not tell."""
+    whole = seen('a.example TXT "v=spf1 a:%{l}.example -all"\njoe.example A !', follow=evaluation.Follow.EVERY)
+    assert (whole.terms[0].fault, whole.terms[0].problem) == (spf.Fault.NO_ANSWER, "joe.example A: SERVFAIL")
+
+
+@pytest.mark.parametrize("client", ["192.0.2.1", "2001:db8::1"])
+def test_every_branch_has_the_addresses_of_both_families(client):
+    zone = 'a.example TXT "v=spf1 a -all"\na.example A 192.0.2.1\na.example AAAA 2001:db8::1'
+    (term, _) = seen(zone, client, follow=evaluation.Follow.EVERY).terms
+    assert term.answers == {"A": ("192.0.2.1",), "AAAA": ("2001:db8::1",)}
+
+
+@pytest.mark.parametrize(("client", "other"), [("192.0.2.1", "AAAA"), ("2001:db8::1", "A")])
+def test_a_family_without_an_answer_does_not_hide_the_other(client, other):
+    zone = f'a.example TXT "v=spf1 a:h.example -all"\nh.example {other} !\nh.example ' + (
+        "A 192.0.2.1" if other == "AAAA" else "AAAA 2001:db8::1"
+    )
+    (term, _) = seen(zone, client, follow=evaluation.Follow.EVERY).terms
+    assert (term.fault, term.problem) == (spf.Fault.NO_ANSWER, f"h.example {other}: SERVFAIL")
+    assert set(term.answers) == {"A", "AAAA"} - {other}
+
+
+@pytest.mark.parametrize("zone", [
+    'a.example TXT "v=spf1 include:A.example -all"',
+    'a.example TXT "v=spf1 redirect=a.example"',
+    'a.example TXT "v=spf1 include:B.example -all"\nb.example TXT "v=spf1 include:b.example -all"',
+    'a.example TXT "v=spf1 include:b.example -all"\nb.example TXT "v=spf1 redirect=a.EXAMPLE"',
+])  # fmt: skip
+def test_a_term_that_leads_back_is_not_followed_again(zone):
+    """In whatever letter case its record and those before it are named."""
+    step, steps = seen(zone, follow=evaluation.Follow.EVERY), []
+    while step.terms:
+        step = step.terms[0]
+        steps.append(step.is_circular)
+    assert steps == [False] * zone.count("\n") + [True]
+
+
+def test_a_redirect_is_shown_with_the_name_that_its_macros_made():
+    zone = 'a.example TXT "v=spf1 redirect=%{l}.example"\njoe.example TXT "v=spf1 -all"'
+    assert list(evaluation.flat(seen(zone, explain=True))) == [(0, "redirect=joe.example", True), (1, "-all", True)]
 
 
 def test_terms_are_kept_for_those_who_ask_for_them():
@@ -830,12 +935,13 @@ def test_the_hosts_of_a_second_mx_do_not_wait_for_those_of_the_first():
     assert delayed.waiting() == {("mx1.example", "A"), ("mx2.example", "A")}
 
 
-def test_a_match_inside_an_include_is_not_the_term_that_matched():
+@pytest.mark.parametrize("inner", ["-all", "redirect=last.example"])
+def test_a_match_inside_an_include_is_not_the_term_that_matched(inner):
     """Through a redirect, too."""
     zone = Zone(
-        """
+        f"""
         out.example    TXT  "v=spf1 include:in.example"
-        in.example     TXT  "v=spf1 redirect=last.example"
+        in.example     TXT  "v=spf1 {inner}"
         last.example   TXT  "v=spf1 -all"
     """,
         limits=LIMITS,

@@ -115,6 +115,11 @@ def test_without_the_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "publicsuffixlist" in done.stderr
-    system.write_text("a.strange\n")
+    # an empty list would take the net away without a word
+    system.write_text("// no rules\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "public_suffix_list.dat: no rules" in done.stderr
+    # a line that is not UTF-8 is no rule
+    system.write_bytes(b"a.strange\n\xe9.strange\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "b.a.strange\n"

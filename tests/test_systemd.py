@@ -72,7 +72,7 @@ def test_service_tells_systemd():
     check, hang_up = value("mailassay.service", "ExecReload")
     assert "config check --log" in check
     assert hang_up == "/bin/sh -c 'kill -HUP $MAINPID'"
-    assert value("mailassay.service", "RestartPreventExitStatus") == [str(os.EX_CONFIG)]
+    assert value("mailassay.service", "RestartPreventExitStatus") == [f"{os.EX_UNAVAILABLE} {os.EX_CONFIG}"]
 
 
 def test_what_is_held_is_said_every_hour():

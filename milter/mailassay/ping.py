@@ -62,7 +62,9 @@ def _received(channel: socket.socket, count: int, until: float) -> bytes:
     """Read so many octets, or fewer if the other side hangs up. Raises TimeoutError."""
     found = b""
     while len(found) < count:
-        channel.settimeout(max(0.001, until - time.monotonic()))
+        if (left := until - time.monotonic()) <= 0:
+            raise TimeoutError("timed out")
+        channel.settimeout(left)
         if not (octets := channel.recv(count - len(found))):
             break
         found += octets

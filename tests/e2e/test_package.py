@@ -1,10 +1,16 @@
-"""A life of the Debian package, and of `make install`, in clean Debian 12 trees with a Postfix as Debian sets it up."""
+"""A life of the Debian package, and of `make install`, in clean Debian trees with a Postfix as Debian sets it up.
+
+Once for each release that has a package in build/; `-k trixie` for one.
+"""
 
 import re
 import shlex
+import shutil
 import subprocess
 import textwrap
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +27,7 @@ from tests.lab.tree import Tree
 pytestmark = pytest.mark.package
 
 ROOT = Path(__file__).parents[2]
+_NOT_PROJECT = shutil.ignore_patterns("build", ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")
 ZONE = Zone(
     """
     1.2.0.192.in-addr.arpa  PTR  mail.bank.example
@@ -40,15 +47,20 @@ _NOT_OURS = r"^/(var/(log|cache|mail|lib/(apt|dpkg|ucf|systemd))/|etc/(group|pas
 _FIND = "find /etc /lib /usr /var /opt /run -xdev '(' -iname '*mailassay*' -o -nouser -o -nogroup ')'"
 
 
-@pytest.fixture(scope="module")
-def package():
-    """The package as built by `make deb`."""
+@pytest.fixture(scope="module", params=tree.RELEASES)
+def release(request):
+    """A release of Debian, by its name."""
     if why := tree.missing():
         pytest.skip(reason=why)
-    found = sorted(tree.BUILD.glob("mailassay_*.deb"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        pytest.skip(reason="no package in build/: make deb")
-    return found[-1]
+    if not tree.package(request.param):
+        pytest.skip(reason=f"no package for {request.param} in build/: make deb, on that release")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def package(release):
+    """The package as built by `make deb`."""
+    return tree.package(release)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +79,9 @@ def later(package, tmp_path_factory):
 
 
 @pytest.fixture
-def run_tree(package, tmp_path_factory):
+def run_tree(release, package, tmp_path_factory):
     """Start a clean tree that asks ``ZONE``; the tests' end is its end."""
-    base = tree.base(package)
+    base = tree.base(package, release)
     started = []
 
     def start(*, systemd):
@@ -107,7 +119,9 @@ def send(running, client_ip, domain="bank.example"):
     """A message of that domain's, from a client at that address."""
     with running.inside(lambda: SmtpClient("127.0.0.1", 25)) as client:
         client.command("EHLO mail.bank.example")
-        assert client.become(client_ip, "mail.bank.example").code == 220
+        reply = client.become(client_ip, "mail.bank.example")
+        if reply.code != 220:
+            return reply
         client.command("EHLO mail.bank.example")
         message = b"From: alice@%s\r\nSubject: hi\r\n\r\nHello\r\n" % domain.encode()
         return client.send(f"alice@{domain}", [f"inbox@{DOMAIN}"], message)
@@ -326,6 +340,17 @@ def pid(running):
     return running.run("systemctl show --property=MainPID --value mailassay").strip()
 
 
+def pids(running):
+    """The processes of the service; a small system has neither ps nor pgrep."""
+    user = running.run("id -u mailassay").strip()
+    found = []
+    for status in (running.root / "proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if f"\nUid:\t{user}\t" in status.read_text():
+                found.append(int(status.parent.name))
+    return found
+
+
 def test_life_under_systemd(package, later, run_tree):
     running = run_tree(systemd=True)
     running.install(package)
@@ -398,7 +423,7 @@ def test_life_under_systemd(package, later, run_tree):
     assert (
         running.run("systemctl is-active mailassay.service mailassay.socket", check=False).split() == ["inactive"] * 2
     )
-    assert running.run("ps -o pid= -u mailassay", check=False) == ""
+    assert pids(running) == []
     assert "mode: monitor" in (running.root / POLICY[1:]).read_text()
     assert send(running, SPOOF).code == 250
     running.run(f"rm -r {shlex.quote('/etc/systemd/system/mailassay-held.service.d')}; apt-get purge -y mailassay")
@@ -418,22 +443,130 @@ def test_life_without_systemd(package, later, run_tree):
     assert_judges(running)
     running.install(later, "-o", "Dpkg::Options::=--force-confold")
     assert (running.root / SOCKET[1:]).is_socket()
-    running.run("pkill --oldest --uid mailassay; while pgrep --uid mailassay; do sleep 0.1; done")
+    running.run(f"kill {min(pids(running))}")
+    for _ in range(600):
+        if not pids(running):
+            break
+        time.sleep(0.1)
+    assert pids(running) == []
     running.run("apt-get purge -y mailassay")
     assert leftovers(running) == []
     assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
 
 
-def test_make_install(run_tree):
+def put_project(maker):
+    """The project in an online tree, and what it needs there."""
+    shutil.copytree(ROOT, maker.root / "project", symlinks=True, ignore=_NOT_PROJECT)
+    maker.fetch("make", "python3")
+
+
+def test_make_install(release, run_tree, tmp_path_factory):
+    """Made by the Python of the release, in another tree: this one has neither compiler nor network."""
     running = run_tree(systemd=True)
-    running.run("apt-get install -y --no-install-recommends python3.11 libmilter1.0.1")
-    make = ("make", "-C", ROOT, f"DESTDIR={running.root}")
-    subprocess.run([*make, "install"], check=True, capture_output=True)
+    running.run(f"apt-get install -y --no-install-recommends {' '.join(tree.LIBRARIES)}")
+    with Tree(tree.bare(release), tmp_path_factory.mktemp("maker"), systemd=False, online=True) as maker:
+        put_project(maker)
+        maker.run("make -C /project DESTDIR=/made install", seconds=600)
+        subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
     running.run("systemctl enable --now mailassay mailassay-held.timer")
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
     running.run("systemctl disable --now mailassay mailassay-held.timer")
-    subprocess.run([*make, "uninstall"], check=True, capture_output=True)
+    uninstall = ("make", "-C", ROOT, f"DESTDIR={running.root}", "uninstall")
+    subprocess.run(uninstall, check=True, capture_output=True)
     left = {path for path in leftovers(running) if not path.startswith("/var/spool/postfix")}
     assert left == {"/etc/mailassay", CONFIG}
+
+
+class Mail:
+    """Mail that comes all the time, genuine and spoofed, while something else happens."""
+
+    def __init__(self, running):
+        self._running, self._over = running, threading.Event()
+        self._thread = threading.Thread(target=self._come)
+        self.genuine, self.spoofed = [], []
+        """The codes of the replies; 421 also means that Postfix did not answer, or went away."""
+
+    def _come(self):
+        while not self._over.is_set():
+            for client_ip, codes in ((GENUINE, self.genuine), (SPOOF, self.spoofed)):
+                try:
+                    codes.append(send(self._running, client_ip).code)
+                except OSError:
+                    codes.append(421)
+                    time.sleep(0.1)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        # a spoofed message that is sent after all of it
+        before = len(self.spoofed)
+        while self._thread.is_alive() and len(self.spoofed) < before + 2:
+            time.sleep(0.1)
+        self._over.set()
+        self._thread.join()
+
+
+def test_bookworm_becomes_trixie(tmp_path_factory):
+    """Mail is judged all the time; the configuration stays; Python 3.11 goes.
+
+    systemd has the socket, so that new sessions wait while mailassay restarts.
+    """
+    if why := tree.missing():
+        pytest.skip(reason=why)
+    package = tree.package("bookworm")
+    if not package:
+        pytest.skip(reason="no package for bookworm in build/: make deb, on that release")
+    with Tree(tree.bare("trixie"), tmp_path_factory.mktemp("maker"), systemd=False, online=True) as maker:
+        put_project(maker)
+        maker.run("make -C /project deb", seconds=600)
+        made = tree.package("trixie", maker.root / "project/build")
+        following = Path(shutil.copy(made, tmp_path_factory.mktemp("trixie")))
+    fetched = tree.upgrade(package, following)
+    running = Tree(tree.base(package, "bookworm"), tmp_path_factory.mktemp("tree"), systemd=True)
+    with running, running.inside(lambda: DnsServer(ZONE, "127.0.0.1", 53)):
+        running.install(package)
+        set_up_postfix(running, "systemctl restart postfix")
+        running.run("systemctl stop mailassay; systemctl enable --now mailassay.socket; systemctl start mailassay")
+        with (running.root / POLICY[1:]).open("a") as file:
+            file.write("# of the operator\n")
+        configuration = {path: (running.root / path[1:]).read_text() for path in (CONFIG, POLICY)}
+        assert_judges(running)
+        assert "old-python" not in running.run("mailassay doctor", check=False)
+
+        shutil.copytree(fetched, running.root / "var", dirs_exist_ok=True)
+        running.run(tree.FOLLOWING_RELEASE)
+        with Mail(running) as mail:
+            running.run("apt-get dist-upgrade -y -o Dpkg::Options::=--force-confold", seconds=1800)
+        # nobody answers while Postfix restarts
+        assert {250} <= set(mail.genuine) <= {250, 421}
+        assert {550} <= set(mail.spoofed) <= {550, 421}
+        assert 'VERSION_ID="13"' in running.run("cat /etc/os-release")
+        assert_judges(running)
+        # Debian's upgrade leaves the Postfix of Debian 12 running, as another unit (README.Debian)
+        running.run("systemctl stop postfix@-; systemctl restart postfix")
+        assert_judges(running)
+        running.run("systemctl restart mailassay")
+        assert_judges(running)
+        assert "old-python" in running.run("mailassay doctor", check=False)
+
+        with Mail(running) as mail:
+            running.install(following)
+        # mailassay restarts: that defers the mail of a session that is open and has no message under way
+        assert {250} <= set(mail.genuine) <= {250, 451}
+        assert {550} <= set(mail.spoofed) <= {550, 451}
+        assert (mail.genuine + mail.spoofed).count(451) <= 1
+        assert running.run("dpkg-query --show --showformat='${Architecture}' mailassay") == "all"
+        assert not (running.root / "usr/lib/mailassay").exists()
+        assert {path: (running.root / path[1:]).read_text() for path in configuration} == configuration
+        assert "old-python" not in running.run("mailassay doctor", check=False)
+
+        with Mail(running) as mail:
+            running.run("apt-get autoremove -y", seconds=600)
+        assert (set(mail.genuine), set(mail.spoofed)) == ({250}, {550})
+        assert not (running.root / "usr/bin/python3.11").exists()
+        running.run("systemctl restart mailassay")
+        assert_judges(running)

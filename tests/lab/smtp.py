@@ -33,7 +33,11 @@ class SmtpClient:
     def __init__(self, host: str, port: int, timeout: float = 60.0) -> None:
         self._socket = socket.create_connection((host, port), timeout)
         self._file = self._socket.makefile("rb")
-        self.banner = self._reply()
+        try:
+            self.banner = self._reply()
+        except OSError:
+            self.close()
+            raise
 
     def __enter__(self) -> SmtpClient:
         return self

@@ -83,7 +83,8 @@ EXIT_STATUS: Mapping[str, str] = {
     "2": "The command line is wrong.",
     "65": "The message lacks a fact that is needed to judge it (EX_DATAERR).",
     "66": "Files could not be read (EX_NOINPUT).",
-    "69": "Postfix, or one of its commands, is not there (EX_UNAVAILABLE).",
+    "69": "Something that the command needs is not there (EX_UNAVAILABLE): Postfix or one of its commands; for serve, "
+    "pymilter, libmilter, or a Python with which its memory does not grow.",
     "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
     "73": "A file that would be written is there already (EX_CANTCREAT).",

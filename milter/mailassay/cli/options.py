@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
 _MOST_UNDER_WAY = 300  # DNS questions of a command; each takes a descriptor
+_MAIN_CF = "/etc/postfix/main.cf"
 _PATIENCE = 5.0  # seconds to wait for Postfix
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -92,11 +94,23 @@ def host_names(*, of_postfix_only: bool = False) -> set[str]:
 
 def _postconf(name: str) -> str | None:
     """Postfix's value of a parameter; None if it cannot be asked."""
-    if not (program := shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")):
-        return None
+    program = shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
+    return _printed(program, "-xh", name) if program and _is_configured(program) else None
+
+
+def _is_configured(program: str) -> bool:
+    """Is there a main.cf? Without one postconf sleeps for a second, and then fails."""
+    if folder := os.environ.get("MAIL_CONFIG"):
+        return os.path.exists(f"{folder}/main.cf")
+    # a Postfix may be built for another folder; postconf answers this question without a main.cf
+    return os.path.exists(_MAIN_CF) or os.path.exists(f"{_printed(program, '-dh', 'config_directory')}/main.cf")
+
+
+def _printed(*command: str) -> str | None:
+    """What a command prints; None if it fails."""
     try:
         done = subprocess.run(
-            [program, "-xh", name],
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -22,7 +22,7 @@ from .resolv_conf import SystemNameservers
 
 __all__ = ["CannotListen", "Unusable", "serve"]
 
-# surviving objects before garbage is collected: a message that is over leaves none, unless DNS failed
+# surviving objects before garbage is collected: a message that is over leaves none, unless a question of it failed
 _ALLOCATIONS = 20_000
 
 _log = logging.getLogger(__name__)

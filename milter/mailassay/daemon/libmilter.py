@@ -40,7 +40,8 @@ def _with_any_stack() -> Callable[[], None]:
     pymilter has one thread state for each connection, and libmilter calls back from different threads. From 3.14 on,
     Python remembers the C stack of the first of them. In a thread whose stack is lower it believes that the stack is
     nearly used up, and keeps what it should free (``Py_Dealloc``), so that memory grows with each message. So the
-    thread state gets a stack that is below all others.
+    thread state gets a stack that is below all others. That also takes Python's guard against a recursion of C code too
+    deep for the stack; limits on what a sender writes keep ours flat.
     """
     if sys.version_info < (3, 14):
         return lambda: None

@@ -26,7 +26,8 @@ def _groups(root: Path) -> list[Path]:
     top = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
+    except (OSError, ValueError):
+        # also a name that is not UTF-8
         return [top]
     # "0::" is version 2; a group above the root of our namespace begins with /..
     name = next((line[3:] for line in lines if line.startswith("0::")), "/")

@@ -44,6 +44,10 @@ class Turn:
 
 
 def turns(workers: int) -> list[Turn]:
-    """Half as many turns as workers, and at least one: the other workers are for cheap messages."""
+    """Half as many turns as workers or processors, whichever are fewer, and at least one.
+
+    The other workers and processors are for cheap messages.
+    """
+    busy = min(workers, len(os.sched_getaffinity(0)))
     file = os.memfd_create("turns")
-    return [Turn(file, place) for place in range(max(1, workers // 2))]
+    return [Turn(file, place) for place in range(max(1, busy // 2))]

@@ -22,14 +22,18 @@ class _List(Protocol):
 
 
 def _found() -> _List:
-    """The list of the library, or else the system's. Raises ImportError if there is neither."""
+    """The list of the library, or else the system's. Raises ImportError if there is neither, or the latter is empty."""
     try:
         from publicsuffixlist import PublicSuffixList
     except ImportError:
         if not _SYSTEM.exists():
             raise
-        with _SYSTEM.open(encoding="utf-8") as lines:
-            return SuffixList(lines)
+        # a line that is not UTF-8 is no rule, and does not stop the program
+        with _SYSTEM.open(encoding="utf-8", errors="replace") as lines:
+            system = SuffixList(lines)
+        if not system:
+            raise ImportError(f"{_SYSTEM}: no rules") from None
+        return system
     found: _List = PublicSuffixList()
     return found
 

@@ -33,6 +33,10 @@ class SuffixList:
             except BadDomain:
                 continue
 
+    def __bool__(self) -> bool:
+        """Does it have rules?"""
+        return bool(self._suffixes)
+
     def publicsuffix(self, name: str, *, accept_unknown: bool = True) -> str | None:
         """The public suffix of a name.
 

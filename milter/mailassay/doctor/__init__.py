@@ -62,6 +62,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.nameservers,
     host.clock,
     host.installed,
+    host.environment,
     host.limits,
     host.held,
     host.unseen,

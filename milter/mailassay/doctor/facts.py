@@ -65,6 +65,18 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """The virtual environment that runs this examination, made of a Python in /usr, and ``system``: /usr/bin/python3.
+
+    Both versions are those that make two Pythons different, as (3, 13).
+    """
+
+    folder: str
+    python: tuple[int, int]
+    system: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of header checks: its name, its text, and its result for our field."""
 
@@ -93,6 +105,7 @@ class Facts:
     Postfix and of mailassay; ``groups``: of this host, by name. ``silence``: why no milter answers on our socket,
     empty if one does; ``process``: which one. ``digest``: of the policy by which the service says it judges, empty
     if unknown. ``interpreter``: the program that runs this examination; ``installed``: when its files were installed.
+    ``environment``: the virtual environment that it is in, None if it is in none, or in one of another Python.
     ``signers``: the Mode in configuration files of signing filters, empty if they have none; ``signing``: for those
     with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
@@ -115,6 +128,7 @@ class Facts:
     digest: str = ""
     interpreter: str = ""
     installed: float = 0.0
+    environment: Environment | None = None
     signers: Mapping[str, str] = field(default_factory=dict)
     signing: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)

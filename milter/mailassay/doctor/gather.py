@@ -26,7 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
-from .facts import Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
+from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
 from .system import this_system
@@ -72,6 +72,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         digest=_digest(process),
         interpreter=sys.executable,
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
+        environment=environment(),
         signers=dict(signers(unseen)),
         signing=dict(signing()),
         tables={
@@ -180,6 +181,17 @@ def _greeted(listen: Listen, unseen: list[str]) -> tuple[str | None, int | None]
         return None, pid
     except OSError as error:
         return f"{error.strerror or error}".lower(), pid
+
+
+def environment(
+    prefix: str = sys.prefix, base: str = sys.base_prefix, system: Path = Path("/usr/bin/python3")
+) -> Environment | None:
+    """The virtual environment at ``prefix``; None if it is none, or if the version of a Python is unknown."""
+    # the system's Python is a link that names its version
+    found = re.fullmatch(r"python([0-9]+)\.([0-9]+)", system.resolve().name)
+    if prefix == base or base != "/usr" or not found:
+        return None
+    return Environment(prefix, sys.version_info[:2], (int(found[1]), int(found[2])))
 
 
 def running_digest(config: str | None) -> str:

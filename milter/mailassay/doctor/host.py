@@ -14,6 +14,7 @@ from .facts import Facts, Node, ancestry
 from .finding import Finding, error, fine, note, warning
 from .system import SYSTEMD
 
+_PACKAGED = "/usr/lib/mailassay"  # where packages have the environment
 _LEAST_FILES = 1024  # a hundred connections of Postfix's, and the DNS questions of their messages
 _DAY = 86_400  # seconds
 _PATIENCE = 1  # days after which a held message counts as forgotten
@@ -100,6 +101,27 @@ def installed(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield fine("running-version", "the daemon was started after mailassay was installed")
+
+
+def environment(facts: Facts) -> Iterator[Finding]:
+    """Does the virtual environment have the Python of the system, and not that of the release before?"""
+    own = facts.environment
+    if not own:
+        return
+    python, system = (".".join(map(str, each)) for each in (own.python, own.system))
+    # a system may also have Pythons newer than its own
+    if own.python < own.system:
+        again = "make it again with the system's Python, by make install or pip as before"
+        if own.folder == _PACKAGED:
+            again = "build the package on this release, and install it (Debian: make deb)"
+        yield warning(
+            "old-python",
+            f"mailassay runs in {own.folder} with Python {python}, but the Python of the system is {system}: after an "
+            "upgrade of the system, the old one gets no security updates",
+            fix=f"To get a mailassay for this release, {again}",
+        )
+    else:
+        yield fine("old-python", f"the environment {own.folder} has Python {python}, and the system has {system}")
 
 
 def limits(facts: Facts) -> Iterator[Finding]:

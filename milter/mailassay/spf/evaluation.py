@@ -120,7 +120,7 @@ class Client:
 def _client(address: str) -> Client:
     of_it = pyspf.query(address, "", "")
     reverse = f"{pyspf.reverse_dots(of_it.i)}.{of_it.v}.arpa"
-    return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "c": of_it.c, "v": of_it.v}, reverse)
+    return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "v": of_it.v}, reverse)
 
 
 def exchanges(records: Iterable[str]) -> list[str]:
@@ -151,7 +151,6 @@ class Step:
     target is a domain that leads to it, which is not looked up again.
     """
 
-    text: str
     directive: Directive | None = None  # None for redirect and the identity
     target: str = ""
     matched: bool = False
@@ -175,7 +174,7 @@ def flat(step: Step | None, depth: int = 0) -> Iterator[Term]:
     """The terms below a step in the order in which they were looked at. A redirect has its target, once known."""
     for each in step.terms if step else ():
         if each.directive or each.matched:
-            text = each.text if each.directive else f"redirect={each.target}"
+            text = each.directive.text if each.directive else f"redirect={each.target}"
             yield Term(depth, text, each.matched)
         yield from flat(each, depth + 1)
 
@@ -255,7 +254,7 @@ class Evaluation:
         self._mechanism = self._limit = ""
         self._names: list[str] | None = None
         # the step that is under way
-        self._step = Step("", target=self._identity) if self._explains else None
+        self._step = Step() if self._explains else None
 
     def found(self) -> Found:
         """Run the check. It may be run again when more answers have arrived."""
@@ -296,8 +295,8 @@ class Evaluation:
         return self._redirected(record.redirect, recursion) if record.redirect else "neutral"
 
     def _redirected(self, domain_spec: str, recursion: int) -> str:
-        above = self._step
-        step = self._begun(above, f"redirect={domain_spec}") if above else None
+        # nothing follows a redirect, so the step above does not continue
+        step = self._begun(self._step) if self._step else None
         try:
             self._count_lookup()
             if (domain := self._target(domain_spec)) is not None:
@@ -305,42 +304,47 @@ class Evaluation:
                     step.target, step.matched = domain, True
                 return self._check_host("redirect", domain, recursion)
         except (Unanswered, _PermError, _TempError) as error:
-            self._pass_over(error, step, is_record=True)
-        finally:
-            self._step = above
+            if not self._passes_over(error, step, is_record=True):
+                raise
         return "neutral"
 
     def _applies(self, term: Directive) -> bool:
         """Does the term match, so that the evaluation of the record ends?"""
         above, matched = self._step, False
-        step = self._begun(above, term.text, term) if above else None
+        step = self._begun(above, term) if above else None
         try:
             matched = self._matches(term)
         except (Unanswered, _PermError, _TempError) as error:
-            self._pass_over(error, step, is_record=term.mechanism == "include")
+            if not self._passes_over(error, step, is_record=term.mechanism == "include"):
+                raise
         finally:
             self._step = above
         if step:
             step.matched = matched
         return matched and (self._follow is not Follow.EVERY or term.mechanism == "all")
 
-    def _begun(self, above: Step, text: str, directive: Directive | None = None) -> Step:
+    def _begun(self, above: Step, directive: Directive | None = None) -> Step:
         """The step that begins, below the one under way."""
-        step = self._step = Step(text, directive)
+        step = self._step = Step(directive)
         above.terms.append(step)
         return step
 
-    def _pass_over(self, error: Exception, step: Step | None = None, *, is_record: bool = False) -> None:
-        """Continue as if there were no such term, if ``follow`` says so; else raise ``error``."""
+    def _passes_over(self, error: Exception, step: Step | None = None, *, is_record: bool = False) -> bool:
+        """Does ``follow`` say to continue as if there were no such term?
+
+        If not, the caller raises the error again. Its traceback would keep this frame, the frame the error, and both
+        everything that the check has.
+        """
         if self._follow is Follow.TO_THE_RESULT:
-            raise error
+            return False
         if isinstance(error, Unanswered):
             self.passed_over = True
             self.is_uncertain = self.is_uncertain or is_record
-        elif self._follow is Follow.EVERY:
+            return True
+        if self._follow is Follow.EVERY:
             self._note(step, error)
-        else:
-            raise error
+            return True
+        return False
 
     @staticmethod
     def _note(step: Step | None, error: Exception) -> None:
@@ -365,7 +369,7 @@ class Evaluation:
             self._domain = self._above.pop()
 
     def _leads_here(self, domain: str) -> bool:
-        return (checkable(domain) or domain) in {checkable(each) or each for each in (*self._above, self._domain)}
+        return checkable(domain) in map(checkable, (*self._above, self._domain))
 
     def _matches(self, term: Directive) -> bool:
         """Does the mechanism match (section 5)?"""
@@ -459,7 +463,8 @@ class Evaluation:
             try:
                 self._ask(host, "AAAA" if self._client.rdtype == "A" else "A")
             except _TempError as error:
-                self._pass_over(error, self._step)
+                if not self._passes_over(error, self._step):
+                    raise
         return self._ask(host, self._client.rdtype)
 
     def _exchanges(self, domain: str) -> list[str]:
@@ -474,7 +479,8 @@ class Evaluation:
         try:
             return self._client.is_within(self._addresses(host), prefix4, prefix6)
         except (Unanswered, _TempError) as error:
-            self._pass_over(error, self._step)
+            if not self._passes_over(error, self._step):
+                raise
             return False
 
     def _client_names(self) -> list[str]:
@@ -493,7 +499,8 @@ class Evaluation:
         except _TempError:
             return False
         except Unanswered as unanswered:
-            self._pass_over(unanswered)
+            if not self._passes_over(unanswered):
+                raise
             return False
 
     def _validated_name(self) -> str:

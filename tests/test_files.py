@@ -128,7 +128,7 @@ def test_the_commands_work(tmp_path, capsys):
     ("paths", "said"),
     [
         (["/opt/mailassay/bin/mailassay", "/usr"], ""),
-        (["/opt/mailassay/bin/mailassay", "/root/.pyenv/versions/3.12"], "/root/.pyenv/versions/3.12"),
+        (["/opt/mailassay/bin/mailassay", "/root/python/3.12"], "/root/python/3.12"),
         (["/home/ann/.local/bin/mailassay"], "/home/ann/.local/bin/mailassay"),
         (["/homely/mailassay"], ""),
     ],

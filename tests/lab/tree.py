@@ -40,7 +40,6 @@ RELEASES = {
 OF_TREES = BUILD / "trees"
 """Packages that were made in trees; `make deb` removes those in ``build/`` that are older."""
 _MOUNTS = Path("/proc/mounts")
-_MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
 # and PyPI: the files
@@ -199,9 +198,9 @@ def _reach(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """Where this machine fetches its own packages, if it is a Debian."""
+    """Where this machine fetches its own packages, if it is a Debian; empty for what debootstrap takes by itself."""
     lines = _command("apt-get", "indextargets", "--format=$(REPO_URI)", "Identifier: Packages", "Label: Debian")
-    return next(iter(lines.splitlines()), _MIRROR)
+    return next(iter(lines.splitlines()), "")
 
 
 def _install(*arguments: str) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ _REACH_VARIABLES = re.compile(r"(https?|ftp|no|all)_proxy|PIP_\w+", re.IGNORECAS
 REACHING = ENVIRONMENT | {name: value for name, value in os.environ.items() if _REACH_VARIABLES.fullmatch(name)}
 """The same, and what this machine's environment says of the way to Debian and PyPI."""
 _NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--cgroup")
-_UNSHARE = ("unshare", *_NAMESPACES, "--fork", "--kill-child")
+# it ends with the process that starts it, also if that is killed, and everything in it ends with it
+_UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, "--fork", "--kill-child")
 # $1 the tree, $2 a folder to mount on, the rest what is to be the first process
 _ENTER = """
 set -e

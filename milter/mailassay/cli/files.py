@@ -19,6 +19,7 @@ from .options import DEFAULT_CONFIG, Commands
 _PROGRAM = "/usr/bin/mailassay"
 _SHARED = {"/usr/share/mailassay/policies": "policies", "/usr/share/mailassay": "conf"}
 _PLACES = re.compile(rf"(?:{'|'.join([_PROGRAM, *_SHARED])})(?![\w.-])")
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)  # a path that a unit can name as it is
 # ProtectHome= and PrivateTmp= of the service
 _OUT_OF_REACH = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
@@ -42,6 +43,12 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder.absolute()
     program = _program()
+    if not _PLAIN.fullmatch(program):
+        complain(
+            f"mailassay: {printable(program)}: systemd would take a character of this path for something else. Install "
+            "mailassay in a folder whose path has only letters, digits and . _ + -"
+        )
+        return os.EX_CONFIG
     found = {folder / name: _here(text, program, folder) for name, text in shipped().items()}
     there = [path for path in found if os.path.lexists(path)]
     if there and not arguments.force:

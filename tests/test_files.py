@@ -127,7 +127,7 @@ def test_the_commands_work(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["a b", "a%n", "a$b", 'a"b', "a\\b", "é"])
 def test_a_program_that_a_unit_cannot_name(tmp_path, monkeypatch, capsys, name):
     monkeypatch.setattr(sys, "argv", [str(tmp_path / name / "mailassay")])
-    assert main(["files", str(tmp_path / "new")]) == os.EX_CONFIG
+    assert main(["files", str(tmp_path / "new")]) == os.EX_CANTCREAT
     assert f"{name}/mailassay: systemd would take a character" in capsys.readouterr().err.replace("\\u00e9", "é")
     assert not (tmp_path / "new").exists()
 

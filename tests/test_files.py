@@ -124,11 +124,25 @@ def test_the_commands_work(tmp_path, capsys):
     assert not [line for line in files._next(folder, etc) if str(etc) in line]
 
 
+@pytest.mark.parametrize("name", ["a b", "a%n", "a$b", 'a"b', "a\\b", "é"])
+def test_a_program_that_a_unit_cannot_name(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / name / "mailassay")])
+    assert main(["files", str(tmp_path / "new")]) == os.EX_CANTCREAT
+    assert f"{name}/mailassay: systemd would take a character" in capsys.readouterr().err.replace("\\u00e9", "é")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("program")
+def test_a_folder_that_the_shell_would_split(tmp_path, capsys):
+    assert main(["files", str(tmp_path / "a b")]) == 0
+    assert f"'{tmp_path}/a b'/systemd/mailassay*" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
         (["/opt/mailassay/bin/mailassay", "/usr"], ""),
-        (["/opt/mailassay/bin/mailassay", "/root/.pyenv/versions/3.12"], "/root/.pyenv/versions/3.12"),
+        (["/opt/mailassay/bin/mailassay", "/root/python/3.12"], "/root/python/3.12"),
         (["/home/ann/.local/bin/mailassay"], "/home/ann/.local/bin/mailassay"),
         (["/homely/mailassay"], ""),
     ],

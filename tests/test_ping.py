@@ -145,6 +145,7 @@ def test_the_command(tmp_path, free_port, capsys):
 def test_the_service(tmp_path, capsys):
     """It answers on each of its workers, and logs nothing."""
     with DnsServer(Zone("", limits=LIMITS)) as server, Serve(tmp_path, server, workers=2) as serve:
+        serve.wait_for("policy standard, digest")  # the last line of the start
         before = serve.log.read_text()
         for _ in range(8):
             assert main(["ping", "--config", str(serve.config), "--timeout", str(PATIENCE)]) == 0

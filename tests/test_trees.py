@@ -1,5 +1,8 @@
 """What tests/trees.py says of a run; the run itself is `make test-trees`."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.lab import tree
@@ -21,6 +24,17 @@ from tests.trees import Log, Step, counts, table
 )
 def test_counts(printed, expected):
     assert counts(printed) == expected
+
+
+@pytest.mark.skipif(bool(tree.missing()), reason=tree.missing())
+def test_a_tree_ends_with_the_process_that_runs_it():
+    """Also if that is killed: a test run in the tree would go on, and write into the same log."""
+    program = f"import subprocess, sys; subprocess.run([*{tree._UNSHARE!r}, 'sh', '-c', 'echo begun; exec sleep 600'])"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as runner:
+        assert runner.stdout.readline() == b"begun\n"
+        runner.kill()
+        # that is when the last process that has the pipe has ended
+        assert runner.communicate(timeout=60)[0] == b""
 
 
 def test_table():

@@ -18,7 +18,8 @@ _QUIT = struct.pack("!Ic", 1, b"Q")
 def ping(listen: Listen, patience: float) -> str:
     """Why the program at the socket is no milter; empty if it is one. Raises OSError if nobody answers in time.
 
-    It is one option negotiation, as at the beginning of an SMTP connection. ``patience`` is in seconds, for all of it.
+    It is one option negotiation, as at the beginning of an SMTP connection. ``patience`` is in seconds, for all of it,
+    except that a host name is looked up first, and each of its addresses has that time to accept the connection.
     """
     until = time.monotonic() + patience
     with connected(listen, patience) as channel:

@@ -40,7 +40,6 @@ RELEASES = {
 OF_TREES = BUILD / "trees"
 """Packages that were made in trees; `make deb` removes those in ``build/`` that are older."""
 _MOUNTS = Path("/proc/mounts")
-_MIRROR = "http://deb.debian.org/debian"
 # how this machine reaches Debian: the settings of apt that a tree gets, by the start of their names
 _REACH = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
 # and PyPI: the files
@@ -60,7 +59,8 @@ _REACH_VARIABLES = re.compile(r"(https?|ftp|no|all)_proxy|PIP_\w+", re.IGNORECAS
 REACHING = ENVIRONMENT | {name: value for name, value in os.environ.items() if _REACH_VARIABLES.fullmatch(name)}
 """The same, and what this machine's environment says of the way to Debian and PyPI."""
 _NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--cgroup")
-_UNSHARE = ("unshare", *_NAMESPACES, "--fork", "--kill-child")
+# it ends with the process that starts it, also if that is killed, and everything in it ends with it
+_UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, "--fork", "--kill-child")
 # $1 the tree, $2 a folder to mount on, the rest what is to be the first process
 _ENTER = """
 set -e
@@ -199,9 +199,9 @@ def _reach(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """Where this machine fetches its own packages, if it is a Debian."""
+    """Where this machine fetches its own packages, if it is a Debian; empty for what debootstrap takes by itself."""
     lines = _command("apt-get", "indextargets", "--format=$(REPO_URI)", "Identifier: Packages", "Label: Debian")
-    return next(iter(lines.splitlines()), _MIRROR)
+    return next(iter(lines.splitlines()), "")
 
 
 def _install(*arguments: str) -> tuple[str, ...]:

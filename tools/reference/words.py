@@ -87,7 +87,7 @@ EXIT_STATUS: Mapping[str, str] = {
     "pymilter, libmilter, or a Python with which its memory does not grow.",
     "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
-    "73": "A file that would be written is there already (EX_CANTCREAT).",
+    "73": "A file that would be written is there already, or would be wrong (EX_CANTCREAT).",
     "74": "Reading or writing failed (EX_IOERR).",
     "75": "DNS does not answer; try again (EX_TEMPFAIL).",
     "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",

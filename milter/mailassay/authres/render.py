@@ -39,8 +39,8 @@ _REASON = re.compile(r"(?:(?<![\w.-])(?:[a-z]|bh|cv|exp|redirect|tag)=|[A-Za-z0-
 _WORD = re.compile(r"[^\s;()\"\\\x00-\x1f\x7f\ud800-\udfff<>@,=\[\]]+")
 _VERSION = re.compile(r"[0-9]++(?=[\s;(]|\Z)")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*"')
-_MARKS, _MAX_MARKS = b'()"\\', 1000  # the delimiters of comments and quoted strings; each costs _bare one step
 _MARK = re.compile(r'[()"\\]')
+_MARKS, _MAX_MARKS = b'()"\\', 1000  # the delimiters of comments and quoted strings; each costs _bare one step
 _ENCODED_WORD = re.compile(r"=\?[^?\s]++\?[bq]\?")
 _IN_COMMENT = re.compile(r"\\.|[()]|[^()\\]++|\\", re.DOTALL)
 _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()]|[^()"\\]++|["\\]', re.DOTALL)

@@ -19,6 +19,7 @@ from .options import DEFAULT_CONFIG, Commands
 _PROGRAM = "/usr/bin/mailassay"
 _SHARED = {"/usr/share/mailassay/policies": "policies", "/usr/share/mailassay": "conf"}
 _PLACES = re.compile(rf"(?:{'|'.join([_PROGRAM, *_SHARED])})(?![\w.-])")
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)  # a path that a unit can name as it is
 # ProtectHome= and PrivateTmp= of the service
 _OUT_OF_REACH = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
@@ -32,7 +33,8 @@ def add(commands: Commands) -> None:
         "(conf), manual pages (man), policies, and systemd units with sysusers.d and tmpfiles.d (systemd). The paths "
         "in them are those of this program and of the folder. Print the name of each file, and the commands that put "
         "the files where the system looks for them. For an installation by pip or pipx; the packages and `make "
-        "install` have done this. Exit status 73 if a file is there already; then nothing is written.",
+        "install` have done this. Exit status 73 if a file is there already, or if no unit can name the path of this "
+        "program; then nothing is written.",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="where to write; it is made if it is missing")
     parser.add_argument("--force", action="store_true", help="overwrite files of an earlier run")
@@ -42,6 +44,12 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder.absolute()
     program = _program()
+    if not _PLAIN.fullmatch(program):
+        complain(
+            f"mailassay: {printable(program)}: systemd would take a character of this path for something else. Install "
+            "mailassay in a folder whose path has only letters, digits and . _ + -"
+        )
+        return os.EX_CANTCREAT
     found = {folder / name: _here(text, program, folder) for name, text in shipped().items()}
     there = [path for path in found if os.path.lexists(path)]
     if there and not arguments.force:

@@ -85,7 +85,8 @@ class System:
     def install(self, package: str) -> tuple[str, ...]:
         """The commands that install a package and start its service of the same name.
 
-        None if the distribution is not known, or in a container without services, which loses what is installed in it.
+        There are none if the distribution is not known, or in a container without services, which loses what is
+        installed in it.
         """
         if not self.installer or (self.in_container and not self.manager):
             return ()

@@ -125,7 +125,20 @@ def test_the_defaults_are_those_of_the_program(tmp_path: Path) -> None:
 
 def test_what_has_a_default_says_so() -> None:
     without = {key.name for key in (*SETTINGS.keys, *POLICY.keys) if key.default is schema.NOTHING}
-    sections = {"dns", "held", "log", "relays", "dmarc", "dkim", "spf", "iprev", "sender_domain", "tag", "limits"}
+    sections = {
+        "dns",
+        "held",
+        "history",
+        "log",
+        "relays",
+        "dmarc",
+        "dkim",
+        "spf",
+        "iprev",
+        "sender_domain",
+        "tag",
+        "limits",
+    }
     elements = {name for name in without if name.startswith(("rules.", "dmarc.authors.", "if."))}
     assert without - elements == {*sections, "lists", "dmarc.reject_needs"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..history import service
 from .packed import pack
 
 HOUR = 3600
@@ -39,6 +40,14 @@ def rows(record: dict[str, Any]) -> Rows:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, list(dict.fromkeys(recipients)), counts)
+
+
+def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
+    """What a line of a process of the service adds to the counts: hour, host, kind and key."""
+    if not isinstance(said, service.Worker):
+        return {}
+    place = int(said.time) // HOUR, _text(said.host), "dns"
+    return {(*place, key): many for key, many in (("sent", said.dns_sent), ("failed", said.dns_failed)) if many}
 
 
 def _message(record: dict[str, Any]) -> dict[str, Any]:

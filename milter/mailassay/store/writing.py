@@ -29,9 +29,9 @@ def add(connection: Connection, found: Iterable[Rows]) -> None:
     first = _next(connection, len(found))
     connection.execute(message.insert(), [each.message | {"id": first + n} for n, each in enumerate(found)])
     addresses = [
-        {"message": first + number, "address": address, "time": each.message["time"]}
+        {"message": first + number, "key": key, "time": each.message["time"]}
         for number, each in enumerate(found)
-        for address in each.recipients
+        for key in each.recipients
     ]
     if addresses:
         connection.execute(recipient.insert(), addresses)

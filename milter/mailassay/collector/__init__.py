@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from ..store.rows import HOUR, Rows, Unfit, rows
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
 _DAY = 86_400
+_MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
 
 _log = logging.getLogger(__name__)
@@ -30,13 +32,21 @@ _log = logging.getLogger(__name__)
 class Collector:
     """Moves records. ``host`` is the name of this host, for counts of lines that do not name one."""
 
-    def __init__(self, history: History, host: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        history: History,
+        host: str,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         assert history.directory
-        self._history, self._host, self._clock = history, host, clock
+        self._history, self._host, self._clock, self._monotonic = history, host, clock, monotonic
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self._before = 0.0  # messages of an earlier time leave
+        self._looked = -math.inf  # when that was found out
 
     def once(self) -> bool:
         """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
@@ -45,8 +55,13 @@ class Collector:
         """
         try:
             engine = self._opened()
-            moved = sum(self._move(engine, segment) for segment in segments(self._directory / SPOOL))
-            return bool(moved) or self._expire(engine)
+            more = self._expire(engine)
+            for segment in segments(self._directory / SPOOL):
+                if self._move(engine, segment):
+                    # what leaves keeps up with what arrives, and neither waits long for the other
+                    self._expire(engine)
+                    more = True
+            return more
         except (DBAPIError, OSError) as error:
             self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
             self.close()
@@ -112,13 +127,14 @@ class Collector:
 
     def _rows(self, batch: Iterable[Line], counts: Counter[tuple[int, str, str, str]]) -> Iterator[Rows]:
         """The rows of messages. What else the lines say is counted."""
-        hour = int(self._clock()) // HOUR
+        arrived = self._clock()
+        hour = int(arrived) // HOUR
         for line in batch:
             try:
                 found = line.found or {}
                 match found:
                     case {"v": version, "kind": "message"} if version == VERSION:
-                        yield rows(found)
+                        yield rows(found, arrived)
                     case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and many > 0:
                         counts[hour, self._host, "lost", "unwritten"] += many
                     case {"v": int(), "kind": str()}:
@@ -130,9 +146,14 @@ class Collector:
 
     def _expire(self, engine: Engine) -> bool:
         """Let a batch of old messages leave. Returns whether there may be more."""
-        before = self._clock() - self._history.days * _DAY
+        now = self._monotonic()
         with engine.begin() as connection:
-            gone = writing.expire(connection, before, self._history.messages, _EXPIRED)
+            if now - self._looked >= _MINUTE:
+                self._looked = now
+                before = self._clock() - self._history.days * _DAY
+                self._before = writing.horizon(connection, before)
+                writing.expire_counts(connection, before)
+            gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
         if gone:
             database.give_back(engine)
         return gone == _EXPIRED

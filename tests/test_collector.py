@@ -13,6 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from mailassay.collector import BATCH, Collector
 from mailassay.config import History
+from mailassay.history import service
+from mailassay.history.service import Event, What, Worker
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
 from mailassay.store.packed import unpack
@@ -48,8 +50,8 @@ class Spooled:
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
-    def another(self):
-        return Collector(self.history, "mx1", lambda: self.now, lambda: self.uptime)
+    def another(self, *listeners):
+        return Collector(self.history, "mx1", lambda: self.now, listeners, lambda: self.uptime)
 
     def segment(self, *lines, torn=""):
         path = self.folder / SPOOL / f"mx1-{next(BEGUN)}.0-1-1{SUFFIX}"
@@ -331,3 +333,61 @@ def test_alembic_is_quiet(spooled, caplog):
     with caplog.at_level(logging.INFO):
         spooled.all()
     assert caplog.text == ""
+
+
+class Listening:
+    """A listener that remembers."""
+
+    def __init__(self, spooled):
+        self.spooled, self.heard = spooled, []
+
+    def committed(self, batch):
+        # it is in the database by now
+        assert {each["queue_id"] for each in batch.records} <= set(self.spooled.queue_ids())
+        self.heard.append(batch)
+
+
+def test_what_the_service_says_about_itself(spooled):
+    """It is counted, and listeners hear it with what else was moved."""
+    listening = Listening(spooled)
+    spooled.collector = spooled.another(listening)
+    worker = Worker(time=NOW, host="mx1", pid=7, messages=3, dns_asked=9, dns_sent=5, dns_failed=2)
+    event = Event(time=NOW, host="mx1", what=What.STARTED, workers=2, policy="abc")
+    said = [service.values(each) for each in (event, worker, worker)]
+    spooled.segment(said[0], record("Q1"), said[1], {"v": 1, "kind": "lost", "records": 4}, said[2])
+    spooled.all()
+    [batch] = listening.heard
+    assert batch.said == [event, worker, worker]
+    assert batch.records == [record("Q1")]
+    hour = int(NOW) // 3600
+    assert batch.counts[hour, "mx1", "lost", "unwritten"] == 4
+    assert batch.counts[hour, "mx1", "verdict", "accept\taccept"] == 1
+    assert {
+        (each["hour"], each["host"], each["kind"], each["key"]): each["count"] for each in spooled.rows(hourly)
+    } == (batch.counts)
+    assert (spooled.count("dns", "sent"), spooled.count("dns", "failed")) == (10, 4)
+
+
+def test_a_line_about_the_service_that_is_none(spooled):
+    said = service.values(Worker(time=NOW, host="mx1", pid=7))
+    spooled.segment({**said, "messages": -1}, {**said, "v": 2}, {**said, "kind": "event"}, record("Q1"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+    assert spooled.count("lost", "version") == 3
+
+
+def test_a_batch_is_heard_once(spooled, monkeypatch):
+    """Also if its transaction failed at first."""
+    listening = Listening(spooled)
+    spooled.collector = spooled.another(listening)
+    spooled.segment(*(record(f"Q{number}") for number in range(BATCH + 1)))
+    with monkeypatch.context() as patched:
+
+        def full(*_):
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+        patched.setattr(writing, "read_up_to", full)
+        spooled.all()
+    assert listening.heard == []
+    spooled.all()
+    assert [len(each.records) for each in listening.heard] == [BATCH, 1]

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from pathlib import Path
@@ -61,7 +62,7 @@ _PLACES = re.compile(r"(none|reject|quarantine|plain|host)\.example|192\.0\.2\.1
 
 
 def records(seed: int, until: float, days: float, many: int) -> Iterator[dict[str, Any]]:
-    """So many records of messages, the oldest first. The frequent domains and clients have most of them (Zipf's law)."""
+    """So many records of messages, the oldest first. Few domains and clients have most of them (Zipf's law)."""
     chance = random.Random(seed)
     templates = dict(_templates())
     weights = {count: [*accumulate(1 / rank for rank in range(1, count + 1))] for count in (DOMAINS, CLIENTS)}
@@ -96,8 +97,10 @@ def fill(folder: Path, many: int, days: float) -> None:
     database.migrate(engine)
     found = records(1, time.time(), days, many)
     while batch := list(islice(found, _BATCH)):
+        made = [rows(each) for each in batch]
         with engine.begin() as connection:
-            writing.add(connection, map(rows, batch))
+            writing.add(connection, made)
+            writing.count(connection, Counter(key for each in made for key in each.counts))
     engine.dispose()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..history import service
 from .packed import pack
 
 HOUR = 3600
@@ -52,6 +53,14 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
 def others(kind: str, key: str) -> str:
     """The key that takes the place of one too many: all parts that a sender chooses are empty."""
     return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
+
+
+def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
+    """What a line of a process of the service adds to the counts: hour, host, kind and key."""
+    if not isinstance(said, service.Worker):
+        return {}
+    place = int(said.time) // HOUR, _text(said.host), "dns"
+    return {(*place, key): many for key, many in (("sent", said.dns_sent), ("failed", said.dns_failed)) if many}
 
 
 def _message(record: dict[str, Any]) -> dict[str, Any]:

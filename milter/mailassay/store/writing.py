@@ -23,8 +23,7 @@ def position(connection: Connection, name: str) -> tuple[int, int]:
 
 
 def add(connection: Connection, found: Iterable[Rows]) -> None:
-    """Add messages, their recipients, and their counts."""
-    counts: Counter[tuple[int, str, str, str]] = Counter()
+    """Add messages and their recipients. Their counts are for ``count``."""
     found = list(found)
     if not found:
         return
@@ -38,9 +37,6 @@ def add(connection: Connection, found: Iterable[Rows]) -> None:
     ]
     if addresses:
         connection.execute(recipient.insert(), addresses)
-    for each in found:
-        counts.update(each.counts)
-    count(connection, counts)
 
 
 def count(connection: Connection, counts: Counter[tuple[int, str, str, str]]) -> None:

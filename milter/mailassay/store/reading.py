@@ -27,13 +27,17 @@ class Found(NamedTuple):
     record: dict[str, Any]
 
 
-def search(connection: Connection, wanted: Filter, most: int | None = None) -> Iterator[Found]:
+def search(
+    connection: Connection, wanted: Filter, most: int | None = None, before: tuple[float, int] | None = None
+) -> Iterator[Found]:
     """The latest ``most`` messages that fit, the latest first. A record that cannot be read is left out.
+
+    ``before`` is the time and the number of a message: only those that come after it in the list.
 
     What is searched for is found by an index, in the order of time or with few messages to sort. Only verdicts, rules
     and results, and what most messages have, are looked for from the latest message back.
     """
-    streams = (_places(connection, wanted, each, most) for each in _ways(wanted))
+    streams = (_places(connection, wanted, before, each, most) for each in _ways(wanted))
     places = islice(_once(heapq.merge(*streams, reverse=True)), most)
     while chunk := list(islice(places, _CHUNK)):
         yield from _records(connection, chunk)
@@ -51,6 +55,11 @@ def after(connection: Connection, number: int, wanted: Filter) -> Iterator[int]:
     conditions = *_conditions(wanted), *_bounds(columns.time, wanted)
     statement = select(columns.id).where(columns.id > number, *conditions).order_by(columns.id)
     yield from connection.execute(statement).scalars()
+
+
+def one(connection: Connection, number: int) -> Found | None:
+    """The message with that number; None if it is not there or cannot be read."""
+    return next(records(connection, [number]), None)
 
 
 def records(connection: Connection, numbers: Iterable[int]) -> Iterator[Found]:
@@ -116,7 +125,9 @@ def _ways(wanted: Filter) -> Iterator[_Way | None]:
             yield way
 
 
-def _places(connection: Connection, wanted: Filter, way: _Way | None, most: int | None) -> Iterator[tuple[float, int]]:
+def _places(
+    connection: Connection, wanted: Filter, before: tuple[float, int] | None, way: _Way | None, most: int | None
+) -> Iterator[tuple[float, int]]:
     """Time and number of the messages that are found in one way, the latest first."""
     time: ColumnElement[float]
     if way is None or (way.keys.high is not None and _are_many(connection, way)):
@@ -134,6 +145,8 @@ def _places(connection: Connection, wanted: Filter, way: _Way | None, most: int 
         number = message.c.id
         others = [*_conditions(wanted, way.covers), *_bounds(time, wanted)]
         statement = select(time, number).where(_has(way.column, way.keys), *others)
+    if before:
+        statement = statement.where(time <= before[0], or_(time < before[0], number < before[1]))
     latest = statement.order_by(time.desc(), number.desc()).limit(most)
     with connection.execution_options(yield_per=_CHUNK).execute(latest) as rows:
         yield from rows.tuples()

@@ -183,7 +183,7 @@ def _places(
         statement = statement.where(time <= before[0], or_(time < before[0], number < before[1]))
     latest = statement.order_by(time.desc(), number.desc()).limit(most)
     with connection.execution_options(yield_per=_CHUNK).execute(latest) as rows:
-        yield from rows.tuples()
+        yield from ((row[0], row[1]) for row in rows)
 
 
 def _bounds(time: ColumnElement[float], wanted: Filter) -> Iterator[ColumnElement[bool]]:
@@ -218,7 +218,9 @@ def _conditions(wanted: Filter, covered: str = "") -> Iterator[ColumnElement[boo
 
 
 def _is_recipient(looked_for: Keys) -> ColumnElement[bool]:
-    return exists().where(recipient.c.message == message.c.id, _has(recipient.c.key + "", looked_for))
+    # the statement may find messages by recipients of its own
+    other = recipient.alias()
+    return exists().where(other.c.message == message.c.id, _has(other.c.key + "", looked_for))
 
 
 def _has(key: ColumnElement[str], looked_for: Keys) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay import __version__
@@ -158,6 +158,8 @@ def policies(tmp_path_factory):
     return [load_policy(str(path)) for path in paths]
 
 
+@example("a@bank.example", LOCAL, [], "", "", 2, False, KeptAddresses.DOMAIN)
+@example("a@bank.example", LOCAL, [], "", "", 3, False, KeptAddresses.NONE)
 @given(
     st.sampled_from(OF_AUTHOR), ADDRESS, st.lists(ADDRESS, max_size=3), st.sampled_from(["", LOCAL, f"{LOCAL}@x.z"]),
     st.sampled_from(["", LOCAL, f"{LOCAL}@bank.example"]), st.integers(0, len(POLICY_FILES) - 1), st.booleans(),

@@ -118,11 +118,13 @@ def _values(judged: Judged, host: str) -> list[Any]:
 
 def _record(found: Dmarc) -> list[Any] | None:
     """The DMARC record that applied, with the name where it was found and its tags (RFC 9989 section 4.7)."""
-    record = found.record
-    if record is None:
+    # a result that is not decided yet has no ``found_at``
+    policy = found.walk.policy if found.walk else None
+    if policy is None:
         return None
+    at, record = policy
     return [
-        found.found_at,
+        at,
         record.p,
         record.sp,
         record.np,

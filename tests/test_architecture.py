@@ -25,6 +25,7 @@ FLOORS = [
     ["config"],
     ["judge", "lookup", "nameservers", "ping", "postfix"],
     ["history"],
+    ["explain"],
     ["store"],
     ["collector", "daemon", "doctor", "replay"],
     ["cli"],

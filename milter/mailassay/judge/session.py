@@ -94,6 +94,8 @@ class _Decision(NamedTuple):
     evidence: Evidence | None = None
     seconds: float = 0.0
     unanswered: bool = False
+    unsent: bool = False
+    sample: int | None = None
 
 
 class Session:
@@ -248,12 +250,21 @@ class Session:
 
     def end_of_message(self, queue_id: str = "") -> Outcome:
         """Judge the message. ``queue_id`` is Postfix's name for it."""
-        mail, self._mail = self._current(), None
+        mail = self._current()
         self._take(mail)
         try:
-            return self._outcome(mail, queue_id)
+            outcome = self._outcome(mail, queue_id)
         finally:
             self._leave(mail)
+        self._mail = None
+        return outcome
+
+    def give_up(self, queue_id: str = "") -> Outcome:
+        """Defer the message, because something failed while it was judged or received."""
+        mail, self._mail = self._mail, None
+        connection = Connection(self._client_ip, self._helo) if self._client_ip else None
+        transaction = replace(mail.transaction, recipients=tuple(mail.recipients)) if mail else Transaction()
+        return Outcome(verdict=INTERNAL_ERROR, transaction=transaction, connection=connection, queue_id=queue_id)
 
     def _outcome(self, mail: _Mail, queue_id: str) -> Outcome:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
@@ -283,6 +294,8 @@ class Session:
             add=decision.add,
             seconds=decision.seconds,
             unanswered=decision.unanswered,
+            unsent=decision.unsent,
+            sample=decision.sample,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
         )
 
@@ -334,12 +347,13 @@ class Session:
             trouble = Trouble.UNSENT
         elif unanswered and self.settings.dns.unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
+        drawn = sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else None
         case = Case(
             connection=connection,
             transaction=transaction,
             evidence=evidence,
             now=self._clocks.now(),
-            sample=sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else 0,
+            sample=drawn or 0,
             recipient_delimiter=self.settings.recipient_delimiter,
             owner_request_special=self.settings.owner_request_special,
             trouble=trouble,
@@ -353,7 +367,8 @@ class Session:
         if verdict.action in (Action.TAG, Action.HOLD):
             # Postfix shows no reason for holding a message; postcat shows this field
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
-        return _Decision(verdict, tuple(add), evidence, self._clocks.monotonic() - started, unanswered)
+        seconds = self._clocks.monotonic() - started
+        return _Decision(verdict, tuple(add), evidence, seconds, unanswered, bool(mail.shared.unsent), drawn)
 
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""
@@ -472,3 +487,8 @@ def _built_in(name: str, action: Action, reply: Reply) -> Verdict:
     """A verdict that no policy changes; in monitor mode, ``action`` may be milder than the reply."""
     would = Action.REJECT if reply.code >= 500 else Action.DEFER
     return Verdict(action, Decider(Kind.BUILT_IN, name), reply.text, reply, would)
+
+
+INTERNAL_ERROR = _built_in(
+    "internal_error", Action.DEFER, Reply(451, "4.3.0", "Internal error, please try again later")
+)

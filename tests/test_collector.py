@@ -175,18 +175,6 @@ def test_any_words_go_in(spooled, words):
 
 
 @of_sqlite
-def test_a_damaged_file_is_moved_aside(spooled, caplog):
-    file = spooled.folder / database.FILE
-    file.write_bytes(b"nonsense" * 1000)
-    spooled.segment(record("Q1"))
-    spooled.all()
-    assert spooled.queue_ids() == ["Q1"]
-    [aside] = spooled.folder.glob("*.damaged-*")
-    assert aside.read_bytes().startswith(b"nonsense")
-    assert str(aside) in caplog.text
-
-
-@of_sqlite
 def test_a_file_of_another_program_is_left_alone(spooled):
     file = spooled.folder / database.FILE
     with sqlite3.connect(file) as other:

@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
             more = collector.once()
             if not more:
                 if arguments.once:
-                    break
+                    return os.EX_TEMPFAIL if collector.waits else os.EX_OK
                 stop.wait(_PAUSE)
     except Unusable as error:
         _log.error("%s", error)

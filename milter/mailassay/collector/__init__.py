@@ -95,6 +95,8 @@ class Collector:
         self._clock, self._monotonic = clock, monotonic
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
+        self.waits = False
+        """Could nothing be moved the last time, since the database could not be used?"""
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
         self._before = 0.0  # messages of an earlier time leave
@@ -105,17 +107,19 @@ class Collector:
 
         If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
         """
+        self.waits = True
         try:
             engine = self._opened()
-            if not database.takes_more(engine):
-                self._say("reader", _HELD, self._directory / SPOOL, self._url.database)
-                return False
             more = self._expire(engine)
             for segment in segments(self._directory / SPOOL):
+                if not database.takes_more(engine):
+                    self._say("reader", _HELD, self._directory / SPOOL, self._url.database)
+                    return False
                 if self._move(engine, segment):
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
+            self.waits = False
             return more
         except (DBAPIError, sqlite3.Error, OSError) as error:
             self.close()

@@ -85,6 +85,8 @@ class Collector:
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self.trouble = ""
+        """Why the last call of :meth:`once` moved nothing; empty if it did what there was to do."""
 
     def once(self) -> bool:
         """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
@@ -94,9 +96,12 @@ class Collector:
         try:
             engine = self._opened()
             moved = sum(self._move(engine, segment) for segment in segments(self._directory / SPOOL))
-            return bool(moved) or self._expire(engine)
+            more = bool(moved) or self._expire(engine)
+            self.trouble = ""
+            return more
         except (DBAPIError, OSError) as error:
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
+            self.trouble = f"the history waits in {self._directory / SPOOL}: {_first_line(error)}"
+            self._say("database", "%s", self.trouble)
             self.close()
             return False
 

@@ -3,20 +3,21 @@
 import json
 import math
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 
 import pytest
 
 from mailassay.collector import Collector
 from mailassay.config import History, Settings
+from mailassay.history.service import Worker
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.policy import Mode, Policy
 from mailassay.policy.condition import Match
 from mailassay.policy.rule import Rule
 from mailassay.report import Span, figures
 from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
-from mailassay.store import database
+from mailassay.store import database, writing
 from mailassay.verdict import Action
 from tests.lab.week import DAY, forged, record, unjudged, week
 
@@ -83,6 +84,8 @@ def test_every_figure(history):
         unjudged(NOW),
         unjudged(NOW, "trusted_network"),
         {"v": 1, "kind": "lost", "records": 7},
+        asdict(Worker(time=NOW, host="mx1", pid=1, dns_asked=90, dns_sent=40, dns_failed=3))
+        | {"v": 1, "kind": "worker"},
         "garbage",
     )
     policy = Policy(rules=(rule("ours"), rule("strict"), rule("never"), rule("over", expires=date(2026, 11, 23))))
@@ -124,6 +127,7 @@ def test_every_figure(history):
         NoAnswer("spf", "mx.slow.example", 1),
         NoAnswer("spf", "slow.example", 1),
     )
+    assert got.dns == {"sent": 40, "failed": 3}
     assert [got.at_most(percent) for percent in (50, 90, 95, 99)] == [0.005, 0.005, 20.0, math.inf]
     assert got.lost == {"unwritten": 7, "unreadable": 1}
 
@@ -194,6 +198,19 @@ def test_the_top_of_many(history):
     assert [each.domain for each in got.authors[:3]] == ["d29.example.example", "d29.example", "d28.example"]
     assert len(got.authors) == len(got.sources) == 10
     assert got.authors[1] == Author("d29.example", 40, 29, (Source("192.0.2.29", "", 29),))
+
+
+def test_more_than_are_counted_one_by_one(history, monkeypatch):
+    monkeypatch.setattr(writing, "MOST_KEYS", 3)
+    silent = {"iprev": "temperror", "spf": "temperror"}
+    history(*(forged(NOW, f"d{n}.example", f"192.0.2.{n}") for n in range(9)), record(NOW, results=silent), *(
+        record(NOW, client=f"198.51.100.{n}", results={"iprev": "temperror", "name": ""}) for n in range(9)
+    ))  # fmt: skip
+    got = found(history)
+    assert [each.failed for each in got.authors] == [1, 1]
+    assert [each.messages for each in got.sources] == [1, 1, 1]
+    assert [each.messages for each in got.unanswered] == [1, 1, 1]
+    assert got.results["dmarc"]["fail"] == 9
 
 
 def test_a_week(history):

@@ -25,7 +25,7 @@ _SOURCES = 3  # of an author domain
 _MOST = 1000  # keys of all other kinds together; they come from closed sets and from the policy
 _RESULTS = ("none", "pass", "fail", "temperror", "permerror")  # of DMARC (RFC 9989 section 5.3.6)
 _ACTIONS = {each.value: each for each in Action}
-_SMALL = ("verdict", "unjudged", "rule", "monitored", "result", "limit", "seconds", "lost")
+_SMALL = ("verdict", "unjudged", "rule", "monitored", "result", "limit", "seconds", "lost", "dns")
 
 
 class Span(NamedTuple):
@@ -156,8 +156,12 @@ class Figures:
     """All figures of a span of time, of one host or of all.
 
     ``changed`` counts the messages for which verdict and ``would`` differ. ``times`` counts the judged messages by the
-    bucket of their time, as ``store.rows.BUCKETS`` has them, and one more for all that took longer. ``on_hold`` is None
-    if the queue cannot be read; ``hold_trouble`` says why.
+    bucket of their time, as ``store.rows.BUCKETS`` has them, and one more for all that took longer. ``dns`` counts the
+    questions ``sent`` and those that ``failed``. ``on_hold`` is None if the queue cannot be read; ``hold_trouble`` says
+    why.
+
+    If there are too many author domains or clients in an hour, the counts of some are only known together. These are
+    not in ``authors``, ``sources`` and ``unanswered``.
     """
 
     span: Span
@@ -176,6 +180,7 @@ class Figures:
     monitored: tuple[Monitored, ...]
     limits: Counter[str]
     unanswered: tuple[NoAnswer, ...]
+    dns: Counter[str]
     times: tuple[int, ...]
     lost: Counter[str]
     on_hold: OnHold | None = None
@@ -251,6 +256,7 @@ def figures(
         monitored=monitored,
         limits=counts["limit"],
         unanswered=tuple(_unanswered(connection, wanted)),
+        dns=counts["dns"],
         times=tuple(counts["seconds"][str(each)] for each in (*BUCKETS, "inf")),
         lost=counts["lost"],
         on_hold=on_hold,
@@ -285,11 +291,13 @@ def _small(connection: Connection, wanted: _Where) -> dict[str, Counter[str]]:
 def _top(
     connection: Connection, kind: str, wanted: _Where, most: int, *more: ColumnElement[bool]
 ) -> list[tuple[str, int]]:
-    """The keys of a kind with the largest counts."""
+    """The keys of a kind with the largest counts, without the counts of others."""
     total = func.sum(hourly.c.count)
-    statement = select(hourly.c.key, total).where(hourly.c.kind == kind, *wanted, *more).group_by(hourly.c.key)
-    rows = connection.execute(statement.order_by(total.desc(), hourly.c.key).limit(most))
-    return [(key, int(many)) for key, many in rows]
+    key = hourly.c.key
+    others = key.endswith(SEPARATOR) if kind == "unanswered" else key.startswith(SEPARATOR)
+    statement = select(key, total).where(hourly.c.kind == kind, *wanted, *more, ~others).group_by(key)
+    rows = connection.execute(statement.order_by(total.desc(), key).limit(most))
+    return [(found, int(many)) for found, many in rows]
 
 
 def _periods(connection: Connection, wanted: _Where, span: Span) -> Iterator[Period]:

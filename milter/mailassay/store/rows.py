@@ -14,7 +14,7 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
-OF_SENDERS = ("author", "source", "source_of")  # kinds of counts whose keys senders choose
+OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
@@ -51,7 +51,9 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
 
 def others(kind: str, key: str) -> str:
     """The key that takes the place of one too many: all parts that a sender chooses are empty."""
-    return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
+    parts = key.split(SEPARATOR)
+    ours = {"author": len(parts) - 1, "unanswered": 0}.get(kind)
+    return SEPARATOR.join(part if place == ours else "" for place, part in enumerate(parts))
 
 
 def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:

@@ -231,25 +231,27 @@ def figures(
     hold_trouble: str = "",
 ) -> Figures:
     """The figures, of all hosts if none is given. A few queries, each with a bounded answer."""
-    wanted = [hourly.c.hour >= span.first, hourly.c.hour < span.end]
-    every = select(hourly.c.host).where(hourly.c.kind == "verdict", *wanted).distinct().order_by(hourly.c.host)
-    hosts = tuple(connection.execute(every.limit(_MOST)).scalars())
-    if host:
-        wanted.append(hourly.c.host == host)
+    within = [hourly.c.hour >= span.first, hourly.c.hour < span.end]
+    every = hourly.c.kind == "verdict"
+    hours, hosts = (select(each).where(every, *within).distinct() for each in (hourly.c.hour, hourly.c.host))
+    of_host = [hourly.c.host == host] if host else []
+    wanted = [*within, *of_host]
+    # the hours one by one: a key is then found by the index, and not by a search through all keys of the kind
+    listed = [hourly.c.hour.in_(hours), *of_host]
     counts = _small(connection, wanted)
     rules = tuple(_rules(counts["rule"], settings))
     monitored = tuple(_monitored(counts["monitored"], settings))
     return Figures(
         span=span,
         host=host,
-        hosts=hosts,
+        hosts=tuple(connection.execute(hosts.order_by(hourly.c.host).limit(_MOST)).scalars()),
         mode=settings.policy.mode,
         policy=settings.policy_path or "",
         periods=tuple(_periods(connection, wanted, span)),
         changed=_changed(counts["verdict"]),
         unjudged=counts["unjudged"],
         results=_results(counts["result"]),
-        authors=tuple(_authors(connection, wanted)),
+        authors=tuple(_authors(connection, wanted, listed)),
         sources=tuple(_sources(connection, wanted)),
         rules=rules,
         unused=tuple(_unused(settings, {each.name for each in rules} | {each.name for each in monitored}, span.now)),
@@ -340,7 +342,7 @@ def _results(counts: Counter[str]) -> dict[str, Counter[str]]:
     return found
 
 
-def _authors(connection: Connection, wanted: _Where) -> Iterator[Author]:
+def _authors(connection: Connection, wanted: _Where, listed: _Where) -> Iterator[Author]:
     """The author domains with most failures."""
     failing = hourly.c.key.endswith(f"{SEPARATOR}fail", autoescape=True)
     found = [(_split(key, 2)[0], many) for key, many in _top(connection, "author", wanted, _TOP, failing)]
@@ -348,17 +350,18 @@ def _authors(connection: Connection, wanted: _Where) -> Iterator[Author]:
         return
     keys = [SEPARATOR.join((domain, result)) for domain, _ in found for result in _RESULTS]
     all_of: Counter[str] = Counter()
-    for key, many in _top(connection, "author", wanted, len(keys), hourly.c.key.in_(keys)):
+    of_these = hourly.c.key.in_(keys)
+    for key, many in _top(connection, "author", listed, len(keys), of_these):
         all_of[_split(key, 2)[0]] += many
     for domain, failed in found:
-        yield Author(domain, all_of[domain], failed, tuple(_of_author(connection, domain, wanted)))
+        yield Author(domain, all_of[domain], failed, tuple(_of_author(connection, domain, listed)))
 
 
-def _of_author(connection: Connection, domain: str, wanted: _Where) -> Iterator[Source]:
+def _of_author(connection: Connection, domain: str, listed: _Where) -> Iterator[Source]:
     # by octets: what begins with the domain and a tab is below the domain and the next character
     first, end = f"{domain}{SEPARATOR}", f"{domain}{chr(ord(SEPARATOR) + 1)}"
     within = and_(hourly.c.key >= first, hourly.c.key < end)
-    for key, many in _top(connection, "source_of", wanted, _SOURCES, within):
+    for key, many in _top(connection, "source_of", listed, _SOURCES, within):
         _, client, name = _split(key, 3)
         yield Source(client, name, many)
 

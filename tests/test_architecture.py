@@ -26,6 +26,7 @@ FLOORS = [
     ["judge", "lookup", "nameservers", "ping", "postfix"],
     ["history"],
     ["store"],
+    ["report"],
     ["collector", "daemon", "doctor", "replay"],
     ["web"],
     ["cli"],

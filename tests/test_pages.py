@@ -1,0 +1,2 @@
+"""The history as web pages: what is answered, and to whom."""
+

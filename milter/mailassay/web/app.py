@@ -22,6 +22,7 @@ from ..verdict import Action
 from . import guard, query, state
 from .look import Look
 from .query import BadQuery
+from .row import row
 
 _SECONDS = 5.0  # that a page may read the database
 _AT_ONCE = 4  # pages that read the database; waitress has more threads, so /healthz has one left
@@ -156,7 +157,7 @@ class Pages:
             "messages.html",
             0,
             given=wanted.given,
-            found=found[:_ROWS],
+            found=[row(each) for each in found[:_ROWS]],
             more=more,
             is_first=wanted.before is None,
             actions=tuple(Action),

@@ -182,9 +182,10 @@ ODD = st.binary(max_size=40)
 FIELD = st.one_of(
     ODD,
     st.sampled_from(
-        [b"Content-Length: 5", b"Content-Length: -1", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Host: [", b"Connection: close", b"Range: bytes=0-1", b"Cookie: x", b"X-Forwarded-Host: x", b" folded"]
+        [b"Content-Length: 5", b"Content-Length: -1", b"Transfer-Encoding: chunked", b"Expect: 100-continue",
+         b"Host: [", b"Connection: close", b"Range: bytes=0-1", b"Cookie: x", b"X-Forwarded-Host: x", b" folded"]
     ),
-)
+)  # fmt: skip
 REQUEST = st.builds(
     lambda method, path, query, fields, body: (
         b"%s /%s?%s HTTP/1.1\r\n%s\r\n\r\n%s" % (method, path, query, b"\r\n".join([b"Host: localhost", *fields]), body)

@@ -72,13 +72,16 @@ class Asked:
         environ.pop("HTTP_HOST")
         if host is not None:
             environ["HTTP_HOST"] = host
-        found: list[Any] = []
-        body = self._checked(environ, lambda status, headers, _=None: found.extend((status, headers)) or found.append)
-        try:
-            octets = b"".join(body)
-        finally:
-            body.close()
-        return Answer(int(found[0][:3]), dict(found[1]), octets)
+        answer = Answer(0, {}, b"")
+
+        def start(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
+            answer.status, answer.headers = int(status[:3]), dict(headers)
+            return bytearray().extend
+
+        body: Any = self._checked(environ, start)
+        answer.body = b"".join(body)
+        body.close()
+        return answer
 
 
 class Collect:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..config import Settings
 from ..store import database, reading
+from ..store.filter import METHODS, Filter
 from ..verdict import Action
 from . import guard, query, state
 from .look import Look
@@ -151,7 +152,7 @@ class Pages:
     def _messages(self, asked: str) -> Response:
         wanted = query.messages(asked, self._clock())
         with self._reading() as connection:
-            found = list(reading.search(connection, wanted.filter, _ROWS + 1, wanted.before))
+            found = next(filter(None, (self._search(connection, each, wanted.before) for each in wanted.filters)), [])
         more = wanted.after(found[_ROWS - 1].time, found[_ROWS - 1].number) if len(found) > _ROWS else ""
         page = self._look.page(
             "messages.html",
@@ -161,10 +162,14 @@ class Pages:
             more=more,
             is_first=wanted.before is None,
             actions=tuple(Action),
-            methods=reading.METHODS,
+            methods=METHODS,
             results=_RESULTS,
         )
         return Response(page)
+
+    @staticmethod
+    def _search(connection: Connection, wanted: Filter, before: tuple[float, int] | None) -> list[reading.Found]:
+        return list(reading.search(connection, wanted, _ROWS + 1, before))
 
     def _message(self, asked: str, number: str) -> Response:
         query.parameters(asked)

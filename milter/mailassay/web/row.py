@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..store.reading import METHODS, Found
+from ..store.filter import METHODS
+from ..store.reading import Found
 from ..store.rows import rows
 
 
@@ -29,9 +30,11 @@ class Row:
 
 def row(found: Found) -> Row:
     """A message of the history as a line."""
-    columns, recipients, _ = rows(found.record)
+    record = found.record
+    columns = rows(record).message
+    recipients = [each for each in record["recipients"] if each]
     words = ("host", "verdict", "would", "author", "mail_from", "client", "name", "rule")
-    more = found.record.get("more_recipients")
+    more = record.get("more_recipients")
     return Row(
         found.number,
         found.time,

@@ -108,7 +108,7 @@ class Collector:
                     more = True
             return more
         except (DBAPIError, OSError) as error:
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
+            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, database.first_line(error))
             self.close()
             return False
 
@@ -201,9 +201,3 @@ class Collector:
         if now - self._said.get(about, -_QUIET) >= _QUIET:
             self._said[about] = now
             _log.error(text, *values)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without the statement that SQLAlchemy adds."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return str(cause).partition("\n")[0]

@@ -55,8 +55,8 @@ def test_records_become_rows(spooled):
         "time": NOW, "seconds": 0.003,
     }  # fmt: skip
     assert unpack(first["record"]) == record("Q1")
-    assert sorted((each["message"], each["address"]) for each in spooled.rows(recipient)) == [
-        (1, "bob@receiver.example"), (2, "a@x.example"), (2, "b@x.example"),
+    assert sorted((each["message"], each["key"]) for each in spooled.rows(recipient)) == [
+        (1, "example.receiver.@bob"), (2, "example.x.@a"), (2, "example.x.@b"),
     ]  # fmt: skip
     assert spooled.count("verdict", "accept\taccept") == 2
     assert spooled.count("result", "dkim\tpass") == 2

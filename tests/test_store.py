@@ -10,12 +10,14 @@ import sys
 from contextlib import closing
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from mailassay.cli import main
 from mailassay.history.spool import SPOOL
 from mailassay.store import database, writing
 from mailassay.store.rows import SEPARATOR
-from mailassay.store.tables import hourly
+from mailassay.store.tables import REVISION, hourly
 from tests.lab.folder import open_folder
 from tests.lab.spooled import NOW, Spooled, record
 
@@ -85,12 +87,12 @@ def test_a_folder_in_the_place_of_the_file(spooled, caplog):
     file_of(spooled).mkdir()
     spooled.segment(record("Q1"))
     assert not spooled.collector.once()
-    assert spooled.collector.waits
+    assert spooled.collector.trouble
     assert f"{file_of(spooled)} is a folder: move it away" in caplog.text
     file_of(spooled).rmdir()
     spooled.all()
     assert spooled.queue_ids() == ["Q1"]
-    assert not spooled.collector.waits
+    assert not spooled.collector.trouble
 
 
 def test_a_file_on_another_disk(spooled, tmp_path):
@@ -151,7 +153,7 @@ def test_a_full_disk(small_disk, caplog):
     try:
         while spooled.collector.once():
             pass
-        assert spooled.collector.waits
+        assert spooled.collector.trouble
         assert "database or disk is full. Make room on the disk" in caplog.text
         assert len(spooled.left()) == 1
         grow()
@@ -173,7 +175,7 @@ def test_a_long_reader(spooled, monkeypatch, caplog):
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM message").fetchone()
         turns = 0
-        while not spooled.collector.waits:
+        while not spooled.collector.trouble:
             turns += 1
             spooled.segment(*(record(f"{turns}-{n}", helo=random.Random(n).randbytes(200).hex()) for n in range(200)))
             spooled.all()
@@ -210,6 +212,12 @@ def test_a_reader_makes_no_file(spooled):
     assert not file_of(spooled).exists()
 
 
+def test_the_newest_migration_is_named():
+    config = Config()
+    config.set_main_option("script_location", str(database._MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+
+
 def test_the_version_before_this_one(spooled, tmp_path, monkeypatch):
     """Its tables are changed, and what is in them stays. The next version is one that this test makes up."""
     spooled.segment(record("Q1"))
@@ -222,6 +230,7 @@ def test_the_version_before_this_one(spooled, tmp_path, monkeypatch):
         "def upgrade():\n    op.add_column('message', sa.Column('more', sa.Text, server_default='x', nullable=False))\n"
     )
     monkeypatch.setattr(database, "_MIGRATIONS", later)
+    monkeypatch.setattr(database, "REVISION", "0002")
     spooled.segment(record("Q2"))
     spooled.all()
     assert spooled.queue_ids() == ["Q1", "Q2"]
@@ -239,6 +248,7 @@ def test_a_migration_that_fails_changes_nothing(spooled, tmp_path, monkeypatch, 
         "def upgrade():\n    op.execute('CREATE TABLE more (x)')\n    op.execute('DROP TABLE nowhere')\n"
     )
     monkeypatch.setattr(database, "_MIGRATIONS", later)
+    monkeypatch.setattr(database, "REVISION", "0002")
     assert not spooled.collector.once()
     assert "no such table: nowhere" in caplog.text
     with closing(sqlite3.connect(file_of(spooled))) as file:

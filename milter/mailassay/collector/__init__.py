@@ -31,8 +31,8 @@ _MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
 
 _HELD = (
-    "the history waits in %s: a program has been reading %s for so long that its log cannot be shortened. "
-    "It goes on once that program has ended; fuser(1) shows it"
+    "a program has been reading %s for so long that its log cannot be shortened. It goes on once that program has "
+    "ended; fuser(1) shows it"
 )
 
 _log = logging.getLogger(__name__)
@@ -95,10 +95,10 @@ class Collector:
         self._clock, self._monotonic = clock, monotonic
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
-        self.waits = False
-        """Could nothing be moved the last time, since the database could not be used?"""
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self.trouble = ""
+        """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
 
@@ -107,27 +107,29 @@ class Collector:
 
         If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
         """
-        self.waits = True
         try:
             engine = self._opened()
             more = self._expire(engine)
             for segment in segments(self._directory / SPOOL):
                 if not database.takes_more(engine):
-                    self._say("reader", _HELD, self._directory / SPOOL, self._url.database)
+                    self._wait(_HELD % self._url.database)
                     return False
                 if self._move(engine, segment):
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
-            self.waits = False
+            self.trouble = ""
             return more
         except (DBAPIError, sqlite3.Error, OSError) as error:
             self.close()
             if database.is_damaged(error):
                 return self._move_aside(error)
-            what = database.cause(error, self._url)
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, what)
+            self._wait(database.cause(error, self._url))
             return False
+
+    def _wait(self, why: str) -> None:
+        self.trouble = why
+        self._say("database", "the history waits in %s: %s", self._directory / SPOOL, why)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -156,7 +158,7 @@ class Collector:
                 if part.exists():
                     part.rename(aside.with_name(aside.name + suffix))
         except OSError as error:
-            self._say("database", "%s is damaged, and cannot be moved away: %s", file, error)
+            self._wait(f"{file} is damaged, and cannot be moved away: {error}")
             return False
         what = database.cause(damage, self._url)
         _log.error("%s is damaged (%s); it is now %s, and a new history begins", file, what, aside)

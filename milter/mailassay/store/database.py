@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
-from .tables import metadata
+from .tables import REVISION, metadata
 
 FILE = "history.sqlite"  # in the directory of the history
 _APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGES = 1000  # that are given back at a time
+_STEPS = 10_000  # of SQLite's machine, between two looks at the clock; less than a millisecond
 _LOG = 64 << 20  # octets of SQLite's write-ahead log that stay on disk
 _MOST_LOG = 256 << 20  # octets of it beyond which nothing is written
 _PATIENCE = 10  # seconds that a reader or a migration waits for another process, or for a connection
@@ -41,13 +44,13 @@ def address(directory: str, database: str | None) -> URL:
 def connect(url: URL, *, reads_only: bool = False) -> Engine:
     """An engine for the database; nothing is opened yet. Raises Unusable if a library is missing.
 
-    ``reads_only``: no statement can write, and no file is made.
+    ``reads_only``: no statement can write, and no file is made. Who only reads opens the database for each transaction:
+    the collector may have put another file in its place.
     """
+    pool = NullPool if reads_only else None
     if url.get_backend_name() != "sqlite":
-        return _postgresql(url, reads_only=reads_only)
-    if reads_only:
-        url = url.set(database=f"file:{quote(str(url.database))}", query={"mode": "ro", "uri": "true"})
-    engine = create_engine(url, connect_args={"timeout": _PATIENCE})
+        return _postgresql(url, pool, reads_only=reads_only)
+    engine = create_engine(url, poolclass=pool, creator=lambda: _file(url, creates=not reads_only))
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -69,7 +72,7 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, *, reads_only: bool) -> Engine:
+def _postgresql(url: URL, pool: type[NullPool] | None, *, reads_only: bool) -> Engine:
     arguments = {
         "connect_timeout": _PATIENCE,
         "keepalives_idle": _SILENCE,
@@ -80,32 +83,52 @@ def _postgresql(url: URL, *, reads_only: bool) -> Engine:
         "options": f"-c {'default_transaction_read_only' if reads_only else 'synchronous_commit'}=on",
     }
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
+        return create_engine(url, pool_pre_ping=not reads_only, poolclass=pool, connect_args=arguments)
     except ImportError as error:
         raise Unusable(
-            f"{_name(url)} needs psycopg: pip install 'mailassay[postgresql]', or Debian's package python3-psycopg "
+            f"{name(url)} needs psycopg: pip install 'mailassay[postgresql]', or Debian's package python3-psycopg "
             f"({error})"
         ) from error
 
 
+def limit(engine: Engine, seconds: float) -> None:
+    """Let no transaction on the engine read for longer; what is under way then fails, see :func:`took_too_long`.
+
+    PostgreSQL counts the time of each statement.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if engine.dialect.name != "sqlite":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            return
+        end = time.monotonic() + seconds
+        file: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        file.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+
+
+def took_too_long(error: DBAPIError) -> bool:
+    """Did the statement fail because of :func:`limit`?"""
+    cause = error.orig
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT" or getattr(cause, "sqlstate", "") == "57014"
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables to this version. Raises Unusable, and what the database raises."""
-    # without Alembic, which takes 8 MB, unless there is something to do
-    newest = max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        found = _revision(connection)
+        found = revision(connection)
         if found is None:
             _check_new(connection)
-        elif found.isdigit() and found > newest:
+        elif found.isdigit() and found > REVISION:
             raise Unusable(
-                f"the tables of {_name(engine.url)} are of a later version of mailassay ({found}; this one knows "
-                f"{newest}). Install that version again, or move the database away"
+                f"the tables of {name(engine.url)} are of a later version of mailassay ({found}; this one knows "
+                f"{REVISION}). Install that version again, or move the database away"
             )
         elif not list((_MIGRATIONS / "versions").glob(f"{found}_*.py")):
             raise _of_another_program(engine.url)
-        if found != newest:
+        if found != REVISION:
             _upgrade(connection)
 
 
@@ -155,7 +178,7 @@ def _fix_of_file(error: BaseException, file: Path) -> str:
     return ""
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
     """The migration up to which the tables are made."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -170,10 +193,11 @@ def _check_new(connection: Connection) -> None:
     if set(metadata.tables) & set(inspect(connection).get_table_names()):
         raise _of_another_program(connection.engine.url)
     if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar()) != "UTF8":
-        raise Unusable(f"{_name(connection.engine.url)} has the encoding {encoding}: make it with ENCODING 'UTF8'")
+        raise Unusable(f"{name(connection.engine.url)} has the encoding {encoding}: make it with ENCODING 'UTF8'")
 
 
 def _upgrade(connection: Connection) -> None:
+    # Alembic takes 8 MB, and a third of a second
     from alembic.command import upgrade
     from alembic.config import Config
 
@@ -186,7 +210,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _of_another_program(url: URL) -> Unusable:
-    return Unusable(f"{_name(url)} has tables of another program: give mailassay a database of its own")
+    return Unusable(f"{name(url)} has tables of another program: give mailassay a database of its own")
 
 
 def give_back(engine: Engine) -> None:
@@ -213,6 +237,12 @@ def takes_more(engine: Engine) -> bool:
     return not is_held
 
 
+def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
+    path = f"file:{quote(str(url.database))}?mode={'rwc' if creates else 'rw'}"
+    # the pool lets one thread at a time use it
+    return sqlite3.connect(path, timeout=_PATIENCE, uri=True, check_same_thread=False)
+
+
 def _claim(connection: sqlite3.Connection, name: str) -> None:
     """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
     [found] = connection.execute("PRAGMA application_id").fetchone()
@@ -225,7 +255,8 @@ def _claim(connection: sqlite3.Connection, name: str) -> None:
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
-def _name(url: URL) -> str:
+def name(url: URL) -> str:
+    """The file, or the URL without a password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..history import service
+from . import keys
 from .packed import pack
 
 HOUR = 3600
@@ -14,10 +15,10 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
-OF_SENDERS = ("author", "source", "source_of")  # kinds of counts whose keys senders choose
-_OCTETS = 800  # of a text; PostgreSQL's indexes take 2,704, and some have three of them
+OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
+# octets of a text, and of one of our words: PostgreSQL's indexes take 2,704, and some have several of them
+_MOST, _WORD = 800, 80
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
-_FAILS = ("fail", "permerror", "temperror")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
@@ -27,6 +28,7 @@ class Rows(NamedTuple):
 
     message: dict[str, Any]
     recipients: list[str]
+    """their keys"""
     counts: list[tuple[int, str, str, str]]
     """hour, host, kind and key, each to be counted once"""
 
@@ -44,7 +46,7 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
         message = _message(record)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
-        recipients = [_text(each) for each in record["recipients"]]
+        recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
@@ -53,7 +55,9 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
 
 def others(kind: str, key: str) -> str:
     """The key that takes the place of one too many: all parts that a sender chooses are empty."""
-    return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
+    parts = key.split(SEPARATOR)
+    ours = {"author": len(parts) - 1, "unanswered": 0}.get(kind)
+    return SEPARATOR.join(part if place == ours else "" for place, part in enumerate(parts))
 
 
 def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
@@ -71,13 +75,21 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "seconds": float(record["seconds"]),
         "author": _text(results.get("header_from") or ""),
         "name": _text(results.get("name") or ""),
-        "dkim": min((_text(each["result"]) for each in results["dkim"]), key=_rank, default="none") if results else "",
+        "dkim": min((_text(each["result"], _WORD) for each in results["dkim"]), key=_rank, default="none")
+        if results
+        else "",
         "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
-        found[key] = _text(results.get(key) or "")
-    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
+        found[key] = _text(results.get(key) or "", _WORD)
+    for key in ("verdict", "would"):
+        found[key] = _text(record[key], _WORD)
+    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
         found[key] = _text(record[key])
+    found["message_id"] = keys.of_message_id(found["message_id"])
+    found["author_key"] = keys.of_domain(found["author"])
+    found["client_key"] = keys.of_client(found["client"])
+    found["mail_from_key"] = keys.of_address(found["mail_from"])
     if not 0 <= found["time"] < 1 << 40 or not 0 <= found["seconds"] < 1 << 40:
         raise ValueError("no time")
     return found
@@ -107,17 +119,36 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
         yield "limit", _text(each)
     if message["author"]:
         yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
-    if message["dmarc"] in _FAILS:
+    for method, domain in dict.fromkeys(_unanswered(results, message)):
+        yield "unanswered", SEPARATOR.join((method, domain))
+    if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
         yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
 
 
-def _text(found: object) -> str:
+def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The checks that DNS gave no answer, and about whom they asked."""
+    if message["iprev"] == "temperror":
+        yield "iprev", message["client"]
+    mail_from = _text(results.get("mail_from") or "")
+    if message["spf"] == "temperror":
+        # of a null reverse-path, SPF checks the HELO name
+        yield "spf", _text(results.get("helo") or "") if mail_from == "<>" else mail_from
+    if results.get("sender_domain") == "temperror":
+        yield "sender_domain", mail_from
+    for each in results.get("dkim", ()):
+        if each["result"] == "temperror":
+            yield "dkim", _text(each.get("domain") or "")
+    if message["dmarc"] == "temperror":
+        yield "dmarc", message["author"]
+
+
+def _text(found: object, most: int = _MOST) -> str:
     """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
     text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
-    if len(text) <= _OCTETS and text.isascii():
+    if len(text) <= most and text.isascii():
         return text
     # half a surrogate pair becomes "?"
-    return text.encode(errors="replace")[:_OCTETS].decode(errors="ignore")
+    return text.encode(errors="replace")[:most].decode(errors="ignore")

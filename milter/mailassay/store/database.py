@@ -16,8 +16,8 @@ from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
-FILE = "history.sqlite"  # in the directory of the history
-_APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
+from . import APPLICATION, FILE
+
 # Alembic says much that only its developers need
 logging.getLogger("alembic").setLevel(logging.WARNING)
 _PAGES = 1000  # that are given back at a time
@@ -106,13 +106,13 @@ def give_back(engine: Engine) -> None:
 def _claim(connection: sqlite3.Connection, name: str) -> None:
     """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
     [found] = connection.execute("PRAGMA application_id").fetchone()
-    if found == _APPLICATION:
+    if found == APPLICATION:
         return
     if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
         raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
     # the space of rows that have left is given back; only possible before the first table
     connection.execute("PRAGMA auto_vacuum = incremental")
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
 def _name(engine: Engine) -> str:

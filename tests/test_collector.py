@@ -13,6 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from mailassay.collector import BATCH, Collector
 from mailassay.config import History
+from mailassay.history import service
+from mailassay.history.service import Event, What, Worker
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
 from mailassay.store.packed import unpack
@@ -44,11 +46,12 @@ class Spooled:
         (folder / SPOOL).mkdir(exist_ok=True)
         self.folder = folder
         self.now = NOW
+        self.uptime = 0.0
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
-    def another(self):
-        return Collector(self.history, "mx1", lambda: self.now)
+    def another(self, *listeners):
+        return Collector(self.history, "mx1", lambda: self.now, listeners, lambda: self.uptime)
 
     def segment(self, *lines, torn=""):
         path = self.folder / SPOOL / f"mx1-{next(BEGUN)}.0-1-1{SUFFIX}"
@@ -61,6 +64,12 @@ class Spooled:
     def all(self):
         while self.collector.once():
             pass
+
+    def minutes(self, many):
+        """An hour's messages leave in a minute."""
+        for _ in range(many):
+            self.uptime += 60
+            self.all()
 
     def rows(self, table):
         with database.connect(database.address(str(self.folder), None), reads_only=True).connect() as connection:
@@ -90,7 +99,7 @@ def test_records_become_rows(spooled):
         "time": NOW, "seconds": 0.003,
     }  # fmt: skip
     assert unpack(first["record"]) == record("Q1")
-    assert [(each["message"], each["address"]) for each in spooled.rows(recipient)] == [
+    assert sorted((each["message"], each["address"]) for each in spooled.rows(recipient)) == [
         (1, "bob@receiver.example"), (2, "a@x.example"), (2, "b@x.example"),
     ]  # fmt: skip
     assert spooled.count("verdict", "accept\taccept") == 2
@@ -267,13 +276,42 @@ def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, c
 def test_old_messages_leave(tmp_path):
     spooled = Spooled(tmp_path, days=2, messages=1000)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
-    spooled.all()
+    spooled.minutes(60)
     assert spooled.queue_ids() == sorted(f"Q{number}" for number in range(49))
     assert len(spooled.rows(recipient)) == 49
     assert spooled.count("verdict") == 49
     spooled.segment(*(record(f"R{number}") for number in range(1200)))
     spooled.all()
     assert spooled.queue_ids() == sorted(f"R{number}" for number in range(200, 1200))
+    spooled.collector.close()
+
+
+@pytest.mark.parametrize("years", [1, 75])
+def test_a_clock_that_jumps_into_the_future(tmp_path, years):
+    """Costs an hour of the history in a minute, and nothing once it is right again."""
+    spooled = Spooled(tmp_path)
+    spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(48)))
+    spooled.minutes(1)
+    spooled.now += years * 365 * 86_400
+    spooled.segment(record("jumped", time=spooled.now))
+    spooled.minutes(5)
+    spooled.now = NOW
+    spooled.minutes(5)
+    assert spooled.queue_ids() == sorted(["jumped", *(f"Q{number}" for number in range(43))])
+    assert spooled.count("verdict") == 44
+    spooled.collector.close()
+
+
+def test_a_record_of_another_century(tmp_path):
+    """Is one of now: it is found among the latest, and leaves with them."""
+    spooled = Spooled(tmp_path)
+    spooled.segment(record("1970", time=3.5), record("2100", time=4_102_444_800.0), record("now"))
+    spooled.minutes(3)
+    assert spooled.queue_ids() == ["1970", "2100", "now"]
+    spooled.now += 31 * 86_400
+    spooled.minutes(3)
+    assert spooled.queue_ids() == []
+    assert spooled.rows(hourly) == []
     spooled.collector.close()
 
 
@@ -295,3 +333,61 @@ def test_alembic_is_quiet(spooled, caplog):
     with caplog.at_level(logging.INFO):
         spooled.all()
     assert caplog.text == ""
+
+
+class Listening:
+    """A listener that remembers."""
+
+    def __init__(self, spooled):
+        self.spooled, self.heard = spooled, []
+
+    def committed(self, batch):
+        # it is in the database by now
+        assert {each["queue_id"] for each in batch.records} <= set(self.spooled.queue_ids())
+        self.heard.append(batch)
+
+
+def test_what_the_service_says_about_itself(spooled):
+    """It is counted, and listeners hear it with what else was moved."""
+    listening = Listening(spooled)
+    spooled.collector = spooled.another(listening)
+    worker = Worker(time=NOW, host="mx1", pid=7, messages=3, dns_asked=9, dns_sent=5, dns_failed=2)
+    event = Event(time=NOW, host="mx1", what=What.STARTED, workers=2, policy="abc")
+    said = [service.values(each) for each in (event, worker, worker)]
+    spooled.segment(said[0], record("Q1"), said[1], {"v": 1, "kind": "lost", "records": 4}, said[2])
+    spooled.all()
+    [batch] = listening.heard
+    assert batch.said == [event, worker, worker]
+    assert batch.records == [record("Q1")]
+    hour = int(NOW) // 3600
+    assert batch.counts[hour, "mx1", "lost", "unwritten"] == 4
+    assert batch.counts[hour, "mx1", "verdict", "accept\taccept"] == 1
+    assert {
+        (each["hour"], each["host"], each["kind"], each["key"]): each["count"] for each in spooled.rows(hourly)
+    } == (batch.counts)
+    assert (spooled.count("dns", "sent"), spooled.count("dns", "failed")) == (10, 4)
+
+
+def test_a_line_about_the_service_that_is_none(spooled):
+    said = service.values(Worker(time=NOW, host="mx1", pid=7))
+    spooled.segment({**said, "messages": -1}, {**said, "v": 2}, {**said, "kind": "event"}, record("Q1"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+    assert spooled.count("lost", "version") == 3
+
+
+def test_a_batch_is_heard_once(spooled, monkeypatch):
+    """Also if its transaction failed at first."""
+    listening = Listening(spooled)
+    spooled.collector = spooled.another(listening)
+    spooled.segment(*(record(f"Q{number}") for number in range(BATCH + 1)))
+    with monkeypatch.context() as patched:
+
+        def full(*_):
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+        patched.setattr(writing, "read_up_to", full)
+        spooled.all()
+    assert listening.heard == []
+    spooled.all()
+    assert [len(each.records) for each in listening.heard] == [BATCH, 1]

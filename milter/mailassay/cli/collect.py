@@ -11,10 +11,15 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..history.spool import SPOOL
 from ..judge import logline
 from .options import Commands, settings, takes_config
+
+if TYPE_CHECKING:
+    from ..collector import Collector
+    from ..web.child import Child
 
 _PAUSE = 1.0  # seconds between two looks at the spool, if there was nothing to do
 
@@ -43,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return os.EX_NOINPUT
     try:
         # SQLAlchemy is not part of every installation
-        from ..collector import Collector
+        from ..collector import Collector, Listener
         from ..store.database import Unusable
     except ImportError as error:
         print(f"mailassay collect needs {error.name}: pip install 'mailassay[history]'", file=sys.stderr)
@@ -62,17 +67,34 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    collector = Collector(found.history, socket.gethostname())
+    listeners: list[Listener] = []
+    collector = Collector(found.history, socket.gethostname(), listeners=listeners)
+    pages = None
+    if found.web.listen and not arguments.once:
+        # only who shows pages needs waitress and Jinja2 in memory
+        from ..web.child import Child
+
+        pages = Child(found, collector.close)
+        listeners.append(pages)
     try:
-        while not stop.is_set():
-            more = collector.once()
-            if not more:
-                if arguments.once:
-                    break
-                stop.wait(_PAUSE)
+        _move(collector, pages, stop, once=arguments.once)
     except Unusable as error:
         _log.error("%s", error)
         return os.EX_CONFIG
     finally:
         collector.close()
+        if pages:
+            pages.close()
     return os.EX_OK
+
+
+def _move(collector: Collector, pages: Child | None, stop: threading.Event, *, once: bool) -> None:
+    """Move records until ``stop``, or until there are no more now. Raises Unusable."""
+    while not stop.is_set():
+        more = collector.once()
+        if pages:
+            pages.look_after(collector.trouble)
+        if not more:
+            if once:
+                return
+            stop.wait(_PAUSE)

@@ -3,40 +3,97 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..config import History
+from ..history import service
 from ..history.record import VERSION
 from ..history.spool import SPOOL, Line, Segment, segments
 from ..store import database, writing
-from ..store.rows import HOUR, Rows, Unfit, rows
+from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
 _DAY = 86_400
+_MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Batch:
+    """What some lines of a segment say.
+
+    ``records`` are those of messages, as ``history.record`` makes them. ``counts`` are what the batch adds to the
+    counts by the hour, those of its messages included: hour, host, kind and key. ``said`` is what the processes of the
+    service say about themselves, in the order in which they said it.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
+    said: list[service.Said] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
+
+    def add(self, found: dict[str, Any], now: float, host: str) -> None:
+        """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit."""
+        hour = int(now) // HOUR
+        match found:
+            case {"v": version, "kind": "message"} if version == VERSION:
+                row = rows(found, now)
+                self.records.append(found)
+                self.rows.append(row)
+                self.counts.update(row.counts)
+            case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and many > 0:
+                self.counts[hour, host, "lost", "unwritten"] += many
+            case {"v": int(), "kind": str()} if said := service.read(found):
+                self.said.append(said)
+                self.counts.update(of_said(said))
+            case {"v": int(), "kind": str()}:
+                self.counts[hour, host, "lost", "version"] += 1
+            case _:
+                raise Unfit("neither a record nor a line of another version")
+
+
+class Listener(Protocol):
+    """Who wants to know what the collector moves, such as metrics."""
+
+    def committed(self, batch: Batch) -> None:
+        """A batch is in the database. It comes only once while this process lives, and is lost if it ends before."""
+
+
 class Collector:
     """Moves records. ``host`` is the name of this host, for counts of lines that do not name one."""
 
-    def __init__(self, history: History, host: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        history: History,
+        host: str,
+        clock: Callable[[], float] = time.time,
+        listeners: Sequence[Listener] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         assert history.directory
-        self._history, self._host, self._clock = history, host, clock
+        self._history, self._host, self._listeners = history, host, listeners
+        self._clock, self._monotonic = clock, monotonic
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self.trouble = ""
+        """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
+        self._before = 0.0  # messages of an earlier time leave
+        self._looked = -math.inf  # when that was found out
 
     def once(self) -> bool:
         """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
@@ -45,10 +102,17 @@ class Collector:
         """
         try:
             engine = self._opened()
-            moved = sum(self._move(engine, segment) for segment in segments(self._directory / SPOOL))
-            return bool(moved) or self._expire(engine)
+            more = self._expire(engine)
+            for segment in segments(self._directory / SPOOL):
+                if self._move(engine, segment):
+                    # what leaves keeps up with what arrives, and neither waits long for the other
+                    self._expire(engine)
+                    more = True
+            self.trouble = ""
+            return more
         except (DBAPIError, OSError) as error:
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
+            self.trouble = _first_line(error)
+            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
             self.close()
             return False
 
@@ -99,40 +163,38 @@ class Collector:
                 writing.forget(connection, segment.name)
         return count - before
 
-    def _add(self, engine: Engine, segment: Segment, batch: list[Line]) -> None:
+    def _add(self, engine: Engine, segment: Segment, lines: list[Line]) -> None:
         """Add the records of some lines, and how far the segment has been read, or nothing."""
-        counts: Counter[tuple[int, str, str, str]] = Counter()
-        found = list(self._rows(batch, counts))
+        batch = self._batch(lines)
         with engine.begin() as connection:
-            writing.add(connection, found)
-            writing.count(connection, counts)
-            writing.read_up_to(connection, segment.name, batch[-1].end, batch[-1].number)
-        if lost := sum(many for (_, _, kind, _), many in counts.items() if kind == "lost"):
+            writing.add(connection, batch.rows)
+            writing.count(connection, batch.counts)
+            writing.read_up_to(connection, segment.name, lines[-1].end, lines[-1].number)
+        if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
             self._say("lost", "%d records of messages are lost, as %s says", lost, segment.name)
+        for each in self._listeners:
+            each.committed(batch)
 
-    def _rows(self, batch: Iterable[Line], counts: Counter[tuple[int, str, str, str]]) -> Iterator[Rows]:
-        """The rows of messages. What else the lines say is counted."""
-        hour = int(self._clock()) // HOUR
-        for line in batch:
+    def _batch(self, lines: list[Line]) -> Batch:
+        now = self._clock()
+        batch = Batch()
+        for line in lines:
             try:
-                found = line.found or {}
-                match found:
-                    case {"v": version, "kind": "message"} if version == VERSION:
-                        yield rows(found)
-                    case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and many > 0:
-                        counts[hour, self._host, "lost", "unwritten"] += many
-                    case {"v": int(), "kind": str()}:
-                        counts[hour, self._host, "lost", "version"] += 1
-                    case _:
-                        counts[hour, self._host, "lost", "unreadable"] += 1
+                batch.add(line.found or {}, now, self._host)
             except Unfit:
-                counts[hour, self._host, "lost", "unreadable"] += 1
+                batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
+        return batch
 
     def _expire(self, engine: Engine) -> bool:
         """Let a batch of old messages leave. Returns whether there may be more."""
-        before = self._clock() - self._history.days * _DAY
+        now = self._monotonic()
         with engine.begin() as connection:
-            gone = writing.expire(connection, before, self._history.messages, _EXPIRED)
+            if now - self._looked >= _MINUTE:
+                self._looked = now
+                before = self._clock() - self._history.days * _DAY
+                self._before = writing.horizon(connection, before)
+                writing.expire_counts(connection, before)
+            gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
         if gone:
             database.give_back(engine)
         return gone == _EXPIRED

@@ -116,7 +116,8 @@ def _examined(file: Path, unseen: list[str], now: float) -> tuple[str, int | Non
             since = int(now - _DAY) // _HOUR
             lost = "SELECT coalesce(sum(count), 0) FROM hourly WHERE hour > ? AND kind = 'lost'"
             return "", int(database.execute(lost, (since,)).fetchone()[0])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # what SQLite says about a damaged file may be no text
         if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             return f"{file}: {error}", None
         unseen.append(f"{file}: {error}")

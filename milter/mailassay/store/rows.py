@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..history import service
 from .packed import pack
 
 HOUR = 3600
+_DAY = 86_400
+_OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
+OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
-_FAILS = ("fail", "permerror", "temperror")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
@@ -30,15 +33,35 @@ class Unfit(ValueError):
     """A line is no record that this version can read."""
 
 
-def rows(record: dict[str, Any]) -> Rows:
-    """The rows of a record of a message. Raises Unfit."""
+def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
+    """The rows of a record of a message, which arrived in the collector at that time. Raises Unfit.
+
+    If the clock of its host was wrong by years, it is found, and leaves, among those that arrived with it.
+    """
     try:
         message = _message(record)
+        if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
+            message["time"] = arrived
         recipients = [_text(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, list(dict.fromkeys(recipients)), counts)
+
+
+def others(kind: str, key: str) -> str:
+    """The key that takes the place of one too many: all parts that a sender chooses are empty."""
+    parts = key.split(SEPARATOR)
+    ours = {"author": len(parts) - 1, "unanswered": 0}.get(kind)
+    return SEPARATOR.join(part if place == ours else "" for place, part in enumerate(parts))
+
+
+def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
+    """What a line of a process of the service adds to the counts: hour, host, kind and key."""
+    if not isinstance(said, service.Worker):
+        return {}
+    place = int(said.time) // HOUR, _text(said.host), "dns"
+    return {(*place, key): many for key, many in (("sent", said.dns_sent), ("failed", said.dns_failed)) if many}
 
 
 def _message(record: dict[str, Any]) -> dict[str, Any]:
@@ -84,9 +107,28 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
         yield "limit", _text(each)
     if message["author"]:
         yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
-    if message["dmarc"] in _FAILS:
+    for method, domain in dict.fromkeys(_unanswered(results, message)):
+        yield "unanswered", SEPARATOR.join((method, domain))
+    if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
         yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
+
+
+def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The checks that DNS gave no answer, and about whom they asked."""
+    if message["iprev"] == "temperror":
+        yield "iprev", message["client"]
+    mail_from = _text(results.get("mail_from") or "")
+    if message["spf"] == "temperror":
+        # of a null reverse-path, SPF checks the HELO name
+        yield "spf", _text(results.get("helo") or "") if mail_from == "<>" else mail_from
+    if results.get("sender_domain") == "temperror":
+        yield "sender_domain", mail_from
+    for each in results.get("dkim", ()):
+        if each["result"] == "temperror":
+            yield "dkim", _text(each.get("domain") or "")
+    if message["dmarc"] == "temperror":
+        yield "dmarc", message["author"]
 
 
 def _text(found: object) -> str:

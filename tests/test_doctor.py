@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.config import Dns, History, Listen, Problem, Relays, Settings, load_policy
+from mailassay.config import Dns, History, Listen, Problem, Relays, Settings, Web, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
 from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Table, User
@@ -104,6 +104,9 @@ def keeping(**changed):
     return replace(KEPT, kept=replace(KEPT.kept, **changed))
 
 
+PAGES = replace(KEPT.settings, web=Web(Listen("inet", host="127.0.0.1", port=8028)))
+
+
 def of_history(name, **changed):
     """Facts with another owner or other permissions of what is in the folder of the history, or of itself."""
     path = f"{HISTORY}/{name}".rstrip("/")
@@ -112,6 +115,7 @@ def of_history(name, **changed):
 
 FINE = {
     "a history": KEPT,
+    "pages": replace(KEPT, settings=PAGES),
     "a history that has just begun": replace(
         keeping(lost=None, size=0),
         nodes={path: node for path, node in KEPT.nodes.items() if path != f"{HISTORY}/spool"},
@@ -1040,6 +1044,12 @@ BROKEN = {
         "systemctl enable --now mailassay-collector",
     ),
     "a collector that is behind": (keeping(waiting=2, behind=601.0), ("warning", "history-behind"), None),
+    "a collector that says what is wrong": (keeping(stuck="database is locked"), ("warning", "history-behind"), None),
+    "pages that do not answer": (
+        replace(keeping(pages="connection refused"), settings=PAGES),
+        ("warning", "web"),
+        "systemctl restart mailassay-collector",
+    ),
     "records that were lost": (keeping(lost=3), ("warning", "history-lost"), None),
     "a full disk": (keeping(free=255 * 10**6), ("warning", "history-space"), None),
     "a disk that is full of the history": (keeping(size=10**10, free=9 * 10**8), ("warning", "history-space"), None),

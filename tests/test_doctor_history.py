@@ -4,11 +4,13 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from alembic.config import Config
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 import mailassay.store
 from mailassay.collector import Collector
-from mailassay.config import History
+from mailassay.config import History, Listen, Settings, Web
 from mailassay.doctor.facts import Kept
 from mailassay.doctor.gather_history import kept, paths
 from tests.lab.program import ENVIRONMENT, PROGRAM
@@ -33,6 +35,7 @@ class Place:
     def __init__(self, folder):
         self.folder, self.spool, self.file = folder, folder / "spool", folder / "history.sqlite"
         self.history = History(directory=str(folder))
+        self.web = Web()
         self.unseen = []
 
     def segment(self, name, *lines, age=0.0):
@@ -55,7 +58,7 @@ class Place:
     def seen(self, now=NOW):
         """The facts; what could not be seen is in ``unseen``."""
         self.unseen = []
-        return kept(self.history, self.unseen, now)
+        return kept(Settings(history=self.history, web=self.web), self.unseen, now)
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def here(tmp_path):
 
 
 def test_without_a_history_there_is_nothing_to_see():
-    assert kept(History(), [], NOW) is None
+    assert kept(Settings(), [], NOW) is None
     assert [*paths(History())] == []
 
 
@@ -78,7 +81,7 @@ def test_a_history_that_has_not_begun(here):
     found = here.seen()
     assert found == Kept(collected=False, lost=None, size=0, free=found.free)
     assert found.free > 0
-    gone = kept(History(directory=f"{here.folder}/gone"), here.unseen, NOW)
+    gone = kept(Settings(history=History(directory=f"{here.folder}/gone")), here.unseen, NOW)
     assert gone == Kept(collected=False, lost=None, size=0, free=None)
     assert here.unseen == []
 
@@ -128,17 +131,19 @@ def test_how_far_the_collector_is_behind(here):
 @pytest.mark.process
 def test_a_collector_is_seen_by_its_lock(here):
     config = here.folder / "mailassay.yaml"
-    config.write_text(f"history: {{directory: {here.folder}}}\n")
     assert here.seen().collected is False
     here.spool.mkdir()
     assert here.seen().collected is False
+    here.web = Web(Listen("unix", path=f"{here.folder}/web.sock"))
+    config.write_text(f"history: {{directory: {here.folder}}}\nweb: {{listen: unix:{here.folder}/web.sock}}\n")
     command = [*PROGRAM, "collect", "--config", str(config)]
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE) as running:
         end = time.monotonic() + 60
-        while not here.seen().collected:
+        while not (found := here.seen()).collected or found.pages:
             assert running.poll() is None, running.stderr.read()
             assert time.monotonic() < end
             time.sleep(0.05)
+        assert (found.pages, found.stuck) == (None, "")
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 0
     assert here.seen().collected is False
@@ -208,12 +213,57 @@ def test_what_may_not_be_seen_is_said(here):
     assert here.unseen == [f"{here.spool}: Permission denied"]
 
 
+@contextmanager
+def answering(response):
+    """A socket where whoever connects gets this, whatever it asks for."""
+
+    def answer():
+        with suppress(OSError):
+            while True:
+                channel, _ = listener.accept()
+                with channel:
+                    channel.sendall(response)
+                    channel.shutdown(socket.SHUT_WR)
+                    channel.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield Web(Listen("inet", host="127.0.0.1", port=listener.getsockname()[1]))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("response", "pages", "stuck"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Security-Policy: x\r\n\r\nok\n", None, ""),
+        (b"HTTP/1.1 503 No\r\nContent-Security-Policy: x\r\n\r\ndisk is full\n", None, "disk is full"),
+        (b"HTTP/1.1 503 No\r\nContent-Security-Policy: x\r\n\r\n" + b"\xff" * 100_000, None, "\ufffd" * 1000),
+        (b"HTTP/1.1 200 OK\r\n\r\nok\n", "another program answers there", ""),
+        (b"HTTP/1.1 404 No\r\nContent-Security-Policy: x\r\n\r\nok\n", "another program answers there", ""),
+        (b"220 mx.example.org ESMTP\r\n", "another program answers there", ""),
+        (b"HTTP/1.1 " + b"x" * 100_000, "another program answers there", ""),
+        (b"", "another program answers there", ""),
+    ],
+)
+def test_what_answers_in_the_place_of_the_pages(here, response, pages, stuck):
+    with answering(response) as here.web:
+        found = here.seen()
+    assert (found.pages, found.stuck) == (pages, stuck)
+
+
+def test_pages_that_are_not_there(here):
+    here.web = Web(Listen("unix", path=f"{here.folder}/web.sock"))
+    assert here.seen().pages == "no such file or directory"
+
+
 def test_libraries_that_are_missing(here, monkeypatch):
     assert here.seen().missing == ()
     monkeypatch.setattr("mailassay.doctor.gather_history.find_spec", lambda _: None)
     assert here.seen().missing == ("sqlalchemy", "alembic")
     shared = History(directory=str(here.folder), database="postgresql://a@b/c")
-    assert kept(shared, [], NOW).missing == ("sqlalchemy", "alembic", "psycopg")
+    assert kept(Settings(history=shared), [], NOW).missing == ("sqlalchemy", "alembic", "psycopg")
 
 
 def test_no_library_is_needed_to_look():

@@ -70,6 +70,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     history.database,
     history.space,
     history.lost,
+    history.pages,
     host.unseen,
 ]
 """All checks. Findings of the same severity appear in this order."""

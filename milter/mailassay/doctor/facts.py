@@ -103,6 +103,8 @@ class Kept:
     first of them has waited for ``behind``. ``lost``: the number of records that were lost in the last day. ``size``:
     of the database, if it is a file, and ``free``: what is left on the file system of the directory. ``trouble``: why
     the database cannot be used, empty if nothing is wrong. ``missing``: the libraries that the collector needs.
+    ``pages``: why the pages do not answer, None if they do or if there are none; ``stuck``: what they say is wrong
+    with the collector, empty if nothing is.
     """
 
     collected: bool | None = None
@@ -113,6 +115,8 @@ class Kept:
     free: int | None = None
     trouble: str = ""
     missing: tuple[str, ...] = ()
+    pages: str | None = None
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,23 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from ..config import History
+from ..config import History, Listen, Settings
 from ..history.spool import SPOOL, segments
+from ..ping import connected
 from ..store import APPLICATION, FILE, revisions
 from .facts import Kept
 
 _PATIENCE = 5.0  # seconds to wait for another program that has the database
 _HOUR, _DAY = 3600, 86_400  # seconds
+_ANSWERS = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)  # of the pages about the collector
+_MOST_SAID = 1000  # octets
 _LIBRARIES = ("sqlalchemy", "alembic")
 _OF_POSTGRESQL = ("psycopg",)
 
@@ -30,12 +36,14 @@ def paths(history: History) -> Iterator[str]:
             yield os.path.join(history.directory, FILE)
 
 
-def kept(history: History, unseen: list[str], now: float) -> Kept | None:
+def kept(settings: Settings, unseen: list[str], now: float) -> Kept | None:
     """The history; None if there is none."""
+    history = settings.history
     if not history.directory:
         return None
+    pages, stuck = _pages(settings.web.listen) if settings.web.listen else (None, "")
     try:
-        return _kept(history, history.directory, unseen, now)
+        return replace(_kept(history, history.directory, unseen, now), pages=pages, stuck=stuck)
     except OSError as error:
         unseen.append(f"{error.filename or history.directory}: {error.strerror}")
         return Kept()
@@ -56,6 +64,23 @@ def _kept(history: History, directory: str, unseen: list[str], now: float) -> Ke
         trouble=trouble,
         missing=tuple(name for name in _LIBRARIES + (() if file else _OF_POSTGRESQL) if not find_spec(name)),
     )
+
+
+def _pages(listen: Listen) -> tuple[str | None, str]:
+    """Why the pages do not answer, None if they do; and what is wrong with the collector, as they say."""
+    try:
+        with connected(listen, _PATIENCE) as channel, closing(HTTPResponse(channel)) as response:
+            channel.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            response.begin()
+            if response.status in _ANSWERS and response.headers["Content-Security-Policy"]:
+                said = response.read(_MOST_SAID).decode(errors="replace").strip()
+                return None, "" if response.status == HTTPStatus.OK else said
+    except (HTTPException, ValueError):
+        # this is not HTTP
+        pass
+    except OSError as error:
+        return f"{error.strerror or error}".lower(), ""
+    return "another program answers there", ""
 
 
 def _is_locked(spool: Path) -> bool:

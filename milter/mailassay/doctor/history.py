@@ -70,10 +70,11 @@ def collected(facts: Facts) -> Iterator[Finding]:
     if not kept.collected:
         what = "no collector is running, which moves the history into the database"
         yield warning("history-collector", "; ".join(filter(None, (what, since))), *facts.system.enable(_UNIT))
-    elif kept.behind > _PATIENCE:
+    elif kept.behind > _PATIENCE or kept.stuck:
+        why = "; ".join(filter(None, (kept.stuck, since)))
         yield warning(
             "history-behind",
-            f"the collector does not move the history into the database: {since}",
+            f"the collector does not move the history into the database: {why}",
             fix=f"Its log has the reason{f': journalctl --unit {_UNIT}' if facts.system.manager is SYSTEMD else ''}",
         )
     else:
@@ -119,6 +120,22 @@ def space(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield fine("history-space", what)
+
+
+def pages(facts: Facts) -> Iterator[Finding]:
+    """Do the pages answer?"""
+    listen = facts.settings.web.listen
+    if not facts.kept or not listen:
+        return
+    place = listen.path if listen.kind == "unix" else f"{listen.host} port {listen.port}"
+    if facts.kept.pages is not None:
+        yield warning(
+            "web",
+            f"the pages of the history do not answer at {place} ({facts.place('web.listen')}): {facts.kept.pages}",
+            facts.system.service("restart", _UNIT),
+        )
+    elif facts.kept.collected is not None:
+        yield fine("web", f"the pages of the history answer at {place}")
 
 
 def lost(facts: Facts) -> Iterator[Finding]:

@@ -1,10 +1,13 @@
 """The figures of a report are those of the messages."""
 
-import json
+import base64
+import hashlib
 import math
+import re
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from html.parser import HTMLParser
 
 import pytest
 
@@ -12,12 +15,15 @@ from mailassay.collector import Collector
 from mailassay.config import History, Settings
 from mailassay.history.service import Worker
 from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.judge.logline import as_json
 from mailassay.policy import Mode, Policy
 from mailassay.policy.condition import Match
 from mailassay.policy.rule import Rule
-from mailassay.report import Span, figures
+from mailassay.report import OnHold, Span, figures
 from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
+from mailassay.report.page import page
 from mailassay.store import database, writing
+from mailassay.terminal import printable
 from mailassay.verdict import Action
 from tests.lab.week import DAY, forged, record, unjudged, week
 
@@ -40,7 +46,7 @@ def history(tmp_path):
     (tmp_path / SPOOL).mkdir()
 
     def add(*records):
-        lines = "".join(f"{json.dumps(each)}\n" for each in records)
+        lines = "".join(f"{as_json(each)}\n" for each in records)
         (tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}").write_text(lines)
         collector = Collector(History(directory=str(tmp_path)), "mx1", lambda: NOW)
         while collector.once():
@@ -238,3 +244,94 @@ def test_in_monitor_mode(history):
     got = found(history, settings=replace(Settings(), policy=Policy(mode=Mode.MONITOR)))
     assert got.mode == "monitor"
     assert got.changed == {(Action.ACCEPT, Action.REJECT): 1, (Action.ACCEPT, Action.HOLD): 1}
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\u202eevil",
+    "a\x00b",
+    "\ud800",
+    "'\"&",
+    "{{ 7*7 }}",
+    "x" * 300,
+    "\x1b[2J",
+    "]]>",
+]
+
+
+def hostile(words):
+    """Words of a sender wherever a record has them."""
+    results = {"mail_from": words, "helo": words, "name": words, "header_from": words, "spf": "temperror"}
+    results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": [words], "sender_domain": "temperror"}
+    for dmarc in ("fail", "temperror"):
+        yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results | {"dmarc": dmarc})
+    yield unjudged(NOW, words)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.attributes, self.text, self.open = set(), [], "", []
+        self.feed(html)
+        assert self.open == [], "an element is not closed"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def checked(html):
+    """The page, which has nothing that a sender could have put there."""
+    found = Page(html)
+    html.encode()
+    assert not found.elements & {"script", "img", "iframe", "link", "object", "a", "form"}
+    assert not [name for name, _ in found.attributes if name.startswith("on") or name in ("style", "src", "href")]
+    shown = found.text.replace("\n", "")
+    assert shown == printable(shown)
+    return found
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_hostile_words_on_the_page(history, words):
+    history(*hostile(words))
+    got = checked(page(found(history)))
+    assert printable(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
+
+
+def test_a_page(history):
+    """It names everything, needs nothing else, and allows nothing else."""
+    history(*week(NOW))
+    html = page(found(history, on_hold=OnHold(3, 90_000)))
+    got = checked(html)
+    for words in ("bank.example", "198.51.100.66", "lists.example", "dmarc.reject", "rules.strict-spf", "1 d 1 h"):
+        assert words in got.text
+    [policy] = re.findall("style-src 'sha256-([^']+)'", html)
+    [style] = re.findall("<style>(.*)</style>", html, re.DOTALL)
+    assert base64.b64decode(policy) == hashlib.sha256(style.encode()).digest()
+    assert "url(" not in style
+    assert "@import" not in style
+    identifiers = [value for name, value in got.attributes if name == "id"]
+    assert sorted(identifiers) == sorted(set(identifiers))
+    labels = {each for name, value in got.attributes if name == "aria-labelledby" for each in value.split()}
+    assert labels <= set(identifiers)
+
+
+def test_a_page_of_nothing(history):
+    history()
+    got = checked(page(found(history, hold_trouble="this needs root")))
+    assert "The history has no message of this time" in got.text
+    assert "this needs root" in got.text

@@ -111,7 +111,7 @@ class Collector:
             self.trouble = ""
             return more
         except (DBAPIError, OSError) as error:
-            self.trouble = _first_line(error)
+            self.trouble = database.first_line(error)
             self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
             self.close()
             return False
@@ -205,9 +205,3 @@ class Collector:
         if now - self._said.get(about, -_QUIET) >= _QUIET:
             self._said[about] = now
             _log.error(text, *values)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without the statement that SQLAlchemy adds."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return str(cause).partition("\n")[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..history import service
+from . import keys
 from .packed import pack
 
 HOUR = 3600
@@ -25,6 +26,7 @@ class Rows(NamedTuple):
 
     message: dict[str, Any]
     recipients: list[str]
+    """their keys"""
     counts: list[tuple[int, str, str, str]]
     """hour, host, kind and key, each to be counted once"""
 
@@ -42,7 +44,7 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
         message = _message(record)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
-        recipients = [_text(each) for each in record["recipients"]]
+        recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
@@ -78,6 +80,10 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         found[key] = _text(results.get(key) or "")
     for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
         found[key] = _text(record[key])
+    found["message_id"] = keys.of_message_id(found["message_id"])
+    found["author_key"] = keys.of_domain(found["author"])
+    found["client_key"] = keys.of_client(found["client"])
+    found["mail_from_key"] = keys.of_address(found["mail_from"])
     if not 0 <= found["time"] < 1 << 40:
         raise ValueError("no time")
     return found

@@ -18,10 +18,12 @@ from sqlalchemy.exc import DBAPIError
 
 from ..config import Settings
 from ..store import database, reading
+from ..store.filter import METHODS, Filter
 from ..verdict import Action
 from . import guard, query, state
 from .look import Look
 from .query import BadQuery
+from .row import row
 
 _SECONDS = 5.0  # that a page may read the database
 _AT_ONCE = 4  # pages that read the database; waitress has more threads, so /healthz has one left
@@ -150,20 +152,24 @@ class Pages:
     def _messages(self, asked: str) -> Response:
         wanted = query.messages(asked, self._clock())
         with self._reading() as connection:
-            found = list(reading.search(connection, wanted.filter, _ROWS + 1, wanted.before))
+            found = next(filter(None, (self._search(connection, each, wanted.before) for each in wanted.filters)), [])
         more = wanted.after(found[_ROWS - 1].time, found[_ROWS - 1].number) if len(found) > _ROWS else ""
         page = self._look.page(
             "messages.html",
             0,
             given=wanted.given,
-            found=found[:_ROWS],
+            found=[row(each) for each in found[:_ROWS]],
             more=more,
             is_first=wanted.before is None,
             actions=tuple(Action),
-            methods=reading.METHODS,
+            methods=METHODS,
             results=_RESULTS,
         )
         return Response(page)
+
+    @staticmethod
+    def _search(connection: Connection, wanted: Filter, before: tuple[float, int] | None) -> list[reading.Found]:
+        return list(reading.search(connection, wanted, _ROWS + 1, before))
 
     def _message(self, asked: str, number: str) -> Response:
         query.parameters(asked)

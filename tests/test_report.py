@@ -23,7 +23,7 @@ from mailassay.report import OnHold, Span, figures
 from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
 from mailassay.report.page import page
 from mailassay.store import database, writing
-from mailassay.terminal import printable
+from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
 from tests.lab.week import DAY, forged, record, unjudged, week
 
@@ -309,7 +309,7 @@ def checked(html):
 def test_hostile_words_on_the_page(history, words):
     history(*hostile(words))
     got = checked(page(found(history)))
-    assert printable(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
+    assert visible(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
 
 
 def test_a_page(history):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..history.spool import SPOOL
 from ..judge import logline
-from .options import Commands, settings, takes_config
+from .options import Commands, config_file, settings, takes_config
 
 if TYPE_CHECKING:
     from ..collector import Collector
@@ -72,8 +72,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if found.web.listen and not arguments.once:
         # only who shows pages needs waitress and Jinja2 in memory
         from ..web.child import Child
+        from ..web.present import Present
 
-        pages = Child(found, collector.close)
+        pages = Child(Present(found, lambda: settings(arguments), config_file(arguments)), collector.close)
         listeners.append(pages)
     try:
         _move(collector, pages, stop, once=arguments.once)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..collector import Batch
-from ..config import Settings
 from . import state
+from .present import Present
 from .server import CannotListen, serve
 
 _PAUSE = 60.0  # seconds between two starts of a child that dies at once
@@ -33,8 +33,8 @@ class Child:
     ``release`` closes the database before: SQLite must not be open in a process that forks.
     """
 
-    def __init__(self, settings: Settings, release: Callable[[], None]) -> None:
-        self._settings, self._release = settings, release
+    def __init__(self, present: Present, release: Callable[[], None]) -> None:
+        self._present, self._release = present, release
         self._pid = 0
         self._channel: socket.socket | None = None
         self._start_at = self._tell_at = 0.0
@@ -82,7 +82,7 @@ class Child:
         pid = os.fork()
         if not pid:
             ours.close()
-            _run(self._settings, its)
+            _run(self._present, its)
         its.close()
         self._pid, self._channel = pid, ours
 
@@ -101,7 +101,7 @@ class Child:
             self._channel = None
 
 
-def _run(settings: Settings, channel: socket.socket) -> None:
+def _run(present: Present, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
@@ -110,7 +110,7 @@ def _run(settings: Settings, channel: socket.socket) -> None:
         # the lock of the collector, above all, which another one may need after its death
         for first, last in ((3, channel.fileno()), (channel.fileno() + 1, _MOST_OPEN)):
             os.closerange(first, last)
-        serve(settings, channel)
+        serve(present, channel)
         status = os.EX_OK
     except CannotListen as error:
         _log.error("%s; the next try is in a minute", error)

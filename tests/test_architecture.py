@@ -27,6 +27,7 @@ FLOORS = [
     ["history"],
     ["store"],
     ["collector", "daemon", "doctor", "replay"],
+    ["metrics"],
     ["cli"],
     ["__main__"],
 ]

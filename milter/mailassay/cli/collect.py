@@ -10,13 +10,20 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..history.spool import SPOOL
 from ..judge import logline
-from .options import Commands, settings, takes_config
+from .options import Commands, settings, settings_anyway, takes_config
+
+if TYPE_CHECKING:
+    from ..collector import Collector
+    from ..metrics import Exposed
 
 _PAUSE = 1.0  # seconds between two looks at the spool, if there was nothing to do
+_MEASURED = 15.0  # seconds between two looks at the size of the database
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         # SQLAlchemy is not part of every installation
         from ..collector import Collector
+        from ..metrics import Exposed, Textfile
         from ..store.database import Unusable
     except ImportError as error:
         print(f"mailassay collect needs {error.name}: pip install 'mailassay[history]'", file=sys.stderr)
@@ -61,17 +69,38 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    collector = Collector(found.history, socket.gethostname())
+    exposed = Exposed(lambda: _rules(arguments), spool)
+    textfile = Textfile(Path(found.metrics.textfile), exposed) if found.metrics.textfile else None
+    collector = Collector(found.history, socket.gethostname(), listeners=[exposed])
     try:
-        while not stop.is_set():
-            more = collector.once()
-            if not more:
-                if arguments.once:
-                    break
-                stop.wait(_PAUSE)
+        if textfile:
+            textfile.start()
+        _move(collector, exposed, stop, once=arguments.once)
     except Unusable as error:
         _log.error("%s", error)
         return os.EX_CONFIG
     finally:
         collector.close()
+        if textfile:
+            textfile.close()
     return os.EX_OK
+
+
+def _move(collector: Collector, exposed: Exposed, stop: threading.Event, *, once: bool) -> None:
+    """Move records until ``stop``, or until there are no more now. Raises Unusable."""
+    measured = -_MEASURED
+    while not stop.is_set():
+        more = collector.once()
+        if time.monotonic() - measured >= _MEASURED and (size := collector.size()):
+            measured = time.monotonic()
+            exposed.measured(size)
+        if not more:
+            if once:
+                return
+            stop.wait(_PAUSE)
+
+
+def _rules(arguments: argparse.Namespace) -> list[str] | None:
+    """The names of the rules of the policy; None while it has a mistake."""
+    found, wrong = settings_anyway(arguments)
+    return None if wrong else [rule.name for rule in found.policy.rules]

@@ -16,7 +16,20 @@ from ..policy import Policy
 from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
 from .lint import expired, in_container, is_elsewhere, warnings
 from .policy_file import read_policy
-from .settings import SETTINGS, Dns, Held, History, KeptAddresses, Log, LogFormat, LogLevel, Relays, Settings, Untraced
+from .settings import (
+    SETTINGS,
+    Dns,
+    Held,
+    History,
+    KeptAddresses,
+    Log,
+    LogFormat,
+    LogLevel,
+    Metrics,
+    Relays,
+    Settings,
+    Untraced,
+)
 from .values import Listen, Nameserver, listen
 
 __all__ = [
@@ -29,6 +42,7 @@ __all__ = [
     "Log",
     "LogFormat",
     "LogLevel",
+    "Metrics",
     "Nameserver",
     "Network",
     "Problem",

@@ -46,11 +46,12 @@ class Spooled:
         (folder / SPOOL).mkdir(exist_ok=True)
         self.folder = folder
         self.now = NOW
+        self.uptime = 0.0
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
     def another(self, *listeners):
-        return Collector(self.history, "mx1", lambda: self.now, listeners)
+        return Collector(self.history, "mx1", lambda: self.now, listeners, lambda: self.uptime)
 
     def segment(self, *lines, torn=""):
         path = self.folder / SPOOL / f"mx1-{next(BEGUN)}.0-1-1{SUFFIX}"
@@ -63,6 +64,12 @@ class Spooled:
     def all(self):
         while self.collector.once():
             pass
+
+    def minutes(self, many):
+        """An hour's messages leave in a minute."""
+        for _ in range(many):
+            self.uptime += 60
+            self.all()
 
     def rows(self, table):
         with database.connect(database.address(str(self.folder), None), reads_only=True).connect() as connection:
@@ -92,7 +99,7 @@ def test_records_become_rows(spooled):
         "time": NOW, "seconds": 0.003,
     }  # fmt: skip
     assert unpack(first["record"]) == record("Q1")
-    assert [(each["message"], each["address"]) for each in spooled.rows(recipient)] == [
+    assert sorted((each["message"], each["address"]) for each in spooled.rows(recipient)) == [
         (1, "bob@receiver.example"), (2, "a@x.example"), (2, "b@x.example"),
     ]  # fmt: skip
     assert spooled.count("verdict", "accept\taccept") == 2
@@ -269,13 +276,42 @@ def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, c
 def test_old_messages_leave(tmp_path):
     spooled = Spooled(tmp_path, days=2, messages=1000)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
-    spooled.all()
+    spooled.minutes(60)
     assert spooled.queue_ids() == sorted(f"Q{number}" for number in range(49))
     assert len(spooled.rows(recipient)) == 49
     assert spooled.count("verdict") == 49
     spooled.segment(*(record(f"R{number}") for number in range(1200)))
     spooled.all()
     assert spooled.queue_ids() == sorted(f"R{number}" for number in range(200, 1200))
+    spooled.collector.close()
+
+
+@pytest.mark.parametrize("years", [1, 75])
+def test_a_clock_that_jumps_into_the_future(tmp_path, years):
+    """Costs an hour of the history in a minute, and nothing once it is right again."""
+    spooled = Spooled(tmp_path)
+    spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(48)))
+    spooled.minutes(1)
+    spooled.now += years * 365 * 86_400
+    spooled.segment(record("jumped", time=spooled.now))
+    spooled.minutes(5)
+    spooled.now = NOW
+    spooled.minutes(5)
+    assert spooled.queue_ids() == sorted(["jumped", *(f"Q{number}" for number in range(43))])
+    assert spooled.count("verdict") == 44
+    spooled.collector.close()
+
+
+def test_a_record_of_another_century(tmp_path):
+    """Is one of now: it is found among the latest, and leaves with them."""
+    spooled = Spooled(tmp_path)
+    spooled.segment(record("1970", time=3.5), record("2100", time=4_102_444_800.0), record("now"))
+    spooled.minutes(3)
+    assert spooled.queue_ids() == ["1970", "2100", "now"]
+    spooled.now += 31 * 86_400
+    spooled.minutes(3)
+    assert spooled.queue_ids() == []
+    assert spooled.rows(hourly) == []
     spooled.collector.close()
 
 

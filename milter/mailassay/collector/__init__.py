@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from ..store.size import Size, size
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
 _DAY = 86_400
+_MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
 
 _log = logging.getLogger(__name__)
@@ -47,11 +49,12 @@ class Batch:
     said: list[service.Said] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
 
-    def add(self, found: dict[str, Any], hour: int, host: str) -> None:
-        """Add what a line says. ``hour`` and ``host`` are for counts of lines that name none. Raises Unfit."""
+    def add(self, found: dict[str, Any], now: float, host: str) -> None:
+        """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit."""
+        hour = int(now) // HOUR
         match found:
             case {"v": version, "kind": "message"} if version == VERSION:
-                row = rows(found)
+                row = rows(found, now)
                 self.records.append(found)
                 self.rows.append(row)
                 self.counts.update(row.counts)
@@ -82,13 +85,17 @@ class Collector:
         host: str,
         clock: Callable[[], float] = time.time,
         listeners: Sequence[Listener] = (),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         assert history.directory
-        self._history, self._host, self._clock, self._listeners = history, host, clock, listeners
+        self._history, self._host, self._listeners = history, host, listeners
+        self._clock, self._monotonic = clock, monotonic
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self._before = 0.0  # messages of an earlier time leave
+        self._looked = -math.inf  # when that was found out
 
     def once(self) -> bool:
         """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
@@ -97,8 +104,13 @@ class Collector:
         """
         try:
             engine = self._opened()
-            moved = sum(self._move(engine, segment) for segment in segments(self._directory / SPOOL))
-            return bool(moved) or self._expire(engine)
+            more = self._expire(engine)
+            for segment in segments(self._directory / SPOOL):
+                if self._move(engine, segment):
+                    # what leaves keeps up with what arrives, and neither waits long for the other
+                    self._expire(engine)
+                    more = True
+            return more
         except (DBAPIError, OSError) as error:
             self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
             self.close()
@@ -172,20 +184,25 @@ class Collector:
             each.committed(batch)
 
     def _batch(self, name: str, lines: list[Line]) -> Batch:
-        hour = int(self._clock()) // HOUR
+        now = self._clock()
         batch = Batch(name, lines[-1].end)
         for line in lines:
             try:
-                batch.add(line.found or {}, hour, self._host)
+                batch.add(line.found or {}, now, self._host)
             except Unfit:
-                batch.counts[hour, self._host, "lost", "unreadable"] += 1
+                batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
         return batch
 
     def _expire(self, engine: Engine) -> bool:
         """Let a batch of old messages leave. Returns whether there may be more."""
-        before = self._clock() - self._history.days * _DAY
+        now = self._monotonic()
         with engine.begin() as connection:
-            gone = writing.expire(connection, before, self._history.messages, _EXPIRED)
+            if now - self._looked >= _MINUTE:
+                self._looked = now
+                before = self._clock() - self._history.days * _DAY
+                self._before = writing.horizon(connection, before)
+                writing.expire_counts(connection, before)
+            gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
         if gone:
             database.give_back(engine)
         return gone == _EXPIRED

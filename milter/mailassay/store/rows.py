@@ -9,9 +9,12 @@ from ..history import service
 from .packed import pack
 
 HOUR = 3600
+_DAY = 86_400
+_OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
+OF_SENDERS = ("author", "source", "source_of")  # kinds of counts whose keys senders choose
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 _FAILS = ("fail", "permerror", "temperror")
 # from the best to the worst, for a message with several signatures
@@ -31,15 +34,25 @@ class Unfit(ValueError):
     """A line is no record that this version can read."""
 
 
-def rows(record: dict[str, Any]) -> Rows:
-    """The rows of a record of a message. Raises Unfit."""
+def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
+    """The rows of a record of a message, which arrived in the collector at that time. Raises Unfit.
+
+    If the clock of its host was wrong by years, it is found, and leaves, among those that arrived with it.
+    """
     try:
         message = _message(record)
+        if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
+            message["time"] = arrived
         recipients = [_text(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, list(dict.fromkeys(recipients)), counts)
+
+
+def others(kind: str, key: str) -> str:
+    """The key that takes the place of one too many: all parts that a sender chooses are empty."""
+    return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
 
 
 def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:

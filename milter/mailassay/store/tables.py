@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives numbers to an INTEGER PRIMARY KEY only
+# by octets, as SQLite compares: an index then finds what begins with a text, and no language orders texts its way
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row for each message: the columns that are searched, and the whole record, packed. Times are in seconds since
 # 1970. The verdict, the results and the other words are those of the log.
@@ -15,22 +28,22 @@ message = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("time", Double, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("queue_id", Text, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("client", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("helo", Text, nullable=False),
-    Column("mail_from", Text, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("would", Text, nullable=False),
-    Column("rule", Text, nullable=False),
-    Column("iprev", Text, nullable=False),
-    Column("spf", Text, nullable=False),
-    Column("dkim", Text, nullable=False),
-    Column("arc", Text, nullable=False),
-    Column("dmarc", Text, nullable=False),
+    Column("host", _Text, nullable=False),
+    Column("queue_id", _Text, nullable=False),
+    Column("message_id", _Text, nullable=False),
+    Column("client", _Text, nullable=False),
+    Column("name", _Text, nullable=False),
+    Column("helo", _Text, nullable=False),
+    Column("mail_from", _Text, nullable=False),
+    Column("author", _Text, nullable=False),
+    Column("verdict", _Text, nullable=False),
+    Column("would", _Text, nullable=False),
+    Column("rule", _Text, nullable=False),
+    Column("iprev", _Text, nullable=False),
+    Column("spf", _Text, nullable=False),
+    Column("dkim", _Text, nullable=False),
+    Column("arc", _Text, nullable=False),
+    Column("dmarc", _Text, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("record", LargeBinary, nullable=False),
     Index("message_time", "time"),
@@ -45,27 +58,31 @@ recipient = Table(
     "recipient",
     metadata,
     Column("message", _Id, primary_key=True, autoincrement=False),
-    Column("address", Text, primary_key=True),
+    Column("address", _Text, primary_key=True),
     Column("time", Double, nullable=False),
     Index("recipient_address", "address", "time"),
+    sqlite_with_rowid=False,  # the primary key is not kept twice
 )
 
-# Counts by the hour, from which reports and pages are made. ``kind`` says what ``key`` is.
+# Counts by the hour, from which reports and pages are made. ``kind`` says what ``key`` is. The primary key finds a kind
+# over some time, and one author domain if the hours are listed: kind = ? AND hour IN (...) AND key >= ? AND key < ?
 hourly = Table(
     "hourly",
     metadata,
-    Column("hour", Integer, primary_key=True, autoincrement=False),  # seconds since 1970, divided by 3600
-    Column("host", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("kind", _Text, nullable=False),
+    Column("hour", Integer, nullable=False),  # seconds since 1970, divided by 3600
+    Column("key", _Text, nullable=False),
+    Column("host", _Text, nullable=False),
     Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "hour", "key", "host"),
+    sqlite_with_rowid=False,
 )
 
 # How far each segment of the spool has been read.
 segment = Table(
     "segment",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", _Text, primary_key=True),
     Column("octets", BigInteger, nullable=False),
     Column("lines", BigInteger, nullable=False),
 )

@@ -9,8 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .rows import HOUR, Rows
+from .rows import HOUR, OF_SENDERS, Rows, others
 from .tables import hourly, message, recipient, segment
+
+MOST_KEYS = 2000  # that senders have chosen: of a kind, in an hour, of a host
+_LOCK = 0x6D61796D  # of PostgreSQL, for what leaves
 
 
 def position(connection: Connection, name: str) -> tuple[int, int]:
@@ -24,12 +27,12 @@ def add(connection: Connection, found: Iterable[Rows]) -> None:
     found = list(found)
     if not found:
         return
-    # numbers of our own, so that all rows go in with one statement; the collector is the only one that writes
-    first = _next(connection, len(found))
-    connection.execute(message.insert(), [each.message | {"id": first + n} for n, each in enumerate(found)])
+    # numbers of our own, so that all rows go in with one statement
+    numbers = _numbers(connection, len(found))
+    connection.execute(message.insert(), [each.message | {"id": n} for n, each in zip(numbers, found, strict=True)])
     addresses = [
-        {"message": first + number, "address": address, "time": each.message["time"]}
-        for number, each in enumerate(found)
+        {"message": number, "address": address, "time": each.message["time"]}
+        for number, each in zip(numbers, found, strict=True)
         for address in each.recipients
     ]
     if addresses:
@@ -40,11 +43,37 @@ def count(connection: Connection, counts: Counter[tuple[int, str, str, str]]) ->
     """Add to the counts of hours: hour, host, kind and key."""
     if not counts:
         return
-    rows = [dict(zip(("hour", "host", "kind", "key", "count"), (*key, n), strict=True)) for key, n in counts.items()]
+    counts = _bounded(connection, counts)
+    # in one order, so that two that write at the same time cannot wait for each other
+    rows = [
+        dict(zip(("hour", "host", "kind", "key", "count"), (*key, counts[key]), strict=True)) for key in sorted(counts)
+    ]
     new = _insert(connection)(hourly)
     keys = [each.name for each in hourly.primary_key]
     add_to = {"count": hourly.c.count + new.excluded["count"]}
     connection.execute(new.on_conflict_do_update(index_elements=keys, set_=add_to), rows)
+
+
+def _bounded(connection: Connection, counts: Counter[tuple[int, str, str, str]]) -> Counter[tuple[int, str, str, str]]:
+    """The counts, with those of new keys together if senders have chosen too many in an hour."""
+    found: Counter[tuple[int, str, str, str]] = Counter()
+    of_senders: dict[tuple[int, str, str], set[str]] = {}
+    for (hour, host, kind, key), many in counts.items():
+        if kind in OF_SENDERS:
+            of_senders.setdefault((hour, host, kind), set()).add(key)
+        else:
+            found[hour, host, kind, key] = many
+    for (hour, host, kind), keys in of_senders.items():
+        at = (hourly.c.kind == kind, hourly.c.hour == hour, hourly.c.host == host)
+        there = connection.execute(select(func.count()).select_from(hourly).where(*at)).scalar_one()
+        if there + len(keys) <= MOST_KEYS:
+            taken = keys
+        else:
+            taken = set(connection.execute(select(hourly.c.key).where(*at, hourly.c.key.in_(keys))).scalars())
+            taken.update(sorted(keys - taken)[: max(0, MOST_KEYS - there)])
+        for key in keys:
+            found[hour, host, kind, key if key in taken else others(kind, key)] += counts[hour, host, kind, key]
+    return found
 
 
 def read_up_to(connection: Connection, name: str, octets: int, lines: int) -> None:
@@ -60,14 +89,26 @@ def forget(connection: Connection, name: str) -> None:
     connection.execute(delete(segment).where(segment.c.name == name))
 
 
+def horizon(connection: Connection, before: float) -> float:
+    """The time before which messages leave now: ``before``, but at most an hour after the oldest message.
+
+    Called once a minute, it lets no more than an hour of the history leave in a minute. So a clock that is wrong for a
+    while costs some hours, and not the whole history.
+    """
+    oldest = connection.execute(select(func.min(message.c.time))).scalar()
+    return 0.0 if oldest is None else min(before, oldest + HOUR)
+
+
 def expire(connection: Connection, before: float, most: int, batch: int) -> int:
     """Delete up to ``batch`` of the messages from before that time, or of those beyond the ``most`` latest.
 
-    Returns how many. The counts of hours from before that time leave with the last of them.
+    Returns how many. Of several hosts that share a database, one does so at a time.
     """
+    if not _is_alone(connection):
+        return 0
     newest = connection.execute(select(func.max(message.c.id))).scalar() or 0
     # each by an index
-    old = select(message.c.id).where(message.c.time < before).limit(batch)
+    old = select(message.c.id).where(message.c.time < before).order_by(message.c.time).limit(batch)
     ids = connection.execute(old).scalars().all()
     if not ids:
         beyond = select(message.c.id).where(message.c.id <= newest - most).order_by(message.c.id).limit(batch)
@@ -75,21 +116,37 @@ def expire(connection: Connection, before: float, most: int, batch: int) -> int:
     if ids:
         connection.execute(delete(recipient).where(recipient.c.message.in_(ids)))
         connection.execute(delete(message).where(message.c.id.in_(ids)))
-    if len(ids) < batch:
-        connection.execute(delete(hourly).where(hourly.c.hour < int(before) // HOUR))
     return len(ids)
 
 
-def _next(connection: Connection, many: int) -> int:
-    """The first of so many numbers that no message has had."""
+def expire_counts(connection: Connection, before: float) -> None:
+    """Delete the counts of the oldest hour of each kind, if it is before that time."""
+    if not _is_alone(connection):
+        return
+    kind, hour = hourly.c.kind, hourly.c.hour
+    found = connection.execute(select(func.min(kind))).scalar()
+    while found is not None:
+        oldest = connection.execute(select(func.min(hour)).where(kind == found)).scalar_one()
+        if oldest < int(before) // HOUR:
+            connection.execute(delete(hourly).where(kind == found, hour == oldest))
+        found = connection.execute(select(func.min(kind)).where(kind > found)).scalar()
+
+
+def _is_alone(connection: Connection) -> bool:
+    """Does no other host let old rows leave? True until the end of the transaction."""
     if connection.dialect.name == "sqlite":
-        return 1 + (connection.execute(select(func.max(message.c.id))).scalar() or 0)
+        return True
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar())
+
+
+def _numbers(connection: Connection, many: int) -> list[int]:
+    """So many numbers that no message has had, in ascending order."""
+    if connection.dialect.name == "sqlite":
+        first = 1 + (connection.execute(select(func.max(message.c.id))).scalar() or 0)
+        return [*range(first, first + many)]
     # several hosts write at the same time
-    taken = connection.exec_driver_sql(
-        "SELECT setval(pg_get_serial_sequence('message', 'id'), nextval(pg_get_serial_sequence('message', 'id')) + %s)",
-        (many,),
-    ).scalar_one()
-    return int(taken) - many
+    next_one = func.nextval(func.pg_get_serial_sequence("message", "id"))
+    return sorted(connection.execute(select(next_one).select_from(func.generate_series(1, many))).scalars())
 
 
 def _insert(connection: Connection) -> Any:

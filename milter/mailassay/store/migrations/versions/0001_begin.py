@@ -9,6 +9,7 @@ revision = "0001"
 down_revision = None
 
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _TEXTS = (
     *("host", "queue_id", "message_id", "client", "name", "helo", "mail_from", "author", "verdict", "would", "rule"),
     *("iprev", "spf", "dkim", "arc", "dmarc"),
@@ -21,7 +22,7 @@ def upgrade() -> None:
         "message",
         sa.Column("id", _Id, primary_key=True),
         sa.Column("time", sa.Double, nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in _TEXTS),
+        *(sa.Column(name, _Text, nullable=False) for name in _TEXTS),
         sa.Column("seconds", sa.Double, nullable=False),
         sa.Column("record", sa.LargeBinary, nullable=False),
     )
@@ -36,19 +37,23 @@ def upgrade() -> None:
     op.create_table(
         "recipient",
         sa.Column("message", _Id, primary_key=True, autoincrement=False),
-        sa.Column("address", sa.Text, primary_key=True),
+        sa.Column("address", _Text, primary_key=True),
         sa.Column("time", sa.Double, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("recipient_address", "recipient", ["address", "time"])
     op.create_table(
         "hourly",
-        sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
-        *(sa.Column(name, sa.Text, primary_key=True) for name in ("host", "kind", "key")),
+        sa.Column("kind", _Text, nullable=False),
+        sa.Column("hour", sa.Integer, nullable=False),
+        *(sa.Column(name, _Text, nullable=False) for name in ("key", "host")),
         sa.Column("count", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "hour", "key", "host"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "segment",
-        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("name", _Text, primary_key=True),
         sa.Column("octets", sa.BigInteger, nullable=False),
         sa.Column("lines", sa.BigInteger, nullable=False),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 from ..config import schema
 from ..dkim.signature import ALGORITHMS
@@ -76,10 +77,27 @@ def _gauge(of: str, text: str, **labels: Label) -> Metric:
     return Metric(of, Kind.GAUGE, text, labels)
 
 
+def _takes_action(found: Mapping[str, Any]) -> bool:
+    return any("enum" in each and Action.REJECT in each["enum"] for each in (found, *found.get("anyOf", ())))
+
+
 _SECTIONS = ("dmarc.", "spf.", "iprev.", "sender_domain.")
-# what decides besides settings and rules of the policy
-_DECIDERS = (str(DEFAULT), "dns.unavailable", "dns.unsent", "relays.untraced", "forged_fields", "no_client_address")
-_SETTINGS = tuple(key.name for key in schema.policy().keys if key.name.startswith(_SECTIONS))
+_SETTINGS = tuple(
+    key.name for key in schema.policy().keys if key.name.startswith(_SECTIONS) and _takes_action(key.schema)
+)
+# what decides besides settings that name an action, and rules
+_DECIDERS = (
+    str(DEFAULT),
+    "dmarc.reject_needs",
+    "dmarc.trusted_sealers",
+    "dmarc.trusted_forwarders",
+    "dmarc.mailing_lists",
+    "dns.unavailable",
+    "dns.unsent",
+    "relays.untraced",
+    "forged_fields",
+    "no_client_address",
+)
 _ACTIONS, _RESULTS = _words(Action), _words(Result)
 
 BUILD = _gauge("build_info", "The version of the collector. Always 1.", version=Label(more="the version"))

@@ -282,7 +282,7 @@ TIMEOUT = "dns.timeout: expected a number of seconds, more than 0 and at most 60
 CACHE = "dns.cache_size: expected a whole number from 0 to 10000000, found"
 KEYS = (
     "the keys here are listen, socket_mode, socket_group, authserv_id, policy, workers, retire_after, "
-    "trusted_networks, relays, recipient_delimiter, dns, message_timeout, held, log"
+    "trusted_networks, relays, recipient_delimiter, dns, message_timeout, held, history, web, log"
 )
 
 

@@ -6,7 +6,6 @@ import stat
 from itertools import count as numbers
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from mailassay import __version__
@@ -14,7 +13,7 @@ from mailassay.collector import Collector
 from mailassay.config import History
 from mailassay.history.service import Event, What, Why, Worker, values
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.metrics import Exposed, exposition
+from mailassay.metrics import Exposed
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
 
@@ -78,7 +77,7 @@ class Host:
             pass
 
     def text(self):
-        return generate_latest(exposition.registry(self.exposed)).decode()
+        return self.exposed.text()
 
     def samples(self):
         """Every sample by its name and labels, without zeros of counters."""

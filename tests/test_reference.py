@@ -131,6 +131,7 @@ def test_what_has_a_default_says_so() -> None:
         "history",
         "log",
         "metrics",
+        "web",
         "relays",
         "dmarc",
         "dkim",

@@ -19,8 +19,10 @@ from ..judge import logline
 from .options import Commands, settings, settings_anyway, takes_config
 
 if TYPE_CHECKING:
-    from ..collector import Collector
-    from ..metrics import Exposed
+    from ..collector import Collector, Listener
+    from ..config import Settings
+    from ..metrics import Exposed, Textfile
+    from ..web.child import Child
 
 _PAUSE = 1.0  # seconds between two looks at the spool, if there was nothing to do
 _MEASURED = 15.0  # seconds between two looks at the size of the database
@@ -50,7 +52,6 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         # SQLAlchemy is not part of every installation
         from ..collector import Collector
-        from ..metrics import Exposed, Textfile
         from ..store.database import Unusable
     except ImportError as error:
         print(f"mailassay collect needs {error.name}: pip install 'mailassay[history]'", file=sys.stderr)
@@ -69,31 +70,69 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    exposed = Exposed(lambda: _rules(arguments), spool)
-    textfile = Textfile(Path(found.metrics.textfile), exposed) if found.metrics.textfile else None
-    collector = Collector(found.history, socket.gethostname(), listeners=[exposed])
+    listeners: list[Listener] = []
+    collector = Collector(found.history, socket.gethostname(), listeners=listeners)
+    views = _Views(arguments, found, spool, collector)
+    listeners += views.listeners
     try:
-        if textfile:
-            textfile.start()
-        _move(collector, exposed, stop, once=arguments.once)
+        _move(collector, views, stop, once=arguments.once)
     except Unusable as error:
         _log.error("%s", error)
         return os.EX_CONFIG
     finally:
         collector.close()
-        if textfile:
-            textfile.close()
+        views.close()
     return os.EX_OK
 
 
-def _move(collector: Collector, exposed: Exposed, stop: threading.Event, *, once: bool) -> None:
+class _Views:
+    """What shows what the collector does, as far as the configuration asks for it: metrics, a textfile, pages.
+
+    The libraries for that are in memory only then.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, settings: Settings, spool: Path, collector: Collector) -> None:
+        self._measured = -_MEASURED
+        self._exposed: Exposed | None = None
+        self._textfile: Textfile | None = None
+        self._pages: Child | None = None
+        self.listeners: list[Listener] = []
+        shows_pages = settings.web.listen is not None and not arguments.once
+        if settings.metrics.textfile or shows_pages:
+            from ..metrics import Exposed, Textfile
+
+            self._exposed = Exposed(lambda: _rules(arguments), spool)
+            self.listeners.append(self._exposed)
+            if settings.metrics.textfile:
+                self._textfile = Textfile(Path(settings.metrics.textfile), self._exposed)
+                self._textfile.start()
+            if shows_pages:
+                from ..web.child import Child
+
+                self._pages = Child(settings, collector.close, self._exposed.text)
+                self.listeners.append(self._pages)
+
+    def look_after(self, collector: Collector) -> None:
+        """Show how the collector does."""
+        if self._exposed and time.monotonic() - self._measured >= _MEASURED and (size := collector.size()):
+            self._measured = time.monotonic()
+            self._exposed.measured(size)
+        if self._pages:
+            self._pages.look_after(collector.trouble)
+
+    def close(self) -> None:
+        """Show the last state, and end."""
+        if self._textfile:
+            self._textfile.close()
+        if self._pages:
+            self._pages.close()
+
+
+def _move(collector: Collector, views: _Views, stop: threading.Event, *, once: bool) -> None:
     """Move records until ``stop``, or until there are no more now. Raises Unusable."""
-    measured = -_MEASURED
     while not stop.is_set():
         more = collector.once()
-        if time.monotonic() - measured >= _MEASURED and (size := collector.size()):
-            measured = time.monotonic()
-            exposed.measured(size)
+        views.look_after(collector)
         if not more:
             if once:
                 return

@@ -94,6 +94,8 @@ class Collector:
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self.trouble = ""
+        """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
 
@@ -110,9 +112,11 @@ class Collector:
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
+            self.trouble = ""
             return more
         except (DBAPIError, OSError) as error:
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, _first_line(error))
+            self.trouble = _first_line(error)
+            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
             self.close()
             return False
 

@@ -29,6 +29,7 @@ from .settings import (
     Relays,
     Settings,
     Untraced,
+    Web,
 )
 from .values import Listen, Nameserver, listen
 
@@ -49,6 +50,7 @@ __all__ = [
     "Relays",
     "Settings",
     "Untraced",
+    "Web",
     "expired",
     "in_container",
     "is_elsewhere",

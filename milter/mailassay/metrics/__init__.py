@@ -3,7 +3,7 @@
 A label has only values of a closed set, and ``other`` for what is not in it: nothing that a sender chose.
 """
 
-from .exposition import Exposed, app
+from .exposition import Exposed
 from .textfile import Textfile
 
-__all__ = ["Exposed", "Textfile", "app"]
+__all__ = ["Exposed", "Textfile"]

@@ -15,7 +15,7 @@ from . import listed
 from .listed import ABSENT, OTHER, Kind, Metric
 
 _MOST_ENDED = 1000  # workers that are remembered because a line of theirs may still come
-_TAKEN = (What.STARTED, What.RELOADED)  # the service has taken a configuration
+_LOADED = (What.STARTED, What.RELOADED)  # the service has taken a configuration
 _MOST_SECONDS = 3600.0  # no message takes as long
 
 Series = dict[tuple[str, ...], float]
@@ -62,7 +62,7 @@ class Counts:
     def committed(self, batch: Batch) -> None:
         """Count what is in the database now."""
         for said in batch.said:
-            if isinstance(said, Event) and said.what in _TAKEN and said.policy != self._policy:
+            if isinstance(said, Event) and said.what in _LOADED and said.policy != self._policy:
                 self._policy = said.policy
                 self._take_rules()
         with self._lock:
@@ -132,9 +132,9 @@ class Counts:
             return
         if said.what is What.WORKER_ENDED:
             self._add(listed.WORKER_ENDS, (said.why,))
-        if said.what in _TAKEN:
+        if said.what in _LOADED:
             self._gauges[listed.CONFIG_LOADED] = said.time
-        if said.what in _TAKEN or said.what is What.RELOAD_FAILED:
+        if said.what in _LOADED or said.what is What.RELOAD_FAILED:
             self._gauges[listed.RELOAD_FAILED] = said.what is What.RELOAD_FAILED
         self._gauges[listed.WORKERS] = said.workers
 

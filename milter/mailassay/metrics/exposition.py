@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector as Custom
 
@@ -22,8 +22,6 @@ from .listed import METRICS, Kind, Metric
 from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
     from prometheus_client.metrics_core import Metric as Family
 
 _BOUNDS = (*map(str, BUCKETS), "+Inf")
@@ -46,6 +44,8 @@ class Exposed(Custom):
         self._counts, self._waiting = Counts(rules), Waiting(spool)
         self._clock, self._held = clock, held
         self._size: Size | None = None
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def committed(self, batch: Batch) -> None:
         """Count what is in the database now."""
@@ -57,6 +57,10 @@ class Exposed(Custom):
         self._size = size
         for name, octets in size.read.items():
             self._waiting.committed(name, octets)
+
+    def text(self) -> str:
+        """The metrics in the text format of Prometheus."""
+        return generate_latest(self._registry).decode()
 
     def describe(self) -> Iterable[Family]:
         """The metrics without values."""
@@ -86,18 +90,6 @@ class Exposed(Custom):
         if (told := reminder.figures(self._held)) and 0 <= now - told.time < _TOLD:
             yield listed.HELD, told.messages
             yield listed.HELD_OLDEST, max(0.0, now - told.oldest) if told.messages else 0.0
-
-
-def registry(exposed: Exposed) -> CollectorRegistry:
-    """A registry with our metrics only."""
-    found = CollectorRegistry()
-    found.register(exposed)
-    return found
-
-
-def app(exposed: Exposed) -> WSGIApplication:
-    """A WSGI application that answers GET with the metrics, as text or OpenMetrics."""
-    return make_wsgi_app(registry(exposed))
 
 
 def _family(metric: Metric, series: Series | None = None) -> Family:

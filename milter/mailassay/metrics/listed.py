@@ -97,6 +97,7 @@ _DECIDERS = (
     "relays.untraced",
     "forged_fields",
     "no_client_address",
+    "internal_error",
 )
 _ACTIONS, _RESULTS = _words(Action), _words(Result)
 

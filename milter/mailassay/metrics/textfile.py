@@ -9,9 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from prometheus_client import generate_latest
-
-from .exposition import Exposed, registry
+from .exposition import Exposed
 
 EVERY = 15.0  # seconds
 _QUIET = 60.0  # seconds between two log lines about the same trouble
@@ -23,7 +21,7 @@ class Textfile:
     """Writes the file again and again, in a thread of its own, and once more at the end."""
 
     def __init__(self, path: Path, exposed: Exposed, every: float = EVERY) -> None:
-        self._path, self._registry, self._every = path, registry(exposed), every
+        self._path, self._exposed, self._every = path, exposed, every
         self._said = -_QUIET
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="textfile", daemon=True)
@@ -46,7 +44,7 @@ class Textfile:
 
     def _write(self) -> None:
         try:
-            _replace(self._path, generate_latest(self._registry))
+            _replace(self._path, self._exposed.text().encode())
         except OSError as error:
             now = time.monotonic()
             if now - self._said >= _QUIET:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, or_, select, tuple_
 
 from .packed import unpack
 from .tables import message, recipient
@@ -45,12 +45,20 @@ class Filter:
     results: tuple[tuple[str, str], ...] = ()
 
 
-def search(connection: Connection, wanted: Filter, most: int) -> Iterator[Found]:
-    """The latest ``most`` messages that fit, the latest first. A record that cannot be read is left out."""
+def search(
+    connection: Connection, wanted: Filter, most: int, before: tuple[float, int] | None = None
+) -> Iterator[Found]:
+    """The latest ``most`` messages that fit, the latest first. A record that cannot be read is left out.
+
+    ``before`` is the time and the number of the last message of the page before.
+    """
     columns = message.c
     statement = select(columns.id, columns.time, columns.record, columns.client).where(*_conditions(wanted))
+    if before:
+        statement = statement.where(tuple_(columns.time, columns.id) < before)
+    statement = statement.order_by(columns.time.desc(), columns.id.desc())
     found = 0
-    with connection.execution_options(yield_per=_CHUNK).execute(statement.order_by(columns.time.desc())) as rows:
+    with connection.execution_options(yield_per=_CHUNK).execute(statement) as rows:
         for number, time, packed, client in rows:
             if found >= most:
                 return
@@ -62,6 +70,16 @@ def search(connection: Connection, wanted: Filter, most: int) -> Iterator[Found]
                 continue
             found += 1
             yield Found(number, time, record)
+
+
+def one(connection: Connection, number: int) -> Found | None:
+    """The message with that number, if it is there and can be read."""
+    columns = message.c
+    row = connection.execute(select(columns.id, columns.time, columns.record).where(columns.id == number)).first()
+    try:
+        return Found(row.id, row.time, unpack(row.record)) if row else None
+    except ValueError:
+        return None
 
 
 def of_any_id(text: str) -> Filter:

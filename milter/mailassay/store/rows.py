@@ -14,9 +14,8 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
-OF_SENDERS = ("author", "source", "source_of")  # kinds of counts whose keys senders choose
+OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
-_FAILS = ("fail", "permerror", "temperror")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
@@ -52,7 +51,9 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
 
 def others(kind: str, key: str) -> str:
     """The key that takes the place of one too many: all parts that a sender chooses are empty."""
-    return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
+    parts = key.split(SEPARATOR)
+    ours = {"author": len(parts) - 1, "unanswered": 0}.get(kind)
+    return SEPARATOR.join(part if place == ours else "" for place, part in enumerate(parts))
 
 
 def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
@@ -106,9 +107,28 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
         yield "limit", _text(each)
     if message["author"]:
         yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
-    if message["dmarc"] in _FAILS:
+    for method, domain in dict.fromkeys(_unanswered(results, message)):
+        yield "unanswered", SEPARATOR.join((method, domain))
+    if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
         yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
+
+
+def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The checks that DNS gave no answer, and about whom they asked."""
+    if message["iprev"] == "temperror":
+        yield "iprev", message["client"]
+    mail_from = _text(results.get("mail_from") or "")
+    if message["spf"] == "temperror":
+        # of a null reverse-path, SPF checks the HELO name
+        yield "spf", _text(results.get("helo") or "") if mail_from == "<>" else mail_from
+    if results.get("sender_domain") == "temperror":
+        yield "sender_domain", mail_from
+    for each in results.get("dkim", ()):
+        if each["result"] == "temperror":
+            yield "dkim", _text(each.get("domain") or "")
+    if message["dmarc"] == "temperror":
+        yield "dmarc", message["author"]
 
 
 def _text(found: object) -> str:

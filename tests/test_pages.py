@@ -1,0 +1,1 @@
+"""The history as web pages: what is answered, and to whom."""

@@ -1,0 +1,240 @@
+"""The figures of a report are those of the messages."""
+
+import json
+import math
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from mailassay.collector import Collector
+from mailassay.config import History, Settings
+from mailassay.history.service import Worker
+from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.policy import Mode, Policy
+from mailassay.policy.condition import Match
+from mailassay.policy.rule import Rule
+from mailassay.report import Span, figures
+from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
+from mailassay.store import database, writing
+from mailassay.verdict import Action
+from tests.lab.week import DAY, forged, record, unjudged, week
+
+HOUR = 3600
+NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Puts records into the database of a folder."""
+    (tmp_path / SPOOL).mkdir()
+
+    def add(*records):
+        lines = "".join(f"{json.dumps(each)}\n" for each in records)
+        (tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}").write_text(lines)
+        collector = Collector(History(directory=str(tmp_path)), "mx1", lambda: NOW)
+        while collector.once():
+            pass
+        collector.close()
+
+    add.folder = tmp_path
+    return add
+
+
+def found(history, since=NOW - 7 * DAY, now=NOW, settings=None, **more):
+    url = database.address(str(history.folder), None)
+    engine = database.connect(url, reads_only=True)
+    with engine.connect() as connection:
+        try:
+            return figures(connection, settings or Settings(), Span.since(since, now), **more)
+        finally:
+            connection.close()
+            engine.dispose()
+
+
+def rule(name, **more):
+    return Rule(name=name, condition=Match("spf", ("fail",)), action=Action.REJECT, **more)
+
+
+def test_every_figure(history):
+    history(
+        *(record(NOW - 60) for _ in range(5)),
+        *(record(NOW - DAY, host="mx2") for _ in range(2)),
+        *(forged(NOW - 2 * DAY, "bank.example", "198.51.100.66") for _ in range(4)),
+        forged(NOW, "bank.example", "198.51.100.67", "hold"),
+        forged(NOW, "shop.example", "198.51.100.66", name="x"),
+        # monitored only
+        *(forged(NOW, "shop.example", "192.0.2.9", verdict="accept", would="reject") for _ in range(3)),
+        *(record(NOW, monitored=["rules.strict:reject", "dmarc.authors.none:hold"], would="reject") for _ in range(2)),
+        record(NOW, rule="rules.ours", kind_of_rule="rule", results={"limit": ["spf:spf_terms", "dkim:signatures"]}),
+        record(NOW, results={"spf": "temperror", "mail_from": "slow.example"}, seconds=11.0),
+        record(NOW, results={"spf": "temperror", "mail_from": "<>", "helo": "mx.slow.example"}, seconds=30.0),
+        record(NOW, results={"dmarc": "temperror", "iprev": "temperror"}),
+        unjudged(NOW),
+        unjudged(NOW),
+        unjudged(NOW, "trusted_network"),
+        {"v": 1, "kind": "lost", "records": 7},
+        asdict(Worker(time=NOW, host="mx1", pid=1, dns_asked=90, dns_sent=40, dns_failed=3))
+        | {"v": 1, "kind": "worker"},
+        "garbage",
+    )
+    policy = Policy(rules=(rule("ours"), rule("strict"), rule("never"), rule("over", expires=date(2026, 11, 23))))
+    settings = Settings(policy=policy, policy_lines={"rules.never": 9, "rules.strict": 4, "dmarc.reject": 2})
+    got = found(history, settings=settings)
+    assert (got.messages, got.judged, got.hosts, got.mode) == (25, 22, ("mx1", "mx2"), Mode.ENFORCE)
+    assert got.verdicts == {Action.ACCEPT: 16, Action.REJECT: 5, Action.HOLD: 1}
+    assert got.would == {Action.ACCEPT: 11, Action.REJECT: 10, Action.HOLD: 1}
+    assert got.changed == {(Action.ACCEPT, Action.REJECT): 5}
+    assert got.unjudged == {"authenticated": 2, "trusted_network": 1}
+    assert got.results["dmarc"] == {"pass": 12, "fail": 9, "temperror": 1}
+    assert got.results["spf"] == {"pass": 11, "fail": 9, "temperror": 2}
+    assert got.results["dkim"] == {"pass": 13, "none": 9}
+    assert got.results["iprev"] == {"pass": 12, "fail": 9, "temperror": 1}
+    assert list(got.results) == ["iprev", "spf", "spf_helo", "dkim", "arc", "dmarc"]
+    assert got.authors == (
+        Author("bank.example", 18, 5, (Source("198.51.100.66", "", 4), Source("198.51.100.67", "", 1))),
+        Author("shop.example", 4, 4, (Source("192.0.2.9", "", 3), Source("198.51.100.66", "", 1))),
+    )
+    assert got.sources == (
+        Source("198.51.100.66", "", 5),
+        Source("192.0.2.9", "", 3),
+        Source("198.51.100.67", "", 1),
+    )
+    [default, reject, held, ours] = got.rules
+    assert [each.name for each in got.rules] == ["default", "dmarc.reject", "dmarc.quarantine", "rules.ours"]
+    assert (default.messages, default.would) == (12, {Action.ACCEPT: 10, Action.REJECT: 2})
+    assert (reject.line, reject.verdicts) == (2, {Action.REJECT: 5, Action.ACCEPT: 3})
+    assert (held.messages, ours.messages) == (1, 1)
+    assert got.unused == (Unused("rules.never", 9, expired=False), Unused("rules.over", None, expired=True))
+    assert got.monitored == (
+        Monitored("dmarc.authors.none", None, "hold", 2),
+        Monitored("rules.strict", 4, "reject", 2),
+    )
+    assert got.limits == {"spf:spf_terms": 1, "dkim:signatures": 1}
+    assert got.unanswered == (
+        NoAnswer("dmarc", "bank.example", 1),
+        NoAnswer("iprev", "192.0.2.1", 1),
+        NoAnswer("spf", "mx.slow.example", 1),
+        NoAnswer("spf", "slow.example", 1),
+    )
+    assert got.dns == {"sent": 40, "failed": 3}
+    assert [got.at_most(percent) for percent in (50, 90, 95, 99)] == [0.005, 0.005, 20.0, math.inf]
+    assert got.lost == {"unwritten": 7, "unreadable": 1}
+
+
+def test_one_host(history):
+    history(record(NOW), record(NOW, host="mx2"), forged(NOW, "bank.example", "192.0.2.9", host="mx2"))
+    got = found(history, host="mx2")
+    assert (got.messages, got.hosts, got.verdicts[Action.REJECT]) == (2, ("mx1", "mx2"), 1)
+    assert got.authors[0].messages == 2
+    assert found(history, host="mx1").sources == ()
+    assert found(history, host="mx3").messages == 0
+
+
+def test_nothing(history):
+    history()
+    got = found(history)
+    assert (got.messages, got.judged, got.authors, got.at_most(99), got.results) == (0, 0, (), None, {})
+    assert len(got.periods) == 8
+
+
+def starts(since, now):
+    return [datetime.fromtimestamp(each * HOUR).strftime("%d %H:%M") for each in Span.since(since, now).starts()]
+
+
+def test_periods():
+    assert starts(NOW - 3 * HOUR, NOW) == ["24 08:00", "24 09:00", "24 10:00", "24 11:00"]
+    assert len(starts(NOW - 2 * DAY, NOW)) == 49
+    assert starts(NOW - 3 * DAY, NOW) == ["21 00:00", "22 00:00", "23 00:00", "24 00:00"]
+    # a time that is still to come
+    assert starts(NOW + DAY, NOW) == ["24 11:00"]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Apia", "UTC"])
+@pytest.mark.parametrize("month", [3, 4, 10, 11])
+def test_days_of_all_zones(monkeypatch, zone, month):
+    """No hour is left out or counted twice, when clocks change either."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    now = datetime(2026, month, 28, tzinfo=UTC).timestamp()
+    span = Span.since(now - 27 * DAY, now)
+    days = [datetime.fromtimestamp(each * HOUR).date() for each in span.starts()[1:]]
+    assert span.starts() == sorted(set(span.starts()))
+    assert days == sorted(set(days))
+    assert 27 <= len(span.starts()) <= 28
+
+
+def test_a_message_is_in_its_period(history):
+    midnight = datetime(2026, 11, 23).timestamp()
+    history(record(midnight - 1), record(midnight), record(midnight + DAY - 1), unjudged(midnight))
+    got = found(history, since=NOW - 4 * DAY)
+    assert [each.messages for each in got.periods] == [0, 0, 1, 3, 0]
+    assert [each.unjudged for each in got.periods] == [0, 0, 0, 1, 0]
+    assert got.periods[3].start == midnight
+
+
+def test_what_came_before_is_left_out(history):
+    history(record(NOW - 9 * DAY), record(NOW))
+    assert found(history).messages == 1
+    assert found(history, since=NOW - 30 * DAY).messages == 2
+
+
+def test_the_top_of_many(history):
+    """A domain that begins like another one is another one."""
+    many = [forged(NOW, f"d{number}.example", f"192.0.2.{number}") for number in range(30) for _ in range(number)]
+    more = [forged(NOW, "d29.example.example", "198.51.100.1") for _ in range(40)]
+    history(*many, *more, *(record(NOW - DAY, results={"header_from": "d29.example"}) for _ in range(11)))
+    got = found(history)
+    assert [each.domain for each in got.authors[:3]] == ["d29.example.example", "d29.example", "d28.example"]
+    assert len(got.authors) == len(got.sources) == 10
+    assert got.authors[1] == Author("d29.example", 40, 29, (Source("192.0.2.29", "", 29),))
+
+
+def test_more_than_are_counted_one_by_one(history, monkeypatch):
+    monkeypatch.setattr(writing, "MOST_KEYS", 3)
+    silent = {"iprev": "temperror", "spf": "temperror"}
+    history(*(forged(NOW, f"d{n}.example", f"192.0.2.{n}") for n in range(9)), record(NOW, results=silent), *(
+        record(NOW, client=f"198.51.100.{n}", results={"iprev": "temperror", "name": ""}) for n in range(9)
+    ))  # fmt: skip
+    got = found(history)
+    assert [each.failed for each in got.authors] == [1, 1]
+    assert [each.messages for each in got.sources] == [1, 1, 1]
+    assert [each.messages for each in got.unanswered] == [1, 1, 1]
+    assert got.results["dmarc"]["fail"] == 9
+
+
+def test_a_week(history):
+    """Sums agree, whichever way they are made."""
+    records = list(week(NOW))
+    history(*records)
+    got = found(history)
+    judged = [each for each in records if each["kind_of_rule"] != "unjudged"]
+    assert (got.messages, got.judged) == (len(records), len(judged))
+    for action in Action:
+        assert got.verdicts[action] == sum(each["verdict"] == action for each in judged)
+        assert got.would[action] == sum(each["would"] == action for each in judged)
+    assert sum(each.messages for each in got.rules) == len(judged) == sum(got.times)
+    assert {method: sum(each.values()) for method, each in got.results.items()} == dict.fromkeys(
+        got.results, len(judged)
+    )
+    slower = sorted(each["seconds"] for each in judged)
+    for percent in (50, 95, 99):
+        limit = slower[math.ceil(len(slower) * percent / 100) - 1]
+        assert limit <= got.at_most(percent) <= max(2.5 * limit, 0.001)
+
+
+def test_in_monitor_mode(history):
+    history(*(forged(NOW, "bank.example", "192.0.2.9", verdict="accept", would=each) for each in ("reject", "hold")))
+    got = found(history, settings=replace(Settings(), policy=Policy(mode=Mode.MONITOR)))
+    assert got.mode == "monitor"
+    assert got.changed == {(Action.ACCEPT, Action.REJECT): 1, (Action.ACCEPT, Action.HOLD): 1}

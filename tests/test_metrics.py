@@ -2,21 +2,29 @@
 
 import fcntl
 import json
+import re
 import stat
 from itertools import count as numbers
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as families
 
+import mailassay
 from mailassay import __version__
-from mailassay.collector import Collector
+from mailassay.collector import Batch, Collector
 from mailassay.config import History
 from mailassay.history.service import Event, What, Why, Worker, values
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.metrics import Exposed
+from mailassay.metrics import Exposed, exposition, listed
+from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
+from mailassay.store.rows import BUCKETS, Unfit
 
+PACKAGE = Path(mailassay.__file__).parent
 NOW = 1_800_000_000.0
 BEGUN = numbers(1)
 POLICY = "policy1"
@@ -253,6 +261,9 @@ def test_the_configuration_of_the_service(host):
     assert [host.one(name) for name in names] == [0, NOW - 9, 2, 0]
     host.move(event(What.RELOAD_FAILED, NOW - 5))
     assert [host.one(name) for name in names] == [1, NOW - 9, 2, 0]
+    host.begin()
+    # another process of the collector, before the service says anything
+    assert [host.one(name) for name in names] == [1, NOW - 9, 2, None]
     host.move(event(What.RELOADED, NOW - 2, workers=3))
     assert [host.one(name) for name in names] == [0, NOW - 2, 3, 0]
 
@@ -319,3 +330,78 @@ def test_figures_that_are_none(host, text):
     assert host.one("held_messages") is None
     host.held.write_text(f'{{"time": {NOW}, "messages": 1e999, "oldest": 0}}')
     assert host.one("held_messages") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"workers": "many"}', "\x00\xff", "[" * 9999])
+def test_a_state_of_the_service_that_is_none(host, text):
+    (host.folder / exposition.FILE).write_text(text)
+    host.begin()
+    assert host.one("workers") is None
+    host.move(event(What.STARTED))
+    assert host.one("workers") == 2
+
+
+def test_the_state_of_the_service_cannot_be_kept(host, caplog):
+    (host.folder / exposition.FILE).mkdir()
+    host.move(event(What.STARTED), record("Q1"))
+    assert host.one("workers") == 2
+    assert "will not know the state of the service" in caplog.text
+    assert host.counted("history_records_total") == {"": 1}
+    assert sorted(path.name for path in host.folder.iterdir() if path.name.startswith(".")) == []
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = sorted(record("Q"))
+
+
+@given(
+    found=st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4),
+    results=st.dictionaries(st.sampled_from(sorted(record("Q")["results"])), ANY, max_size=3),
+    evidence=ANY | st.fixed_dictionaries({"dkim": st.lists(st.dictionaries(
+        st.sampled_from(["result", "algorithm", "bits"]), ANY), max_size=3)}),
+)  # fmt: skip
+def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found, results, evidence):
+    """Whatever a line of the spool says, every value of a label is from its set."""
+    exposed = Exposed(lambda: ["lists"], tmp_path_factory.getbasetemp() / SPOOL, lambda: NOW)
+    base = record("Q", evidence=evidence)
+    base["results"] |= results
+    line = json.loads(json.dumps(base | found))
+    batch = Batch("x", 0)
+    try:
+        batch.add(line, NOW, "mx1")
+    except Unfit:
+        return
+    exposed.committed(batch)
+    for family in families(exposed.text()):
+        for each in family.samples:
+            assert each.value >= 0
+            assert set(each.labels.items()) <= ALLOWED, each
+
+
+ALLOWED = {
+    *((name, value) for metric in METRICS for name, label in metric.labels.items() for value in label.values),
+    *((name, listed.OTHER) for metric in METRICS for name in metric.labels),
+    *(("le", str(each)) for each in (*BUCKETS, "+Inf")),
+    ("rule", "rules.lists"),
+    ("version", __version__),
+}
+
+
+def test_deciders_are_listed():
+    """What the policy and the session name as a decider is a value of the label."""
+    source = "".join(path.read_text() for room in ("policy", "judge") for path in (PACKAGE / room).glob("*.py"))
+    names = re.findall(r'(?:_setting|_built_in)\(\s*"([a-z_.]+)"', source)
+    names += re.findall(r'Decider\(Kind\.(?:CONFIGURATION|BUILT_IN|SETTING), "([a-z_.]+)"', source)
+    assert {"dmarc.reject", "dns.unsent", "forged_fields", "internal_error", "relays.untraced"} <= set(names)
+    assert set(names) <= set(listed.RULES.labels["rule"].values)
+
+
+def test_unjudged_is_listed():
+    source = (PACKAGE / "judge/session.py").read_text()
+    body = source[source.index("def _unjudged(") :].split("\n\n\n")[0]
+    found = {each for each in re.findall('"([a-z_]+)"', body) if each}
+    assert found == set(listed.UNJUDGED.labels["why"].values)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..collector import Batch
 from ..history.service import Event, Said, What, Worker
 from ..store.rows import BUCKETS, SEPARATOR
-from . import listed
+from . import listed, whole
 from .listed import ABSENT, OTHER, Kind, Metric
 
 _MOST_ENDED = 1000  # workers that are remembered because a line of theirs may still come
 _LOADED = (What.STARTED, What.RELOADED)  # the service has taken a configuration
+_OF_EVENTS = (listed.WORKERS, listed.CONFIG_LOADED, listed.RELOAD_FAILED)
 _MOST_SECONDS = 3600.0  # no message takes as long
+
+_log = logging.getLogger(__name__)
 
 Series = dict[tuple[str, ...], float]
 """The values of a metric by the values of its labels."""
@@ -43,17 +49,18 @@ class Counts:
     """Counters that only rise, and gauges of what the service said last. One thread counts, others may read.
 
     ``rules`` gives the names of the rules of the present policy, or None if they cannot be read. It is asked at first
-    and whenever the service takes another policy.
+    and whenever the service takes another policy. ``file`` keeps what the service said of itself for the next process
+    of the collector: the service says it only when it changes.
     """
 
-    def __init__(self, rules: Callable[[], Iterable[str] | None]) -> None:
-        self._rules = rules
+    def __init__(self, rules: Callable[[], Iterable[str] | None], file: Path) -> None:
+        self._rules, self._file = rules, file
         self._lock = threading.Lock()
         self._sets = {
             metric: [frozenset(label.values) for label in metric.labels.values()] for metric in listed.METRICS
         }
         self._counters = {metric: _begun(metric) for metric in listed.METRICS if metric.kind is Kind.COUNTER}
-        self._gauges: dict[Metric, float] = {}
+        self._gauges = _kept(file)
         self._buckets, self._seconds = [0] * (len(BUCKETS) + 1), 0.0
         self._service = _Service()
         self._policy: str | None = None
@@ -74,6 +81,8 @@ class Counts:
                 self._record(record)
             for said in batch.said:
                 self._said(said)
+        if any(isinstance(said, Event) for said in batch.said):
+            self._keep()
 
     def counters(self) -> dict[Metric, Series]:
         """The counters."""
@@ -89,6 +98,13 @@ class Counts:
         """How long the checks of messages took."""
         with self._lock:
             return Times(tuple(accumulate(self._buckets)), self._seconds)
+
+    def _keep(self) -> None:
+        found = {metric.of: value for metric, value in self._gauges.items()}
+        try:
+            whole.replace(self._file, json.dumps(found).encode(), 0o600)
+        except OSError as error:
+            _log.warning("a new process of the collector will not know the state of the service: %s", error)
 
     def _take_rules(self) -> None:
         if (names := self._rules()) is not None:
@@ -186,6 +202,15 @@ class _Service:
             listed.CONNECTIONS: sum(each.connections for each in workers),
             listed.DNS_KEPT: sum(each.dns_kept for each in workers),
         }
+
+
+def _kept(file: Path) -> dict[Metric, float]:
+    try:
+        found = json.loads(file.read_bytes())
+        return {metric: float(found[metric.of]) for metric in _OF_EVENTS}
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        # there is none, or it is of another version
+        return {}
 
 
 def _begun(metric: Metric) -> Series:

@@ -24,6 +24,7 @@ from .waiting import Waiting
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
+FILE = "service.json"  # in the directory of the history
 _BOUNDS = (*map(str, BUCKETS), "+Inf")
 _TOLD = 3 * 3600.0  # seconds for which the number of held messages counts; a new one comes every hour
 
@@ -41,7 +42,7 @@ class Exposed(Custom):
         clock: Callable[[], float] = time.time,
         held: Path | None = None,
     ) -> None:
-        self._counts, self._waiting = Counts(rules), Waiting(spool)
+        self._counts, self._waiting = Counts(rules, spool.parent / FILE), Waiting(spool)
         self._clock, self._held = clock, held
         self._size: Size | None = None
         self._registry = CollectorRegistry()

@@ -78,7 +78,7 @@ def _gauge(of: str, text: str, **labels: Label) -> Metric:
 
 
 def _takes_action(found: Mapping[str, Any]) -> bool:
-    return any("enum" in each and Action.REJECT in each["enum"] for each in (found, *found.get("anyOf", ())))
+    return any(set(Action) & set(each.get("enum", ())) for each in (found, *found.get("anyOf", ())))
 
 
 _SECTIONS = ("dmarc.", "spf.", "iprev.", "sender_domain.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import threading
 import time
 from pathlib import Path
 
+from . import whole
 from .exposition import Exposed
 
 EVERY = 15.0  # seconds
@@ -44,23 +43,9 @@ class Textfile:
 
     def _write(self) -> None:
         try:
-            _replace(self._path, self._exposed.text().encode())
+            whole.replace(self._path, self._exposed.text().encode(), 0o644)
         except OSError as error:
             now = time.monotonic()
             if now - self._said >= _QUIET:
                 self._said = now
                 _log.error("metrics.textfile: %s cannot be written: %s", self._path, error.strerror)
-
-
-def _replace(path: Path, octets: bytes) -> None:
-    """Write a whole file for every reader. Raises OSError."""
-    # node_exporter reads only names that end in .prom. Another user may own the folder: no link of theirs is followed
-    descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(octets)
-        os.replace(new, path)
-    except OSError:
-        os.unlink(new)
-        raise

@@ -39,6 +39,7 @@ _USUAL = "7d"
 _COLUMNS = 100  # of what a command would print
 _RESULTS = ("pass", "none", "neutral", "policy", "softfail", "fail", "temperror", "permerror")
 _TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Pages:
             "/domain/([^/]{1,253})": self._domain,
             "/rules": self._rules,
             "/healthz": self._health,
+            "/metrics": self._metrics,
             "/style.css": partial(self._file, look.style(), "text/css"),
             "/icon.svg": partial(self._file, look.icon(), "image/svg+xml"),
         }
@@ -260,6 +262,14 @@ class Pages:
         trouble = self._known.trouble()
         status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
         return Response(f"{trouble or 'ok'}\n".encode(), status, _TEXT)
+
+    def _metrics(self, asked: str) -> Response:
+        query.parameters(asked)
+        found = self._known.metrics
+        if not found:
+            # old ones would look as if nothing happened
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The collector says nothing.", ("Retry-After", "2"))
+        return Response(found.encode(), type=_METRICS)
 
     @staticmethod
     def _file(body: bytes, kind: str, asked: str) -> Response:

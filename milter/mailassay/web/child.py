@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 class Child:
     """Starts the process of the pages, and starts it again if it dies.
 
-    ``release`` closes the database before: SQLite must not be open in a process that forks.
+    ``release`` closes the database before: SQLite must not be open in a process that forks. ``metrics`` gives what
+    Prometheus reads.
     """
 
-    def __init__(self, present: Present, release: Callable[[], None]) -> None:
-        self._present, self._release = present, release
+    def __init__(self, present: Present, release: Callable[[], None], metrics: Callable[[], str]) -> None:
+        self._present, self._release, self._metrics = present, release, metrics
         self._pid = 0
         self._channel: socket.socket | None = None
         self._start_at = self._tell_at = 0.0
@@ -48,11 +49,11 @@ class Child:
             self._start_at = now + _PAUSE
             self._start()
             self._tell_at = now
-        self._tell(state.State(trouble))
+        self._tell(trouble)
 
     def committed(self, _: Batch) -> None:
         """Tell the process that records are moved; there may be many before all are."""
-        self._tell(state.State())
+        self._tell("")
 
     def close(self) -> None:
         """End the process."""
@@ -68,13 +69,13 @@ class Child:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
-    def _tell(self, known: state.State) -> None:
+    def _tell(self, trouble: str) -> None:
         now = time.monotonic()
         if self._channel and now >= self._tell_at:
             self._tell_at = now + _EVERY
             # its end is found out by looking after it
             with suppress(BrokenPipeError):
-                state.tell(self._channel, known)
+                state.tell(self._channel, state.State(trouble, self._metrics()))
 
     def _start(self) -> None:
         self._release()

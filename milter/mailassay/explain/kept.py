@@ -20,18 +20,25 @@ class Kept:
     def __init__(self, record: dict[str, Any]) -> None:
         self.record, self.outcome = record, outcome(record)
         try:
+            line = record["line"]
             self._judgement = Judgement(
-                self.outcome, record["file"] or "", record["line"], Partial(record.get("partial", Partial.IGNORE))
+                self.outcome,
+                str(record["file"] or ""),
+                None if line is None else int(line),
+                Partial(record.get("partial", Partial.IGNORE)),
             )
             self._addresses = KeptAddresses(record["addresses"])
             self._time = datetime.fromtimestamp(record["time"], UTC)
             self._digest, self._host, self._version = map(str, (record["policy"], record["host"], record["version"]))
             self._more = int(record["more_recipients"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise Unreadable(f"{type(error).__name__}: {error}") from error
 
-    def lines(self, settings: Settings, now: float | None = None) -> list[tuple[str, str]]:
-        """All there is to say. ``settings`` are the present ones. ``now``: also what they would decide at that time."""
+    def lines(self, settings: Settings | None, now: float | None = None) -> list[tuple[str, str]]:
+        """All there is to say. ``settings`` are the present ones, None if they are not known.
+
+        ``now``: also what they would decide at that time, in seconds since 1970.
+        """
         found = self.outcome
         lines = [*decision(self._judgement), *self._since_then(settings, now), ("", ""), *self._facts()]
         if found.evidence:
@@ -43,27 +50,26 @@ class Kept:
             lines += [("", ""), *changed]
         return lines
 
-    def as_json(self, settings: Settings, now: float | None = None) -> dict[str, Any]:
+    def as_json(self, settings: Settings | None, now: float | None = None) -> dict[str, Any]:
         """The record, and what :meth:`lines` says beyond it. The keys do not change."""
         evidence = self.outcome.evidence
         found = {
             **self.record,
             "alignment": [each.words for each in alignments(evidence, self._judgement.partial)] if evidence else [],
-            "policy_changed": self._has_changed(settings),
+            "policy_changed": self._digest != settings.policy.digest if settings else None,
         }
-        if now is not None:
+        if settings and now is not None:
             found["now"] = decide(self.outcome, self._addresses, settings, now).as_json()
         return found
 
-    def _has_changed(self, settings: Settings) -> bool:
-        return self._digest != settings.policy.digest
-
-    def _since_then(self, settings: Settings, now: float | None) -> Iterator[tuple[str, str]]:
+    def _since_then(self, settings: Settings | None, now: float | None) -> Iterator[tuple[str, str]]:
+        if settings is None:
+            return
         present = settings.policy.digest
-        if self._has_changed(settings):
+        if self._digest != present:
             yield "policy", f"changed since: it was {self._digest}, and is {present} now"
         if now is not None:
-            yield from _words(decide(self.outcome, self._addresses, settings, now), changed=self._has_changed(settings))
+            yield from _words(decide(self.outcome, self._addresses, settings, now), changed=self._digest != present)
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         found, transaction, connection = self.outcome, self.outcome.transaction, self.outcome.connection

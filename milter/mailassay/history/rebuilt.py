@@ -6,8 +6,9 @@ imports this module.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import arc, dkim, dmarc, iprev, sender_domain, spf
 from ..dmarc import Disposition, Dmarc, How, Identifier, Record
@@ -20,6 +21,7 @@ from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .record import MAX_RECIPIENTS, VERSION
 
 _MOST = 10_000  # recipients; a session keeps fewer
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 class Unreadable(ValueError):
@@ -31,181 +33,252 @@ def outcome(record: dict[str, Any]) -> Outcome:
     if record.get("v") != VERSION or record.get("kind") != "message":
         raise Unreadable(f"not a record of version {VERSION}")
     try:
-        return Outcome(
-            verdict=_verdict(record),
-            transaction=_transaction(record),
-            connection=_connection(record),
-            evidence=_evidence(record) if "evidence" in record else None,
-            queue_id=record["queue_id"],
-            message_id=record["message_id"],
-            remove=tuple((name, int(instance)) for name, instance in record["removed"]),
-            add=tuple((name, value) for name, value in record["added"]),
-            seconds=float(record["seconds"]),
-            unanswered=record["unanswered"],
-            unsent=record["unsent"],
-            sample=record["sample"],
-        )
+        return _outcome(_Map(record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
-def _verdict(record: dict[str, Any]) -> Verdict:
-    kind = Kind(record["kind_of_rule"])
+class _Map:
+    """A map of JSON. The methods give values by key; they raise KeyError, or TypeError for one of another type."""
+
+    def __init__(self, found: object) -> None:
+        if not isinstance(found, dict):
+            raise TypeError(f"expected a map, found {type(found).__name__}")
+        self._found = found
+
+    def __contains__(self, key: str) -> bool:
+        return self._found.get(key) is not None
+
+    def text(self, key: str) -> str:
+        return _text(self._found[key])
+
+    def flag(self, key: str) -> bool:
+        if not isinstance(found := self._found[key], bool):
+            raise TypeError(f"{key} is not a flag")
+        return found
+
+    def integer(self, key: str) -> int:
+        if not isinstance(found := self._found[key], int):
+            raise TypeError(f"{key} is not an integer")
+        return found
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        return tuple(map(_text, self._items(key)))
+
+    def pairs(self, key: str) -> list[tuple[Any, Any]]:
+        return [(first, second) for first, second in self._items(key)]
+
+    def map(self, key: str) -> _Map:
+        return _Map(self._found[key])
+
+    def maps(self, key: str) -> list[_Map]:
+        return [_Map(each) for each in self._items(key)]
+
+    def word(self, key: str, words: type[_Word]) -> _Word:
+        return words(self.text(key))
+
+    def maybe_word(self, key: str, words: type[_Word]) -> _Word | None:
+        return self.word(key, words) if key in self else None
+
+    def maybe_domain(self, key: str) -> Domain | None:
+        return Domain(self.text(key)) if key in self else None
+
+    def maybe_integer(self, key: str) -> int | None:
+        return self.integer(key) if key in self else None
+
+    def maybe_map(self, key: str) -> _Map | None:
+        return self.map(key) if key in self else None
+
+    def seconds(self, key: str) -> float:
+        return float(self._found[key])
+
+    def _items(self, key: str) -> list[Any]:
+        if not isinstance(found := self._found[key], list):
+            raise TypeError(f"{key} is not a list")
+        return found
+
+
+def _text(found: object) -> str:
+    if not isinstance(found, str):
+        raise TypeError(f"expected a text, found {type(found).__name__}")
+    return found
+
+
+def _outcome(record: _Map) -> Outcome:
+    return Outcome(
+        verdict=_verdict(record),
+        transaction=_transaction(record),
+        connection=_connection(record),
+        evidence=_evidence(record) if "evidence" in record else None,
+        queue_id=record.text("queue_id"),
+        message_id=record.text("message_id"),
+        remove=tuple((_text(name), int(instance)) for name, instance in record.pairs("removed")),
+        add=tuple((_text(name), _text(value)) for name, value in record.pairs("added")),
+        seconds=record.seconds("seconds"),
+        unanswered=record.flag("unanswered"),
+        unsent=record.flag("unsent"),
+        sample=record.maybe_integer("sample"),
+    )
+
+
+def _verdict(record: _Map) -> Verdict:
+    kind, rule = record.word("kind_of_rule", Kind), record.text("rule")
     reply = None
-    if record["reply"]:
-        code, enhanced, text = record["reply"].split(" ", 2)
+    if "reply" in record:
+        code, enhanced, text = record.text("reply").split(" ", 2)
         reply = Reply(int(code), enhanced, text)
     return Verdict(
-        Action(record["verdict"]),
-        Decider(kind, record["rule"].removeprefix("rules.") if kind is Kind.RULE else record["rule"]),
-        record["reason"],
+        record.word("verdict", Action),
+        Decider(kind, rule.removeprefix("rules.") if kind is Kind.RULE else rule),
+        record.text("reason"),
         reply,
-        Action(record["would"]),
-        monitored=tuple(record["monitored"]),
-        override=record["override"],
+        record.word("would", Action),
+        monitored=record.texts("monitored"),
+        override=record.text("override"),
     )
 
 
-def _transaction(record: dict[str, Any]) -> Transaction:
-    recipients = list(record["recipients"])
-    if more := int(record["more_recipients"]):
+def _transaction(record: _Map) -> Transaction:
+    recipients = [*record.texts("recipients")]
+    if more := record.integer("more_recipients"):
         # as many as there were: those that are not kept are empty
         recipients += [""] * (MAX_RECIPIENTS - len(recipients) + min(more, _MOST))
-    return Transaction(record["mail_from"], login=record["login"], recipients=tuple(recipients))
+    return Transaction(record.text("mail_from"), login=record.text("login"), recipients=tuple(recipients))
 
 
-def _connection(record: dict[str, Any]) -> Connection | None:
-    if not record["client"]:
+def _connection(record: _Map) -> Connection | None:
+    if not record.text("client"):
         return None
-    results = record["results"]
+    results = record.map("results")
     return Connection(
-        ip_address(record["client"]),
-        record["helo"],
-        via=tuple(map(ip_address, results.get("via", ()))),
-        untraced=results.get("untraced", ""),
+        ip_address(record.text("client")),
+        record.text("helo"),
+        via=tuple(map(ip_address, results.texts("via"))) if "via" in results else (),
+        untraced=results.text("untraced") if "untraced" in results else "",
     )
 
 
-def _evidence(record: dict[str, Any]) -> Evidence:
-    found = record["evidence"]
-    doubt, sender, authors = found["not_vouched"], found["sender_domain"], found["authors"]
+def _evidence(record: _Map) -> Evidence:
+    found = record.map("evidence")
+    mail_from, sender, doubt = map(found.maybe_map, ("spf_mail_from", "sender_domain", "not_vouched"))
     return Evidence(
-        iprev=_iprev(found["iprev"]),
-        spf_helo=_spf(found["spf_helo"]),
-        spf_mail_from=_spf(found["spf_mail_from"]) if found["spf_mail_from"] else None,
-        dkim=tuple(map(_dkim, found["dkim"])),
-        arc=_arc(found["arc"]),
-        dmarc=_dmarc(found["dmarc"], record["dmarc_record"]),
-        authors=None if authors is None else tuple(map(Domain, authors)),
+        iprev=_iprev(found.map("iprev")),
+        spf_helo=_spf(found.map("spf_helo")),
+        spf_mail_from=_spf(mail_from) if mail_from else None,
+        dkim=tuple(map(_dkim, found.maps("dkim"))),
+        arc=_arc(found.map("arc")),
+        dmarc=_dmarc(found.map("dmarc"), record.maybe_map("dmarc_record")),
+        authors=tuple(map(Domain, found.texts("authors"))) if "authors" in found else None,
         sender_domain=_sender_domain(sender) if sender else None,
-        vouched=found["vouched"],
-        mailing_list=found["mailing_list"],
-        vouched_mail_from=found["vouched_mail_from"],
-        not_vouched=arc.Doubted(arc.Doubt(doubt["fault"]), doubt["reason"]) if doubt else None,
+        vouched=found.text("vouched"),
+        mailing_list=found.flag("mailing_list"),
+        vouched_mail_from=found.text("vouched_mail_from"),
+        not_vouched=arc.Doubted(doubt.word("fault", arc.Doubt), doubt.text("reason")) if doubt else None,
     )
 
 
-def _iprev(found: dict[str, Any]) -> iprev.Iprev:
+def _iprev(found: _Map) -> iprev.Iprev:
     return iprev.Iprev(
-        Result(found["result"]),
-        ip_address(found["client_ip"]),
-        found["name"],
-        reason=found["reason"],
-        limit=found["limit"],
-        names=tuple(found["names"]),
-        unanswered=tuple(found["unanswered"]),
-        fault=iprev.Fault(found["fault"]) if found["fault"] else None,
+        found.word("result", Result),
+        ip_address(found.text("client_ip")),
+        found.text("name"),
+        reason=found.text("reason"),
+        limit=found.text("limit"),
+        names=found.texts("names"),
+        unanswered=found.texts("unanswered"),
+        fault=found.maybe_word("fault", iprev.Fault),
     )
 
 
-def _spf(found: dict[str, Any]) -> spf.Spf:
+def _spf(found: _Map) -> spf.Spf:
     return spf.Spf(
-        Result(found["result"]),
-        "helo" if found["scope"] == "helo" else "mailfrom",
-        found["domain"],
-        found["mechanism"],
-        found["reason"],
-        found["limit"],
-        spf.Fault(found["fault"]) if found["fault"] else None,
+        found.word("result", Result),
+        "helo" if found.text("scope") == "helo" else "mailfrom",
+        found.text("domain"),
+        found.text("mechanism"),
+        found.text("reason"),
+        found.text("limit"),
+        found.maybe_word("fault", spf.Fault),
     )
 
 
-def _dkim(found: dict[str, Any]) -> dkim.Dkim:
+def _dkim(found: _Map) -> dkim.Dkim:
     return dkim.Dkim(
-        Result(found["result"]),
-        _domain(found["domain"]),
-        identity=found["identity"],
-        selector=found["selector"],
-        algorithm=found["algorithm"],
-        b_text=found["b_text"],
-        bits=found["bits"],
-        testing=found["testing"],
-        partial=found["partial"],
-        reason=found["reason"],
-        limit=found["limit"],
-        fault=dkim.Fault(found["fault"]) if found["fault"] else None,
+        found.word("result", Result),
+        found.maybe_domain("domain"),
+        identity=found.text("identity"),
+        selector=found.text("selector"),
+        algorithm=found.text("algorithm"),
+        b_text=found.text("b_text"),
+        bits=found.integer("bits"),
+        testing=found.flag("testing"),
+        partial=found.flag("partial"),
+        reason=found.text("reason"),
+        limit=found.text("limit"),
+        fault=found.maybe_word("fault", dkim.Fault),
     )
 
 
-def _arc(found: dict[str, Any]) -> arc.Arc:
-    fault = arc.Fault(found["fault"]) if found["fault"] else None
-    sealers = tuple(map(Domain, found["sealers"]))
-    return arc.Arc(Result(found["result"]), sealers, found["oldest_pass"], found["reason"], fault)
+def _arc(found: _Map) -> arc.Arc:
+    return arc.Arc(
+        found.word("result", Result),
+        tuple(map(Domain, found.texts("sealers"))),
+        found.maybe_integer("oldest_pass"),
+        found.text("reason"),
+        found.maybe_word("fault", arc.Fault),
+    )
 
 
-def _dmarc(found: dict[str, Any], record: dict[str, Any] | None = None) -> Dmarc:
-    alignment = record["alignment"] if record else ()
+def _dmarc(found: _Map, record: _Map | None = None) -> Dmarc:
     return Dmarc(
-        Result(found["result"]),
-        _domain(found["header_from"]),
-        _disposition(found["policy"]),
-        found["tag"],
-        _domain(found["found_at"]),
-        _domain(found["org_domain"]),
-        tuple(map(_identifier, found["aligned"])),
-        testing=found["testing"],
-        ambiguous=found["ambiguous"],
-        public_suffix=_domain(found["public_suffix"]),
-        at_stake=Disposition(found["at_stake"]),
-        reason=found["reason"],
-        readings=tuple(map(_dmarc, found["readings"])),
-        fault=dmarc.Fault(found["fault"]) if found["fault"] else None,
+        found.word("result", Result),
+        found.maybe_domain("header_from"),
+        found.maybe_word("policy", Disposition),
+        found.text("tag"),
+        found.maybe_domain("found_at"),
+        found.maybe_domain("org_domain"),
+        tuple(map(_identifier, found.maps("aligned"))),
+        testing=found.flag("testing"),
+        ambiguous=found.flag("ambiguous"),
+        public_suffix=found.maybe_domain("public_suffix"),
+        at_stake=found.word("at_stake", Disposition),
+        reason=found.text("reason"),
+        readings=tuple(map(_dmarc, found.maps("readings"))),
+        fault=found.maybe_word("fault", dmarc.Fault),
         walk=_walk(record) if record else None,
-        alignment=tuple((_identifier(each), How(each["how"])) for each in alignment),
+        alignment=tuple((_identifier(each), each.word("how", How)) for each in record.maps("alignment"))
+        if record
+        else (),
     )
 
 
-def _walk(record: dict[str, Any]) -> Walk:
+def _walk(record: _Map) -> Walk:
     """A walk that ended at the record whose policy applied."""
-    at = Domain(record["at"])
+    at = Domain(record.text("at"))
     found = Record(
-        p=_disposition(record["p"]),
-        sp=_disposition(record["sp"]),
-        np=_disposition(record["np"]),
-        psd=record["psd"],
-        testing=record["t"] == "y",
-        strict_dkim=record["adkim"] == "s",
-        strict_spf=record["aspf"] == "s",
-        rua=tuple(record["rua"]),
-        ruf=tuple(record["ruf"]),
-        fo=record["fo"],
+        p=record.maybe_word("p", Disposition),
+        sp=record.maybe_word("sp", Disposition),
+        np=record.maybe_word("np", Disposition),
+        psd=record.text("psd"),
+        testing=record.text("t") == "y",
+        strict_dkim=record.text("adkim") == "s",
+        strict_spf=record.text("aspf") == "s",
+        rua=record.texts("rua"),
+        ruf=record.texts("ruf"),
+        fo=record.text("fo"),
     )
     return Walk(at, ((at, found),))
 
 
-def _identifier(found: dict[str, Any]) -> Identifier:
-    return Identifier(found["method"], Domain(found["domain"]), Result(found["result"]))
+def _identifier(found: _Map) -> Identifier:
+    return Identifier(found.text("method"), Domain(found.text("domain")), found.word("result", Result))
 
 
-def _sender_domain(found: dict[str, Any]) -> sender_domain.SenderDomain:
-    fault = sender_domain.Fault(found["fault"]) if found["fault"] else None
-    result = sender_domain.Receives(found["result"])
-    return sender_domain.SenderDomain(result, found["domain"], found["reason"], found["limit"], fault)
-
-
-def _domain(text: str | None) -> Domain | None:
-    return None if text is None else Domain(text)
-
-
-def _disposition(text: str | None) -> Disposition | None:
-    return None if text is None else Disposition(text)
+def _sender_domain(found: _Map) -> sender_domain.SenderDomain:
+    return sender_domain.SenderDomain(
+        found.word("result", sender_domain.Receives),
+        found.text("domain"),
+        found.text("reason"),
+        found.text("limit"),
+        found.maybe_word("fault", sender_domain.Fault),
+    )

@@ -88,11 +88,13 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
 
 def _record(found: Dmarc) -> dict[str, Any] | None:
     """The DMARC record that applied, with the name where it was found and its tags (RFC 9989 section 4.7)."""
-    if found.record is None:
+    # a result that is not decided yet has no ``found_at``
+    policy = found.walk.policy if found.walk else None
+    if policy is None:
         return None
-    record = found.record
+    at, record = policy
     return {
-        "at": found.found_at,
+        "at": at,
         "p": record.p,
         "sp": record.sp,
         "np": record.np,

@@ -86,10 +86,10 @@ def of_any_id(text: str) -> tuple[str, list[Filter]]:
     except ValueError:
         pass
     if "@" in bare:
-        return "Message-ID, recipient, MAIL FROM", [Filter(message_id=text), Filter(address=bare)]
+        return "Message-ID, recipient or MAIL FROM", [Filter(message_id=text), Filter(address=bare)]
     if "." in bare:
-        return "Message-ID, author domain", [Filter(message_id=text), Filter(author=bare)]
-    return "queue id, Message-ID", [Filter(queue_id=text), Filter(message_id=text)]
+        return "Message-ID or author domain", [Filter(message_id=text), Filter(author=bare)]
+    return "queue id or Message-ID", [Filter(queue_id=text), Filter(message_id=text)]
 
 
 def _bare(text: str) -> str:

@@ -50,7 +50,7 @@ def _text(found: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What an index is searched for: the keys from ``low`` to ``high``, or only ``low``."""
+    """What an index is searched for: the keys from ``low`` to ``high``, or only ``low`` if that is None."""
 
     low: str
     high: str | None = None

@@ -16,7 +16,8 @@ from .packed import unpack
 from .tables import message, recipient
 
 _CHUNK = 500  # rows that are fetched at a time
-_FEW = 20_000  # keys of an index that are sorted by time; if there are more, the latest messages are looked through
+_FEW = 20_000  # messages that are looked at because an index has them; if there are more, the latest are looked through
+_MOST_SORTED = 200_000  # messages that are sorted by time if nothing but the index has to be read for that
 
 
 class Found(NamedTuple):
@@ -37,7 +38,7 @@ def search(
     What is searched for is found by an index, in the order of time or with few messages to sort. Only verdicts, rules
     and results, and what most messages have, are looked for from the latest message back.
     """
-    streams = (_places(connection, wanted, before, each, most) for each in _ways(wanted))
+    streams = (_places(connection, wanted, before, each, most) for each in _ways(connection, wanted))
     places = islice(_once(heapq.merge(*streams, reverse=True)), most)
     while chunk := list(islice(places, _CHUNK)):
         yield from _records(connection, chunk)
@@ -94,35 +95,67 @@ def _once(places: Iterable[tuple[float, int]]) -> Iterator[tuple[float, int]]:
 
 
 class _Way(NamedTuple):
-    """How messages are found: by an index, and what is looked for in it. ``covers`` is the condition that this is."""
+    """How messages are found: by an index, and what is looked for in it.
+
+    ``covers`` is the condition that this is. ``beside_low``: another way looks for the first of the keys.
+    """
 
     covers: str
     column: Column[str]
     keys: Keys
+    beside_low: bool = False
+
+    @property
+    def holds(self) -> ColumnElement[bool]:
+        """Is a message found in this way?"""
+        found = _has(self.column, self.keys)
+        return and_(found, self.column > self.keys.low) if self.beside_low else found
 
 
-def _ways(wanted: Filter) -> Iterator[_Way | None]:
-    """The ways that together find all messages: by the condition that is likely to leave the fewest.
+def _ways(connection: Connection, wanted: Filter) -> list[_Way | None]:
+    """The ways that together find all messages. None: from the latest back, or by the index of an exact condition."""
+    choices = [] if wanted.is_exact else list(_choices(wanted))
+    if not choices:
+        return [None]
+    if len(choices) == 1 and not list(_conditions(wanted, choices[0][0].covers)):
+        # nothing but the index has to be read
+        return [way for each in choices[0] for way in _in_order(connection, each)]
+    counted = [(sum(_count(connection, each, _FEW) for each in ways), ways) for ways in choices]
+    many, fewest = min(counted, key=lambda each: each[0])
+    return [*fewest] if many <= _FEW else [None]
 
-    A single key is a way of its own, since its index has the messages in the order of time. None: by time, or by the
-    indexes of exact conditions.
+
+def _choices(wanted: Filter) -> Iterator[list[_Way]]:
+    """The conditions that have an index, each as the ways that together find all that it holds for."""
+    if wanted.address:
+        columns = recipient.c.key, message.c.mail_from_key
+        yield [_Way("address", each, keys.address_or_domain(wanted.address)) for each in columns]
+    if wanted.recipient:
+        yield [_Way("recipient", recipient.c.key, keys.address_or_domain(wanted.recipient))]
+    if wanted.client:
+        yield [_Way("client", message.c.client_key, keys.in_network(wanted.client))]
+    if wanted.author:
+        yield [_Way("author", message.c.author_key, keys.within(wanted.author))]
+
+
+def _in_order(connection: Connection, way: _Way) -> Iterator[_Way | None]:
+    """The same in ways that give the latest messages soon.
+
+    The index has the messages with one key in the order of time. Those with other keys are sorted if they are not too
+    many; if they are, there are some among the latest messages.
     """
-    ways = []
-    if wanted.address and not wanted.is_exact:
-        looked_for = keys.address_or_domain(wanted.address)
-        ways = [_Way("address", column, looked_for) for column in (recipient.c.key, message.c.mail_from_key)]
-    elif wanted.recipient and not wanted.is_exact:
-        ways = [_Way("recipient", recipient.c.key, keys.address_or_domain(wanted.recipient))]
-    elif wanted.client and not wanted.is_exact:
-        ways = [_Way("client", message.c.client_key, keys.in_network(wanted.client))]
-    elif wanted.author and not wanted.is_exact:
-        ways = [_Way("author", message.c.author_key, keys.within(wanted.author))]
-    else:
-        yield None
-    for way in ways:
-        yield way._replace(keys=Keys(way.keys.low))
-        if way.keys.high is not None:
-            yield way
+    if way.keys.high is None:
+        yield way
+        return
+    yield way._replace(keys=Keys(way.keys.low))
+    others = way._replace(beside_low=True)
+    yield others if _count(connection, others, _MOST_SORTED) <= _MOST_SORTED else None
+
+
+def _count(connection: Connection, way: _Way, most: int) -> int:
+    """How many messages are found in a way; no more than ``most`` and one are counted."""
+    found = select(way.column).where(way.holds).limit(most + 1)
+    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
 
 
 def _places(
@@ -130,13 +163,14 @@ def _places(
 ) -> Iterator[tuple[float, int]]:
     """Time and number of the messages that are found in one way, the latest first."""
     time: ColumnElement[float]
-    if way is None or (way.keys.high is not None and _are_many(connection, way)):
-        # the latest messages are looked through
+    if way is None:
         time, number = message.c.time, message.c.id
         statement = select(time, number).where(*_conditions(wanted), *_bounds(time, wanted))
     elif way.column.table is recipient:
         time, number = recipient.c.time, recipient.c.message
-        statement = select(time, number).where(_has(way.column, way.keys), *_bounds(time, wanted)).distinct()
+        statement = select(time, number).where(way.holds, *_bounds(time, wanted))
+        if way.keys.high is not None:
+            statement = statement.distinct()
         if others := list(_conditions(wanted, way.covers)):
             statement = statement.join(message, message.c.id == number).where(*others)
     else:
@@ -144,17 +178,12 @@ def _places(
         time = message.c.time if way.keys.high is None else message.c.time + 0.0
         number = message.c.id
         others = [*_conditions(wanted, way.covers), *_bounds(time, wanted)]
-        statement = select(time, number).where(_has(way.column, way.keys), *others)
+        statement = select(time, number).where(way.holds, *others)
     if before:
         statement = statement.where(time <= before[0], or_(time < before[0], number < before[1]))
     latest = statement.order_by(time.desc(), number.desc()).limit(most)
     with connection.execution_options(yield_per=_CHUNK).execute(latest) as rows:
         yield from ((row[0], row[1]) for row in rows)
-
-
-def _are_many(connection: Connection, way: _Way) -> bool:
-    few = select(way.column).where(_has(way.column, way.keys)).limit(_FEW + 1).subquery()
-    return connection.execute(select(func.count()).select_from(few)).scalar_one() > _FEW
 
 
 def _bounds(time: ColumnElement[float], wanted: Filter) -> Iterator[ColumnElement[bool]]:

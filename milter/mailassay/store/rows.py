@@ -73,7 +73,7 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "seconds": float(record["seconds"]),
         "author": _text(results.get("header_from") or ""),
         "name": _text(results.get("name") or ""),
-        "dkim": min((each["result"] for each in results["dkim"]), key=_rank, default="none") if results else "",
+        "dkim": best_dkim(results),
         "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
@@ -87,6 +87,13 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
     if not 0 <= found["time"] < 1 << 40:
         raise ValueError("no time")
     return found
+
+
+def best_dkim(results: dict[str, Any]) -> str:
+    """One word for all signatures of a message; empty if it was not judged."""
+    if "dkim" not in results:
+        return ""
+    return min((_text(each["result"]) for each in results["dkim"]), key=_rank, default="none")
 
 
 def _rank(result: str) -> int:

@@ -35,7 +35,7 @@ from mailassay.report.page import page
 from mailassay.report.text import Style, as_text
 from mailassay.report.words import share
 from mailassay.store import database, writing
-from mailassay.terminal import printable
+from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
@@ -326,7 +326,7 @@ def test_hostile_words_on_the_page(history):
     history(*hostile())
     got = checked(page(found(history)))
     for words in HOSTILE:
-        assert printable(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
+        assert visible(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
 
 
 def test_a_page(history):

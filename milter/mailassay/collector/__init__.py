@@ -21,6 +21,7 @@ from ..history.record import VERSION
 from ..history.spool import SPOOL, Line, Segment, segments
 from ..store import database, writing
 from ..store.rows import HOUR, Rows, Unfit, of_said, rows
+from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
@@ -37,9 +38,12 @@ class Batch:
 
     ``records`` are those of messages, as ``history.record`` makes them. ``counts`` are what the batch adds to the
     counts by the hour, those of its messages included: hour, host, kind and key. ``said`` is what the processes of the
-    service say about themselves, in the order in which they said it.
+    service say about themselves, in the order in which they said it. ``segment`` is the name of the segment, and
+    ``end`` how many of its octets are read with this batch.
     """
 
+    segment: str = ""
+    end: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
     said: list[service.Said] = field(default_factory=list)
@@ -90,6 +94,8 @@ class Collector:
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
+        self.trouble = "nothing has been moved yet"
+        """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
 
@@ -106,11 +112,21 @@ class Collector:
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
+            self.trouble = ""
             return more
         except (DBAPIError, OSError) as error:
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, database.first_line(error))
+            self.trouble = database.first_line(error)
+            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
             self.close()
             return False
+
+    def size(self) -> Size | None:
+        """The size of the history; None if the database cannot be used now."""
+        try:
+            return size(self._engine) if self._engine else None
+        except (DBAPIError, OSError):
+            # the next attempt to move records says why
+            return None
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -161,7 +177,7 @@ class Collector:
 
     def _add(self, engine: Engine, segment: Segment, lines: list[Line]) -> None:
         """Add the records of some lines, and how far the segment has been read, or nothing."""
-        batch = self._batch(lines)
+        batch = self._batch(segment.name, lines)
         with engine.begin() as connection:
             writing.add(connection, batch.rows)
             writing.count(connection, batch.counts)
@@ -171,9 +187,9 @@ class Collector:
         for each in self._listeners:
             each.committed(batch)
 
-    def _batch(self, lines: list[Line]) -> Batch:
+    def _batch(self, name: str, lines: list[Line]) -> Batch:
         now = self._clock()
-        batch = Batch()
+        batch = Batch(name, lines[-1].end)
         for line in lines:
             try:
                 batch.add(line.found or {}, now, self._host)

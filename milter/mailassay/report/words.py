@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ..store.rows import HOUR
 from ..verdict import Action
+from .domain import OfDomain
 from .figures import Figures, Period, Span
 
 ACTIONS = {
@@ -85,8 +86,16 @@ def series(figures: Figures, of: str = "", *, would: bool = False) -> list[tuple
             return each.messages
         return each.unjudged if of == "unjudged" else (each.would if would else each.verdicts)[Action(of)]
 
-    form = "%a %H:%M" if figures.span.by_hour else "%a %-d %b"
-    return [(f"{datetime.fromtimestamp(each.start):{form}}", value(each)) for each in figures.periods]
+    return [(_short(each.start, figures.span), value(each)) for each in figures.periods]
+
+
+def of_result(found: OfDomain, result: str) -> list[tuple[str, int]]:
+    """For each hour or day, its name and how many messages of a domain had a result of DMARC."""
+    return [(_short(start, found.span), counts[result]) for start, counts in found.periods]
+
+
+def _short(start: int, span: Span) -> str:
+    return f"{datetime.fromtimestamp(start):{'%a %H:%M' if span.by_hour else '%a %-d %b'}}"
 
 
 def times(span: Span) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.pool import NullPool
 
-FILE = "history.sqlite"  # in the directory of the history
-_APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
+from . import APPLICATION, FILE
+
 # Alembic says much that only its developers need
 logging.getLogger("alembic").setLevel(logging.WARNING)
 _PAGES = 1000  # that are given back at a time
+_STEPS = 10_000  # of SQLite's machine, between two looks at the clock; less than a millisecond
 _PATIENCE = 10  # seconds that a reader or a migration waits for another process
 _LOCK = 0x6D61796C  # of PostgreSQL, for migrations
 
@@ -37,11 +40,16 @@ def address(directory: str, database: str | None) -> URL:
 
 
 def connect(url: URL, *, reads_only: bool = False) -> Engine:
-    """An engine for the database; nothing is opened yet. ``reads_only``: no statement can write."""
+    """An engine for the database; nothing is opened yet. ``reads_only``: no statement can write.
+
+    Who only reads opens the database for each transaction: the collector may have put another file in its place.
+    """
+    pool = NullPool if reads_only else None
     if url.get_backend_name() != "sqlite":
         options = "-c default_transaction_read_only=on" if reads_only else ""
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE, "options": options})
-    engine = create_engine(url, creator=lambda: _file(url, creates=not reads_only))
+        arguments = {"connect_timeout": _PATIENCE, "options": options}
+        return create_engine(url, pool_pre_ping=not reads_only, poolclass=pool, connect_args=arguments)
+    engine = create_engine(url, poolclass=pool, creator=lambda: _file(url, creates=not reads_only))
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -60,6 +68,28 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def limit(engine: Engine, seconds: float) -> None:
+    """Let no transaction on the engine read for longer; what is under way then fails, see :func:`took_too_long`.
+
+    PostgreSQL counts the time of each statement.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if engine.dialect.name != "sqlite":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            return
+        end = time.monotonic() + seconds
+        file: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        file.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+
+
+def took_too_long(error: DBAPIError) -> bool:
+    """Did the statement fail because of :func:`limit`?"""
+    cause = error.orig
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT" or getattr(cause, "sqlstate", "") == "57014"
 
 
 def migrate(engine: Engine) -> None:
@@ -121,13 +151,13 @@ def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
 def _claim(connection: sqlite3.Connection, name: str) -> None:
     """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
     [found] = connection.execute("PRAGMA application_id").fetchone()
-    if found == _APPLICATION:
+    if found == APPLICATION:
         return
     if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
         raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
     # the space of rows that have left is given back; only possible before the first table
     connection.execute("PRAGMA auto_vacuum = incremental")
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
 def name(url: URL) -> str:

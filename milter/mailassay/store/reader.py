@@ -199,7 +199,7 @@ def _fits(record: dict[str, Any], wanted: Filter) -> bool:
 
 
 def _positions(connection: Connection) -> dict[str, int]:
-    return dict(connection.execute(select(segment.c.name, segment.c.octets)).tuples().all())
+    return {row.name: row.octets for row in connection.execute(select(segment.c.name, segment.c.octets))}
 
 
 def _time(record: dict[str, Any]) -> float:

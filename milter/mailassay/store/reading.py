@@ -183,7 +183,7 @@ def _places(
         statement = statement.where(time <= before[0], or_(time < before[0], number < before[1]))
     latest = statement.order_by(time.desc(), number.desc()).limit(most)
     with connection.execution_options(yield_per=_CHUNK).execute(latest) as rows:
-        yield from rows.tuples()
+        yield from ((row[0], row[1]) for row in rows)
 
 
 def _bounds(time: ColumnElement[float], wanted: Filter) -> Iterator[ColumnElement[bool]]:

@@ -29,7 +29,7 @@ FLOORS = [
     ["store"],
     ["report"],
     ["collector", "daemon", "doctor", "replay"],
-    ["web"],
+    ["metrics", "web"],
     ["cli"],
     ["__main__"],
 ]

@@ -130,6 +130,7 @@ def test_what_has_a_default_says_so() -> None:
         "held",
         "history",
         "log",
+        "metrics",
         "web",
         "relays",
         "dmarc",

@@ -1,30 +1,44 @@
 """The figures of a report are those of the messages."""
 
 import base64
+import fcntl
 import hashlib
+import json
 import math
+import os
 import re
+import resource
 import time
+from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mailassay.cli import main
 from mailassay.collector import Collector
 from mailassay.config import History, Settings
 from mailassay.history.service import Worker
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.judge.logline import as_json
 from mailassay.policy import Mode, Policy
+from mailassay.policy import rule as rules
 from mailassay.policy.condition import Match
-from mailassay.policy.rule import Rule
 from mailassay.report import OnHold, Span, figures
-from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
+from mailassay.report.as_json import values
+from mailassay.report.figures import Author, Figures, Monitored, NoAnswer, Period, Rule, Source, Unused
 from mailassay.report.page import page
+from mailassay.report.text import Style, as_text
+from mailassay.report.words import share
 from mailassay.store import database, writing
-from mailassay.terminal import printable
+from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
+from tests.lab.program import script
+from tests.lab.screens import screen
 from tests.lab.week import DAY, forged, record, unjudged, week
 
 HOUR = 3600
@@ -69,7 +83,7 @@ def found(history, since=NOW - 7 * DAY, now=NOW, settings=None, **more):
 
 
 def rule(name, **more):
-    return Rule(name=name, condition=Match("spf", ("fail",)), action=Action.REJECT, **more)
+    return rules.Rule(name=name, condition=Match("spf", ("fail",)), action=Action.REJECT, **more)
 
 
 def test_every_figure(history):
@@ -259,13 +273,15 @@ HOSTILE = [
 ]
 
 
-def hostile(words):
-    """Words of a sender wherever a record has them."""
-    results = {"mail_from": words, "helo": words, "name": words, "header_from": words, "spf": "temperror"}
-    results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": [words], "sender_domain": "temperror"}
-    for dmarc in ("fail", "temperror"):
-        yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results | {"dmarc": dmarc})
-    yield unjudged(NOW, words)
+def hostile():
+    """Records with words of a sender wherever there may be some."""
+    for words in HOSTILE:
+        results = {"mail_from": words, "helo": words, "name": words, "header_from": words, "spf": "temperror"}
+        results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": [words], "sender_domain": "temperror"}
+        for dmarc in ("fail", "temperror"):
+            results["dmarc"] = dmarc
+            yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results)
+        yield unjudged(NOW, words)
 
 
 class Page(HTMLParser):
@@ -305,11 +321,11 @@ def checked(html):
     return found
 
 
-@pytest.mark.parametrize("words", HOSTILE)
-def test_hostile_words_on_the_page(history, words):
-    history(*hostile(words))
+def test_hostile_words_on_the_page(history):
+    history(*hostile())
     got = checked(page(found(history)))
-    assert printable(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
+    for words in HOSTILE:
+        assert visible(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
 
 
 def test_a_page(history):
@@ -317,8 +333,8 @@ def test_a_page(history):
     history(*week(NOW))
     html = page(found(history, on_hold=OnHold(3, 90_000)))
     got = checked(html)
-    for words in ("bank.example", "198.51.100.66", "lists.example", "dmarc.reject", "rules.strict-spf", "1 d 1 h"):
-        assert words in got.text
+    for each in ("bank.example", "198.51.100.66", "lists.example", "dmarc.reject", "rules.strict-spf", "1 d 1 h"):
+        assert each in got.text
     [policy] = re.findall("style-src 'sha256-([^']+)'", html)
     [style] = re.findall("<style>(.*)</style>", html, re.DOTALL)
     assert base64.b64decode(policy) == hashlib.sha256(style.encode()).digest()
@@ -335,3 +351,199 @@ def test_a_page_of_nothing(history):
     got = checked(page(found(history, hold_trouble="this needs root")))
     assert "The history has no message of this time" in got.text
     assert "this needs root" in got.text
+
+
+def summary(figures, width=100, **style):
+    return "\n".join(as_text(figures, Style(width, **style)))
+
+
+@pytest.mark.parametrize("style", [{}, {"blocks": True}, {"width": 40}, {"width": 40, "colour": True}])
+def test_hostile_words_on_a_terminal(history, style):
+    history(*hostile())
+    got = summary(found(history), **style)
+    assert re.sub("\x1b\\[[0-9;]*m|\n", "", got).isprintable()
+    if "colour" not in style:
+        assert max(len(each) for each in got.split("\n") if "xxx" not in each) <= style.get("width", 100)
+
+
+@given(text=st.text(max_size=60))
+def test_any_words(text):
+    """As in the counts, where a key may be anything."""
+    source = Source(text, text, 2)
+    accepted = Counter({Action.ACCEPT: 2})
+    got = Figures(
+        span=Span.since(NOW - HOUR, NOW), host=text, hosts=(text,), mode=text, policy=text,
+        periods=(Period(int(NOW), accepted, accepted, 0),), changed=Counter(), unjudged=Counter({text: 2}),
+        results={text: Counter({text: 2})}, authors=(Author(text, 3, 2, (source,)),), sources=(source,),
+        rules=(Rule(text, None, accepted, accepted),), unused=(Unused(text, 3, expired=True),),
+        monitored=(Monitored(text, None, text, 2),), limits=Counter({text: 2}), dns=Counter(),
+        unanswered=(NoAnswer(text, text, 2),), times=(1,) * 15, lost=Counter({text: 2}), hold_trouble=text,
+    )  # fmt: skip
+    checked(page(got))
+    assert summary(got).replace("\n", "").isprintable()
+    assert as_json(values(got)).isascii()
+
+
+def test_bars():
+    style = Style(80, blocks=True)
+    assert [style.bar(each, 80, 10) for each in (0, 1, 8, 12, 79, 80)] == [
+        "", "▏", "█", "█▌", "█████████▉", "██████████",
+    ]  # fmt: skip
+    assert [Style(80).bar(each, 80, 10) for each in (0, 1, 40, 80)] == ["", "#", "#####", "##########"]
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [
+        (0, 5, "0%"), (5, 5, "100%"), (1, 3, "33.3%"), (1, 5000, "< 0.1%"), (4999, 5000, "> 99.9%"), (0, 0, ""),
+    ],
+)  # fmt: skip
+def test_shares(part, whole, said):
+    assert share(part, whole) == said
+
+
+def test_json(history):
+    history(*week(NOW), record(NOW, seconds=99.0))
+    got = values(found(history, on_hold=OnHold(3, 90_000.5)))
+    assert json.loads(as_json(got)) == got
+    assert list(got) == [
+        "since", "until", "host", "hosts", "policy", "messages", "judged", "unjudged", "verdicts", "would", "changed",
+        "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
+        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost",
+    ]  # fmt: skip
+    assert (got["since"], got["until"]) == ("2026-11-17T00:00:00+01:00", "2026-11-24T11:30:00+01:00")
+    assert got["times"][-1] == {"at_most": None, "messages": 1}
+    assert got["percentiles"]["p50"] == {"at_most": 0.01}
+    assert got["on_hold"] == {"messages": 3, "oldest": 90_000.5}
+    assert list(got["verdicts"]) == list(Action)
+
+
+@pytest.fixture
+def at_hand(history, tmp_path, monkeypatch):
+    """A configuration with that history, at that time, on a host whose Postfix holds a message."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    arrived = re.sub(b'"arrival_time": [0-9]+', b'"arrival_time": %d' % (NOW - 190_000), POSTQUEUE.splitlines()[0])
+    (tmp_path / "queue").write_bytes(arrived + b"\n")
+    (tmp_path / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + b"\n"))
+    script(folder, "postconf", f"echo {folder}")
+    script(folder, "postqueue", f"/bin/cat {tmp_path}/queue")
+    script(folder, "postcat", f"/bin/cat {tmp_path}/file")
+    rules = "".join(
+        f"  - {{name: {name}, if: {{client: 192.0.2.77}}, then: accept}}\n" for name in ("our-lists", "old-partner")
+    )
+    (tmp_path / "policy.yaml").write_text(f"mode: enforce\nrules:\n{rules}")
+    (tmp_path / "config.yaml").write_text(
+        f"authserv_id: mx.receiver.example\npolicy: policy.yaml\nhistory: {{directory: {tmp_path}}}\n"
+    )
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.chdir(tmp_path)
+    return history
+
+
+def run(capsys, *given):
+    status = main(["report", "--config", "config.yaml", *given])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_screen(at_hand, capsys):
+    at_hand(*week(NOW), *(record(NOW - 2 * DAY, seconds=30.0) for _ in range(30)), "garbage")
+    status, out, err = run(capsys)
+    assert (status, err) == (0, "")
+    assert out == screen("report", out)
+
+
+def test_screen_of_one_day(at_hand, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    at_hand(*week(NOW))
+    _, out, _ = run(capsys, "--since", "6h", "--host", "mx1")
+    assert out == screen("report-hours", out)
+
+
+def test_screen_of_nothing(at_hand, capsys, tmp_path):
+    script(tmp_path / "tools", "postqueue", "echo postqueue: fatal: not allowed >&2; exit 69")
+    at_hand()
+    _, out, _ = run(capsys)
+    assert out == screen("report-nothing", out)
+
+
+def test_commands(at_hand, capsys):
+    at_hand(*week(NOW))
+    status, out, _ = run(capsys, "--json", "--since", "2026-11-20")
+    got = json.loads(out)
+    assert (status, got["since"], got["on_hold"]) == (
+        0,
+        "2026-11-20T00:00:00+01:00",
+        {"messages": 1, "oldest": 190_000},
+    )
+    assert got["unused_rules"] == [{"name": "rules.old-partner", "line": 4, "expired": False}]
+    status, out, _ = run(capsys, "--html", "-")
+    assert status == 0
+    assert "2 d 4 h" in checked(out).text
+
+
+def test_a_file(at_hand, capsys, tmp_path):
+    at_hand(record(NOW))
+    (tmp_path / "link").symlink_to("report.html")
+    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "report.html").chmod(0o640)
+    before = sorted(each.name for each in tmp_path.iterdir())
+    assert run(capsys, "--html", "link") == (0, "", f"written: {tmp_path}/report.html\n")
+    assert "bank.example" not in checked((tmp_path / "report.html").read_text()).text
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    assert run(capsys, "--html", "pipe")[0] == 0
+    assert os.read(reader, 15) == b"<!DOCTYPE html>"
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no/such/folder", "No such file or directory"),
+        ("old.html", "File too large"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_written(at_hand, capfd, tmp_path, monkeypatch, name, why):
+    """What was there stays."""
+    at_hand(record(NOW))
+    (tmp_path / "old.html").write_text("old")
+    monkeypatch.setenv("COLUMNS", "300")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def page_when_files_are_limited(_):
+        # the database needs more
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, before[1]))
+        return "<html>" * 9999
+
+    monkeypatch.setattr("mailassay.report.page.page", page_when_files_are_limited)
+    try:
+        status, _, err = run(capfd, "--html", name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (status, err) == (os.EX_IOERR, f"mailassay: {tmp_path / name}: {why}\n")
+    assert (tmp_path / "old.html").read_text() == "old"
+    assert not list(tmp_path.glob(".mailassay*"))
+
+
+@pytest.mark.usefixtures("at_hand")
+def test_no_history(capsys, tmp_path):
+    status, _, err = run(capsys)
+    assert (status, "has no database yet" in err) == (os.EX_NOINPUT, True)
+    (tmp_path / "history.sqlite").write_bytes(b"nonsense" * 1000)
+    status, out, err = run(capsys)
+    assert (status, out) == (os.EX_NOINPUT, "")
+    assert "history.sqlite" in err
+    (tmp_path / "config.yaml").write_text("authserv_id: mx.receiver.example\n")
+    assert run(capsys)[0] == os.EX_CONFIG
+    with pytest.raises(SystemExit):
+        run(capsys, "--since", "soon")
+    with pytest.raises(SystemExit):
+        run(capsys, "--json", "--html", "x")

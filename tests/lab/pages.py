@@ -16,12 +16,13 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
-from mailassay.config import History, Settings, Web
+from mailassay.config import History, Settings
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
 from mailassay.store.rows import rows
 from mailassay.web.app import Pages
 from mailassay.web.state import Known, State
+from mailassay.zone import Zone
 
 from .program import ENVIRONMENT, PROGRAM
 
@@ -54,12 +55,13 @@ class Answer:
 class Asked:
     """The application for the database of a folder, asked as a browser would."""
 
-    def __init__(self, folder: Path, now: float, web: Web | None = None) -> None:
+    def __init__(self, folder: Path, now: float, zone: str = "", **settings: Any) -> None:
         self.known = Known()
         self.known.learn(State())
         engine = database.connect(database.address(str(folder), None), reads_only=True)
-        settings = Settings(history=History(directory=str(folder)), web=web or Web())
-        self.pages = Pages(settings, engine, self.known, lambda: now)
+        found = Settings(history=History(directory=str(folder)), **settings)
+        source = Zone(zone, limits=found.policy.limits)
+        self.pages = Pages(lambda: found, engine, lambda: source, self.known, lambda: now)
         self._checked = validator(self.pages)
 
     def get(self, url: str, method: str = "GET", host: str | None = "localhost:8028") -> Answer:

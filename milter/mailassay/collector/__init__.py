@@ -22,6 +22,7 @@ from ..history.record import VERSION
 from ..history.spool import SPOOL, Line, Segment, segments
 from ..store import database, writing
 from ..store.rows import HOUR, Rows, Unfit, of_said, rows
+from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
@@ -44,9 +45,12 @@ class Batch:
 
     ``records`` are those of messages, as ``history.record`` makes them. ``counts`` are what the batch adds to the
     counts by the hour, those of its messages included: hour, host, kind and key. ``said`` is what the processes of the
-    service say about themselves, in the order in which they said it.
+    service say about themselves, in the order in which they said it. ``segment`` is the name of the segment, and
+    ``end`` how many of its octets are read with this batch.
     """
 
+    segment: str = ""
+    end: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
     said: list[service.Said] = field(default_factory=list)
@@ -97,7 +101,7 @@ class Collector:
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
-        self.trouble = ""
+        self.trouble = "nothing has been moved yet"
         """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
@@ -130,6 +134,14 @@ class Collector:
     def _wait(self, why: str) -> None:
         self.trouble = why
         self._say("database", "the history waits in %s: %s", self._directory / SPOOL, why)
+
+    def size(self) -> Size | None:
+        """The size of the history; None if the database cannot be used now."""
+        try:
+            return size(self._engine) if self._engine else None
+        except (DBAPIError, sqlite3.Error, OSError):
+            # the next attempt to move records says why
+            return None
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -183,7 +195,7 @@ class Collector:
 
     def _add(self, engine: Engine, segment: Segment, lines: list[Line]) -> None:
         """Add the records of some lines, and how far the segment has been read, or nothing."""
-        batch = self._batch(lines)
+        batch = self._batch(segment.name, lines)
         with engine.begin() as connection:
             writing.add(connection, batch.rows)
             writing.count(connection, batch.counts)
@@ -193,9 +205,9 @@ class Collector:
         for each in self._listeners:
             each.committed(batch)
 
-    def _batch(self, lines: list[Line]) -> Batch:
+    def _batch(self, name: str, lines: list[Line]) -> Batch:
         now = self._clock()
-        batch = Batch()
+        batch = Batch(name, lines[-1].end)
         for line in lines:
             try:
                 batch.add(line.found or {}, now, self._host)

@@ -178,6 +178,20 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the collector counts for Prometheus, and where. No file is written if ``textfile`` is None."""
+
+    textfile: Annotated[
+        str | None,
+        Key(
+            "The file that the collector writes every 15 seconds for the textfile collector of node_exporter. Its name "
+            "ends in `.prom`. The user of the collector must be able to write to its folder. `null` writes none. A "
+            "change needs a restart of the collector."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Web:
     """The pages that show the history. There are none if ``listen`` is None."""
 
@@ -337,6 +351,9 @@ class Settings:
     ] = 20.0
     held: Annotated[Held, Key("What happens to messages that the policy holds.")] = field(default_factory=Held)
     history: Annotated[History, Key("What is kept of each message.")] = field(default_factory=History)
+    metrics: Annotated[Metrics, Key("How Prometheus gets the metrics of the collector.")] = field(
+        default_factory=Metrics
+    )
     web: Annotated[Web, Key("The history as web pages.")] = field(default_factory=Web)
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
     policy: Policy = field(default_factory=Policy)
@@ -383,6 +400,7 @@ SETTINGS: Map[dict[str, Any]] = shapes.of(
             History,
             {"directory": values.or_nothing(values.folder), "database": values.or_nothing(values.database)},
         ),
+        "metrics": shapes.of(Metrics, {"textfile": values.or_nothing(values.textfile)}),
         "web": shapes.of(Web, {"listen": values.or_nothing(values.web_listen), "hosts": List(values.host)}, _web),
         "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
     },

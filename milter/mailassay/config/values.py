@@ -167,6 +167,16 @@ def folder(node: yaml.Node) -> str:
     return text
 
 
+@value(title="the absolute path of a file that ends in .prom", type="string", pattern="^/.*[^/][.]prom$")
+def textfile(node: yaml.Node) -> str:
+    """node_exporter reads no other file."""
+    expected = "the absolute path of a file that ends in .prom"
+    text = _scalar(node, expected)
+    if not re.fullmatch("/([^\0]*[^\0/])[.]prom", text, re.DOTALL):
+        raise unexpected(expected, node)
+    return text
+
+
 @value(title="the URL of a PostgreSQL database", type="string", pattern="^postgresql://.")
 def database(node: yaml.Node) -> str:
     expected = "a URL such as postgresql://mailassay@db.example.org/mailassay"

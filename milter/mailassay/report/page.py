@@ -11,12 +11,13 @@ import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import __version__
-from ..terminal import printable
+from ..terminal import visible
 from ..verdict import Action
 from . import words
 from .figures import PERCENTILES, Figures
@@ -44,14 +45,20 @@ def environment(*folders: Path) -> Environment:
         name: getattr(words, name)
         for name in ("number", "messages", "share", "seconds", "age", "day", "period", "times", "place", "counts")
     }
+    found.filters["in_path"] = _in_path
     found.globals |= {"actions": words.ACTIONS, "Action": Action, "words": words, "percentiles": PERCENTILES}
     found.globals |= {"version": __version__, "style_hash": _style_hash}
     return found
 
 
+def _in_path(text: str) -> str:
+    """A text as one part of a path, or of a query."""
+    return quote(text, safe="", errors="replace")
+
+
 def _shown(value: Any) -> Any:
-    """Text with ``?`` for what could change the order of other text, or break it off. Our own markup stays."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Text in which everything can be seen: nothing changes the order of other text. Our own markup stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

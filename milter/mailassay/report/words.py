@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ..store.rows import HOUR
 from ..verdict import Action
+from .domain import OfDomain
 from .figures import Figures, Period, Span
 
 ACTIONS = {
@@ -37,15 +38,15 @@ def messages(count: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of the whole in percent. What is there is never written as 0 %, and what is missing never as 100 %."""
+    """A part of the whole in percent. What is there is never written as 0%, and what is missing never as 100%."""
     if not whole:
         return ""
     percent = 100 * part / whole
     if 0 < percent < 0.1:
-        return "< 0.1 %"
+        return "< 0.1%"
     if percent >= 99.95 and part < whole:
-        return "> 99.9 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+        return "> 99.9%"
+    return f"{percent:.0f}%" if percent in (0, 100) else f"{percent:.1f}%"
 
 
 def seconds(value: float | None) -> str:
@@ -85,8 +86,16 @@ def series(figures: Figures, of: str = "", *, would: bool = False) -> list[tuple
             return each.messages
         return each.unjudged if of == "unjudged" else (each.would if would else each.verdicts)[Action(of)]
 
-    form = "%a %H:%M" if figures.span.by_hour else "%a %-d %b"
-    return [(f"{datetime.fromtimestamp(each.start):{form}}", value(each)) for each in figures.periods]
+    return [(_short(each.start, figures.span), value(each)) for each in figures.periods]
+
+
+def of_result(found: OfDomain, result: str) -> list[tuple[str, int]]:
+    """For each hour or day, its name and how many messages of a domain had a result of DMARC."""
+    return [(_short(start, found.span), counts[result]) for start, counts in found.periods]
+
+
+def _short(start: int, span: Span) -> str:
+    return f"{datetime.fromtimestamp(start):{'%a %H:%M' if span.by_hour else '%a %-d %b'}}"
 
 
 def times(span: Span) -> str:
@@ -98,10 +107,8 @@ def times(span: Span) -> str:
 def place(host: str, hosts: tuple[str, ...]) -> str:
     """Of which hosts the figures are."""
     if host:
-        return f"of {host}"
-    if len(hosts) > 1:
-        return f"of {len(hosts)} hosts: {', '.join(hosts)}"
-    return f"of {hosts[0]}" if hosts else ""
+        return host
+    return f"{len(hosts)} hosts: {', '.join(hosts)}" if len(hosts) > 1 else "".join(hosts)
 
 
 def occurred(found: Mapping[Action, int]) -> str:

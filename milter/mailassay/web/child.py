@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..collector import Batch
-from ..config import Settings
 from . import state
+from .present import Present
 from .server import CannotListen, serve
 
 _PAUSE = 60.0  # seconds between two starts of a child that dies at once
@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 class Child:
     """Starts the process of the pages, and starts it again if it dies.
 
-    ``release`` closes the database before: SQLite must not be open in a process that forks.
+    ``release`` closes the database before: SQLite must not be open in a process that forks. ``metrics`` gives what
+    Prometheus reads.
     """
 
-    def __init__(self, settings: Settings, release: Callable[[], None]) -> None:
-        self._settings, self._release = settings, release
+    def __init__(self, present: Present, release: Callable[[], None], metrics: Callable[[], str]) -> None:
+        self._present, self._release, self._metrics = present, release, metrics
         self._pid = 0
         self._channel: socket.socket | None = None
         self._start_at = self._tell_at = 0.0
@@ -48,11 +49,11 @@ class Child:
             self._start_at = now + _PAUSE
             self._start()
             self._tell_at = now
-        self._tell(state.State(trouble))
+        self._tell(trouble)
 
     def committed(self, _: Batch) -> None:
         """Tell the process that records are moved; there may be many before all are."""
-        self._tell(state.State())
+        self._tell("")
 
     def close(self) -> None:
         """End the process."""
@@ -68,13 +69,13 @@ class Child:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
-    def _tell(self, known: state.State) -> None:
+    def _tell(self, trouble: str) -> None:
         now = time.monotonic()
         if self._channel and now >= self._tell_at:
             self._tell_at = now + _EVERY
             # its end is found out by looking after it
             with suppress(BrokenPipeError):
-                state.tell(self._channel, known)
+                state.tell(self._channel, state.State(trouble, self._metrics()))
 
     def _start(self) -> None:
         self._release()
@@ -82,7 +83,7 @@ class Child:
         pid = os.fork()
         if not pid:
             ours.close()
-            _run(self._settings, its)
+            _run(self._present, its)
         its.close()
         self._pid, self._channel = pid, ours
 
@@ -101,7 +102,7 @@ class Child:
             self._channel = None
 
 
-def _run(settings: Settings, channel: socket.socket) -> None:
+def _run(present: Present, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
@@ -110,7 +111,7 @@ def _run(settings: Settings, channel: socket.socket) -> None:
         # the lock of the collector, above all, which another one may need after its death
         for first, last in ((3, channel.fileno()), (channel.fileno() + 1, _MOST_OPEN)):
             os.closerange(first, last)
-        serve(settings, channel)
+        serve(present, channel)
         status = os.EX_OK
     except CannotListen as error:
         _log.error("%s; the next try is in a minute", error)

@@ -16,6 +16,7 @@ class Row:
     number: int
     time: float
     host: str
+    queue_id: str
     verdict: str
     would: str
     author: str
@@ -33,7 +34,7 @@ def row(found: Found) -> Row:
     record = found.record
     columns = rows(record).message
     recipients = [each for each in record["recipients"] if each]
-    words = ("host", "verdict", "would", "author", "mail_from", "client", "name", "rule")
+    words = ("host", "queue_id", "verdict", "would", "author", "mail_from", "client", "name", "rule")
     more = record.get("more_recipients")
     return Row(
         found.number,

@@ -6,10 +6,12 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+_MAX = 100_000  # octets of a state; the kernel takes twice as many
 _STALE = 60.0  # seconds without a word, after which the collector counts as stuck
 
 
@@ -34,20 +36,30 @@ class Known:
 
     @property
     def metrics(self) -> str:
-        """The last metrics that came."""
-        return self._state.metrics
+        """The metrics that came last; empty if that is long ago."""
+        return "" if self._silent() > _STALE else self._state.metrics
 
     def trouble(self) -> str:
         """Why records are not moved now; empty if they are."""
-        silent = self._clock() - self._at
+        silent = self._silent()
         return f"the collector has been stuck for {silent:.0f} seconds" if silent > _STALE else self._state.trouble
+
+    def _silent(self) -> float:
+        return self._clock() - self._at
 
 
 def tell(channel: socket.socket, state: State) -> None:
     """Send a state, unless that would wait. Raises OSError if nobody is there to read it."""
+    octets = _packed(state)
+    # with so many rules of a policy that no buffer takes their counts
+    octets = octets if len(octets) <= _MAX else _packed(replace(state, metrics=""))
     # blocked: the reader has older ones to read
     with suppress(BlockingIOError):
-        channel.send(json.dumps(asdict(state)).encode(), socket.MSG_DONTWAIT)
+        channel.send(octets, socket.MSG_DONTWAIT)
+
+
+def _packed(state: State) -> bytes:
+    return zlib.compress(json.dumps(asdict(state)).encode(), 1)
 
 
 def listen(channel: socket.socket, known: Known, end: Callable[[], None]) -> None:
@@ -56,10 +68,7 @@ def listen(channel: socket.socket, known: Known, end: Callable[[], None]) -> Non
     def run() -> None:
         with suppress(ConnectionResetError):
             while octets := channel.recv(_MAX):
-                known.learn(State(**json.loads(octets)))
+                known.learn(State(**json.loads(zlib.decompress(octets))))
         end()
 
     threading.Thread(target=run, name="state", daemon=True).start()
-
-
-_MAX = 1 << 20

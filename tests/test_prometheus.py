@@ -94,7 +94,7 @@ def test_the_page_has_every_metric_and_every_alert() -> None:
     for metric in METRICS:
         for name, label in metric.labels.items():
             assert f"`{name}`" in page
-            assert all(f"`{value}`" in page for value in label.values)
+            assert all(re.search(rf"(`|\s){re.escape(value)}(`|\s)", page) for value in label.values)
 
 
 def test_names_are_as_prometheus_wants_them() -> None:
@@ -131,8 +131,6 @@ def test_every_alert_says_what_to_do() -> None:
         assert rule["alert"].startswith("Mailassay")
         assert {"summary", "description", "action"} == set(rule["annotations"])
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
-        for command in re.findall(r"mailassay (config check|doctor|held|history|lookup|report)", str(rule)):
-            assert command
 
 
 @needs_promtool

@@ -19,7 +19,7 @@ class Row(NamedTuple):
     """A line with a bar: a name, a number, and a note after the bar. A row without a bar is about the one above it."""
 
     name: str
-    count: int
+    many: int
     note: str = ""
     has_bar: bool = True
 
@@ -77,7 +77,9 @@ def _summary(found: Figures, style: Style) -> Iterator[str]:
     def said(text: str) -> Iterator[str]:
         yield from wrapped(printable(text), style.width, rest=_INDENT)
 
-    yield from map(style.head, said(f"{words.times(found.span)} {words.place(found.host, found.hosts)}".rstrip()))
+    yield from map(
+        style.head, said(", ".join(filter(None, (words.times(found.span), words.place(found.host, found.hosts)))))
+    )
     yield ""
     if not found.messages:
         yield from said("The history has no message of this time.")
@@ -89,7 +91,7 @@ def _summary(found: Figures, style: Style) -> Iterator[str]:
         why = ", ".join(f"{name} {many:,}" for name, many in found.unjudged.most_common())
         yield from said(f"{words.messages(found.unjudged.total())} not judged: {why}.")
     if found.judged:
-        times = ", ".join(f"{percent} % {words.seconds(found.at_most(percent))}" for percent in PERCENTILES)
+        times = ", ".join(f"{percent}% {words.seconds(found.at_most(percent))}" for percent in PERCENTILES)
         yield from said(f"Time taken, at most: {times}.")
     if found.dns["sent"]:
         failed = f"{found.dns['failed']:,} without an answer ({words.share(found.dns['failed'], found.dns['sent'])})"
@@ -117,7 +119,7 @@ def _results(found: Figures, style: Style) -> Iterator[str]:
     yield from _title("Results by method", style)
     longest = max(map(len, found.results))
     for method, counts in found.results.items():
-        yield from wrapped(printable(words.results(counts)), style.width, f"{_INDENT}{method:<{longest}}  ")
+        yield from wrapped(printable(words.results(counts)), style.width, f"{_INDENT}{printable(method):<{longest}}  ")
 
 
 def _authors(found: Figures) -> Iterator[Row]:
@@ -157,8 +159,8 @@ def _table(title: str, rows: Iterator[Row] | Sequence[Row], style: Style) -> Ite
     if not rows:
         return
     yield from _title(title, style)
-    most = max(row.count for row in rows if row.has_bar)
-    digits = max(len(f"{row.count:,}") for row in rows)
+    most = max(row.many for row in rows if row.has_bar)
+    digits = max(len(f"{row.many:,}") for row in rows)
     names = min(max(len(row.name) for row in rows), style.width // 2 - len(_INDENT))
     rest = style.width - len(_INDENT) - names - 2 - digits - 2
     notes = max(len(row.note) for row in rows)
@@ -169,8 +171,8 @@ def _table(title: str, rows: Iterator[Row] | Sequence[Row], style: Style) -> Ite
         if len(name) > names:
             yield from wrapped(name, style.width, _INDENT, _INDENT * 2)
             name = ""
-        line = f"{_INDENT}{name:<{names}}  {row.count:>{digits},}"
-        bar = style.bar(row.count, most, columns) if row.has_bar and most else ""
+        line = f"{_INDENT}{name:<{names}}  {row.many:>{digits},}"
+        bar = style.bar(row.many, most, columns) if row.has_bar and most else ""
         note = f"  {row.note}" if beside and row.note else ""
         # colours take no columns
         filled = f"{bar:<{columns}}"

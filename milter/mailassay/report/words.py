@@ -38,15 +38,15 @@ def messages(count: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of the whole in percent. What is there is never written as 0 %, and what is missing never as 100 %."""
+    """A part of the whole in percent. What is there is never written as 0%, and what is missing never as 100%."""
     if not whole:
         return ""
     percent = 100 * part / whole
     if 0 < percent < 0.1:
-        return "< 0.1 %"
+        return "< 0.1%"
     if percent >= 99.95 and part < whole:
-        return "> 99.9 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+        return "> 99.9%"
+    return f"{percent:.0f}%" if percent in (0, 100) else f"{percent:.1f}%"
 
 
 def seconds(value: float | None) -> str:
@@ -107,10 +107,8 @@ def times(span: Span) -> str:
 def place(host: str, hosts: tuple[str, ...]) -> str:
     """Of which hosts the figures are."""
     if host:
-        return f"of {host}"
-    if len(hosts) > 1:
-        return f"of {len(hosts)} hosts: {', '.join(hosts)}"
-    return f"of {hosts[0]}" if hosts else ""
+        return host
+    return f"{len(hosts)} hosts: {', '.join(hosts)}" if len(hosts) > 1 else "".join(hosts)
 
 
 def occurred(found: Mapping[Action, int]) -> str:

@@ -50,12 +50,12 @@ class Reader:
 
     def latest(self, wanted: Filter, most: int | None = None) -> Iterator[dict[str, Any]]:
         """The latest ``most`` records that fit, the latest first, each once."""
-        with self._connection() as connection:
+        with self.connection() as connection:
             read = _positions(connection) if connection else {}
         # before the database: what moves meanwhile is found twice, and never missed
         waiting = sorted((each for each, _, _ in self._spooled(read, wanted)), key=_time, reverse=True)
         copies = {_identity(each) for each in waiting}
-        with self._connection() as connection:
+        with self.connection() as connection:
             found = (each.record for each in reading.search(connection, wanted, most)) if connection else iter(())
             kept = (each for each in found if not copies or _identity(each) not in copies)
             for each in islice(heapq.merge(waiting, kept, key=_time, reverse=True), most):
@@ -67,7 +67,7 @@ class Reader:
         for record, name, end in self._spooled({}, wanted):
             self._is_new(record)
             self._read[name] = end
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection:
                 self._numbers = set(self._later(connection, wanted))
 
@@ -77,7 +77,7 @@ class Reader:
         for record, name, end in self._spooled(self._read, wanted):
             found.append(record)
             self._read[name] = end
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection:
                 numbers = [each for each in self._later(connection, wanted) if each not in self._numbers]
                 self._numbers = {each for each in self._numbers if each > self._newest - _MARGIN}.union(numbers)
@@ -87,7 +87,7 @@ class Reader:
     def oldest(self) -> float | None:
         """The time of the first record in seconds since 1970; None if there is none."""
         times = [_time(each) for each, _, _ in self._spooled({}, Filter())]
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection and (found := reading.oldest(connection)) is not None:
                 times.append(found)
         return min(times, default=None)
@@ -125,7 +125,7 @@ class Reader:
             raise self._closed(folder, error) from error
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection | None]:
+    def connection(self) -> Iterator[Connection | None]:
         """A transaction, in which nothing changes; None if there is no database yet."""
         try:
             self._engine = self._engine or self._opened()

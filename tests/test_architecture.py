@@ -25,6 +25,7 @@ FLOORS = [
     ["config"],
     ["judge", "lookup", "nameservers", "ping", "postfix"],
     ["history"],
+    ["explain"],
     ["store"],
     ["report"],
     ["collector", "daemon", "doctor", "replay"],

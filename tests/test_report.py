@@ -1,23 +1,36 @@
 """The figures of a report are those of the messages."""
 
+import base64
+import hashlib
 import json
 import math
+import re
 import time
+from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay.collector import Collector
 from mailassay.config import History, Settings
 from mailassay.history.service import Worker
 from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.judge.logline import as_json
 from mailassay.policy import Mode, Policy
+from mailassay.policy import rule as rules
 from mailassay.policy.condition import Match
-from mailassay.policy.rule import Rule
-from mailassay.report import Span, figures
-from mailassay.report.figures import Author, Monitored, NoAnswer, Source, Unused
+from mailassay.report import OnHold, Span, figures
+from mailassay.report.as_json import values
+from mailassay.report.figures import Author, Figures, Monitored, NoAnswer, Period, Rule, Source, Unused
+from mailassay.report.page import page
+from mailassay.report.text import Style, as_text
+from mailassay.report.words import share
 from mailassay.store import database, writing
+from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
 from tests.lab.week import DAY, forged, record, unjudged, week
 
@@ -40,7 +53,7 @@ def history(tmp_path):
     (tmp_path / SPOOL).mkdir()
 
     def add(*records):
-        lines = "".join(f"{json.dumps(each)}\n" for each in records)
+        lines = "".join(f"{as_json(each)}\n" for each in records)
         (tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}").write_text(lines)
         collector = Collector(History(directory=str(tmp_path)), "mx1", lambda: NOW)
         while collector.once():
@@ -63,7 +76,7 @@ def found(history, since=NOW - 7 * DAY, now=NOW, settings=None, **more):
 
 
 def rule(name, **more):
-    return Rule(name=name, condition=Match("spf", ("fail",)), action=Action.REJECT, **more)
+    return rules.Rule(name=name, condition=Match("spf", ("fail",)), action=Action.REJECT, **more)
 
 
 def test_every_figure(history):
@@ -238,3 +251,161 @@ def test_in_monitor_mode(history):
     got = found(history, settings=replace(Settings(), policy=Policy(mode=Mode.MONITOR)))
     assert got.mode == "monitor"
     assert got.changed == {(Action.ACCEPT, Action.REJECT): 1, (Action.ACCEPT, Action.HOLD): 1}
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\u202eevil",
+    "a\x00b",
+    "\ud800",
+    "'\"&",
+    "{{ 7*7 }}",
+    "x" * 300,
+    "\x1b[2J",
+    "]]>",
+]
+
+
+def hostile():
+    """Records with words of a sender wherever there may be some."""
+    for words in HOSTILE:
+        results = {"mail_from": words, "helo": words, "name": words, "header_from": words, "spf": "temperror"}
+        results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": [words], "sender_domain": "temperror"}
+        for dmarc in ("fail", "temperror"):
+            results["dmarc"] = dmarc
+            yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results)
+        yield unjudged(NOW, words)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.attributes, self.text, self.open = set(), [], "", []
+        self.feed(html)
+        assert self.open == [], "an element is not closed"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def checked(html):
+    """The page, which has nothing that a sender could have put there."""
+    found = Page(html)
+    html.encode()
+    assert not found.elements & {"script", "img", "iframe", "link", "object", "a", "form"}
+    assert not [name for name, _ in found.attributes if name.startswith("on") or name in ("style", "src", "href")]
+    shown = found.text.replace("\n", "")
+    assert shown == printable(shown)
+    return found
+
+
+def test_hostile_words_on_the_page(history):
+    history(*hostile())
+    got = checked(page(found(history)))
+    for words in HOSTILE:
+        assert visible(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
+
+
+def test_a_page(history):
+    """It names everything, needs nothing else, and allows nothing else."""
+    history(*week(NOW))
+    html = page(found(history, on_hold=OnHold(3, 90_000)))
+    got = checked(html)
+    for each in ("bank.example", "198.51.100.66", "lists.example", "dmarc.reject", "rules.strict-spf", "1 d 1 h"):
+        assert each in got.text
+    [policy] = re.findall("style-src 'sha256-([^']+)'", html)
+    [style] = re.findall("<style>(.*)</style>", html, re.DOTALL)
+    assert base64.b64decode(policy) == hashlib.sha256(style.encode()).digest()
+    assert "url(" not in style
+    assert "@import" not in style
+    identifiers = [value for name, value in got.attributes if name == "id"]
+    assert sorted(identifiers) == sorted(set(identifiers))
+    labels = {each for name, value in got.attributes if name == "aria-labelledby" for each in value.split()}
+    assert labels <= set(identifiers)
+
+
+def test_a_page_of_nothing(history):
+    history()
+    got = checked(page(found(history, hold_trouble="this needs root")))
+    assert "The history has no message of this time" in got.text
+    assert "this needs root" in got.text
+
+
+def summary(figures, width=100, **style):
+    return "\n".join(as_text(figures, Style(width, **style)))
+
+
+@pytest.mark.parametrize("style", [{}, {"blocks": True}, {"width": 40}, {"width": 40, "colour": True}])
+def test_hostile_words_on_a_terminal(history, style):
+    history(*hostile())
+    got = summary(found(history), **style)
+    assert re.sub("\x1b\\[[0-9;]*m|\n", "", got).isprintable()
+    if "colour" not in style:
+        assert max(len(each) for each in got.split("\n") if "xxx" not in each) <= style.get("width", 100)
+
+
+@given(text=st.text(max_size=60))
+def test_any_words(text):
+    """As in the counts, where a key may be anything."""
+    source = Source(text, text, 2)
+    accepted = Counter({Action.ACCEPT: 2})
+    got = Figures(
+        span=Span.since(NOW - HOUR, NOW), host=text, hosts=(text,), mode=text, policy=text,
+        periods=(Period(int(NOW), accepted, accepted, 0),), changed=Counter(), unjudged=Counter({text: 2}),
+        results={text: Counter({text: 2})}, authors=(Author(text, 3, 2, (source,)),), sources=(source,),
+        rules=(Rule(text, None, accepted, accepted),), unused=(Unused(text, 3, expired=True),),
+        monitored=(Monitored(text, None, text, 2),), limits=Counter({text: 2}), dns=Counter(),
+        unanswered=(NoAnswer(text, text, 2),), times=(1,) * 15, lost=Counter({text: 2}), hold_trouble=text,
+    )  # fmt: skip
+    checked(page(got))
+    assert summary(got).replace("\n", "").isprintable()
+    assert as_json(values(got)).isascii()
+
+
+def test_bars():
+    style = Style(80, blocks=True)
+    assert [style.bar(each, 80, 10) for each in (0, 1, 8, 12, 79, 80)] == [
+        "", "▏", "█", "█▌", "█████████▉", "██████████",
+    ]  # fmt: skip
+    assert [Style(80).bar(each, 80, 10) for each in (0, 1, 40, 80)] == ["", "#", "#####", "##########"]
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [
+        (0, 5, "0%"), (5, 5, "100%"), (1, 3, "33.3%"), (1, 5000, "< 0.1%"), (4999, 5000, "> 99.9%"), (0, 0, ""),
+    ],
+)  # fmt: skip
+def test_shares(part, whole, said):
+    assert share(part, whole) == said
+
+
+def test_json(history):
+    history(*week(NOW), record(NOW, seconds=99.0))
+    got = values(found(history, on_hold=OnHold(3, 90_000.5)))
+    assert json.loads(as_json(got)) == got
+    assert list(got) == [
+        "since", "until", "host", "hosts", "policy", "messages", "judged", "unjudged", "verdicts", "would", "changed",
+        "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
+        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost",
+    ]  # fmt: skip
+    assert (got["since"], got["until"]) == ("2026-11-17T00:00:00+01:00", "2026-11-24T11:30:00+01:00")
+    assert got["times"][-1] == {"at_most": None, "messages": 1}
+    assert got["percentiles"]["p50"] == {"at_most": 0.01}
+    assert got["on_hold"] == {"messages": 3, "oldest": 90_000.5}
+    assert list(got["verdicts"]) == list(Action)

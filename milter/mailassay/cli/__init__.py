@@ -21,7 +21,7 @@ from ..terminal import complain
 from ..zone import ZoneError
 
 _BACK = re.compile("-[0-9]")
-_COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held", "collect", "ping", "files")
+_COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held", "why", "history", "collect", "ping", "files")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _joined(words: Sequence[str]) -> list[str]:
     """Join a time such as -2h to the option before it; argparse would take it for an option."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] in ("--at", "--since") and _BACK.match(word):
+        if joined and joined[-1] in ("--at", "--since", "--until") and _BACK.match(word):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..history.spool import SPOOL
 from ..judge import logline
-from .options import Commands, settings, settings_anyway, takes_config
+from .options import Commands, config_file, settings_anyway, takes_config
+from .options import settings as read
 
 if TYPE_CHECKING:
     from ..collector import Collector, Listener
@@ -44,7 +45,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    found = settings(arguments)
+    found = read(arguments)
     logline.set_up(found.log.level, found.log.format)
     if found.history.directory is None:
         print("mailassay collect: there is no history: set history.directory in the configuration", file=sys.stderr)
@@ -103,14 +104,18 @@ class _Views:
 
             self._exposed = Exposed(lambda: _rules(arguments), spool)
             self.listeners.append(self._exposed)
+            if shows_pages:
+                from ..web.child import Child
+                from ..web.present import Present
+
+                present = Present(settings, lambda: read(arguments), config_file(arguments))
+                self._pages = Child(present, collector.close, self._exposed.text)
+                self.listeners.append(self._pages)
+                # before there are threads, which a fork does not copy
+                self._pages.look_after(collector.trouble)
             if settings.metrics.textfile:
                 self._textfile = Textfile(Path(settings.metrics.textfile), self._exposed)
                 self._textfile.start()
-            if shows_pages:
-                from ..web.child import Child
-
-                self._pages = Child(settings, collector.close, self._exposed.text)
-                self.listeners.append(self._pages)
 
     def look_after(self, collector: Collector) -> None:
         """Show how the collector does."""

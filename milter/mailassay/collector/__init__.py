@@ -94,7 +94,7 @@ class Collector:
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
         self._said: dict[str, float] = {}
-        self.trouble = ""
+        self.trouble = "nothing has been moved yet"
         """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
@@ -115,7 +115,7 @@ class Collector:
             self.trouble = ""
             return more
         except (DBAPIError, OSError) as error:
-            self.trouble = _first_line(error)
+            self.trouble = database.first_line(error)
             self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
             self.close()
             return False
@@ -217,9 +217,3 @@ class Collector:
         if now - self._said.get(about, -_QUIET) >= _QUIET:
             self._said[about] = now
             _log.error(text, *values)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without the statement that SQLAlchemy adds."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return str(cause).partition("\n")[0]

@@ -15,7 +15,7 @@ from ..judge.outcome import Outcome
 
 VERSION = 1
 _MAX_TEXT = 1000  # characters of a name or an address that a sender chose
-_MAX_RECIPIENTS = 100
+MAX_RECIPIENTS = 100  # whose addresses are kept
 _SHOWN = 8  # characters of b=, as in our header field (RFC 6008)
 # json.dumps makes an encoder for each call
 _encode = json.JSONEncoder(default=str, separators=(",", ":"), check_circular=False).encode
@@ -41,7 +41,7 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
     kept = settings.history.addresses
     verdict, transaction, connection = outcome.verdict, outcome.transaction, outcome.connection
     evidence = outcome.evidence
-    recipients = [_address(each, kept) for each in transaction.recipients[:_MAX_RECIPIENTS]]
+    recipients = [_address(each, kept) for each in transaction.recipients[:MAX_RECIPIENTS]]
     found: dict[str, Any] = {
         "v": VERSION,
         "kind": "message",
@@ -51,9 +51,11 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
         "message_id": _cut(outcome.message_id),
         "client": outcome.client,
         "helo": _cut(connection.helo) if connection else "",
+        "addresses": kept,
         "mail_from": _address(transaction.mail_from, kept),
         "recipients": [each for each in recipients if each],
-        "more_recipients": max(0, len(transaction.recipients) - _MAX_RECIPIENTS),
+        "more_recipients": max(0, len(transaction.recipients) - MAX_RECIPIENTS),
+        "login": _address(transaction.login, kept),
         "results": results(outcome),
         "verdict": verdict.action,
         "would": verdict.would,
@@ -67,12 +69,16 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
         "reason": verdict.reason,
         "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
         "added": [list(each) for each in outcome.add] if kept is KeptAddresses.FULL else [],
-        "removed": len(outcome.remove),
+        "removed": [list(each) for each in outcome.remove],
+        "unanswered": outcome.unanswered,
+        "unsent": outcome.unsent,
+        "sample": outcome.sample,
         "seconds": round(outcome.seconds, 6),
         "version": __version__,
     }
     if evidence:
         found["evidence"] = of_checks = details.evidence(evidence)
+        found["partial"] = settings.policy.dkim.partial
         found["dmarc_record"] = _record(evidence.dmarc)
         for signature in of_checks["dkim"]:
             signature["identity"] = _address(signature["identity"], kept)
@@ -82,11 +88,13 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
 
 def _record(found: Dmarc) -> dict[str, Any] | None:
     """The DMARC record that applied, with the name where it was found and its tags (RFC 9989 section 4.7)."""
-    if found.record is None:
+    # a result that is not decided yet has no ``found_at``
+    policy = found.walk.policy if found.walk else None
+    if policy is None:
         return None
-    record = found.record
+    at, record = policy
     return {
-        "at": found.found_at,
+        "at": at,
         "p": record.p,
         "sp": record.sp,
         "np": record.np,

@@ -23,6 +23,8 @@ class Outcome:
 
     ``message_id`` is the first Message-ID field, as it is in the message; empty if there is none.
     ``seconds`` is the time of the checks at the end of the message. ``unanswered``: DNS as a whole gave no answer.
+    ``unsent``: a question could not be sent in time. ``sample`` is the number by which ``enforce_percent`` selects;
+    None if it selects all messages.
     ``asked_by`` has every DNS question of the message and of its connection, with the check that asked it first.
     """
 
@@ -36,6 +38,8 @@ class Outcome:
     add: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     unanswered: bool = False
+    unsent: bool = False
+    sample: int | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)
 
     @property

@@ -94,6 +94,8 @@ class _Decision(NamedTuple):
     evidence: Evidence | None = None
     seconds: float = 0.0
     unanswered: bool = False
+    unsent: bool = False
+    sample: int | None = None
 
 
 class Session:
@@ -292,6 +294,8 @@ class Session:
             add=decision.add,
             seconds=decision.seconds,
             unanswered=decision.unanswered,
+            unsent=decision.unsent,
+            sample=decision.sample,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
         )
 
@@ -343,12 +347,13 @@ class Session:
             trouble = Trouble.UNSENT
         elif unanswered and self.settings.dns.unavailable is Action.DEFER:
             trouble = Trouble.UNAVAILABLE
+        drawn = sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else None
         case = Case(
             connection=connection,
             transaction=transaction,
             evidence=evidence,
             now=self._clocks.now(),
-            sample=sample(content.headers, self._secret) if policy.dmarc.enforce_percent < 100 else 0,
+            sample=drawn or 0,
             recipient_delimiter=self.settings.recipient_delimiter,
             owner_request_special=self.settings.owner_request_special,
             trouble=trouble,
@@ -362,7 +367,8 @@ class Session:
         if verdict.action in (Action.TAG, Action.HOLD):
             # Postfix shows no reason for holding a message; postcat shows this field
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
-        return _Decision(verdict, tuple(add), evidence, self._clocks.monotonic() - started, unanswered)
+        seconds = self._clocks.monotonic() - started
+        return _Decision(verdict, tuple(add), evidence, seconds, unanswered, bool(mail.shared.unsent), drawn)
 
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..explain.alignment import Alignment
 from ..judge import details
 from ..judge.logline import results
 from ..resolver import Answer
 from ..result import Resinfo
 from .explain import differences, line_of
-from .trace import Alignment, Lookup, Trace
+from .trace import Lookup, Trace
 
 
 def values(trace: Trace) -> dict[str, Any]:

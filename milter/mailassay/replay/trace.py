@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..config import Settings
-from ..dmarc import Dmarc, How, Identifier
 from ..dmarc.discovery import Step as WalkStep
 from ..dmarc.record import is_record
-from ..domain import BadDomain, Domain
+from ..domain import Domain
 from ..evidence import Evidence
+from ..explain.alignment import Alignment, alignments
 from ..judge.outcome import Outcome
 from ..judge.session import Clocks, Session
-from ..policy import Partial
 from ..resolver import Answer, DnsTempError, Method, Question, Source
-from ..result import Result
 from .message_file import Message
 
 _BODY_CHUNK = 65536
@@ -65,15 +62,6 @@ class Step(NamedTuple):
     found: str
 
 
-class Alignment(NamedTuple):
-    """Whether an identifier aligns with the author domain, and why. ``mode`` is relaxed or strict."""
-
-    identifier: Identifier
-    aligned: bool
-    mode: str
-    words: str
-
-
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A message, its outcome, and the DNS questions for it."""
@@ -98,58 +86,7 @@ class Trace:
 
     def alignments(self, evidence: Evidence) -> Iterator[Alignment]:
         """The alignment of each identifier with the author domain, in words (RFC 9989 section 4.4)."""
-        dmarc, record = evidence.dmarc, evidence.dmarc.record
-        if dmarc.disposition is None or dmarc.ambiguous or record is None:
-            return
-        found = dict(dmarc.alignment)
-        for identifier, subject, useless in self._identifiers(evidence):
-            strict = record.strict_spf if identifier.method == "spf" else record.strict_dkim
-            words = f": {useless}" if useless else f", {_aligned(found.get(identifier), dmarc, identifier.method)}"
-            mode = "strict" if strict else "relaxed"
-            yield Alignment(identifier, identifier in dmarc.aligned, mode, subject + words)
-
-    def _identifiers(self, evidence: Evidence) -> Iterator[tuple[Identifier, str, str]]:
-        """Each identifier, its description, and why DMARC cannot use it; empty if it can."""
-        spf = evidence.spf
-        with suppress(BadDomain):
-            identifier = Identifier("spf", Domain(spf.domain), spf.result)
-            yield identifier, f"SPF {_word(spf.result)} for {spf.domain}", _useless(spf.result)
-        for each in evidence.dkim:
-            if each.domain is None:
-                continue
-            useless = _useless(each.result)
-            if not useless and each.testing:
-                useless = "its key is being tested (t=y), so it counts as unsigned"
-            elif not useless and each.partial and self.settings.policy.dkim.partial is Partial.IGNORE:
-                useless = "it leaves a part of the body unsigned (l=), so it does not count (dkim.partial)"
-            yield Identifier("dkim", each.domain, each.result), f"DKIM {_word(each.result)} for {each.domain}", useless
-
-
-def _word(result: Result) -> str:
-    return "passed" if result is Result.PASS else "failed" if result is Result.FAIL else f"gives {result}"
-
-
-def _useless(result: Result) -> str:
-    return "" if result is Result.PASS else "nothing to align"
-
-
-def _aligned(how: How | None, dmarc: Dmarc, method: str) -> str:
-    """Whether an authenticated domain aligns with the author domain, in words."""
-    author = dmarc.header_from
-    match how:
-        case How.SAME:
-            return "which is the author domain: aligned"
-        case How.STRICT:
-            tag = "aspf" if method == "spf" else "adkim"
-            return f"which is not {author} itself: not aligned (strict, {tag}=s)"
-        case How.ORGANIZATION:
-            return f"which is in the organization of {dmarc.org_domain}: aligned (relaxed)"
-        case How.PUBLIC_SUFFIX:
-            return f"which the public suffix {dmarc.public_suffix} keeps apart from {author}: not aligned"
-        case None:
-            return "which is not looked at: there are more than limits.identifiers"
-        case _:
-            return f"which is not in the organization of {dmarc.org_domain or author}: not aligned (relaxed)"
+        return alignments(evidence, self.settings.policy.dkim.partial)
 
 
 def _of_dmarc(step: WalkStep) -> str:

@@ -8,12 +8,8 @@ import sqlite3
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from alembic.command import upgrade
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import NullPool
@@ -53,7 +49,7 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
         options = "-c default_transaction_read_only=on" if reads_only else ""
         arguments = {"connect_timeout": _PATIENCE, "options": options}
         return create_engine(url, pool_pre_ping=not reads_only, poolclass=pool, connect_args=arguments)
-    engine = create_engine(url, poolclass=pool, connect_args={"timeout": _PATIENCE})
+    engine = create_engine(url, poolclass=pool, creator=lambda: _file(url, creates=not reads_only))
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -98,6 +94,13 @@ def took_too_long(error: DBAPIError) -> bool:
 
 def migrate(engine: Engine) -> None:
     """Bring the tables to this version. Raises Unusable, Damaged, and what the database raises."""
+    # a reader does not need it, and it takes as long to import as a search
+    from alembic.command import upgrade
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from alembic.util.exc import CommandError
+
     is_sqlite = engine.dialect.name == "sqlite"
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -114,13 +117,13 @@ def migrate(engine: Engine) -> None:
                 upgrade(config, "head")
             except CommandError as error:
                 raise Unusable(
-                    f"the tables of {_name(engine)} are of a later version of mailassay ({found}; this one knows "
+                    f"the tables of {name(engine.url)} are of a later version of mailassay ({found}; this one knows "
                     f"{newest}). Install that version again, or move the database away"
                 ) from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, DatabaseError) else error
         if getattr(cause, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            raise Damaged(f"{_name(engine)}: {cause}") from error
+            raise Damaged(f"{name(engine.url)}: {cause}") from error
         raise
 
 
@@ -131,6 +134,18 @@ def give_back(engine: Engine) -> None:
             # each page is a step of the statement; execute() does only the first
             file: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             file.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the statement that SQLAlchemy adds."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return str(cause).partition("\n")[0]
+
+
+def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
+    path = f"file:{quote(str(url.database))}?mode={'rwc' if creates else 'rw'}"
+    # the pool lets one thread at a time use it
+    return sqlite3.connect(path, timeout=_PATIENCE, uri=True, check_same_thread=False)
 
 
 def _claim(connection: sqlite3.Connection, name: str) -> None:
@@ -145,6 +160,6 @@ def _claim(connection: sqlite3.Connection, name: str) -> None:
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
-def _name(engine: Engine) -> str:
-    url = engine.url
+def name(url: URL) -> str:
+    """The file, or the URL without the password."""
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)

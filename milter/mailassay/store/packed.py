@@ -12,7 +12,8 @@ _LEVEL = 6
 _FIRST = b"\x01"
 _WORDS = (
     b'{"v":1,"kind":"message","time":,"host":"","queue_id":"","message_id":"<>","client":"","helo":"mail."'
-    b',"mail_from":"","recipients":[""],"more_recipients":0,"results":{"iprev":"fail","iprev_why":{"fault"'
+    b',"addresses":"full","mail_from":"","recipients":[""],"more_recipients":0,"login":"","results'
+    b'":{"iprev":"fail","iprev_why":{"fault"'
     b':"unconfirmed","reason":""},"name":"mail.","spf":"fail","spf_why":{"fault":"matched","reason":"-all"'
     b'},"mail_from":"","spf_helo":"none","spf_helo_why":{"fault":"no_record","reason":""},"helo":"mail.","'
     b'dkim":[{"result":"pass","domain":"","selector":"","algorithm":"rsa-sha256","fault":null,"reason":""}'
@@ -22,7 +23,8 @@ _WORDS = (
     b'd":[],"override":"","reason":"DMARC fail for , whose policy is quarantine","reply":"550 5.7.26 ","ad'
     b'ded":[["Authentication-Results",";\\n iprev=pass policy.iprev= ();\\n spf=pass smtp.mailfrom=;\\n dkim='
     b"pass header.d= header.i=@ header.s= header.a=rsa-sha256 header.b=;\\n arc=none smtp.remote-ip=;\\n dma"
-    b'rc=pass header.from= policy.dmarc=none"]],"removed":0,"seconds":0.0,"version":"","evidence":{"iprev"'
+    b'rc=pass header.from= policy.dmarc=none"]],"removed":[],"unanswered":false,"unsent":false'
+    b',"sample":null,"seconds":0.0,"version":"","evidence":{"iprev"'
     b':{"result":"pass","client_ip":"","name":"","reason":"","limit":"","names":[""],"unanswered":[],"faul'
     b't":null},"spf_helo":{"result":"none","scope":"helo","domain":"","mechanism":"","reason":"","limit":"'
     b'","fault":"no_record"},"spf_mail_from":{"result":"pass","scope":"mailfrom","domain":"","mechanism":"'
@@ -33,7 +35,8 @@ _WORDS = (
     b'in":null,"aligned":[{"method":"spf","domain":"","result":"pass"},{"method":"dkim","domain":"","resul'
     b't":"pass"}],"testing":false,"ambiguous":false,"public_suffix":null,"at_stake":"none","reason":"align'
     b'ed: spf , dkim ","readings":[],"fault":null},"authors":[""],"sender_domain":null,"vouched":"","maili'
-    b'ng_list":false,"vouched_mail_from":"","not_vouched":null},"dmarc_record":{"at":"","p":"none","sp":nu'
+    b'ng_list":false,"vouched_mail_from":"","not_vouched":null},"partial":"ignore","dmarc_record":'
+    b'{"at":"","p":"none","sp":nu'
     b'll,"np":null,"psd":"u","t":"n","adkim":"r","aspf":"r","fo":"0","rua":["mailto:"],"ruf":[],"alignment'
     b'":[{"method":"spf","domain":"","result":"pass","how":"same"},{"method":"dkim","domain":"","result":"'
     b'pass","how":"organization"}]}}'

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..history import service
+from . import keys
 from .packed import pack
 
 HOUR = 3600
@@ -15,6 +16,7 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
 OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
+_OCTETS = 800  # of a text; PostgreSQL's indexes take 2,704, and some have three of them
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
@@ -25,6 +27,7 @@ class Rows(NamedTuple):
 
     message: dict[str, Any]
     recipients: list[str]
+    """their keys"""
     counts: list[tuple[int, str, str, str]]
     """hour, host, kind and key, each to be counted once"""
 
@@ -42,7 +45,7 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
         message = _message(record)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
-        recipients = [_text(each) for each in record["recipients"]]
+        recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
@@ -71,16 +74,27 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "seconds": float(record["seconds"]),
         "author": _text(results.get("header_from") or ""),
         "name": _text(results.get("name") or ""),
-        "dkim": min((each["result"] for each in results["dkim"]), key=_rank, default="none") if results else "",
+        "dkim": best_dkim(results),
         "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
         found[key] = _text(results.get(key) or "")
     for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
         found[key] = _text(record[key])
+    found["message_id"] = keys.of_message_id(found["message_id"])
+    found["author_key"] = keys.of_domain(found["author"])
+    found["client_key"] = keys.of_client(found["client"])
+    found["mail_from_key"] = keys.of_address(found["mail_from"])
     if not 0 <= found["time"] < 1 << 40:
         raise ValueError("no time")
     return found
+
+
+def best_dkim(results: dict[str, Any]) -> str:
+    """One word for all signatures of a message; empty if it was not judged."""
+    if "dkim" not in results:
+        return ""
+    return min((_text(each["result"]) for each in results["dkim"]), key=_rank, default="none")
 
 
 def _rank(result: str) -> int:
@@ -132,7 +146,11 @@ def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tu
 
 
 def _text(found: object) -> str:
-    """Text for a column. Raises TypeError. PostgreSQL takes no NUL."""
+    """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
-    return found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    if len(text) <= _OCTETS and text.isascii():
+        return text
+    # half a surrogate pair becomes "?"
+    return text.encode(errors="replace")[:_OCTETS].decode(errors="ignore")

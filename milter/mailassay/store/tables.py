@@ -16,13 +16,14 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+REVISION = "0001"  # the newest migration
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives numbers to an INTEGER PRIMARY KEY only
 # by octets, as SQLite compares: an index then finds what begins with a text, and no language orders texts its way
 _Text = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row for each message: the columns that are searched, and the whole record, packed. Times are in seconds since
-# 1970. The verdict, the results and the other words are those of the log.
+# 1970. The verdict, the results and the other words are those of the log. For keys see ``keys``.
 message = Table(
     "message",
     metadata,
@@ -45,12 +46,17 @@ message = Table(
     Column("arc", _Text, nullable=False),
     Column("dmarc", _Text, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("author_key", _Text, nullable=False),
+    Column("client_key", _Text, nullable=False),
+    Column("mail_from_key", _Text, nullable=False),
     Column("record", LargeBinary, nullable=False),
-    Index("message_time", "time"),
+    # with what the latest messages are looked through for
+    Index("message_time", "time", "verdict", "would", "rule", "iprev", "spf", "dkim", "arc", "dmarc"),
     Index("message_queue_id", "queue_id"),
     Index("message_message_id", "message_id"),
-    Index("message_author", "author", "time"),
-    Index("message_client", "client", "time"),
+    Index("message_author", "author_key", "time"),
+    Index("message_client", "client_key", "time"),
+    Index("message_mail_from", "mail_from_key", "time"),
 )
 
 # The recipients of a message that are kept. ``time`` is that of the message, so that the latest are found at once.
@@ -58,9 +64,9 @@ recipient = Table(
     "recipient",
     metadata,
     Column("message", _Id, primary_key=True, autoincrement=False),
-    Column("address", _Text, primary_key=True),
+    Column("key", _Text, primary_key=True),
     Column("time", Double, nullable=False),
-    Index("recipient_address", "address", "time"),
+    Index("recipient_key", "key", "time", "message"),
     sqlite_with_rowid=False,  # the primary key is not kept twice
 )
 

@@ -31,9 +31,9 @@ def add(connection: Connection, found: Iterable[Rows]) -> None:
     numbers = _numbers(connection, len(found))
     connection.execute(message.insert(), [each.message | {"id": n} for n, each in zip(numbers, found, strict=True)])
     addresses = [
-        {"message": number, "address": address, "time": each.message["time"]}
+        {"message": number, "key": key, "time": each.message["time"]}
         for number, each in zip(numbers, found, strict=True)
-        for address in each.recipients
+        for key in each.recipients
     ]
     if addresses:
         connection.execute(recipient.insert(), addresses)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..collector import Batch
-from ..config import Settings
 from . import state
+from .present import Present
 from .server import CannotListen, serve
 
 _PAUSE = 60.0  # seconds between two starts of a child that dies at once
@@ -34,8 +34,8 @@ class Child:
     Prometheus reads.
     """
 
-    def __init__(self, settings: Settings, release: Callable[[], None], metrics: Callable[[], str]) -> None:
-        self._settings, self._release, self._metrics = settings, release, metrics
+    def __init__(self, present: Present, release: Callable[[], None], metrics: Callable[[], str]) -> None:
+        self._present, self._release, self._metrics = present, release, metrics
         self._pid = 0
         self._channel: socket.socket | None = None
         self._start_at = self._tell_at = 0.0
@@ -83,7 +83,7 @@ class Child:
         pid = os.fork()
         if not pid:
             ours.close()
-            _run(self._settings, its)
+            _run(self._present, its)
         its.close()
         self._pid, self._channel = pid, ours
 
@@ -102,7 +102,7 @@ class Child:
             self._channel = None
 
 
-def _run(settings: Settings, channel: socket.socket) -> None:
+def _run(present: Present, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
@@ -111,7 +111,7 @@ def _run(settings: Settings, channel: socket.socket) -> None:
         # the lock of the collector, above all, which another one may need after its death
         for first, last in ((3, channel.fileno()), (channel.fileno() + 1, _MOST_OPEN)):
             os.closerange(first, last)
-        serve(settings, channel)
+        serve(present, channel)
         status = os.EX_OK
     except CannotListen as error:
         _log.error("%s; the next try is in a minute", error)

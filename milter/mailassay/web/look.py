@@ -1,47 +1,50 @@
-"""How the pages look: Jinja2 templates. Every value in them was chosen by somebody else."""
+"""How the pages look: the templates here, on the frame and the style of the report's."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..report.page import environment
+from ..terminal import visible
 
-class Look:
-    """The templates."""
-
-    def __init__(self) -> None:
-        self._templates = Environment(
-            loader=PackageLoader(__package__),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=visible,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters |= {"in_path": in_path, "moment": moment}
-
-    def page(self, template: str, depth: int, **values: Any) -> bytes:
-        """A page that lies so many folders deep; all links are relative, so a web server in front can move them."""
-        return self._templates.get_template(template).render(root="../" * depth or "./", **values).encode()
+_BREAK = re.compile(r"(?<=[@:])|(?=\.)")
+_FOLDER = Path(__file__).parent
+_TEMPLATES = environment(_FOLDER / "templates")
 
 
-def visible(value: Any) -> Any:
-    """A text with each character that cannot be seen as ``[U+202E]``: controls, bidi marks, lone surrogates."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
-        return value
-    return "".join(mark if mark.isprintable() else f"[U+{ord(mark):04X}]" for mark in value)
+def page(template: str, depth: int, **values: Any) -> bytes:
+    """A page that lies so many folders deep. Links are relative, so a web server in front can move all pages."""
+    return _TEMPLATES.get_template(template).render(root="../" * depth or "./", **values).encode()
 
 
-def in_path(text: str) -> str:
-    """A text as a part of a path or a query."""
-    return quote(text, safe="", errors="replace")
+def style() -> bytes:
+    """The style sheet."""
+    return f"{_TEMPLATES.get_template('style.css').render()}\n{(_FOLDER / 'pages.css').read_text()}".encode()
 
 
-def moment(seconds: float) -> str:
+def icon() -> bytes:
+    """The icon of the pages, in SVG."""
+    return (_FOLDER / "icon.svg").read_bytes()
+
+
+def _moment(seconds: float) -> str:
     """A time in the zone of this host."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def _breakable(text: str) -> Markup:
+    """A name or an address in which a line may end: after @, after a colon, and before a full stop."""
+    return Markup("<wbr>").join(map(visible, _BREAK.split(text)))
+
+
+def _exact(seconds: float) -> str:
+    """A time for programs."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+_TEMPLATES.filters |= {"moment": _moment, "exact": _exact, "breakable": _breakable}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from ..moment import moment
-from ..store.reading import METHODS, Filter, of_any_id
+from ..store.filter import METHODS, Filter, of_any_id
 from ..verdict import Action
 
 _MAX_QUERY = 4000  # octets
@@ -27,11 +27,12 @@ class BadQuery(ValueError):
 class Asked:
     """The messages that are asked for. ``given`` are the parameters as they were written, without empty ones.
 
-    ``before`` is the place in the list at which the page begins: time and number of the message before it.
+    The first of the ``filters`` that finds something counts. ``before`` is the place in the list at which the page
+    begins: time and number of the message before it.
     """
 
     given: dict[str, str]
-    filter: Filter
+    filters: tuple[Filter, ...]
     before: tuple[float, int] | None = None
 
     def after(self, time: float, number: int) -> str:
@@ -63,8 +64,9 @@ def messages(query: str, now: float) -> Asked:
     """The messages that a query string asks for. Raises BadQuery."""
     given = parameters(query, *_WORDS, "before")
     before = _place(given.pop("before", ""))
-    wanted = of_any_id(given["find"]) if "find" in given else Filter()
-    return Asked(given, replace(wanted, **_conditions(given, now)), before)
+    wanted = of_any_id(given["find"])[1] if "find" in given else [Filter()]
+    conditions = _conditions(given, now)
+    return Asked(given, tuple(replace(each, **conditions) for each in wanted), before)
 
 
 def since(text: str, now: float) -> float:

@@ -7,20 +7,26 @@ import os
 import signal
 import socket
 import stat
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import waitress.server
 
-from ..config import Listen, Settings
+from ..config import Listen, Nameserver
+from ..limits import Limits
+from ..nameservers import Nameservers, system_nameservers
+from ..resolver import Cached, Source
 from ..store import database
 from . import state
 from .app import Pages
+from .present import Present
 
 _THREADS = 6  # requests that are worked on; slow clients take none
 _CONNECTIONS = 500
 _IDLE = 15  # seconds without an octet, after which a connection is closed
 _MAX_HEADER = 16_384  # octets of a request
 _MAX_BODY = 1024  # octets, which nobody reads
+_ANSWERS = 2000  # of DNS that are remembered
 _NICENESS = 10  # records are moved first, and mail is judged first
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
@@ -31,8 +37,9 @@ class CannotListen(Exception):
     """The socket cannot be opened. The text says which one and why."""
 
 
-def serve(settings: Settings, channel: socket.socket) -> None:
+def serve(present: Present, channel: socket.socket) -> None:
     """Serve the pages until the collector at the other end of the channel is gone. Raises CannotListen."""
+    settings = present.settings()
     assert settings.web.listen
     assert settings.history.directory
     os.nice(_NICENESS)
@@ -41,7 +48,24 @@ def serve(settings: Settings, channel: socket.socket) -> None:
     state.listen(channel, known, lambda: os.kill(os.getpid(), signal.SIGTERM))
     engine = database.connect(database.address(settings.history.directory, settings.history.database), reads_only=True)
     _log.info("pages at %s", name_of(settings.web.listen))
-    server(Pages(settings, engine, known), listener).run()
+    server(Pages(present.settings, engine, _source(present), known), listener).run()
+
+
+def _source(present: Present) -> Callable[[], Source]:
+    """Gives what answers questions to DNS, by the name servers that are there now."""
+
+    def configuration() -> tuple[Sequence[Nameserver], float, Limits]:
+        settings = present.settings()
+        return settings.dns.nameservers or system_nameservers(), settings.dns.timeout, settings.policy.limits
+
+    nameservers = Nameservers(*configuration())
+    cached = Cached(nameservers, _ANSWERS)
+
+    def source() -> Source:
+        nameservers.configure(*configuration())
+        return cached
+
+    return source
 
 
 def server(application: Any, listener: socket.socket) -> Any:

@@ -24,24 +24,26 @@ def upgrade() -> None:
         sa.Column("time", sa.Double, nullable=False),
         *(sa.Column(name, _Text, nullable=False) for name in _TEXTS),
         sa.Column("seconds", sa.Double, nullable=False),
+        *(sa.Column(name, _Text, nullable=False) for name in ("author_key", "client_key", "mail_from_key")),
         sa.Column("record", sa.LargeBinary, nullable=False),
     )
     for name, columns in (
-        ("message_time", ["time"]),
+        ("message_time", ["time", "verdict", "would", "rule", "iprev", "spf", "dkim", "arc", "dmarc"]),
         ("message_queue_id", ["queue_id"]),
         ("message_message_id", ["message_id"]),
-        ("message_author", ["author", "time"]),
-        ("message_client", ["client", "time"]),
+        ("message_author", ["author_key", "time"]),
+        ("message_client", ["client_key", "time"]),
+        ("message_mail_from", ["mail_from_key", "time"]),
     ):
         op.create_index(name, "message", columns)
     op.create_table(
         "recipient",
         sa.Column("message", _Id, primary_key=True, autoincrement=False),
-        sa.Column("address", _Text, primary_key=True),
+        sa.Column("key", _Text, primary_key=True),
         sa.Column("time", sa.Double, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index("recipient_address", "recipient", ["address", "time"])
+    op.create_index("recipient_key", "recipient", ["key", "time", "message"])
     op.create_table(
         "hourly",
         sa.Column("kind", _Text, nullable=False),

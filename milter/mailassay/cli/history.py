@@ -1,0 +1,163 @@
+"""``mailassay history``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Any
+
+from ..config import History
+from ..domain import BadDomain, Domain
+from ..judge.logline import as_json
+from ..result import Result
+from ..terminal import columns, complain, printable, wrapped
+from ..verdict import Action
+from . import past
+from .options import Commands, settings_anyway, takes_config, takes_json
+
+if TYPE_CHECKING:
+    from ..store.filter import Filter
+    from ..store.reader import Reader
+
+_MOST = 100  # messages
+_PAUSE = 1.0  # seconds between two looks, as the collector's
+_METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
+_SHOWN = ("spf", "dkim", "dmarc")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "history",
+        help="list the messages that came in, and what happened to them",
+        description="List messages from the history (`history.directory`), the newest last: time, queue id, verdict, "
+        "author domain, client, the results of SPF, DKIM and DMARC, and what decided.",
+        epilog="Exit status 66 if the history cannot be read, 78 if there is none.",
+    )
+    past.takes_since(parser)
+    parser.add_argument("--until", type=past.since, metavar="TIME", help="only messages from before this time")
+    parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and those below it")
+    parser.add_argument("--client", type=_network, metavar="IP", help="only this client, or the clients of a network")
+    parser.add_argument(
+        "--recipient", metavar="ADDR", help="only messages to this address, or to the addresses of a domain"
+    )
+    parser.add_argument("--verdict", choices=[*Action], metavar="WORD", help=f"only this verdict: {', '.join(Action)}")
+    parser.add_argument(
+        "--would", choices=[*Action], metavar="WORD", help="only what this would have happened to without monitor mode"
+    )
+    parser.add_argument("--rule", metavar="NAME", help="only what this rule or setting decided: dmarc.reject")
+    parser.add_argument(
+        "--result",
+        type=_result,
+        action="append",
+        default=[],
+        metavar="METHOD=WORD",
+        help="only this result, such as dkim=fail; may be repeated",
+    )
+    parser.add_argument(
+        "-n", type=past.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on with what comes in, until Ctrl-C")
+    takes_json(parser)
+    takes_config(parser)
+    parser.set_defaults(run=_run)
+
+
+def _domain(text: str) -> Domain:
+    try:
+        return Domain(text)
+    except BadDomain as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a domain name, such as bank.example: {error}") from error
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an IP address or a network, such as 192.0.2.1 or 2001:db8::/32"
+        ) from error
+
+
+def _result(text: str) -> tuple[str, str]:
+    method, _, result = text.partition("=")
+    if method not in _METHODS or result not in list(Result):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a result, such as dkim=fail: a method ({', '.join(_METHODS)}) and a word "
+            f"({', '.join(Result)})"
+        )
+    return method, result
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    found, wrong = settings_anyway(arguments)
+    if wrong:
+        complain(f"mailassay: {wrong[0]}")
+    return past.read("history", found.history, lambda reader: _list(arguments, found.history, reader))
+
+
+def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> int:
+    wanted = _filter(arguments)
+    if arguments.follow:
+        reader.follow(wanted)
+    records = list(reader.latest(wanted, arguments.n + 1))
+    _print(arguments, reversed(records[: arguments.n]))
+    if len(records) > arguments.n and not arguments.follow:
+        complain(f"these are the latest {arguments.n}; -n shows more")
+    if not records and not arguments.follow:
+        notes = [past.how_far(reader)]
+        if arguments.recipient:
+            notes += filter(None, [past.what_is_kept(history, arguments.recipient)])
+        complain(f"mailassay history: no message fits; {'. '.join(notes)}")
+    while arguments.follow:
+        time.sleep(_PAUSE)
+        _print(arguments, reader.new(wanted))
+    return 0
+
+
+def _filter(arguments: argparse.Namespace) -> Filter:
+    from ..store.filter import Filter
+
+    return Filter(
+        since=arguments.since,
+        until=arguments.until,
+        author=arguments.author or "",
+        client=arguments.client,
+        recipient=arguments.recipient or "",
+        verdict=arguments.verdict or "",
+        would=arguments.would or "",
+        rule=arguments.rule or "",
+        results=tuple(arguments.result),
+    )
+
+
+def _print(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> None:
+    width = columns(sys.stdout)
+    for each in records:
+        print(as_json(each) if arguments.json else "\n".join(wrapped(printable(_line(each)), width, rest=" " * 4)))
+    sys.stdout.flush()
+
+
+def _line(record: dict[str, Any]) -> str:
+    """A message in one line. The record has been read, so its keys are there."""
+    from ..store.rows import best_dkim
+
+    results = record["results"]
+    verdict = record["verdict"]
+    if record["would"] != verdict:
+        verdict += f" (would {record['would']})"
+    words = {**results, "dkim": best_dkim(results)}
+    found = [
+        f"{datetime.fromtimestamp(record['time']):%m-%d %H:%M:%S}",
+        f"{record['queue_id'] or '-':<15}",
+        f"{verdict:<6}",
+        f"{results.get('header_from') or '-':<20}",
+        f"{record['client'] or '-':<15}",
+        " ".join(f"{method}={words[method]}" for method in _SHOWN if words.get(method)),
+        record["rule"] if record["rule"] != "default" else "",
+    ]
+    return "  ".join(filter(None, found)).rstrip()

@@ -1,0 +1,86 @@
+"""What the commands that read the history have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..config import History, KeptAddresses
+from ..moment import moment
+from ..terminal import complain
+
+if TYPE_CHECKING:
+    from ..store.reader import Reader
+
+_TIMES = "2d, 12h, yesterday, 10:00, 2026-11-01, 2026-11-01T10:00"
+_SPAN = re.compile(r"[0-9]{1,6} *[a-z]+")
+
+
+def since(text: str) -> float:
+    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it."""
+    try:
+        return moment(f"-{text}" if _SPAN.fullmatch(text.lower()) else text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; examples are {_TIMES}") from error
+
+
+def takes_since(parser: argparse.ArgumentParser) -> None:
+    """``--since``."""
+    parser.add_argument(
+        "--since",
+        type=since,
+        metavar="TIME",
+        help=f"only messages from this time on: {_TIMES}",
+    )
+
+
+def number(text: str) -> int:
+    """A number of messages for argparse."""
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages, such as 20")
+    return int(text)
+
+
+def read(command: str, history: History, act: Callable[[Reader], int]) -> int:
+    """Run ``act`` with a reader of the history. Returns its exit status, or another if there is nothing to read."""
+    if history.directory is None:
+        complain(f"mailassay {command}: there is no history: set history.directory in the configuration")
+        return os.EX_CONFIG
+    try:
+        # SQLAlchemy is not part of every installation
+        from ..store.database import Unusable
+        from ..store.reader import Reader
+    except ImportError as error:
+        complain(f"mailassay {command} needs {error.name}: pip install 'mailassay[history]'")
+        return os.EX_UNAVAILABLE
+    reader = Reader(history)
+    try:
+        return act(reader)
+    except Unusable as error:
+        complain(f"mailassay {command}: {error}")
+        return os.EX_NOINPUT
+    finally:
+        reader.close()
+
+
+def how_far(reader: Reader) -> str:
+    """How far the history goes back, in words."""
+    oldest = reader.oldest()
+    if oldest is None:
+        return "there is no message in the history yet"
+    return f"the history goes back to {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %z}"
+
+
+def what_is_kept(history: History, address: str) -> str:
+    """Why an address may not be found, in words; empty if all addresses are kept."""
+    match history.addresses:
+        case KeptAddresses.NONE:
+            return "history.addresses is none, so messages cannot be found by recipient or MAIL FROM"
+        case KeptAddresses.DOMAIN if "@" in address:
+            return "history.addresses is domain, so messages can be found by the domain of a recipient only: @domain"
+    return ""

@@ -1,0 +1,100 @@
+"""``mailassay why``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..config import Settings
+from ..explain.kept import Kept, Unreadable
+from ..explain.outcome import as_text
+from ..judge.logline import as_json
+from ..terminal import columns, complain, shows_colour
+from . import past
+from .options import Commands, asked, settings, settings_anyway, takes_config, takes_json
+
+if TYPE_CHECKING:
+    from ..store.reader import Reader
+
+_FEW = 5  # messages of an address, a domain or a client
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "why",
+        help="say what happened to a message that came in earlier, and why",
+        description="Say what happened to a message, and why, from the history (`history.directory`). With a queue id "
+        "or a Message-ID, all messages that have it are shown, since Postfix uses queue ids again. With an address "
+        "(a recipient or MAIL FROM), an author domain or the address of a client, the latest few are.",
+        epilog="Exit status 1 if no message is found, 66 if the history cannot be read, 78 if there is none.",
+    )
+    parser.add_argument(
+        "id", metavar="ID", help="a queue id, a Message-ID, an address, a domain, or the address of a client"
+    )
+    past.takes_since(parser)
+    parser.add_argument("--all", action="store_true", help=f"show all messages that fit, not only the latest {_FEW}")
+    parser.add_argument(
+        "--now", action="store_true", help="also say what the present policy would decide by the results of then"
+    )
+    takes_json(parser)
+    takes_config(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    present: Settings | None
+    if arguments.now:
+        found = present = asked(settings(arguments))
+    else:
+        found, wrong = settings_anyway(arguments)
+        present = None if wrong else found
+        if wrong:
+            complain(f"mailassay: {wrong[0]}")
+    return past.read("why", found.history, lambda reader: _show(arguments, found, present, reader))
+
+
+def _show(arguments: argparse.Namespace, found: Settings, present: Settings | None, reader: Reader) -> int:
+    looked_for, records, more = _search(arguments, reader)
+    if not records:
+        notes = [past.how_far(reader)]
+        if "recipient" in looked_for:
+            notes += filter(None, [past.what_is_kept(found.history, arguments.id)])
+        complain(f"mailassay why: no message has {arguments.id} as its {looked_for}; {'. '.join(notes)}")
+        return 1
+    now = time.time() if arguments.now else None
+    for place, record in enumerate(records):
+        if not arguments.json and place:
+            print()
+        _print(arguments, record, present, now)
+    if more:
+        complain(f"these are the latest {_FEW}; --all shows all of them")
+    return 0
+
+
+def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, list[dict[str, Any]], bool]:
+    """What the ID may be, the records that fit, the latest last, and whether there are more."""
+    from ..store.filter import of_any_id
+
+    looked_for, filters = of_any_id(arguments.id)
+    for each in filters:
+        most = None if arguments.all or each.is_exact else _FEW
+        wanted = replace(each, since=arguments.since)
+        if records := list(reader.latest(wanted, most and most + 1)):
+            return looked_for, records[:most][::-1], len(records) > len(records[:most])
+    return looked_for, [], False
+
+
+def _print(arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None) -> None:
+    try:
+        kept = Kept(record)
+    except Unreadable as error:
+        complain(f"mailassay why: a record of this message cannot be read: {error}")
+        return
+    if arguments.json:
+        print(as_json(kept.as_json(present, now)))
+        return
+    print(as_text(kept.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))

@@ -1,0 +1,1 @@
+"""An outcome in words: for a message that is judged now, and for one of the history."""

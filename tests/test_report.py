@@ -8,7 +8,6 @@ import math
 import os
 import re
 import resource
-import signal
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -504,28 +503,32 @@ def test_a_file(at_hand, capsys, tmp_path):
     os.close(reader)
 
 
-def test_a_file_that_cannot_be_written(at_hand, capfd, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no/such/folder", "No such file or directory"),
+        ("old.html", "File too large"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_written(at_hand, capfd, tmp_path, monkeypatch, name, why):
     """What was there stays."""
     at_hand(record(NOW))
-    monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("mailassay.report.page.page", lambda _: limited("<html>" * 9999))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    def limited(text):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, before[1]))
-        return text
-
     (tmp_path / "old.html").write_text("old")
-    names = {"no/such/folder": "No such file or directory", "old.html": "File too large"}
-    for name, why in names.items():
-        try:
-            status, _, err = run(capfd, "--html", name)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert (status, err) == (os.EX_IOERR, f"mailassay: {tmp_path}/{name}: {why}\n")
-    signal.signal(signal.SIGXFSZ, handler)
-    assert run(capfd, "--html", "/dev/full")[0::2] == (os.EX_IOERR, "mailassay: /dev/full: No space left on device\n")
+    monkeypatch.setenv("COLUMNS", "300")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def page_when_files_are_limited(_):
+        # the database needs more
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, before[1]))
+        return "<html>" * 9999
+
+    monkeypatch.setattr("mailassay.report.page.page", page_when_files_are_limited)
+    try:
+        status, _, err = run(capfd, "--html", name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (status, err) == (os.EX_IOERR, f"mailassay: {tmp_path / name}: {why}\n")
     assert (tmp_path / "old.html").read_text() == "old"
     assert not list(tmp_path.glob(".mailassay*"))
 

@@ -45,7 +45,7 @@ help:
 	@echo 'make bench         cost of the most expensive input, and a load on mailassay and other filters (needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
-	@echo 'make screenshots   docs/overview.png, by Debian\''s Chromium'
+	@echo 'make screenshots   docs/overview.png, by Chromium'
 	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'

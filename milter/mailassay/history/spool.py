@@ -243,6 +243,15 @@ class Segment:
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name.removesuffix(SUFFIX)
 
+    @property
+    def begun(self) -> float:
+        """When its worker began it, in seconds since 1970, by its name; 0 if that does not say it."""
+        begun = self.path.name.rsplit("-", 3)[1:2]
+        try:
+            return float(begun[0])
+        except (IndexError, ValueError):
+            return 0.0
+
     def is_complete(self) -> bool:
         """Is there no worker any more that may write to it?"""
         file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -276,16 +285,8 @@ class Segment:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments in a folder, the oldest first."""
-    return [Segment(path) for path in sorted(folder.glob(f"[!.]*{SUFFIX}"), key=_age)]
-
-
-def _age(path: Path) -> tuple[float, str]:
-    # by its name: the clock may have jumped, but a worker's segments keep their order
-    begun = path.name.rsplit("-", 3)[1:2]
-    try:
-        return float(begun[0]), path.name
-    except (IndexError, ValueError):
-        return 0.0, path.name
+    # by their names: the clock may have jumped, but a worker's segments keep their order
+    return sorted(map(Segment, folder.glob(f"[!.]*{SUFFIX}")), key=lambda each: (each.begun, each.name))
 
 
 def _read(octets: bytes) -> dict[str, Any] | None:

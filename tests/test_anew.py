@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date
 from ipaddress import IPv4Network, ip_address
-from json import loads
 
 import pytest
 
@@ -11,7 +10,7 @@ from mailassay.config import Dns, History, KeptAddresses, Relays, Settings, Untr
 from mailassay.evidence import Connection
 from mailassay.explain.anew import decide
 from mailassay.explain.kept import Kept
-from mailassay.history.record import Judged, line
+from mailassay.history.record import Judged, record
 from mailassay.policy import Mode, Policy
 from mailassay.policy.condition import Match
 from mailassay.policy.rule import Rule
@@ -26,8 +25,7 @@ SPOOF = next(each for each in CASES if each.rule == "dmarc.reject" and each.verd
 
 
 def kept(found, addresses=KeptAddresses.FULL):
-    text = line(Judged(found, Settings(history=History(addresses=addresses)), NOW), "mx1")
-    return Kept(loads(text)).outcome
+    return Kept(record(Judged(found, Settings(history=History(addresses=addresses)), NOW), "mx1")).outcome
 
 
 def decided(found, settings, addresses=KeptAddresses.FULL, now=NOW):
@@ -93,7 +91,7 @@ def test_what_is_not_known_is_said(settings, words):
     assert len(anew.unknown) == 1
     assert words in anew.unknown[0]
     assert anew.as_json() == {"verdict": None, "unknown": list(anew.unknown)}
-    told = Kept(loads(line(Judged(judged(SPOOF, Policy()), Settings(), NOW), "mx1"))).lines(settings, NOW)
+    told = Kept(record(Judged(judged(SPOOF, Policy()), Settings(), NOW), "mx1")).lines(settings, NOW)
     assert ("now", f"cannot be decided: {anew.unknown[0]}") in told
 
 

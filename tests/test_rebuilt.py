@@ -18,7 +18,7 @@ from mailassay.evidence import Connection, Evidence, Transaction
 from mailassay.explain.kept import Kept
 from mailassay.explain.outcome import Judgement, changes, decision, results
 from mailassay.history.rebuilt import Unreadable, outcome
-from mailassay.history.record import Judged, line
+from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
 from mailassay.policy import Policy
 from mailassay.result import Result
@@ -118,7 +118,7 @@ OUTCOMES = st.builds(
 
 
 def recorded(found, kept=KeptAddresses.FULL, **given):
-    return json.loads(line(Judged(found, Settings(history=History(addresses=kept), **given), NOW), "mx1"))
+    return record(Judged(found, Settings(history=History(addresses=kept), **given), NOW), "mx1")
 
 
 @settings(max_examples=100)

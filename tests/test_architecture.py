@@ -16,7 +16,7 @@ ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
     ["config_key"],
-    ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding"],
+    ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding", "moment"],
     ["resolver", "received", "authres"],
     ["zone", "author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],
@@ -27,7 +27,9 @@ FLOORS = [
     ["history"],
     ["explain"],
     ["store"],
+    ["report"],
     ["collector", "daemon", "doctor", "replay"],
+    ["metrics", "web"],
     ["cli"],
     ["__main__"],
 ]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import mailassay
 from mailassay.cli import main
-from mailassay.cli.moment import moment
 from mailassay.cli.options import asked
 from mailassay.config import Settings
 from mailassay.doctor.facts import Process
+from mailassay.moment import moment
 from tests.lab.program import ENVIRONMENT, PROGRAM, ZONE
 from tests.lab.screens import screen
 

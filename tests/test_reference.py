@@ -130,6 +130,8 @@ def test_what_has_a_default_says_so() -> None:
         "held",
         "history",
         "log",
+        "metrics",
+        "web",
         "relays",
         "dmarc",
         "dkim",

@@ -1,5 +1,6 @@
 """The way of a record from a worker to the collector."""
 
+import errno
 import fcntl
 import json
 import os
@@ -10,6 +11,8 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +21,9 @@ from hypothesis import strategies as st
 
 from mailassay.config import Settings
 from mailassay.evidence import Transaction
-from mailassay.history import spool
+from mailassay.history import service, spool
 from mailassay.history.record import Judged
+from mailassay.history.service import Event, What, Why, Worker
 from mailassay.history.spool import Segment, Spool, segments
 from mailassay.judge.outcome import Outcome
 from mailassay.verdict import DEFAULT, Action, Verdict
@@ -40,7 +44,9 @@ def written(folder):
 
 
 def until(is_so):
+    end = time.monotonic() + 60
     while not is_so():
+        assert time.monotonic() < end
         time.sleep(0.01)
 
 
@@ -91,8 +97,7 @@ def test_the_lock_says_whether_a_worker_still_writes(tmp_path):
 
 
 def test_a_segment_ends_by_its_size_or_its_age(tmp_path, monkeypatch):
-    now = [1000.0]
-    writer = Spool(tmp_path, lambda: now[0])
+    writer = Spool(tmp_path)
 
     def add(queue_id):
         writer.add(judged(queue_id))
@@ -100,8 +105,9 @@ def test_a_segment_ends_by_its_size_or_its_age(tmp_path, monkeypatch):
 
     add("Q1")
     add("Q2")
-    now[0] += spool.MAX_SECONDS
-    add("Q3")
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "MAX_SECONDS", 0.0)
+        add("Q3")
     assert [len(list(each.lines())) for each in segments(tmp_path)] == [2, 1]
     monkeypatch.setattr(spool, "MAX_OCTETS", 1)
     add("Q4")
@@ -110,15 +116,25 @@ def test_a_segment_ends_by_its_size_or_its_age(tmp_path, monkeypatch):
     assert queue_ids(tmp_path) == ["Q1", "Q2", "Q3", "Q4"]
 
 
-def test_a_clock_that_jumps_back_loses_nothing(tmp_path):
-    now = [1000.0]
-    writer = Spool(tmp_path, lambda: now[0])
-    for number in range(5):
-        writer.add(judged(f"Q{number}"))
-        until(lambda: f"Q{number}" in queue_ids(tmp_path))  # noqa: B023 - called at once
-        now[0] -= 10 * spool.MAX_SECONDS
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, 0.0])
+def test_a_clock_that_jumps(tmp_path, monkeypatch, jump):
+    """Nothing is lost, and a segment is as old as it is."""
+    now = [1_800_000_000.0]
+    writer = Spool(tmp_path, clock=lambda: now[0])
+
+    def add(numbers):
+        for number in numbers:
+            writer.add(judged(f"Q{number}"))
+            until(lambda: f"Q{number}" in queue_ids(tmp_path))  # noqa: B023 - called at once
+            now[0] += jump
+
+    add(range(3))
+    assert len(segments(tmp_path)) == 1
+    monkeypatch.setattr(spool, "MAX_SECONDS", 0.0)
+    add(range(3, 6))
     writer.close()
-    assert sorted(queue_ids(tmp_path)) == [f"Q{number}" for number in range(5)]
+    assert len(segments(tmp_path)) == 4
+    assert sorted(queue_ids(tmp_path)) == [f"Q{number}" for number in range(6)]
 
 
 def test_what_cannot_be_written_is_counted(tmp_path, caplog):
@@ -148,6 +164,7 @@ def limited(octets):
 
 
 def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, caplog):
+    """Nor does it stay: it would be counted twice, as lost and as unreadable."""
     writer = Spool(tmp_path)
     undo = limited(1000)
     try:
@@ -159,11 +176,36 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, caplog):
     writer.add(judged("Q5"))
     writer.close()
     found = written(tmp_path)
-    whole = [each for each in found if each]
-    lost = sum(each["records"] for each in whole if each["kind"] == "lost")
-    assert None in found
-    assert queue_ids_of(whole)[-1] == "Q5"
-    assert len(queue_ids_of(whole)) + lost == 5
+    lost = sum(each["records"] for each in found if each["kind"] == "lost")
+    assert queue_ids_of(found)[-1] == "Q5"
+    assert len(queue_ids_of(found)) + lost == 5
+    assert lost
+
+
+def test_a_line_that_stays_cut_off_is_the_last_of_its_segment(tmp_path, monkeypatch):
+    """It cannot be taken back either."""
+    writer = Spool(tmp_path)
+    writer.add(judged("Q1"))
+    until(lambda: queue_ids(tmp_path) == ["Q1"])
+
+    def refused(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", refused)
+        undo = limited(os.stat(segments(tmp_path)[0].path).st_size + 10)
+        try:
+            writer.add(judged("Q2"))
+            until(lambda: segments(tmp_path)[0].is_complete())
+        finally:
+            undo()
+    writer.add(judged("Q3"))
+    writer.close()
+    assert len(segments(tmp_path)) == 2
+    [first, *rest] = written(tmp_path)
+    assert first["queue_id"] == "Q1"
+    assert rest == [None, {"v": 1, "kind": "lost", "records": 1}, rest[-1]]
+    assert rest[-1]["queue_id"] == "Q3"
 
 
 def queue_ids_of(found):
@@ -184,7 +226,7 @@ def test_nobody_waits_for_a_disk_that_hangs(tmp_path, monkeypatch):
 
 
 def test_a_bug_costs_one_record(tmp_path, monkeypatch, caplog):
-    lines = iter([RuntimeError("x"), '{"kind": "message", "queue_id": "Q2"}'])
+    lines = iter([RuntimeError("x"), RuntimeError("y"), '{"kind": "message", "queue_id": "Q3"}'])
 
     def line(*_):
         found = next(lines)
@@ -194,11 +236,171 @@ def test_a_bug_costs_one_record(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(spool, "line", line)
     writer = Spool(tmp_path)
-    writer.add(judged("Q1"))
-    writer.add(judged("Q2"))
+    for number in range(1, 4):
+        writer.add(judged(f"Q{number}"))
     writer.close()
-    assert queue_ids(tmp_path) == ["Q2"]
-    assert "queue_id=Q1: no record in the history" in caplog.text
+    assert queue_ids(tmp_path) == ["Q3"]
+    assert written(tmp_path)[0]["records"] == 2
+    assert caplog.text.count("a bug") == 1
+    assert "RuntimeError: x" in caplog.text
+
+
+@contextmanager
+def file_system(folder, size):
+    """A file system of its own, in memory, of so many octets. Only root can have it."""
+    if os.geteuid():
+        pytest.skip(reason="needs root, to mount a file system")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        # not while the writer has a file open
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def everything(writer, folder, add=0):
+    """Close it; how many records are there, and how many are lost."""
+    for number in range(add):
+        writer.add(judged(f"later{number}"))
+    writer.close()
+    found = [each or {} for each in written(folder)]
+    kinds = [each.get("kind") for each in found]
+    return kinds.count("message"), sum(each.get("records", 0) for each in found), kinds.count(None)
+
+
+def test_a_file_system_that_is_full(tmp_path, caplog):
+    """What does not fit is counted; what comes when there is room again is written."""
+    folder = tmp_path / "full"
+    with file_system(folder, 256 << 10):
+        (folder / "other").write_bytes(bytes(200 << 10))
+        writer = Spool(folder / "spool")
+        for number in range(500):
+            writer.add(judged(f"Q{number}"))
+        until(lambda: "No space left" in caplog.text)
+        until(lambda: not writer._waiting.qsize())
+        (folder / "other").unlink()
+        there, lost, unreadable = everything(writer, folder / "spool", add=10)
+    assert there + lost == 510
+    assert there > 10
+    assert lost
+    assert not unreadable
+    assert caplog.text.count("are lost") == 1
+
+
+def test_a_file_system_that_is_read_only(tmp_path, caplog):
+    folder = tmp_path / "readonly"
+    with file_system(folder, 1 << 20):
+        (folder / "spool").mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        writer = Spool(folder / "spool")
+        writer.add(judged("Q1"))
+        until(lambda: "are lost" in caplog.text)
+        assert "Read-only file system" in caplog.text
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        assert everything(writer, folder / "spool", add=1) == (1, 1, 0)
+
+
+def test_what_is_lost_when_the_worker_ends_is_logged(tmp_path, caplog):
+    """There is no place to write it to."""
+    (tmp_path / "spool").touch()
+    writer = Spool(tmp_path / "spool")
+    for number in range(7):
+        writer.add(judged(f"Q{number}"))
+    writer.close()
+    assert f"7 records of messages are lost: {tmp_path}/spool cannot be written" in caplog.text
+
+
+def test_what_was_lost_before_the_worker_ends_is_counted(tmp_path, monkeypatch):
+    """Also if no record comes after it."""
+    monkeypatch.setattr(spool, "line", lambda *_: 1 / 0)
+    writer = Spool(tmp_path)
+    writer.add(judged())
+    assert everything(writer, tmp_path) == (0, 1, 0)
+
+
+def test_what_still_waits_for_a_disk_that_hangs_is_logged_in_the_end(tmp_path, monkeypatch, caplog):
+    going_on, hanging = threading.Event(), threading.Event()
+    monkeypatch.setattr(spool, "_PATIENCE", 0.0)
+    monkeypatch.setattr(spool, "line", lambda *_: hanging.set() or (going_on.wait() and "{}"))
+    writer = Spool(tmp_path)
+    for _ in range(3):
+        writer.add(judged())
+    hanging.wait()
+    writer.close()
+    going_on.set()
+    writer._thread.join()
+    assert "3 records of messages are lost" in caplog.text
+
+
+def test_two_services_share_a_folder(tmp_path):
+    """Each has its segments, also if they count alike."""
+    writers = [Spool(tmp_path) for _ in range(4)]
+    for number in range(200):
+        writers[number % 4].add(judged(f"Q{number}"))
+    for each in writers:
+        each.close()
+    assert len(segments(tmp_path)) == 4
+    assert sorted(queue_ids(tmp_path)) == sorted(f"Q{number}" for number in range(200))
+
+
+class Status:
+    """What a worker says about itself, set by a test."""
+
+    def __init__(self):
+        self.now = Worker(time=1.0, host="mx1", pid=7)
+
+    def __call__(self):
+        return self.now
+
+
+def said(folder):
+    return [service.read(each) for each in written(folder) if each["kind"] != "message"]
+
+
+def test_what_a_worker_says_about_itself(tmp_path, monkeypatch):
+    """If something has changed, and in the end; counts are those since the last time."""
+    monkeypatch.setattr(spool, "SAY_EVERY", 0.1)
+    status = Status()
+    writer = Spool(tmp_path, status)
+    writer.add(judged("Q1"))
+    status.now = replace(status.now, time=2.0, messages=5, dns_sent=9, connections=2)
+    until(lambda: said(tmp_path))
+    time.sleep(0.3)
+    status.now = replace(status.now, time=3.0, messages=7, connections=1)
+    until(lambda: len(said(tmp_path)) == 2)
+    status.now = replace(status.now, time=4.0, connections=0, dns_failed=1)
+    writer.close()
+    assert said(tmp_path)[:2] == [
+        Worker(time=2.0, host="mx1", pid=7, messages=5, dns_sent=9, connections=2),
+        Worker(time=3.0, host="mx1", pid=7, messages=2, connections=1),
+    ]
+    rest = said(tmp_path)[2:]
+    assert rest[-1].ends
+    assert sum(each.dns_failed for each in rest) == 1
+
+
+def test_what_a_worker_has_done_is_not_lost(tmp_path, monkeypatch, caplog):
+    """The next line has it too."""
+    monkeypatch.setattr(spool, "SAY_EVERY", 0.1)
+    (tmp_path / "spool").touch()
+    status = Status()
+    status.now = replace(status.now, messages=5)
+    writer = Spool(tmp_path / "spool", status)
+    until(lambda: "cannot be written" in caplog.text)
+    (tmp_path / "spool").unlink()
+    writer.close()
+    assert sum(each.messages for each in said(tmp_path / "spool")) == 5
+    assert "records" not in caplog.text
+
+
+def test_an_event(tmp_path):
+    event = Event(time=1.0, host="mx1", what=What.WORKER_ENDED, workers=2, policy="abc", why=Why.SIGNAL, pid=7)
+    writer = Spool(tmp_path)
+    writer.add(judged("Q1"))
+    writer.add(event)
+    writer.close()
+    assert said(tmp_path) == [event]
 
 
 def segment_of(folder, octets):

@@ -20,6 +20,13 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
+def visible(text: str) -> str:
+    """The text with ``[U+202E]`` in place of each character that cannot be seen, such as a control or a bidi mark."""
+    return (
+        text if text.isprintable() else "".join(each if each.isprintable() else f"[U+{ord(each):04X}]" for each in text)
+    )
+
+
 def quoted(text: str) -> str:
     """Text from DNS with each octet that is not printable ASCII written ``\\ddd`` (RFC 1035 section 5.1)."""
     return "".join(mark if " " <= mark <= "~" else f"\\{ord(mark):03}" for mark in text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mailassay.config import schema
 
-from . import manual, markdown
+from . import alerts, dashboard, manual, markdown, metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,9 @@ def _json(found: Mapping[str, Any]) -> str:
 FILES: Mapping[str, Callable[[], str]] = {
     "conf/mailassay.schema.json": lambda: _json(schema.settings().schema),
     "policies/mailassay-policy.schema.json": lambda: _json(schema.policy().schema),
+    "conf/grafana-dashboard.json": dashboard.file,
+    "conf/prometheus-alerts.yaml": alerts.file,
+    "docs/metrics.md": metrics.page,
     "docs/reference.md": markdown.page,
     "man/mailassay.8": manual.program,
     "man/mailassay.yaml.5": manual.settings,

@@ -17,6 +17,7 @@ from ..config.document import unreadable
 from ..config.policy_file import read_policy
 from ..judge.logline import as_json
 from ..message import BOM
+from ..moment import moment
 from ..postfix.hold_queue import QUEUE_ID, Queue, Unavailable
 from ..replay import explain, many
 from ..replay.as_json import values
@@ -25,7 +26,6 @@ from ..replay.trace import Trace, judge
 from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
 from ..verdict import Action
-from .moment import moment
 from .options import Commands, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 

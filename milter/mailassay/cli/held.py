@@ -159,9 +159,19 @@ def _remind(queue: Queue, settings: Settings, limit: int) -> int:
         message = "%d held, the oldest for %s: queue_id=%s, author domain %s; mailassay held shows them"
         author = printable(found[0].author_domain) or "unknown"
         _log.warning(message, len(found), _age(found[0], now), found[0].queued.queue_id, author)
+    if settings.history.directory:
+        _leave_figures(found, now)
     if settings.held.remind_to:
         _send(queue, settings.held.remind_to, waiting, now)
     return 0
+
+
+def _leave_figures(found: Sequence[Held], now: float) -> None:
+    """Say for the metrics how many messages are held. The user of the collector cannot read Postfix's queue."""
+    try:
+        reminder.leave(reminder.Figures(now, len(found), found[0].queued.arrived if found else now))
+    except OSError as error:
+        _log.warning("the metrics will not show how many messages are held: %s", error)
 
 
 def _send(queue: Queue, to: str, waiting: Sequence[Held], now: float) -> None:

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..config import History, KeptAddresses
+from ..moment import moment
 from ..terminal import complain
-from .moment import moment
 
 if TYPE_CHECKING:
     from ..store.reader import Reader

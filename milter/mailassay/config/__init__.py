@@ -16,7 +16,21 @@ from ..policy import Policy
 from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
 from .lint import expired, in_container, is_elsewhere, warnings
 from .policy_file import read_policy
-from .settings import SETTINGS, Dns, Held, History, KeptAddresses, Log, LogFormat, LogLevel, Relays, Settings, Untraced
+from .settings import (
+    SETTINGS,
+    Dns,
+    Held,
+    History,
+    KeptAddresses,
+    Log,
+    LogFormat,
+    LogLevel,
+    Metrics,
+    Relays,
+    Settings,
+    Untraced,
+    Web,
+)
 from .values import Listen, Nameserver, listen
 
 __all__ = [
@@ -29,12 +43,14 @@ __all__ = [
     "Log",
     "LogFormat",
     "LogLevel",
+    "Metrics",
     "Nameserver",
     "Network",
     "Problem",
     "Relays",
     "Settings",
     "Untraced",
+    "Web",
     "expired",
     "in_container",
     "is_elsewhere",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Any
 
 from ..address import Network
@@ -14,7 +14,7 @@ from ..policy import Policy
 from ..policy.sets import Networks
 from ..verdict import Action
 from . import shapes, values
-from .document import List, Map, Problem, Short, Value
+from .document import List, Map, Problem, Short, Unfit, Value
 from .policy_file import trusted
 from .values import Listen, Nameserver
 
@@ -165,13 +165,60 @@ class History:
         str | None,
         Key(
             "Where the history is kept: `null` means `history.sqlite` in the directory; "
-            "`postgresql://USER@HOST/NAME` is for several hosts that share one history.",
+            "`postgresql://USER@HOST/NAME` is for several hosts that share one history. A password belongs into "
+            "~/.pgpass of the user of the service, into PGPASSWORD in the environment of the commands, or into a "
+            "service file of libpq (`postgresql:///?service=NAME`); mailassay shows none that is in the URL. The role "
+            "must be the owner of the database, whose encoding is UTF8.",
         ),
     ] = None
     days: Annotated[int, Key("Days after which a message leaves the history.", 1, 3650)] = 30
     messages: Annotated[
         int, Key("The number of messages in the history; the oldest leave it.", 1000, 1_000_000_000)
     ] = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the collector counts for Prometheus, and where. No file is written if ``textfile`` is None."""
+
+    textfile: Annotated[
+        str | None,
+        Key(
+            "The file that the collector writes every 15 seconds for the textfile collector of node_exporter. Its name "
+            "ends in `.prom`. The user of the collector must be able to write to its folder. `null` writes none. A "
+            "change needs a restart of the collector."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The pages that show the history. There are none if ``listen`` is None."""
+
+    listen: Annotated[
+        Listen | None,
+        Key(
+            "Where `mailassay-collector.service` shows the history as web pages: `127.0.0.1:8028`, `[::1]:8028` or "
+            "`unix:/PATH`, a Unix socket with the permissions 0660. The pages show who wrote to whom, and ask for no "
+            "password: every user of this machine can open a port of the loopback address. `null` means no pages. A "
+            "change of this section needs a restart of the collector.",
+        ),
+    ] = None
+    allow_remote: Annotated[
+        bool,
+        Key(
+            "Allow an address in `listen` that other machines can reach. The connection is not encrypted; a web "
+            "server in front of the pages can ask for a login and encrypt.",
+        ),
+    ] = False
+    hosts: Annotated[
+        tuple[str, ...],
+        Key(
+            "The names of hosts by which a browser or a web server in front asks for the pages, besides `localhost` "
+            "and any IP address. A request for another name is refused. Otherwise the web page of a stranger could "
+            "read the history: it would make its own name lead to your address (DNS rebinding).",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +351,10 @@ class Settings:
     ] = 20.0
     held: Annotated[Held, Key("What happens to messages that the policy holds.")] = field(default_factory=Held)
     history: Annotated[History, Key("What is kept of each message.")] = field(default_factory=History)
+    metrics: Annotated[Metrics, Key("How Prometheus gets the metrics of the collector.")] = field(
+        default_factory=Metrics
+    )
+    web: Annotated[Web, Key("The history as web pages.")] = field(default_factory=Web)
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
     policy: Policy = field(default_factory=Policy)
     owner_request_special: bool | None = None
@@ -314,6 +365,15 @@ class Settings:
 
 def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:
     return Relays(Networks(networks), **given)
+
+
+def _web(listen: Listen | None = None, *, allow_remote: bool = False, **given: Any) -> Web:
+    if listen and listen.kind != "unix" and not ip_address(listen.host).is_loopback and not allow_remote:
+        raise Unfit(
+            f"other machines can reach {listen.host}, and would read who wrote to whom: listen on 127.0.0.1 or on a "
+            "Unix socket, or set `allow_remote: true`"
+        )
+    return Web(listen, allow_remote=allow_remote, **given)
 
 
 _RELAYS = shapes.of(
@@ -340,6 +400,8 @@ SETTINGS: Map[dict[str, Any]] = shapes.of(
             History,
             {"directory": values.or_nothing(values.folder), "database": values.or_nothing(values.database)},
         ),
+        "metrics": shapes.of(Metrics, {"textfile": values.or_nothing(values.textfile)}),
+        "web": shapes.of(Web, {"listen": values.or_nothing(values.web_listen), "hosts": List(values.host)}, _web),
         "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
     },
     dict,

@@ -13,6 +13,7 @@ from datetime import date
 from enum import StrEnum
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -166,13 +167,28 @@ def folder(node: yaml.Node) -> str:
     return text
 
 
+@value(title="the absolute path of a file that ends in .prom", type="string", pattern="^/.*[^/][.]prom$")
+def textfile(node: yaml.Node) -> str:
+    """node_exporter reads no other file."""
+    expected = "the absolute path of a file that ends in .prom"
+    text = _scalar(node, expected)
+    if not re.fullmatch("/([^\0]*[^\0/])[.]prom", text, re.DOTALL):
+        raise unexpected(expected, node)
+    return text
+
+
 @value(title="the URL of a PostgreSQL database", type="string", pattern="^postgresql://.")
 def database(node: yaml.Node) -> str:
     expected = "a URL such as postgresql://mailassay@db.example.org/mailassay"
     text = _scalar(node, expected)
-    if not re.fullmatch(r"postgresql://[!-~]+", text):
-        raise unexpected(expected, node)
-    return text
+    try:
+        urlsplit(text).port  # noqa: B018 - raises ValueError if it is no number
+        if re.fullmatch(r"postgresql://[!-~]+", text):
+            return text
+    except ValueError:
+        pass
+    # the text may hold a password, and so may the error
+    raise Unfit(f"expected {expected}, in which special characters are percent-encoded")
 
 
 @value(title="a domain name or another token", type="string", minLength=1, maxLength=253)
@@ -331,11 +347,7 @@ def listen(node: yaml.Node) -> Listen:
     expected = "unix:/PATH, inet:PORT@HOST, inet6:PORT@HOST or inet:HOST:PORT"
     scheme, _, rest = _scalar(node, expected).partition(":")
     if scheme in ("unix", "local"):
-        if not rest.startswith("/") or rest.endswith("/") or not rest.isprintable():
-            raise Unfit(f"expected the absolute path of a socket, found {shown(rest)}")
-        if len(rest.encode()) > MAX_SOCKET_PATH:
-            raise Unfit(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} octets")
-        return Listen("unix", path=rest)
+        return _unix(rest)
     if scheme not in ("inet", "inet6") or not rest:
         raise unexpected(expected, node)
     port, at, host = rest.partition("@")
@@ -347,6 +359,38 @@ def listen(node: yaml.Node) -> Listen:
     else:
         host, port = _split_port(rest)
     return _inet(scheme == "inet6", host, _port(port))
+
+
+def _unix(path: str) -> Listen:
+    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise Unfit(f"expected the absolute path of a socket, found {shown(path)}")
+    if len(path.encode()) > MAX_SOCKET_PATH:
+        raise Unfit(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} octets")
+    return Listen("unix", path=path)
+
+
+@value(title="a socket", type="string", pattern=r"^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$")
+def web_listen(node: yaml.Node) -> Listen:
+    """An address, never a name, so that it is clear who can reach it."""
+    expected = "127.0.0.1:PORT, [::1]:PORT or unix:/PATH"
+    text = _scalar(node, expected)
+    if text.startswith("unix:"):
+        return _unix(text.removeprefix("unix:"))
+    host, port = _split_port(text)
+    address = _address(host)
+    if address is None or not port:
+        raise unexpected(expected, node)
+    return Listen("inet6" if ":" in address else "inet", host=address, port=_port(port))
+
+
+@value(title="the name of a host", type="string", pattern="^[^\\s*@/<>:]+$")
+def host(node: yaml.Node) -> str:
+    """A domain name, or a single label."""
+    expected = "the name of a host such as mx1.example.org"
+    try:
+        return str(Domain(_scalar(node, expected)))
+    except BadDomain as error:
+        raise unexpected(expected, node) from error
 
 
 def _inet(only_ipv6: bool, host: str, port: int) -> Listen:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
 import Milter
@@ -17,10 +18,11 @@ import Milter
 from ..address import client
 from ..config import Settings
 from ..dmarc import Remembered
+from ..evidence import Transaction
 from ..history.record import Judged
 from ..judge import logline
 from ..judge.outcome import Outcome
-from ..judge.session import Lock, Session
+from ..judge.session import INTERNAL_ERROR, Lock, Session
 from ..resolver import Asker
 from ..verdict import Action
 
@@ -69,9 +71,9 @@ class Work:
 
     ``sessions`` are the open connections, ``judging`` those whose message has ended and has no answer yet. ``asker``
     makes the DNS source of one connection, ``remembered`` has the DMARC records seen, and ``dear`` is the turn of
-    expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer. ``retire``
-    is called once, when the worker has judged ``retire_after`` messages. ``record`` takes each message that has its
-    answer into the history, and never waits; None if there is no history.
+    expensive messages. ``messages`` were judged, ``unanswered`` of them while DNS as a whole gave no answer, and
+    ``exceptions`` deferred some. ``retire`` is called once, when the worker has judged ``retire_after`` messages.
+    ``record`` takes each message that has its answer into the history, and never waits; None if there is no history.
     """
 
     def __init__(
@@ -86,15 +88,16 @@ class Work:
         self.remembered = Remembered()
         self.sessions: set[Callbacks] = set()
         self.judging: set[Callbacks] = set()
-        self.messages = self.unanswered = 0
+        self.messages = self.unanswered = self.exceptions = 0
         self._lock = threading.Lock()
         self._said = False
 
-    def judged(self, unanswered: bool = False) -> None:
-        """Count a message that has its answer; ``unanswered``: DNS as a whole gave none for it."""
+    def judged(self, *, unanswered: bool = False, failed: bool = False) -> None:
+        """Count a message that has its answer. DNS as a whole gave none for it (``unanswered``); it was ``failed``."""
         with self._lock:
             self.messages += 1
             self.unanswered += unanswered
+            self.exceptions += failed
             is_enough = not self._said and self.messages >= (self.settings.retire_after or math.inf)
             self._said |= is_enough
         if is_enough:
@@ -215,28 +218,39 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         return int(Milter.CONTINUE if hungry or not self._protocol & Milter.P_SKIP else Milter.SKIP)
 
     def eom(self) -> int:
-        """End of the message: judge it, act and log."""
+        """End of the message: judge it, act, log, and record it."""
         self._work.judging.add(self)
-        unanswered = False
+        outcome: Outcome | None = None
         try:
+            try:
+                if not self.failed:
+                    outcome = self._talk.end_of_message(self.queue_id)
+                    answer = self._carry_out(outcome)
+                    # nobody is told about a held message, and it stays until somebody looks
+                    say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
+                    say("%s", logline.Line(outcome))
+            except Exception:  # noqa: BLE001 - libmilter is no place for it
+                self.failed = True
+                _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
             if self.failed:
-                return self._defer()
-            outcome = self._talk.end_of_message(self.queue_id)
-            unanswered = outcome.unanswered
-            answer = self._carry_out(outcome)
-            # nobody is told about a held message, and it stays until somebody looks
-            say = _log.warning if outcome.verdict.action is Action.HOLD else _log.info
-            say("%s", logline.Line(outcome))
-            if self._work.record:
-                self._work.record(Judged(outcome, self._talk.settings, time.time()))
-        except Exception:  # noqa: BLE001 - libmilter is no place for it
-            _log.exception("queue_id=%s failed at end of message; deferred", self.queue_id)
-            return self._defer()
+                outcome = self._given_up(outcome)
+                answer = self._carry_out(outcome)
+            if outcome and self._work.record:
+                settings = self._session.settings if self._session else self._work.settings
+                self._work.record(Judged(outcome, settings, time.time()))
         finally:
             self._over()
             self._work.judging.discard(self)
-            self._work.judged(unanswered)
+            self._work.judged(unanswered=bool(outcome and outcome.unanswered), failed=self.failed)
         return answer
+
+    def _given_up(self, outcome: Outcome | None) -> Outcome:
+        """The outcome of a message that is deferred because something failed; what is known of it stays in it."""
+        if outcome:
+            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=())
+        if self._session:
+            return self._session.give_up(self.queue_id)
+        return Outcome(verdict=INTERNAL_ERROR, transaction=Transaction(), queue_id=self.queue_id)
 
     @_guarded
     def abort(self) -> int:
@@ -282,10 +296,6 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
         except UnicodeDecodeError:
             # a login name at worst, and only its existence counts
             return "?"
-
-    def _defer(self) -> int:
-        self.setreply("451", "4.3.0", "Internal error, please try again later")
-        return int(Milter.TEMPFAIL)
 
     def _carry_out(self, outcome: Outcome) -> int:
         verdict = outcome.verdict

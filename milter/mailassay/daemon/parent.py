@@ -12,16 +12,18 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..config import ConfigError, Settings, expired
+from ..history.service import Event, What, Why
 from ..judge import logline
 from . import resolv_conf as nameservers
 from . import systemd, worker
 from .resolv_conf import SystemNameservers
 from .turn import Turn, turns
-from .worker import HANDLED, Command, Counts
+from .worker import HANDLED, Command, Counts, Order
 
 _MIN_LIFE = 1.0  # seconds; a worker that dies sooner is started again only after a pause
 _MAX_PAUSE = 30.0
@@ -31,8 +33,9 @@ _MAX_SILENCE = 60.0  # seconds without an answer, after which a worker counts as
 _SPARE = 5.0  # seconds that a worker may take to end, in addition to the time of its messages
 _WARN_EVERY = 60.0
 _MAX_SENDING = 5.0  # seconds for a command, which a worker reads at once
-# what a reload cannot change: the socket is open, and its file has its mode
-_FIXED = ("listen", "socket_mode", "socket_group", "dns.cache_size")
+# what a reload cannot change: the socket is open, its file has its mode, and workers have the spool open
+_FIXED = ("listen", "socket_mode", "socket_group", "dns.cache_size", "history.directory")
+_MAX_EVENTS = 100  # that wait for a worker
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +44,15 @@ _log = logging.getLogger(__name__)
 class _Worker:
     """``channel`` leads to the worker; ``started`` is by the monotonic clock; ``asked`` counts unanswered pings.
 
-    ``counts`` are the last that it reported, ``unread`` is the beginning of its next word.
+    ``counts`` are the last that it reported, ``unread`` is the beginning of its next word. ``stuck``: it was killed,
+    because it did not answer.
     """
 
     channel: socket.socket
     started: float
     asked: int = 0
     retiring: bool = False
+    stuck: bool = False
     counts: Counts = field(default_factory=Counts)
     unread: bytearray = field(default_factory=bytearray)
 
@@ -72,6 +77,7 @@ class Parent:
         self._told = Counts()  # at the last look for messages without an answer
         self._warn_at = 0.0
         self._failure = ""  # of the last reload
+        self._events: deque[Event] = deque(maxlen=_MAX_EVENTS)  # that no worker has been told yet
         # each worker gets the next one
         self._turns = itertools.cycle(turns(self._count))
 
@@ -82,6 +88,7 @@ class Parent:
                 self._start()
             _log.info("listening on %s, %s", self._settings.listen.libmilter, self._status)
             self._tell_policy("policy")
+            self._tell(What.STARTED)
             systemd.ready(self._status)
             while True:
                 self._look_after()
@@ -132,6 +139,7 @@ class Parent:
             self._start()
         for pid in self._staying()[self._count :]:
             self._retire(pid)
+        self._hand_on_events()
         now = time.monotonic()
         if now < self._ping_at:
             return
@@ -145,7 +153,7 @@ class Parent:
             # not by the clock, which goes on while the whole service is frozen
             if each.asked * every > _MAX_SILENCE:
                 _log.error("worker %d does not answer; killed", pid)
-                os.kill(pid, signal.SIGKILL)
+                self._kill(pid)
             else:
                 each.asked += 1
                 self._send(pid, Command.PING)
@@ -200,7 +208,9 @@ class Parent:
             _take_in(ended)
             ended.channel.close()
             self._ended = self._ended.plus(ended.counts)
-            if ended.retiring and os.WIFEXITED(status) and not os.WEXITSTATUS(status):
+            why = _why(ended, status)
+            self._tell(What.WORKER_ENDED, why, pid)
+            if why is Why.RETIRED:
                 _log.info("worker %d has retired", pid)
                 continue
             self._delay(time.monotonic() - ended.started)
@@ -219,15 +229,43 @@ class Parent:
         self._workers[pid].retiring = True
         self._send(pid, Command.RETIRE)
 
-    def _send(self, pid: int, command: Command | Settings) -> None:
+    def _kill(self, pid: int) -> None:
+        self._workers[pid].stuck = True
+        os.kill(pid, signal.SIGKILL)
+
+    def _tell(self, what: What, why: Why | None = None, pid: int = 0) -> None:
+        """Have an event written into the history."""
+        if self._settings.history.directory:
+            self._events.append(
+                Event(
+                    time=round(time.time(), 3),
+                    host=socket.gethostname(),
+                    what=what,
+                    workers=self._count,
+                    policy=self._settings.policy.digest,
+                    why=why,
+                    pid=pid,
+                )
+            )
+
+    def _hand_on_events(self) -> None:
+        """A worker writes them: the parent never waits for a disk."""
+        for pid in self._staying()[:1]:
+            while self._events and self._send(pid, self._events[0]):
+                self._events.popleft()
+
+    def _send(self, pid: int, order: Order) -> bool:
+        """Send an order. Returns whether the worker can have got it."""
         try:
-            worker.send(self._workers[pid].channel, command)
+            worker.send(self._workers[pid].channel, order)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has ended, and _reap() says how
+            return False  # it has ended, and _reap() says how
         except OSError as error:
             # a partly sent command is useless; a worker that does not read must not keep the old settings
             _log.error("worker %d does not read commands (%s); killed", pid, error)
-            os.kill(pid, signal.SIGKILL)
+            self._kill(pid)
+            return False
+        return True
 
     def _reload(self) -> None:
         """Read the configuration again. If it has a mistake, nothing changes."""
@@ -239,6 +277,7 @@ class Parent:
                 _log.error("%s", problem)
             _log.error("the configuration is not reloaded; policy %s stays", self._settings.policy.digest)
             self._failure = f"; the last reload failed: {error.problems[0]}"
+            self._tell(What.RELOAD_FAILED)
             systemd.ready(self._status)
             return
         self._failure = ""
@@ -250,6 +289,7 @@ class Parent:
         logline.set_up(found.log.level, found.log.format)
         self._hand_out()
         self._tell_policy("reloaded: policy")
+        self._tell(What.RELOADED)
         systemd.ready(self._status)
 
     def _hand_out(self) -> None:
@@ -353,6 +393,14 @@ def _ready(channels: list[socket.socket], seconds: float) -> list[socket.socket]
     return [by_number[number] for number, _ in poll.poll(seconds * 1000)]
 
 
+def _why(ended: _Worker, status: int) -> Why:
+    if ended.stuck:
+        return Why.STUCK
+    if os.WIFSIGNALED(status):
+        return Why.SIGNAL
+    return Why.RETIRED if ended.retiring and not os.WEXITSTATUS(status) else Why.EXIT
+
+
 def _describe(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"signal {os.WTERMSIG(status)}"
@@ -367,4 +415,5 @@ def _with_fixed(found: Settings, before: Settings) -> Settings:
         socket_mode=before.socket_mode,
         socket_group=before.socket_group,
         dns=replace(found.dns, cache_size=before.dns.cache_size),
+        history=replace(found.history, directory=before.history.directory),
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..config import Settings
+from ..history import service
 from ..history.spool import SPOOL, Spool
 from ..judge import logline
 from ..limits import Limits
@@ -77,9 +78,15 @@ class Command(Enum):
     STOP = "stop"
 
 
-def send(channel: socket.socket, command: Command | Settings) -> None:
-    """Send a command, or the ``Settings`` for every message from now on. Raises OSError, also after a time-out."""
-    octets = pickle.dumps(command)
+Order = Command | Settings | service.Event
+
+
+def send(channel: socket.socket, order: Order) -> None:
+    """Send a command, the settings for every message from now on, or an event to be written into the history.
+
+    Raises OSError, also after a time-out.
+    """
+    octets = pickle.dumps(order)
     channel.sendall(_LENGTH.pack(len(octets)) + octets)
 
 
@@ -107,14 +114,15 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
             with saying:
                 channel.sendall(_WORD.pack(retires, now.messages, now.unanswered, cached.stats().failed))
 
-        spool = Spool(Path(settings.history.directory, SPOOL)) if settings.history.directory else None
-        record = spool.add if spool else None
-        now = Work(settings, turns.asker, turn, retire=lambda: say(retires=True), record=record)
+        now = Work(settings, turns.asker, turn, retire=lambda: say(retires=True))
+        spool = _spool(settings, lambda: _status(now, cached))
+        now.record = spool.add if spool else None
         libmilter.prepare(now)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         # a thread inherits the blocked signals; libmilter waits for them in a thread of its own
-        threading.Thread(target=_obey, args=(channel, say, now, nameservers, turns, descriptor), daemon=True).start()
+        ears = _Ears(channel, say, now, nameservers, turns, descriptor, spool)
+        threading.Thread(target=ears.listen, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         libmilter.run()
         _finish(now)
@@ -155,32 +163,65 @@ def worker_count(settings: Settings) -> int:
     return settings.workers or suitable_workers()
 
 
-def _obey(
-    channel: socket.socket,
-    say: Callable[[], None],
-    now: Work,
-    nameservers: Nameservers,
-    turns: Turns,
-    descriptor: int,
-) -> None:
-    """Listen to the parent until it is gone."""
-    with channel.makefile("rb") as commands:
-        while length := commands.read(_LENGTH.size):
-            command = pickle.loads(commands.read(*_LENGTH.unpack(length)))
-            if command is Command.PING:
-                # without DNS the worker is useless, and the parent replaces a worker that does not answer
-                if nameservers.goes_on():
-                    say()
-                else:
-                    _log.error("worker %d no longer hears name servers", os.getpid())
-            elif isinstance(command, Command):
-                threading.Thread(target=_end, args=(now, descriptor, command is Command.STOP), daemon=True).start()
+def _spool(settings: Settings, status: Callable[[], service.Worker]) -> Spool | None:
+    return Spool(Path(settings.history.directory, SPOOL), status) if settings.history.directory else None
+
+
+def _status(now: Work, cached: Cached) -> service.Worker:
+    """What the worker has done since it began, and what it does now."""
+    asked, sent, kept, failed = cached.stats()
+    return service.Worker(
+        time=round(time.time(), 3),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        messages=now.messages,
+        unanswered=now.unanswered,
+        exceptions=now.exceptions,
+        dns_asked=asked,
+        dns_sent=sent,
+        dns_failed=failed,
+        connections=len(now.sessions),
+        judging=len(now.judging),
+        dns_kept=kept,
+    )
+
+
+class _Ears(NamedTuple):
+    """What listens to the parent, and what it acts on."""
+
+    channel: socket.socket
+    say: Callable[[], None]
+    now: Work
+    nameservers: Nameservers
+    turns: Turns
+    descriptor: int
+    spool: Spool | None
+
+    def listen(self) -> None:
+        """Listen until the parent is gone."""
+        with self.channel.makefile("rb") as orders:
+            while length := orders.read(_LENGTH.size):
+                self._obey(pickle.loads(orders.read(*_LENGTH.unpack(length))))
+
+    def _obey(self, order: Order) -> None:
+        if order is Command.PING:
+            # without DNS the worker is useless, and the parent replaces a worker that does not answer
+            if self.nameservers.goes_on():
+                self.say()
             else:
-                logline.set_up(command.log.level, command.log.format)
-                now.settings = command
-                nameservers.configure(*_dns(command))
-                turns.most = questions_under_way(command)
-                _log.info("worker %d judges by policy %s", os.getpid(), command.policy.digest)
+                _log.error("worker %d no longer hears name servers", os.getpid())
+        elif isinstance(order, Command):
+            arguments = self.now, self.descriptor, order is Command.STOP
+            threading.Thread(target=_end, args=arguments, daemon=True).start()
+        elif isinstance(order, service.Event):
+            if self.spool:
+                self.spool.add(order)
+        else:
+            logline.set_up(order.log.level, order.log.format)
+            self.now.settings = order
+            self.nameservers.configure(*_dns(order))
+            self.turns.most = questions_under_way(order)
+            _log.info("worker %d judges by policy %s", os.getpid(), order.policy.digest)
 
 
 def _end(now: Work, descriptor: int, at_once: bool) -> None:

@@ -14,7 +14,7 @@ event ``started``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -49,6 +49,19 @@ class Worker:
     judging: int = 0
     dns_kept: int = 0
     ends: bool = False
+
+    def since(self, before: Worker | None, *, ends: bool = False) -> Worker | None:
+        """The line to write if the last one was written at ``before``; None if nothing has changed since then.
+
+        The counts of both are those since the worker began.
+        """
+        before = before or Worker(time=self.time, host=self.host, pid=self.pid)
+        if not ends and replace(before, time=self.time) == self:
+            return None
+        return replace(self, ends=ends, **{name: getattr(self, name) - getattr(before, name) for name in _COUNTS})
+
+
+_COUNTS = ("messages", "unanswered", "exceptions", "dns_asked", "dns_sent", "dns_failed")
 
 
 class What(StrEnum):

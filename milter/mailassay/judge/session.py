@@ -250,12 +250,21 @@ class Session:
 
     def end_of_message(self, queue_id: str = "") -> Outcome:
         """Judge the message. ``queue_id`` is Postfix's name for it."""
-        mail, self._mail = self._current(), None
+        mail = self._current()
         self._take(mail)
         try:
-            return self._outcome(mail, queue_id)
+            outcome = self._outcome(mail, queue_id)
         finally:
             self._leave(mail)
+        self._mail = None
+        return outcome
+
+    def give_up(self, queue_id: str = "") -> Outcome:
+        """Defer the message, because something failed while it was judged or received."""
+        mail, self._mail = self._mail, None
+        connection = Connection(self._client_ip, self._helo) if self._client_ip else None
+        transaction = replace(mail.transaction, recipients=tuple(mail.recipients)) if mail else Transaction()
+        return Outcome(verdict=INTERNAL_ERROR, transaction=transaction, connection=connection, queue_id=queue_id)
 
     def _outcome(self, mail: _Mail, queue_id: str) -> Outcome:
         headers = mail.content.headers if mail.content else Headers(mail.fields)
@@ -478,3 +487,8 @@ def _built_in(name: str, action: Action, reply: Reply) -> Verdict:
     """A verdict that no policy changes; in monitor mode, ``action`` may be milder than the reply."""
     would = Action.REJECT if reply.code >= 500 else Action.DEFER
     return Verdict(action, Decider(Kind.BUILT_IN, name), reply.text, reply, would)
+
+
+INTERNAL_ERROR = _built_in(
+    "internal_error", Action.DEFER, Reply(451, "4.3.0", "Internal error, please try again later")
+)

@@ -1,4 +1,4 @@
-"""The mail about messages that mailassay put on hold: when it is due, and its text."""
+"""What ``mailassay held --remind`` says about messages on hold: a mail, when it is due, and figures for metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,40 @@ from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
+from typing import NamedTuple
 
-FOLDER = "/run/mailassay-held"  # which messages were reported; systemd's RuntimeDirectory, if there is one
+FOLDER = "/run/mailassay-held"  # for both files; systemd's RuntimeDirectory, if there is one
 AGAIN = 86_400  # seconds after which the same messages are reported again
 MOST_LISTED = 100
+_REMINDED, _FIGURES = "reminded", "figures"
+_MAX_FIGURES = 1000  # octets
 
 
-def _file() -> Path:
-    return Path(os.environ.get("RUNTIME_DIRECTORY", FOLDER)) / "reminded"
+class Figures(NamedTuple):
+    """How many messages were on hold at a time, and since when the oldest was; times in seconds since 1970."""
+
+    time: float
+    messages: int
+    oldest: float
+
+
+def _file(name: str) -> Path:
+    return Path(os.environ.get("RUNTIME_DIRECTORY", FOLDER), name)
+
+
+def leave(figures: Figures) -> None:
+    """Leave figures for another user's process. Raises OSError."""
+    _write(_file(_FIGURES), figures._asdict())
+
+
+def figures(path: Path | None = None) -> Figures | None:
+    """The figures that were left, in this file if it is given; None if there are none."""
+    try:
+        with (path or Path(FOLDER, _FIGURES)).open("rb") as file:
+            found = json.loads(file.read(_MAX_FIGURES))
+        return Figures(float(found["time"]), int(found["messages"]), float(found["oldest"]))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
 
 
 def is_due(queue_ids: Sequence[str], now: float) -> bool:
@@ -25,7 +51,7 @@ def is_due(queue_ids: Sequence[str], now: float) -> bool:
     ``now`` is in seconds since 1970. Messages reported before the machine started are reported again.
     """
     try:
-        told = json.loads(_file().read_bytes())
+        told = json.loads(_file(_REMINDED).read_bytes())
         return not set(queue_ids) <= set(told["queue_ids"]) or not 0 <= now - told["sent"] < AGAIN
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return True
@@ -33,13 +59,17 @@ def is_due(queue_ids: Sequence[str], now: float) -> bool:
 
 def remember(queue_ids: Sequence[str], now: float) -> None:
     """Remember that a mail has reported these messages. Raises OSError."""
-    path = _file()
+    _write(_file(_REMINDED), {"sent": now, "queue_ids": list(queue_ids)})
+
+
+def _write(path: Path, found: object) -> None:
+    """Write a file that every user can read. Raises OSError."""
     path.parent.mkdir(mode=0o755, exist_ok=True)
     # another user may own the folder, and root must not follow links of that user
     descriptor, new = tempfile.mkstemp(dir=path.parent)
     with open(descriptor, "w") as file:
         os.fchmod(descriptor, 0o644)
-        json.dump({"sent": now, "queue_ids": list(queue_ids)}, file)
+        json.dump(found, file)
     os.replace(new, path)
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from ..config import History
@@ -50,12 +50,12 @@ class Reader:
 
     def latest(self, wanted: Filter, most: int | None = None) -> Iterator[dict[str, Any]]:
         """The latest ``most`` records that fit, the latest first, each once."""
-        with self._connection() as connection:
+        with self.connection() as connection:
             read = _positions(connection) if connection else {}
         # before the database: what moves meanwhile is found twice, and never missed
         waiting = sorted((each for each, _, _ in self._spooled(read, wanted)), key=_time, reverse=True)
         copies = {_identity(each) for each in waiting}
-        with self._connection() as connection:
+        with self.connection() as connection:
             found = (each.record for each in reading.search(connection, wanted, most)) if connection else iter(())
             kept = (each for each in found if not copies or _identity(each) not in copies)
             for each in islice(heapq.merge(waiting, kept, key=_time, reverse=True), most):
@@ -67,7 +67,7 @@ class Reader:
         for record, name, end in self._spooled({}, wanted):
             self._is_new(record)
             self._read[name] = end
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection:
                 self._numbers = set(self._later(connection, wanted))
 
@@ -77,7 +77,7 @@ class Reader:
         for record, name, end in self._spooled(self._read, wanted):
             found.append(record)
             self._read[name] = end
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection:
                 numbers = [each for each in self._later(connection, wanted) if each not in self._numbers]
                 self._numbers = {each for each in self._numbers if each > self._newest - _MARGIN}.union(numbers)
@@ -87,7 +87,7 @@ class Reader:
     def oldest(self) -> float | None:
         """The time of the first record in seconds since 1970; None if there is none."""
         times = [_time(each) for each, _, _ in self._spooled({}, Filter())]
-        with self._connection() as connection:
+        with self.connection() as connection:
             if connection and (found := reading.oldest(connection)) is not None:
                 times.append(found)
         return min(times, default=None)
@@ -125,8 +125,8 @@ class Reader:
             raise self._closed(folder, error) from error
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection | None]:
-        """A transaction, in which nothing changes; None if there is no database yet."""
+    def connection(self) -> Iterator[Connection | None]:
+        """A transaction, in which nothing changes; None if there is no database yet. Raises Unusable."""
         try:
             self._engine = self._engine or self._opened()
             if self._engine is None:
@@ -138,7 +138,7 @@ class Reader:
             if getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
                 # a reader too has to write to the files beside it, if no other process has it open
                 raise self._closed(Path(str(self._url.database)), PermissionError()) from error
-            raise Unusable(f"{database.name(self._url)} cannot be read: {database.first_line(error)}") from error
+            raise Unusable(f"{database.name(self._url)} cannot be read: {database.cause(error, self._url)}") from error
 
     def _opened(self) -> Engine | None:
         if self._url.get_backend_name() == "sqlite":
@@ -152,14 +152,13 @@ class Reader:
                 raise self._closed(file, error) from error
         engine = database.connect(self._url, reads_only=True)
         with engine.connect() as connection:
-            tables = inspect(connection).get_table_names()
-            is_ours = "alembic_version" in tables
-            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if is_ours else None
+            found = database.revision(connection)
+            is_foreign = found is None and inspect(connection).get_table_names()
         if found == REVISION:
             return engine
         engine.dispose()
         name = database.name(self._url)
-        if tables and not is_ours and self._url.get_backend_name() == "sqlite":
+        if is_foreign and self._url.get_backend_name() == "sqlite":
             raise Unusable(f"{name} belongs to another program")
         if found is None:
             # the collector has only begun

@@ -15,9 +15,10 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
-OF_SENDERS = ("author", "source", "source_of")  # kinds of counts whose keys senders choose
+OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
+# octets of a text, and of one of our words: PostgreSQL's indexes take 2,704, and some have several of them
+_MOST, _WORD = 800, 80
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
-_FAILS = ("fail", "permerror", "temperror")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
@@ -47,14 +48,16 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
             message["time"] = arrived
         recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, list(dict.fromkeys(recipients)), counts)
 
 
 def others(kind: str, key: str) -> str:
     """The key that takes the place of one too many: all parts that a sender chooses are empty."""
-    return SEPARATOR * key.count(SEPARATOR) + (key.rpartition(SEPARATOR)[2] if kind == "author" else "")
+    parts = key.split(SEPARATOR)
+    ours = {"author": len(parts) - 1, "unanswered": 0}.get(kind)
+    return SEPARATOR.join(part if place == ours else "" for place, part in enumerate(parts))
 
 
 def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
@@ -76,14 +79,16 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
-        found[key] = _text(results.get(key) or "")
-    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
+        found[key] = _text(results.get(key) or "", _WORD)
+    for key in ("verdict", "would"):
+        found[key] = _text(record[key], _WORD)
+    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
         found[key] = _text(record[key])
     found["message_id"] = keys.of_message_id(found["message_id"])
     found["author_key"] = keys.of_domain(found["author"])
     found["client_key"] = keys.of_client(found["client"])
     found["mail_from_key"] = keys.of_address(found["mail_from"])
-    if not 0 <= found["time"] < 1 << 40:
+    if not 0 <= found["time"] < 1 << 40 or not 0 <= found["seconds"] < 1 << 40:
         raise ValueError("no time")
     return found
 
@@ -92,7 +97,7 @@ def best_dkim(results: dict[str, Any]) -> str:
     """One word for all signatures of a message; empty if it was not judged."""
     if "dkim" not in results:
         return ""
-    return min((_text(each["result"]) for each in results["dkim"]), key=_rank, default="none")
+    return min((_text(each["result"], _WORD) for each in results["dkim"]), key=_rank, default="none")
 
 
 def _rank(result: str) -> int:
@@ -119,13 +124,36 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
         yield "limit", _text(each)
     if message["author"]:
         yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
-    if message["dmarc"] in _FAILS:
+    for method, domain in dict.fromkeys(_unanswered(results, message)):
+        yield "unanswered", SEPARATOR.join((method, domain))
+    if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
         yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
 
 
-def _text(found: object) -> str:
-    """Text for a column. Raises TypeError. PostgreSQL takes no NUL."""
+def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The checks that DNS gave no answer, and about whom they asked."""
+    if message["iprev"] == "temperror":
+        yield "iprev", message["client"]
+    mail_from = _text(results.get("mail_from") or "")
+    if message["spf"] == "temperror":
+        # of a null reverse-path, SPF checks the HELO name
+        yield "spf", _text(results.get("helo") or "") if mail_from == "<>" else mail_from
+    if results.get("sender_domain") == "temperror":
+        yield "sender_domain", mail_from
+    for each in results.get("dkim", ()):
+        if each["result"] == "temperror":
+            yield "dkim", _text(each.get("domain") or "")
+    if message["dmarc"] == "temperror":
+        yield "dmarc", message["author"]
+
+
+def _text(found: object, most: int = _MOST) -> str:
+    """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
-    return found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    if len(text) <= most and text.isascii():
+        return text
+    # half a surrogate pair becomes "?"
+    return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -1,0 +1,87 @@
+"""The figures of one author domain: from the counts by the hour, and from its latest messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sqlalchemy import Connection, func, select
+
+from ..store import keys
+from ..store.rows import HOUR, SEPARATOR
+from ..store.tables import hourly, message
+from .figures import Span
+
+_LATEST = 1000  # messages of which the sources are shown
+_MOST = 50  # sources
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A client that sent mail of a domain, with its confirmed name; ``results`` counts those of DMARC."""
+
+    client: str
+    name: str
+    results: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OfDomain:
+    """The figures of an author domain in a span of time.
+
+    ``periods`` has the time of each hour or day in seconds since 1970, and how many messages had which result of DMARC.
+    ``senders`` are those of the latest messages, of which there are ``latest``.
+    """
+
+    domain: str
+    span: Span
+    periods: tuple[tuple[int, Counter[str]], ...]
+    senders: tuple[Sender, ...]
+    latest: int
+
+    @property
+    def results(self) -> Counter[str]:
+        """How many messages had which result of DMARC."""
+        return sum((found for _, found in self.periods), Counter())
+
+
+def of_domain(connection: Connection, domain: str, span: Span) -> OfDomain:
+    """The figures of a domain. A few queries, each with a bounded answer."""
+    senders = _senders(connection, domain, span)
+    return OfDomain(
+        domain,
+        span,
+        _periods(connection, domain, span),
+        tuple(sorted(senders, key=lambda each: -each.results.total()))[:_MOST],
+        sum(each.results.total() for each in senders),
+    )
+
+
+def _periods(connection: Connection, domain: str, span: Span) -> tuple[tuple[int, Counter[str]], ...]:
+    within = [hourly.c.hour >= span.first, hourly.c.hour < span.end]
+    # the hours one by one: the key is then found by the index
+    hours = select(hourly.c.hour).where(hourly.c.kind == "verdict", *within).distinct()
+    first, end = f"{domain}{SEPARATOR}", f"{domain}{chr(ord(SEPARATOR) + 1)}"
+    of_domain = [hourly.c.kind == "author", hourly.c.hour.in_(hours), hourly.c.key >= first, hourly.c.key < end]
+    statement = select(hourly.c.hour, hourly.c.key, func.sum(hourly.c.count)).where(*of_domain)
+    found = connection.execute(statement.group_by(hourly.c.hour, hourly.c.key)).all()
+    periods = []
+    for start, until in pairwise([*span.starts(), span.end]):
+        counts = Counter[str]()
+        for hour, key, many in found:
+            if start <= hour < until:
+                counts[key.rpartition(SEPARATOR)[2]] += int(many)
+        periods.append((start * HOUR, counts))
+    return tuple(periods)
+
+
+def _senders(connection: Connection, domain: str, span: Span) -> list[Sender]:
+    columns = message.c
+    since = columns.time >= span.first * HOUR
+    statement = select(columns.client, columns.name, columns.dmarc)
+    statement = statement.where(columns.author_key == keys.of_domain(domain), since)
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for client, name, dmarc in connection.execute(statement.order_by(columns.time.desc()).limit(_LATEST)):
+        counts.setdefault((client, name), Counter())[dmarc] += 1
+    return [Sender(client, name, found) for (client, name), found in counts.items()]

@@ -1,0 +1,277 @@
+"""The pages as a WSGI application (PEP 3333). It only reads, and trusts nothing that it is asked."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ..config import Settings
+from ..domain import BadDomain, Domain
+from ..explain.kept import Kept, Unreadable
+from ..lookup import look_up
+from ..lookup.text import Text
+from ..report.domain import of_domain
+from ..report.figures import Figures, Span, figures
+from ..resolver import Source
+from ..store import database, reading
+from ..store.filter import METHODS, Filter
+from . import guard, look, query, state
+from .query import BadQuery
+from .row import row
+
+_SECONDS = 5.0  # that a page may read the database, or ask DNS
+_AT_ONCE = 4  # pages that read; waitress has more threads, so that one is left for /healthz
+_ROWS = 50  # messages on a page
+_LATEST = 10  # messages of a domain
+_SPANS = ("1d", "2d", "7d", "30d")
+_USUAL = "7d"
+_COLUMNS = 100  # of what a command would print
+_RESULTS = ("pass", "none", "neutral", "policy", "softfail", "fail", "temperror", "permerror")
+_TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
+
+_log = logging.getLogger(__name__)
+
+Start = Callable[[str, list[tuple[str, str]]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a request is answered."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    type: str = "text/html; charset=utf-8"
+    more: tuple[tuple[str, str], ...] = ()
+
+
+class Refused(Exception):
+    """A request is not answered with what it asks for. ``why`` is for people."""
+
+    def __init__(self, status: HTTPStatus, why: str, *more: tuple[str, str]) -> None:
+        super().__init__(why)
+        self.status, self.why, self.more = status, why, more
+
+
+class Pages:
+    """The application.
+
+    ``settings`` are the present ones, ``engine`` only reads, ``source`` answers questions to DNS, and ``known`` is what
+    the collector last said about itself.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        engine: Engine,
+        source: Callable[[], Source],
+        known: state.Known,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._engine, self._source = settings, engine, source
+        self._known, self._clock = known, clock
+        self._turns, self._lookups = threading.Semaphore(_AT_ONCE), threading.Semaphore(1)
+        self._hosts = settings().web.hosts
+        database.limit(engine, _SECONDS)
+        routes: dict[str, Callable[..., Response]] = {
+            "/": self._overview,
+            "/messages": self._messages,
+            "/message/([0-9]{1,18})": self._message,
+            "/domain/([^/]{1,253})": self._domain,
+            "/rules": self._rules,
+            "/healthz": self._health,
+            "/metrics": self._metrics,
+            "/style.css": partial(self._file, look.style(), "text/css"),
+            "/icon.svg": partial(self._file, look.icon(), "image/svg+xml"),
+        }
+        self._routes = [(re.compile(pattern), answer) for pattern, answer in routes.items()]
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> list[bytes]:
+        """Answer a request. Whatever goes wrong, the answer says nothing about the program."""
+        try:
+            response = self._answer(environ)
+        except Refused as refused:
+            response = self._refusal(environ, refused)
+        except Exception:  # noqa: BLE001 - a bug costs this answer
+            _log.exception("a page cannot be shown")
+            response = Response(
+                b"This page cannot be shown; the log says why.\n", HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT
+            )
+        headers = [("Content-Type", response.type), ("Content-Length", str(len(response.body)))]
+        start(f"{response.status.value} {response.status.phrase}", [*headers, *guard.HEADERS, *response.more])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        """Raises Refused."""
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "These pages can only be read.", ("Allow", "GET, HEAD"))
+        if not guard.is_our_host(environ.get("HTTP_HOST", ""), self._hosts):
+            raise Refused(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "This host is not known by the name in the address. Use localhost or the IP address, or add the name "
+                "to web.hosts in the configuration of mailassay.",
+            )
+        try:
+            path = guard.path_of(environ)
+            for pattern, answer in self._routes:
+                if found := pattern.fullmatch(path):
+                    return answer(environ.get("QUERY_STRING", ""), *found.groups())
+        except BadQuery as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"{error}.") from error
+        except UnicodeDecodeError as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "The path is not UTF-8.") from error
+        raise Refused(HTTPStatus.NOT_FOUND, "There is no such page.")
+
+    @staticmethod
+    def _refusal(environ: dict[str, Any], refused: Refused) -> Response:
+        if refused.status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST):
+            return Response(f"{refused.why}\n".encode(), refused.status, _TEXT, refused.more)
+        depth = max(0, environ.get("PATH_INFO", "").count("/") - 1)
+        body = look.page("refusal.html", depth, title=refused.status.phrase, why=refused.why)
+        return Response(body, refused.status, more=refused.more)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection to the database, for a bounded time. Raises Refused."""
+        busy = HTTPStatus.SERVICE_UNAVAILABLE
+        if not self._turns.acquire(blocking=False):
+            raise Refused(busy, "Too many pages are asked for at once. Try again.", ("Retry-After", "2"))
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            if database.took_too_long(error):
+                why = f"This took longer than {_SECONDS:.0f} seconds. Ask for a shorter time, or for an exact name."
+                raise Refused(busy, why) from error
+            why = database.cause(error, self._engine.url)
+            _log.warning("the pages cannot read the history: %s", why)
+            raise Refused(busy, f"The history cannot be read now: {why}.") from error
+        finally:
+            self._turns.release()
+
+    def _overview(self, asked: str) -> Response:
+        given = query.parameters(asked, "since", "host")
+        return Response(look.page("overview.html", 0, figures=self._figures(given), given=given, spans=_SPANS))
+
+    def _figures(self, given: dict[str, str]) -> Figures:
+        span = self._span(given)
+        with self._reading() as connection:
+            return figures(connection, self._settings(), span, given.get("host", ""))
+
+    def _span(self, given: dict[str, str]) -> Span:
+        now = self._clock()
+        return Span.since(query.since(given.setdefault("since", _USUAL), now), now)
+
+    def _messages(self, asked: str) -> Response:
+        wanted = query.messages(asked, self._clock())
+        with self._reading() as connection:
+            found = next(filter(None, (self._search(connection, each, wanted.before) for each in wanted.filters)), [])
+        last = found[_ROWS - 1] if len(found) > _ROWS else None
+        body = look.page(
+            "messages.html",
+            0,
+            given=wanted.given,
+            found=[row(each) for each in found[:_ROWS]],
+            more=wanted.after(last.time, last.number) if last else "",
+            is_first=wanted.before is None,
+            methods=METHODS,
+            results=_RESULTS,
+        )
+        return Response(body)
+
+    @staticmethod
+    def _search(
+        connection: Connection, wanted: Filter, before: tuple[float, int] | None = None, most: int = _ROWS + 1
+    ) -> list[reading.Found]:
+        return list(reading.search(connection, wanted, most, before))
+
+    def _message(self, asked: str, number: str) -> Response:
+        query.parameters(asked)
+        with self._reading() as connection:
+            found = reading.one(connection, int(number))
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such message in the history; old ones leave it.")
+        try:
+            lines = Kept(found.record).lines(self._settings(), self._clock())
+        except Unreadable as error:
+            lines = [("record", f"is not one that this version can read ({error})")]
+        return Response(look.page("message.html", 1, message=row(found), lines=lines))
+
+    def _domain(self, asked: str, name: str) -> Response:
+        given = query.parameters(asked, "since", "dns")
+        if not name.isprintable():
+            raise Refused(HTTPStatus.BAD_REQUEST, "This is not a domain name.")
+        name, span = name.lower(), self._span(given)
+        with self._reading() as connection:
+            found = of_domain(connection, name, span)
+            latest = [row(each) for each in self._search(connection, Filter(author=name), most=_LATEST)]
+        dns = self._dns(name) if "dns" in given else []
+        body = look.page("domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns)
+        return Response(body)
+
+    def _dns(self, name: str) -> list[str]:
+        """What DNS says about a domain, as ``mailassay lookup`` prints it. Raises Refused."""
+        try:
+            domain = Domain(name)
+        except BadDomain as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"DNS cannot have this name: {error}.") from error
+        if not self._lookups.acquire(blocking=False):
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Another domain is being looked up.", ("Retry-After", "2"))
+        try:
+            limits = self._settings().policy.limits
+            report = look_up(domain, (), self._source(), _SECONDS, limits)
+        finally:
+            self._lookups.release()
+        return list(Text(_COLUMNS).lines(report, name, limits))
+
+    def _rules(self, asked: str) -> Response:
+        given = query.parameters(asked, "since")
+        found, settings = self._figures(given), self._settings()
+        used = {each.name: each for each in found.rules}
+        monitored = {each.name: each for each in found.monitored}
+        names = [f"rules.{rule.name}" for rule in settings.policy.rules]
+        body = look.page(
+            "rules.html",
+            0,
+            given=given,
+            spans=_SPANS,
+            figures=found,
+            rules=[
+                (name, settings.policy_lines.get(name), rule)
+                for name, rule in zip(names, settings.policy.rules, strict=True)
+            ],
+            used=used,
+            monitored=monitored,
+            others=[each for each in found.rules if each.name not in names],
+        )
+        return Response(body)
+
+    def _health(self, asked: str) -> Response:
+        query.parameters(asked)
+        trouble = self._known.trouble()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+        return Response(f"{trouble or 'ok'}\n".encode(), status, _TEXT)
+
+    def _metrics(self, asked: str) -> Response:
+        query.parameters(asked)
+        found = self._known.metrics
+        if not found:
+            # old ones would look as if nothing happened
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The collector says nothing.", ("Retry-After", "2"))
+        return Response(found.encode(), type=_METRICS)
+
+    @staticmethod
+    def _file(body: bytes, kind: str, asked: str) -> Response:
+        query.parameters(asked)
+        return Response(body, type=kind)

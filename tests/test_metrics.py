@@ -1,0 +1,485 @@
+"""Metrics: counted once, from closed sets, and read by Prometheus's own tools."""
+
+import fcntl
+import json
+import re
+import stat
+import time
+from itertools import count as numbers
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families as families
+
+import mailassay
+from mailassay import __version__
+from mailassay.collector import Batch, Collector
+from mailassay.config import ConfigError, History, load
+from mailassay.history.service import Event, What, Why, Worker, values
+from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.metrics import Exposed, Textfile, exposition, listed, whole
+from mailassay.metrics.listed import METRICS
+from mailassay.postfix import reminder
+from mailassay.store import database, writing
+from mailassay.store.rows import BUCKETS, Unfit
+
+PACKAGE = Path(mailassay.__file__).parent
+NOW = 1_800_000_000.0
+BEGUN = numbers(1)
+POLICY = "policy1"
+
+
+def record(name, /, **more):
+    return {
+        "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
+        "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
+        "recipients": ["bob@receiver.example"], "more_recipients": 0,
+        "results": {
+            "iprev": "pass", "name": "mail.bank.example", "spf": "softfail", "spf_helo": "none",
+            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "fail",
+            "header_from": "bank.example", "policy": "reject", "limit": ["spf:dns_questions"],
+        },
+        "verdict": "reject", "would": "reject", "kind_of_rule": "setting", "rule": "dmarc.reject", "monitored": [],
+        "override": "", "removed": 2, "seconds": 0.003,
+        "evidence": {"dkim": [
+            {"result": "fail", "algorithm": "rsa-sha256", "bits": 2048},
+            {"result": "pass", "algorithm": "ed25519-sha256", "bits": 256},
+        ]},
+    } | more  # fmt: skip
+
+
+def worker(pid=1, at=NOW, **more):
+    return values(Worker(time=at, host="mx1", pid=pid, **more))
+
+
+def event(what, at=NOW, **more):
+    return values(Event(**{"time": at, "host": "mx1", "what": what, "workers": 2, "policy": POLICY} | more))
+
+
+class Host:
+    """A spool, its collector, and the metrics of that."""
+
+    def __init__(self, folder):
+        (folder / SPOOL).mkdir(exist_ok=True)
+        self.folder, self.held = folder, folder / "figures"
+        self.now = NOW
+        self.rules = ["lists"]
+        self.begin()
+
+    def begin(self):
+        """The collector starts."""
+        self.exposed = Exposed(lambda: self.rules, self.folder / SPOOL, lambda: self.now, self.held)
+        history = History(directory=str(self.folder))
+        self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed])
+
+    def segment(self, *lines, begun=None):
+        path = self.folder / SPOOL / f"mx1-{begun or next(BEGUN):.6f}-{next(BEGUN)}-1{SUFFIX}"
+        path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines))
+        return path
+
+    def move(self, *lines):
+        if lines:
+            self.segment(*lines)
+        while self.collector.once():
+            pass
+
+    def text(self):
+        return self.exposed.text()
+
+    def samples(self):
+        """Every sample by its name and labels, without zeros of counters."""
+        found = {}
+        for family in families(self.text()):
+            for each in family.samples:
+                labels = "".join(f" {name}={value}" for name, value in sorted(each.labels.items()))
+                assert (each.name, labels) not in found
+                found[each.name.removeprefix("mailassay_") + labels] = each.value
+        return found
+
+    def counted(self, name):
+        """The series of a metric that are not zero."""
+        return {
+            sample.removeprefix(name).strip(): value
+            for sample, value in self.samples().items()
+            if sample.split()[0] == name and value
+        }
+
+    def one(self, name):
+        return self.samples().get(name)
+
+
+@pytest.fixture
+def host(tmp_path):
+    found = Host(tmp_path)
+    yield found
+    found.collector.close()
+
+
+def test_what_a_message_counts_in(host):
+    host.move(record("Q1"), record("Q2", seconds=0.2), record("Q3", seconds=70))
+    assert host.counted("history_records_total") == {"": 3}
+    assert host.counted("messages_total") == {"verdict=reject would=reject": 3}
+    assert host.counted("rule_total") == {"rule=dmarc.reject": 3}
+    assert host.counted("results_total") == {
+        "method=iprev result=pass": 3, "method=spf result=softfail": 3, "method=spf_helo result=none": 3,
+        "method=dkim result=pass": 3, "method=arc result=none": 3, "method=dmarc result=fail": 3,
+    }  # fmt: skip
+    assert host.counted("dkim_signatures_total") == {
+        "algorithm=rsa-sha256 bits=2048 result=fail": 3, "algorithm=ed25519-sha256 bits=256 result=pass": 3,
+    }  # fmt: skip
+    assert host.counted("dmarc_total") == {"applied=reject policy=reject reason=none result=fail": 3}
+    assert host.counted("forged_fields_removed_total") == {"": 6}
+    assert host.counted("limits_reached_total") == {"limit=dns_questions": 3}
+    assert host.counted("message_seconds_count") == {"": 3}
+    assert host.counted("message_seconds_sum") == {"": pytest.approx(70.203)}
+    buckets = host.counted("message_seconds_bucket")
+    assert [buckets.get(f"le={each}") for each in ("0.0025", "0.005", "0.1", "0.25", "20.0", "+Inf")] == [
+        None, 1, 1, 2, 2, 3,
+    ]  # fmt: skip
+    assert host.one(f"build_info version={__version__}") == 1
+
+
+def test_a_message_that_is_not_judged(host):
+    more = {"results": {}, "evidence": None, "verdict": "accept", "would": "accept", "removed": 0}
+    host.move(record("Q1", kind_of_rule="unjudged", rule="authenticated", **more))
+    assert host.counted("unjudged_total") == {"why=authenticated": 1}
+    assert host.counted("messages_total") == {"verdict=accept would=accept": 1}
+    for name in ("rule_total", "results_total", "dmarc_total", "message_seconds_count"):
+        assert host.counted(name) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"override": "mailing_list: lists.example"}, "mailing_list"),
+        ({"override": "local_policy: rule x"}, "local_policy"),
+        ({"override": "trusted_forwarder: 192.0.2.1"}, "trusted_forwarder"),
+        ({"override": "sampled_out"}, "other"),
+        ({"override": 7}, "other"),
+        ({"would": "hold"}, "monitored"),
+        ({"override": None}, "none"),
+    ],
+)
+def test_why_not_what_the_domain_asks_for(host, more, reason):
+    host.move(record("Q1", **{"verdict": "accept", "would": "accept"} | more))
+    assert host.counted("dmarc_total") == {f"applied=accept policy=reject reason={reason} result=fail": 1}
+
+
+def test_rules_of_the_present_policy(host):
+    ours = {"kind_of_rule": "rule", "rule": "rules.lists"}
+    assert host.samples()["rule_total rule=rules.lists"] == 0
+    host.move(record("Q1", **ours), record("Q2", **ours | {"rule": "rules.old"}), record("Q3", rule="dmarc.later"))
+    assert host.counted("rule_total") == {"rule=rules.lists": 1, "rule=other": 2}
+    # the file changes, but the service goes on with the policy before it
+    host.rules = ["old"]
+    host.move(event(What.RELOAD_FAILED), record("Q4", **ours))
+    host.rules = None
+    host.move(event(What.RELOADED, policy="policy2"), record("Q5", **ours))
+    assert host.counted("rule_total")["rule=rules.lists"] == 3
+    host.rules = ["new"]
+    host.move(event(What.RELOADED, policy="policy3"))
+    host.move(record("Q6", **ours), record("Q7", **ours | {"rule": "rules.new"}))
+    # a counter never falls
+    assert host.counted("rule_total") == {"rule=rules.lists": 3, "rule=rules.new": 1, "rule=other": 3}
+
+
+def test_nothing_counts_twice(host, monkeypatch):
+    """A batch counts after it has been committed, and no batch is committed twice."""
+    host.segment(record("Q1"), {"v": 1, "kind": "lost", "records": 3})
+    with monkeypatch.context() as patched:
+        trouble = database.DatabaseError("INSERT", {}, Exception("disk full"))
+        patched.setattr(writing, "read_up_to", lambda *_: (_ for _ in ()).throw(trouble))
+        assert not host.collector.once()
+        assert host.counted("history_records_total") == host.counted("history_lost_total") == {}
+    path = host.segment(record("Q2"))
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for number in range(5):
+            host.move()
+            assert host.counted("history_records_total") == {"": 2 + number}
+            assert host.counted("history_lost_total") == {"why=unwritten": 3}
+            file.write(json.dumps(record(f"R{number}")) + "\n")
+            file.flush()
+
+
+def test_what_is_lost(host):
+    host.move("garbage", {"v": 9, "kind": "message"}, record("Q", time="x"), {"v": 1, "kind": "lost", "records": 5})
+    assert host.counted("history_lost_total") == {"why=unreadable": 2, "why=version": 1, "why=unwritten": 5}
+    assert host.counted("history_records_total") == {}
+
+
+def test_workers(host):
+    host.move(
+        event(What.STARTED, NOW - 100),
+        worker(
+            1, NOW - 50, messages=5, exceptions=1, dns_asked=10, dns_sent=6, dns_failed=1, connections=3, dns_kept=7
+        ),
+        worker(2, NOW - 40, messages=5, dns_asked=5, dns_sent=5, connections=2, dns_kept=5),
+        worker(2, NOW - 20, exceptions=1, connections=1, dns_kept=6),
+    )
+    assert host.counted("exceptions_total") == {"": 2}
+    assert host.counted("dns_questions_total") == {"answer=yes": 10, "answer=no": 1}
+    assert host.counted("dns_cached_total") == {"": 4}
+    assert [host.one(name) for name in ("connections", "dns_kept_answers", "workers")] == [4, 13, 2]
+    host.move(event(What.WORKER_ENDED, NOW - 10, why=Why.SIGNAL, pid=2, workers=1))
+    # written before it was killed, and read after that
+    host.move(worker(2, NOW - 11, connections=9))
+    assert host.counted("worker_ends_total") == {"why=signal": 1}
+    assert [host.one(name) for name in ("connections", "dns_kept_answers", "workers")] == [3, 7, 1]
+    host.move(worker(1, NOW - 5, ends=True, messages=1))
+    assert [host.one(name) for name in ("connections", "workers")] == [0, 1]
+    host.move(worker(3, NOW - 4, connections=8), event(What.STARTED, NOW - 2), worker(4, NOW - 1, connections=1))
+    assert [host.one(name) for name in ("connections", "workers")] == [1, 2]
+
+
+def test_a_thousand_workers_leave_nothing_behind(host):
+    lines = []
+    for pid in range(1100):
+        lines += [worker(pid, NOW + pid, connections=1), event(What.WORKER_ENDED, NOW + pid + 0.5, pid=pid)]
+    host.move(*lines)
+    assert host.one("connections") == 0
+    assert host.counted("worker_ends_total") == {"why=other": 1100}
+    service = host.exposed._counts._service
+    assert len(service._ended) <= 1000
+    assert not service._workers
+
+
+def test_a_question_that_fails_later(host):
+    """Its failure stands in a later line than that it was sent; no counter falls."""
+    host.move(worker(dns_asked=5, dns_sent=5))
+    host.move(worker(dns_asked=1, dns_sent=1, dns_failed=4))
+    assert host.counted("dns_questions_total") == {"answer=yes": 5, "answer=no": 4}
+    host.move(worker(dns_asked=8, dns_sent=8))
+    assert host.counted("dns_questions_total") == {"answer=yes": 10, "answer=no": 4}
+
+
+def test_the_configuration_of_the_service(host):
+    names = ("config_reload_failed", "config_loaded_timestamp_seconds", "workers", "connections")
+    assert [host.one(name) for name in names] == [None] * 4
+    host.move(event(What.STARTED, NOW - 9))
+    assert [host.one(name) for name in names] == [0, NOW - 9, 2, 0]
+    host.move(event(What.RELOAD_FAILED, NOW - 5))
+    assert [host.one(name) for name in names] == [1, NOW - 9, 2, 0]
+    host.begin()
+    # another process of the collector, before the service says anything
+    assert [host.one(name) for name in names] == [1, NOW - 9, 2, None]
+    host.move(event(What.RELOADED, NOW - 2, workers=3))
+    assert [host.one(name) for name in names] == [0, NOW - 2, 3, 0]
+
+
+def test_how_long_records_wait(host):
+    assert host.one("history_lag_seconds") == 0
+    old = host.segment(record("Q1", time=NOW - 300), begun=NOW - 310)
+    host.segment(record("Q2", time=NOW - 100), begun=NOW - 110)
+    assert host.one("history_lag_seconds") == 300
+    with old.open("a") as file:
+        # its worker is idle, and keeps it open
+        fcntl.flock(file, fcntl.LOCK_EX)
+        host.move()
+        assert host.one("history_lag_seconds") == 0
+        host.begin()
+        host.move()
+        host.exposed.measured(host.collector.size())
+        assert host.one("history_lag_seconds") == 0
+        file.write(json.dumps(record("Q3", time=NOW - 7)))
+        file.flush()
+        assert host.one("history_lag_seconds") == 0
+        file.write("\n")
+        file.flush()
+        assert host.one("history_lag_seconds") == 7
+        host.move()
+        assert host.one("history_lag_seconds") == 0
+        for line in ("garbage", {"v": 1, "time": 10**400}, {"v": 1, "time": [1]}, {"v": 1, "time": "x"}):
+            host.segment(line, begun=NOW - 50)
+            assert host.one("history_lag_seconds") == 50
+        host.segment(record("Q4", time=NOW + 1e6), begun=NOW - 90)
+        assert host.one("history_lag_seconds") == 0
+
+
+def test_the_size_of_the_database(host):
+    host.move(*(record(f"Q{number}") for number in range(40)))
+    assert host.one("history_messages") is None
+    host.exposed.measured(host.collector.size())
+    assert host.one("history_messages") == 40
+    files = [host.folder / database.FILE, host.folder / f"{database.FILE}-wal"]
+    assert host.one("history_database_bytes") == sum(each.stat().st_size for each in files if each.exists()) > 10_000
+    host.collector.close()
+    assert host.collector.size() is None
+
+
+def test_messages_on_hold(host, monkeypatch):
+    assert host.one("held_messages") is host.one("held_oldest_seconds") is None
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(host.folder))
+    reminder.leave(reminder.Figures(NOW - 60, 4, int(NOW - 7200)))
+    assert stat.S_IMODE(host.held.stat().st_mode) == 0o644
+    assert (host.one("held_messages"), host.one("held_oldest_seconds")) == (4, 7200)
+    reminder.leave(reminder.Figures(NOW - 60, 0, NOW - 60))
+    assert (host.one("held_messages"), host.one("held_oldest_seconds")) == (0, 0)
+    # nobody counts them any more
+    host.now += 4 * 3600
+    assert host.one("held_messages") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", "[" * 999, '{"time": NaN}', '{"time": 1, "messages": "x", "oldest": 0}', "\x00\xff"],
+)
+def test_figures_that_are_none(host, text):
+    host.held.write_text(text)
+    assert host.one("held_messages") is None
+    host.held.write_text(f'{{"time": {NOW}, "messages": 1e999, "oldest": 0}}')
+    assert host.one("held_messages") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"workers": "many"}', "\x00\xff", "[" * 9999])
+def test_a_state_of_the_service_that_is_none(host, text):
+    (host.folder / exposition.FILE).write_text(text)
+    host.begin()
+    assert host.one("workers") is None
+    host.move(event(What.STARTED))
+    assert host.one("workers") == 2
+
+
+def test_the_state_of_the_service_cannot_be_kept(host, caplog):
+    (host.folder / exposition.FILE).mkdir()
+    host.move(event(What.STARTED), record("Q1"))
+    assert host.one("workers") == 2
+    assert "will not know the state of the service" in caplog.text
+    assert host.counted("history_records_total") == {"": 1}
+    assert sorted(path.name for path in host.folder.iterdir() if path.name.startswith(".")) == []
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = sorted(record("Q"))
+
+
+@given(
+    found=st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4),
+    results=st.dictionaries(st.sampled_from(sorted(record("Q")["results"])), ANY, max_size=3),
+    evidence=ANY | st.fixed_dictionaries({"dkim": st.lists(st.dictionaries(
+        st.sampled_from(["result", "algorithm", "bits"]), ANY), max_size=3)}),
+)  # fmt: skip
+def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found, results, evidence):
+    """Whatever a line of the spool says, every value of a label is from its set."""
+    exposed = Exposed(lambda: ["lists"], tmp_path_factory.getbasetemp() / SPOOL, lambda: NOW)
+    base = record("Q", evidence=evidence)
+    base["results"] |= results
+    line = json.loads(json.dumps(base | found))
+    batch = Batch("x", 0)
+    try:
+        batch.add(line, NOW, "mx1")
+    except Unfit:
+        return
+    exposed.committed(batch)
+    for family in families(exposed.text()):
+        for each in family.samples:
+            assert each.value >= 0
+            assert set(each.labels.items()) <= ALLOWED, each
+
+
+ALLOWED = {
+    *((name, value) for metric in METRICS for name, label in metric.labels.items() for value in label.values),
+    *((name, listed.OTHER) for metric in METRICS for name in metric.labels),
+    *(("le", str(each)) for each in (*BUCKETS, "+Inf")),
+    ("rule", "rules.lists"),
+    ("version", __version__),
+}
+
+
+def test_deciders_are_listed():
+    """What the policy and the session name as a decider is a value of the label."""
+    source = "".join(path.read_text() for room in ("policy", "judge") for path in (PACKAGE / room).glob("*.py"))
+    names = re.findall(r'(?:_setting|_built_in)\(\s*"([a-z_.]+)"', source)
+    names += re.findall(r'Decider\(Kind\.(?:CONFIGURATION|BUILT_IN|SETTING), "([a-z_.]+)"', source)
+    assert {"dmarc.reject", "dns.unsent", "forged_fields", "internal_error", "relays.untraced"} <= set(names)
+    assert set(names) <= set(listed.RULES.labels["rule"].values)
+
+
+def test_unjudged_is_listed():
+    source = (PACKAGE / "judge/session.py").read_text()
+    body = source[source.index("def _unjudged(") :].split("\n\n\n")[0]
+    found = {each for each in re.findall('"([a-z_]+)"', body) if each}
+    assert found == set(listed.UNJUDGED.labels["why"].values)
+
+
+class Steady:
+    """Metrics of which only the size matters."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def text(self):
+        self.asked += 1
+        return f"{self.asked}\n" * 100_000
+
+
+def test_a_textfile_is_never_half_written(tmp_path):
+    path, exposed = tmp_path / "m.prom", Steady()
+    written = Textfile(path, exposed, every=0.001)
+    written.start()
+    try:
+        while exposed.asked < 20:
+            if path.exists():
+                lines = path.read_text().splitlines()
+                assert len(lines) == 100_000
+                assert len(set(lines)) == 1
+    finally:
+        written.close()
+    # the last state, after the end was asked for
+    assert path.read_text().startswith(f"{exposed.asked}\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
+
+
+def test_a_textfile_that_cannot_be_written(tmp_path, caplog):
+    folder, exposed = tmp_path / "later", Steady()
+    written = Textfile(folder / "m.prom", exposed, every=0.001)
+    written.start()
+    try:
+        while exposed.asked < 10:
+            time.sleep(0.001)
+        assert caplog.text.count("cannot be written: No such file or directory") == 1
+        folder.mkdir()
+        while not (folder / "m.prom").exists():
+            time.sleep(0.001)
+    finally:
+        written.close()
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_textfile_follows_no_link(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    (tmp_path / "m.prom").symlink_to(other)
+    written = Textfile(tmp_path / "m.prom", Steady())
+    written.start()
+    written.close()
+    assert other.read_text() == "theirs"
+    assert not (tmp_path / "m.prom").is_symlink()
+
+
+def test_a_file_that_cannot_take_the_place_of_another_leaves_nothing(tmp_path):
+    (tmp_path / "m.prom").mkdir()
+    with pytest.raises(IsADirectoryError):
+        whole.replace(tmp_path / "m.prom", b"x", 0o644)
+    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
+
+
+@pytest.mark.parametrize("path", ["m.prom", "/m", "/m.prom/", "/.prom", "/x/.prom", "/a\0.prom", "", 7])
+def test_a_path_that_node_exporter_would_not_read(tmp_path, path):
+    file = tmp_path / "mailassay.yaml"
+    file.write_text(json.dumps({"metrics": {"textfile": path}}))
+    with pytest.raises(ConfigError, match=r"absolute path of a file that ends in \.prom"):
+        load(str(file))
+
+
+def test_a_path_that_node_exporter_reads(tmp_path):
+    file = tmp_path / "mailassay.yaml"
+    file.write_text(json.dumps({"metrics": {"textfile": "/x/y.prom"}}))
+    assert load(str(file)).metrics.textfile == "/x/y.prom"

@@ -1,0 +1,432 @@
+"""The history as web pages: what is answered, and to whom."""
+
+import logging
+import re
+import sqlite3
+import threading
+from contextlib import suppress
+from html.parser import HTMLParser
+from urllib.parse import quote, urljoin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailassay.config import ConfigError, Listen, Web, load
+from mailassay.store import database
+from mailassay.store.packed import unpack
+from mailassay.terminal import visible
+from mailassay.web import guard, query
+from mailassay.web.state import Known, State
+from tests.bench.history import records
+from tests.lab.pages import Asked, fill
+
+NOW = 1_800_000_000.0
+HOSTILE = "a\u202e\x00\x1b[31m<script>alert(1)</script>\"'&%_\ud800é" + "x" * 10_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    found = tmp_path_factory.mktemp("history")
+    fill(found, records(1, NOW, 7, 600))
+    return found
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    return Asked(folder, NOW)
+
+
+class Links(HTMLParser):
+    """The addresses to which a page leads, and its elements."""
+
+    def __init__(self, answer, url):
+        super().__init__()
+        self.base, self.found, self.tags, self.attributes = url, [], [], []
+        self.feed(answer.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.append(name)
+            if name in ("href", "action"):
+                self.found.append(urljoin(self.base, value))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/", "/messages", "/message/1", "/healthz", "/style.css", "/icon.svg"])
+def test_pages(asked, path, method):
+    answer = asked.get(path, method)
+    assert answer.status == 200
+    assert (not answer.body) == (method == "HEAD")
+    assert int(answer.headers["Content-Length"]) == len(asked.get(path).body)
+    for name, value in guard.HEADERS:
+        assert answer.headers[name] == value
+    assert "Set-Cookie" not in answer.headers
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "script" not in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+def test_nothing_can_be_written(asked, method):
+    answer = asked.get("/messages", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+OURS = [
+    "localhost", "localhost:8028", "LOCALHOST.", "127.0.0.1", "127.0.0.1:80", "[::1]:8028", "192.0.2.1",
+    "mx1.example.org", "MX1.example.org:443",
+]  # fmt: skip
+OTHERS = [
+    None, "", "attacker.example", "localhost.attacker.example", "localhost@attacker.example", "127.0.0.1.nip.example",
+    "127.0.0.1 attacker.example", "localhost\tx", "mx2.example.org", "[::1", "0x7f.1", "localhost:8028:1", "é",
+    "[fe80::1%lo]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "status"), [*((host, 200) for host in OURS), *((host, 421) for host in OTHERS)])
+def test_the_host_is_one_of_ours(folder, host, status):
+    """Otherwise the page of a stranger could read the history: it would make its own name lead to us."""
+    asked = Asked(folder, NOW, web=Web(hosts=("mx1.example.org",)))
+    answer = asked.get("/messages", host=host)
+    assert answer.status == status
+    if status == 421:
+        assert "web.hosts" in answer.text
+        assert "message/" not in answer.text
+
+
+BAD = [
+    "/messages?since=nonsense", "/messages?until=99999999-99-99", "/messages?client=1.2.3",
+    "/messages?client=1.2.3.4/33", "/messages?verdict=maybe", "/messages?would=maybe", "/messages?before=1",
+    "/messages?before=1-2-3", "/messages?unknown=1", "/messages?author=a&author=b", "/messages?author=%00",
+    "/messages?author=%FF", "/messages?author=%E2%80%AE", "/messages?x",
+    "/messages?" + "author=x&" * 2000, "/messages?author=" + "x" * 2000, "/?x=1", "/healthz?x=1", "/message/1?x=1",
+    "/messages?since=%40" + "9" * 900, "/messages?since=" + "9" * 900 + "d",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_a_mistake_in_what_is_asked(asked, url):
+    assert asked.get(url).status == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/x", "//", "/message/", "/message/x", "/message/1/", "/message/-1", f"/message/{'9' * 18}",
+     f"/message/{'9' * 40}", "/style.css/", "/../etc/passwd", "/templates/base.html"],
+)  # fmt: skip
+def test_what_is_not_there(asked, path):
+    assert asked.get(path).status == 404
+
+
+ANY = st.text(st.characters(codec="latin-1"), max_size=60)
+NAMES = st.sampled_from(
+    [
+        "find",
+        "since",
+        "until",
+        "author",
+        "client",
+        "recipient",
+        "verdict",
+        "would",
+        "rule",
+        "dkim",
+        "before",
+        "host",
+        "x",
+    ]
+)
+VALUES = st.one_of(
+    st.text(max_size=30).filter(lambda text: not any("\ud800" <= mark <= "\udfff" for mark in text)).map(quote),
+    st.sampled_from(
+        ["1d", "2026-11-28", "192.0.2.0/24", "::/0", "fail", "reject", "%25", "_", "@", "<x@y>", "1-2", "%2540"]
+    ),
+    ANY,
+)
+QUERIES = st.one_of(
+    ANY, st.lists(st.tuples(NAMES, VALUES), max_size=4).map(lambda pairs: "&".join("=".join(each) for each in pairs))
+)
+
+
+@given(
+    path=st.one_of(st.sampled_from(["/messages", "/", "/message/1", "/domain/x", "/rules"]), ANY.map("/{}".format)),
+    wanted=QUERIES,
+)
+def test_whatever_is_asked_is_answered(asked, path, wanted):
+    path = path.replace("?", "")
+    answer = asked.get(f"{path}?{wanted.replace(chr(10), '')}")
+    assert answer.status in (200, 400, 404)
+    assert "Traceback" not in answer.text
+    Links(answer, "http://localhost/")
+
+
+def filtered(asked, url):
+    answer = asked.get(url)
+    assert answer.status == 200
+    body = answer.text.partition("<tbody>")[2]
+    return re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "in_each"),
+    [
+        ("verdict=reject", 'v-reject"'),
+        ("would=reject", "reject"),
+        ("dmarc=fail", "dmarc <b>fail"),
+        ("spf=pass&dkim=pass", "spf <b>pass"),
+        ("rule=dmarc.reject", "dmarc.reject"),
+        ("client=10.0.0.0/8", "10."),
+        ("recipient=receiver.example", "@<wbr>receiver"),
+        ("since=1d", "/2027-01-1[45]"),
+        ("until=2027-01-10", "2027-01-0"),
+    ],
+)
+def test_filters(asked, wanted, in_each):
+    found = filtered(asked, f"/messages?{wanted}")
+    assert found
+    assert all(re.search(in_each.lstrip("/"), each) for each in found)
+
+
+@pytest.mark.parametrize("of", ["queue_id", "message_id", "author", "recipient", "client"])
+def test_find(asked, folder, of):
+    """What an administrator is given by a user."""
+    with sqlite3.connect(folder / database.FILE) as file:
+        select = "SELECT id, queue_id, message_id, author, client, record FROM message WHERE author != '' LIMIT 1"
+        number, queue_id, message_id, author, client, record = file.execute(select).fetchone()
+    [recipient] = unpack(record)["recipients"]
+    file.close()
+    values = {
+        "queue_id": queue_id,
+        "message_id": message_id,
+        "author": author,
+        "client": client,
+        "recipient": recipient,
+    }
+    found = filtered(asked, f"/messages?find={quote(values[of])}")
+    numbers = [int(re.search("message/([0-9]+)", each)[1]) for each in found]
+    assert number in numbers or len(numbers) == 50
+    if of in ("queue_id", "message_id"):
+        assert numbers == [number]
+
+
+def walked(asked, url):
+    """The numbers of the messages on all pages of a list, and how many pages it has."""
+    seen, pages = [], 0
+    while url:
+        answer = asked.get(url)
+        seen += re.findall('href="./message/([0-9]+)"', answer.text)
+        following = re.search('rel="next" href="./([^"]+)"', answer.text)
+        url = following and f"/{following[1].replace('&amp;', '&')}"
+        pages += 1
+    return seen, pages
+
+
+def test_pages_of_a_list(asked, folder):
+    with sqlite3.connect(folder / database.FILE) as file:
+        [many] = file.execute("SELECT count(*) FROM message WHERE dkim = 'pass'").fetchone()
+    file.close()
+    seen, pages = walked(asked, "/messages?dkim=pass")
+    assert len(seen) == len(set(seen)) == many
+    assert pages == -(-many // 50)
+
+
+def test_pages_of_a_list_with_one_time(tmp_path):
+    fill(tmp_path, [each | {"time": NOW} for each in records(2, NOW, 1, 120)])
+    seen, pages = walked(Asked(tmp_path, NOW), "/messages")
+    assert (len(seen), len(set(seen)), pages) == (120, 120, 3)
+
+
+def test_every_link_leads_somewhere(asked):
+    """Within the pages, and wherever a web server in front puts them."""
+    for url in ("/", "/messages?verdict=reject", "/message/1"):
+        links = Links(asked.get(url), f"http://localhost{url}").found
+        assert links
+        for link in set(links[:40]):
+            assert link.startswith("http://localhost/")
+            assert asked.get(link.removeprefix("http://localhost")).status == 200, link
+        moved = Links(asked.get(url), f"https://mx1.example.org/mailassay{url}").found
+        assert all(link.startswith("https://mx1.example.org/mailassay/") for link in moved)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    found = tmp_path_factory.mktemp("hostile")
+    [one] = records(3, NOW, 1, 1)
+    results = one["results"] | {
+        "header_from": HOSTILE,
+        "name": HOSTILE,
+        "dkim": [{"result": HOSTILE, "domain": HOSTILE}],
+    }
+    words = dict.fromkeys(("helo", "mail_from", "queue_id", "message_id", "client", "rule", "reason", "reply"), HOSTILE)
+    fill(
+        found,
+        [
+            one | words | {"results": results, "recipients": [HOSTILE], "added": [[HOSTILE, HOSTILE]]},
+            {**one, "results": {}},
+        ],
+    )
+    return Asked(found, NOW)
+
+
+@pytest.mark.parametrize(
+    "url", ["/", "/messages", "/message/1", "/message/2", "/messages?author=%3Cscript%3E", "/rules"]
+)
+def test_what_a_sender_wrote_is_only_shown(hostile, url):
+    answer = hostile.get(url)
+    assert answer.status == 200
+    assert not {"\u202e", "\x00", "\x1b", "\ud800"} & set(answer.text)
+    links = Links(answer, "http://localhost/")
+    assert "script" not in links.tags
+    assert not [name for name in links.attributes if name.startswith("on") or name == "style"]
+    if "message" in url:
+        assert "[U+202E]" in answer.text or "author" in url or url == "/message/2"
+
+
+@given(st.text())
+def test_what_cannot_be_seen_is_named(text):
+    found = visible(text)
+    assert found.isprintable()
+    assert len(text) == len(re.sub(r"\[U\+[0-9A-F]{4,6}\]", "x", found)) or "[U+" in text
+
+
+class TestHealth:
+    """Whether the collector moves records."""
+
+    def test_until_it_says_something(self, folder):
+        asked = Asked(folder, NOW)
+        asked.known = asked.pages._known = Known()
+        assert (asked.get("/healthz").status, asked.get("/healthz").text) == (
+            503,
+            "the collector has only just started\n",
+        )
+
+    def test_it_is_in_trouble(self, folder):
+        asked = Asked(folder, NOW)
+        assert (asked.get("/healthz").status, asked.get("/healthz").text) == (200, "ok\n")
+        asked.known.learn(State("database or disk is full"))
+        assert (asked.get("/healthz").status, asked.get("/healthz").text) == (503, "database or disk is full\n")
+
+    def test_it_is_silent(self):
+        now = 0.0
+        known = Known(lambda: now)
+        known.learn(State())
+        now = 61.0
+        assert known.trouble() == "the collector has been stuck for 61 seconds"
+
+
+class TestBounds:
+    """No page reads for long, and not too many read at once."""
+
+    def test_too_long(self, folder, monkeypatch):
+        monkeypatch.setattr("mailassay.web.app._SECONDS", 0.0)
+        monkeypatch.setattr("mailassay.store.database._STEPS", 10)
+        answer = Asked(folder, NOW).get("/messages?recipient=nobody.example")
+        assert answer.status == 503
+        assert "Ask for a shorter time" in answer.text
+
+    def test_too_many_at_once(self, folder):
+        asked = Asked(folder, NOW)
+        inside, leave = threading.Semaphore(0), threading.Event()
+
+        def slow():
+            with asked.pages._reading():
+                inside.release()
+                leave.wait()
+
+        threads = [threading.Thread(target=slow) for _ in range(4)]
+        for each in threads:
+            each.start()
+            inside.acquire()
+        try:
+            answer = asked.get("/messages")
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+            assert asked.get("/healthz").status == 200
+        finally:
+            leave.set()
+            for each in threads:
+                each.join()
+        assert asked.get("/messages").status == 200
+
+    def test_rows(self, asked):
+        assert len(filtered(asked, "/messages")) == 50
+
+
+def test_a_history_that_cannot_be_read(tmp_path, caplog):
+    """Says why, and writes nothing."""
+    asked = Asked(tmp_path / "none", NOW)
+    answer = asked.get("/messages")
+    assert answer.status == 503
+    assert "cannot be read now" in answer.text
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / database.FILE).write_bytes(b"nonsense" * 1000)
+    answer = Asked(tmp_path / "x", NOW).get("/messages")
+    assert answer.status == 503
+    assert "file is not a database" in answer.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_bug_is_logged_and_not_shown(folder, monkeypatch, caplog):
+    asked = Asked(folder, NOW)
+    monkeypatch.setattr("mailassay.web.app.row", None)
+    with caplog.at_level(logging.ERROR):
+        answer = asked.get("/messages")
+    assert (answer.status, answer.text) == (500, "This page cannot be shown; the log says why.\n")
+    assert "TypeError" in caplog.text
+
+
+def test_the_pages_cannot_write(asked):
+    with asked.pages._engine.connect() as connection, pytest.raises(Exception, match=r"readonly|read-only"):
+        connection.exec_driver_sql("DELETE FROM message")
+
+
+def configured(tmp_path, text):
+    path = tmp_path / "mailassay.yaml"
+    path.write_text(text)
+    return load(str(path)).web
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listen: null", Web()),
+        ("listen: 127.0.0.1:8028", Web(Listen("inet", host="127.0.0.1", port=8028))),
+        ("listen: 127.9.9.9:1", Web(Listen("inet", host="127.9.9.9", port=1))),
+        ("listen: '[::1]:8028'", Web(Listen("inet6", host="::1", port=8028))),
+        ("listen: unix:/run/x/y.sock", Web(Listen("unix", path="/run/x/y.sock"))),
+        ("{listen: '0.0.0.0:80', allow_remote: true}", Web(Listen("inet", host="0.0.0.0", port=80), allow_remote=True)),
+        ("hosts: [MX1.example.org, mx]", Web(hosts=("mx1.example.org", "mx"))),
+    ],
+)
+def test_where_the_pages_are(tmp_path, text, expected):
+    assert configured(tmp_path, f"web: {text}" if text.startswith("{") else f"web:\n  {text}\n") == expected
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]", "[::ffff:127.0.0.1]"])
+def test_an_address_that_others_can_reach_needs_a_word(tmp_path, address):
+    with pytest.raises(
+        ConfigError, match=r"mailassay\.yaml:2:3: web: other machines can reach .* `allow_remote: true`"
+    ):
+        configured(tmp_path, f"web:\n  listen: '{address}:8028'\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8028", "localhost:8028", "127.0.0.1", "::1", "127.0.0.1:0", "127.0.0.1:99999", "unix:x", "http://127.0.0.1:1",
+     "[127.0.0.1]", "1.2.3.4:5:6", f"unix:/{'x' * 200}"],
+)  # fmt: skip
+def test_an_address_that_is_none(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"mailassay\.yaml:2:11: web\.listen: "):
+        configured(tmp_path, f"web:\n  listen: '{text}'\n")
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=40))
+def test_any_host(text):
+    guard.is_our_host(text, ())
+
+
+@given(QUERIES)
+def test_any_query(text):
+    with suppress(query.BadQuery):
+        assert query.messages(text, NOW).filters

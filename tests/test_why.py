@@ -18,9 +18,9 @@ from mailassay.history.record import Judged, line
 from mailassay.policy import Policy
 from mailassay.verdict import Action
 from tests.lab.cases import judged, load
-from tests.lab.history import segment
 from tests.lab.program import ENVIRONMENT, PROGRAM
 from tests.lab.screens import screen
+from tests.lab.spooled import segment
 
 CASES = {each.name: each for each in load()}
 SPOOF = next(each for each in CASES.values() if each.rule == "dmarc.reject" and not each.policy)

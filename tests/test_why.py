@@ -268,6 +268,17 @@ def test_the_policy_has_changed(folder, capsys):
     assert (found["verdict"], found["now"]["verdict"], found["policy_changed"]) == (Action.REJECT, Action.HOLD, True)
 
 
+def test_a_clock_that_is_wrong_by_ages(folder, capsys):
+    """The messages are listed all the same, and `why` says what it cannot."""
+    spoof = judged(SPOOF, Policy())
+    segment(folder, kept(replace(spoof, queue_id="4AGES"), 2.0**39))
+    status, out, _ = run(capsys, "history", "-n", "1")
+    assert (status, out.split()[2]) == (0, "4AGES")
+    status, out, err = run(capsys, "why", "4AGES")
+    assert (status, out) == (0, "")
+    assert "a record of this message cannot be read" in err
+
+
 def test_follow(folder):
     """New messages appear, each once, until Ctrl-C."""
     command = [*PROGRAM, "history", "--follow", "-n", "1", "--json", "--config", str(folder / "config.yaml")]

@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..config import History, KeptAddresses
@@ -73,7 +72,7 @@ def how_far(reader: Reader) -> str:
     oldest = reader.oldest()
     if oldest is None:
         return "there is no message in the history yet"
-    return f"the history goes back to {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    return f"the history goes back to {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(oldest))}"
 
 
 def what_is_kept(history: History, address: str) -> str:

@@ -16,6 +16,7 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
 OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
+_OCTETS = 800  # of a text; PostgreSQL's indexes take 2,704, and some have three of them
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
@@ -145,7 +146,11 @@ def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tu
 
 
 def _text(found: object) -> str:
-    """Text for a column. Raises TypeError. PostgreSQL takes no NUL."""
+    """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
-    return found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
+    if len(text) <= _OCTETS and text.isascii():
+        return text
+    # half a surrogate pair becomes "?"
+    return text.encode(errors="replace")[:_OCTETS].decode(errors="ignore")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..report.page import environment
+from markupsafe import Markup
 
+from ..report.page import environment
+from ..terminal import visible
+
+_BREAK = re.compile(r"(?<=[@:])|(?=\.)")
 _FOLDER = Path(__file__).parent
 _TEMPLATES = environment(_FOLDER / "templates")
 
@@ -32,9 +37,20 @@ def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
+def _breakable(text: str) -> Markup:
+    """A name or an address in which a line may end: after @, after a colon, and before a full stop."""
+    return Markup("<wbr>").join(map(visible, _BREAK.split(text)))
+
+
 def _exact(seconds: float) -> str:
     """A time for programs."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-_TEMPLATES.filters |= {"moment": _moment, "exact": _exact}
+def _zone() -> str:
+    """The time zone of this host."""
+    return datetime.now().astimezone().tzname() or ""
+
+
+_TEMPLATES.globals["zone"] = _zone
+_TEMPLATES.filters |= {"moment": _moment, "exact": _exact, "breakable": _breakable}

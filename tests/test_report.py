@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ from mailassay.report.words import share
 from mailassay.store import database, writing
 from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
+from tests.lab.chromium import Watched, chromium
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
 from tests.lab.screens import screen
@@ -547,3 +549,24 @@ def test_no_history(capsys, tmp_path):
         run(capsys, "--since", "soon")
     with pytest.raises(SystemExit):
         run(capsys, "--json", "--html", "x")
+
+
+def test_in_a_browser(history):
+    """No error, nothing that is too wide for a telephone, and nothing that axe finds."""
+    history(*week(NOW), *hostile())
+    (history.folder / "report.html").write_text(page(found(history, on_hold=OnHold(3, 90_000))))
+    with chromium() as browser:
+        for width, scheme in ((1200, "light"), (380, "dark")):
+            # axe is a script, which the page refuses
+            options = {"color_scheme": scheme, "bypass_csp": True, "viewport": {"width": width, "height": 900}}
+            watched = Watched(browser.new_page(**options), f"file://{history.folder}")
+            opened = watched.go("/report.html")
+            assert not watched.is_too_wide()
+            by_axe = Axe().run(opened).response["violations"]
+            assert [(one["id"], each["html"]) for one in by_axe for each in one["nodes"]] == []
+            assert watched.said == []
+        strict = Watched(browser.new_page(), f"file://{history.folder}")
+        strict.go("/report.html")
+        # by the style, whose hash the page allows
+        assert strict.page.evaluate("getComputedStyle(document.body).maxWidth") == "960px"
+        assert strict.said == []

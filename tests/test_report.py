@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -413,6 +414,8 @@ def test_json(history):
         "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
         "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost",
     ]  # fmt: skip
+    said = (Path(__file__).parents[1] / "docs" / "json.md").read_text().partition("## `mailassay report --json`")[2]
+    assert [key for key in got if f"`{key}`" not in said and f"`{key}[]`" not in said] == []
     assert (got["since"], got["until"]) == ("2026-11-17T00:00:00+01:00", "2026-11-24T11:30:00+01:00")
     assert got["times"][-1] == {"at_most": None, "messages": 1}
     assert got["percentiles"]["p50"] == {"at_most": 0.01}

@@ -22,7 +22,7 @@ _SPAN = re.compile(r"[0-9]{1,6} *[a-z]+")
 
 
 def since(text: str) -> float:
-    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it."""
+    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it. Raises its error."""
     try:
         return moment(f"-{text}" if _SPAN.fullmatch(text.lower()) else text, time.time())
     except ValueError as error:
@@ -40,7 +40,7 @@ def takes_since(parser: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> int:
-    """A number of messages for argparse."""
+    """A number of messages for argparse. Raises its error."""
     if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages, such as 20")
     return int(text)

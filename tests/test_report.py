@@ -21,10 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.cli import main
-from mailassay.collector import Collector
-from mailassay.config import History, Settings
+from mailassay.config import Settings
 from mailassay.history.service import Worker
-from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.judge.logline import as_json
 from mailassay.policy import Mode, Policy
 from mailassay.policy import rule as rules
@@ -42,6 +40,7 @@ from tests.lab.chromium import Watched, chromium
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
 from tests.lab.screens import screen
+from tests.lab.spooled import Spooled
 from tests.lab.week import DAY, forged, record, unjudged, week
 
 HOUR = 3600
@@ -60,15 +59,13 @@ def berlin(monkeypatch):
 @pytest.fixture
 def history(tmp_path):
     """Puts records into the database of a folder."""
-    (tmp_path / SPOOL).mkdir()
 
-    def add(*records):
-        lines = "".join(f"{as_json(each)}\n" for each in records)
-        (tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}").write_text(lines)
-        collector = Collector(History(directory=str(tmp_path)), "mx1", lambda: NOW)
-        while collector.once():
-            pass
-        collector.close()
+    def add(*records, folder=tmp_path, **keys):
+        spooled = Spooled(folder, **keys)
+        spooled.now = NOW
+        spooled.segment(*(each if isinstance(each, str) else as_json(each) for each in records))
+        spooled.all()
+        spooled.collector.close()
 
     add.folder = tmp_path
     return add
@@ -573,3 +570,17 @@ def test_in_a_browser(history):
         # by the style, whose hash the page allows
         assert strict.page.evaluate("getComputedStyle(document.body).maxWidth") == "960px"
         assert strict.said == []
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_in_postgresql(history, postgresql, tmp_path):
+    """The same figures."""
+    records, url = [*week(NOW, 400), *hostile()], postgresql.url(postgresql.new())
+    history(*records)
+    history(*records, folder=tmp_path / "other", database=url)
+    engine = database.connect(database.address("/", url), reads_only=True)
+    for host in ("", "mx2"):
+        with engine.connect() as connection:
+            got = figures(connection, Settings(), Span.since(NOW - 7 * DAY, NOW), host)
+        assert got == found(history, host=host)
+    engine.dispose()

@@ -42,7 +42,8 @@ def record(name, /, **more):
             "header_from": "bank.example", "policy": "reject", "limit": ["spf:dns_questions"],
         },
         "verdict": "reject", "would": "reject", "kind_of_rule": "setting", "rule": "dmarc.reject", "monitored": [],
-        "override": "", "removed": 2, "seconds": 0.003,
+        "override": "", "removed": [["Authentication-Results", 1], ["Authentication-Results", 2]], "seconds": 0.003,
+        "dns_wait": 0.001,
         "evidence": {"dkim": [
             {"result": "fail", "algorithm": "rsa-sha256", "bits": 2048},
             {"result": "pass", "algorithm": "ed25519-sha256", "bits": 256},
@@ -134,6 +135,8 @@ def test_what_a_message_counts_in(host):
     assert host.counted("limits_reached_total") == {"limit=dns_questions": 3}
     assert host.counted("message_seconds_count") == {"": 3}
     assert host.counted("message_seconds_sum") == {"": pytest.approx(70.203)}
+    assert host.counted("dns_wait_seconds_count") == {"": 3}
+    assert host.counted("dns_wait_seconds_sum") == {"": pytest.approx(0.003)}
     buckets = host.counted("message_seconds_bucket")
     assert [buckets.get(f"le={each}") for each in ("0.0025", "0.005", "0.1", "0.25", "20.0", "+Inf")] == [
         None, 1, 1, 2, 2, 3,

@@ -26,7 +26,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 SYSTEM_PYTHON := /usr/bin/python3
 
 .PHONY: help demo test test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
-    install install-program install-files uninstall deb clean
+    screenshots install install-program install-files uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,7 @@ help:
 	@echo 'make bench         cost of the most expensive input, and a load on mailassay and other filters (needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
+	@echo 'make screenshots   docs/overview.png, by Chromium'
 	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
@@ -115,6 +116,10 @@ conformance: $(READY)
 
 reference: $(READY)
 	@$(RUN) -m tools.reference
+
+screenshots: $(READY)
+	@tools/packages - chromium=chromium
+	@$(RUN) -m tests.screenshots
 
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install

@@ -26,7 +26,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 SYSTEM_PYTHON := /usr/bin/python3
 
 .PHONY: help demo test test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
-    install install-program install-files uninstall deb clean
+    screenshots install install-program install-files uninstall deb clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,7 @@ help:
 	@echo 'make bench         cost of the most expensive input, and a load on mailassay and other filters (needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
+	@echo 'make screenshots   docs/overview.png, by Chromium'
 	@echo 'make install       program, units and manual below PREFIX=/usr/local, configuration in /etc where there is none'
 	@echo 'make uninstall     the reverse; configuration and user stay'
 	@echo 'make deb           a Debian package in build/'
@@ -116,6 +117,10 @@ conformance: $(READY)
 reference: $(READY)
 	@$(RUN) -m tools.reference
 
+screenshots: $(READY)
+	@tools/packages - chromium=chromium
+	@$(RUN) -m tests.screenshots
+
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(VENV)"
@@ -125,7 +130,7 @@ $(LOWEST)/.ready: setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(LOWEST)" lowest
 	@touch $@
 
-UNITS := mailassay.service mailassay.socket mailassay-held.service mailassay-held.timer
+UNITS := mailassay.service mailassay.socket mailassay-collector.service mailassay-held.service mailassay-held.timer
 MANUAL := $(notdir $(wildcard man/*.[58]))
 CONFIGURATION := $(DESTDIR)$(SYSCONFDIR)/mailassay
 FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,' \
@@ -133,7 +138,7 @@ FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailas
 
 install: install-program install-files
 	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
-	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-held.timer' \
+	    '    systemctl daemon-reload && systemctl enable --now mailassay mailassay-collector mailassay-held.timer' \
 	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
 
 install-program:

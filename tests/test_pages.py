@@ -178,7 +178,7 @@ def filtered(asked, url):
         ("spf=pass&dkim=pass", "spf <b>pass"),
         ("rule=dmarc.reject", "dmarc.reject"),
         ("client=10.0.0.0/8", "10."),
-        ("recipient=receiver.example", "@receiver.example"),
+        ("recipient=receiver.example", "@<wbr>receiver"),
         ("since=1d", "/2027-01-1[45]"),
         ("until=2027-01-10", "2027-01-0"),
     ],

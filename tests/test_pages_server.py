@@ -230,7 +230,7 @@ def test_octets(bare, octets, status):
 def test_a_file_that_is_no_socket_stays(tmp_path):
     path = tmp_path / "x"
     path.write_text("mine")
-    with pytest.raises(serving.CannotListen, match=r"web\.listen: cannot listen on unix:.*/x: Address already in use"):
+    with pytest.raises(serving.CannotListen, match=r"cannot listen on unix:.*/x: Address already in use"):
         serving.opened(Listen("unix", path=str(path)))
     assert path.read_text() == "mine"
 

@@ -114,7 +114,7 @@ def _run(present: Present, channel: socket.socket) -> None:
         serve(present, channel)
         status = os.EX_OK
     except CannotListen as error:
-        _log.error("%s; the next try is in a minute", error)
+        _log.error("web.listen: %s; the next try is in a minute", error)
         status = os.EX_UNAVAILABLE
     except Exception:  # noqa: BLE001 - the collector has to go on
         _log.exception("the pages end")

@@ -47,4 +47,10 @@ def _exact(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
+def _zone() -> str:
+    """The time zone of this host."""
+    return datetime.now().astimezone().tzname() or ""
+
+
+_TEMPLATES.globals["zone"] = _zone
 _TEMPLATES.filters |= {"moment": _moment, "exact": _exact, "breakable": _breakable}

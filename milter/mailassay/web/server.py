@@ -103,7 +103,7 @@ def opened(listen: Listen) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise CannotListen(f"web.listen: cannot listen on {name_of(listen)}: {error.strerror or error}") from error
+        raise CannotListen(f"cannot listen on {name_of(listen)}: {error.strerror or error}") from error
     finally:
         os.umask(umask)
     return listener

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as families
+from sqlalchemy.exc import DatabaseError
 
 import mailassay
 from mailassay import __version__
@@ -197,7 +198,7 @@ def test_nothing_counts_twice(host, monkeypatch):
     """A batch counts after it has been committed, and no batch is committed twice."""
     host.segment(record("Q1"), {"v": 1, "kind": "lost", "records": 3})
     with monkeypatch.context() as patched:
-        trouble = database.DatabaseError("INSERT", {}, Exception("disk full"))
+        trouble = DatabaseError("INSERT", {}, Exception("disk full"))
         patched.setattr(writing, "read_up_to", lambda *_: (_ for _ in ()).throw(trouble))
         assert not host.collector.once()
         assert host.counted("history_records_total") == host.counted("history_lost_total") == {}

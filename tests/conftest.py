@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.lab import postgres
 from tests.lab.folder import open_folder
 
 # how fast an example runs says nothing on a busy machine
@@ -49,6 +50,15 @@ def suites() -> Path:
     if not folder.is_dir():
         pytest.skip(reason=f"no conformance suites at {folder}; MAILASSAY_SUITES names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server. What uses it has the mark ``xdist_group("postgresql")``, so that one server is enough."""
+    if why := postgres.missing():
+        pytest.skip(reason=why)
+    with postgres.running() as server:
+        yield server
 
 
 @pytest.fixture

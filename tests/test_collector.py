@@ -8,86 +8,42 @@ import sqlite3
 from itertools import count as numbers
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from mailassay.collector import BATCH, Collector
-from mailassay.config import History
+from mailassay import collector
+from mailassay.collector import BATCH
 from mailassay.history import service
 from mailassay.history.service import Event, What, Worker
-from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
 from mailassay.store.packed import unpack
 from mailassay.store.tables import hourly, message, metadata, recipient, segment
+from tests.lab.spooled import NOW, Spooled, record
 
-NOW = 1_800_000_000.0
-BEGUN = numbers(1)
-
-
-def record(name, /, **more):
-    return {
-        "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
-        "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
-        "recipients": ["bob@receiver.example"], "more_recipients": 0,
-        "results": {
-            "iprev": "pass", "name": "mail.bank.example", "spf": "pass", "spf_helo": "none",
-            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "pass",
-            "header_from": "bank.example",
-        },
-        "verdict": "accept", "would": "accept", "kind_of_rule": "default", "rule": "default", "monitored": [],
-        "seconds": 0.003,
-    } | more  # fmt: skip
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
+of_sqlite = pytest.mark.parametrize("make", ["sqlite"], indirect=True)
 
 
-class Spooled:
-    """A folder with segments, and its collector."""
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL])
+def make(request, tmp_path):
+    """A ``Spooled`` with these keys of the history; all of a test share a database."""
+    history, made = {}, []
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgresql")
+        history["database"] = server.url(server.new())
 
-    def __init__(self, folder, **history):
-        (folder / SPOOL).mkdir(exist_ok=True)
-        self.folder = folder
-        self.now = NOW
-        self.uptime = 0.0
-        self.history = History(directory=str(folder), **history)
-        self.collector = self.another()
+    def make(host="mx1", **keys):
+        made.append(Spooled(tmp_path / host, host, **history, **keys))
+        return made[-1]
 
-    def another(self, *listeners):
-        return Collector(self.history, "mx1", lambda: self.now, listeners, lambda: self.uptime)
-
-    def segment(self, *lines, torn=""):
-        path = self.folder / SPOOL / f"mx1-{next(BEGUN)}.0-1-1{SUFFIX}"
-        path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines) + torn)
-        return path
-
-    def left(self):
-        return sorted(path.name for path in (self.folder / SPOOL).iterdir())
-
-    def all(self):
-        while self.collector.once():
-            pass
-
-    def minutes(self, many):
-        """An hour's messages leave in a minute."""
-        for _ in range(many):
-            self.uptime += 60
-            self.all()
-
-    def rows(self, table):
-        with database.connect(database.address(str(self.folder), None), reads_only=True).connect() as connection:
-            return [each._asdict() for each in connection.execute(select(table))]
-
-    def queue_ids(self):
-        return sorted(each["queue_id"] for each in self.rows(message))
-
-    def count(self, kind, key=None):
-        found = [each for each in self.rows(hourly) if each["kind"] == kind and key in (None, each["key"])]
-        return sum(each["count"] for each in found)
+    yield make
+    for each in made:
+        each.collector.close()
 
 
 @pytest.fixture
-def spooled(tmp_path):
-    found = Spooled(tmp_path)
-    yield found
-    found.collector.close()
+def spooled(make):
+    return make()
 
 
 def test_records_become_rows(spooled):
@@ -134,10 +90,11 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("at", ["add", "count", "read_up_to", "forget"])
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_anywhere(tmp_path, monkeypatch, at, after):
+def test_killed_anywhere(make, monkeypatch, at, after):
     """All records are there once, and so are the counts."""
-    many = 3 * BATCH + 7
-    first, second = Spooled(tmp_path), Spooled(tmp_path)
+    monkeypatch.setattr(collector, "BATCH", 50)
+    many = 157
+    first, second = make(), make()
     first.segment(*(record(f"Q{number}") for number in range(many)))
     for step in range(6):
         steps, real = numbers(), getattr(writing, at)
@@ -160,7 +117,6 @@ def test_killed_anywhere(tmp_path, monkeypatch, at, after):
     assert second.queue_ids() == sorted(f"Q{number}" for number in range(many))
     assert second.count("verdict") == many
     assert second.left() == []
-    second.collector.close()
 
 
 @pytest.mark.parametrize(
@@ -178,9 +134,12 @@ def test_killed_anywhere(tmp_path, monkeypatch, at, after):
         (record("Q", queue_id=7), "unreadable"),
         (record("Q", recipients=[["x"]]), "unreadable"),
         (record("Q", seconds=[]), "unreadable"),
+        (record("Q", seconds=float("nan")), "unreadable"),
+        (record("Q", seconds=float("inf")), "unreadable"),
         (record("Q", v=2), "version"),
         ({"v": 1, "kind": "something new"}, "version"),
         ({"v": 1, "kind": "lost", "records": -4}, "version"),
+        ({"v": 1, "kind": "lost", "records": 10**30}, "version"),
     ],
 )
 def test_a_line_that_is_no_record(spooled, line, key, caplog):
@@ -193,28 +152,29 @@ def test_a_line_that_is_no_record(spooled, line, key, caplog):
     assert spooled.left() == []
 
 
-@pytest.mark.parametrize("words", ["a\x00b", "<script>", "\u202e", "x" * 10_000, "tab\ttab", "\ufffd", "é"])
+# no two of these characters can be packed together
+INCOMPRESSIBLE = "".join(chr(0x20000 + 7919 * number % 40_000) for number in range(3000))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["a\x00b", "<script>", "\u202e", "x" * 10_000, INCOMPRESSIBLE, "tab\ttab", "\ufffd", "é", chr(0xD800), "%_'\\"],
+)
 def test_any_words_go_in(spooled, words):
-    spooled.segment(
-        record(words, helo=words, mail_from=words, recipients=[words], client=words, rule=words, host="mx1")
-    )
+    results = record("Q")["results"] | dict.fromkeys(("name", "header_from", "dmarc", "iprev", "spf", "arc"), words)
+    fields = ("message_id", "client", "helo", "mail_from", "verdict", "would", "rule")
+    known = record(words, **dict.fromkeys(fields, words), recipients=[words], monitored=[words], results=results)
+    spooled.segment(known, record("Q2", results=results | {"dmarc": "fail", "limit": [words]}, client=words))
     spooled.all()
-    [found] = spooled.rows(message)
-    assert found["helo"] == words.replace("\x00", "\ufffd").replace("\t", " ")
-    assert unpack(found["record"])["helo"] == words
+    found, _ = sorted(spooled.rows(message), key=lambda row: row["id"])
+    assert unpack(found["record"]) == known
+    column = words.replace("\x00", "\ufffd").replace("\t", " ").replace("\ud800", "?")
+    assert column.startswith(found["helo"])
+    assert len(found["helo"].encode()) > 790 or found["helo"] == column
+    assert spooled.count("source") == 1
 
 
-def test_a_damaged_file_is_moved_aside(spooled, caplog):
-    file = spooled.folder / database.FILE
-    file.write_bytes(b"nonsense" * 1000)
-    spooled.segment(record("Q1"))
-    spooled.all()
-    assert spooled.queue_ids() == ["Q1"]
-    [aside] = spooled.folder.glob("*.damaged-*")
-    assert aside.read_bytes().startswith(b"nonsense")
-    assert str(aside) in caplog.text
-
-
+@of_sqlite
 def test_a_file_of_another_program_is_left_alone(spooled):
     file = spooled.folder / database.FILE
     with sqlite3.connect(file) as other:
@@ -228,7 +188,7 @@ def test_a_file_of_another_program_is_left_alone(spooled):
 
 def test_tables_of_a_later_version(spooled):
     spooled.all()
-    engine = database.connect(database.address(str(spooled.folder), None))
+    engine = database.connect(database.address(str(spooled.folder), spooled.history.database))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
@@ -239,19 +199,37 @@ def test_tables_of_a_later_version(spooled):
     assert len(spooled.left()) == 1
 
 
+def described(engine):
+    """The tables of a database, and their indexes."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            rows = connection.execute(text("SELECT sql FROM sqlite_schema")).scalars()
+            return {" ".join(sql.split()) for sql in rows if sql and "alembic" not in sql}
+        columns = connection.execute(
+            text("""
+            SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default
+            FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'alembic%'
+        """)
+        )
+        indexes = connection.execute(
+            text("""
+            SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'alembic%'
+        """)
+        )
+        return {str(row) for rows in (columns, indexes) for row in rows}
+
+
 def test_the_migrations_make_the_tables(spooled):
     """Both descriptions say the same."""
-    spooled.all()
-    with sqlite3.connect(spooled.folder / database.FILE) as made:
-        found = {sql for (sql,) in made.execute("SELECT sql FROM sqlite_schema WHERE sql NOT LIKE '%alembic%'") if sql}
-    made.close()
-    engine = database.connect(database.address(str(spooled.folder / SPOOL), None))
-    with engine.connect() as connection:
+    engine = database.connect(database.address(str(spooled.folder), spooled.history.database))
+    database.migrate(engine)
+    made = described(engine)
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
         metadata.create_all(connection)
-        rows = connection.execute(text("SELECT sql FROM sqlite_schema")).scalars()
-        expected = {" ".join(sql.split()) for sql in rows if sql}
+    assert described(engine) == made
+    assert len(made) > 5
     engine.dispose()
-    assert {" ".join(sql.split()) for sql in found} == expected
 
 
 def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, caplog):
@@ -272,8 +250,8 @@ def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, c
     assert spooled.queue_ids() == ["Q1"]
 
 
-def test_old_messages_leave(tmp_path):
-    spooled = Spooled(tmp_path, days=2, messages=1000)
+def test_old_messages_leave(make):
+    spooled = make(days=2, messages=1000)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
     spooled.minutes(60)
     assert spooled.queue_ids() == sorted(f"Q{number}" for number in range(49))
@@ -282,13 +260,11 @@ def test_old_messages_leave(tmp_path):
     spooled.segment(*(record(f"R{number}") for number in range(1200)))
     spooled.all()
     assert spooled.queue_ids() == sorted(f"R{number}" for number in range(200, 1200))
-    spooled.collector.close()
 
 
 @pytest.mark.parametrize("years", [1, 75])
-def test_a_clock_that_jumps_into_the_future(tmp_path, years):
+def test_a_clock_that_jumps_into_the_future(spooled, years):
     """Costs an hour of the history in a minute, and nothing once it is right again."""
-    spooled = Spooled(tmp_path)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(48)))
     spooled.minutes(1)
     spooled.now += years * 365 * 86_400
@@ -298,12 +274,10 @@ def test_a_clock_that_jumps_into_the_future(tmp_path, years):
     spooled.minutes(5)
     assert spooled.queue_ids() == sorted(["jumped", *(f"Q{number}" for number in range(43))])
     assert spooled.count("verdict") == 44
-    spooled.collector.close()
 
 
-def test_a_record_of_another_century(tmp_path):
+def test_a_record_of_another_century(spooled):
     """Is one of now: it is found among the latest, and leaves with them."""
-    spooled = Spooled(tmp_path)
     spooled.segment(record("1970", time=3.5), record("2100", time=4_102_444_800.0), record("now"))
     spooled.minutes(3)
     assert spooled.queue_ids() == ["1970", "2100", "now"]
@@ -311,21 +285,20 @@ def test_a_record_of_another_century(tmp_path):
     spooled.minutes(3)
     assert spooled.queue_ids() == []
     assert spooled.rows(hourly) == []
-    spooled.collector.close()
 
 
-def test_the_file_does_not_grow_for_ever(tmp_path):
-    spooled = Spooled(tmp_path, messages=1000)
+@of_sqlite
+def test_the_file_does_not_grow_for_ever(make):
+    spooled = make(messages=1000)
     sizes = []
     for turn in range(6):
         spooled.segment(*(record(f"{turn}-{number}", helo=os.urandom(300).hex()) for number in range(1000)))
         spooled.all()
-        with sqlite3.connect(tmp_path / database.FILE) as file:
+        with sqlite3.connect(spooled.folder / database.FILE) as file:
             sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
         file.close()
     # a batch comes before the one that it replaces leaves
     assert max(sizes) <= 1.3 * sizes[0]
-    spooled.collector.close()
 
 
 def test_alembic_is_quiet(spooled, caplog):

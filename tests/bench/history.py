@@ -12,7 +12,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from functools import cache
+from itertools import accumulate
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from mailassay.history.record import Judged, record
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.store import database, writing
-from mailassay.store.rows import rows
+from mailassay.store.rows import Rows, rows
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.sign import ed25519_key
@@ -61,10 +63,13 @@ _KINDS = {
 _PLACES = re.compile(r"(none|reject|quarantine|plain|host)\.example|192\.0\.2\.1|198\.51\.100\.66|bob@receiver|QID")
 
 
-def records(seed: int, until: float, days: float, many: int) -> Iterator[dict[str, Any]]:
-    """So many records of messages, the oldest first. Few domains and clients have most of them (Zipf's law)."""
-    chance = random.Random(seed)
-    templates = dict(_templates())
+def records(first: int, until: float, days: float, many: int) -> Iterator[dict[str, Any]]:
+    """So many records of messages, the oldest first. Few domains and clients have most of them (Zipf's law).
+
+    ``first`` is a number that tells their queue ids apart from those of others.
+    """
+    chance = random.Random(first)
+    templates = _templates()
     weights = {count: [*accumulate(1 / rank for rank in range(1, count + 1))] for count in (DOMAINS, CLIENTS)}
     began = until - days * 86_400
     for number in range(many):
@@ -81,7 +86,7 @@ def records(seed: int, until: float, days: float, many: int) -> Iterator[dict[st
             "192.0.2.1": _address(client if kind != "aligned" else domain * 2 + number % 2),
             "198.51.100.66": _address(client),
             "bob@receiver": f"user{chance.randrange(3000)}@receiver",
-            "QID": f"4{number:013X}",
+            "QID": f"4{first + number:013X}",
         }
         found: dict[str, Any] = json.loads(_PLACES.sub(lambda match, fills=fills: fills[match[0]], text))
         found["time"] = round(at, 3)
@@ -95,17 +100,28 @@ def fill(folder: Path, many: int, days: float) -> None:
     """Write the records into a database of their own."""
     engine = database.connect(database.address(str(folder), None))
     database.migrate(engine)
-    found = records(1, time.time(), days, many)
-    while batch := list(islice(found, _BATCH)):
-        made = [rows(each) for each in batch]
-        with engine.begin() as connection:
-            writing.add(connection, made)
-            writing.count(connection, Counter(key for each in made for key in each.counts))
+    began, each_takes = time.time() - days * 86_400, days * 86_400 / many
+    parts = [
+        (first, began + first * each_takes, min(_BATCH, many - first), each_takes) for first in range(0, many, _BATCH)
+    ]
+    with Pool() as pool:
+        for made in pool.imap(_part, parts):
+            with engine.begin() as connection:
+                writing.add(connection, made)
+                writing.count(connection, Counter(key for each in made for key in each.counts))
     engine.dispose()
 
 
-def _templates() -> Iterator[tuple[tuple[str, str], str]]:
+def _part(place: tuple[int, float, int, float]) -> list[Rows]:
+    first, began, many, each_takes = place
+    days = many * each_takes / 86_400
+    return [rows(each) for each in records(first, began + days * 86_400, days, many)]
+
+
+@cache
+def _templates() -> dict[tuple[str, str], str]:
     """Records as the session makes them, as JSON with the names of our zone, by kind and policy."""
+    made = {}
     for kind in _KINDS:
         for policy in _POLICIES:
             name = f"{'plain' if kind == 'no record' else policy}.example"
@@ -137,7 +153,8 @@ def _templates() -> Iterator[tuple[tuple[str, str], str]]:
             fields, body = split(message)
             outcome = talk.send(list(fields), body, mail_from=mail_from, login=login)
             found = record(Judged(outcome, settings, 0.0), "mx1") | {"queue_id": "QID"}
-            yield (kind, policy), json.dumps(found, default=str)
+            made[kind, policy] = json.dumps(found, default=str)
+    return made
 
 
 def _domain(number: int) -> str:

@@ -5,7 +5,9 @@ import pwd
 import sys
 
 # while their files can still be read
+import mailassay.cli.collect
 import mailassay.cli.serve
+import mailassay.collector
 import mailassay.daemon  # noqa: F401
 from mailassay.cli import main
 

@@ -77,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
     listeners += views.listeners
     try:
         _move(collector, views, stop, once=arguments.once)
+        if arguments.once and collector.trouble:
+            return os.EX_TEMPFAIL
     except Unusable as error:
         _log.error("%s", error)
         return os.EX_CONFIG

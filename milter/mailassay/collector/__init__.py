@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,9 +26,15 @@ from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that leave in one transaction
+_MOST_LOST = 1 << 40  # that a line can speak of
 _DAY = 86_400
 _MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
+
+_HELD = (
+    "a program has been reading %s for so long that its log cannot be shortened. It goes on once that program has "
+    "ended; fuser(1) shows it"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +65,7 @@ class Batch:
                 self.records.append(found)
                 self.rows.append(row)
                 self.counts.update(row.counts)
-            case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and many > 0:
+            case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and 0 < many < _MOST_LOST:
                 self.counts[hour, host, "lost", "unwritten"] += many
             case {"v": int(), "kind": str()} if said := service.read(found):
                 self.said.append(said)
@@ -108,16 +115,20 @@ class Collector:
             engine = self._opened()
             more = self._expire(engine)
             for segment in segments(self._directory / SPOOL):
+                if not database.takes_more(engine):
+                    self._wait(_HELD % self._url.database)
+                    return False
                 if self._move(engine, segment):
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
             self.trouble = ""
             return more
-        except (DBAPIError, OSError) as error:
-            self.trouble = database.first_line(error)
-            self._say("database", "the history waits in %s: %s", self._directory / SPOOL, self.trouble)
+        except (DBAPIError, sqlite3.Error, OSError) as error:
             self.close()
+            if database.is_damaged(error):
+                return self._move_aside(error)
+            self._wait(database.cause(error, self._url))
             return False
 
     def size(self) -> Size | None:
@@ -128,6 +139,10 @@ class Collector:
             # the next attempt to move records says why
             return None
 
+    def _wait(self, why: str) -> None:
+        self.trouble = why
+        self._say("database", "the history waits in %s: %s", self._directory / SPOOL, why)
+
     def close(self) -> None:
         """Close the connections to the database."""
         if self._engine:
@@ -136,27 +151,30 @@ class Collector:
 
     def _opened(self) -> Engine:
         if self._engine is None:
-            engine = database.connect(self._url)
+            self._engine = database.connect(self._url)
             try:
-                database.migrate(engine)
-            except database.Damaged as error:
-                engine.dispose()
-                self._move_aside(error)
-                engine = database.connect(self._url)
-                database.migrate(engine)
-            self._engine = engine
+                database.migrate(self._engine)
+            except BaseException:
+                self.close()
+                raise
         return self._engine
 
-    def _move_aside(self, error: database.Damaged) -> None:
-        """Begin a new file. Raises OSError."""
+    def _move_aside(self, damage: Exception) -> bool:
+        """Make way for a new file. Returns whether that was possible."""
         file = Path(str(self._url.database))
         aside = file.with_name(f"{file.name}.damaged-{int(self._clock())}")
-        # the file last: if this is interrupted, the next attempt finds it damaged again
-        for suffix in ("-wal", "-shm", ""):
-            part = file.with_name(file.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        _log.error("%s; it is now %s, and a new history begins", error, aside)
+        try:
+            # the file last: if this is interrupted, the next attempt finds it damaged again
+            for suffix in ("-wal", "-shm", ""):
+                part = file.with_name(file.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+        except OSError as error:
+            self._wait(f"{file} is damaged, and cannot be moved away: {error}")
+            return False
+        what = database.cause(damage, self._url)
+        _log.error("%s is damaged (%s); it is now %s, and a new history begins", file, what, aside)
+        return True
 
     def _move(self, engine: Engine, segment: Segment) -> int:
         """Move the new records of a segment; delete it if nobody writes to it any more. Returns how many lines."""

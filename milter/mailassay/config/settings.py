@@ -165,7 +165,10 @@ class History:
         str | None,
         Key(
             "Where the history is kept: `null` means `history.sqlite` in the directory; "
-            "`postgresql://USER@HOST/NAME` is for several hosts that share one history.",
+            "`postgresql://USER@HOST/NAME` is for several hosts that share one history. A password belongs into "
+            "~/.pgpass of the user of the service, into PGPASSWORD in the environment of the commands, or into a "
+            "service file of libpq (`postgresql:///?service=NAME`); mailassay shows none that is in the URL. The role "
+            "must be the owner of the database, whose encoding is UTF8.",
         ),
     ] = None
     days: Annotated[int, Key("Days after which a message leaves the history.", 1, 3650)] = 30

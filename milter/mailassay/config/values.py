@@ -13,6 +13,7 @@ from datetime import date
 from enum import StrEnum
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -180,9 +181,14 @@ def textfile(node: yaml.Node) -> str:
 def database(node: yaml.Node) -> str:
     expected = "a URL such as postgresql://mailassay@db.example.org/mailassay"
     text = _scalar(node, expected)
-    if not re.fullmatch(r"postgresql://[!-~]+", text):
-        raise unexpected(expected, node)
-    return text
+    try:
+        urlsplit(text).port  # noqa: B018 - raises ValueError if it is no number
+        if re.fullmatch(r"postgresql://[!-~]+", text):
+            return text
+    except ValueError:
+        pass
+    # the text may hold a password, and so may the error
+    raise Unfit(f"expected {expected}, in which special characters are percent-encoded")
 
 
 @value(title="a domain name or another token", type="string", minLength=1, maxLength=253)

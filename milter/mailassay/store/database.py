@@ -6,21 +6,26 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from .tables import REVISION, metadata
 
 FILE = "history.sqlite"  # in the directory of the history
 _APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
-# Alembic says much that only its developers need
-logging.getLogger("alembic").setLevel(logging.WARNING)
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGES = 1000  # that are given back at a time
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock; less than a millisecond
-_PATIENCE = 10  # seconds that a reader or a migration waits for another process
+_LOG = 64 << 20  # octets of SQLite's write-ahead log that stay on disk
+_MOST_LOG = 256 << 20  # octets of it beyond which nothing is written
+_PATIENCE = 10  # seconds that a reader or a migration waits for another process, or for a connection
+_SILENCE = 30  # seconds after which a server that does not answer is gone
 _LOCK = 0x6D61796C  # of PostgreSQL, for migrations
 
 
@@ -28,27 +33,23 @@ class Unusable(Exception):
     """The database is not one that this version can use. The text says why, and what to do."""
 
 
-class Damaged(Unusable):
-    """The file of SQLite is damaged, or not a database at all."""
-
-
 def address(directory: str, database: str | None) -> URL:
     """The URL of the database of a configuration (``history.directory``, ``history.database``)."""
     if database is None:
-        return URL.create("sqlite", database=os.path.join(directory, FILE))
+        # where a link leads: SQLite keeps its other files there
+        return URL.create("sqlite", database=os.path.realpath(os.path.join(directory, FILE)))
     return make_url(database).set(drivername="postgresql+psycopg")
 
 
 def connect(url: URL, *, reads_only: bool = False) -> Engine:
-    """An engine for the database; nothing is opened yet. ``reads_only``: no statement can write.
+    """An engine for the database; nothing is opened yet. Raises Unusable if a library is missing.
 
-    Who only reads opens the database for each transaction: the collector may have put another file in its place.
+    ``reads_only``: no statement can write, and no file is made. Who only reads opens the database for each transaction:
+    the collector may have put another file in its place.
     """
     pool = NullPool if reads_only else None
     if url.get_backend_name() != "sqlite":
-        options = "-c default_transaction_read_only=on" if reads_only else ""
-        arguments = {"connect_timeout": _PATIENCE, "options": options}
-        return create_engine(url, pool_pre_ping=not reads_only, poolclass=pool, connect_args=arguments)
+        return _postgresql(url, pool, reads_only=reads_only)
     engine = create_engine(url, poolclass=pool, creator=lambda: _file(url, creates=not reads_only))
 
     @event.listens_for(engine, "connect")
@@ -60,14 +61,34 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
             return
         _claim(connection, str(url.database))
         connection.execute("PRAGMA journal_mode = wal")
-        # the last records may be lost if the machine loses power; they are still in the spool then, or not deleted
-        connection.execute("PRAGMA synchronous = normal")
+        # what is committed is on the disk: its segment is deleted next
+        connection.execute("PRAGMA synchronous = full")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _postgresql(url: URL, pool: type[NullPool] | None, *, reads_only: bool) -> Engine:
+    arguments = {
+        "connect_timeout": _PATIENCE,
+        "keepalives_idle": _SILENCE,
+        "tcp_user_timeout": _SILENCE * 1000,
+        "fallback_application_name": "mailassay",
+        "client_encoding": "utf8",
+        # what is committed is on the disk: its segment is deleted next
+        "options": f"-c {'default_transaction_read_only' if reads_only else 'synchronous_commit'}=on",
+    }
+    try:
+        return create_engine(url, pool_pre_ping=not reads_only, poolclass=pool, connect_args=arguments)
+    except ImportError as error:
+        raise Unusable(
+            f"{name(url)} needs psycopg: pip install 'mailassay[postgresql]', or Debian's package python3-psycopg "
+            f"({error})"
+        ) from error
 
 
 def limit(engine: Engine, seconds: float) -> None:
@@ -93,38 +114,103 @@ def took_too_long(error: DBAPIError) -> bool:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables to this version. Raises Unusable, Damaged, and what the database raises."""
-    # a reader does not need it, and it takes as long to import as a search
+    """Bring the tables to this version. Raises Unusable, and what the database raises."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        found = revision(connection)
+        if found is None:
+            _check_new(connection)
+        elif found.isdigit() and found > REVISION:
+            raise Unusable(
+                f"the tables of {name(engine.url)} are of a later version of mailassay ({found}; this one knows "
+                f"{REVISION}). Install that version again, or move the database away"
+            )
+        elif not list((_MIGRATIONS / "versions").glob(f"{found}_*.py")):
+            raise _of_another_program(engine.url)
+        if found != REVISION:
+            _upgrade(connection)
+
+
+def is_damaged(error: Exception) -> bool:
+    """Does an error say that the file of SQLite is damaged, or no database?"""
+    code = getattr(_original(error), "sqlite_errorname", "")
+    return code == "SQLITE_NOTADB" or code.startswith("SQLITE_CORRUPT")
+
+
+def cause(error: Exception, url: URL) -> str:
+    """What went wrong with a database, in one line, and how to fix it if that is known."""
+    original = _original(error)
+    what = str(original).partition("\n")[0]
+    fix = _fix_of_file(original, Path(str(url.database))) if url.get_backend_name() == "sqlite" else _fix(original)
+    return f"{what}. {fix}" if fix else what
+
+
+def _original(error: Exception) -> BaseException:
+    return (error.orig or error) if isinstance(error, DBAPIError) else error
+
+
+def _fix(error: BaseException) -> str:
+    """For PostgreSQL. The cause is in the language of the server."""
+    match getattr(error, "sqlstate", ""):
+        case None:
+            return (
+                "Check that PostgreSQL runs there, and that it has the role and the database of history.database; "
+                "a password may be in ~/.pgpass, which only its owner may read"
+            )
+        case "42501":
+            return "The role needs a database of its own: ALTER DATABASE ... OWNER TO ..."
+        case "25006":
+            return "history.database must name the server that takes changes, and no standby"
+    return ""
+
+
+def _fix_of_file(error: BaseException, file: Path) -> str:
+    match getattr(error, "sqlite_errorname", "").split("_")[1:]:
+        case ["FULL", *_]:
+            return "Make room on the disk; lower values of history.days and history.messages keep less"
+        case ["CANTOPEN" | "READONLY" | "PERM", *_]:
+            if file.is_dir():
+                return f"{file} is a folder: move it away"
+            if not file.exists():
+                return f"Nothing has made {file} yet, or it is in a folder that cannot be entered"
+            return f"{file} and the folder around it must belong to the user of the service (here: uid {os.geteuid()})"
+    return ""
+
+
+def revision(connection: Connection) -> str | None:
+    """The migration up to which the tables are made."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _check_new(connection: Connection) -> None:
+    """Raises Unusable if tables cannot be made in this database."""
+    if connection.dialect.name != "postgresql":
+        return
+    if set(metadata.tables) & set(inspect(connection).get_table_names()):
+        raise _of_another_program(connection.engine.url)
+    if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar()) != "UTF8":
+        raise Unusable(f"{name(connection.engine.url)} has the encoding {encoding}: make it with ENCODING 'UTF8'")
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic takes 8 MB, and a third of a second
     from alembic.command import upgrade
     from alembic.config import Config
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from alembic.util.exc import CommandError
 
-    is_sqlite = engine.dialect.name == "sqlite"
+    # it says much that only its developers need
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    try:
-        with engine.begin() as connection:
-            if not is_sqlite:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            found = MigrationContext.configure(connection).get_current_revision()
-            if found == newest:
-                return
-            config.attributes["connection"] = connection
-            try:
-                upgrade(config, "head")
-            except CommandError as error:
-                raise Unusable(
-                    f"the tables of {name(engine.url)} are of a later version of mailassay ({found}; this one knows "
-                    f"{newest}). Install that version again, or move the database away"
-                ) from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, DatabaseError) else error
-        if getattr(cause, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            raise Damaged(f"{name(engine.url)}: {cause}") from error
-        raise
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    upgrade(config, "head")
+
+
+def _of_another_program(url: URL) -> Unusable:
+    return Unusable(f"{name(url)} has tables of another program: give mailassay a database of its own")
 
 
 def give_back(engine: Engine) -> None:
@@ -136,10 +222,19 @@ def give_back(engine: Engine) -> None:
             file.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
 
 
-def first_line(error: Exception) -> str:
-    """What went wrong, without the statement that SQLAlchemy adds."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return str(cause).partition("\n")[0]
+def takes_more(engine: Engine) -> bool:
+    """May more be written? Not while a reader keeps SQLite from beginning its log again, and the log is long.
+
+    The log takes ten times the space of what waits in the spool.
+    """
+    try:
+        if engine.dialect.name != "sqlite" or os.stat(f"{engine.url.database}-wal").st_size < _MOST_LOG:
+            return True
+    except FileNotFoundError:
+        return True
+    with closing(sqlite3.connect(str(engine.url.database), timeout=1)) as file:
+        [is_held, *_] = file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_held
 
 
 def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
@@ -161,5 +256,7 @@ def _claim(connection: sqlite3.Connection, name: str) -> None:
 
 
 def name(url: URL) -> str:
-    """The file, or the URL without the password."""
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    """The file, or the URL without a password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from ..config import History
@@ -135,7 +135,7 @@ class Reader:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise Unusable(f"{database.name(self._url)} cannot be read: {database.first_line(error)}") from error
+            raise Unusable(f"{database.name(self._url)} cannot be read: {database.cause(error, self._url)}") from error
 
     def _opened(self) -> Engine | None:
         if self._url.get_backend_name() == "sqlite":
@@ -149,14 +149,13 @@ class Reader:
                 raise self._closed(file, error) from error
         engine = database.connect(self._url, reads_only=True)
         with engine.connect() as connection:
-            tables = inspect(connection).get_table_names()
-            is_ours = "alembic_version" in tables
-            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if is_ours else None
+            found = database.revision(connection)
+            is_foreign = found is None and inspect(connection).get_table_names()
         if found == REVISION:
             return engine
         engine.dispose()
         name = database.name(self._url)
-        if tables and not is_ours and self._url.get_backend_name() == "sqlite":
+        if is_foreign and self._url.get_backend_name() == "sqlite":
             raise Unusable(f"{name} belongs to another program")
         if found is None:
             # the collector has only begun

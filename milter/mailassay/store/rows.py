@@ -16,7 +16,8 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
 OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
-_OCTETS = 800  # of a text; PostgreSQL's indexes take 2,704, and some have three of them
+# octets of a text, and of one of our words: PostgreSQL's indexes take 2,704, and some have several of them
+_MOST, _WORD = 800, 80
 _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
@@ -47,7 +48,7 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
             message["time"] = arrived
         recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, list(dict.fromkeys(recipients)), counts)
 
@@ -78,14 +79,16 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
-        found[key] = _text(results.get(key) or "")
-    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "verdict", "would", "rule"):
+        found[key] = _text(results.get(key) or "", _WORD)
+    for key in ("verdict", "would"):
+        found[key] = _text(record[key], _WORD)
+    for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
         found[key] = _text(record[key])
     found["message_id"] = keys.of_message_id(found["message_id"])
     found["author_key"] = keys.of_domain(found["author"])
     found["client_key"] = keys.of_client(found["client"])
     found["mail_from_key"] = keys.of_address(found["mail_from"])
-    if not 0 <= found["time"] < 1 << 40:
+    if not 0 <= found["time"] < 1 << 40 or not 0 <= found["seconds"] < 1 << 40:
         raise ValueError("no time")
     return found
 
@@ -94,7 +97,7 @@ def best_dkim(results: dict[str, Any]) -> str:
     """One word for all signatures of a message; empty if it was not judged."""
     if "dkim" not in results:
         return ""
-    return min((_text(each["result"]) for each in results["dkim"]), key=_rank, default="none")
+    return min((_text(each["result"], _WORD) for each in results["dkim"]), key=_rank, default="none")
 
 
 def _rank(result: str) -> int:
@@ -145,12 +148,12 @@ def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tu
         yield "dmarc", message["author"]
 
 
-def _text(found: object) -> str:
+def _text(found: object, most: int = _MOST) -> str:
     """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
     text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
-    if len(text) <= _OCTETS and text.isascii():
+    if len(text) <= most and text.isascii():
         return text
     # half a surrogate pair becomes "?"
-    return text.encode(errors="replace")[:_OCTETS].decode(errors="ignore")
+    return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -1,0 +1,92 @@
+"""A spool, its collector and its database, for tests of what becomes of records."""
+
+from __future__ import annotations
+
+import json
+from itertools import count as numbers
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from mailassay.collector import Collector, Listener
+from mailassay.config import History
+from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.store import database
+from mailassay.store.tables import hourly, message
+
+NOW = 1_800_000_000.0
+_BEGUN = numbers(1)
+
+
+def record(name: str, /, **more: Any) -> dict[str, Any]:
+    """A record of a message with that queue id."""
+    return {
+        "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
+        "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
+        "recipients": ["bob@receiver.example"], "more_recipients": 0,
+        "results": {
+            "iprev": "pass", "name": "mail.bank.example", "spf": "pass", "spf_helo": "none",
+            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "pass",
+            "header_from": "bank.example",
+        },
+        "verdict": "accept", "would": "accept", "kind_of_rule": "default", "rule": "default", "monitored": [],
+        "seconds": 0.003,
+    } | more  # fmt: skip
+
+
+class Spooled:
+    """A folder with segments, and its collector, on a host of that name.
+
+    ``now`` is the time of day, and ``uptime`` the monotonic clock. What else is given are keys of the history.
+    """
+
+    def __init__(self, folder: Path, host: str = "mx1", **history: Any) -> None:
+        (folder / SPOOL).mkdir(parents=True, exist_ok=True)
+        self.folder, self.host = folder, host
+        self.now, self.uptime = NOW, 0.0
+        self.history = History(directory=str(folder), **history)
+        self.collector = self.another()
+
+    def another(self, *listeners: Listener) -> Collector:
+        """A collector of the same folder."""
+        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime)
+
+    def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
+        """A new segment, which nobody writes to."""
+        path = self.folder / SPOOL / f"{self.host}-{next(_BEGUN)}.0-1-1{SUFFIX}"
+        path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines) + torn)
+        return path
+
+    def left(self) -> list[str]:
+        """The names of the segments that are left."""
+        return sorted(path.name for path in (self.folder / SPOOL).iterdir())
+
+    def all(self) -> None:
+        """Move all that can be moved."""
+        while self.collector.once():
+            pass
+
+    def minutes(self, many: int) -> None:
+        """In each minute, an hour of old messages leaves."""
+        for _ in range(many):
+            self.uptime += 60
+            self.all()
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """All rows of a table."""
+        engine = database.connect(database.address(str(self.folder), self.history.database), reads_only=True)
+        try:
+            with engine.connect() as connection:
+                return [each._asdict() for each in connection.execute(select(table))]
+        finally:
+            engine.dispose()
+
+    def queue_ids(self) -> list[str]:
+        """Those of all messages."""
+        return sorted(each["queue_id"] for each in self.rows(message))
+
+    def count(self, kind: str, key: str | None = None) -> int:
+        """The sum of the counts of a kind, or of one of its keys."""
+        found = [each for each in self.rows(hourly) if each["kind"] == kind and key in (None, each["key"])]
+        return sum(each["count"] for each in found)

@@ -6,8 +6,10 @@ import ast
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,12 +17,16 @@ from typing import Any
 
 import pytest
 
-from mailassay.config import load, load_policy, schema
+from mailassay.config import Settings, load, load_policy, schema
+from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
 from mailassay.message import split
+from mailassay.policy import Policy
+from mailassay.store import FILE
 from mailassay.zone import Zone
 from tests.lab.editor import mistakes
 from tests.lab.limits import LIMITS
+from tests.lab.pages import fill
 from tests.lab.sign import arc_set, ed25519_key
 from tests.lab.talk import Talk
 
@@ -334,6 +340,14 @@ def is_of_log(called: ast.expr) -> bool:
     return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "_log"
 
 
+SAY = "_log.error(text, *values)"
+
+
+def is_of_say(called: ast.expr) -> bool:
+    """Is this the method by which a class logs trouble once a minute? Its first argument says which."""
+    return isinstance(called, ast.Attribute) and called.attr == "_say"
+
+
 def log_lines() -> Iterator[tuple[str, str]]:
     """Module and format of each line that the program logs."""
     for path in sorted((ROOT / "milter/mailassay").rglob("*.py")):
@@ -346,8 +360,11 @@ def log_lines() -> Iterator[tuple[str, str]]:
             if isinstance(target, ast.Name)
         }
         for node in nodes:
-            if isinstance(node, ast.Call) and is_of_log(node.func):
-                said = node.args[0]
+            if not isinstance(node, ast.Call) or not (is_of_log(node.func) or is_of_say(node.func)):
+                continue
+            said = node.args[is_of_say(node.func)]
+            # what _say logs is found where it is called
+            if ast.unparse(node) != SAY:
                 yield path.name, said.value if isinstance(said, ast.Constant) else texts[ast.unparse(said)]
 
 
@@ -372,6 +389,38 @@ def test_every_line_that_is_explained_is_logged(line: str) -> None:
     # those of a message and of a mistake are made elsewhere
     if not line.startswith(("queue_id=ID client=", "PATH:LINE:COLUMN")):
         assert any(re.fullmatch(pattern(form), line) for _, form in LOGGED if form != "%s")
+
+
+HISTORY = (DOCS / "history.md").read_text()
+
+
+@pytest.mark.parametrize("text", re.findall("^```yaml\n(.*?)^```$", HISTORY, re.DOTALL | re.MULTILINE))
+def test_a_history_is_configured_as_its_page_says(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mailassay.yaml"
+    path.write_text(text)
+    assert load(str(path)).history.directory == "/var/lib/mailassay"
+
+
+def test_what_is_kept_about_an_address_is_deleted_as_the_page_says(tmp_path: Path) -> None:
+    """All of it and nothing else: what it sent, what it received, what others received with it."""
+    statements, _ = re.findall("^```sql\n(.*?)^```$", HISTORY, re.DOTALL | re.MULTILINE)
+    whose = {"sent": ("Ann@Example.ORG", ["bob@example.org"]), "received": ("", ["eve@example.org", "ann@example.org"])}
+    others = {"other": ("bob@example.org", ["eve@example.org"]), "below": ("ann@a.example.org", ["joann@example.org"])}
+    fill(tmp_path, (kept(name, *envelope) for name, envelope in {**whose, **others}.items()))
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as database, database:
+        database.executescript(statements)
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as database:
+        assert {name for (name,) in database.execute("SELECT queue_id FROM message")} == {*others}
+        assert {key for (key,) in database.execute("SELECT key FROM recipient")} == {
+            "org.example.@eve",
+            "org.example.@joann",
+        }
+
+
+def kept(queue_id: str, mail_from: str, recipients: list[str]) -> dict[str, Any]:
+    """A record of a message."""
+    outcome = judge(Policy(), mail_from=mail_from, to=recipients)
+    return {**record(Judged(outcome, Settings(), SPRING), "mx1"), "queue_id": queue_id}
 
 
 KEYS = {key.name for key in (*schema.settings().keys, *schema.policy().keys)}
@@ -425,7 +474,8 @@ def test_keys_and_files_that_are_named_are_there(path: Path) -> None:
     text = path.read_text()
     sections = {key.partition(".")[0] for key in KEYS if "." in key}
     named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)`", text)
-    assert set(named) <= KEYS
+    # a file, and what decides without a key
+    assert set(named) - {FILE, "dns.unsent"} <= KEYS
     assert all((DOCS / link).exists() for link in re.findall(r"\]\(([^):]+)\)", text))
 
 

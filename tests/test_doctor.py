@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.config import Dns, Listen, Problem, Relays, Settings, load_policy
+from mailassay.config import Dns, History, Listen, Problem, Relays, Settings, Web, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
-from mailassay.doctor.facts import Environment, Nameserver, Table, User
+from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Table, User
 from mailassay.doctor.own import Own
 from mailassay.doctor.system import OPENRC, SYSTEMD, System, installer, this_system
 from mailassay.domain import Domain
@@ -84,7 +84,48 @@ SUBMISSION = service("submission", smtpd_milters="unix:opendkim/opendkim.sock")
 OUT = service("relay", "unix", "smtp")
 CONTAINER = System("apt-get install", starts=True, in_container=True)
 
+HISTORY = "/var/lib/mailassay"
+KEPT = replace(
+    GOOD,
+    settings=replace(GOOD.settings, history=History(directory=HISTORY)),
+    nodes={
+        **NODES,
+        "/var/lib": Node("/var/lib", 0o755, 0, 0, "root"),
+        HISTORY: Node(HISTORY, 0o700, 110, 115, "mailassay"),
+        f"{HISTORY}/spool": Node(f"{HISTORY}/spool", 0o700, 110, 115, "mailassay"),
+        f"{HISTORY}/history.sqlite": Node(f"{HISTORY}/history.sqlite", 0o600, 110, 115, "mailassay"),
+    },
+    kept=Kept(collected=True, lost=0, size=10**9, free=10**10),
+)
+
+
+def keeping(**changed):
+    """Facts with another history."""
+    return replace(KEPT, kept=replace(KEPT.kept, **changed))
+
+
+PAGES = replace(KEPT.settings, web=Web(Listen("inet", host="127.0.0.1", port=8028)))
+
+
+def of_history(name, **changed):
+    """Facts with another owner or other permissions of what is in the folder of the history, or of itself."""
+    path = f"{HISTORY}/{name}".rstrip("/")
+    return replace(KEPT, nodes={**KEPT.nodes, path: replace(KEPT.nodes[path], **changed)})
+
+
 FINE = {
+    "a history": KEPT,
+    "pages": replace(KEPT, settings=PAGES),
+    "a history that has just begun": replace(
+        keeping(lost=None, size=0),
+        nodes={path: node for path, node in KEPT.nodes.items() if path != f"{HISTORY}/spool"},
+    ),
+    "a history that another host has": replace(
+        keeping(size=None, lost=None),
+        settings=replace(GOOD.settings, history=History(directory=HISTORY, database="postgresql://a@b/c")),
+    ),
+    "a history of which nothing is known": replace(KEPT, daemon=None, kept=Kept()),
+    "a segment that a collector reads just now": keeping(waiting=3, behind=599.0),
     "lines that are never broken": replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="0")),
     "lines as long as any": replace(GOOD, postfix=configured(service(), OUT, smtp_line_length_limit="9" * 5000)),
     "lines of a service that is not used": replace(GOOD, postfix=configured(lmtp_line_length_limit="10")),
@@ -976,6 +1017,48 @@ BROKEN = {
         ("error", "mynetworks-unknown"),
         None,
     ),
+    # the history
+    "a folder of the history that is missing": (
+        replace(KEPT, nodes={**KEPT.nodes, HISTORY: None}),
+        ("warning", "history-folder"),
+        f"install -d -o mailassay -g mailassay -m 0700 {HISTORY}",
+    ),
+    "a database that root has made": (
+        of_history("history.sqlite", uid=0),
+        ("warning", "history-folder"),
+        f"chown mailassay: {HISTORY}/history.sqlite",
+    ),
+    "a spool that is not the service's": (
+        of_history("spool", uid=0),
+        ("warning", "history-folder"),
+        f"chown mailassay: {HISTORY}/spool",
+    ),
+    "a history that everybody can read": (
+        of_history("", mode=0o705),
+        ("warning", "history-private"),
+        f"chmod o-rwx {HISTORY}",
+    ),
+    "no collector": (
+        keeping(collected=False, waiting=7, behind=9e4),
+        ("warning", "history-collector"),
+        "systemctl enable --now mailassay-collector",
+    ),
+    "a collector that is behind": (keeping(waiting=2, behind=601.0), ("warning", "history-behind"), None),
+    "a collector that says what is wrong": (keeping(stuck="database is locked"), ("warning", "history-behind"), None),
+    "pages that do not answer": (
+        replace(keeping(pages="connection refused"), settings=PAGES),
+        ("warning", "web"),
+        "systemctl restart mailassay-collector",
+    ),
+    "records that were lost": (keeping(lost=3), ("warning", "history-lost"), None),
+    "a full disk": (keeping(free=255 * 10**6), ("warning", "history-space"), None),
+    "a disk that is full of the history": (keeping(size=10**10, free=9 * 10**8), ("warning", "history-space"), None),
+    "a database of another program": (
+        keeping(trouble=f"{HISTORY}/history.sqlite: it belongs to another program"),
+        ("warning", "history-database"),
+        "systemctl restart mailassay-collector",
+    ),
+    "no library": (keeping(missing=("psycopg",)), ("warning", "history-library"), None),
     "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),
     "something is held in another instance": (
         replace(GOOD, postfix=replace(GOOD.postfix, folder="/etc/postfix-in"), held=1, waiting=60.0),

@@ -37,7 +37,7 @@ def program(tmp_path, monkeypatch):
 
 
 def test_every_file_is_written(tmp_path, capsys):
-    assert len(SHIPPED) == 17
+    assert len(SHIPPED) == 18
     assert main(["files", str(tmp_path / "new/folder")]) == 0
     assert written(tmp_path / "new/folder") == SHIPPED
     printed = capsys.readouterr().out
@@ -111,6 +111,7 @@ def test_the_commands_work(tmp_path, capsys):
     assert written(tmp_path / "etc") == [
         "mailassay/mailassay.yaml",
         "mailassay/policy.yaml",
+        "systemd/system/mailassay-collector.service",
         "systemd/system/mailassay-held.service",
         "systemd/system/mailassay-held.timer",
         "systemd/system/mailassay.service",
@@ -209,6 +210,9 @@ def test_the_wheel_has_what_belongs_to_the_program(unpacked, tmp_path):
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert sorted(name.partition("/files/")[2] for name in names if "/files/" in name) == SHIPPED
+    # whatever is no module too: migrations, templates
+    package = [name.removeprefix("milter/") for name in tracked() if name.startswith("milter/mailassay/")]
+    assert {name for name in package if "/files/" not in f"{name}/"} <= {*names}
     pages = {name.partition(".data/data/")[2] for name in names if ".data/" in name}
     assert pages == {
         f"share/man/man{name[-1]}/{name.rpartition('/')[2]}" for name in SHIPPED if name.startswith("man/")

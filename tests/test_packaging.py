@@ -178,14 +178,22 @@ def test_debian_has_the_libraries_of_setup_cfg():
     """The package of Debian 13 depends on Debian's packages in the versions that setup.cfg asks for."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    wanted = f"{setup['options']['install_requires']}\n{setup['options.extras_require']['serve']}"
-    required = dict(re.findall(r"^([\w-]+)>=([\d.]+)", wanted, re.MULTILINE))
-    # Debian has the list, not the library (dmarc.suffix)
-    del required["publicsuffixlist"]
+    extras = setup["options.extras_require"]
+
+    def versions(*wanted: str) -> dict[str, str]:
+        required = dict(re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.MULTILINE))
+        # Debian has the list, not the library (dmarc.suffix)
+        required.pop("publicsuffixlist", None)
+        return {names.get(name, name.lower().replace("_", "-")): version for name, version in required.items()}
+
+    def named(field: str) -> dict[str, str]:
+        lines = re.search(rf"^{field}:\n((?: .*\n)+)", control, re.MULTILINE)[1]
+        return dict(re.findall(r"^ python3-([\w-]+) \(>= ([\d.]+)\),$", lines, re.MULTILINE))
+
     names = {"pyspf": "spf", "dkimpy": "dkim", "pymilter": "milter", "PyYAML": "yaml"}
     control = (DEBIAN / "control").read_text()
-    found = dict(re.findall(r"^ python3-(\w+) \(>= ([\d.]+)\),$", control.partition("\nDepends:")[2], re.MULTILINE))
-    assert found == {names.get(name, name): version for name, version in required.items()}
+    assert named("Depends") == versions(setup["options"]["install_requires"], extras["serve"], extras["history"])
+    assert named("Suggests") == versions(extras["postgresql"])
     assert "\n publicsuffix,\n" in control
 
 

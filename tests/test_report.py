@@ -1,10 +1,13 @@
 """The figures of a report are those of the messages."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import math
+import os
 import re
+import resource
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -15,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailassay.cli import main
 from mailassay.collector import Collector
 from mailassay.config import History, Settings
 from mailassay.history.service import Worker
@@ -32,6 +36,9 @@ from mailassay.report.words import share
 from mailassay.store import database, writing
 from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
+from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
+from tests.lab.program import script
+from tests.lab.screens import screen
 from tests.lab.week import DAY, forged, record, unjudged, week
 
 HOUR = 3600
@@ -409,3 +416,134 @@ def test_json(history):
     assert got["percentiles"]["p50"] == {"at_most": 0.01}
     assert got["on_hold"] == {"messages": 3, "oldest": 90_000.5}
     assert list(got["verdicts"]) == list(Action)
+
+
+@pytest.fixture
+def at_hand(history, tmp_path, monkeypatch):
+    """A configuration with that history, at that time, on a host whose Postfix holds a message."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    arrived = re.sub(b'"arrival_time": [0-9]+', b'"arrival_time": %d' % (NOW - 190_000), POSTQUEUE.splitlines()[0])
+    (tmp_path / "queue").write_bytes(arrived + b"\n")
+    (tmp_path / "file").write_bytes(printed_by_postcat(b"hold/4jWpw36fNkzL4ql", RESULTS + VERDICT + RECEIVED + b"\n"))
+    script(folder, "postconf", f"echo {folder}")
+    script(folder, "postqueue", f"/bin/cat {tmp_path}/queue")
+    script(folder, "postcat", f"/bin/cat {tmp_path}/file")
+    rules = "".join(
+        f"  - {{name: {name}, if: {{client: 192.0.2.77}}, then: accept}}\n" for name in ("our-lists", "old-partner")
+    )
+    (tmp_path / "policy.yaml").write_text(f"mode: enforce\nrules:\n{rules}")
+    (tmp_path / "config.yaml").write_text(
+        f"authserv_id: mx.receiver.example\npolicy: policy.yaml\nhistory: {{directory: {tmp_path}}}\n"
+    )
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.chdir(tmp_path)
+    return history
+
+
+def run(capsys, *given):
+    status = main(["report", "--config", "config.yaml", *given])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_screen(at_hand, capsys):
+    at_hand(*week(NOW), *(record(NOW - 2 * DAY, seconds=30.0) for _ in range(30)), "garbage")
+    status, out, err = run(capsys)
+    assert (status, err) == (0, "")
+    assert out == screen("report", out)
+
+
+def test_screen_of_one_day(at_hand, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    at_hand(*week(NOW))
+    _, out, _ = run(capsys, "--since", "6h", "--host", "mx1")
+    assert out == screen("report-hours", out)
+
+
+def test_screen_of_nothing(at_hand, capsys, tmp_path):
+    script(tmp_path / "tools", "postqueue", "echo postqueue: fatal: not allowed >&2; exit 69")
+    at_hand()
+    _, out, _ = run(capsys)
+    assert out == screen("report-nothing", out)
+
+
+def test_commands(at_hand, capsys):
+    at_hand(*week(NOW))
+    status, out, _ = run(capsys, "--json", "--since", "2026-11-20")
+    got = json.loads(out)
+    assert (status, got["since"], got["on_hold"]) == (
+        0,
+        "2026-11-20T00:00:00+01:00",
+        {"messages": 1, "oldest": 190_000},
+    )
+    assert got["unused_rules"] == [{"name": "rules.old-partner", "line": 4, "expired": False}]
+    status, out, _ = run(capsys, "--html", "-")
+    assert status == 0
+    assert "2 d 4 h" in checked(out).text
+
+
+def test_a_file(at_hand, capsys, tmp_path):
+    at_hand(record(NOW))
+    (tmp_path / "link").symlink_to("report.html")
+    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "report.html").chmod(0o640)
+    before = sorted(each.name for each in tmp_path.iterdir())
+    assert run(capsys, "--html", "link") == (0, "", f"written: {tmp_path}/report.html\n")
+    assert "bank.example" not in checked((tmp_path / "report.html").read_text()).text
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    assert run(capsys, "--html", "pipe")[0] == 0
+    assert os.read(reader, 15) == b"<!DOCTYPE html>"
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no/such/folder", "No such file or directory"),
+        ("old.html", "File too large"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_written(at_hand, capfd, tmp_path, monkeypatch, name, why):
+    """What was there stays."""
+    at_hand(record(NOW))
+    (tmp_path / "old.html").write_text("old")
+    monkeypatch.setenv("COLUMNS", "300")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def page_when_files_are_limited(_):
+        # the database needs more
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, before[1]))
+        return "<html>" * 9999
+
+    monkeypatch.setattr("mailassay.report.page.page", page_when_files_are_limited)
+    try:
+        status, _, err = run(capfd, "--html", name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (status, err) == (os.EX_IOERR, f"mailassay: {tmp_path / name}: {why}\n")
+    assert (tmp_path / "old.html").read_text() == "old"
+    assert not list(tmp_path.glob(".mailassay*"))
+
+
+@pytest.mark.usefixtures("at_hand")
+def test_no_history(capsys, tmp_path):
+    status, _, err = run(capsys)
+    assert (status, "has no database yet" in err) == (os.EX_NOINPUT, True)
+    (tmp_path / "history.sqlite").write_bytes(b"nonsense" * 1000)
+    status, out, err = run(capsys)
+    assert (status, out) == (os.EX_NOINPUT, "")
+    assert "history.sqlite" in err
+    (tmp_path / "config.yaml").write_text("authserv_id: mx.receiver.example\n")
+    assert run(capsys)[0] == os.EX_CONFIG
+    with pytest.raises(SystemExit):
+        run(capsys, "--since", "soon")
+    with pytest.raises(SystemExit):
+        run(capsys, "--json", "--html", "x")

@@ -1,15 +1,20 @@
 """The units and what goes with them, as systemd's own tools read them."""
 
 import ctypes
+import fcntl
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.lab.program import ENVIRONMENT, PROGRAM
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "systemd"
@@ -40,8 +45,8 @@ def units(tmp_path_factory):
 
 
 def test_all_units_are_there():
-    names = ["mailassay-held.service", "mailassay-held.timer", "mailassay.service", "mailassay.socket"]
-    assert names == UNITS
+    collector, held = "mailassay-collector.service", ["mailassay-held.service", "mailassay-held.timer"]
+    assert [collector, *held, "mailassay.service", "mailassay.socket"] == UNITS
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -73,6 +78,58 @@ def test_service_tells_systemd():
     assert "config check --log" in check
     assert hang_up == "/bin/sh -c 'kill -HUP $MAINPID'"
     assert value("mailassay.service", "RestartPreventExitStatus") == [f"{os.EX_UNAVAILABLE} {os.EX_CONFIG}"]
+
+
+def test_the_collector_and_the_service_share_the_folder_of_the_history():
+    start = yaml.safe_load((ROOT / "conf" / "start.yaml").read_text())
+    for name in ("mailassay.service", "mailassay-collector.service"):
+        (folder,), (mode,) = value(name, "StateDirectory"), value(name, "StateDirectoryMode")
+        assert start["history"]["directory"] == f"/var/lib/{folder}"
+        assert value(name, "User") == ["mailassay"]
+        made = (FOLDER / "tmpfiles.d" / "mailassay.conf").read_text()
+        assert f"\nd /var/lib/{folder} {mode} mailassay mailassay\n" in made
+
+
+def test_the_collector_does_not_touch_the_service():
+    """Neither needs the other; an upgrade ends the old collector before there are records of a later version."""
+    unit = (FOLDER / "mailassay-collector.service").read_text()
+    assert not re.search("^(Requires|BindsTo|PartOf|Wants|Requisite|Conflicts|Before|OnFailure)=", unit, re.MULTILINE)
+    assert "collector" not in (FOLDER / "mailassay.service").read_text()
+    (after,) = value("mailassay-collector.service", "After")
+    assert "mailassay.service" in after.split()
+
+
+def collect(folder, configuration, **more):
+    """Run `mailassay collect --once`."""
+    path = folder / "mailassay.yaml"
+    path.write_text(configuration)
+    command = [*PROGRAM, "collect", "--once", "--config", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, **more)
+
+
+@pytest.mark.process
+def test_the_collector_is_started_again_if_that_can_help(tmp_path):
+    """Always, except where it would only end again."""
+    (prevented,) = value("mailassay-collector.service", "RestartPreventExitStatus")
+    (success,) = value("mailassay-collector.service", "SuccessExitStatus")
+    assert value("mailassay-collector.service", "Restart") == ["always"]
+    # no history
+    assert str(collect(tmp_path, "{}").returncode) == success
+    # a mistake in the configuration
+    assert collect(tmp_path, "history: {days: 0}").returncode == os.EX_CONFIG
+    # the database of another program
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as other:
+        other.execute("CREATE TABLE of_another_program (x)")
+    done = collect(tmp_path, f"history: {{directory: {tmp_path}}}")
+    assert (done.returncode, "belongs to another program" in done.stderr) == (os.EX_CONFIG, True)
+    assert prevented.split() == [success, str(os.EX_UNAVAILABLE), str(os.EX_CONFIG)]
+    # another one is running, and may end; the folder may be mounted later
+    held = os.open(tmp_path / "spool", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert str(collect(tmp_path, f"history: {{directory: {tmp_path}}}").returncode) not in prevented.split()
+    os.close(held)
+    done = collect(tmp_path, "history: {directory: /nonexistent/history}")
+    assert str(done.returncode) not in (*prevented.split(), "0"), done.stderr
 
 
 def test_what_is_held_is_said_every_hour():
@@ -125,15 +182,30 @@ def test_user_and_folder(tmp_path):
         int(groups["postfix"].split(":")[1]),
         0o750,
     )
+    history = (tmp_path / "var/lib/mailassay").stat()
+    assert (history.st_uid, history.st_gid, history.st_mode & 0o7777) == (int(user[2]), int(user[3]), 0o700)
+
+
+def deny():
+    """MemoryDenyWriteExecute=, for the program that is started after this."""
+    if ctypes.CDLL(None).prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+        os._exit(os.EX_UNAVAILABLE)
+
+
+@pytest.mark.process
+def test_the_collector_needs_no_writable_executable_memory(tmp_path):
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool/mx1-1800000000.0-1-1.records").write_text('{"v": 1, "kind": "lost", "records": 2}\n')
+    done = collect(tmp_path, f"history: {{directory: {tmp_path}}}", preexec_fn=deny)
+    if done.returncode == os.EX_UNAVAILABLE:
+        pytest.skip(reason="this kernel cannot deny it by prctl (Linux 6.3)")
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as database:
+        assert database.execute("SELECT count FROM hourly WHERE kind = 'lost'").fetchall() == [(2,)]
 
 
 def test_needs_no_writable_executable_memory():
-    """MemoryDenyWriteExecute=: pymilter, ctypes, cffi and OpenSSL as the daemon uses them, under prctl(2)."""
-
-    def deny():
-        if ctypes.CDLL(None).prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
-            os._exit(os.EX_UNAVAILABLE)
-
+    """Pymilter, ctypes, cffi and OpenSSL as the daemon uses them."""
     program = """
 import mmap
 from cryptography.hazmat.primitives import hashes

@@ -21,7 +21,20 @@ from ..terminal import complain
 from ..zone import ZoneError
 
 _BACK = re.compile("-[0-9]")
-_COMMANDS = ("serve", "check", "lookup", "config", "doctor", "held", "why", "history", "collect", "ping", "files")
+_COMMANDS = (
+    "serve",
+    "check",
+    "lookup",
+    "config",
+    "doctor",
+    "held",
+    "why",
+    "history",
+    "report",
+    "collect",
+    "ping",
+    "files",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

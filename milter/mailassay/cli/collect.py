@@ -37,7 +37,8 @@ def add(commands: Commands) -> None:
         "collect",
         help="move the records of messages into the database of the history",
         description="Move the records that the workers write to history.directory into the database, until SIGTERM. "
-        "mailassay-collector.service runs it. Mail does not depend on it: while it is down, records wait.",
+        "mailassay-collector.service runs it. Mail does not depend on it: while it is down, records wait. Exit status "
+        "66 if the configuration asks for no history, 75 if another one is running.",
     )
     takes_config(parser)
     parser.add_argument("--once", action="store_true", help="move what is there, and end")
@@ -49,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     logline.set_up(found.log.level, found.log.format)
     if found.history.directory is None:
         print("mailassay collect: there is no history: set history.directory in the configuration", file=sys.stderr)
-        return os.EX_CONFIG
+        return os.EX_NOINPUT
     try:
         # SQLAlchemy is not part of every installation
         from ..collector import Collector

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..finding import Severity
 from ..postfix.configuration import NoPostfix
-from . import content, domains, host, wiring
+from . import content, domains, history, host, wiring
 from .facts import Facts
 from .finding import Finding
 from .gather import all_facts, before_removal, running_digest
@@ -65,6 +65,12 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     host.environment,
     host.limits,
     host.held,
+    history.folder,
+    history.collected,
+    history.database,
+    history.space,
+    history.lost,
+    history.pages,
     host.unseen,
 ]
 """All checks. Findings of the same severity appear in this order."""

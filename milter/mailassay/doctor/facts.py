@@ -95,6 +95,30 @@ class Nameserver:
     validates: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The history, as far as one can look at it. Ages are in seconds, sizes in octets; None means unknown.
+
+    ``collected``: a collector is running. ``waiting``: the number of segments that no worker writes to any more; the
+    first of them has waited for ``behind``. ``lost``: the number of records that were lost in the last day. ``size``:
+    of the database, if it is a file, and ``free``: what is left on the file system of the directory. ``trouble``: why
+    the database cannot be used, empty if nothing is wrong. ``missing``: the libraries that the collector needs.
+    ``pages``: why the pages do not answer, None if they do or if there are none; ``stuck``: what they say is wrong
+    with the collector, empty if nothing is.
+    """
+
+    collected: bool | None = None
+    waiting: int = 0
+    behind: float = 0.0
+    lost: int | None = None
+    size: int | None = None
+    free: int | None = None
+    trouble: str = ""
+    missing: tuple[str, ...] = ()
+    pages: str | None = None
+    stuck: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All facts. ``unseen`` names what could not be examined. None means unknown, unless it is described otherwise.
@@ -110,8 +134,8 @@ class Facts:
     with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
-    running. ``is_root``: this examination can look at everything. ``system``: how packages are installed and services
-    are controlled.
+    running. ``kept``: the history, None if there is none. ``is_root``: this examination can look at everything.
+    ``system``: how packages are installed and services are controlled.
     """
 
     settings: Settings
@@ -139,6 +163,7 @@ class Facts:
     held: int | None = 0
     waiting: float = 0.0
     down: bool = False
+    kept: Kept | None = None
     is_root: bool = False
     system: System = field(default_factory=System)
     unseen: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
+from . import gather_history
 from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
@@ -86,6 +87,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         held=held,
         waiting=waiting,
         down=down,
+        kept=gather_history.kept(settings, unseen, time.time()),
         is_root=os.geteuid() == 0,
         system=this_system(),
         unseen=tuple(dict.fromkeys(unseen)),
@@ -122,6 +124,7 @@ def _paths(settings: Settings, config: str | None, postfix: Postfix) -> Iterator
     queue = postfix.value("queue_directory")
     yield queue
     yield from (path for path in (config, settings.policy_path, settings.listen.path) if path)
+    yield from gather_history.paths(settings.history)
     for service in postfix.services:
         for milter in parsed(postfix.value("smtpd_milters", service)):
             if milter.path:

@@ -15,10 +15,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from . import APPLICATION, FILE
 from .tables import REVISION, metadata
 
-FILE = "history.sqlite"  # in the directory of the history
-_APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGES = 1000  # that are given back at a time
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock; less than a millisecond
@@ -246,13 +245,13 @@ def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
 def _claim(connection: sqlite3.Connection, name: str) -> None:
     """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
     [found] = connection.execute("PRAGMA application_id").fetchone()
-    if found == _APPLICATION:
+    if found == APPLICATION:
         return
     if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
         raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
     # the space of rows that have left is given back; only possible before the first table
     connection.execute("PRAGMA auto_vacuum = incremental")
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
 def name(url: URL) -> str:

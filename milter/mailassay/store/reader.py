@@ -126,7 +126,7 @@ class Reader:
 
     @contextmanager
     def connection(self) -> Iterator[Connection | None]:
-        """A transaction, in which nothing changes; None if there is no database yet."""
+        """A transaction, in which nothing changes; None if there is no database yet. Raises Unusable."""
         try:
             self._engine = self._engine or self._opened()
             if self._engine is None:

@@ -154,7 +154,7 @@ class Pages:
             if database.took_too_long(error):
                 why = f"This took longer than {_SECONDS:.0f} seconds. Ask for a shorter time, or for an exact name."
                 raise Refused(busy, why) from error
-            why = database.first_line(error)
+            why = database.cause(error, self._engine.url)
             _log.warning("the pages cannot read the history: %s", why)
             raise Refused(busy, f"The history cannot be read now: {why}.") from error
         finally:

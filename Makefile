@@ -152,7 +152,7 @@ install-files:
 	    '$(DESTDIR)$(DATADIR)/mailassay/policies' '$(CONFIGURATION)'
 	for file in policies/*; do \
 	    $(FOR_HERE) "$$file" >'$(DESTDIR)$(DATADIR)/mailassay/'"$$file" || exit 1; done
-	for file in mailassay.yaml mailassay.schema.json postfix-main.cf; do \
+	for file in mailassay.yaml mailassay.schema.json postfix-main.cf grafana-dashboard.json prometheus-alerts.yaml; do \
 	    $(FOR_HERE) "conf/$$file" >'$(DESTDIR)$(DATADIR)/mailassay/'"$$file" || exit 1; done
 	for unit in $(UNITS); do \
 	    $(FOR_HERE) "systemd/$$unit" >'$(DESTDIR)$(UNITDIR)/'"$$unit" || exit 1; done

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import stat
 import sys
 import time
 
@@ -410,6 +411,35 @@ def test_mail_that_cannot_be_sent(tools, told, capsys, caplog, monkeypatch):
         assert main(command) == 0
     assert (tools / "sent").read_text().splitlines() == ["-i -f <> -- a@b.example"] * 3
     assert (tools / "mail").read_text().count("Subject: 1 message is held on ") == 3
+
+
+def test_figures_for_the_metrics(tools, told, caplog, monkeypatch):
+    """They are left for another user's process, if there is a history, and never in the way of the mail."""
+    monkeypatch.setattr("mailassay.judge.logline.set_up", lambda *_: None)
+    found = [Held(queued_now(), "dmarc.quarantine", ())]
+    monkeypatch.setattr("mailassay.cli.held.ours", lambda *_: found)
+    script(tools, "postqueue", "")
+    config = tools / "c"
+    command, file = ["held", "--config", str(config), "--remind", "12h"], told / "figures"
+    config.write_text("{}")
+    assert main(command) == 0
+    assert not told.exists()
+    config.write_text("history: {directory: /nowhere}")
+    begun = time.time()
+    assert main(command) == 0
+    figures = reminder.figures(file)
+    assert begun <= figures.time <= time.time()
+    assert (figures.messages, figures.oldest) == (1, found[0].queued.arrived)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    found.clear()
+    assert main(command) == 0
+    assert reminder.figures(file).messages == 0
+    assert caplog.text == ""
+    file.unlink()
+    told.rmdir()
+    told.write_text("")
+    assert main(command) == 0
+    assert caplog.text.count("the metrics will not show how many messages are held: ") == 1
 
 
 def queued_now():

@@ -4,6 +4,7 @@ import fcntl
 import json
 import re
 import stat
+import time
 from itertools import count as numbers
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families as families
 import mailassay
 from mailassay import __version__
 from mailassay.collector import Batch, Collector
-from mailassay.config import History
+from mailassay.config import ConfigError, History, load
 from mailassay.history.service import Event, What, Why, Worker, values
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.metrics import Exposed, exposition, listed
+from mailassay.metrics import Exposed, Textfile, exposition, listed, whole
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
@@ -41,7 +42,8 @@ def record(name, /, **more):
             "header_from": "bank.example", "policy": "reject", "limit": ["spf:dns_questions"],
         },
         "verdict": "reject", "would": "reject", "kind_of_rule": "setting", "rule": "dmarc.reject", "monitored": [],
-        "override": "", "removed": 2, "seconds": 0.003,
+        "override": "", "removed": [["Authentication-Results", 1], ["Authentication-Results", 2]], "seconds": 0.003,
+        "dns_wait": 0.001,
         "evidence": {"dkim": [
             {"result": "fail", "algorithm": "rsa-sha256", "bits": 2048},
             {"result": "pass", "algorithm": "ed25519-sha256", "bits": 256},
@@ -133,6 +135,8 @@ def test_what_a_message_counts_in(host):
     assert host.counted("limits_reached_total") == {"limit=dns_questions": 3}
     assert host.counted("message_seconds_count") == {"": 3}
     assert host.counted("message_seconds_sum") == {"": pytest.approx(70.203)}
+    assert host.counted("dns_wait_seconds_count") == {"": 3}
+    assert host.counted("dns_wait_seconds_sum") == {"": pytest.approx(0.003)}
     buckets = host.counted("message_seconds_bucket")
     assert [buckets.get(f"le={each}") for each in ("0.0025", "0.005", "0.1", "0.25", "20.0", "+Inf")] == [
         None, 1, 1, 2, 2, 3,
@@ -405,3 +409,80 @@ def test_unjudged_is_listed():
     body = source[source.index("def _unjudged(") :].split("\n\n\n")[0]
     found = {each for each in re.findall('"([a-z_]+)"', body) if each}
     assert found == set(listed.UNJUDGED.labels["why"].values)
+
+
+class Steady:
+    """Metrics of which only the size matters."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def text(self):
+        self.asked += 1
+        return f"{self.asked}\n" * 100_000
+
+
+def test_a_textfile_is_never_half_written(tmp_path):
+    path, exposed = tmp_path / "m.prom", Steady()
+    written = Textfile(path, exposed, every=0.001)
+    written.start()
+    try:
+        while exposed.asked < 20:
+            if path.exists():
+                lines = path.read_text().splitlines()
+                assert len(lines) == 100_000
+                assert len(set(lines)) == 1
+    finally:
+        written.close()
+    # the last state, after the end was asked for
+    assert path.read_text().startswith(f"{exposed.asked}\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
+
+
+def test_a_textfile_that_cannot_be_written(tmp_path, caplog):
+    folder, exposed = tmp_path / "later", Steady()
+    written = Textfile(folder / "m.prom", exposed, every=0.001)
+    written.start()
+    try:
+        while exposed.asked < 10:
+            time.sleep(0.001)
+        assert caplog.text.count("cannot be written: No such file or directory") == 1
+        folder.mkdir()
+        while not (folder / "m.prom").exists():
+            time.sleep(0.001)
+    finally:
+        written.close()
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_textfile_follows_no_link(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    (tmp_path / "m.prom").symlink_to(other)
+    written = Textfile(tmp_path / "m.prom", Steady())
+    written.start()
+    written.close()
+    assert other.read_text() == "theirs"
+    assert not (tmp_path / "m.prom").is_symlink()
+
+
+def test_a_file_that_cannot_take_the_place_of_another_leaves_nothing(tmp_path):
+    (tmp_path / "m.prom").mkdir()
+    with pytest.raises(IsADirectoryError):
+        whole.replace(tmp_path / "m.prom", b"x", 0o644)
+    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
+
+
+@pytest.mark.parametrize("path", ["m.prom", "/m", "/m.prom/", "/.prom", "/x/.prom", "/a\0.prom", "", 7])
+def test_a_path_that_node_exporter_would_not_read(tmp_path, path):
+    file = tmp_path / "mailassay.yaml"
+    file.write_text(json.dumps({"metrics": {"textfile": path}}))
+    with pytest.raises(ConfigError, match=r"absolute path of a file that ends in \.prom"):
+        load(str(file))
+
+
+def test_a_path_that_node_exporter_reads(tmp_path):
+    file = tmp_path / "mailassay.yaml"
+    file.write_text(json.dumps({"metrics": {"textfile": "/x/y.prom"}}))
+    assert load(str(file)).metrics.textfile == "/x/y.prom"

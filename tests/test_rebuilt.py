@@ -111,6 +111,7 @@ OUTCOMES = st.builds(
     remove=tuples(st.tuples(WORDS, st.integers(1, 99))),
     add=tuples(st.tuples(WORDS, WORDS)),
     seconds=st.floats(0, 1000),
+    dns_wait=st.floats(0, 1000),
     unanswered=FLAGS,
     unsent=FLAGS,
     sample=some(st.integers(0, 99)),

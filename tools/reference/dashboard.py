@@ -34,9 +34,9 @@ def _all(metric: Metric) -> str:
     return f"sum (rate({metric.name}{_HERE}}}[$__rate_interval]))"
 
 
-def _quantile(part: float) -> tuple[str, str]:
-    buckets = f"{listed.MESSAGE_SECONDS.name}_bucket{_HERE}}}[$__rate_interval]"
-    return f"histogram_quantile({part}, sum by (le) (rate({buckets})))", f"p{part * 100:g}"
+def _quantiles(metric: Metric) -> tuple[tuple[str, str], ...]:
+    buckets = f"sum by (le) (rate({metric.name}_bucket{_HERE}}}[$__rate_interval]))"
+    return tuple((f"histogram_quantile({part}, {buckets})", f"p{part * 100:g}") for part in (0.5, 0.95, 0.99))
 
 
 def _each(metric: Metric) -> tuple[tuple[str, str]]:
@@ -174,7 +174,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Time at the end of a message",
                 "Until the verdict, that for DNS included.",
                 "s",
-                (_quantile(0.5), _quantile(0.95), _quantile(0.99)),
+                _quantiles(listed.MESSAGE_SECONDS),
+            ),
+            Panel(
+                "Waiting for DNS",
+                "The part of that time in which the checks waited for answers.",
+                "s",
+                _quantiles(listed.DNS_WAIT_SECONDS),
             ),
             Panel(
                 "DNS questions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from mailassay.metrics.listed import METRICS, OTHER, Label, Metric
@@ -9,6 +10,7 @@ from mailassay.metrics.textfile import EVERY
 
 from .alerts import ALERTS, JOB
 
+_CODE = "    "  # in front of lines that are shown as they are
 _MANY = 16  # values of a label that a table shows
 
 _HEAD = f"""\
@@ -40,7 +42,8 @@ scrape_configs:
 ```
 
 If Prometheus runs on another machine, let a web server in front of the collector pass on `/metrics` only, with TLS and
-a login, or use a textfile. A scrape costs no query of the database.
+a login, or use a textfile. A scrape costs no query of the database, and shows what the collector said within the last
+second. If the collector says nothing for a minute, the answer is 503, and `up` becomes 0.
 
 ## Or write a textfile for node_exporter
 
@@ -110,7 +113,12 @@ def _page() -> Iterator[str]:
     for metric in METRICS:
         for name, label in metric.labels.items():
             if len(label.values) > _MANY:
-                yield f"The values of `{name}` in `{metric.name}`: {_values(label)}.\n"
+                more = f", and {label.more}" if label.more else ""
+                yield f"The values of `{name}` in `{metric.name}`{more}:\n"
+                yield "\n".join(
+                    textwrap.wrap(" ".join(label.values), 116, initial_indent=_CODE, subsequent_indent=_CODE)
+                )
+                yield ""
     yield _ALERTS
     for alert in ALERTS:
         means = f"{alert.summary}: `{' '.join(alert.expr.split())}`"

@@ -74,6 +74,7 @@ def record(judged: Judged, host: str) -> dict[str, Any]:
         "unsent": outcome.unsent,
         "sample": outcome.sample,
         "seconds": round(outcome.seconds, 6),
+        "dns_wait": round(outcome.dns_wait, 6),
         "version": __version__,
     }
     if evidence:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..lab import mta
 from ..lab.dns import DnsServer
 from ..lab.serve import Serve
+from .looking_back import Collect, command, free_port, shown
 from .play import METHODS, Played, play
 from .scenarios import SCENARIOS, zone, zone_text
 
@@ -24,6 +25,7 @@ _COLUMNS = (
     ("message", 33), ("client", 13), ("iprev", 9), ("spf", 5), ("dkim", 9), ("arc", 5), ("dmarc", 9),
     ("verdict", 8), ("SMTP reply", 11), ("Postfix", 9),
 )  # fmt: skip
+_SPOOF = "spoof of p=reject"
 _ROOT = Path(__file__).parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COLOURS = {"pass": 32, "delivered": 32, "fail": 31, "refused": 31, "held": 33, "temperror": 33, "permerror": 33}
@@ -79,9 +81,20 @@ def _run(stack: ExitStack, keep: bool) -> int:
         print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
         policy = folder / "policy.yaml"
         shutil.copyfile(_ROOT / "policies/standard.yaml", policy)
-        serve = Serve(folder, dns, trusted_networks=["127.0.0.0/8", "::1/128"], policy=str(policy))
+        history, pages = folder / "history", f"127.0.0.1:{free_port()}"
+        history.mkdir(mode=0o700)
+        serve = Serve(
+            folder,
+            dns,
+            trusted_networks=["127.0.0.0/8", "::1/128"],
+            policy=str(policy),
+            history={"directory": str(history)},
+            web={"listen": pages},
+        )
         stack.enter_context(serve)
         print(f"mailassay serve on {serve.socket}")
+        collect = stack.enter_context(Collect(serve.config, history, folder / "collect.log"))
+        print(f"mailassay collect into {collect.database}")
         postfix = stack.enter_context(mta.Mta([f"unix:{serve.socket}"]))
         print(f"Postfix {postfix.run('postconf', '-h', 'mail_version').strip()} on 127.0.0.1:{postfix.port}\n")
     print(" ".join(f"{name:<{width}}" for name, width in _COLUMNS).rstrip())
@@ -96,8 +109,10 @@ def _run(stack: ExitStack, keep: bool) -> int:
         for difference in each.differences:
             print(f"  {difference}")
     print(f"\n{len(played) - len(wrong)} of {len(played)} messages had the expected outcome.")
+    collect.wait_for(len(played))
+    _look_back(serve, played)
     if keep:
-        _stay(folder, serve, postfix)
+        _stay(folder, serve, postfix, pages)
     else:
         _go_on()
     return 1 if wrong else 0
@@ -127,7 +142,7 @@ def _material(folder: Path) -> tuple[str, str]:
     """Put the zone and a message into a folder; the commands that judge the message and look up its author."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "demo.zone").write_text(zone_text())
-    sample = next(scenario for scenario in SCENARIOS if scenario.name == "spoof of p=reject")
+    sample = next(scenario for scenario in SCENARIOS if scenario.name == _SPOOF)
     (folder / "sample.eml").write_bytes(sample.message())
     program, zone_file = _short(Path(sys.executable).with_name("mailassay")), _short(folder / "demo.zone")
     client = f"--ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}"
@@ -140,6 +155,16 @@ def _material(folder: Path) -> tuple[str, str]:
 
 def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _look_back(serve: Serve, played: list[Played]) -> None:
+    """The history of what was played, and the report in build/demo/report.html."""
+    spoof = next(each for each in played if each.scenario.name == _SPOOF)
+    report = _ROOT / "build/demo/report.html"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    print("\nThe same, looked at afterwards:\n")
+    for words in (["history", "-n", "5"], ["why", spoof.entry["queue_id"]], ["report", "--html", _short(report)]):
+        print(shown(command(serve.config, *words)))
 
 
 def _go_on() -> None:
@@ -155,7 +180,7 @@ Now try:
     )
 
 
-def _stay(folder: Path, serve: Serve, postfix: mta.Mta) -> None:
+def _stay(folder: Path, serve: Serve, postfix: mta.Mta, pages: str) -> None:
     """Say how to talk to what runs, and wait for Ctrl-C."""
     check, lookup = _material(folder)
     print(
@@ -166,6 +191,8 @@ Running until Ctrl-C. To talk to it:
   ls {postfix.folder}/mail/inbox/new
   postqueue -c {postfix.folder}/etc -p         what is held
   tail -f {postfix.folder}/maillog {serve.log}
+
+The history as pages: http://{pages}/
 
 Now try:
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -92,6 +94,12 @@ def run(line):
 def test_the_demo_ends_with_lines_that_work():
     done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+    history, why, _ = (part for part in done.stdout.partition("afterwards:")[2].split("$ ")[1:])
+    assert history.count(" accept ") + history.count(" defer ") + history.count(" reject ") == 5
+    assert re.search(r"^verdict +reject .*\n(?:.*\n)*reply +550 5\.7\.26 ", why, re.MULTILINE)
+    page = (ROOT / "build/demo/report.html").read_text()
+    assert "<svg" in page
+    assert "bank.example" in page
     check, lookup, keep = lines_to_try(done.stdout)
     judged = run(check)
     assert (judged.returncode, judged.stderr) == (1, "")
@@ -113,6 +121,9 @@ def test_the_demo_that_stays_ends_with_lines_that_work():
         while "kill -HUP" not in printed:
             printed += demo.stdout.readline()
         check, lookup, reload = lines_to_try(printed)
+        pages = re.search(r"^The history as pages: (http://127\.0\.0\.1:[0-9]+/)$", printed, re.MULTILINE)[1]
+        with urlopen(pages) as answer:
+            assert b"bank.example" in answer.read()
         assert run(check).returncode == 1
         assert run(lookup).stderr == ""
         log = Path(next(word for word in printed.split() if word.endswith("/mailassay.log")))

@@ -6,6 +6,7 @@ Once for each release that has a package in build/; `-k trixie` for one.
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import textwrap
 import threading
@@ -41,6 +42,7 @@ ZONE = Zone(
 )
 GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
 SOCKET = "/var/spool/postfix/mailassay/mailassay.sock"
+HISTORY = "/var/lib/mailassay"
 CONFIG, POLICY = "/etc/mailassay/mailassay.yaml", "/etc/mailassay/policy.yaml"
 # what the tests themselves bring, and what apt and logs keep of any package
 _NOT_OURS = r"^/(var/(log|cache|mail|lib/(apt|dpkg|ucf|systemd))/|etc/(group|passwd|g?shadow|sub[ug]id)-?$|.*\.pyc$)"
@@ -336,8 +338,11 @@ def leftovers(running):
     return [path for path in found if not re.match(_NOT_OURS, path)]
 
 
+_MAIN = "systemctl show --property=MainPID --value {}"
+
+
 def pid(running):
-    return running.run("systemctl show --property=MainPID --value mailassay").strip()
+    return running.run(_MAIN.format("mailassay")).strip()
 
 
 def pids(running):
@@ -354,8 +359,9 @@ def pids(running):
 def test_life_under_systemd(package, later, run_tree):
     running = run_tree(systemd=True)
     running.install(package)
-    assert running.run("systemctl is-active mailassay.service mailassay-held.timer").split() == ["active"] * 2
-    assert running.run("systemctl is-enabled mailassay.service mailassay-held.timer").split() == ["enabled"] * 2
+    ours = "mailassay.service mailassay-collector.service mailassay-held.timer"
+    assert running.run(f"systemctl is-active {ours}").split() == ["active"] * 3
+    assert running.run(f"systemctl is-enabled {ours}").split() == ["enabled"] * 3
     assert running.run("systemctl is-enabled mailassay.socket", check=False).strip() == "disabled"
     assert running.run(f"stat --format='%U %G %a' {SOCKET}").strip() == "mailassay postfix 660"
     status = running.run(f"cat /proc/{pid(running)}/status")
@@ -363,6 +369,8 @@ def test_life_under_systemd(package, later, run_tree):
     assert running.run("mailassay config check")
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
+
+    assert_remembers(running)
 
     # what is held, and the reminder as the timer starts it
     assert send(running, SPOOF, "shop.example").code == 250
@@ -420,15 +428,68 @@ def test_life_under_systemd(package, later, run_tree):
     for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
         running.run(command)
     assert running.run("postconf -h smtpd_milters").strip() == ""
-    assert (
-        running.run("systemctl is-active mailassay.service mailassay.socket", check=False).split() == ["inactive"] * 2
-    )
+    assert running.run(f"systemctl is-active {ours} mailassay.socket", check=False).split() == ["inactive"] * 4
+    assert "history.sqlite" in running.run(f"ls {HISTORY}")
     assert pids(running) == []
     assert "mode: monitor" in (running.root / POLICY[1:]).read_text()
     assert send(running, SPOOF).code == 250
     running.run(f"rm -r {shlex.quote('/etc/systemd/system/mailassay-held.service.d')}; apt-get purge -y mailassay")
     assert leftovers(running) == []
     assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
+
+
+def assert_remembers(running):
+    """The history of a fresh installation, by a collector that neither starts nor ends with the service."""
+    assert (
+        running.run(f"stat --format='%U %G %a' {HISTORY} {HISTORY}/spool").split("\n")[:2]
+        == ["mailassay mailassay 700"] * 2
+    )
+    spoof = send(running, SPOOF)
+    assert spoof.code == 550
+    running.run("systemctl restart mailassay-collector")
+    told = running.run(f"mailassay history --client {SPOOF} --json; mailassay why {SPOOF}")
+    assert '"verdict": "reject"' in told
+    assert "reject" in told.partition("verdict  ")[2].splitlines()[0]
+    assert running.run(f"stat --format='%U %G %a' {HISTORY}/history.sqlite").strip() == "mailassay mailassay 600"
+    said = running.run("mailassay doctor", check=False)
+    assert "history-" not in said, said
+
+    # it is killed, and comes again by itself; the service does not notice
+    before, service = (running.run(_MAIN.format(unit)).strip() for unit in ("mailassay-collector", "mailassay"))
+    running.run(f"kill -KILL {before}")
+    for _ in range(300):
+        now = running.run(_MAIN.format("mailassay-collector")).strip()
+        if now not in ("0", before):
+            break
+        time.sleep(0.1)
+    assert now not in ("0", before)
+    assert running.run(_MAIN.format("mailassay")).strip() == service
+
+    # the pages, in the sandbox
+    config = (running.root / CONFIG[1:]).read_text()
+    (running.root / CONFIG[1:]).write_text(f"{config}web: {{listen: 127.0.0.1:8028}}\n")
+    running.run("systemctl restart mailassay-collector")
+    with running.inside(lambda: patient(lambda: socket.create_connection(("127.0.0.1", 8028)))) as channel:
+        channel.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert channel.recv(100).startswith(b"HTTP/1.1 200 OK"), running.run("journalctl -n 30 -u mailassay-collector")
+
+    # without a history there is nothing to do, and that is no failure
+    (running.root / CONFIG[1:]).write_text(re.sub("^history: .*\n", "", config, flags=re.MULTILINE))
+    running.run("systemctl restart mailassay-collector; sleep 2")
+    state = shown(running, "mailassay-collector", "ActiveState", "Result", "NRestarts", "ExecMainStatus")
+    assert state == ["inactive", "success", "0", "66"]
+    (running.root / CONFIG[1:]).write_text(config)
+    running.run("systemctl restart mailassay-collector")
+    assert running.run("systemctl is-active mailassay-collector").strip() == "active"
+
+
+def patient(act):
+    """What comes of it, once it raises no OSError any more."""
+    for _ in range(600):
+        with suppress(OSError):
+            return act()
+        time.sleep(0.1)
+    return act()
 
 
 def test_life_without_systemd(package, later, run_tree):
@@ -469,13 +530,14 @@ def test_make_install(release, run_tree, tmp_path_factory):
         maker.run("make -C /project DESTDIR=/made install", seconds=600)
         subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
-    running.run("systemctl enable --now mailassay mailassay-held.timer")
+    running.run("systemctl enable --now mailassay mailassay-collector mailassay-held.timer")
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
-    running.run("systemctl disable --now mailassay mailassay-held.timer")
+    running.run("mailassay why bank.example")
+    running.run("systemctl disable --now mailassay mailassay-collector mailassay-held.timer")
     uninstall = ("make", "-C", ROOT, f"DESTDIR={running.root}", "uninstall")
     subprocess.run(uninstall, check=True, capture_output=True)
-    left = {path for path in leftovers(running) if not path.startswith("/var/spool/postfix")}
+    left = {path for path in leftovers(running) if not path.startswith(("/var/spool/postfix", HISTORY))}
     assert left == {"/etc/mailassay", CONFIG}
 
 

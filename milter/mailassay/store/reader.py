@@ -135,6 +135,9 @@ class Reader:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+                # a reader too has to write to the files beside it, if no other process has it open
+                raise self._closed(Path(str(self._url.database)), PermissionError()) from error
             raise Unusable(f"{database.name(self._url)} cannot be read: {database.cause(error, self._url)}") from error
 
     def _opened(self) -> Engine | None:

@@ -218,7 +218,9 @@ def _conditions(wanted: Filter, covered: str = "") -> Iterator[ColumnElement[boo
 
 
 def _is_recipient(looked_for: Keys) -> ColumnElement[bool]:
-    return exists().where(recipient.c.message == message.c.id, _has(recipient.c.key + "", looked_for))
+    # the statement may find messages by recipients of its own
+    other = recipient.alias()
+    return exists().where(other.c.message == message.c.id, _has(other.c.key + "", looked_for))
 
 
 def _has(key: ColumnElement[str], looked_for: Keys) -> ColumnElement[bool]:

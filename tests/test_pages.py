@@ -1,6 +1,8 @@
 """The history as web pages: what is answered, and to whom."""
 
+import json
 import logging
+import random
 import re
 import sqlite3
 import threading
@@ -10,13 +12,14 @@ from html.parser import HTMLParser
 from urllib.parse import quote, urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
 from mailassay.config import ConfigError, Listen, Web, load
 from mailassay.store import database
 from mailassay.store.packed import unpack
+from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
 from mailassay.web.app import Refused
@@ -529,3 +532,41 @@ def test_on_postgresql(postgresql, tmp_path, monkeypatch):
     slow = Asked(tmp_path, NOW, url=url)
     with pytest.raises(Refused, match="took longer"), slow.pages._reading() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
+JUNK = [None, 7, -1, 1e300, "", "\u202e\ud800", [], {}, ["x"], {"x": 1}, True, "2" * 5000, {"result": "pass"}]
+
+
+def changed(record, chance):
+    """The record with another value somewhere in it, or without it."""
+    found = node = json.loads(json.dumps(record))
+    while True:
+        key = chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if isinstance(node[key], dict | list) and node[key] and chance.random() < 0.75:
+            node = node[key]
+        elif isinstance(node, dict) and chance.random() < 0.2:
+            del node[key]
+            return found
+        else:
+            node[key] = chance.choice(JUNK)
+            return found
+
+
+def fits(record):
+    with suppress(Unfit):
+        return rows(record)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 1 << 32))
+def test_whatever_is_recorded_is_shown(tmp_path_factory, seed):
+    """A record that the collector takes may be one of another version, or damaged."""
+    chance, whole = random.Random(seed), list(records(3, NOW, 1, 20))
+    made = [changed(chance.choice(whole), chance) for _ in range(80)]
+    folder = tmp_path_factory.mktemp("changed")
+    fill(folder, filter(fits, made))
+    asked = Asked(folder, NOW)
+    numbers, _ = walked(asked, "/messages")
+    assert numbers
+    for url in ("/", "/rules", *(f"/message/{number}" for number in numbers)):
+        assert asked.get(url).status == 200, url

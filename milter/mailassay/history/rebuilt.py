@@ -115,6 +115,7 @@ def _outcome(record: _Map) -> Outcome:
         remove=tuple((_text(name), int(instance)) for name, instance in record.pairs("removed")),
         add=tuple((_text(name), _text(value)) for name, value in record.pairs("added")),
         seconds=record.seconds("seconds"),
+        dns_wait=record.seconds("dns_wait"),
         unanswered=record.flag("unanswered"),
         unsent=record.flag("unsent"),
         sample=record.maybe_integer("sample"),
@@ -142,7 +143,7 @@ def _transaction(record: _Map) -> Transaction:
     recipients = [*record.texts("recipients")]
     if more := record.integer("more_recipients"):
         # as many as there were: those that are not kept are empty
-        recipients += [""] * (MAX_RECIPIENTS - len(recipients) + min(more, _MOST))
+        recipients += [""] * (MAX_RECIPIENTS - len(recipients) + max(0, min(more, _MOST)))
     return Transaction(record.text("mail_from"), login=record.text("login"), recipients=tuple(recipients))
 
 

@@ -165,8 +165,8 @@ def _text(found: object, most: int = _MOST) -> str:
     """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
+    if len(found) <= most and found.isascii() and found.isprintable():
+        return found
     text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
-    if len(text) <= most and text.isascii():
-        return text
     # half a surrogate pair becomes "?"
     return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -82,7 +82,8 @@ class Found:
     def __str__(self) -> str:
         return (
             f"{len(self.answered)} messages answered and {len(self.deferred)} deferred while {self.workers} workers "
-            f"and {self.collectors} collectors were killed; {len(self.rows)} in the history, {len(self.missing)} missing"
+            f"and {self.collectors} collectors were killed; {len(self.rows)} in the history, "
+            f"{len(self.missing)} missing"
         )
 
 

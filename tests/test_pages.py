@@ -1,22 +1,29 @@
 """The history as web pages: what is answered, and to whom."""
 
+import json
 import logging
+import random
 import re
 import sqlite3
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from html.parser import HTMLParser
 from urllib.parse import quote, urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
 from mailassay.config import ConfigError, Listen, Web, load
 from mailassay.store import database
 from mailassay.store.packed import unpack
+from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
+from mailassay.web.app import Refused
+from mailassay.web.present import Present
 from mailassay.web.state import Known, State
 from tests.bench.history import records
 from tests.lab.pages import Asked, fill
@@ -377,7 +384,7 @@ def test_a_bug_is_logged_and_not_shown(folder, monkeypatch, caplog):
 
 
 def test_the_pages_cannot_write(asked):
-    with asked.pages._engine.connect() as connection, pytest.raises(Exception, match=r"readonly|read-only"):
+    with asked.pages._engine.connect() as connection, pytest.raises(DBAPIError, match="readonly"):
         connection.exec_driver_sql("DELETE FROM message")
 
 
@@ -430,3 +437,136 @@ def test_any_host(text):
 def test_any_query(text):
     with suppress(query.BadQuery):
         assert query.messages(text, NOW).filters
+
+
+class TestDomain:
+    """What the history has of an author domain, and what DNS says about it."""
+
+    ZONE = """
+    bank.example         TXT "v=spf1 -all"
+    _dmarc.bank.example  TXT "v=DMARC1; p=reject"
+    """
+
+    def test_figures(self, folder, asked):
+        with sqlite3.connect(folder / database.FILE) as file:
+            author, many = file.execute(
+                "SELECT author, count(*) FROM message WHERE author != '' GROUP BY author ORDER BY 2 DESC"
+            ).fetchone()
+        file.close()
+        said = " ".join(re.sub("<[^>]*>", " ", asked.get(f"/domain/{author.upper()}?since=30d").text).split())
+        assert f"messages {many} " in said
+        assert f"Of its latest {many} messages" in said
+
+    def test_dns_is_asked_on_request_only(self, folder):
+        asked = Asked(folder, NOW, self.ZONE)
+        assert "Look it up" in asked.get("/domain/bank.example").text
+        said = asked.get("/domain/bank.example?dns=now").text
+        assert "v=DMARC1; p=reject" in said
+        assert asked.get(f"/domain/{'x' * 64}?dns=now").status == 400
+        assert asked.get("/domain/x..y?dns=now").status == 400
+
+    def test_one_lookup_at_a_time(self, folder):
+        asked = Asked(folder, NOW, self.ZONE)
+        with asked.pages._lookups:
+            answer = asked.get("/domain/bank.example?dns=now")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+        assert asked.get("/domain/bank.example?dns=now").status == 200
+
+    def test_dns_that_never_answers(self, folder, monkeypatch):
+        monkeypatch.setattr("mailassay.web.app._SECONDS", 0.01)
+        asked = Asked(folder, NOW)
+        monkeypatch.setattr(asked.pages, "_source", lambda: lambda _: Future())
+        assert "No answer to" in asked.get("/domain/bank.example?dns=now").text
+
+
+class TestPresent:
+    """The configuration may change while the collector runs."""
+
+    def test_it_is_read_again(self, tmp_path):
+        path, policy = tmp_path / "mailassay.yaml", tmp_path / "policy.yaml"
+        policy.write_text("mode: monitor")
+        path.write_text("policy: policy.yaml")
+        reads = []
+
+        def again():
+            reads.append(1)
+            return load(str(path))
+
+        present = Present(load(str(path)), again, str(path))
+        assert present.settings().policy.mode == "monitor"
+        assert not reads
+        policy.write_text("mode: enforce\n")
+        assert present.settings().policy.mode == "enforce"
+        policy.write_text("mode: nonsense")
+        assert present.settings().policy.mode == "enforce"
+        policy.unlink()
+        assert present.settings().policy.mode == "enforce"
+        policy.write_text("mode: monitor\n\n")
+        assert present.settings().policy.mode == "monitor"
+        assert present.settings().policy.mode == "monitor"
+        assert len(reads) == 4
+
+
+def test_what_a_newer_version_recorded(tmp_path):
+    """Is still in the list, and says that it cannot be read."""
+    [one] = records(3, NOW, 1, 1)
+    fill(tmp_path, [one | {"evidence": {"spf": 7}}])
+    asked = Asked(tmp_path, NOW)
+    assert len(filtered(asked, "/messages")) == 1
+    assert "is not one that this version can read" in asked.get("/message/1").text
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_on_postgresql(postgresql, tmp_path, monkeypatch):
+    """The same pages, and the same bounds."""
+    url = postgresql.url(postgresql.new())
+    fill(tmp_path, [each | {"time": NOW} for each in records(2, NOW, 1, 120)], url)
+    asked = Asked(tmp_path, NOW, url=url)
+    for path in ("/", "/messages?spf=fail", "/message/1", "/domain/x.example", "/rules"):
+        assert asked.get(path).status == 200, path
+    seen, pages = walked(asked, "/messages")
+    assert (len(seen), len(set(seen)), pages) == (120, 120, 3)
+    with pytest.raises(DBAPIError, match="read-only"), asked.pages._engine.connect() as connection:
+        connection.exec_driver_sql("DELETE FROM message")
+    monkeypatch.setattr("mailassay.web.app._SECONDS", 0.05)
+    slow = Asked(tmp_path, NOW, url=url)
+    with pytest.raises(Refused, match="took longer"), slow.pages._reading() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
+JUNK = [None, 7, -1, 1e300, "", "\u202e\ud800", [], {}, ["x"], {"x": 1}, True, "2" * 5000, {"result": "pass"}]
+
+
+def changed(record, chance):
+    """The record with another value somewhere in it, or without it."""
+    found = node = json.loads(json.dumps(record))
+    while True:
+        key = chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if isinstance(node[key], dict | list) and node[key] and chance.random() < 0.75:
+            node = node[key]
+        elif isinstance(node, dict) and chance.random() < 0.2:
+            del node[key]
+            return found
+        else:
+            node[key] = chance.choice(JUNK)
+            return found
+
+
+def fits(record):
+    with suppress(Unfit):
+        return rows(record)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 1 << 32))
+def test_whatever_is_recorded_is_shown(tmp_path_factory, seed):
+    """A record that the collector takes may be one of another version, or damaged."""
+    chance, whole = random.Random(seed), list(records(3, NOW, 1, 20))
+    made = [changed(chance.choice(whole), chance) for _ in range(80)]
+    folder = tmp_path_factory.mktemp("changed")
+    fill(folder, filter(fits, made))
+    asked = Asked(folder, NOW)
+    numbers, _ = walked(asked, "/messages")
+    assert numbers
+    for url in ("/", "/rules", *(f"/message/{number}" for number in numbers)):
+        assert asked.get(url).status == 200, url

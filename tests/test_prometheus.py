@@ -242,8 +242,9 @@ ZONE = Zone(
     """,
     limits=LIMITS,
 )
-FORGED = b"From: a@bank.example\r\nMessage-ID: <1@bank.example>\r\n\r\nhello\r\n"
-SIGNED = KEY.sign(FORGED, "bank.example", "ed")
+PLAIN = b"From: a@bank.example\r\nMessage-ID: <1@bank.example>\r\n\r\nhello\r\n"
+FORGED = b"X-Mailassay-Verdict: accept\r\n" + PLAIN
+SIGNED = KEY.sign(PLAIN, "bank.example", "ed")
 
 
 def fill(spool: Path, many: int, message: bytes = SIGNED, client: str = "192.0.2.1") -> None:
@@ -370,6 +371,8 @@ def test_a_real_prometheus(tmp_path: Path, free_port: int) -> None:
             asked("query", query=filled_in(expr))
         found = until(lambda: asked("query", query='mailassay_dmarc_total{result="fail"}')["result"])
         assert [each["metric"]["policy"] for each in found] == ["reject"]
+        [removed] = asked("query", query="mailassay_forged_fields_removed_total")["result"]
+        assert removed["value"][1] == "5"
         groups = until(lambda: (groups := asked("rules")["groups"]) and groups[0]["evaluationTime"] and groups)
         assert {rule["health"] for rule in groups[0]["rules"]} <= {"ok", "unknown"}
         assert not [rule for rule in groups[0]["rules"] if rule.get("lastError")]

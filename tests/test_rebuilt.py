@@ -20,7 +20,7 @@ from mailassay.explain.outcome import Judgement, changes, decision, results
 from mailassay.history.rebuilt import Unreadable, outcome
 from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
-from mailassay.policy import Policy
+from mailassay.policy import Partial, Policy
 from mailassay.result import Result
 from mailassay.verdict import Action, Decider, Kind, Reply, Verdict
 from tests.lab.cases import NOW, judged, load
@@ -111,6 +111,7 @@ OUTCOMES = st.builds(
     remove=tuples(st.tuples(WORDS, st.integers(1, 99))),
     add=tuples(st.tuples(WORDS, WORDS)),
     seconds=st.floats(0, 1000),
+    dns_wait=st.floats(0, 1000),
     unanswered=FLAGS,
     unsent=FLAGS,
     sample=some(st.integers(0, 99)),
@@ -163,6 +164,18 @@ def test_the_line_and_the_policy_of_then():
     assert kept.as_json(changed)["policy_changed"] is True
     # with a mistake in the configuration the present policy is not known
     assert "policy" not in dict(kept.lines(None))
+
+
+@pytest.mark.parametrize("partial", Partial)
+def test_what_the_policy_said_of_partial_signatures(partial):
+    """The words about alignment are those of then."""
+    found = judged(next(each for each in CASES if "arc" in each.name), Policy())
+    signature = dkim.Dkim(Result.PASS, Domain("other.example"), partial=True)
+    found = replace(found, evidence=replace(found.evidence, dkim=(signature,)))
+    policy = replace(Policy(), dkim=replace(Policy().dkim, partial=partial))
+    said = [*decision(Judgement(found, "", None, partial))]
+    assert said == Kept(recorded(found, policy=policy)).lines(Settings(policy=policy))[: len(said)]
+    assert any("dkim.partial" in text for _, text in said) is (partial is Partial.IGNORE)
 
 
 def paths(found, path=()):

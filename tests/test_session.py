@@ -312,7 +312,9 @@ def test_time_is_taken_from_the_clock_of_the_session():
     found = begin(source=lambda _: Future(), settings=replace(SETTINGS, message_timeout=0.0), anew=slow).message()
     assert (found.evidence.dmarc.result, found.unanswered) == ("temperror", False)
     ticks = itertools.count(1000)
-    assert 0 < begin(monotonic=lambda: float(next(ticks))).message().seconds < 100
+    found = begin(monotonic=lambda: float(next(ticks))).message()
+    # each question takes two looks at the clock or more
+    assert 0 < found.dns_wait < found.seconds < 200
 
 
 def test_what_belongs_to_the_connection_is_asked_once():

@@ -18,9 +18,9 @@ from mailassay.history.record import Judged, line
 from mailassay.policy import Policy
 from mailassay.verdict import Action
 from tests.lab.cases import judged, load
-from tests.lab.history import segment
 from tests.lab.program import ENVIRONMENT, PROGRAM
 from tests.lab.screens import screen
+from tests.lab.spooled import segment
 
 CASES = {each.name: each for each in load()}
 SPOOF = next(each for each in CASES.values() if each.rule == "dmarc.reject" and not each.policy)
@@ -266,6 +266,17 @@ def test_the_policy_has_changed(folder, capsys):
     _, out, _ = run(capsys, "why", "second@x", "--now", "--json")
     found = json.loads(out)
     assert (found["verdict"], found["now"]["verdict"], found["policy_changed"]) == (Action.REJECT, Action.HOLD, True)
+
+
+def test_a_clock_that_is_wrong_by_ages(folder, capsys):
+    """The messages are listed all the same, and `why` says what it cannot."""
+    spoof = judged(SPOOF, Policy())
+    segment(folder, kept(replace(spoof, queue_id="4AGES"), 2.0**39))
+    status, out, _ = run(capsys, "history", "-n", "1")
+    assert (status, out.split()[2]) == (0, "4AGES")
+    status, out, err = run(capsys, "why", "4AGES")
+    assert (status, out) == (0, "")
+    assert "a record of this message cannot be read" in err
 
 
 def test_follow(folder):

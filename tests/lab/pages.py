@@ -27,9 +27,9 @@ from mailassay.zone import Zone
 from .program import ENVIRONMENT, PROGRAM
 
 
-def fill(folder: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Put records into the database of a folder, which is made if it is not there."""
-    engine = database.connect(database.address(str(folder), None))
+def fill(folder: Path, records: Iterable[dict[str, Any]], url: str | None = None) -> None:
+    """Put records into the database of a folder, or of a URL, which is made if it is not there."""
+    engine = database.connect(database.address(str(folder), url))
     database.migrate(engine)
     made = [rows(each) for each in records]
     with engine.begin() as connection:
@@ -55,10 +55,10 @@ class Answer:
 class Asked:
     """The application for the database of a folder, asked as a browser would."""
 
-    def __init__(self, folder: Path, now: float, zone: str = "", **settings: Any) -> None:
+    def __init__(self, folder: Path, now: float, zone: str = "", url: str | None = None, **settings: Any) -> None:
         self.known = Known()
         self.known.learn(State())
-        engine = database.connect(database.address(str(folder), None), reads_only=True)
+        engine = database.connect(database.address(str(folder), url), reads_only=True)
         found = Settings(history=History(directory=str(folder)), **settings)
         source = Zone(zone, limits=found.policy.limits)
         self.pages = Pages(lambda: found, engine, lambda: source, self.known, lambda: now)

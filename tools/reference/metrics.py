@@ -42,7 +42,8 @@ scrape_configs:
 ```
 
 If Prometheus runs on another machine, let a web server in front of the collector pass on `/metrics` only, with TLS and
-a login, or use a textfile. A scrape costs no query of the database.
+a login, or use a textfile. A scrape costs no query of the database, and shows what the collector said within the last
+second. If the collector says nothing for a minute, the answer is 503, and `up` becomes 0.
 
 ## Or write a textfile for node_exporter
 
@@ -66,7 +67,8 @@ systemctl daemon-reload
 systemctl restart mailassay-collector
 ```
 
-If the file cannot be written, the log says so once a minute, and everything else goes on.
+With AppArmor, `/etc/apparmor.d/local/mailassay` names the folder too: `/var/lib/prometheus/node-exporter/* rw,`. If the
+file cannot be written, the log says so once a minute, and everything else goes on.
 
 ## The metrics
 

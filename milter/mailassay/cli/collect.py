@@ -36,9 +36,10 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "collect",
         help="move the records of messages into the database of the history",
-        description="Move the records that the workers write to history.directory into the database, until SIGTERM. "
-        "mailassay-collector.service runs it. Mail does not depend on it: while it is down, records wait. Exit status "
-        "66 if the configuration asks for no history, 75 if another one is running.",
+        description="Move the records that the workers write to history.directory into the database, until SIGTERM, "
+        "and show them as web pages if web.listen is set. mailassay-collector.service runs it. Mail does not depend on "
+        "it: while it is down, records wait. Exit status 66 if the configuration asks for no history, 75 if another "
+        "one is running.",
     )
     takes_config(parser)
     parser.add_argument("--once", action="store_true", help="move what is there, and end")

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +157,7 @@ def _line(record: dict[str, Any], width: int) -> str:
     rule = "" if record["rule"] == "default" else record["rule"]
     shown = _SHOWN if width >= _WIDE else () if rule else ("dmarc",)
     found = [
-        f"{datetime.fromtimestamp(record['time']):%m-%d %H:%M:%S}",
+        time.strftime("%m-%d %H:%M:%S", time.localtime(record["time"])),
         f"{record['queue_id'] or '-':<14}",
         f"{verdict:<6}",
         f"{results.get('header_from') or '-':<18}",

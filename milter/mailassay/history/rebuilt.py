@@ -115,6 +115,7 @@ def _outcome(record: _Map) -> Outcome:
         remove=tuple((_text(name), int(instance)) for name, instance in record.pairs("removed")),
         add=tuple((_text(name), _text(value)) for name, value in record.pairs("added")),
         seconds=record.seconds("seconds"),
+        dns_wait=record.seconds("dns_wait"),
         unanswered=record.flag("unanswered"),
         unsent=record.flag("unsent"),
         sample=record.maybe_integer("sample"),

@@ -32,7 +32,7 @@ _MESSAGE = Form(
     "time", "host", "queue_id", "message_id", "client", "helo", "addresses", "mail_from", "recipients",
     "more_recipients", "login", "results", "verdict", "would", "kind_of_rule", "rule", "line", "file", "policy",
     "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
-    "version", "evidence", "partial", "dmarc_record",
+    "dns_wait", "version", "evidence", "partial", "dmarc_record",
 )  # fmt: skip
 _OF_CHECKS = ("evidence", "partial", "dmarc_record")  # are missing if the message was not judged
 _RECORD = Form("at", "p", "sp", "np", "psd", "t", "adkim", "aspf", "fo", "rua", "ruf", "alignment")
@@ -109,6 +109,7 @@ def _values(judged: Judged, host: str) -> list[Any]:
         outcome.unsent,
         outcome.sample,
         round(outcome.seconds, 6),
+        round(outcome.dns_wait, 6),
         __version__,
         details.values(evidence, b_text=_SHOWN) if evidence else None,
         settings.policy.dkim.partial,

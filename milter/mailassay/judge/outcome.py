@@ -22,7 +22,8 @@ class Outcome:
     ``add`` has (name, value) pairs for the top of the message; the first one ends up highest.
 
     ``message_id`` is the first Message-ID field, as it is in the message; empty if there is none.
-    ``seconds`` is the time of the checks at the end of the message. ``unanswered``: DNS as a whole gave no answer.
+    ``seconds`` is the time of the checks at the end of the message, and ``dns_wait`` the part of it in which they
+    waited for DNS. ``unanswered``: DNS as a whole gave no answer.
     ``unsent``: a question could not be sent in time. ``sample`` is the number by which ``enforce_percent`` selects;
     None if it selects all messages.
     ``asked_by`` has every DNS question of the message and of its connection, with the check that asked it first.
@@ -37,6 +38,7 @@ class Outcome:
     remove: tuple[tuple[str, int], ...] = ()
     add: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    dns_wait: float = 0.0
     unanswered: bool = False
     unsent: bool = False
     sample: int | None = None

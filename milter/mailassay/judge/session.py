@@ -69,6 +69,7 @@ class _Mail:
     unjudged: str = ""
     content: Content | None = None
     has_turn: bool = False
+    dns_wait: float = 0.0
 
     @property
     def may_cost_much(self) -> bool:
@@ -93,6 +94,7 @@ class _Decision(NamedTuple):
     add: tuple[tuple[str, str], ...] = ()
     evidence: Evidence | None = None
     seconds: float = 0.0
+    dns_wait: float = 0.0
     unanswered: bool = False
     unsent: bool = False
     sample: int | None = None
@@ -293,6 +295,7 @@ class Session:
             remove=remove,
             add=decision.add,
             seconds=decision.seconds,
+            dns_wait=decision.dns_wait,
             unanswered=decision.unanswered,
             unsent=decision.unsent,
             sample=decision.sample,
@@ -368,7 +371,8 @@ class Session:
             # Postfix shows no reason for holding a message; postcat shows this field
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         seconds = self._clocks.monotonic() - started
-        return _Decision(verdict, tuple(add), evidence, seconds, unanswered, bool(mail.shared.unsent), drawn)
+        unsent = bool(mail.shared.unsent)
+        return _Decision(verdict, tuple(add), evidence, seconds, mail.dns_wait, unanswered, unsent, drawn)
 
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""
@@ -390,9 +394,11 @@ class Session:
             def others_first(name: str, rdtype: str) -> Answer:
                 # no expensive message waits while another one waits for DNS
                 self._leave(mail)
+                asked = self._clocks.monotonic()
                 try:
                     return resolve(name, rdtype)
                 finally:
+                    mail.dns_wait += self._clocks.monotonic() - asked
                     self._take(mail)
 
             return others_first

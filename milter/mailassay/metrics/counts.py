@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..collector import Batch
 from ..history.service import Event, Said, What, Worker
@@ -38,11 +38,21 @@ _OF_COUNTS: Mapping[str, Metric] = {
 }
 
 
-class Times(NamedTuple):
-    """A histogram: the count of each bucket and of all before it, those without end last; and the sum, in seconds."""
+class Times:
+    """A histogram of times in seconds: the count of each bucket, that without end last, and the sum."""
 
-    counts: tuple[int, ...]
-    sum: float
+    def __init__(self) -> None:
+        self._counts, self._sum = [0] * (len(BUCKETS) + 1), 0.0
+
+    def add(self, found: Any) -> None:
+        """Count a time. What is none counts as 0, so that all histograms of messages have the same count."""
+        seconds = float(found) if isinstance(found, int | float) and 0 <= found < _MOST_SECONDS else 0.0
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def told(self) -> tuple[list[int], float]:
+        """The counts of each bucket and of all before it, and the sum."""
+        return list(accumulate(self._counts)), self._sum
 
 
 class Counts:
@@ -61,7 +71,7 @@ class Counts:
         }
         self._counters = {metric: _begun(metric) for metric in listed.METRICS if metric.kind is Kind.COUNTER}
         self._gauges = _kept(file)
-        self._buckets, self._seconds = [0] * (len(BUCKETS) + 1), 0.0
+        self._times = {metric: Times() for metric in listed.METRICS if metric.kind is Kind.HISTOGRAM}
         self._service = _Service()
         self._policy: str | None = None
         self._take_rules()
@@ -94,10 +104,10 @@ class Counts:
         with self._lock:
             return {metric: {(): value} for metric, value in (self._gauges | self._service.gauges()).items()}
 
-    def times(self) -> Times:
-        """How long the checks of messages took."""
+    def times(self, metric: Metric) -> tuple[list[int], float]:
+        """A histogram; see `Times.told`."""
         with self._lock:
-            return Times(tuple(accumulate(self._buckets)), self._seconds)
+            return self._times[metric].told()
 
     def _keep(self) -> None:
         found = {metric.of: value for metric, value in self._gauges.items()}
@@ -122,16 +132,13 @@ class Counts:
 
     def _record(self, record: Mapping[str, Any]) -> None:
         """Count what the counts by the hour do not have. Apart from what ``store.rows`` reads, it may be anything."""
-        removed = record.get("removed")
-        if type(removed) is int and removed > 0:
-            self._counters[listed.FORGED][()] += removed
+        if isinstance(removed := record.get("removed"), list):
+            self._counters[listed.FORGED][()] += len(removed)
         results = record["results"]
         if not results or record["kind_of_rule"] == "unjudged":
             return
-        seconds = float(record["seconds"])
-        seconds = seconds if 0 <= seconds < _MOST_SECONDS else 0.0
-        self._buckets[bisect_left(BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._times[listed.MESSAGE_SECONDS].add(record["seconds"])
+        self._times[listed.DNS_WAIT_SECONDS].add(record.get("dns_wait"))
         policy = "unpublished" if results.get("policy") is None else results["policy"]
         self._add(listed.DMARC, (results.get("dmarc"), policy, record["verdict"], _reason(record)))
         for each in _signatures(record):

@@ -73,13 +73,13 @@ class Exposed(Custom):
         found |= {metric: {(): value} for metric, value in self._gauges(self._clock())}
         found[listed.BUILD] = {(__version__,): 1}
         for metric in METRICS:
-            if metric is listed.MESSAGE_SECONDS:
+            if metric.kind is Kind.HISTOGRAM:
                 yield self._histogram(metric)
             elif metric in found:
                 yield _family(metric, found[metric])
 
     def _histogram(self, metric: Metric) -> Family:
-        counts, seconds = self._counts.times()
+        counts, seconds = self._counts.times(metric)
         buckets = [(bound, float(many)) for bound, many in zip(_BOUNDS, counts, strict=True)]
         return HistogramMetricFamily(metric.name, metric.help, buckets, seconds, unit=metric.unit)
 

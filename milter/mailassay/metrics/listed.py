@@ -150,6 +150,9 @@ EXCEPTIONS = _counter("exceptions_total", "Unforeseen exceptions in a worker. Ea
 MESSAGE_SECONDS = Metric(
     "message_seconds", Kind.HISTOGRAM, "Time of the checks at the end of a judged message, that for DNS included."
 )
+DNS_WAIT_SECONDS = Metric(
+    "dns_wait_seconds", Kind.HISTOGRAM, "The part of that time in which the checks waited for answers of DNS."
+)
 DNS_QUESTIONS = _counter(
     "dns_questions_total",
     "Questions sent to name servers, by whether there was an answer: records, or that there are none.",

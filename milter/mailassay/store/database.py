@@ -98,12 +98,13 @@ def limit(engine: Engine, seconds: float) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        # the connection itself may have been told to read by a cursor of the server
+        driver: Any = connection.connection.driver_connection
         if engine.dialect.name != "sqlite":
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            driver.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
             return
         end = time.monotonic() + seconds
-        file: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-        file.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+        driver.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
 
 
 def took_too_long(error: DBAPIError) -> bool:

@@ -17,7 +17,6 @@ from contextlib import suppress
 from ..collector import Batch
 from . import state
 from .present import Present
-from .server import CannotListen, serve
 
 _PAUSE = 60.0  # seconds between two starts of a child that dies at once
 _EVERY = 1.0  # seconds between two words to the child
@@ -106,16 +105,20 @@ def _run(present: Present, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
+        # waitress and Jinja2 are in the memory of this process only
+        from .server import CannotListen, serve
+
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         # the lock of the collector, above all, which another one may need after its death
         for first, last in ((3, channel.fileno()), (channel.fileno() + 1, _MOST_OPEN)):
             os.closerange(first, last)
-        serve(present, channel)
-        status = os.EX_OK
-    except CannotListen as error:
-        _log.error("web.listen: %s; the next try is in a minute", error)
-        status = os.EX_UNAVAILABLE
+        try:
+            serve(present, channel)
+            status = os.EX_OK
+        except CannotListen as error:
+            _log.error("web.listen: %s; the next try is in a minute", error)
+            status = os.EX_UNAVAILABLE
     except Exception:  # noqa: BLE001 - the collector has to go on
         _log.exception("the pages end")
     finally:

@@ -27,7 +27,7 @@ _IDLE = 15  # seconds without an octet, after which a connection is closed
 _MAX_HEADER = 16_384  # octets of a request
 _MAX_BODY = 1024  # octets, which nobody reads
 _ANSWERS = 2000  # of DNS that are remembered
-_NICENESS = 10  # records are moved first, and mail is judged first
+_NICENESS = 5  # records are moved first, and mail is judged first
 _FAMILIES = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 _log = logging.getLogger(__name__)

@@ -2,8 +2,11 @@
 
 import fcntl
 import json
+import os
 import re
+import socket
 import stat
+import threading
 import time
 from itertools import count as numbers
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as families
+from sqlalchemy.exc import DatabaseError
 
 import mailassay
 from mailassay import __version__
@@ -24,6 +28,8 @@ from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
 from mailassay.store.rows import BUCKETS, Unfit
+from mailassay.web.state import Known, State, listen, tell
+from tests.lab.pages import Asked
 
 PACKAGE = Path(mailassay.__file__).parent
 NOW = 1_800_000_000.0
@@ -192,7 +198,7 @@ def test_nothing_counts_twice(host, monkeypatch):
     """A batch counts after it has been committed, and no batch is committed twice."""
     host.segment(record("Q1"), {"v": 1, "kind": "lost", "records": 3})
     with monkeypatch.context() as patched:
-        trouble = database.DatabaseError("INSERT", {}, Exception("disk full"))
+        trouble = DatabaseError("INSERT", {}, Exception("disk full"))
         patched.setattr(writing, "read_up_to", lambda *_: (_ for _ in ()).throw(trouble))
         assert not host.collector.once()
         assert host.counted("history_records_total") == host.counted("history_lost_total") == {}
@@ -486,3 +492,48 @@ def test_a_path_that_node_exporter_reads(tmp_path):
     file = tmp_path / "mailassay.yaml"
     file.write_text(json.dumps({"metrics": {"textfile": "/x/y.prom"}}))
     assert load(str(file)).metrics.textfile == "/x/y.prom"
+
+
+class TestPage:
+    """/metrics, by the process that shows the pages."""
+
+    def test_what_the_collector_said_last(self, host):
+        asked = Asked(host.folder, NOW)
+        answer = asked.get("/metrics")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+        asked.known.learn(State("database or disk is full", host.exposed.text()))
+        answer = asked.get("/metrics")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        assert answer.text == host.exposed.text()
+        assert asked.get("/metrics", "HEAD").status == 200
+        assert asked.get("/metrics?x=1").status == 400
+        assert asked.get("/metrics", "POST").status == 405
+
+    def test_a_collector_that_says_nothing(self):
+        now = 0.0
+        known = Known(lambda: now)
+        known.learn(State("", "text"))
+        now = 59.0
+        assert known.metrics == "text"
+        now = 61.0
+        assert known.metrics == ""
+
+    def test_a_policy_with_more_rules_than_a_buffer_takes(self, tmp_path):
+        """The rest of the state arrives all the same."""
+        exposed = Exposed(lambda: [os.urandom(30).hex() for _ in range(20_000)], tmp_path / SPOOL)
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        known, ended = Known(), threading.Event()
+        listen(its, known, ended.set)
+        with ours:
+            # what thousands of rules take
+            some = Exposed(lambda: [f"list-{number}" for number in range(3000)], tmp_path / SPOOL).text()
+            tell(ours, State("some", some))
+            end = time.monotonic() + 60
+            while known.metrics != some:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            tell(ours, State("more", exposed.text()))
+        assert ended.wait(60)
+        its.close()
+        assert (known.trouble(), known.metrics) == ("more", "")
+        assert len(some) > 150_000

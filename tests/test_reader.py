@@ -20,8 +20,8 @@ from mailassay.store.database import Unusable
 from mailassay.store.filter import Filter
 from mailassay.store.reader import Reader
 from tests.lab.folder import open_folder
-from tests.lab.history import NOW, record, segment
 from tests.lab.program import ENVIRONMENT
+from tests.lab.spooled import NOW, record, segment
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def made(folder):
 
 def test_a_reader_cannot_write(tmp_path, reader):
     made(tmp_path)
-    with reader._connection() as connection, pytest.raises(Exception, match="readonly"):
+    with reader.connection() as connection, pytest.raises(Exception, match="readonly"):
         connection.exec_driver_sql("DELETE FROM message")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from mailassay.store import database, keys, reading, writing
 from mailassay.store.filter import METHODS, Filter, of_any_id
 from mailassay.store.rows import rows
-from tests.lab.history import NOW, record
+from tests.lab.spooled import NOW, record
 
 NAMES = ["bank.example", "mail.bank.example", "bank-x.example", "bankx.example", "example", "Bücher.example", "com", ""]
 LOCAL_PARTS = ["bob", "BOB", "bob+x", "", "a@b", "%", "_", "\x00", "'; --", "\u202e", "x" * 900]
@@ -77,9 +77,9 @@ def filters(draw):
 
 
 @contextmanager
-def holding(folder, *found):
+def holding(url, *found):
     """A database with these records."""
-    engine = database.connect(database.address(str(folder), None))
+    engine = database.connect(url)
     database.migrate(engine)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM recipient"))
@@ -92,28 +92,53 @@ def holding(folder, *found):
         engine.dispose()
 
 
-@pytest.mark.parametrize("few", [0, 2, 20_000])
-@settings(max_examples=25, deadline=None)
-@given(found=st.lists(records(), max_size=12), wanted=filters(), most=st.none() | st.integers(1, 5))
-def test_a_search_finds_what_fits(few, tmp_path_factory, found, wanted, most):
-    """Whichever index it uses, and it needs no look at the records for that."""
-    folder = tmp_path_factory.getbasetemp()
-    with pytest.MonkeyPatch.context() as patched, holding(folder, *found) as connection:
+def file(folder):
+    return database.address(str(folder), None)
+
+
+def agrees(url, few, found, wanted, most):
+    """Does a search find what the filter says, all at once, page by page, and by numbers?"""
+    with pytest.MonkeyPatch.context() as patched, holding(url, *found) as connection:
         patched.setattr(reading, "_FEW", few)
         patched.setattr(reading, "_MOST_SORTED", few)
         listed = list(reading.search(connection, wanted, most))
-        numbered = [(each["time"], number) for number, each in enumerate(found, 1) if wanted.fits(rows(each))]
-        expected = sorted(numbered, reverse=True)[:most]
-        assert [(each.time, each.number) for each in listed] == expected
-        assert [each.record["number"] for each in listed] == [found[number - 1]["number"] for _, number in expected]
-        # page by page
+        every = list(reading.search(connection, Filter()))
+        expected = [each for each in every if wanted.fits(rows(each.record))]
+        assert sorted(each.record["number"] for each in every) == sorted(each["number"] for each in found)
+        assert [(each.time, each.number) for each in every] == sorted(((e.time, e.number) for e in every), reverse=True)
+        assert listed == expected[:most]
         pages, before = [], None
         while page := list(reading.search(connection, wanted, 2, before)):
             pages += page
             before = page[-1].time, page[-1].number
-        assert [each.number for each in pages] == [number for _, number in sorted(numbered, reverse=True)]
-        after = list(reading.after(connection, 3, wanted))
-        assert after == sorted(number for _, number in numbered if number > 3)
+        assert pages == expected
+        middle = every[len(every) // 2].number if every else 0
+        after = list(reading.after(connection, middle, wanted))
+        assert after == sorted(each.number for each in expected if each.number > middle)
+        assert list(reading.records(connection, after)) == sorted(
+            (each for each in expected if each.number > middle), key=lambda each: each.number
+        )
+
+
+@pytest.mark.parametrize("few", [0, 2, 20_000])
+@settings(max_examples=25, deadline=None)
+@given(found=st.lists(records(), max_size=12), wanted=filters(), most=st.none() | st.integers(1, 5))
+def test_a_search_finds_what_fits(few, tmp_path_factory, found, wanted, most):
+    """Whichever index it uses."""
+    agrees(file(tmp_path_factory.getbasetemp()), few, found, wanted, most)
+
+
+@pytest.fixture(scope="module")
+def url(postgresql):
+    """A database of PostgreSQL."""
+    return database.address("", postgresql.url(postgresql.new()))
+
+
+@pytest.mark.xdist_group("postgresql")
+@settings(max_examples=25, deadline=None)
+@given(few=st.sampled_from([0, 2, 20_000]), found=st.lists(records(), max_size=12), wanted=filters())
+def test_a_search_finds_what_fits_in_postgresql(url, few, found, wanted):
+    agrees(url, few, found, wanted, 4)
 
 
 @given(st.text(max_size=300))
@@ -159,7 +184,7 @@ def test_a_network_has_its_clients(one, other, data):
 def test_each_search_has_its_index(tmp_path, wanted, indexes):
     """A table is never read from end to end."""
     asked = []
-    with holding(tmp_path, *(record(f"Q{number}") for number in range(20))) as connection:
+    with holding(file(tmp_path), *(record(f"Q{number}") for number in range(20))) as connection:
 
         @event.listens_for(connection.engine, "before_cursor_execute")
         def note(_, __, statement, parameters, *___):
@@ -198,7 +223,7 @@ def test_what_an_id_may_be(text, words, filters):
 
 
 def test_a_record_that_cannot_be_read_is_left_out(tmp_path):
-    with holding(tmp_path, record("Q1"), record("Q2")) as connection:
+    with holding(file(tmp_path), record("Q1"), record("Q2")) as connection:
         connection.execute(text("UPDATE message SET record = x'07' WHERE queue_id = 'Q1'"))
         assert [each.record["queue_id"] for each in reading.search(connection, Filter())] == ["Q2"]
         assert reading.one(connection, 1) is None

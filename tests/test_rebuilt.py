@@ -18,9 +18,9 @@ from mailassay.evidence import Connection, Evidence, Transaction
 from mailassay.explain.kept import Kept
 from mailassay.explain.outcome import Judgement, changes, decision, results
 from mailassay.history.rebuilt import Unreadable, outcome
-from mailassay.history.record import Judged, line
+from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
-from mailassay.policy import Policy
+from mailassay.policy import Partial, Policy
 from mailassay.result import Result
 from mailassay.verdict import Action, Decider, Kind, Reply, Verdict
 from tests.lab.cases import NOW, judged, load
@@ -119,7 +119,7 @@ OUTCOMES = st.builds(
 
 
 def recorded(found, kept=KeptAddresses.FULL, **given):
-    return json.loads(line(Judged(found, Settings(history=History(addresses=kept), **given), NOW), "mx1"))
+    return record(Judged(found, Settings(history=History(addresses=kept), **given), NOW), "mx1")
 
 
 @settings(max_examples=100)
@@ -164,6 +164,18 @@ def test_the_line_and_the_policy_of_then():
     assert kept.as_json(changed)["policy_changed"] is True
     # with a mistake in the configuration the present policy is not known
     assert "policy" not in dict(kept.lines(None))
+
+
+@pytest.mark.parametrize("partial", Partial)
+def test_what_the_policy_said_of_partial_signatures(partial):
+    """The words about alignment are those of then."""
+    found = judged(next(each for each in CASES if "arc" in each.name), Policy())
+    signature = dkim.Dkim(Result.PASS, Domain("other.example"), partial=True)
+    found = replace(found, evidence=replace(found.evidence, dkim=(signature,)))
+    policy = replace(Policy(), dkim=replace(Policy().dkim, partial=partial))
+    said = [*decision(Judgement(found, "", None, partial))]
+    assert said == Kept(recorded(found, policy=policy)).lines(Settings(policy=policy))[: len(said)]
+    assert any("dkim.partial" in text for _, text in said) is (partial is Partial.IGNORE)
 
 
 def paths(found, path=()):

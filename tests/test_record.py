@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay import __version__
-from mailassay.config import History, KeptAddresses, Settings
+from mailassay.arc import Doubt, Doubted
+from mailassay.config import History, KeptAddresses, Settings, load_policy
 from mailassay.history.record import Judged, line, record
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
@@ -108,6 +110,74 @@ def test_long_names_and_many_recipients():
     assert len(said["recipients"]) == 100
     assert said["more_recipients"] == 400
     assert max(map(len, (*said["recipients"], said["mail_from"], said["message_id"]))) == 1000
+
+
+LOCAL = "zqmark"  # no name of our own contains it
+MACROS = Zone(
+    f"""
+    1.2.0.192.in-addr.arpa       PTR  mail.bank.example
+    mail.bank.example            A    192.0.2.1
+    bank.example                 TXT  "v=spf1 exists:%{{l}}.%{{d}} include:%{{l}}.inc.%{{d}} -all"
+    mac.example                  TXT  "v=spf1 include:%{{l}}.inc.%{{d}} -all"
+    red.example                  TXT  "v=spf1 redirect=%{{l}}.inc.%{{d}}"
+    exp.example                  TXT  "v=spf1 -all exp=%{{l}}.x.example"
+    {LOCAL}.inc.mac.example      TXT  "v=spf1 bogus -all"
+    _dmarc.bank.example          TXT  "v=DMARC1; p=reject; rua=mailto:d@bank.example"
+    ed._domainkey.bank.example   TXT  "{KEY.record}"
+    """,
+    limits=LIMITS,
+)
+OF_AUTHOR = [
+    f"{LOCAL}@bank.example", LOCAL, f"{LOCAL}@", f"{LOCAL} <{LOCAL}@bank.example", f'"{LOCAL}@a"@bank.example, x@y.z',
+    f"{LOCAL}@[192.0.2.7]", f"<a@bank.example>{LOCAL}", f"{LOCAL}: a@b.example;", f"=?utf-8?q?{LOCAL}?= <{LOCAL}@b.z>",
+]  # fmt: skip
+ADDRESS = st.sampled_from(
+    [f"{LOCAL}@{domain}" for domain in ("bank.example", "mac.example", "red.example", "exp.example", "nx..example", "")]
+    + [LOCAL, f'"zq {LOCAL}"@bank.example', f"{LOCAL}@{LOCAL}@bank.example", f"{LOCAL}@[192.0.2.7]"]
+)
+POLICY_FILES = [
+    "{}",
+    "mode: monitor",
+    "sender_domain: {no_mail: reject}\nspf: {fail: reject, permerror: reject}",
+    """
+    rules:
+      - name: said
+        if: {client: 192.0.2.1}
+        then: reject
+        reason: "{mail_from_domain} {author}"
+        reply: "not from {mail_from_domain} {author}"
+    """,
+]
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory):
+    paths = [tmp_path_factory.mktemp("policies") / f"{number}.yaml" for number in range(len(POLICY_FILES))]
+    for path, text in zip(paths, POLICY_FILES, strict=True):
+        path.write_text(dedent(text))
+    return [load_policy(str(path)) for path in paths]
+
+
+@example("a@bank.example", LOCAL, [], "", "", 2, False, KeptAddresses.DOMAIN)
+@example("a@bank.example", LOCAL, [], "", "", 3, False, KeptAddresses.NONE)
+@given(
+    st.sampled_from(OF_AUTHOR), ADDRESS, st.lists(ADDRESS, max_size=3), st.sampled_from(["", LOCAL, f"{LOCAL}@x.z"]),
+    st.sampled_from(["", LOCAL, f"{LOCAL}@bank.example"]), st.integers(0, len(POLICY_FILES) - 1), st.booleans(),
+    st.sampled_from([KeptAddresses.DOMAIN, KeptAddresses.NONE]),
+)  # fmt: skip
+def test_no_local_part_stays(policies, author, mail_from, recipients, login, identity, policy, doubted, addresses):
+    """Wherever it can be: in texts about the message, in its results, in the field that was written."""
+    message = KEY.sign(f"From: {author}\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n".encode(), "bank.example", "ed")
+    if identity:
+        message = message.replace(b"d=bank.example;", f"d=bank.example; i={identity};".encode(), 1)
+    headers, body = split(message)
+    settings = Settings(policy=policies[policy], history=History(addresses=addresses))
+    talk = Talk(MACROS, settings=settings, client="192.0.2.1")
+    found = talk.send(list(headers), body, mail_from=mail_from, recipients=recipients, login=login)
+    if doubted and found.evidence:
+        doubt = Doubted(Doubt.AUTHOR, f"set 1, which recorded header.from {LOCAL}@b.example, not bank.example")
+        found = replace(found, evidence=replace(found.evidence, not_vouched=doubt))
+    assert LOCAL not in line(Judged(found, settings, 0.0), "mx1").lower()
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

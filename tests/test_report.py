@@ -13,16 +13,16 @@ from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay.cli import main
-from mailassay.collector import Collector
-from mailassay.config import History, Settings
+from mailassay.config import Settings
 from mailassay.history.service import Worker
-from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.judge.logline import as_json
 from mailassay.policy import Mode, Policy
 from mailassay.policy import rule as rules
@@ -36,9 +36,11 @@ from mailassay.report.words import share
 from mailassay.store import database, writing
 from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
+from tests.lab.chromium import Watched, chromium
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
 from tests.lab.screens import screen
+from tests.lab.spooled import Spooled
 from tests.lab.week import DAY, forged, record, unjudged, week
 
 HOUR = 3600
@@ -57,15 +59,13 @@ def berlin(monkeypatch):
 @pytest.fixture
 def history(tmp_path):
     """Puts records into the database of a folder."""
-    (tmp_path / SPOOL).mkdir()
 
-    def add(*records):
-        lines = "".join(f"{as_json(each)}\n" for each in records)
-        (tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}").write_text(lines)
-        collector = Collector(History(directory=str(tmp_path)), "mx1", lambda: NOW)
-        while collector.once():
-            pass
-        collector.close()
+    def add(*records, folder=tmp_path, **keys):
+        spooled = Spooled(folder, **keys)
+        spooled.now = NOW
+        spooled.segment(*(each if isinstance(each, str) else as_json(each) for each in records))
+        spooled.all()
+        spooled.collector.close()
 
     add.folder = tmp_path
     return add
@@ -411,6 +411,8 @@ def test_json(history):
         "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
         "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost",
     ]  # fmt: skip
+    said = (Path(__file__).parents[1] / "docs" / "json.md").read_text().partition("## `mailassay report --json`")[2]
+    assert [key for key in got if f"`{key}`" not in said and f"`{key}[]`" not in said] == []
     assert (got["since"], got["until"]) == ("2026-11-17T00:00:00+01:00", "2026-11-24T11:30:00+01:00")
     assert got["times"][-1] == {"at_most": None, "messages": 1}
     assert got["percentiles"]["p50"] == {"at_most": 0.01}
@@ -547,3 +549,38 @@ def test_no_history(capsys, tmp_path):
         run(capsys, "--since", "soon")
     with pytest.raises(SystemExit):
         run(capsys, "--json", "--html", "x")
+
+
+def test_in_a_browser(history):
+    """No error, nothing that is too wide for a telephone, and nothing that axe finds."""
+    history(*week(NOW), *hostile())
+    (history.folder / "report.html").write_text(page(found(history, on_hold=OnHold(3, 90_000))))
+    with chromium() as browser:
+        for width, scheme in ((1200, "light"), (380, "dark")):
+            # axe is a script, which the page refuses
+            options = {"color_scheme": scheme, "bypass_csp": True, "viewport": {"width": width, "height": 900}}
+            watched = Watched(browser.new_page(**options), f"file://{history.folder}")
+            opened = watched.go("/report.html")
+            assert not watched.is_too_wide()
+            by_axe = Axe().run(opened).response["violations"]
+            assert [(one["id"], each["html"]) for one in by_axe for each in one["nodes"]] == []
+            assert watched.said == []
+        strict = Watched(browser.new_page(), f"file://{history.folder}")
+        strict.go("/report.html")
+        # by the style, whose hash the page allows
+        assert strict.page.evaluate("getComputedStyle(document.body).maxWidth") == "960px"
+        assert strict.said == []
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_in_postgresql(history, postgresql, tmp_path):
+    """The same figures."""
+    records, url = [*week(NOW, 400), *hostile()], postgresql.url(postgresql.new())
+    history(*records)
+    history(*records, folder=tmp_path / "other", database=url)
+    engine = database.connect(database.address("/", url), reads_only=True)
+    for host in ("", "mx2"):
+        with engine.connect() as connection:
+            got = figures(connection, Settings(), Span.since(NOW - 7 * DAY, NOW), host)
+        assert got == found(history, host=host)
+    engine.dispose()

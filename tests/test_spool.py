@@ -166,7 +166,7 @@ def limited(octets):
 def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, caplog):
     """Nor does it stay: it would be counted twice, as lost and as unreadable."""
     writer = Spool(tmp_path)
-    undo = limited(1000)
+    undo = limited(500)
     try:
         for number in range(4):
             writer.add(judged(f"Q{number}"))
@@ -212,17 +212,33 @@ def queue_ids_of(found):
     return [each["queue_id"] for each in found if each["kind"] == "message"]
 
 
-def test_nobody_waits_for_a_disk_that_hangs(tmp_path, monkeypatch):
-    going_on = threading.Event()
-    monkeypatch.setattr(spool, "line", lambda *_: going_on.wait() and "{}")
+@pytest.fixture
+def hanging_disk(monkeypatch):
+    """Writing waits; a function lets it go on, another waits until it waits."""
+    going_on, hanging = threading.Event(), threading.Event()
+    append = spool._Segments.append
+
+    def appended(*given):
+        hanging.set()
+        going_on.wait()
+        return append(*given)
+
+    monkeypatch.setattr(spool._Segments, "append", appended)
+    yield going_on.set, hanging.wait
+    going_on.set()
+
+
+def test_nobody_waits_for_a_disk_that_hangs(tmp_path, monkeypatch, caplog, hanging_disk):
+    go_on, _ = hanging_disk
     monkeypatch.setattr(spool, "MAX_WAITING", 5)
     writer = Spool(tmp_path)
     for _ in range(20):
         writer.add(judged())
-    going_on.set()
-    writer.close()
-    found = written(tmp_path)
-    assert len(found) - 1 + next(each["records"] for each in found if each) == 20
+    assert "the disk is too slow" in caplog.text
+    go_on()
+    there, lost, _ = everything(writer, tmp_path)
+    assert there + lost == 20
+    assert lost
 
 
 def test_a_bug_costs_one_record(tmp_path, monkeypatch, caplog):
@@ -319,18 +335,18 @@ def test_what_was_lost_before_the_worker_ends_is_counted(tmp_path, monkeypatch):
     assert everything(writer, tmp_path) == (0, 1, 0)
 
 
-def test_what_still_waits_for_a_disk_that_hangs_is_logged_in_the_end(tmp_path, monkeypatch, caplog):
-    going_on, hanging = threading.Event(), threading.Event()
+def test_what_still_waits_for_a_disk_that_hangs_is_logged_in_the_end(tmp_path, monkeypatch, caplog, hanging_disk):
+    go_on, until_it_hangs = hanging_disk
     monkeypatch.setattr(spool, "_PATIENCE", 0.0)
-    monkeypatch.setattr(spool, "line", lambda *_: hanging.set() or (going_on.wait() and "{}"))
     writer = Spool(tmp_path)
-    for _ in range(3):
+    writer.add(judged())
+    until_it_hangs()
+    for _ in range(2):
         writer.add(judged())
-    hanging.wait()
     writer.close()
-    going_on.set()
-    writer._thread.join()
     assert "3 records of messages are lost" in caplog.text
+    go_on()
+    writer._thread.join()
 
 
 def test_two_services_share_a_folder(tmp_path):
@@ -398,7 +414,7 @@ def test_an_event(tmp_path):
     event = Event(time=1.0, host="mx1", what=What.WORKER_ENDED, workers=2, policy="abc", why=Why.SIGNAL, pid=7)
     writer = Spool(tmp_path)
     writer.add(judged("Q1"))
-    writer.add(event)
+    writer.say(event)
     writer.close()
     assert said(tmp_path) == [event]
 

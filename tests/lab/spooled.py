@@ -35,6 +35,14 @@ def record(name: str, /, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def segment(folder: Path, *lines: str | dict[str, Any], torn: str = "", host: str = "mx1") -> Path:
+    """A new segment in the spool of the history in a folder."""
+    (folder / SPOOL).mkdir(exist_ok=True)
+    path = folder / SPOOL / f"{host}-{next(_BEGUN)}.0-1-1{SUFFIX}"
+    path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines) + torn)
+    return path
+
+
 class Spooled:
     """A folder with segments, and its collector, on a host of that name.
 
@@ -54,9 +62,7 @@ class Spooled:
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""
-        path = self.folder / SPOOL / f"{self.host}-{next(_BEGUN)}.0-1-1{SUFFIX}"
-        path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines) + torn)
-        return path
+        return segment(self.folder, *lines, torn=torn, host=self.host)
 
     def left(self) -> list[str]:
         """The names of the segments that are left."""

@@ -27,11 +27,13 @@ class Panel(NamedTuple):
 
 
 def _rate(metric: Metric, *by: str, where: str = "") -> str:
-    return f"sum by ({', '.join(by)}) (rate({metric.name}{_HERE}{where}}}[$__rate_interval]))"
+    # a small host has less than one message a second
+    return f"60 * {_by(metric, *by, where=where)}"
 
 
-def _all(metric: Metric) -> str:
-    return f"sum (rate({metric.name}{_HERE}}}[$__rate_interval]))"
+def _by(metric: Metric, *by: str, where: str = "") -> str:
+    over = f"sum by ({', '.join(by)})" if by else "sum"
+    return f"{over} (rate({metric.name}{_HERE}{where}}}[$__rate_interval]))"
 
 
 def _quantiles(metric: Metric) -> tuple[tuple[str, str], ...]:
@@ -48,12 +50,12 @@ def _now(metric: Metric, how: str = "sum") -> str:
 
 
 _DECIDED = ',rule!="default"'
-_UNANSWERED = _rate(listed.DNS_QUESTIONS, "instance", where=',answer="no"')
+_UNANSWERED = _by(listed.DNS_QUESTIONS, "instance", where=',answer="no"')
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Now",
         (
-            Panel("Messages", "Per second.", "reqps", ((_all(listed.RECORDS), ""),), is_number=True),
+            Panel("Messages", "Per minute.", "cpm", ((_rate(listed.RECORDS), ""),), is_number=True),
             Panel("Held", "Messages on hold.", "short", ((_now(listed.HELD), ""),), is_number=True, warns_from=1),
             Panel(
                 "Exceptions",
@@ -88,24 +90,24 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Messages by verdict",
                 "What was done.",
-                "reqps",
+                "cpm",
                 ((_rate(listed.MESSAGES, "verdict"), "{{verdict}}"),),
                 stacked=True,
             ),
             Panel(
                 "Messages by what would have been done",
                 "If the whole policy were enforced: no monitor mode, no monitored rule, all messages in the sample.",
-                "reqps",
+                "cpm",
                 ((_rate(listed.MESSAGES, "would"), "{{would}}"),),
                 stacked=True,
             ),
             Panel(
                 "Settings and rules that decide",
                 "The ten that decide most.",
-                "reqps",
+                "cpm",
                 ((f"topk(10, {_rate(listed.RULES, 'rule', where=_DECIDED)} > 0)", "{{rule}}"),),
             ),
-            Panel("Not judged", "By the reason.", "reqps", ((_rate(listed.UNJUDGED, "why"), "{{why}}"),), stacked=True),
+            Panel("Not judged", "By the reason.", "cpm", ((_rate(listed.UNJUDGED, "why"), "{{why}}"),), stacked=True),
         ),
     ),
     (
@@ -114,14 +116,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "DMARC",
                 "By result.",
-                "reqps",
+                "cpm",
                 ((_rate(listed.RESULTS, "result", where=',method="dmarc"'), "{{result}}"),),
                 stacked=True,
             ),
             Panel(
                 "DMARC fail, by policy and what was done",
                 "The policy of the author domain, what was done, and why not what the domain asks for.",
-                "reqps",
+                "cpm",
                 (
                     (
                         _rate(listed.DMARC, "policy", "applied", "reason", where=',result="fail"'),
@@ -134,7 +136,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 Panel(
                     title,
                     "By result.",
-                    "reqps",
+                    "cpm",
                     ((_rate(listed.RESULTS, "result", where=f',method="{method}"'), "{{result}}"),),
                     stacked=True,
                 )
@@ -149,21 +151,21 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "DKIM signatures by algorithm and key",
                 "All signatures, whatever their result.",
-                "reqps",
+                "cpm",
                 ((_rate(listed.SIGNATURES, "algorithm", "bits"), "{{algorithm}} {{bits}}"),),
                 stacked=True,
             ),
             Panel(
                 "Checks that reach a limit",
                 "By the limit of the policy.",
-                "reqps",
+                "cpm",
                 ((_rate(listed.LIMITS, "limit") + " > 0", "{{limit}}"),),
             ),
             Panel(
                 "Forged fields removed",
                 "Header fields that claimed to be ours.",
-                "cps",
-                ((_all(listed.FORGED), "fields"),),
+                "cpm",
+                ((_rate(listed.FORGED), "fields"),),
             ),
         ),
     ),
@@ -185,10 +187,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "DNS questions",
                 "Sent, with an answer or without one, and those that a cache answered.",
-                "reqps",
+                "cpm",
                 (
                     (_rate(listed.DNS_QUESTIONS, "answer"), "sent, answered: {{answer}}"),
-                    (_all(listed.DNS_CACHED), "from the cache"),
+                    (_rate(listed.DNS_CACHED), "from the cache"),
                 ),
                 stacked=True,
             ),
@@ -196,7 +198,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "DNS questions without an answer",
                 "As a part of those that were sent.",
                 "percentunit",
-                ((f"{_UNANSWERED} / {_rate(listed.DNS_QUESTIONS, 'instance')}", "{{instance}}"),),
+                ((f"{_UNANSWERED} / {_by(listed.DNS_QUESTIONS, 'instance')}", "{{instance}}"),),
             ),
             Panel("Answers in the caches", "Of all workers.", "short", _each(listed.DNS_KEPT)),
         ),

@@ -67,7 +67,8 @@ systemctl daemon-reload
 systemctl restart mailassay-collector
 ```
 
-If the file cannot be written, the log says so once a minute, and everything else goes on.
+With AppArmor, `/etc/apparmor.d/local/mailassay` names the folder too: `/var/lib/prometheus/node-exporter/* rw,`. If the
+file cannot be written, the log says so once a minute, and everything else goes on.
 
 ## The metrics
 

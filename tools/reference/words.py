@@ -112,6 +112,7 @@ FILES: Mapping[str, str] = {
     "/usr/share/mailassay/policies": "The shipped policies `monitor.yaml`, `standard.yaml` and `strict.yaml`.",
     "/usr/share/mailassay/mailassay.schema.json": "The JSON Schema of the configuration.",
     "/usr/share/mailassay/policies/mailassay-policy.schema.json": "The JSON Schema of a policy.",
+    "/var/lib/mailassay": "The history: `history.sqlite`, and in `spool` what the collector has not moved there yet.",
     "/var/spool/postfix/mailassay/mailassay.sock": "The socket, where a chrooted smtpd finds it.",
 }
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ _MOST = 100  # messages
 _PAUSE = 1.0  # seconds between two looks, as the collector's
 _METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
 _SHOWN = ("spf", "dkim", "dmarc")
+_WIDE = 120  # columns; a narrower terminal has room for what decided, or for the result of DMARC
 
 
 def add(commands: Commands) -> None:
@@ -138,12 +138,15 @@ def _filter(arguments: argparse.Namespace) -> Filter:
 def _print(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> None:
     width = columns(sys.stdout)
     for each in records:
-        print(as_json(each) if arguments.json else "\n".join(wrapped(printable(_line(each)), width, rest=" " * 4)))
+        if arguments.json:
+            print(as_json(each))
+        else:
+            print("\n".join(wrapped(printable(_line(each, width)), width, rest=" " * 4)))
     sys.stdout.flush()
 
 
-def _line(record: dict[str, Any]) -> str:
-    """A message in one line. The record has been read, so its keys are there."""
+def _line(record: dict[str, Any], width: int) -> str:
+    """A message in one line, which fits into ``width`` columns if its names are not long."""
     from ..store.rows import best_dkim
 
     results = record["results"]
@@ -151,13 +154,15 @@ def _line(record: dict[str, Any]) -> str:
     if record["would"] != verdict:
         verdict += f" (would {record['would']})"
     words = {**results, "dkim": best_dkim(results)}
+    rule = "" if record["rule"] == "default" else record["rule"]
+    shown = _SHOWN if width >= _WIDE else () if rule else ("dmarc",)
     found = [
-        f"{datetime.fromtimestamp(record['time']):%m-%d %H:%M:%S}",
-        f"{record['queue_id'] or '-':<15}",
+        time.strftime("%m-%d %H:%M:%S", time.localtime(record["time"])),
+        f"{record['queue_id'] or '-':<14}",
         f"{verdict:<6}",
-        f"{results.get('header_from') or '-':<20}",
+        f"{results.get('header_from') or '-':<18}",
         f"{record['client'] or '-':<15}",
-        " ".join(f"{method}={words[method]}" for method in _SHOWN if words.get(method)),
-        record["rule"] if record["rule"] != "default" else "",
+        " ".join(f"{method}={words[method]}" for method in shown if words.get(method)),
+        rule,
     ]
     return "  ".join(filter(None, found)).rstrip()

@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..config import History, KeptAddresses
@@ -22,7 +21,7 @@ _SPAN = re.compile(r"[0-9]{1,6} *[a-z]+")
 
 
 def since(text: str) -> float:
-    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it."""
+    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it. Raises its error."""
     try:
         return moment(f"-{text}" if _SPAN.fullmatch(text.lower()) else text, time.time())
     except ValueError as error:
@@ -40,7 +39,7 @@ def takes_since(parser: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> int:
-    """A number of messages for argparse."""
+    """A number of messages for argparse. Raises its error."""
     if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages, such as 20")
     return int(text)
@@ -73,7 +72,7 @@ def how_far(reader: Reader) -> str:
     oldest = reader.oldest()
     if oldest is None:
         return "there is no message in the history yet"
-    return f"the history goes back to {datetime.fromtimestamp(oldest).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    return f"the history goes back to {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(oldest))}"
 
 
 def what_is_kept(history: History, address: str) -> str:

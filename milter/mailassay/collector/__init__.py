@@ -131,17 +131,17 @@ class Collector:
             self._wait(database.cause(error, self._url))
             return False
 
+    def _wait(self, why: str) -> None:
+        self.trouble = why
+        self._say("database", "the history waits in %s: %s", self._directory / SPOOL, why)
+
     def size(self) -> Size | None:
         """The size of the history; None if the database cannot be used now."""
         try:
             return size(self._engine) if self._engine else None
-        except (DBAPIError, OSError):
+        except (DBAPIError, sqlite3.Error, OSError):
             # the next attempt to move records says why
             return None
-
-    def _wait(self, why: str) -> None:
-        self.trouble = why
-        self._say("database", "the history waits in %s: %s", self._directory / SPOOL, why)
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -350,7 +350,9 @@ class Settings:
         ),
     ] = 20.0
     held: Annotated[Held, Key("What happens to messages that the policy holds.")] = field(default_factory=Held)
-    history: Annotated[History, Key("What is kept of each message.")] = field(default_factory=History)
+    history: Annotated[
+        History, Key("What is kept of each message. A change needs a restart of `mailassay-collector` too.")
+    ] = field(default_factory=History)
     metrics: Annotated[Metrics, Key("How Prometheus gets the metrics of the collector.")] = field(
         default_factory=Metrics
     )

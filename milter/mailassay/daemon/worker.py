@@ -215,7 +215,7 @@ class _Ears(NamedTuple):
             threading.Thread(target=_end, args=arguments, daemon=True).start()
         elif isinstance(order, service.Event):
             if self.spool:
-                self.spool.add(order)
+                self.spool.say(order)
         else:
             logline.set_up(order.log.level, order.log.format)
             self.now.settings = order

@@ -143,7 +143,7 @@ def _transaction(record: _Map) -> Transaction:
     recipients = [*record.texts("recipients")]
     if more := record.integer("more_recipients"):
         # as many as there were: those that are not kept are empty
-        recipients += [""] * (MAX_RECIPIENTS - len(recipients) + min(more, _MOST))
+        recipients += [""] * (MAX_RECIPIENTS - len(recipients) + max(0, min(more, _MOST)))
     return Transaction(record.text("mail_from"), login=record.text("login"), recipients=tuple(recipients))
 
 

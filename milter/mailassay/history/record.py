@@ -1,15 +1,23 @@
-"""An outcome as a record: what is kept about one message. Never its subject, never its body."""
+"""An outcome as a record: what is kept about one message. Never its subject, never its body.
+
+On its way through the spool a record is a line whose values have no keys, since a worker needs half the time for it:
+``{"v": 1, "kind": "message", "values": [...]}``. :func:`read` gives them their keys again.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
+from ..arc import Doubted
 from ..config import KeptAddresses, Settings
 from ..dmarc import Dmarc
+from ..evidence import Evidence
 from ..judge import details
+from ..judge.details import Form
 from ..judge.logline import results, without_lone
 from ..judge.outcome import Outcome
 
@@ -19,6 +27,15 @@ MAX_RECIPIENTS = 100  # whose addresses are kept
 _SHOWN = 8  # characters of b=, as in our header field (RFC 6008)
 # json.dumps makes an encoder for each call
 _encode = json.JSONEncoder(default=str, separators=(",", ":"), check_circular=False).encode
+
+_MESSAGE = Form(
+    "time", "host", "queue_id", "message_id", "client", "helo", "addresses", "mail_from", "recipients",
+    "more_recipients", "login", "results", "verdict", "would", "kind_of_rule", "rule", "line", "file", "policy",
+    "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
+    "dns_wait", "version", "evidence", "partial", "dmarc_record",
+)  # fmt: skip
+_OF_CHECKS = ("evidence", "partial", "dmarc_record")  # are missing if the message was not judged
+_RECORD = Form("at", "p", "sp", "np", "psd", "t", "adkim", "aspf", "fo", "rua", "ruf", "alignment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,95 +49,151 @@ class Judged:
 
 def line(judged: Judged, host: str) -> str:
     """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
-    return without_lone(_encode(record(judged, host)))
+    return without_lone(_encode({"v": VERSION, "kind": "message", "values": _values(judged, host)}))
+
+
+def read(found: dict[str, Any]) -> dict[str, Any]:
+    """A line of the spool, the values of a record with their keys. Raises ValueError or TypeError."""
+    if found.get("v") != VERSION or found.get("kind") != "message" or "values" not in found:
+        return found
+    record = _MESSAGE.named(found["values"])
+    if record["evidence"] is None:
+        for key in _OF_CHECKS:
+            del record[key]
+    else:
+        record["evidence"] = details.named(record["evidence"])
+        record["dmarc_record"] = _named(record["dmarc_record"])
+    return {"v": VERSION, "kind": "message", **record}
 
 
 def record(judged: Judged, host: str) -> dict[str, Any]:
     """The record as maps, lists and values of JSON. The keys of a version do not change."""
-    outcome, settings = judged.outcome, judged.settings
-    kept = settings.history.addresses
+    found: dict[str, Any] = json.loads(line(judged, host))
+    return read(found)
+
+
+def _values(judged: Judged, host: str) -> list[Any]:
+    """What ``_MESSAGE`` names, in that order."""
+    settings = judged.settings
+    addresses = settings.history.addresses
+    outcome = judged.outcome if addresses is KeptAddresses.FULL else _without_local_parts(judged.outcome, addresses)
     verdict, transaction, connection = outcome.verdict, outcome.transaction, outcome.connection
-    evidence = outcome.evidence
-    recipients = [_address(each, kept) for each in transaction.recipients[:MAX_RECIPIENTS]]
-    found: dict[str, Any] = {
-        "v": VERSION,
-        "kind": "message",
-        "time": round(judged.at, 3),
-        "host": host,
-        "queue_id": outcome.queue_id,
-        "message_id": _cut(outcome.message_id),
-        "client": outcome.client,
-        "helo": _cut(connection.helo) if connection else "",
-        "addresses": kept,
-        "mail_from": _address(transaction.mail_from, kept),
-        "recipients": [each for each in recipients if each],
-        "more_recipients": max(0, len(transaction.recipients) - MAX_RECIPIENTS),
-        "login": _address(transaction.login, kept),
-        "results": results(outcome),
-        "verdict": verdict.action,
-        "would": verdict.would,
-        "kind_of_rule": verdict.decider.kind,
-        "rule": verdict.rule,
-        "line": settings.policy_lines.get(verdict.rule),
-        "file": settings.policy_path,
-        "policy": settings.policy.digest,
-        "monitored": list(verdict.monitored),
-        "override": verdict.override,
-        "reason": verdict.reason,
-        "reply": str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
-        "added": [list(each) for each in outcome.add] if kept is KeptAddresses.FULL else [],
-        "removed": [list(each) for each in outcome.remove],
-        "unanswered": outcome.unanswered,
-        "unsent": outcome.unsent,
-        "sample": outcome.sample,
-        "seconds": round(outcome.seconds, 6),
-        "dns_wait": round(outcome.dns_wait, 6),
-        "version": __version__,
-    }
-    if evidence:
-        found["evidence"] = of_checks = details.evidence(evidence)
-        found["partial"] = settings.policy.dkim.partial
-        found["dmarc_record"] = _record(evidence.dmarc)
-        for signature in of_checks["dkim"]:
-            signature["identity"] = _address(signature["identity"], kept)
-            signature["b_text"] = signature["b_text"][:_SHOWN]
-    return found
+    evidence, rule = outcome.evidence, verdict.rule
+    return [
+        round(judged.at, 3),
+        host,
+        outcome.queue_id,
+        _cut(outcome.message_id),
+        outcome.client,
+        _cut(connection.helo) if connection else "",
+        addresses,
+        _cut(transaction.mail_from),
+        [_cut(each) for each in transaction.recipients[:MAX_RECIPIENTS] if each],
+        max(0, len(transaction.recipients) - MAX_RECIPIENTS),
+        _cut(transaction.login),
+        results(outcome),
+        verdict.action,
+        verdict.would,
+        verdict.decider.kind,
+        rule,
+        settings.policy_lines.get(rule),
+        settings.policy_path,
+        settings.policy.digest,
+        verdict.monitored,
+        verdict.override,
+        verdict.reason,
+        str(verdict.reply) if verdict.reply and verdict.action is verdict.would else None,
+        outcome.add,
+        outcome.remove,
+        outcome.unanswered,
+        outcome.unsent,
+        outcome.sample,
+        round(outcome.seconds, 6),
+        round(outcome.dns_wait, 6),
+        __version__,
+        details.values(evidence, b_text=_SHOWN) if evidence else None,
+        settings.policy.dkim.partial,
+        _record(evidence.dmarc) if evidence else None,
+    ]
 
 
-def _record(found: Dmarc) -> dict[str, Any] | None:
+def _record(found: Dmarc) -> list[Any] | None:
     """The DMARC record that applied, with the name where it was found and its tags (RFC 9989 section 4.7)."""
     # a result that is not decided yet has no ``found_at``
     policy = found.walk.policy if found.walk else None
     if policy is None:
         return None
     at, record = policy
-    return {
-        "at": at,
-        "p": record.p,
-        "sp": record.sp,
-        "np": record.np,
-        "psd": record.psd,
-        "t": "y" if record.testing else "n",
-        "adkim": "s" if record.strict_dkim else "r",
-        "aspf": "s" if record.strict_spf else "r",
-        "fo": record.fo,
-        "rua": list(record.rua),
-        "ruf": list(record.ruf),
-        "alignment": [{**details.identifier(each), "how": how} for each, how in found.alignment],
-    }
+    return [
+        at,
+        record.p,
+        record.sp,
+        record.np,
+        record.psd,
+        "y" if record.testing else "n",
+        "s" if record.strict_dkim else "r",
+        "s" if record.strict_spf else "r",
+        record.fo,
+        record.rua,
+        record.ruf,
+        found.alignment,
+    ]
 
 
-def _address(address: str, kept: KeptAddresses) -> str:
-    local_part, at, domain = address.rpartition("@")
-    match kept:
-        case KeptAddresses.NONE:
-            return ""
-        case KeptAddresses.DOMAIN if at:
-            return _cut(f"@{domain}")
-        case KeptAddresses.DOMAIN:
-            # an address without a domain is a local-part
-            return "" if local_part or domain else address
-    return _cut(address)
+def _named(values: Sequence[Any] | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    found = _RECORD.named(values)
+    found["alignment"] = [{**details.identifier(each), "how": how} for each, how in found["alignment"]]
+    return found
+
+
+def _without_local_parts(outcome: Outcome, kept: KeptAddresses) -> Outcome:
+    """The outcome without what may be a local-part. Addresses that a domain publishes in its DMARC record stay."""
+    transaction, verdict, evidence = outcome.transaction, outcome.verdict, outcome.evidence
+    if transaction.mail_from and "@" not in transaction.mail_from:
+        # then it stands where its domain is expected, in texts too
+        reply = replace(verdict.reply, text="-") if verdict.reply else None
+        verdict = replace(verdict, reason="", reply=reply)
+        evidence = evidence and _without_mail_from(evidence)
+    return replace(
+        outcome,
+        verdict=verdict,
+        transaction=replace(
+            transaction,
+            mail_from=_kept(transaction.mail_from, kept),
+            login=_kept(transaction.login, kept),
+            recipients=tuple(_kept(each, kept) for each in transaction.recipients),
+        ),
+        evidence=evidence and _without_identities(evidence, kept),
+        # header.i= is an address, and a policy may write others
+        add=(),
+    )
+
+
+def _without_mail_from(evidence: Evidence) -> Evidence:
+    of_spf, of_sender = evidence.spf_mail_from, evidence.sender_domain
+    return replace(
+        evidence,
+        spf_mail_from=of_spf and replace(of_spf, domain="", reason=""),
+        sender_domain=of_sender and replace(of_sender, domain="", reason=""),
+    )
+
+
+def _without_identities(evidence: Evidence, kept: KeptAddresses) -> Evidence:
+    doubt = evidence.not_vouched
+    return replace(
+        evidence,
+        dkim=tuple(replace(each, identity=_kept(each.identity, kept)) for each in evidence.dkim),
+        # the reason quotes what a sealer recorded
+        not_vouched=doubt and Doubted(doubt.fault, ""),
+    )
+
+
+def _kept(address: str, kept: KeptAddresses) -> str:
+    _, at, domain = address.rpartition("@")
+    # without a domain, all of it is a local-part
+    return f"@{domain}" if at and kept is KeptAddresses.DOMAIN else ""
 
 
 def _cut(text: str) -> str:

@@ -21,12 +21,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import service
-from .record import VERSION, Judged, line
+from .record import VERSION, Judged, line, read
 
 SPOOL = "spool"  # the folder of the segments, in the directory of the history
 SUFFIX = ".records"
@@ -34,12 +33,24 @@ MAX_OCTETS = 1 << 20  # of a segment
 MAX_SECONDS = 60.0  # a worker begins a new segment with the next line after this time
 MAX_WAITING = 1000  # records that wait to be written
 MAX_LINE = 1 << 20  # octets; no record of ours is nearly as long
-PAUSE = 0.05  # seconds after what waited has been written
+_AT_ONCE = 64  # lines
+_PAUSE = 0.05  # seconds after what waited has been written
 SAY_EVERY = 60.0  # seconds between two lines of a worker about itself
 _QUIET = 60.0  # seconds between two log lines about lost records
 _PATIENCE = 5.0  # seconds that the end of a worker waits for the disk
 
 _log = logging.getLogger(__name__)
+
+
+class _Line(NamedTuple):
+    """A line, and how many records are lost without it."""
+
+    text: str
+    records: int = 0
+
+
+def _of(said: service.Said) -> _Line:
+    return _Line(json.dumps(service.values(said)))
 
 
 class Spool:
@@ -54,84 +65,102 @@ class Spool:
         status: Callable[[], service.Worker] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._segments = _Segments(folder, clock)
+        self._host = socket.gethostname()
+        self._segments = _Segments(folder, self._host, clock)
         self._folder, self._status = folder, status
         self._said_before: service.Worker | None = None
-        self._waiting: queue.SimpleQueue[Judged | service.Event | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._lost, self._logged = 0, -_QUIET
+        self._in_hand = 0  # records that are neither waiting nor written
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._thread.start()
 
-    def add(self, found: Judged | service.Event) -> None:
-        """Write the record of a message, or an event, soon. Never waits."""
+    def add(self, judged: Judged) -> None:
+        """Write the record of a message soon. Never waits.
+
+        It is rendered at once, while all that is known of the message is in the processor's caches.
+        """
         if self._waiting.qsize() >= MAX_WAITING:
-            self._lose(isinstance(found, Judged), "the disk is too slow")
+            self._lose(1, "the disk is too slow")
+            return
+        try:
+            text = line(judged, self._host)
+        except Exception as bug:  # noqa: BLE001 - it costs a record, and no message
+            self._lose(1, "a bug", bug)
         else:
-            self._waiting.put(found)
+            self._waiting.put(_Line(text, records=1))
+
+    def say(self, event: service.Event) -> None:
+        """Write an event soon. Never waits."""
+        if self._waiting.qsize() < MAX_WAITING:
+            self._waiting.put(_of(event))
 
     def close(self) -> None:
         """Write what waits, for a few seconds at most; log what is lost in the end."""
         self._waiting.put(None)
         self._thread.join(_PATIENCE)
         with self._lock:
-            lost = self._lost + (self._waiting.qsize() if self._thread.is_alive() else 0)
+            lost = self._lost
+        if self._thread.is_alive():
+            lost += self._in_hand + self._waiting.qsize() - 1
         if lost:
             _log.error("%d records of messages are lost: %s cannot be written", lost, self._folder)
 
     def _run(self) -> None:
         due = time.monotonic() + SAY_EVERY
-        while True:
-            for found in self._taken(due):
-                if found is None:
-                    self._end()
-                    return
-                self._try(isinstance(found, Judged), partial(self._add, found))
-            if time.monotonic() >= due:
+        is_over = False
+        while not is_over:
+            found = self._taken(due)
+            is_over = found[-1:] == [None]
+            lines = [each for each in found if each]
+            self._in_hand = len(lines)
+            self._append(lines)
+            self._in_hand = 0
+            if is_over or time.monotonic() >= due:
                 due = time.monotonic() + SAY_EVERY
-                self._try(0, self._add_status)
-            # to change threads for each message would cost more than its record
-            time.sleep(PAUSE)
-
-    def _taken(self, due: float) -> Iterator[Judged | service.Event | None]:
-        """All that waits, as soon as there is something; nothing if that takes until ``due``."""
-        with contextlib.suppress(queue.Empty):
-            yield self._waiting.get(timeout=max(0.0, due - time.monotonic()))
-            while True:
-                yield self._waiting.get_nowait()
-
-    def _end(self) -> None:
-        self._try(0, partial(self._add_status, ends=True))
-        self._try(0, self._add_lost)
+                self._say_status(ends=is_over)
+            if not is_over and len(found) < _AT_ONCE:
+                # threads that take turns for each message would cost more than its record
+                time.sleep(_PAUSE)
+        self._append([])
         self._segments.finish()
 
-    def _try(self, records: int, add: Callable[[], None]) -> None:
-        """Add something. So many records are lost if that fails."""
-        try:
-            add()
-        except OSError as error:
-            self._lose(records, str(error))
-        except Exception as bug:  # noqa: BLE001 - it costs a record, and not all that follow
-            self._lose(records, "a bug", bug)
+    def _taken(self, due: float) -> list[_Line | None]:
+        """Some of what waits, as soon as there is something; nothing if that takes until ``due``. None is the last."""
+        found: list[_Line | None] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._waiting.get(timeout=max(0.0, due - time.monotonic())))
+            while found[-1] is not None and len(found) < _AT_ONCE:
+                found.append(self._waiting.get_nowait())
+        return found
 
-    def _add(self, found: Judged | service.Event) -> None:
-        host = self._segments.host
-        text = line(found, host) if isinstance(found, Judged) else json.dumps(service.values(found))
-        self._add_lost()
-        self._segments.append(text)
-
-    def _add_status(self, *, ends: bool = False) -> None:
-        """Add what the worker has done since the last such line. If it cannot be written, the next one has it too."""
-        if self._status and (said := (now := self._status()).since(self._said_before, ends=ends)):
-            self._segments.append(json.dumps(service.values(said)))
+    def _say_status(self, *, ends: bool) -> None:
+        """Say what the worker has done since it last did so. If that cannot be written, it is said the next time."""
+        if self._status is None:
+            return
+        now = self._status()
+        said = now.since(self._said_before, ends=ends)
+        if said and self._append([_of(said)]):
             self._said_before = now
 
-    def _add_lost(self) -> None:
-        """Add how many records are lost."""
-        if lost := self._lost:
-            self._segments.append(json.dumps({"v": VERSION, "kind": "lost", "records": lost}))
-            with self._lock:
-                self._lost -= lost
+    def _append(self, lines: list[_Line]) -> bool:
+        """Append lines, after one that says how many records are lost, if any are. Returns whether all are written."""
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        if lost:
+            text = json.dumps({"v": VERSION, "kind": "lost", "records": lost})
+            lines = [_Line(text, records=lost), *lines]
+        if not lines:
+            return True
+        written, why = 0, os.strerror(errno.ENOSPC)
+        try:
+            written = self._segments.append([each.text for each in lines])
+        except OSError as error:
+            why = str(error)
+        if written < len(lines):
+            self._lose(sum(each.records for each in lines[written:]), why)
+        return written == len(lines)
 
     def _lose(self, many: int, why: str, bug: Exception | None = None) -> None:
         with self._lock:
@@ -147,29 +176,33 @@ class Spool:
 class _Segments:
     """The files, of which one is open."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
-        self.host = socket.gethostname()
-        self._folder, self._clock = folder, clock
+    def __init__(self, folder: Path, host: str, clock: Callable[[], float]) -> None:
+        self._folder, self._host, self._clock = folder, host, clock
         self._file: int | None = None
         self._octets, self._begun, self._number = 0, 0.0, 0
 
-    def append(self, text: str) -> None:
-        """Append a line to the segment, or to a new one if it is old or large. Raises OSError."""
+    def append(self, lines: list[str]) -> int:
+        """Append lines to the segment, or to a new one if it is old or large. Returns how many are written.
+
+        Raises OSError if none is.
+        """
         # the age is not by the clock of the name, which may jump
         if self._octets >= MAX_OCTETS or time.monotonic() - self._begun >= MAX_SECONDS:
             self.finish()
         file = self._begin() if self._file is None else self._file
-        octets = f"{text}\n".encode()
+        octets = "".join(f"{each}\n" for each in lines).encode()
         written = os.write(file, octets)
-        if written < len(octets):
-            # the collector has not read it: it has no line end
-            try:
-                os.ftruncate(file, self._octets)
-            except OSError:
-                self.finish()
-                raise
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._octets += written
+        if written == len(octets):
+            self._octets += written
+            return len(lines)
+        # the collector may have read the whole lines; what is left of one must not become part of the next
+        whole = octets.rfind(b"\n", 0, written) + 1
+        self._octets += whole
+        try:
+            os.ftruncate(file, self._octets)
+        except OSError:
+            self.finish()
+        return octets.count(b"\n", 0, whole)
 
     def finish(self) -> None:
         """Close the segment, which the collector can then delete."""
@@ -181,7 +214,7 @@ class _Segments:
         """Open a segment, and lock it before the collector can see it. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._number += 1
-        name = f"{self.host}-{self._clock():.6f}-{os.getpid()}-{self._number}"
+        name = f"{self._host}-{self._clock():.6f}-{os.getpid()}-{self._number}"
         hidden, path = self._folder / f".{name}", self._folder / f"{name}{SUFFIX}"
         file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -259,6 +292,6 @@ def segments(folder: Path) -> list[Segment]:
 def _read(octets: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(octets)
-    except (ValueError, RecursionError):
+        return read(found) if isinstance(found, dict) else None
+    except (ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None

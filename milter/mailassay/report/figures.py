@@ -391,7 +391,7 @@ def _rules(counts: Counter[str], settings: Settings) -> Iterator[Rule]:
 
 def _monitored(counts: Counter[str], settings: Settings) -> Iterator[Monitored]:
     for key, many in counts.most_common():
-        name, _, action = key.rpartition(":")
+        name, _, action = key.partition(":")
         yield Monitored(name, settings.policy_lines.get(name), action, many)
 
 

@@ -43,11 +43,14 @@ _WORDS = (
 )
 
 
+# json.dumps makes an encoder for each call
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
 def pack(record: dict[str, Any]) -> bytes:
     """A record, packed."""
     packer = zlib.compressobj(_LEVEL, zdict=_WORDS)
-    text = json.dumps(record, separators=(",", ":")).encode()
-    return _FIRST + packer.compress(text) + packer.flush()
+    return _FIRST + packer.compress(_encode(record).encode()) + packer.flush()
 
 
 def unpack(octets: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..history.spool import SPOOL, segments
 from . import database, reading
 from .database import Unusable
 from .filter import Filter
-from .rows import Unfit, rows
+from .rows import Unfit, searched
 from .tables import REVISION, message, segment
 
 _MARGIN = 5000  # numbers that other hosts may have taken for messages which they commit later
@@ -53,12 +53,16 @@ class Reader:
         with self.connection() as connection:
             read = _positions(connection) if connection else {}
         # before the database: what moves meanwhile is found twice, and never missed
-        waiting = sorted((each for each, _, _ in self._spooled(read, wanted)), key=_time, reverse=True)
-        copies = {_identity(each) for each in waiting}
+        spooled = ((_time(each), each) for each, _, _ in self._spooled(read, wanted))
+        waiting = heapq.nlargest(most, spooled, key=_first) if most else sorted(spooled, key=_first, reverse=True)
+        copies = {_identity(each) for _, each in waiting}
         with self.connection() as connection:
-            found = (each.record for each in reading.search(connection, wanted, most)) if connection else iter(())
-            kept = (each for each in found if not copies or _identity(each) not in copies)
-            for each in islice(heapq.merge(waiting, kept, key=_time, reverse=True), most):
+            # the database has another time if the clock of the host was wrong by years
+            found = (
+                ((each.time, each.record) for each in reading.search(connection, wanted, most)) if connection else ()
+            )
+            kept = (pair for pair in found if not copies or _identity(pair[1]) not in copies)
+            for _, each in islice(heapq.merge(waiting, kept, key=_first, reverse=True), most):
                 self._is_new(each)
                 yield each
 
@@ -195,13 +199,17 @@ def _records(found: Any, offset: int, wanted: Filter) -> Iterator[tuple[dict[str
 
 def _fits(record: dict[str, Any], wanted: Filter) -> bool:
     try:
-        return wanted.fits(rows(record))
+        return wanted.fits(searched(record))
     except Unfit:
         return False
 
 
 def _positions(connection: Connection) -> dict[str, int]:
     return {row.name: row.octets for row in connection.execute(select(segment.c.name, segment.c.octets))}
+
+
+def _first(pair: tuple[float, dict[str, Any]]) -> float:
+    return pair[0]
 
 
 def _time(record: dict[str, Any]) -> float:

@@ -108,8 +108,10 @@ class _Way(NamedTuple):
     @property
     def holds(self) -> ColumnElement[bool]:
         """Is a message found in this way?"""
-        found = _has(self.column, self.keys)
-        return and_(found, self.column > self.keys.low) if self.beside_low else found
+        if self.beside_low:
+            # one bound, from which the index is read
+            return and_(self.column > self.keys.low, self.column <= self.keys.high)
+        return _has(self.column, self.keys)
 
 
 def _ways(connection: Connection, wanted: Filter) -> list[_Way | None]:

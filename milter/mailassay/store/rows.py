@@ -23,6 +23,10 @@ _METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
 
+# what a record that is none raises
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
 class Rows(NamedTuple):
     """The rows of one message, without the number that the database gives it."""
 
@@ -42,15 +46,25 @@ def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
 
     If the clock of its host was wrong by years, it is found, and leaves, among those that arrived with it.
     """
+    message, recipients, _ = searched(record)
     try:
-        message = _message(record)
+        message["record"] = pack(record)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
-        recipients = [keys.of_address(each) for each in record["recipients"]]
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except _WRONG as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
-    return Rows(message, list(dict.fromkeys(recipients)), counts)
+    return Rows(message, recipients, counts)
+
+
+def searched(record: dict[str, Any]) -> Rows:
+    """The rows as far as a search needs them: without the packed record and the counts. Raises Unfit."""
+    try:
+        message = _message(record)
+        recipients = [keys.of_address(each) for each in record["recipients"]]
+    except _WRONG as error:
+        raise Unfit(f"{type(error).__name__}: {error}") from error
+    return Rows(message, list(dict.fromkeys(recipients)), [])
 
 
 def others(kind: str, key: str) -> str:
@@ -76,7 +90,6 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "author": _text(results.get("header_from") or ""),
         "name": _text(results.get("name") or ""),
         "dkim": best_dkim(results),
-        "record": pack(record),
     }
     for key in ("iprev", "spf", "arc", "dmarc"):
         found[key] = _text(results.get(key) or "", _WORD)
@@ -152,8 +165,8 @@ def _text(found: object, most: int = _MOST) -> str:
     """Text for a column: what both databases take, and no longer than can be indexed. Raises TypeError."""
     if not isinstance(found, str):
         raise TypeError(f"expected a text, found {type(found).__name__}")
+    if len(found) <= most and found.isascii() and found.isprintable():
+        return found
     text = found.replace("\0", "\ufffd").replace(SEPARATOR, " ")
-    if len(text) <= most and text.isascii():
-        return text
     # half a surrogate pair becomes "?"
     return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -128,7 +128,9 @@ def test_slow_and_greedy_clients(tmp_path, free_port):
                 collect.spooled(wide(1000, number))
                 assert collect.get("/healthz") == (200, "ok\n")
                 for each in slow[1::3]:
-                    each.sendall(b"x")
+                    # on a slow machine it may have been idle for too long
+                    with suppress(BrokenPipeError, ConnectionResetError):
+                        each.sendall(b"x")
             wait_until(lambda: messages(tmp_path) == 6000)
         finally:
             stop.set()

@@ -30,7 +30,8 @@ def make(request, tmp_path):
     history, made = {}, []
     if request.param == "postgresql":
         server = request.getfixturevalue("postgresql")
-        history["database"] = server.url(server.new())
+        name = server.new()
+        history["database"] = server.url(name)
 
     def make(host="mx1", **keys):
         made.append(Spooled(tmp_path / host, host, **history, **keys))
@@ -39,6 +40,8 @@ def make(request, tmp_path):
     yield make
     for each in made:
         each.collector.close()
+    if history:
+        server.drop(name)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -33,11 +34,13 @@ from mailassay.daemon.parent import Parent
 from mailassay.daemon.resolv_conf import SystemNameservers
 from mailassay.daemon.turn import turns
 from mailassay.daemon.worker import Counts, questions_under_way, words, worker_count
+from mailassay.history.spool import SPOOL, segments
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
 from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
+from tests.lab.program import ENVIRONMENT
 from tests.lab.serve import Serve
 
 pytestmark = pytest.mark.process
@@ -840,6 +843,7 @@ def test_a_reload_changes_what_can_be_changed(lenient):
         ({"socket_mode": "0600"}, "socket_mode"),
         ({"socket_group": "nogroup"}, "socket_group"),
         ({"dns": {"cache_size": 5}}, "dns.cache_size"),
+        ({"history": {"directory": "/elsewhere"}}, "history.directory"),
     ],
 )
 def test_a_reload_leaves_what_takes_a_restart(tmp_path, dns, changed, name):
@@ -1493,3 +1497,52 @@ def test_a_python_with_which_memory_would_grow(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
     with pytest.raises(libmilter.Unusable, match=r"PyUnstable_ThreadState_SetStackProtection.*later 3\.14"):
         libmilter.register()
+
+
+def spooled(folder):
+    """Everything that the spool says, with values by their keys."""
+    found = [each.found for segment in segments(folder / SPOOL) for each in segment.lines()]
+    assert None not in found
+    return found
+
+
+def test_what_goes_into_the_spool(tmp_path, dns):
+    """Records by the settings of the message, and what happens to the service; no library of the collector."""
+    history = tmp_path / "history"
+    history.mkdir()
+    with Serve(tmp_path, dns, workers=2, history={"directory": str(history)}) as served:
+        for libraries in [Path(f"/proc/{pid}/maps").read_text() for pid in [served.pid, *served.workers()]]:
+            assert "/libmilter" in libraries
+            assert not re.search(r"/(sqlalchemy|psycopg|markupsafe|greenlet)|_sqlite3|libpq", libraries)
+        with attacker(served) as client:
+            spoof(client, queue_id="Q1")
+            rewrite(served, history={"directory": str(history), "addresses": "none"})
+            reload(served, "judges by policy", count=2)
+            spoof(client, queue_id="Q2")
+        os.kill(served.workers()[0], signal.SIGKILL)
+        served.wait_for("starting another")
+        rewrite(served, workers="many")
+        reload(served, "the configuration is not reloaded")
+        wait_until(lambda: len([each for each in spooled(history) if each["kind"] == "event"]) == 4)
+        assert served.stop() == 0
+    found = spooled(history)
+    assert [(each["queue_id"], bool(each["mail_from"])) for each in found if each["kind"] == "message"] == [
+        ("Q1", True), ("Q2", False),
+    ]  # fmt: skip
+    events = [(each["what"], each["why"]) for each in found if each["kind"] == "event"]
+    assert sorted(events, key=str) == [
+        ("reload_failed", None), ("reloaded", None), ("started", None), ("worker_ended", "signal"),
+    ]  # fmt: skip
+    workers = [each for each in found if each["kind"] == "worker"]
+    assert sum(each["ends"] for each in workers) == 2
+
+
+def test_the_libraries_of_the_collector_are_not_imported():
+    """Nor is anything by a module of the service."""
+    program = """
+import sys, mailassay.cli.serve, mailassay.daemon
+found = {"sqlalchemy", "alembic", "prometheus_client", "jinja2", "waitress", "psycopg", "sqlite3"} & set(sys.modules)
+print(*found)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.stdout.split() == []

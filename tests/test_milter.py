@@ -12,6 +12,7 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.daemon.callbacks import Callbacks, Work
+from mailassay.history.spool import SPOOL, segments
 from mailassay.nameservers.turns import Turns
 from mailassay.resolver import Cached
 from mailassay.zone import Zone
@@ -576,9 +577,16 @@ def test_one_slow_domain_costs_the_time_of_the_message_and_no_more(tmp_path, dns
 # --- the process
 
 
+def recorded(folder):
+    """The messages of the spool: queue id, rule, sender and reply."""
+    found = [each.found for segment in segments(folder / SPOOL) for each in segment.lines()]
+    keys = ("queue_id", "rule", "mail_from", "reply")
+    return [tuple(each[key] for key in keys) for each in found if each["kind"] == "message"]
+
+
 def test_a_fault_of_ours_defers_that_message(tmp_path, dns):
-    """451, the traceback in the log with the queue id, and the next message of the connection is judged."""
-    serve = Serve(tmp_path, dns)
+    """451, the traceback in the log with the queue id, a record, and the next message of the connection is judged."""
+    serve = Serve(tmp_path, dns, history={"directory": str(tmp_path)})
     serve.module = "tests.lab.faulty"
     with serve, MilterClient(serve.socket) as client:
         client.connect("192.0.2.1")
@@ -588,6 +596,13 @@ def test_a_fault_of_ours_defers_that_message(tmp_path, dns):
         in_the_log = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x"], queue_id="4LINE")
         good = client.message(b"<alice@bank.example>", [FROM_BANK], [b"x"], queue_id="4GOOD")
         entry = serve.entry("4GOOD")
+        assert serve.stop() == 0
+    assert recorded(tmp_path) == [
+        ("4END", "internal_error", "boom@bank.example", at_the_end.reply.decode()),
+        ("4HEAD", "internal_error", "alice@bank.example", at_the_end.reply.decode()),
+        ("4LINE", "internal_error", "alice@bank.example", at_the_end.reply.decode()),
+        ("4GOOD", "default", "alice@bank.example", None),
+    ]
     for answer in (at_the_end, in_the_header, in_the_log):
         assert answer.reply == b"451 4.3.0 Internal error, please try again later"
     assert at_the_end.changes == in_the_header.changes == []
@@ -602,8 +617,8 @@ def test_a_fault_of_ours_defers_that_message(tmp_path, dns):
 
 
 def test_a_connection_that_failed_has_no_message_judged(tmp_path, dns):
-    """Each is deferred, with one traceback and not one for each of its fields."""
-    serve = Serve(tmp_path, dns)
+    """Each is deferred, with one traceback and not one for each of its fields, and has a record."""
+    serve = Serve(tmp_path, dns, history={"directory": str(tmp_path)})
     serve.module = "tests.lab.faulty"
     with serve, MilterClient(serve.socket) as client:
         client.connect("203.0.113.13")
@@ -612,6 +627,8 @@ def test_a_connection_that_failed_has_no_message_judged(tmp_path, dns):
             answer = client.message(b"<alice@bank.example>", [FROM_BANK] * 50, [b"x"] * 3, queue_id=queue_id)
             assert answer.reply.startswith(b"451 4.3.0 ")
         log = serve.wait_for("4SECOND")
+        assert serve.stop() == 0
+    assert [found[:2] for found in recorded(tmp_path)] == [("4FIRST", "internal_error"), ("4SECOND", "internal_error")]
     assert log.count("Traceback") == 3
     assert log.count("4FIRST") == log.count("4SECOND") == 1
 

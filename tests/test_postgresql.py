@@ -30,6 +30,8 @@ def make(postgresql, tmp_path):
     yield make
     for each in made:
         each.collector.close()
+    for name in shared[:1]:
+        postgresql.drop(name)
 
 
 def test_two_hosts_write_at_the_same_time(make):

@@ -66,6 +66,10 @@ class Postgres:
         self.run(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE template0")
         return name
 
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it: each takes 8 MB."""
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
     def run(self, statement: str, name: str = _USER) -> None:
         """Run a statement as the superuser."""
         with psycopg.connect(self.url(name), autocommit=True) as connection:

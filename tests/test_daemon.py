@@ -1526,6 +1526,7 @@ def test_what_goes_into_the_spool(tmp_path, dns):
         rewrite(served, workers="many")
         reload(served, "the configuration is not reloaded")
         wait_until(lambda: len([each for each in spooled(history) if each["kind"] == "event"]) == 4)
+        wait_until(lambda: len(served.workers()) == 2)
         assert served.stop() == 0
     found = spooled(history)
     assert [(each["queue_id"], bool(each["mail_from"])) for each in found if each["kind"] == "message"] == [

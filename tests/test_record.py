@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from mailassay import __version__
 from mailassay.arc import Doubt, Doubted
 from mailassay.config import History, KeptAddresses, Settings, load_policy
-from mailassay.history.record import Judged, line, record
+from mailassay.history import rebuilt
+from mailassay.history.record import Judged, line, read, record
+from mailassay.history.spool import MAX_LINE
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone
@@ -110,6 +112,24 @@ def test_long_names_and_many_recipients():
     assert len(said["recipients"]) == 100
     assert said["more_recipients"] == 400
     assert max(map(len, (*said["recipients"], said["mail_from"], said["message_id"]))) == 1000
+
+
+@pytest.mark.parametrize("tag", [b"a=rsa-sha256", b"s=x"])
+def test_no_sender_makes_a_record_too_long(tag):
+    """Such a line would be no record to the collector, and nobody would find the message."""
+    long = tag[:2] + b'"' * 90_000
+    fields = b"".join(
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=x; h=from; bh=AA; b=BB\r\n".replace(tag, long) % number
+        for number in range(11)
+    )
+    recipients = ["bob+" + "\udcff" * 900 + "@c.example"] * 100
+    found = outcome(fields + MESSAGE, recipients=recipients)
+    text = line(Judged(found, Settings(), 0.0), "mx1")
+    assert len(text) < MAX_LINE // 2
+    said = read(json.loads(text))
+    assert (said["results"]["header_from"], len(said["recipients"])) == ("bank.example", 100)
+    assert len(said["evidence"]["dkim"]) >= 10
+    assert rebuilt.outcome(said).evidence
 
 
 LOCAL = "zqmark"  # no name of our own contains it

@@ -23,6 +23,8 @@ from ..judge.outcome import Outcome
 
 VERSION = 1
 _MAX_TEXT = 1000  # characters of a name or an address that a sender chose
+_MAX_LINE = 1 << 17  # octets of a record; in a longer one, which only a sender on purpose causes, all texts are cut
+_SHORT = 255  # characters of a text in it; a domain name is no longer
 MAX_RECIPIENTS = 100  # whose addresses are kept
 _SHOWN = 8  # characters of b=, as in our header field (RFC 6008)
 # json.dumps makes an encoder for each call
@@ -49,7 +51,25 @@ class Judged:
 
 def line(judged: Judged, host: str) -> str:
     """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
-    return without_lone(_encode({"v": VERSION, "kind": "message", "values": _values(judged, host)}))
+    values = _values(judged, host)
+    text = _line(values)
+    return text if len(text) <= _MAX_LINE else _line(_short(json.loads(_encode(values))))
+
+
+def _line(values: list[Any]) -> str:
+    return without_lone(_encode({"v": VERSION, "kind": "message", "values": values}))
+
+
+def _short(found: Any) -> Any:
+    """Values of JSON in which no text is long."""
+    match found:
+        case str():
+            return _cut(found, _SHORT)
+        case list():
+            return [_short(each) for each in found]
+        case dict():
+            return {key: _short(each) for key, each in found.items()}
+    return found
 
 
 def read(found: dict[str, Any]) -> dict[str, Any]:
@@ -196,5 +216,5 @@ def _kept(address: str, kept: KeptAddresses) -> str:
     return f"@{domain}" if at and kept is KeptAddresses.DOMAIN else ""
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
+def _cut(text: str, most: int = _MAX_TEXT) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -87,6 +87,35 @@ def test_a_segment_that_grows(spooled):
     assert spooled.left() == []
 
 
+def test_a_segment_that_cannot_be_read(spooled):
+    """It keeps no other one waiting."""
+    (spooled.folder / "spool" / "mx1-0.5-1-1.records").mkdir()
+    spooled.segment(record("Q1"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+    assert spooled.left() == ["mx1-0.5-1-1.records"]
+    assert "mx1-0.5-1-1.records cannot be read" in spooled.collector.trouble
+    (spooled.folder / "spool" / "mx1-0.5-1-1.records").rmdir()
+    spooled.all()
+    assert spooled.collector.trouble == ""
+
+
+def test_a_power_cut(spooled, monkeypatch):
+    """A deleted segment is deleted on the disk before its place is forgotten, so it does not come back as a new one."""
+    path, done = spooled.segment(record("Q1")), []
+
+    def synced(descriptor):
+        assert not path.exists()
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        # a place is still known
+        assert len(spooled.rows(segment)) == 1
+
+    monkeypatch.setattr(os, "fsync", synced)
+    spooled.all()
+    assert done == [str(path.parent)]
+    assert spooled.rows(segment) == []
+
+
 class Killed(BaseException):
     """As kill -9: nothing after it runs."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sqlite3
 import time
 from collections import Counter
@@ -114,15 +115,25 @@ class Collector:
         try:
             engine = self._opened()
             more = self._expire(engine)
+            unread = ""
             for segment in segments(self._directory / SPOOL):
                 if not database.takes_more(engine):
                     self._wait(_HELD % self._url.database)
                     return False
-                if self._move(engine, segment):
+                try:
+                    moved = self._move(engine, segment)
+                except OSError as error:
+                    # the others do not wait for it
+                    unread = f"{segment.path} cannot be read or deleted: {error.strerror or error}"
+                    continue
+                if moved:
                     # what leaves keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
-            self.trouble = ""
+            if unread:
+                self._wait(unread)
+            else:
+                self.trouble = ""
             return more
         except (DBAPIError, sqlite3.Error, OSError) as error:
             self.close()
@@ -189,6 +200,8 @@ class Collector:
             octets, count = batch[-1].end, batch[-1].number
         if complete and octets >= end:
             segment.path.unlink()
+            # on the disk before its place is forgotten: after a power cut it would be read again
+            _sync(segment.path.parent)
             with engine.begin() as connection:
                 writing.forget(connection, segment.name)
         return count - before
@@ -235,3 +248,12 @@ class Collector:
         if now - self._said.get(about, -_QUIET) >= _QUIET:
             self._said[about] = now
             _log.error(text, *values)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until what was deleted in a folder is deleted on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

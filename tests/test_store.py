@@ -203,6 +203,20 @@ def test_the_log_is_short_after_a_reader(spooled, monkeypatch):
     assert log.stat().st_size <= 1 << 20
 
 
+def test_only_its_user_can_read_it(tmp_path):
+    """Whatever the umask of whoever starts the collector, and whoever may enter the folder."""
+    before = os.umask(0o022)
+    try:
+        spooled = Spooled(tmp_path)
+        spooled.segment(record("Q1"))
+        spooled.collector.once()
+        files = [each for each in tmp_path.iterdir() if each.is_file()]
+    finally:
+        os.umask(before)
+    assert len(files) == 3
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+
+
 def test_a_reader_makes_no_file(spooled):
     """Such as ``mailassay why``, by root, before the collector has begun."""
     engine = database.connect(database.address(str(spooled.folder), None), reads_only=True)

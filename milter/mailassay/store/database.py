@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -238,6 +238,10 @@ def takes_more(engine: Engine) -> bool:
 
 
 def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
+    if creates:
+        # for its owner only, whatever the umask; SQLite's other files follow it, and SQLite says what is wrong
+        with suppress(OSError):
+            os.close(os.open(str(url.database), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     path = f"file:{quote(str(url.database))}?mode={'rwc' if creates else 'rw'}"
     # the pool lets one thread at a time use it
     return sqlite3.connect(path, timeout=_PATIENCE, uri=True, check_same_thread=False)

@@ -160,6 +160,7 @@ def test_slow_and_greedy_clients(tmp_path, free_port):
             for each in greedy:
                 each.join()
         assert collect.get("/messages")[0] == 200
+        assert "queue depth" not in collect.log, "one line for each request that waits"
         assert resident(pages) - before < 40 * 1024
 
 
@@ -264,6 +265,16 @@ def test_a_socket_that_another_process_has(tmp_path):
     place = Listen("unix", path=str(tmp_path / "x"))
     with serving.opened(place), pytest.raises(serving.CannotListen, match="another process does"):
         serving.opened(place)
+
+
+def test_a_process_that_was_killed_before_it_had_read():
+    """Costs what it was told, and nothing of the collector."""
+    pages = child.Child(Present(Settings(), Settings), int, str)
+    pages._channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    tell(pages._channel, State())
+    its.close()
+    pages.committed(None)
+    pages._channel.close()
 
 
 def test_what_the_collector_says_arrives():

@@ -75,8 +75,8 @@ class Child:
         now = time.monotonic()
         if self._channel and now >= self._tell_at:
             self._tell_at = now + _EVERY
-            # its end is found out by looking after it
-            with suppress(BrokenPipeError):
+            # its end is found out by looking after it; it may not have read all that it was told
+            with suppress(OSError):
                 state.tell(self._channel, state.State(trouble, self._metrics()))
 
     def _start(self) -> None:

@@ -46,6 +46,8 @@ def serve(present: Present, channel: socket.socket) -> None:
     # a sandbox may forbid it
     with suppress(PermissionError):
         os.nice(_NICENESS)
+    # it would log every request that has to wait
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     listener = opened(settings.web.listen)
     known = state.Known()
     state.listen(channel, known, lambda: os.kill(os.getpid(), signal.SIGTERM))

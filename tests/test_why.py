@@ -188,6 +188,19 @@ def test_values_that_are_refused(given, words, capsys):
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "given", [["why", "\udcff"], ["history", "--rule", "\udcff"], ["history", "--recipient", "\udcff@x"],
+              ["report", "--host", "\udcff"]],
+)  # fmt: skip
+def test_what_is_not_utf_8(capsys, given):
+    """No database can be asked for it."""
+    with pytest.raises(SystemExit) as raised:
+        main(given)
+    assert raised.value.code == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
 def test_there_is_no_history(folder, capsys):
     (folder / "config.yaml").write_text("{}\n")
     for command in (["why", "x"], ["history"]):

@@ -43,13 +43,18 @@ def add(commands: Commands) -> None:
     parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and those below it")
     parser.add_argument("--client", type=_network, metavar="IP", help="only this client, or the clients of a network")
     parser.add_argument(
-        "--recipient", metavar="ADDR", help="only messages to this address, or to the addresses of a domain"
+        "--recipient",
+        type=past.text,
+        metavar="ADDR",
+        help="only messages to this address, or to the addresses of a domain",
     )
     parser.add_argument("--verdict", choices=[*Action], metavar="WORD", help=f"only this verdict: {', '.join(Action)}")
     parser.add_argument(
         "--would", choices=[*Action], metavar="WORD", help="only what this would have happened to without monitor mode"
     )
-    parser.add_argument("--rule", metavar="NAME", help="only what this rule or setting decided: dmarc.reject")
+    parser.add_argument(
+        "--rule", type=past.text, metavar="NAME", help="only what this rule or setting decided: dmarc.reject"
+    )
     parser.add_argument(
         "--result",
         type=_result,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import History, KeptAddresses
 from ..moment import moment
-from ..terminal import complain
+from ..terminal import complain, printable
 
 if TYPE_CHECKING:
     from ..store.reader import Reader
@@ -26,6 +26,15 @@ def since(text: str) -> float:
         return moment(f"-{text}" if _SPAN.fullmatch(text.lower()) else text, time.time())
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; examples are {_TIMES}") from error
+
+
+def text(given: str) -> str:
+    """What is looked for, for argparse. Raises its error if that is not UTF-8: no database can be asked for it."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{printable(given)!r} is not UTF-8") from error
+    return given
 
 
 def takes_since(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,9 @@ def add(commands: Commands) -> None:
         help="from when on (default: 7d): 2d, 12h, yesterday, 2026-11-01. More than two days are shown by day, and "
         "begin with a whole one",
     )
-    parser.add_argument("--host", default="", help="only what this host did, of several that share a history")
+    parser.add_argument(
+        "--host", type=past.text, default="", help="only what this host did, of several that share a history"
+    )
     parser.add_argument(
         "--html", metavar="FILE", help="write one page of HTML, with charts, to this file (- for standard output)"
     )

@@ -294,6 +294,21 @@ def test_keys_that_senders_choose_are_bounded(spooled, monkeypatch):
     assert spooled.count("author", f"d0.example{SEPARATOR}fail") == 3
 
 
+def test_new_domains_hide_none_that_occurs_often(spooled, monkeypatch):
+    monkeypatch.setattr(writing, "MOST_KEYS", 50)
+    results = record("Q")["results"]
+
+    def of(domain):
+        return record(domain, results=results | {"header_from": domain})
+
+    for turn in range(4):
+        spooled.segment(*(of(f"x{turn}-{number}.example") for number in range(60)), *[of("often.example")] * 3)
+        spooled.all()
+    assert spooled.count("author", f"often.example{SEPARATOR}pass") == 12
+    assert spooled.count("author") == 4 * 63
+    assert len([each for each in spooled.rows(hourly) if each["kind"] == "author"]) == 51
+
+
 def test_a_busy_host_lets_old_messages_leave(spooled):
     """Not only when nothing arrives."""
     spooled.segment(*(record(f"old{n}", time=NOW - 40 * 86_400) for n in range(10)))

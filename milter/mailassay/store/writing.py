@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .rows import HOUR, OF_SENDERS, Rows, others
@@ -66,14 +66,34 @@ def _bounded(connection: Connection, counts: Counter[tuple[int, str, str, str]])
     for (hour, host, kind), keys in of_senders.items():
         at = (hourly.c.kind == kind, hourly.c.hour == hour, hourly.c.host == host)
         there = connection.execute(select(func.count()).select_from(hourly).where(*at)).scalar_one()
-        if there + len(keys) <= MOST_KEYS:
-            taken = keys
-        else:
-            taken = set(connection.execute(select(hourly.c.key).where(*at, hourly.c.key.in_(keys))).scalars())
-            taken.update(sorted(keys - taken)[: max(0, MOST_KEYS - there)])
-        for key in keys:
-            found[hour, host, kind, key if key in taken else others(kind, key)] += counts[hour, host, kind, key]
+        new = {key: counts[hour, host, kind, key] for key in keys}
+        if there + len(keys) > MOST_KEYS:
+            new = _largest(connection, kind, at, new)
+        for key, many in new.items():
+            found[hour, host, kind, key] += many
     return found
+
+
+def _largest(connection: Connection, kind: str, at: Sequence[ColumnElement[bool]], new: dict[str, int]) -> Counter[str]:
+    """The counts to add, with those of the smallest keys together. Keys that have been counted may have to leave.
+
+    So whoever writes from a new domain each time hides no domain that occurs often.
+    """
+    found = connection.execute(select(hourly.c.key, hourly.c["count"]).where(*at))
+    there: dict[str, int] = {row[0]: row[1] for row in found}
+    sums = Counter(there)
+    sums.update(new)
+    # a key that is there already goes before a new one
+    named = (key for key in sums if key != others(kind, key))
+    order = sorted(named, key=lambda key: (-sums[key], key not in there, key))
+    leave = set(order[MOST_KEYS:])
+    if gone := leave & there.keys():
+        connection.execute(delete(hourly).where(*at, hourly.c.key.in_(gone)))
+    added: Counter[str] = Counter()
+    for key in new.keys() | gone:
+        # of one that leaves, all that was counted
+        added[others(kind, key) if key in leave else key] += sums[key] if key in leave else new[key]
+    return added
 
 
 def read_up_to(connection: Connection, name: str, octets: int, lines: int) -> None:

@@ -33,12 +33,15 @@ def add(commands: Commands) -> None:
         epilog="Exit status 1 if no message is found, 66 if the history cannot be read, 78 if there is none.",
     )
     parser.add_argument(
-        "id", metavar="ID", help="a queue id, a Message-ID, an address, a domain, or the address of a client"
+        "id",
+        type=past.not_empty,
+        metavar="ID",
+        help="a queue id, a Message-ID, an address, a domain, or the address of a client",
     )
     past.takes_since(parser)
-    parser.add_argument("--all", action="store_true", help=f"show all messages that fit, not only the latest {_FEW}")
+    parser.add_argument("--all", action="store_true", help=f"show all messages that match, not only the latest {_FEW}")
     parser.add_argument(
-        "--now", action="store_true", help="also say what the present policy would decide by the results of then"
+        "--now", action="store_true", help="also say what the present policy would decide from the results at that time"
     )
     takes_json(parser)
     takes_config(parser)

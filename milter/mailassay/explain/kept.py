@@ -115,7 +115,10 @@ def _words(found: Anew, *, changed: bool) -> Iterator[tuple[str, str]]:
             if label in ("reason", "monitor", "reply"):
                 yield "now", f"{label}: {text}"
         if changed:
-            yield "now", "by the results of then: settings that change how the checks themselves work are not applied"
+            yield (
+                "now",
+                "from the results at that time: settings that change how the checks themselves work are not applied",
+            )
 
 
 __all__ = ["Kept", "Unreadable"]

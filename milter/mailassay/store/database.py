@@ -197,12 +197,12 @@ def _check_new(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    # it says much that only its developers need, also while it is imported
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Alembic takes 8 MB, and a third of a second
     from alembic.command import upgrade
     from alembic.config import Config
 
-    # it says much that only its developers need
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection

@@ -1,5 +1,6 @@
 """The process of the pages: on real sockets, whatever its clients do, and never in the way of the records."""
 
+import errno
 import os
 import signal
 import socket
@@ -15,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailassay.config import Listen
+from mailassay.config import Listen, Settings
 from mailassay.store import database
+from mailassay.web import child
 from mailassay.web import server as serving
+from mailassay.web.present import Present
 from mailassay.web.state import Known, State, listen, tell
 from tests.bench.history import records
 from tests.lab.pages import Asked, Collect, fill, wait_until
@@ -94,6 +97,25 @@ def opened_by(pid):
     return [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
 
 
+def test_no_process_can_be_started(monkeypatch, caplog):
+    """Costs the pages, and not the records."""
+    released = []
+
+    def full():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("os.fork", full)
+    pages = child.Child(Present(Settings(), Settings), lambda: released.append(1), str)
+    pages.look_after("")
+    pages.look_after("")
+    pages.committed(None)
+    pages.close()
+    assert caplog.messages == [
+        "cannot start the process of the pages (Resource temporarily unavailable); the next try is in a minute"
+    ]
+    assert released == [1]
+
+
 @pytest.mark.process
 def test_an_address_that_is_taken(tmp_path, free_port):
     """Costs the pages, and not the records."""
@@ -112,6 +134,7 @@ def test_slow_and_greedy_clients(tmp_path, free_port):
     fill(tmp_path, wide(3000))
     with Collect(tmp_path, f"127.0.0.1:{free_port}") as collect, ExitStack() as stack:
         collect.wait_for("pages at http://")
+        wait_until(lambda: collect.get("/healthz") == (200, "ok\n"))
         collect.get("/messages")
         [pages] = collect.pages()
         before = resident(pages)

@@ -253,7 +253,7 @@ def fill(spool: Path, many: int, message: bytes = SIGNED, client: str = "192.0.2
     outcome = Talk(ZONE, settings=Settings(), client=client).send(list(headers), body)
     status = Worker(time=time.time(), host="mx1", pid=7, messages=many, dns_asked=9, dns_sent=5, dns_failed=1)
     worker = Spool(spool, lambda: status)
-    worker.add(Event(time=time.time(), host="mx1", what=What.STARTED, workers=2, policy="0123456789ab"))
+    worker.say(Event(time=time.time(), host="mx1", what=What.STARTED, workers=2, policy="0123456789ab"))
     for _ in range(many):
         worker.add(Judged(outcome, Settings(), time.time()))
     worker.close()

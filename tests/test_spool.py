@@ -230,11 +230,12 @@ def hanging_disk(monkeypatch):
 
 def test_nobody_waits_for_a_disk_that_hangs(tmp_path, monkeypatch, caplog, hanging_disk):
     go_on, _ = hanging_disk
-    monkeypatch.setattr(spool, "MAX_WAITING", 5)
+    monkeypatch.setattr(spool, "MAX_WAITING", 1000)
     writer = Spool(tmp_path)
     for _ in range(20):
         writer.add(judged())
     assert "the disk is too slow" in caplog.text
+    assert writer._waiting.qsize() < 20
     go_on()
     there, lost, _ = everything(writer, tmp_path)
     assert there + lost == 20
@@ -283,6 +284,20 @@ def everything(writer, folder, add=0):
     found = [each or {} for each in written(folder)]
     kinds = [each.get("kind") for each in found]
     return kinds.count("message"), sum(each.get("records", 0) for each in found), kinds.count(None)
+
+
+def test_the_last_room_of_a_file_system_is_for_mail(tmp_path, caplog):
+    """Without a collector the spool grows; Postfix must not be without room because of it."""
+    folder = tmp_path / "nearly"
+    with file_system(folder, 4 << 20):
+        (folder / "other").write_bytes(bytes(3800 << 10))
+        writer = Spool(folder / "spool")
+        writer.add(judged("Q1"))
+        until(lambda: "for mail" in caplog.text)
+        assert not written(folder / "spool")
+        (folder / "other").unlink()
+        there, lost, unreadable = everything(writer, folder / "spool", add=1)
+    assert (there, lost, unreadable) == (1, 1, 0)
 
 
 def test_a_file_system_that_is_full(tmp_path, caplog):

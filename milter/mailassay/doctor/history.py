@@ -115,7 +115,7 @@ def space(facts: Facts) -> Iterator[Finding]:
     if kept.free < max(_LEAST_FREE, (kept.size or 0) // 10):
         yield warning(
             "history-space",
-            f"{what}: when it is full, records are lost; mail is not",
+            f"{what}: when little is left, no more records are written, so that mail has room",
             fix="Make room, or keep less: history.days, history.messages",
         )
     else:

@@ -31,7 +31,8 @@ SPOOL = "spool"  # the folder of the segments, in the directory of the history
 SUFFIX = ".records"
 MAX_OCTETS = 1 << 20  # of a segment
 MAX_SECONDS = 60.0  # a worker begins a new segment with the next line after this time
-MAX_WAITING = 1000  # records that wait to be written
+MAX_WAITING = 4 << 20  # octets that wait to be written
+LEFT_TO_MAIL = 256 << 20  # octets of a file system, or a tenth of it, which the spool does not take
 MAX_LINE = 1 << 20  # octets; no record of ours is nearly as long
 _AT_ONCE = 64  # lines
 _PAUSE = 0.05  # seconds after what waited has been written
@@ -70,6 +71,7 @@ class Spool:
         self._folder, self._status = folder, status
         self._said_before: service.Worker | None = None
         self._waiting: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
+        self._octets = 0  # of what waits
         self._lock = threading.Lock()
         self._lost, self._logged = 0, -_QUIET
         self._in_hand = 0  # records that are neither waiting nor written
@@ -81,20 +83,26 @@ class Spool:
 
         It is rendered at once, while all that is known of the message is in the processor's caches.
         """
-        if self._waiting.qsize() >= MAX_WAITING:
-            self._lose(1, "the disk is too slow")
-            return
         try:
             text = line(judged, self._host)
         except Exception as bug:  # noqa: BLE001 - it costs a record, and no message
             self._lose(1, "a bug", bug)
         else:
-            self._waiting.put(_Line(text, records=1))
+            if not self._put(_Line(text, records=1)):
+                self._lose(1, "the disk is too slow")
 
     def say(self, event: service.Event) -> None:
         """Write an event soon. Never waits."""
-        if self._waiting.qsize() < MAX_WAITING:
-            self._waiting.put(_of(event))
+        self._put(_of(event))
+
+    def _put(self, one: _Line) -> bool:
+        """Let a line wait, if there is room for it."""
+        with self._lock:
+            if self._octets + len(one.text) > MAX_WAITING:
+                return False
+            self._octets += len(one.text)
+        self._waiting.put(one)
+        return True
 
     def close(self) -> None:
         """Write what waits, for a few seconds at most; log what is lost in the end."""
@@ -133,6 +141,8 @@ class Spool:
             found.append(self._waiting.get(timeout=max(0.0, due - time.monotonic())))
             while found[-1] is not None and len(found) < _AT_ONCE:
                 found.append(self._waiting.get_nowait())
+        with self._lock:
+            self._octets -= sum(len(each.text) for each in found if each)
         return found
 
     def _say_status(self, *, ends: bool) -> None:
@@ -213,6 +223,9 @@ class _Segments:
     def _begin(self) -> int:
         """Open a segment, and lock it before the collector can see it. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        # nobody may be moving records, and Postfix often has its queue on the same file system
+        if has_little_room(self._folder):
+            raise OSError(errno.ENOSPC, "the room that is left is for mail")
         self._number += 1
         name = f"{self._host}-{self._clock():.6f}-{os.getpid()}-{self._number}"
         hidden, path = self._folder / f".{name}", self._folder / f"{name}{SUFFIX}"
@@ -227,6 +240,12 @@ class _Segments:
             raise
         self._file, self._octets, self._begun = file, 0, time.monotonic()
         return file
+
+
+def has_little_room(folder: Path) -> bool:
+    """Is the file system so full that nothing is written to the spool? Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < min(LEFT_TO_MAIL, found.f_blocks * found.f_frsize // 10)
 
 
 class Line(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 
 from sqlalchemy import Connection, func, select
 
@@ -66,14 +66,11 @@ def _periods(connection: Connection, domain: str, span: Span) -> tuple[tuple[int
     of_domain = [hourly.c.kind == "author", hourly.c.hour.in_(hours), hourly.c.key >= first, hourly.c.key < end]
     statement = select(hourly.c.hour, hourly.c.key, func.sum(hourly.c.count)).where(*of_domain)
     found = connection.execute(statement.group_by(hourly.c.hour, hourly.c.key)).all()
-    periods = []
-    for start, until in pairwise([*span.starts(), span.end]):
-        counts = Counter[str]()
-        for hour, key, many in found:
-            if start <= hour < until:
-                counts[key.rpartition(SEPARATOR)[2]] += int(many)
-        periods.append((start * HOUR, counts))
-    return tuple(periods)
+    starts = span.starts()
+    counts = [Counter[str]() for _ in starts]
+    for hour, key, many in found:
+        counts[bisect(starts, hour) - 1][key.rpartition(SEPARATOR)[2]] += int(many)
+    return tuple((start * HOUR, each) for start, each in zip(starts, counts, strict=True))
 
 
 def _senders(connection: Connection, domain: str, span: Span) -> list[Sender]:

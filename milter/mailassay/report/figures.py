@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
@@ -307,17 +307,18 @@ def _periods(connection: Connection, wanted: _Where, span: Span) -> Iterator[Per
     statement = statement.where(hourly.c.kind.in_(("verdict", "unjudged")), *wanted)
     found = connection.execute(statement.group_by(hourly.c.hour, hourly.c.kind, hourly.c.key)).all()
     starts = span.starts()
-    for start, end in pairwise([*starts, span.end]):
+    of_each: list[list[tuple[str, str, int]]] = [[] for _ in starts]
+    for hour, kind, key, many in found:
+        of_each[bisect(starts, hour) - 1].append((kind, key, int(many)))
+    for start, counts in zip(starts, of_each, strict=True):
         verdicts, would, unjudged = Counter[Action](), Counter[Action](), 0
-        for hour, kind, key, many in found:
-            if not start <= hour < end:
-                continue
+        for kind, key, many in counts:
             if kind == "unjudged":
-                unjudged += int(many)
+                unjudged += many
             else:
                 words = _split(key, 2)
-                verdicts[_action(words[0])] += int(many)
-                would[_action(words[1])] += int(many)
+                verdicts[_action(words[0])] += many
+                would[_action(words[1])] += many
         # a message that is not judged is accepted
         without = Counter({Action.ACCEPT: unjudged})
         yield Period(start * HOUR, verdicts - without, would - without, unjudged)

@@ -197,7 +197,7 @@ def _check_new(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    # it says much that only its developers need, also while it is imported
+    # it says much that only its developers need, some of it while it is loaded
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # Alembic takes 8 MB, and a third of a second
     from alembic.command import upgrade

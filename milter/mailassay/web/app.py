@@ -36,6 +36,7 @@ _ROWS = 50  # messages on a page
 _LATEST = 10  # messages of a domain
 _SPANS = ("1d", "2d", "7d", "30d")
 _USUAL = "7d"
+_MOST_DAYS = 400  # on a page
 _COLUMNS = 100  # of what a command would print
 _RESULTS = ("pass", "none", "neutral", "policy", "softfail", "fail", "temperror", "permerror")
 _TEXT = "text/plain; charset=utf-8"
@@ -170,8 +171,10 @@ class Pages:
             return figures(connection, self._settings(), span, given.get("host", ""))
 
     def _span(self, given: dict[str, str]) -> Span:
-        now = self._clock()
-        return Span.since(query.since(given.setdefault("since", _USUAL), now), now)
+        """The span of time that is asked for, as far as the history goes back."""
+        now, days = self._clock(), min(self._settings().history.days + 1, _MOST_DAYS)
+        since = query.since(given.setdefault("since", _USUAL), now)
+        return Span.since(max(since, now - days * 86_400), now)
 
     def _messages(self, asked: str) -> Response:
         wanted = query.messages(asked, self._clock())

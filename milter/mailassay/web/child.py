@@ -46,7 +46,10 @@ class Child:
         self._reap()
         if not self._pid and now >= self._start_at:
             self._start_at = now + _PAUSE
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                _log.error("cannot start the process of the pages (%s); the next try is in a minute", error.strerror)
             self._tell_at = now
         self._tell(trouble)
 
@@ -77,9 +80,15 @@ class Child:
                 state.tell(self._channel, state.State(trouble, self._metrics()))
 
     def _start(self) -> None:
+        """Raises OSError."""
         self._release()
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            its.close()
+            raise
         if not pid:
             ours.close()
             _run(self._present, its)
@@ -105,14 +114,14 @@ def _run(present: Present, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
-        # waitress and Jinja2 are in the memory of this process only
-        from .server import CannotListen, serve
-
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         # the lock of the collector, above all, which another one may need after its death
         for first, last in ((3, channel.fileno()), (channel.fileno() + 1, _MOST_OPEN)):
             os.closerange(first, last)
+        # waitress and Jinja2 are in the memory of this process only
+        from .server import CannotListen, serve
+
         try:
             serve(present, channel)
             status = os.EX_OK

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..store.filter import METHODS
 from ..store.reading import Found
-from ..store.rows import rows
+from ..store.rows import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Row:
 def row(found: Found) -> Row:
     """A message of the history as a line."""
     record = found.record
-    columns = rows(record).message
+    columns = searched(record).message
     recipients = [each for each in record["recipients"] if each]
     words = ("host", "queue_id", "verdict", "would", "author", "mail_from", "client", "name", "rule")
     more = record.get("more_recipients")

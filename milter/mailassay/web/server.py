@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import waitress.server
@@ -42,7 +43,9 @@ def serve(present: Present, channel: socket.socket) -> None:
     settings = present.settings()
     assert settings.web.listen
     assert settings.history.directory
-    os.nice(_NICENESS)
+    # a sandbox may forbid it
+    with suppress(PermissionError):
+        os.nice(_NICENESS)
     listener = opened(settings.web.listen)
     known = state.Known()
     state.listen(channel, known, lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -106,6 +106,7 @@ def test_the_host_is_one_of_ours(folder, host, status):
 BAD = [
     "/messages?since=nonsense", "/messages?until=99999999-99-99", "/messages?client=1.2.3",
     "/messages?client=1.2.3.4/33", "/messages?verdict=maybe", "/messages?would=maybe", "/messages?before=1",
+    "/messages?dkim=maybe", "/messages?author=.", "/messages?recipient=..", "/domain/...",
     "/messages?before=1-2-3", "/messages?unknown=1", "/messages?author=a&author=b", "/messages?author=%00",
     "/messages?author=%FF", "/messages?author=%E2%80%AE", "/messages?x",
     "/messages?" + "author=x&" * 2000, "/messages?author=" + "x" * 2000, "/?x=1", "/healthz?x=1", "/message/1?x=1",

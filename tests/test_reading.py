@@ -212,6 +212,7 @@ def test_each_search_has_its_index(tmp_path, wanted, indexes):
         ("<1@x>", "Message-ID", [Filter(message_id="<1@x>"), Filter(address="1@x")]),
         ("bob@x.example", "recipient", [Filter(message_id="bob@x.example"), Filter(address="bob@x.example")]),
         ("x.example", "author domain", [Filter(message_id="x.example"), Filter(author="x.example")]),
+        (".", "queue id", [Filter(queue_id="."), Filter(message_id=".")]),
         ("192.0.2.1", "client", [Filter(client=ip_network("192.0.2.1"))]),
         ("[2001:db8::1]", "client", [Filter(client=ip_network("2001:db8::1"))]),
     ],

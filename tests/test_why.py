@@ -86,12 +86,13 @@ def run(capsys, *command):
         ("why-nothing", ["why", "nobody@nowhere.example"]),
         ("history", ["history"]),
         ("history-usage", ["history", "--since", "2x"]),
+        ("history-narrow", ["history"]),
         ("history-wide", ["history"]),
     ],
 )
 def test_screen(name, command, capsys, monkeypatch):
-    if name == "history-wide":
-        monkeypatch.setenv("COLUMNS", "140")
+    if name.startswith("history-"):
+        monkeypatch.setenv("COLUMNS", {"history-narrow": "80", "history-wide": "140"}.get(name, "100"))
     with contextlib.suppress(SystemExit):
         main(command)
     printed = capsys.readouterr()
@@ -163,7 +164,7 @@ def test_filters(given, expected, capsys):
     status, out, err = run(capsys, "history", "--json", *given)
     assert status == 0
     assert [json.loads(each)["queue_id"] for each in out.splitlines()] == expected
-    assert ("no message fits; the history goes back to 2026-09-21 14:13:20" in err) is not expected
+    assert ("no message matches; the history goes back to 2026-09-21 14:13:20" in err) is not expected
 
 
 @pytest.mark.usefixtures("folder")
@@ -176,7 +177,9 @@ def test_filters(given, expected, capsys):
         (["--client", "300.1.1.1"], "is not an IP address or a network, such as 192.0.2.1"),
         (["--result", "dkim"], "'dkim' is not a result, such as dkim=fail"),
         (["--result", "spam=fail"], "is not a result"),
-        (["--verdict", "bounce"], "invalid choice"),
+        (["--verdict", "bounce"], "invalid choice: 'bounce' (choose from "),
+        (["--recipient", ""], "expected a text that is not empty"),
+        (["--rule", " "], "expected a text that is not empty"),
         (["-n", "0"], "'0' is not a number of messages, such as 20"),
         (["-n", "\u0663"], "is not a number"),
     ],
@@ -186,6 +189,13 @@ def test_values_that_are_refused(given, words, capsys):
     assert status == 2
     assert words in err
     assert "Traceback" not in err
+    assert "<Action" not in err
+
+
+def test_an_id_that_is_empty(capsys):
+    status, _, err = run(capsys, "why", "")
+    assert status == 2
+    assert "expected a text that is not empty" in err
 
 
 @pytest.mark.usefixtures("folder")

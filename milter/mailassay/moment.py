@@ -16,6 +16,7 @@ _UNITS = {
 }
 _SPAN = re.compile(r"(?:[0-9]+ *[a-z]+ *)+")
 _PART = re.compile(r"([0-9]+) *([a-z]+)")
+_SPAN_ALONE = re.compile("[0-9]{1,6} *[a-z]+")
 _EPOCH = re.compile(r"@([0-9]+)|([0-9]{9,})")
 _TAKEN = (
     "now, today, yesterday, tomorrow, yesterday 14:30, 14:30, 2 hours ago, -2h, 1d 6h ago, 2026-05-04, "
@@ -42,6 +43,11 @@ def moment(text: str, now: float) -> float:
             return datetime.combine(date, time.fromisoformat((clock if day in _DAYS else words) or "00:00")).timestamp()
         return datetime.fromisoformat(re.sub(" *(?:utc|z)$", "+00:00", words).upper()).timestamp()
     raise ValueError(f"{text!r} is not a time; examples are {_TAKEN}")
+
+
+def since(text: str, now: float) -> float:
+    """The same, except that a span alone means that long ago: ``2d`` is ``-2d``. Raises ValueError."""
+    return moment(f"-{text}" if _SPAN_ALONE.fullmatch(text.lower()) else text, now)
 
 
 def _span(words: str) -> float | None:

@@ -82,17 +82,20 @@ EXIT_STATUS: Mapping[str, str] = {
     "1": "The answer is no: refused, invalid, or an error was found.",
     "2": "The command line is wrong.",
     "65": "The message lacks a fact that is needed to judge it (EX_DATAERR).",
-    "66": "Files could not be read, or there is no history (EX_NOINPUT).",
+    "66": "Files could not be read; for collect, the configuration asks for no history (EX_NOINPUT).",
     "69": "Something that the command needs is not there (EX_UNAVAILABLE): Postfix or one of its commands; for serve, "
-    "pymilter, libmilter, or a Python with which its memory does not grow.",
+    "pymilter, libmilter, or a Python with which its memory does not grow; for the history, SQLAlchemy or Alembic.",
     "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
-    "73": "A file that would be written is there already, or would be wrong (EX_CANTCREAT).",
+    "73": "A file that would be written is there already, or would be wrong; for collect, the folder of the history "
+    "cannot be used (EX_CANTCREAT).",
     "74": "Reading or writing failed (EX_IOERR).",
-    "75": "DNS does not answer, or another collector is running; try again (EX_TEMPFAIL).",
+    "75": "DNS does not answer; for collect, another one is running, or with --once the database cannot be used now; "
+    "try again (EX_TEMPFAIL).",
     "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",
     "77": "Not permitted: this needs root, or Postfix's user (EX_NOPERM).",
-    "78": "The configuration, the policy or the zone file has mistakes (EX_CONFIG).",
+    "78": "The configuration, the policy or the zone file has mistakes; for why, history and report, there is no "
+    "history; for collect, the database is of a later version or of another program (EX_CONFIG).",
     "130": "Interrupted.",
 }
 
@@ -100,7 +103,8 @@ SIGNALS: Mapping[str, str] = {
     "SIGHUP": (
         "Read configuration and policy again. They apply to messages that begin after that; messages in hand keep the "
         "old ones, and no connection is dropped. If there is a mistake, nothing changes, and the log and `systemctl "
-        "status` name it. `listen`, `socket_mode`, `socket_group` and `dns.cache_size` need a restart."
+        "status` name it. `listen`, `socket_mode`, `socket_group`, `dns.cache_size` and `history.directory` need a "
+        "restart."
     ),
     "SIGTERM": "Accept no more connections, finish the messages in hand, and end. SIGINT does the same.",
 }

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from ..store.filter import Filter
     from ..store.reader import Reader
 
+_ACTIONS = [*map(str, Action)]  # argparse shows a mistake with the repr() of each
 _MOST = 100  # messages
 _PAUSE = 1.0  # seconds between two looks, as the collector's
 _METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
 _SHOWN = ("spf", "dkim", "dmarc")
 _WIDE = 120  # columns; a narrower terminal has room for what decided, or for the result of DMARC
+_NARROW = 100  # columns, below which there is no room for seconds, nor for a column after names
 
 
 def add(commands: Commands) -> None:
@@ -40,20 +42,20 @@ def add(commands: Commands) -> None:
     )
     past.takes_since(parser)
     parser.add_argument("--until", type=past.since, metavar="TIME", help="only messages from before this time")
-    parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and those below it")
+    parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and its subdomains")
     parser.add_argument("--client", type=_network, metavar="IP", help="only this client, or the clients of a network")
     parser.add_argument(
         "--recipient",
-        type=past.text,
+        type=past.not_empty,
         metavar="ADDR",
         help="only messages to this address, or to the addresses of a domain",
     )
-    parser.add_argument("--verdict", choices=[*Action], metavar="WORD", help=f"only this verdict: {', '.join(Action)}")
+    parser.add_argument("--verdict", choices=_ACTIONS, metavar="WORD", help=f"only this verdict: {', '.join(Action)}")
     parser.add_argument(
-        "--would", choices=[*Action], metavar="WORD", help="only what this would have happened to without monitor mode"
+        "--would", choices=_ACTIONS, metavar="WORD", help="only what this would have happened to without monitor mode"
     )
     parser.add_argument(
-        "--rule", type=past.text, metavar="NAME", help="only what this rule or setting decided: dmarc.reject"
+        "--rule", type=past.not_empty, metavar="NAME", help="only what this rule or setting decided: dmarc.reject"
     )
     parser.add_argument(
         "--result",
@@ -117,7 +119,7 @@ def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> in
         notes = [past.how_far(reader)]
         if arguments.recipient:
             notes += filter(None, [past.what_is_kept(history, arguments.recipient)])
-        complain(f"mailassay history: no message fits; {'. '.join(notes)}")
+        complain(f"mailassay history: no message matches; {'. '.join(notes)}")
     while arguments.follow:
         time.sleep(_PAUSE)
         _print(arguments, reader.new(wanted))
@@ -161,13 +163,15 @@ def _line(record: dict[str, Any], width: int) -> str:
     words = {**results, "dkim": best_dkim(results)}
     rule = "" if record["rule"] == "default" else record["rule"]
     shown = _SHOWN if width >= _WIDE else () if rule else ("dmarc",)
+    decided = "  ".join(filter(None, [" ".join(f"{each}={words[each]}" for each in shown if words.get(each)), rule]))
+    is_narrow = width < _NARROW
     found = [
-        time.strftime("%m-%d %H:%M:%S", time.localtime(record["time"])),
+        time.strftime("%m-%d %H:%M" if is_narrow else "%m-%d %H:%M:%S", time.localtime(record["time"])),
         f"{record['queue_id'] or '-':<14}",
         f"{verdict:<6}",
-        f"{results.get('header_from') or '-':<18}",
-        f"{record['client'] or '-':<15}",
-        " ".join(f"{method}={words[method]}" for method in shown if words.get(method)),
-        rule,
+        (results.get("header_from") or "-").ljust(12 if is_narrow else 18),
+        (record["client"] or "-").ljust(0 if is_narrow else 15),
     ]
-    return "  ".join(filter(None, found)).rstrip()
+    start = "  ".join(found)
+    # at the right edge, it is beside names of any length that leave room for it
+    return f"{start}  {decided.rjust(width - len(start) - 2 if is_narrow else 0)}".rstrip()

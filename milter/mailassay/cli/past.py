@@ -9,32 +9,22 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .. import moment
 from ..config import History, KeptAddresses
-from ..moment import moment
 from ..terminal import complain, printable
 
 if TYPE_CHECKING:
     from ..store.reader import Reader
 
 _TIMES = "2d, 12h, yesterday, 10:00, 2026-11-01, 2026-11-01T10:00"
-_SPAN = re.compile(r"[0-9]{1,6} *[a-z]+")
 
 
 def since(text: str) -> float:
-    """A time for argparse: ``2d`` is two days ago; otherwise as ``moment`` takes it. Raises its error."""
+    """A time for argparse. Raises its error."""
     try:
-        return moment(f"-{text}" if _SPAN.fullmatch(text.lower()) else text, time.time())
+        return moment.since(text, time.time())
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; examples are {_TIMES}") from error
-
-
-def text(given: str) -> str:
-    """What is looked for, for argparse. Raises its error if that is not UTF-8: no database can be asked for it."""
-    try:
-        given.encode()
-    except UnicodeEncodeError as error:
-        raise argparse.ArgumentTypeError(f"{printable(given)!r} is not UTF-8") from error
-    return given
 
 
 def takes_since(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +42,22 @@ def number(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages, such as 20")
     return int(text)
+
+
+def not_empty(text: str) -> str:
+    """A text for argparse. An empty one, perhaps of a variable that is not set, would select all. Raises its error."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a text that is not empty")
+    return utf8(text)
+
+
+def utf8(text: str) -> str:
+    """A text for argparse. Raises its error if that is not UTF-8: no database can be asked for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is not UTF-8") from error
+    return text
 
 
 def read(command: str, history: History, act: Callable[[Reader], int]) -> int:

@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
         "begin with a whole one",
     )
     parser.add_argument(
-        "--host", type=past.text, default="", help="only what this host did, of several that share a history"
+        "--host", type=past.utf8, default="", help="only what this host did, of several that share a history"
     )
     parser.add_argument(
         "--html", metavar="FILE", help="write one page of HTML, with charts, to this file (- for standard output)"

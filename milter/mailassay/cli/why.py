@@ -34,14 +34,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "id",
-        type=past.text,
+        type=past.not_empty,
         metavar="ID",
         help="a queue id, a Message-ID, an address, a domain, or the address of a client",
     )
     past.takes_since(parser)
-    parser.add_argument("--all", action="store_true", help=f"show all messages that fit, not only the latest {_FEW}")
+    parser.add_argument("--all", action="store_true", help=f"show all messages that match, not only the latest {_FEW}")
     parser.add_argument(
-        "--now", action="store_true", help="also say what the present policy would decide by the results of then"
+        "--now", action="store_true", help="also say what the present policy would decide from the results at that time"
     )
     takes_json(parser)
     takes_config(parser)

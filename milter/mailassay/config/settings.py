@@ -165,15 +165,15 @@ class History:
         str | None,
         Key(
             "Where the history is kept: `null` means `history.sqlite` in the directory; "
-            "`postgresql://USER@HOST/NAME` is for several hosts that share one history. A password belongs into "
-            "~/.pgpass of the user of the service, into PGPASSWORD in the environment of the commands, or into a "
-            "service file of libpq (`postgresql:///?service=NAME`); mailassay shows none that is in the URL. The role "
-            "must be the owner of the database, whose encoding is UTF8.",
+            "`postgresql://USER@HOST/NAME` is for several hosts that share one history. A password belongs in "
+            "~/.pgpass of the user of the service, in PGPASSWORD in the environment of the commands, or in a service "
+            "file of libpq (`postgresql:///?service=NAME`); one in the URL is never shown. The role must own the "
+            "database, whose encoding is UTF8.",
         ),
     ] = None
-    days: Annotated[int, Key("Days after which a message leaves the history.", 1, 3650)] = 30
+    days: Annotated[int, Key("Days after which a message is deleted from the history.", 1, 3650)] = 30
     messages: Annotated[
-        int, Key("The number of messages in the history; the oldest leave it.", 1000, 1_000_000_000)
+        int, Key("How many messages the history keeps; if there are more, the oldest are deleted.", 1000, 1_000_000_000)
     ] = 2_000_000
 
 

@@ -121,8 +121,8 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         # a thread inherits the blocked signals; libmilter waits for them in a thread of its own
-        ears = _Ears(channel, say, now, nameservers, turns, descriptor, spool)
-        threading.Thread(target=ears.listen, daemon=True).start()
+        orders = _Orders(channel, say, now, nameservers, turns, descriptor, spool)
+        threading.Thread(target=orders.carry_out, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         libmilter.run()
         _finish(now)
@@ -186,8 +186,8 @@ def _status(now: Work, cached: Cached) -> service.Worker:
     )
 
 
-class _Ears(NamedTuple):
-    """What listens to the parent, and what it acts on."""
+class _Orders(NamedTuple):
+    """The orders of the parent, and what they concern."""
 
     channel: socket.socket
     say: Callable[[], None]
@@ -197,11 +197,11 @@ class _Ears(NamedTuple):
     descriptor: int
     spool: Spool | None
 
-    def listen(self) -> None:
-        """Listen until the parent is gone."""
-        with self.channel.makefile("rb") as orders:
-            while length := orders.read(_LENGTH.size):
-                self._obey(pickle.loads(orders.read(*_LENGTH.unpack(length))))
+    def carry_out(self) -> None:
+        """Carry out each order until the parent is gone."""
+        with self.channel.makefile("rb") as file:
+            while length := file.read(_LENGTH.size):
+                self._obey(pickle.loads(file.read(*_LENGTH.unpack(length))))
 
     def _obey(self, order: Order) -> None:
         if order is Command.PING:

@@ -7,7 +7,7 @@ import shlex
 import stat
 from collections.abc import Iterator
 
-from ..history.spool import SPOOL
+from ..history.spool import LEFT_TO_MAIL, SPOOL
 from ..postfix.hold_queue import in_units
 from ..store import FILE
 from .facts import Facts, Node
@@ -17,7 +17,7 @@ from .system import SYSTEMD
 _UNIT = "mailassay-collector"
 _PATIENCE = 600.0  # seconds that a segment may wait for the collector
 _MB = 1_000_000
-_LEAST_FREE = 256 * _MB  # octets
+_LEAST_FREE = 2 * LEFT_TO_MAIL  # octets: there is still time to make room
 
 
 def folder(facts: Facts) -> Iterator[Finding]:

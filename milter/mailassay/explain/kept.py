@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ..config import KeptAddresses, Settings
@@ -28,7 +28,7 @@ class Kept:
                 Partial(record.get("partial", Partial.IGNORE)),
             )
             self._addresses = KeptAddresses(record["addresses"])
-            self._time = datetime.fromtimestamp(record["time"], UTC)
+            self._time = datetime.fromtimestamp(record["time"]).astimezone()
             self._digest, self._host, self._version = map(str, (record["policy"], record["host"], record["version"]))
             self._more = int(record["more_recipients"])
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
@@ -77,7 +77,7 @@ class Kept:
             yield "queue id", found.queue_id
         if found.message_id:
             yield "message id", found.message_id
-        yield "time", f"{self._time:%Y-%m-%d %H:%M:%S} UTC"
+        yield "time", f"{self._time:%Y-%m-%d %H:%M:%S %Z}"
         if connection and connection.via:
             by_way = ", ".join(map(str, connection.via))
             yield "client", f"{found.client}  (Received, by way of {by_way})"
@@ -115,7 +115,10 @@ def _words(found: Anew, *, changed: bool) -> Iterator[tuple[str, str]]:
             if label in ("reason", "monitor", "reply"):
                 yield "now", f"{label}: {text}"
         if changed:
-            yield "now", "by the results of then: settings that change how the checks themselves work are not applied"
+            yield (
+                "now",
+                "from the results at that time: settings that change how the checks themselves work are not applied",
+            )
 
 
 __all__ = ["Kept", "Unreadable"]

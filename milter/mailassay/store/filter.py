@@ -87,7 +87,7 @@ def of_any_id(text: str) -> tuple[str, list[Filter]]:
         pass
     if "@" in bare:
         return "Message-ID, recipient or MAIL FROM", [Filter(message_id=text), Filter(address=bare)]
-    if "." in bare:
+    if "." in bare.strip("."):
         return "Message-ID or author domain", [Filter(message_id=text), Filter(author=bare)]
     return "queue id or Message-ID", [Filter(queue_id=text), Filter(message_id=text)]
 

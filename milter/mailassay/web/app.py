@@ -213,7 +213,7 @@ class Pages:
 
     def _domain(self, asked: str, name: str) -> Response:
         given = query.parameters(asked, "since", "dns")
-        if not name.isprintable():
+        if not name.isprintable() or not name.strip("."):
             raise Refused(HTTPStatus.BAD_REQUEST, "This is not a domain name.")
         name, span = name.lower(), self._span(given)
         with self._reading() as connection:

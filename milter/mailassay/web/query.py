@@ -8,14 +8,14 @@ from ipaddress import ip_network
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from ..moment import moment
+from .. import moment
+from ..result import Result
 from ..store.filter import METHODS, Filter, of_any_id
 from ..verdict import Action
 
 _MAX_QUERY = 4000  # octets
 _MAX_VALUE = 1000  # characters
 _WORDS = ("find", "since", "until", "author", "client", "recipient", "verdict", "would", "rule", *METHODS)
-_SPAN = re.compile("[0-9]{1,4} *[a-z]+")
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,20})?)-([0-9]{1,18})")
 
 
@@ -72,7 +72,7 @@ def messages(query: str, now: float) -> Asked:
 def since(text: str, now: float) -> float:
     """A time; a span such as ``2d`` means that long ago. Raises BadQuery."""
     try:
-        return moment(f"-{text}" if _SPAN.fullmatch(text) else text, now)
+        return moment.since(text, now)
     except ValueError as error:
         raise BadQuery(str(error)) from error
 
@@ -86,7 +86,9 @@ def _conditions(given: dict[str, str], now: float) -> dict[str, Any]:
             raise BadQuery(f"client: {given['client']!r} is not an IP address or a network") from error
     for name in ("author", "recipient"):
         if name in given:
-            found[name] = given[name].lower().rstrip(".")
+            if not (domain := given[name].lower().rstrip(".")):
+                raise BadQuery(f"{name}: {given[name]!r} is not a name")
+            found[name] = domain
     for name in ("verdict", "would"):
         if name in given:
             if given[name] not in list(Action):
@@ -95,6 +97,8 @@ def _conditions(given: dict[str, str], now: float) -> dict[str, Any]:
     if "rule" in given:
         found["rule"] = given["rule"]
     if results := tuple((method, given[method]) for method in METHODS if method in given):
+        if unknown := [method for method, result in results if result not in list(Result)]:
+            raise BadQuery(f"{unknown[0]}: expected one of {', '.join(Result)}")
         found["results"] = results
     return found
 

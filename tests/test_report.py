@@ -349,7 +349,7 @@ def test_a_page(history):
 def test_a_page_of_nothing(history):
     history()
     got = checked(page(found(history, hold_trouble="this needs root")))
-    assert "The history has no message of this time" in got.text
+    assert "The history has no message from this time" in got.text
     assert "this needs root" in got.text
 
 

@@ -217,6 +217,12 @@ def test_there_is_no_history(folder, capsys):
         status, _, err = run(capsys, *command)
         assert status == os.EX_CONFIG
         assert "there is no history: set history.directory in the configuration" in err
+    (folder / "config.yaml").write_text("history: {directory: here}\n")
+    for command in (["why", "x"], ["history"]):
+        status, _, err = run(capsys, *command)
+        assert status == os.EX_CONFIG
+        assert "the absolute path of a folder" in err
+        assert "there is no history" not in err
 
 
 def test_an_empty_history(tmp_path, folder, capsys):
@@ -298,7 +304,7 @@ def test_a_clock_that_is_wrong_by_ages(folder, capsys):
     status, out, _ = run(capsys, "history", "-n", "1")
     assert (status, out.split()[2]) == (0, "4AGES")
     status, out, err = run(capsys, "why", "4AGES")
-    assert (status, out) == (0, "")
+    assert (status, out) == (1, "")
     assert "a record of this message cannot be read" in err
 
 

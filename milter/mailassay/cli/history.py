@@ -102,9 +102,7 @@ def _result(text: str) -> tuple[str, str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
-    if wrong:
-        complain(f"mailassay: {wrong[0]}")
-    return past.read("history", found.history, lambda reader: _list(arguments, found.history, reader))
+    return past.read("history", found.history, wrong, lambda reader: _list(arguments, found.history, reader))
 
 
 def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> int:

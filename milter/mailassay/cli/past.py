@@ -6,11 +6,11 @@ import argparse
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .. import moment
-from ..config import History, KeptAddresses
+from ..config import History, KeptAddresses, Problem
 from ..terminal import complain, printable
 
 if TYPE_CHECKING:
@@ -60,8 +60,16 @@ def utf8(text: str) -> str:
     return text
 
 
-def read(command: str, history: History, act: Callable[[Reader], int]) -> int:
-    """Run ``act`` with a reader of the history. Returns its exit status, or another if there is nothing to read."""
+def read(command: str, history: History, wrong: Sequence[Problem], act: Callable[[Reader], int]) -> int:
+    """Run ``act`` with a reader of the history. Returns its exit status, or another if there is nothing to read.
+
+    ``wrong`` are the mistakes of the configuration; the first is said.
+    """
+    if wrong:
+        complain(f"mailassay: {wrong[0]}")
+        if history.directory is None:
+            # it may be the mistake
+            return os.EX_CONFIG
     if history.directory is None:
         complain(f"mailassay {command}: there is no history: set history.directory in the configuration")
         return os.EX_CONFIG

@@ -56,10 +56,10 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.html and arguments.json:
         arguments.usage("--html and --json exclude each other")
+    if arguments.since > time.time():
+        arguments.usage("--since is in the future")
     found, wrong = settings_anyway(arguments)
-    if wrong:
-        complain(f"mailassay: {wrong[0]}")
-    return past.read("report", found.history, lambda reader: _report(arguments, found, reader))
+    return past.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
 
 
 def _report(arguments: argparse.Namespace, settings: Settings, reader: Reader) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..config import Settings
+from ..config import Problem, Settings
 from ..explain.kept import Kept, Unreadable
 from ..explain.outcome import as_text
 from ..judge.logline import as_json
@@ -49,15 +50,13 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    present: Settings | None
+    wrong: Sequence[Problem] = ()
     if arguments.now:
-        found = present = asked(settings(arguments))
+        found = asked(settings(arguments))
     else:
         found, wrong = settings_anyway(arguments)
-        present = None if wrong else found
-        if wrong:
-            complain(f"mailassay: {wrong[0]}")
-    return past.read("why", found.history, lambda reader: _show(arguments, found, present, reader))
+    present = None if wrong else found
+    return past.read("why", found.history, wrong, lambda reader: _show(arguments, found, present, reader))
 
 
 def _show(arguments: argparse.Namespace, found: Settings, present: Settings | None, reader: Reader) -> int:
@@ -69,13 +68,14 @@ def _show(arguments: argparse.Namespace, found: Settings, present: Settings | No
         complain(f"mailassay why: no message has {arguments.id} as its {looked_for}; {'. '.join(notes)}")
         return 1
     now = time.time() if arguments.now else None
-    for place, record in enumerate(records):
-        if not arguments.json and place:
+    shown = 0
+    for record in records:
+        if shown and not arguments.json:
             print()
-        _print(arguments, record, present, now)
+        shown += _print(arguments, record, present, now)
     if more:
         complain(f"these are the latest {_FEW}; --all shows all of them")
-    return 0
+    return 0 if shown else 1
 
 
 def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, list[dict[str, Any]], bool]:
@@ -91,13 +91,15 @@ def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, list[di
     return looked_for, [], False
 
 
-def _print(arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None) -> None:
+def _print(arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None) -> bool:
+    """Print a record, and return whether it could be read."""
     try:
         kept = Kept(record)
     except Unreadable as error:
         complain(f"mailassay why: a record of this message cannot be read: {error}")
-        return
+        return False
     if arguments.json:
         print(as_json(kept.as_json(present, now)))
-        return
-    print(as_text(kept.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))
+    else:
+        print(as_text(kept.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))
+    return True

@@ -173,7 +173,7 @@ class Collector:
     def _move_aside(self, damage: Exception) -> bool:
         """Make way for a new file. Returns whether that was possible."""
         file = Path(str(self._url.database))
-        aside = file.with_name(f"{file.name}.damaged-{int(self._clock())}")
+        aside = file.with_name(f"{file.name}.damaged-{self._clock():.6f}")
         try:
             # the file last: if this is interrupted, the next attempt finds it damaged again
             for suffix in ("-wal", "-shm", ""):

@@ -208,11 +208,14 @@ class _Segments:
         # the collector may have read the whole lines; what is left of one must not become part of the next
         whole = octets.rfind(b"\n", 0, written) + 1
         self._octets += whole
+        count = octets.count(b"\n", 0, whole)
         try:
             os.ftruncate(file, self._octets)
         except OSError:
             self.finish()
-        return octets.count(b"\n", 0, whole)
+            # the collector counts the torn line as lost
+            count += whole < written
+        return count
 
     def finish(self) -> None:
         """Close the segment, which the collector can then delete."""

@@ -82,7 +82,7 @@ def _summary(found: Figures, style: Style) -> Iterator[str]:
     )
     yield ""
     if not found.messages:
-        yield from said("The history has no message of this time.")
+        yield from said("The history has no message from this time.")
     else:
         yield from said(f"Of {words.messages(found.judged)} that were judged, {words.counts(found.verdicts)}.")
     if found.changed:

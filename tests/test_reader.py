@@ -227,6 +227,10 @@ def test_permissions():
             collector = Collector(History(directory=str(folder)), "mx1", lambda: NOW)
             collector.once()
             stack.callback(collector.close)
+            # the collector lets nobody else read them
+            for file in folder.glob(f"{database.FILE}*"):
+                assert file.stat().st_mode & 0o777 == 0o600
+                file.chmod(0o644)
             closed[folder] = {"directory": folder, "spool": folder / SPOOL}.get(name, folder / database.FILE)
             match name:
                 case "directory" | "spool":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mailassay.judge.logline import Handler
 from tests.lab import postgres
 from tests.lab.folder import open_folder
 
@@ -31,6 +33,15 @@ os.environ.pop("container", None)
 # what the tests start can be interrupted, even if a shell started them in the background, which ignores SIGINT
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_teardown() -> None:
+    """A command that ran within the test logs to the standard error of that test, which is closed after it."""
+    root = logging.getLogger()
+    for each in root.handlers[:]:
+        if isinstance(each, Handler):
+            root.removeHandler(each)
+    root.setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from contextlib import closing
 from itertools import count as numbers
 
 import pytest
@@ -210,7 +211,7 @@ def test_any_words_go_in(spooled, words):
 @of_sqlite
 def test_a_file_of_another_program_is_left_alone(spooled):
     file = spooled.folder / database.FILE
-    with sqlite3.connect(file) as other:
+    with closing(sqlite3.connect(file)) as other, other:
         other.execute("CREATE TABLE message (x)")
     other.close()
     before = file.read_bytes()
@@ -327,7 +328,7 @@ def test_the_file_does_not_grow_for_ever(make):
     for turn in range(6):
         spooled.segment(*(record(f"{turn}-{number}", helo=os.urandom(300).hex()) for number in range(1000)))
         spooled.all()
-        with sqlite3.connect(spooled.folder / database.FILE) as file:
+        with closing(sqlite3.connect(spooled.folder / database.FILE)) as file, file:
             sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
         file.close()
     # a batch comes before the one that it replaces leaves

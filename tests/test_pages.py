@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from html.parser import HTMLParser
 from urllib.parse import quote, urljoin
 
@@ -191,7 +191,7 @@ def test_filters(asked, wanted, in_each):
 @pytest.mark.parametrize("of", ["queue_id", "message_id", "author", "recipient", "client"])
 def test_find(asked, folder, of):
     """What an administrator is given by a user."""
-    with sqlite3.connect(folder / database.FILE) as file:
+    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
         select = "SELECT id, queue_id, message_id, author, client, record FROM message WHERE author != '' LIMIT 1"
         number, queue_id, message_id, author, client, record = file.execute(select).fetchone()
     [recipient] = unpack(record)["recipients"]
@@ -223,7 +223,7 @@ def walked(asked, url):
 
 
 def test_pages_of_a_list(asked, folder):
-    with sqlite3.connect(folder / database.FILE) as file:
+    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
         [many] = file.execute("SELECT count(*) FROM message WHERE dkim = 'pass'").fetchone()
     file.close()
     seen, pages = walked(asked, "/messages?dkim=pass")
@@ -446,7 +446,7 @@ class TestDomain:
     """
 
     def test_figures(self, folder, asked):
-        with sqlite3.connect(folder / database.FILE) as file:
+        with closing(sqlite3.connect(folder / database.FILE)) as file, file:
             author, many = file.execute(
                 "SELECT author, count(*) FROM message WHERE author != '' GROUP BY author ORDER BY 2 DESC"
             ).fetchone()

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ def wide(many, seed=1):
 
 
 def messages(folder):
-    with sqlite3.connect(folder / database.FILE) as file:
+    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
         [many] = file.execute("SELECT count(*) FROM message").fetchone()
     file.close()
     return many

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -177,7 +177,7 @@ def test_a_reader_cannot_write(tmp_path, reader):
 )
 def test_tables_that_are_not_ours(tmp_path, reader, change, words):
     file = made(tmp_path)
-    with sqlite3.connect(file) as other:
+    with closing(sqlite3.connect(file)) as other, other:
         other.execute(change)
     other.close()
     with pytest.raises(Unusable) as found:

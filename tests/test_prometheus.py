@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import yaml
@@ -261,8 +262,12 @@ def fill(spool: Path, many: int, message: bytes = SIGNED, client: str = "192.0.2
 
 def get(url: str) -> tuple[str, str]:
     """The body and the media type."""
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        return answer.read().decode(), answer.headers["Content-Type"]
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.read().decode(), answer.headers["Content-Type"]
+    except HTTPError as error:
+        error.close()
+        raise
 
 
 def until(seen: Callable[[], Any], seconds: float = 60) -> Any:

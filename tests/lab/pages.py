@@ -137,7 +137,11 @@ class Collect:
         kind, _, place = self._listen.rpartition(":")
         if kind == "unix":
             connection = socket.socket(socket.AF_UNIX)
-            connection.connect(place)
+            try:
+                connection.connect(place)
+            except OSError:
+                connection.close()
+                raise
             return connection
         return socket.create_connection((kind.strip("[]"), int(place)), 60)
 

@@ -239,12 +239,12 @@ def test_the_version_before_this_one(spooled, tmp_path, monkeypatch):
     spooled.collector.close()
     later = tmp_path / "migrations"
     shutil.copytree(database._MIGRATIONS, later)
-    (later / "versions" / "0002_more.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\nrevision = '0002'\ndown_revision = '0001'\n"
+    (later / "versions" / "0003_more.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade():\n    op.add_column('message', sa.Column('more', sa.Text, server_default='x', nullable=False))\n"
     )
     monkeypatch.setattr(database, "_MIGRATIONS", later)
-    monkeypatch.setattr(database, "REVISION", "0002")
+    monkeypatch.setattr(database, "REVISION", "0003")
     spooled.segment(record("Q2"))
     spooled.all()
     assert spooled.queue_ids() == ["Q1", "Q2"]
@@ -257,16 +257,16 @@ def test_a_migration_that_fails_changes_nothing(spooled, tmp_path, monkeypatch, 
     spooled.collector.close()
     later = tmp_path / "migrations"
     shutil.copytree(database._MIGRATIONS, later)
-    (later / "versions" / "0002_more.py").write_text(
-        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    (later / "versions" / "0003_more.py").write_text(
+        "from alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade():\n    op.execute('CREATE TABLE more (x)')\n    op.execute('DROP TABLE nowhere')\n"
     )
     monkeypatch.setattr(database, "_MIGRATIONS", later)
-    monkeypatch.setattr(database, "REVISION", "0002")
+    monkeypatch.setattr(database, "REVISION", "0003")
     assert not spooled.collector.once()
     assert "no such table: nowhere" in caplog.text
     with closing(sqlite3.connect(file_of(spooled))) as file:
-        assert file.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert file.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
         assert file.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'more'").fetchone() == (0,)
 
 

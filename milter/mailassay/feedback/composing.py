@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Engine
 
 from .. import return_path
-from ..aggregate import Reporter
+from ..aggregate import Period, Reporter
 from ..aggregate.mail import compose
 from ..aggregate.naming import id_of
 from ..store import observed, outbox
 from ..store.observed import Pending
+from .destinations import Destinations
 
 SPREAD = 3 * 3600  # seconds over which the first attempts are spread
-_ASKED = 200  # domains whose questions are asked at once
+# seconds after the end of its day for which a report waits for DNS to say whether one of its addresses gets it
+_UNDECIDED = 2 * 86_400
 _STORED = 20  # reports of one transaction
 _SECRET = "return path"
 
 _log = logging.getLogger(__name__)
 
 
-class Destinations(NamedTuple):
-    """Where the reports of a policy domain go now, in order: no addresses, and why, or ``again``: DNS did not say."""
-
-    addresses: tuple[str, ...] = ()
-    why: str = ""
-    again: bool = False
-
-
-Find: TypeAlias = Callable[[Sequence[str]], Mapping[str, Destinations]]
-"""Finds the destinations of many policy domains at once."""
+Find: TypeAlias = Callable[[Iterable[str]], Iterable[tuple[str, Destinations]]]
+"""Finds where the reports of many policy domains go now, in any order, and asks DNS for many of them at once."""
 
 
 @dataclass(slots=True)
@@ -72,14 +66,15 @@ def compose_pending(
     with engine.begin() as connection:
         waiting = observed.pending(connection)
         secret = outbox.secret(connection, _SECRET)
-    for begin in range(0, len(waiting), _ASKED):
+    of_domain: dict[str, list[Pending]] = {}
+    for each in waiting:
+        of_domain.setdefault(each.domain, []).append(each)
+    made: list[_Made] = []
+    for domain, to in find(of_domain):
         if stopped():
             break
-        some = waiting[begin : begin + _ASKED]
-        destinations = find(sorted({each.domain for each in some}))
-        made: list[_Made] = []
-        for each in some:
-            one = _make(engine, reporter, each, destinations[each.domain], clock())
+        for each in of_domain[domain]:
+            one = _make(engine, reporter, each, to, clock())
             if one is None:
                 found.postponed += 1
             else:
@@ -87,21 +82,21 @@ def compose_pending(
             progress(1)
             if len(made) >= _STORED:
                 _store(engine, made, secret, clock(), found)
-        _store(engine, made, secret, clock(), found)
+    _store(engine, made, secret, clock(), found)
     return found
 
 
 def _make(engine: Engine, reporter: Reporter, each: Pending, to: Destinations, now: float) -> _Made | None:
     """The mail of one report; None if it cannot be made now. Raises DBAPIError."""
-    if to.again:
+    if to.undecided and (not to.addresses or now < Period(each.day).end + _UNDECIDED):
         with engine.begin() as connection:
-            outbox.late(connection, each.id, to.why, now)
+            outbox.late(connection, each.id, why_none(to), now)
         return None
     with engine.begin() as connection:
         suppressed = outbox.is_suppressed(connection, to.addresses, now)
     addresses = tuple(address for address in to.addresses if address not in suppressed)
     if not addresses:
-        return _Made(each, why=to.why or "every address is suppressed")
+        return _Made(each, why="suppressed" if to.addresses else why_none(to))
     try:
         with engine.begin() as connection:
             report = observed.contents(connection, each.day, each.domain, reporter)
@@ -132,6 +127,13 @@ def _store(engine: Engine, made: list[_Made], secret: bytes, now: float, found: 
     found.dropped += sum(bool(each.why) for each in made)
     found.composed += sum(not each.why for each in made)
     made.clear()
+
+
+def why_none(to: Destinations) -> str:
+    """Why a report goes to nobody, or not yet."""
+    words = to.why or "no_answer"
+    texts = [to.text, *(f"{each.uri}: {each.why} {each.text}".rstrip() for each in to.refused)]
+    return "; ".join(filter(None, [words, *texts]))
 
 
 def first_attempt(report_id: str) -> int:

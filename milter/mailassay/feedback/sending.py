@@ -66,29 +66,27 @@ class Sender:
             if not some:
                 break
             for each in some:
-                if stopped():
-                    break
+                if stopped() or found.trouble:
+                    return found
                 if each.address in suppressed:
                     self._note(each, Stage.SUPPRESSED, suppressed[each.address])
                     found.suppressed += 1
                 else:
-                    self._sole.check()
-                    try:
-                        self._give(each, found)
-                    except Unavailable as error:
-                        with self._engine.begin() as connection:
-                            # it is due at once: nothing is known against it
-                            outbox.later(connection, each, str(error), each_due(self._clock()), self._clock())
-                        found.later += 1
-                        found.trouble = str(error)
-                        return found
+                    self._give(each, found)
                 progress(1)
         return found
 
     def _give(self, each: Due, found: Sent) -> None:
-        """Hand one mail over. Raises Unavailable if the server takes none, and DBAPIError."""
+        """Hand one mail over. Raises DBAPIError."""
         self._pace.wait()
-        result = self._result(each)
+        self._sole.check()
+        try:
+            result = self._result(each)
+        except Unavailable as error:
+            found.trouble = str(error)
+            # nothing is known against this one: it is due in any later run
+            self._later(each, found, found.trouble, self._clock())
+            return
         match result.outcome:
             case Outcome.SENT:
                 found.sent += 1
@@ -96,11 +94,8 @@ class Sender:
                 self._note(each, Stage.SENT, result.reply)
                 return
             case Outcome.LATER:
-                found.later += 1
                 _log.info("a report to %s is tried again: %s", each.address, result.reply)
-                now = self._clock()
-                with self._engine.begin() as connection:
-                    outbox.later(connection, each, result.reply, now + AGAIN, now)
+                self._later(each, found, result.reply, self._clock() + AGAIN)
             case Outcome.FAILED | Outcome.UNREACHABLE:
                 found.failed += 1
                 _log.warning("a report to %s was refused: %s", each.address, result.reply)
@@ -111,6 +106,11 @@ class Sender:
         self._in_a_row += 1
         if self._in_a_row >= _IN_A_ROW:
             found.trouble = f"{_IN_A_ROW} mails in a row were not taken, the last with: {result.reply}"
+
+    def _later(self, each: Due, found: Sent, reply: str, again: float) -> None:
+        found.later += 1
+        with self._engine.begin() as connection:
+            outbox.later(connection, each, reply, again, self._clock())
 
     def _result(self, each: Due) -> Result:
         """What became of a mail. Raises Unavailable and DBAPIError."""

@@ -29,7 +29,10 @@ SENDER = "dmarc-reports@receiver.example"
 
 
 class Outgoing:
-    """``now`` is the time of day; ``refused`` is why nothing may be sent. ``names`` has TXT records in quotes, or ? for none that DNS tells."""
+    """``now`` is the time of day; ``refused`` is why nothing may be sent.
+
+    ``names`` has TXT records in quotes, or ``?`` if DNS gives no answer.
+    """
 
     def __init__(self, folder: Path, port: int, url: str | None = None, host: str = "mx1.receiver.example") -> None:
         folder.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, or_, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from .tables import delivery, report, suppressed
 from .tables import secret as secrets_table
@@ -151,7 +151,7 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
             yield Sole(connection)
         finally:
             # the server would notice in its own time that the connection is closed
-            with contextlib.suppress(DBAPIError):
+            with contextlib.suppress(SQLAlchemyError):
                 connection.execute(select(func.pg_advisory_unlock(_LOCK)))
             # the pool would keep the connection, and the lock with it if that failed
             connection.invalidate()

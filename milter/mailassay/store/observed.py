@@ -117,7 +117,7 @@ def add(connection: Connection, found: Sequence[Arrived], now: float) -> Counter
         tags = row_text.of_policy(configuration)
         digest = row_text.key(configuration.domain, tags)
         policies[digest] = (configuration.domain, tags)
-        sums.setdefault((day, configuration.domain, digest, text), _Sum()).add(1, wanted, time)
+        sums.setdefault((day, configuration.domain, digest, text), _Sum()).add(1, int(wanted), time)
     numbers = _numbers(connection, policies)
     full = {place: many for place, (many, _) in there.items() if many >= MOST_ROWS}
     if full:
@@ -262,7 +262,7 @@ def _count(connection: Connection, sums: dict[_Key, _Sum], numbers: dict[str, in
         each = by_key[day, domain, number, key][1]
         # a row that has no more messages than were added is new
         reports.setdefault((day, domain), Counter()).update(
-            rows=messages == each.messages, messages=each.messages, wanted=each.wanted
+            rows=int(messages == each.messages), messages=each.messages, wanted=each.wanted
         )
     new = insert(connection)(report)
     added = {name: report.c[name] + new.excluded[name] for name in ("rows", "messages", "wanted")}

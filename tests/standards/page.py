@@ -20,6 +20,8 @@ METHODS = {
     "arc": ("ARC", "arc.py"),
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
+    "aggregate": ("Aggregate reports", "aggregate/"),
+    "counting": ("Messages in aggregate reports", "aggregate/row.py"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -170,10 +170,10 @@ def _named(values: Sequence[Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def _without_local_parts(outcome: Outcome, kept: KeptAddresses, ours: str | None) -> Outcome:
+def _without_local_parts(outcome: Outcome, kept: KeptAddresses, sender: str | None) -> Outcome:
     """The outcome without what may be a local-part. Addresses that a domain publishes in its DMARC record stay.
 
-    So does the address of our reports (``ours``) in the envelope: a token in it says which of them came back.
+    So do those of our own reports, whose address is ``sender``: by them the collector knows bounces of reports.
     """
     transaction, verdict, evidence = outcome.transaction, outcome.verdict, outcome.evidence
     if transaction.mail_from and "@" not in transaction.mail_from:
@@ -186,9 +186,9 @@ def _without_local_parts(outcome: Outcome, kept: KeptAddresses, ours: str | None
         verdict=verdict,
         transaction=replace(
             transaction,
-            mail_from=return_path.kept(transaction.mail_from, ours) or _kept(transaction.mail_from, kept),
+            mail_from=return_path.kept(transaction.mail_from, sender) or _kept(transaction.mail_from, kept),
             login=_kept(transaction.login, kept),
-            recipients=tuple(return_path.kept(each, ours) or _kept(each, kept) for each in transaction.recipients),
+            recipients=tuple(return_path.kept(each, sender) or _kept(each, kept) for each in transaction.recipients),
         ),
         evidence=evidence and _without_identities(evidence, kept),
         # header.i= is an address, and a policy may write others

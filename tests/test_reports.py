@@ -17,7 +17,7 @@ from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.limits import LIMITS
 from tests.lab.outgoing import DAY, Outgoing
-from tests.lab.program import ENVIRONMENT, PROGRAM
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.refusing import Refusing
 from tests.lab.reports import tree
 
@@ -289,3 +289,17 @@ def test_the_file_of_the_lock_belongs_to_the_service(host, capsys):
     os.chown(host.folder, 12345, 12345)
     run(capsys, "send")
     assert (host.folder / "reports.lock").stat().st_uid == 12345
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize(
+    "command", [["list", "--all"], ["preview"], ["preview", "bank.example"], ["show", "gone.example"]], ids=" ".join
+)
+@pytest.mark.usefixtures("host")
+def test_every_line_fits_the_terminal(monkeypatch, capsys, command, width):
+    run(capsys, "send")
+    run(capsys, "suppress", "somebody@bank.example", "--why", "they asked us not to send any more reports")
+    monkeypatch.setenv("COLUMNS", str(width))
+    printed = run(capsys, *command)[1]
+    assert printed
+    assert [each for each in printed.split("\n") if not fits(each, width)] == []

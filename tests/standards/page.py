@@ -23,6 +23,7 @@ METHODS = {
     "aggregate": ("Aggregate reports", "aggregate/"),
     "counting": ("Messages in aggregate reports", "aggregate/row.py"),
     "feedback": ("Who gets DMARC reports", "feedback/"),
+    "sending": ("Delivery of DMARC reports", "feedback/run.py"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -41,7 +41,7 @@ def make(request, tmp_path):
 
     yield make
     for each in made:
-        each.collector.close()
+        each.close()
     if history:
         server.drop(name)
 

@@ -73,10 +73,13 @@ class Host:
         self.folder, self.held = folder, folder / "figures"
         self.now = NOW
         self.rules = ["lists"]
+        self.collector = None
         self.begin()
 
     def begin(self):
-        """The collector starts."""
+        """The collector starts, in another process than before."""
+        if self.collector:
+            self.collector.close()
         self.exposed = Exposed(lambda: self.rules, self.folder / SPOOL, lambda: self.now, self.held)
         history = History(directory=str(self.folder))
         self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed])

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from html.parser import HTMLParser
+from ipaddress import ip_address
 from urllib.parse import quote, urljoin
 
 import pytest
@@ -408,7 +409,13 @@ def test_where_the_pages_are(tmp_path, text, expected):
     assert configured(tmp_path, f"web: {text}" if text.startswith("{") else f"web:\n  {text}\n") == expected
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]", "[::ffff:127.0.0.1]"])
+def test_an_ipv4_mapped_loopback_address(tmp_path):
+    """Only some versions of Python say that it is a loopback address, and they write it in two ways."""
+    found = configured(tmp_path, "web:\n  listen: '[::ffff:127.0.0.1]:1'\n").listen
+    assert ip_address(found.host) == ip_address("::ffff:127.0.0.1")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]", "[::ffff:192.0.2.1]"])
 def test_an_address_that_others_can_reach_needs_a_word(tmp_path, address):
     with pytest.raises(
         ConfigError, match=r"mailassay\.yaml:2:3: web: other machines can reach .* `allow_remote: true`"

@@ -29,7 +29,7 @@ def make(postgresql, tmp_path):
 
     yield make
     for each in made:
-        each.collector.close()
+        each.close()
     for name in shared[:1]:
         postgresql.drop(name)
 

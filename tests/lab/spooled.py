@@ -54,11 +54,18 @@ class Spooled:
         self.folder, self.host = folder, host
         self.now, self.uptime = NOW, 0.0
         self.history = History(directory=str(folder), **history)
+        self._made: list[Collector] = []
         self.collector = self.another()
 
     def another(self, *listeners: Listener) -> Collector:
         """A collector of the same folder."""
-        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime)
+        self._made.append(Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime))
+        return self._made[-1]
+
+    def close(self) -> None:
+        """Close what its collectors have open."""
+        for each in self._made:
+            each.close()
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""

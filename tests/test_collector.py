@@ -284,7 +284,7 @@ def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, c
     assert spooled.queue_ids() == ["Q1"]
 
 
-def test_old_messages_leave(make):
+def test_old_messages_are_deleted(make):
     spooled = make(days=2, messages=1000)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
     spooled.minutes(60)
@@ -311,7 +311,7 @@ def test_a_clock_that_jumps_into_the_future(spooled, years):
 
 
 def test_a_record_of_another_century(spooled):
-    """Is one of now: it is found among the latest, and leaves with them."""
+    """Is one of now: it is found among the latest, and deleted with them."""
     spooled.segment(record("1970", time=3.5), record("2100", time=4_102_444_800.0), record("now"))
     spooled.minutes(3)
     assert spooled.queue_ids() == ["1970", "2100", "now"]
@@ -331,7 +331,7 @@ def test_the_file_does_not_grow_for_ever(make):
         with closing(sqlite3.connect(spooled.folder / database.FILE)) as file, file:
             sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
         file.close()
-    # a batch comes before the one that it replaces leaves
+    # a batch comes before the one that it replaces is deleted
     assert max(sizes) <= 1.3 * sizes[0]
 
 

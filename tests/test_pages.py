@@ -23,7 +23,7 @@ from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
 from mailassay.web.app import Refused
-from mailassay.web.present import Present
+from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
 from tests.lab.pages import Asked, fill
@@ -477,7 +477,7 @@ class TestDomain:
         assert "No answer to" in asked.get("/domain/bank.example?dns=now").text
 
 
-class TestPresent:
+class TestCurrentSettings:
     """The configuration may change while the collector runs."""
 
     def test_it_is_read_again(self, tmp_path):
@@ -490,18 +490,18 @@ class TestPresent:
             reads.append(1)
             return load(str(path))
 
-        present = Present(load(str(path)), again, str(path))
-        assert present.settings().policy.mode == "monitor"
+        current = CurrentSettings(load(str(path)), again, str(path))
+        assert current.settings().policy.mode == "monitor"
         assert not reads
         policy.write_text("mode: enforce\n")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: nonsense")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.unlink()
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: monitor\n\n")
-        assert present.settings().policy.mode == "monitor"
-        assert present.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
         assert len(reads) == 4
 
 

@@ -54,7 +54,7 @@ def test_two_hosts_write_at_the_same_time(make):
     assert hosts[0].count("verdict") == 1200
 
 
-def test_one_host_at_a_time_lets_messages_leave(make):
+def test_one_host_at_a_time_deletes_messages(make):
     first, second = make("mx1", days=1), make("mx2", days=1)
     first.segment(*(record(f"Q{n}", time=NOW - 2 * 86_400) for n in range(10)))
     first.all()

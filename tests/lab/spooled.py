@@ -74,7 +74,7 @@ class Spooled:
             pass
 
     def minutes(self, many: int) -> None:
-        """In each minute, an hour of old messages leaves."""
+        """In each minute, an hour of old messages is deleted."""
         for _ in range(many):
             self.uptime += 60
             self.all()

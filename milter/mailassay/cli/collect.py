@@ -110,10 +110,10 @@ class _Views:
             self.listeners.append(self._exposed)
             if shows_pages:
                 from ..web.child import Child
-                from ..web.present import Present
+                from ..web.settings import CurrentSettings
 
-                present = Present(settings, lambda: read(arguments), config_file(arguments))
-                self._pages = Child(present, collector.close, self._exposed.text)
+                current = CurrentSettings(settings, lambda: read(arguments), config_file(arguments))
+                self._pages = Child(current, collector.close, self._exposed.text)
                 self.listeners.append(self._pages)
                 # before there are threads, which a fork does not copy
                 self._pages.look_after(collector.trouble)

@@ -15,7 +15,7 @@ from ..judge.logline import as_json
 from ..result import Result
 from ..terminal import columns, complain, printable, wrapped
 from ..verdict import Action
-from . import past
+from . import history_options
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ def add(commands: Commands) -> None:
         "author domain, client, the results of SPF, DKIM and DMARC, and what decided.",
         epilog="Exit status 66 if the history cannot be read, 78 if there is none.",
     )
-    past.takes_since(parser)
-    parser.add_argument("--until", type=past.since, metavar="TIME", help="only messages from before this time")
+    history_options.takes_since(parser)
+    parser.add_argument(
+        "--until", type=history_options.since, metavar="TIME", help="only messages from before this time"
+    )
     parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and its subdomains")
     parser.add_argument("--client", type=_network, metavar="IP", help="only this client, or the clients of a network")
     parser.add_argument(
         "--recipient",
-        type=past.not_empty,
+        type=history_options.not_empty,
         metavar="ADDR",
         help="only messages to this address, or to the addresses of a domain",
     )
@@ -55,7 +57,10 @@ def add(commands: Commands) -> None:
         "--would", choices=_ACTIONS, metavar="WORD", help="only what this would have happened to without monitor mode"
     )
     parser.add_argument(
-        "--rule", type=past.not_empty, metavar="NAME", help="only what this rule or setting decided: dmarc.reject"
+        "--rule",
+        type=history_options.not_empty,
+        metavar="NAME",
+        help="only what this rule or setting decided: dmarc.reject",
     )
     parser.add_argument(
         "--result",
@@ -66,7 +71,7 @@ def add(commands: Commands) -> None:
         help="only this result, such as dkim=fail; may be repeated",
     )
     parser.add_argument(
-        "-n", type=past.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
+        "-n", type=history_options.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
     )
     parser.add_argument("--follow", action="store_true", help="go on with what comes in, until Ctrl-C")
     takes_json(parser)
@@ -102,7 +107,7 @@ def _result(text: str) -> tuple[str, str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
-    return past.read("history", found.history, wrong, lambda reader: _list(arguments, found.history, reader))
+    return history_options.read("history", found.history, wrong, lambda reader: _list(arguments, found.history, reader))
 
 
 def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> int:
@@ -114,9 +119,9 @@ def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> in
     if len(records) > arguments.n and not arguments.follow:
         complain(f"these are the latest {arguments.n}; -n shows more")
     if not records and not arguments.follow:
-        notes = [past.how_far(reader)]
+        notes = [history_options.how_far(reader)]
         if arguments.recipient:
-            notes += filter(None, [past.what_is_kept(history, arguments.recipient)])
+            notes += filter(None, [history_options.what_is_kept(history, arguments.recipient)])
         complain(f"mailassay history: no message matches; {'. '.join(notes)}")
     while arguments.follow:
         time.sleep(_PAUSE)

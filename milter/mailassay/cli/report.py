@@ -13,7 +13,7 @@ from ..config import Settings
 from ..judge.logline import as_json
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..terminal import columns, complain, is_terminal, shows_colour
-from . import past
+from . import history_options
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--since",
-        type=past.since,
+        type=history_options.since,
         default="7d",
         metavar="TIME",
         help="from when on (default: 7d): 2d, 12h, yesterday, 2026-11-01. More than two days are shown by day, and "
         "begin with a whole one",
     )
     parser.add_argument(
-        "--host", type=past.utf8, default="", help="only what this host did, of several that share a history"
+        "--host", type=history_options.utf8, default="", help="only what this host did, of several that share a history"
     )
     parser.add_argument(
         "--html", metavar="FILE", help="write one page of HTML, with charts, to this file (- for standard output)"
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.since > time.time():
         arguments.usage("--since is in the future")
     found, wrong = settings_anyway(arguments)
-    return past.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
+    return history_options.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
 
 
 def _report(arguments: argparse.Namespace, settings: Settings, reader: Reader) -> int:

@@ -26,7 +26,7 @@ from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
-_EXPIRED = 1000  # messages that leave in one transaction
+_EXPIRED = 1000  # messages that are deleted in one transaction
 _MOST_LOST = 1 << 40  # that a line can speak of
 _DAY = 86_400
 _MINUTE = 60.0
@@ -104,11 +104,11 @@ class Collector:
         self._said: dict[str, float] = {}
         self.trouble = "nothing has been moved yet"
         """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
-        self._before = 0.0  # messages of an earlier time leave
+        self._before = 0.0  # messages of an earlier time are deleted
         self._looked = -math.inf  # when that was found out
 
     def once(self) -> bool:
-        """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
+        """Move what is there, and delete one batch of old messages. Returns whether there is more to do now.
 
         If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
         """
@@ -127,7 +127,7 @@ class Collector:
                     unread = f"{segment.path} cannot be read or deleted: {error.strerror or error}"
                     continue
                 if moved:
-                    # what leaves keeps up with what arrives, and neither waits long for the other
+                    # deletion keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
             if unread:
@@ -229,7 +229,7 @@ class Collector:
         return batch
 
     def _expire(self, engine: Engine) -> bool:
-        """Let a batch of old messages leave. Returns whether there may be more."""
+        """Delete a batch of old messages. Returns whether there may be more."""
         now = self._monotonic()
         with engine.begin() as connection:
             if now - self._looked >= _MINUTE:
@@ -237,10 +237,10 @@ class Collector:
                 before = self._clock() - self._history.days * _DAY
                 self._before = writing.horizon(connection, before)
                 writing.expire_counts(connection, before)
-            gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
-        if gone:
+            deleted = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
+        if deleted:
             database.give_back(engine)
-        return gone == _EXPIRED
+        return deleted == _EXPIRED
 
     def _say(self, about: str, text: str, *values: Any) -> None:
         """Log trouble, at most once a minute for each kind."""

@@ -44,7 +44,7 @@ class Unfit(ValueError):
 def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
     """The rows of a record of a message, which arrived in the collector at that time. Raises Unfit.
 
-    If the clock of its host was wrong by years, it is found, and leaves, among those that arrived with it.
+    If the clock of its host was wrong by years, it is found, and deleted, among those that arrived with it.
     """
     message, recipients, _ = searched(record)
     try:

@@ -23,7 +23,7 @@ from mailassay.collector import Batch, Collector
 from mailassay.config import ConfigError, History, load
 from mailassay.history.service import Event, What, Why, Worker, values
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.metrics import Exposed, Textfile, exposition, listed, whole
+from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
@@ -471,13 +471,6 @@ def test_a_textfile_follows_no_link(tmp_path):
     written.close()
     assert other.read_text() == "theirs"
     assert not (tmp_path / "m.prom").is_symlink()
-
-
-def test_a_file_that_cannot_take_the_place_of_another_leaves_nothing(tmp_path):
-    (tmp_path / "m.prom").mkdir()
-    with pytest.raises(IsADirectoryError):
-        whole.replace(tmp_path / "m.prom", b"x", 0o644)
-    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
 
 
 @pytest.mark.parametrize("path", ["m.prom", "/m", "/m.prom/", "/.prom", "/x/.prom", "/a\0.prom", "", 7])

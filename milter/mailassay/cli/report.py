@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import atomic
 from ..config import Settings
 from ..judge.logline import as_json
 from ..postfix.hold_queue import Queue, Unavailable, oldest
@@ -123,22 +124,7 @@ def _write(name: str, text: str) -> None:
             # a pipe, or /dev/stdout
             path.write_bytes(octets)
         else:
-            _replace(path, octets)
+            atomic.replace(path, octets, path.stat().st_mode & 0o777 if path.exists() else None)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     print(f"written: {path}", file=sys.stderr)
-
-
-def _replace(path: Path, octets: bytes) -> None:
-    new = path.with_name(f".mailassay-report.{os.getpid()}")
-    # not one that somebody else has made
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            if path.exists():
-                os.fchmod(descriptor, path.stat().st_mode & 0o777)
-            file.write(octets)
-        os.replace(new, path)
-    except OSError:
-        new.unlink()
-        raise

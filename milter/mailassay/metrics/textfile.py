@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import whole
+from .. import atomic
 from .exposition import Exposed
 
 EVERY = 15.0  # seconds
@@ -43,7 +43,7 @@ class Textfile:
 
     def _write(self) -> None:
         try:
-            whole.replace(self._path, self._exposed.text().encode(), 0o644)
+            atomic.replace(self._path, self._exposed.text().encode(), 0o644)
         except OSError as error:
             now = time.monotonic()
             if now - self._said >= _QUIET:

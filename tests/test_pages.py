@@ -26,6 +26,7 @@ from mailassay.web.app import Refused
 from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
+from tests.lab import bank
 from tests.lab.pages import Asked, fill
 
 NOW = 1_800_000_000.0
@@ -440,11 +441,6 @@ def test_any_query(text):
 class TestDomain:
     """What the history has of an author domain, and what DNS says about it."""
 
-    ZONE = """
-    bank.example         TXT "v=spf1 -all"
-    _dmarc.bank.example  TXT "v=DMARC1; p=reject"
-    """
-
     def test_figures(self, folder, asked):
         with closing(sqlite3.connect(folder / database.FILE)) as file, file:
             author, many = file.execute(
@@ -456,7 +452,7 @@ class TestDomain:
         assert f"Of its latest {many} messages" in said
 
     def test_dns_is_asked_on_request_only(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         assert "Look it up" in asked.get("/domain/bank.example").text
         said = asked.get("/domain/bank.example?dns=now").text
         assert "v=DMARC1; p=reject" in said
@@ -464,7 +460,7 @@ class TestDomain:
         assert asked.get("/domain/x..y?dns=now").status == 400
 
     def test_one_lookup_at_a_time(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         with asked.pages._lookups:
             answer = asked.get("/domain/bank.example?dns=now")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "2")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import History
 from ..domain import BadDomain, Domain
 from ..judge.logline import as_json
-from ..result import Result
+from ..result import METHODS, Result
 from ..terminal import columns, complain, printable, wrapped
 from ..verdict import Action
 from . import history_options
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _ACTIONS = [*map(str, Action)]  # argparse shows a mistake with the repr() of each
 _MOST = 100  # messages
 _PAUSE = 1.0  # seconds between two looks, as the collector's
-_METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
 _SHOWN = ("spf", "dkim", "dmarc")
 _WIDE = 120  # columns; a narrower terminal has room for what decided, or for the result of DMARC
 _NARROW = 100  # columns, below which there is no room for seconds, nor for a column after names
@@ -97,9 +96,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 def _result(text: str) -> tuple[str, str]:
     method, _, result = text.partition("=")
-    if method not in _METHODS or result not in list(Result):
+    if method not in METHODS or result not in list(Result):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a result, such as dkim=fail: a method ({', '.join(_METHODS)}) and a word "
+            f"{text!r} is not a result, such as dkim=fail: a method ({', '.join(METHODS)}) and a word "
             f"({', '.join(Result)})"
         )
     return method, result

@@ -24,8 +24,9 @@ from ..lookup.text import Text
 from ..report.domain import of_domain
 from ..report.figures import Figures, Span, figures
 from ..resolver import Source
+from ..result import METHODS
 from ..store import database, reading
-from ..store.filter import METHODS, Filter
+from ..store.filter import Filter
 from . import guard, query, state, templating
 from .query import BadQuery
 from .row import row

@@ -115,24 +115,27 @@ class _Views:
                 current = CurrentSettings(settings, lambda: read(arguments), config_file(arguments))
                 self._pages = Child(current, collector.close, self._exposed.text)
                 self.listeners.append(self._pages)
-                # before there are threads, which a fork does not copy
+                # before the first record is moved, which may take long
                 self._pages.look_after(collector.trouble)
             if settings.metrics.textfile:
+                # after the metrics that it writes
                 self._textfile = Textfile(Path(settings.metrics.textfile), self._exposed)
-                self._textfile.start()
+                self.listeners.append(self._textfile)
 
     def look_after(self, collector: Collector) -> None:
         """Show how the collector does."""
         if self._exposed and time.monotonic() - self._measured >= _MEASURED and (size := collector.size()):
             self._measured = time.monotonic()
             self._exposed.measured(size)
+        if self._textfile:
+            self._textfile.look_after()
         if self._pages:
             self._pages.look_after(collector.trouble)
 
     def close(self) -> None:
         """Show the last state, and end."""
         if self._textfile:
-            self._textfile.close()
+            self._textfile.write()
         if self._pages:
             self._pages.close()
 

@@ -79,7 +79,7 @@ class Host:
         """The collector starts."""
         self.exposed = Exposed(lambda: self.rules, self.folder / SPOOL, lambda: self.now, self.held)
         history = History(directory=str(self.folder))
-        self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed])
+        self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed.committed])
 
     def segment(self, *lines, begun=None):
         path = self.folder / SPOOL / f"mx1-{begun or next(BEGUN):.6f}-{next(BEGUN)}-1{SUFFIX}"

@@ -80,14 +80,13 @@ def test_a_server_that_goes_away_and_comes_back(make, postgresql, how, caplog):
         spooled.segment(*(record(f"Q{n}") for n in range(begin, begin + 50)))
     heard = []
 
-    class AfterThree:
-        def committed(self, batch):
-            heard.append(batch)
-            if len(heard) == 3:
-                getattr(postgresql, how)()
+    def after_three(batch):
+        heard.append(batch)
+        if len(heard) == 3:
+            getattr(postgresql, how)()
 
     spooled.collector.close()
-    spooled.collector = spooled.another(AfterThree())
+    spooled.collector = spooled.another(after_three)
     try:
         assert not spooled.collector.once()
         assert not spooled.collector.once()

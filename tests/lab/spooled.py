@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import count as numbers
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,9 @@ class Spooled:
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
-    def another(self, *listeners: Listener) -> Collector:
+    def another(self, *listeners: Listener, is_over: Callable[[], bool] = lambda: False) -> Collector:
         """A collector of the same folder."""
-        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime)
+        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over)
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""

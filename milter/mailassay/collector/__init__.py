@@ -8,11 +8,11 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -77,27 +77,31 @@ class Batch:
                 raise Unfit("neither a record nor a line of another version")
 
 
-class Listener(Protocol):
-    """Who wants to know what the collector moves, such as metrics."""
-
-    def committed(self, batch: Batch) -> None:
-        """A batch is in the database. It comes only once while this process lives, and is lost if it ends before."""
+Listener = Callable[[Batch], None]
+"""Is told of a batch that is in the database: once while this process lives, and not if the process ends before."""
 
 
 class Collector:
-    """Moves records. ``host`` is the name of this host, for counts of lines that do not name one."""
+    """Moves records. ``host`` is the name of this host, for counts of lines that do not name one.
+
+    ``is_over`` is asked before each segment. If it says so, :meth:`once` leaves the rest in the spool, so that a stop
+    does not wait until all is moved.
+    """
 
     def __init__(
         self,
         history: History,
         host: str,
         clock: Callable[[], float] = time.time,
-        listeners: Sequence[Listener] = (),
+        listeners: Iterable[Listener] = (),
         monotonic: Callable[[], float] = time.monotonic,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         assert history.directory
-        self._history, self._host, self._listeners = history, host, listeners
-        self._clock, self._monotonic = clock, monotonic
+        self._history, self._host = history, host
+        self._clock, self._monotonic, self._is_over = clock, monotonic, is_over
+        self.listeners = [*listeners]
+        """Who is told after each commit, in this order."""
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
@@ -117,6 +121,9 @@ class Collector:
             more = self._expire(engine)
             unread = ""
             for segment in segments(self._directory / SPOOL):
+                if self._is_over():
+                    self.trouble = "the collector is to end"
+                    return False
                 if not database.takes_more(engine):
                     self._wait(_HELD % self._url.database)
                     return False
@@ -215,8 +222,8 @@ class Collector:
             writing.read_up_to(connection, segment.name, lines[-1].end, lines[-1].number)
         if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
             self._say("lost", "%d records of messages are lost, as %s says", lost, segment.name)
-        for each in self._listeners:
-            each.committed(batch)
+        for tell in self.listeners:
+            tell(batch)
 
     def _batch(self, name: str, lines: list[Line]) -> Batch:
         now = self._clock()

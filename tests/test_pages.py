@@ -24,9 +24,10 @@ from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
 from mailassay.web.app import Refused
-from mailassay.web.present import Present
+from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
+from tests.lab import bank
 from tests.lab.pages import Asked, fill
 
 NOW = 1_800_000_000.0
@@ -447,11 +448,6 @@ def test_any_query(text):
 class TestDomain:
     """What the history has of an author domain, and what DNS says about it."""
 
-    ZONE = """
-    bank.example         TXT "v=spf1 -all"
-    _dmarc.bank.example  TXT "v=DMARC1; p=reject"
-    """
-
     def test_figures(self, folder, asked):
         with closing(sqlite3.connect(folder / database.FILE)) as file, file:
             author, many = file.execute(
@@ -463,7 +459,7 @@ class TestDomain:
         assert f"Of its latest {many} messages" in said
 
     def test_dns_is_asked_on_request_only(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         assert "Look it up" in asked.get("/domain/bank.example").text
         said = asked.get("/domain/bank.example?dns=now").text
         assert "v=DMARC1; p=reject" in said
@@ -471,7 +467,7 @@ class TestDomain:
         assert asked.get("/domain/x..y?dns=now").status == 400
 
     def test_one_lookup_at_a_time(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         with asked.pages._lookups:
             answer = asked.get("/domain/bank.example?dns=now")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
@@ -484,7 +480,7 @@ class TestDomain:
         assert "No answer to" in asked.get("/domain/bank.example?dns=now").text
 
 
-class TestPresent:
+class TestCurrentSettings:
     """The configuration may change while the collector runs."""
 
     def test_it_is_read_again(self, tmp_path):
@@ -497,18 +493,18 @@ class TestPresent:
             reads.append(1)
             return load(str(path))
 
-        present = Present(load(str(path)), again, str(path))
-        assert present.settings().policy.mode == "monitor"
+        current = CurrentSettings(load(str(path)), again, str(path))
+        assert current.settings().policy.mode == "monitor"
         assert not reads
         policy.write_text("mode: enforce\n")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: nonsense")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.unlink()
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: monitor\n\n")
-        assert present.settings().policy.mode == "monitor"
-        assert present.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
         assert len(reads) == 4
 
 

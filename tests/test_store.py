@@ -309,7 +309,7 @@ def test_new_domains_hide_none_that_occurs_often(spooled, monkeypatch):
     assert len([each for each in spooled.rows(hourly) if each["kind"] == "author"]) == 51
 
 
-def test_a_busy_host_lets_old_messages_leave(spooled):
+def test_a_busy_host_deletes_old_messages(spooled):
     """Not only when nothing arrives."""
     spooled.segment(*(record(f"old{n}", time=NOW - 40 * 86_400) for n in range(10)))
     spooled.collector.once()

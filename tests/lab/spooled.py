@@ -47,12 +47,13 @@ def segment(folder: Path, *lines: str | dict[str, Any], torn: str = "", host: st
 class Spooled:
     """A folder with segments, and its collector, on a host of that name.
 
-    ``now`` is the time of day, and ``uptime`` the monotonic clock. What else is given are keys of the history.
+    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports. What else
+    is given are keys of the history.
     """
 
-    def __init__(self, folder: Path, host: str = "mx1", **history: Any) -> None:
+    def __init__(self, folder: Path, host: str = "mx1", ours: str | None = None, **history: Any) -> None:
         (folder / SPOOL).mkdir(parents=True, exist_ok=True)
-        self.folder, self.host = folder, host
+        self.folder, self.host, self.ours = folder, host, ours
         self.now, self.uptime = NOW, 0.0
         self.history = History(directory=str(folder), **history)
         self._made: list[Collector] = []
@@ -60,7 +61,9 @@ class Spooled:
 
     def another(self, *listeners: Listener, is_over: Callable[[], bool] = lambda: False) -> Collector:
         """A collector of the same folder."""
-        collector = Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over)
+        collector = Collector(
+            self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over, self.ours
+        )
         self._made.append(collector)
         return collector
 

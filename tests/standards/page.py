@@ -22,6 +22,7 @@ METHODS = {
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
     "feedback": ("Who gets DMARC reports", "feedback/"),
+    "counting": ("Messages in aggregate reports", "aggregate/row.py"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -5,20 +5,23 @@ Whatever a sender or a server wrote is cut and made fit here. Times are in secon
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from .tables import delivery, report, suppressed
 from .tables import secret as secrets_table
+from .writing import insert
 
 DAY = 86_400
 PERIODS = (7, 30, 90, 365)  # days for which an address gets none: the first time, the second, and so on
@@ -92,6 +95,7 @@ class Listed(NamedTuple):
     why: str
     rows: int
     messages: int
+    wanted: int
     report_id: str
     changed: float
 
@@ -128,8 +132,12 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
     A process that ends, however it does, has it no longer.
     """
     if engine.dialect.name == "sqlite":
-        descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            if not os.geteuid():
+                # the service has to open what root has made
+                owner = directory.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield Sole()
         except BlockingIOError:
@@ -144,13 +152,16 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
         try:
             yield Sole(connection)
         finally:
-            # the pool would keep the connection, and the lock with it
+            # the server would notice in its own time that the connection is closed
+            with contextlib.suppress(SQLAlchemyError):
+                connection.execute(select(func.pg_advisory_unlock(_LOCK)))
+            # the pool would keep the connection, and the lock with it if that failed
             connection.invalidate()
 
 
 def secret(connection: Connection, name: str) -> bytes:
     """A key of this history, which is made when it is first asked for."""
-    new = _insert(connection)(secrets_table).values(name=name, value=secrets.token_hex(32))
+    new = insert(connection)(secrets_table).values(name=name, value=secrets.token_hex(32))
     connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
     found = connection.execute(select(secrets_table.c.value).where(secrets_table.c.name == name)).scalar_one()
     return bytes.fromhex(found)
@@ -190,7 +201,7 @@ def compose(
         for address, token, due in deliveries
     ]
     if rows:
-        connection.execute(_insert(connection)(delivery).on_conflict_do_nothing(), rows)
+        connection.execute(insert(connection)(delivery).on_conflict_do_nothing(), rows)
     _finish(connection, {number}, now)
 
 
@@ -211,7 +222,7 @@ def add(
         "report_id": "",
         "changed": now,
     }
-    new = _insert(connection)(report).values(found).on_conflict_do_nothing().returning(report.c.id)
+    new = insert(connection)(report).values(found).on_conflict_do_nothing().returning(report.c.id)
     number: int | None = connection.execute(new).scalar()
     return number
 
@@ -220,6 +231,12 @@ def drop(connection: Connection, number: int, why: str, now: float) -> None:
     """No report is sent, and ``why``."""
     found = {"state": State.DROPPED, "why": _fit(why), "changed": now}
     connection.execute(update(report).where(report.c.id == number).values(found))
+
+
+def expired(connection: Connection, number: int, now: float) -> None:
+    """A pending report is too old to be sent. What kept it stays in its ``why``."""
+    kept = connection.execute(select(report.c.why).where(report.c.id == number)).scalar()
+    drop(connection, number, f"expired: {kept}" if kept else "expired", now)
 
 
 def late(connection: Connection, number: int, why: str, now: float) -> None:
@@ -322,7 +339,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
     found = connection.execute(select(suppressed).where(suppressed.c.address == address)).first()
     times = (found.times if found else 0) + 1
     new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": _fit(why)}
-    insertion = _insert(connection)(suppressed).values(address=address, **new)
+    insertion = insert(connection)(suppressed).values(address=address, **new)
     is_over = suppressed.c.until <= now
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new, where=is_over))
 
@@ -330,7 +347,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
 def suppress(connection: Connection, address: str, until: float | None, why: str) -> None:
     """The administrator wants no reports to be sent to an address, until that time or for ever (None)."""
     new = {"until": until, "why": _fit(why)}
-    insertion = _insert(connection)(suppressed).values(address=_address(address), times=1, **new)
+    insertion = insert(connection)(suppressed).values(address=_address(address), times=1, **new)
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new))
 
 
@@ -365,7 +382,7 @@ def reports(
     connection: Connection, since: int, domain: str = "", states: Sequence[State] = (), most: int = 1000
 ) -> list[Listed]:
     """The reports of days from that one on, the newest first; of a domain, or in these states only."""
-    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "report_id", "changed")
+    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "wanted", "report_id", "changed")
     found = select(*(report.c[name] for name in names)).where(report.c.day >= since)
     if domain:
         found = found.where(report.c.domain == domain)
@@ -373,6 +390,20 @@ def reports(
         found = found.where(report.c.state.in_(states))
     found = found.order_by(report.c.day.desc(), report.c.domain, report.c.id).limit(most)
     return [Listed(**{**row._mapping, "state": State(row.state)}) for row in connection.execute(found)]
+
+
+def dropped(connection: Connection, since: int) -> Counter[str]:
+    """How many reports of days from that one on were dropped, by the first word of why."""
+    is_one = (report.c.state == State.DROPPED, report.c.day >= since)
+    found: Counter[str] = Counter()
+    for why, many in connection.execute(select(report.c.why, func.count()).where(*is_one).group_by(report.c.why)):
+        found[cause(why)] += many
+    return found
+
+
+def cause(why: str) -> str:
+    """The first words of why a report was dropped or waits, which are of a vocabulary."""
+    return why.partition(";")[0].partition(":")[0]
 
 
 def deliveries(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Delivered]]:
@@ -422,7 +453,3 @@ def _address(text: str) -> str:
 def _fit(text: str) -> str:
     """Text that both databases take, and that an index takes."""
     return text.replace("\0", "\ufffd").encode(errors="replace")[:_MOST_TEXT].decode(errors="ignore")
-
-
-def _insert(connection: Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -21,8 +21,8 @@ METHODS = {
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
-    "counting": ("Messages in aggregate reports", "aggregate/row.py"),
     "feedback": ("Who gets DMARC reports", "feedback/"),
+    "counting": ("Messages in aggregate reports", "aggregate/row.py"),
     "sending": ("Delivery of DMARC reports", "feedback/run.py"),
 }
 INTRODUCTION = """\

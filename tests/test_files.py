@@ -113,6 +113,8 @@ def test_the_commands_work(tmp_path, capsys):
         "systemd/system/mailassay-collector.service",
         "systemd/system/mailassay-held.service",
         "systemd/system/mailassay-held.timer",
+        "systemd/system/mailassay-reports.service",
+        "systemd/system/mailassay-reports.timer",
         "systemd/system/mailassay.service",
         "systemd/system/mailassay.socket",
         "sysusers.d/mailassay.conf",

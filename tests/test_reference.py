@@ -106,7 +106,10 @@ def with_defaults(file: schema.File) -> str:
     for key in file.keys:
         section, _, name = key.name.rpartition(".")
         if key.default is not schema.NOTHING and section not in ("rules", "dmarc.authors"):
-            (found.setdefault(section, {}) if section else found)[name] = key.default
+            inner = found
+            for each in section.split(".") if section else ():
+                inner = inner.setdefault(each, {})
+            inner[name] = key.default
     return yaml.safe_dump(found, sort_keys=False)
 
 
@@ -132,6 +135,8 @@ def test_what_has_a_default_says_so() -> None:
         "log",
         "metrics",
         "web",
+        "reports",
+        "reports.failure",
         "relays",
         "dmarc",
         "dkim",

@@ -45,8 +45,8 @@ def units(tmp_path_factory):
 
 
 def test_all_units_are_there():
-    collector, held = "mailassay-collector.service", ["mailassay-held.service", "mailassay-held.timer"]
-    assert [collector, *held, "mailassay.service", "mailassay.socket"] == UNITS
+    timed = [f"mailassay-{name}.{kind}" for name in ("held", "reports") for kind in ("service", "timer")]
+    assert ["mailassay-collector.service", *timed, "mailassay.service", "mailassay.socket"] == UNITS
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -82,7 +82,7 @@ def test_service_tells_systemd():
 
 def test_the_collector_and_the_service_share_the_folder_of_the_history():
     start = yaml.safe_load((ROOT / "conf" / "start.yaml").read_text())
-    for name in ("mailassay.service", "mailassay-collector.service"):
+    for name in ("mailassay.service", "mailassay-collector.service", "mailassay-reports.service"):
         (folder,), (mode,) = value(name, "StateDirectory"), value(name, "StateDirectoryMode")
         assert start["history"]["directory"] == f"/var/lib/{folder}"
         assert value(name, "User") == ["mailassay"]
@@ -136,6 +136,16 @@ def test_what_is_held_is_said_every_hour():
     assert value("mailassay-held.timer", "OnCalendar") == ["hourly"]
     (command,) = value("mailassay-held.service", "ExecStart")
     assert command.endswith(" --remind 0s")
+
+
+def test_reports_are_sent_every_hour():
+    """By the user that owns the history, beside whom nobody can read it."""
+    assert value("mailassay-reports.timer", "OnCalendar") == ["hourly"]
+    (command,) = value("mailassay-reports.service", "ExecStart")
+    assert command == "/usr/bin/mailassay reports send --config /etc/mailassay/mailassay.yaml"
+    assert value("mailassay-reports.service", "SuccessExitStatus") == [f"{os.EX_NOINPUT} {os.EX_TEMPFAIL}"]
+    for key in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):
+        assert value("mailassay-reports.service", key) == value("mailassay-collector.service", key)
 
 
 def test_service_never_gives_up():

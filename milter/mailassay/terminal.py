@@ -17,7 +17,7 @@ _PIECE = re.compile("[^;,]*[;,]+|[^;,]+")
 
 def printable(text: str) -> str:
     """The text with ``?`` in place of each character that could move the cursor or look like a new line."""
-    return "".join(mark if mark.isprintable() else "?" for mark in text)
+    return text if text.isprintable() else "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
 def visible(text: str) -> str:

@@ -359,9 +359,9 @@ def pids(running):
 def test_life_under_systemd(package, later, run_tree):
     running = run_tree(systemd=True)
     running.install(package)
-    ours = "mailassay.service mailassay-collector.service mailassay-held.timer"
-    assert running.run(f"systemctl is-active {ours}").split() == ["active"] * 3
-    assert running.run(f"systemctl is-enabled {ours}").split() == ["enabled"] * 3
+    ours = "mailassay.service mailassay-collector.service mailassay-held.timer mailassay-reports.timer"
+    assert running.run(f"systemctl is-active {ours}").split() == ["active"] * 4
+    assert running.run(f"systemctl is-enabled {ours}").split() == ["enabled"] * 4
     assert running.run("systemctl is-enabled mailassay.socket", check=False).strip() == "disabled"
     assert running.run(f"stat --format='%U %G %a' {SOCKET}").strip() == "mailassay postfix 660"
     status = running.run(f"cat /proc/{pid(running)}/status")
@@ -528,11 +528,11 @@ def test_make_install(release, run_tree, tmp_path_factory):
         maker.run("make -C /project DESTDIR=/made install", seconds=600)
         subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
-    running.run("systemctl enable --now mailassay mailassay-collector mailassay-held.timer")
+    running.run("systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer")
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
     running.run("mailassay why bank.example")
-    running.run("systemctl disable --now mailassay mailassay-collector mailassay-held.timer")
+    running.run("systemctl disable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer")
     uninstall = ("make", "-C", ROOT, f"DESTDIR={running.root}", "uninstall")
     subprocess.run(uninstall, check=True, capture_output=True)
     left = {path for path in leftovers(running) if not path.startswith(("/var/spool/postfix", HISTORY))}

@@ -118,7 +118,8 @@ def _next(folder: Path, configuration: Path) -> Iterator[str]:
     for section in ("5", "8"):
         yield f"install -D -m 644 -t /usr/local/share/man/man{section} {own}/man/*.{section}"
     yield "systemd-sysusers && systemd-tmpfiles --create"
-    yield "systemctl daemon-reload && systemctl enable --now mailassay mailassay-collector mailassay-held.timer"
+    yield "systemctl daemon-reload"
+    yield "systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer"
 
 
 def _out_of_reach(paths: Sequence[Path]) -> str:

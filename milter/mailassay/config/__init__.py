@@ -16,6 +16,7 @@ from ..policy import Policy
 from .document import Code, ConfigError, Problem, Unfit, compose, fit, problem, shown, unreadable
 from .lint import expired, in_container, is_elsewhere, warnings
 from .policy_file import read_policy
+from .reports import FailureReports, Reports, ReportTo, without_history
 from .settings import (
     SETTINGS,
     Dns,
@@ -31,11 +32,12 @@ from .settings import (
     Untraced,
     Web,
 )
-from .values import Listen, Nameserver, listen
+from .values import Listen, Nameserver, Server, listen
 
 __all__ = [
     "ConfigError",
     "Dns",
+    "FailureReports",
     "Held",
     "History",
     "KeptAddresses",
@@ -48,6 +50,9 @@ __all__ = [
     "Network",
     "Problem",
     "Relays",
+    "ReportTo",
+    "Reports",
+    "Server",
     "Settings",
     "Untraced",
     "Web",
@@ -85,6 +90,9 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
     try:
         given, problems, lines = fit(compose(path), SETTINGS)
         given["lines"] = lines
+        # a folder that is wrong is reported already
+        if not any(each.what.startswith("history") for each in problems):
+            problems += without_history(given, lines, path)
     except OSError as error:
         problems += unreadable(path, error).problems
     except ConfigError as error:

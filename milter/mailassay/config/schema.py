@@ -14,7 +14,7 @@ from . import values
 from .document import List, Map, Members, Shape, Short
 from .policy_file import POLICY, AnyName
 from .settings import SETTINGS
-from .values import Listen
+from .values import Listen, Server
 
 NOTHING = object()
 """No default: an omitted key stays unset."""
@@ -122,7 +122,7 @@ def _plain(found: Any, schema: Mapping[str, Any]) -> Any:
         case "":
             # the same as no key
             return NOTHING
-        case StrEnum() | IPv4Network() | IPv6Network():
+        case StrEnum() | IPv4Network() | IPv6Network() | Server():
             return str(found)
         case Listen():
             return found.libmilter

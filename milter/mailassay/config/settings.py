@@ -16,6 +16,7 @@ from ..verdict import Action
 from . import shapes, values
 from .document import List, Map, Problem, Short, Unfit, Value
 from .policy_file import trusted
+from .reports import REPORTS, Reports
 from .values import Listen, Nameserver
 
 
@@ -357,6 +358,9 @@ class Settings:
         default_factory=Metrics
     )
     web: Annotated[Web, Key("The history as web pages.")] = field(default_factory=Web)
+    reports: Annotated[
+        Reports, Key("The DMARC reports that mailassay sends to the owners of domains. There are none without `from`.")
+    ] = field(default_factory=Reports)
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
     policy: Policy = field(default_factory=Policy)
     owner_request_special: bool | None = None
@@ -404,6 +408,7 @@ SETTINGS: Map[dict[str, Any]] = shapes.of(
         ),
         "metrics": shapes.of(Metrics, {"textfile": values.or_nothing(values.textfile)}),
         "web": shapes.of(Web, {"listen": values.or_nothing(values.web_listen), "hosts": List(values.host)}, _web),
+        "reports": REPORTS,
         "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
     },
     dict,

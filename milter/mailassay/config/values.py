@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import yaml
 
-from ..address import Network
+from ..address import Address, Network
 from ..domain import BadDomain, Domain
 from ..policy.condition import is_too_wide
 from ..policy.rule import trouble
@@ -46,6 +46,17 @@ class Listen:
     def libmilter(self) -> str:
         """The socket as libmilter spells it: ``unix:/path``, ``inet:8899@127.0.0.1``, ``inet6:8899@::1``."""
         return f"unix:{self.path}" if self.kind == "unix" else f"{self.kind}:{self.port}@{self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server on this machine: its address and its port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def _scalar(node: yaml.Node, expected: str, kinds: str = "str") -> str:
@@ -340,6 +351,70 @@ def address(node: yaml.Node) -> str:
     if not re.fullmatch(_MAILBOX, text):
         raise unexpected("a mail address", node)
     return text
+
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+MAX_REPORT_LOCAL_PART = 37  # octets; 64, less a delimiter and the 26 characters that tell what bounced
+
+
+@value(title="a mail address", type="string", pattern=rf"^{_ATOM}(\.{_ATOM})*@[^\s*@/<>]+$")
+def report_address(node: yaml.Node) -> str:
+    """A mail address with a domain; the local-part has room for an address extension."""
+    expected = "a mail address such as dmarc-reports@example.org"
+    local_part, _, domain = _scalar(node, expected).rpartition("@")
+    try:
+        name = Domain(domain)
+    except BadDomain as trouble:
+        raise unexpected(expected, node) from trouble
+    if not re.fullmatch(rf"{_ATOM}(\.{_ATOM})*", local_part) or len(name.labels) < 2 or name.labels[-1].isdigit():
+        raise unexpected(expected, node)
+    if len(local_part) > MAX_REPORT_LOCAL_PART:
+        raise Unfit(
+            f"the part before the @ has {len(local_part)} characters; it can have {MAX_REPORT_LOCAL_PART}, since an "
+            "address extension tells which report a bounce is about"
+        )
+    return f"{local_part}@{name}"
+
+
+@value(title="text", type=_SCALAR, minLength=1, maxLength=255)
+def short_text(node: yaml.Node) -> str:
+    """One line of text for people and XML."""
+    expected = "one line of text, at most 255 characters"
+    text = _scalar(node, expected, kinds="").strip()
+    if not 1 <= len(text) <= 255 or not text.isprintable():
+        raise unexpected(expected, node)
+    return text
+
+
+@value(
+    title="an address of this machine, and a port",
+    type="string",
+    pattern=r"^(127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$",
+)
+def loopback(node: yaml.Node) -> Server:
+    """A port that no other machine can reach."""
+    expected = "a loopback address with a port, such as 127.0.0.1:25 or [::1]:25"
+    text = _scalar(node, expected, kinds="")
+    host, port = _split_port(text)
+    address = _address(host)
+    if address is None or not port or not ip_address(address).is_loopback:
+        raise unexpected(expected, node)
+    return Server(address, _port(port))
+
+
+@value(title="an IP address", type="string", pattern="^[0-9A-Fa-f:.]+$")
+def egress(node: yaml.Node) -> Address:
+    """An address from which mail leaves this host."""
+    expected = "an IP address from which mail leaves, such as 192.0.2.1 or 2001:db8::1"
+    text = _scalar(node, expected, kinds="")
+    if _address(text) is None:
+        raise unexpected(expected, node)
+    found = ip_address(text)
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        raise Unfit(f"{shown(text)} is IPv4 inside IPv6; write {found.ipv4_mapped}")
+    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local:
+        raise Unfit(f"no mail reaches others from {found}; write the address that they see")
+    return found
 
 
 @value(title="a socket", type="string", pattern="^(unix|local|inet6?):.+$")

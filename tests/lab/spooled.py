@@ -46,19 +46,20 @@ def segment(folder: Path, *lines: str | dict[str, Any], torn: str = "", host: st
 class Spooled:
     """A folder with segments, and its collector, on a host of that name.
 
-    ``now`` is the time of day, and ``uptime`` the monotonic clock. What else is given are keys of the history.
+    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports. What else
+    is given are keys of the history.
     """
 
-    def __init__(self, folder: Path, host: str = "mx1", **history: Any) -> None:
+    def __init__(self, folder: Path, host: str = "mx1", ours: str | None = None, **history: Any) -> None:
         (folder / SPOOL).mkdir(parents=True, exist_ok=True)
-        self.folder, self.host = folder, host
+        self.folder, self.host, self.ours = folder, host, ours
         self.now, self.uptime = NOW, 0.0
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
     def another(self, *listeners: Listener) -> Collector:
         """A collector of the same folder."""
-        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime)
+        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, self.ours)
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""

@@ -17,11 +17,13 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from ..aggregate.arrival import Unfit as UnfitForReports
+from ..aggregate.arrival import arrival
 from ..config import History
 from ..history import service
 from ..history.record import VERSION
 from ..history.spool import SPOOL, Line, Segment, segments
-from ..store import database, writing
+from ..store import database, expiry, observed, writing
 from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 from ..store.size import Size, size
 
@@ -56,9 +58,13 @@ class Batch:
     counts: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
     said: list[service.Said] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
+    arrived: list[observed.Arrived] = field(default_factory=list)
 
-    def add(self, found: dict[str, Any], now: float, host: str) -> None:
-        """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit."""
+    def add(self, found: dict[str, Any], now: float, host: str, ours: str | None = None) -> None:
+        """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit.
+
+        ``ours`` is the address of our DMARC reports; None if there are none.
+        """
         hour = int(now) // HOUR
         match found:
             case {"v": version, "kind": "message"} if version == VERSION:
@@ -66,6 +72,8 @@ class Batch:
                 self.records.append(found)
                 self.rows.append(row)
                 self.counts.update(row.counts)
+                if ours:
+                    self._report(found, row, ours)
             case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and 0 < many < _MOST_LOST:
                 self.counts[hour, host, "lost", "unwritten"] += many
             case {"v": int(), "kind": str()} if said := service.read(found):
@@ -76,6 +84,17 @@ class Batch:
             case _:
                 raise Unfit("neither a record nor a line of another version")
 
+    def _report(self, found: dict[str, Any], row: Rows, ours: str) -> None:
+        """Note what a message means for DMARC reports."""
+        time, host = row.message["time"], row.message["host"]
+        try:
+            means = arrival(found, ours)
+        except UnfitForReports:
+            self.counts[int(time) // HOUR, host, "unreported", "unreadable"] += 1
+            return
+        if any(means):
+            self.arrived.append(observed.Arrived(time, host, means))
+
 
 class Listener(Protocol):
     """Who wants to know what the collector moves, such as metrics."""
@@ -85,7 +104,11 @@ class Listener(Protocol):
 
 
 class Collector:
-    """Moves records. ``host`` is the name of this host, for counts of lines that do not name one."""
+    """Moves records.
+
+    ``host`` is the name of this host, for counts of lines that do not name one. ``ours`` is the address of our DMARC
+    reports; if it is None, nothing is kept for reports.
+    """
 
     def __init__(
         self,
@@ -94,10 +117,11 @@ class Collector:
         clock: Callable[[], float] = time.time,
         listeners: Sequence[Listener] = (),
         monotonic: Callable[[], float] = time.monotonic,
+        ours: str | None = None,
     ) -> None:
         assert history.directory
         self._history, self._host, self._listeners = history, host, listeners
-        self._clock, self._monotonic = clock, monotonic
+        self._clock, self._monotonic, self._ours = clock, monotonic, ours
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
@@ -106,6 +130,7 @@ class Collector:
         """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
         self._before = 0.0  # messages of an earlier time leave
         self._looked = -math.inf  # when that was found out
+        self._told = -math.inf  # when it was last noted how far all is moved
 
     def once(self) -> bool:
         """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
@@ -113,7 +138,7 @@ class Collector:
         If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
         """
         try:
-            engine = self._opened()
+            engine, began = self._opened(), self._clock()
             more = self._expire(engine)
             unread = ""
             for segment in segments(self._directory / SPOOL):
@@ -134,6 +159,7 @@ class Collector:
                 self._wait(unread)
             else:
                 self.trouble = ""
+                self._tell(engine, began)
             return more
         except (DBAPIError, sqlite3.Error, OSError) as error:
             self.close()
@@ -211,10 +237,22 @@ class Collector:
         batch = self._batch(segment.name, lines)
         with engine.begin() as connection:
             writing.add(connection, batch.rows)
+            if self._ours:
+                late = observed.add(connection, batch.arrived, self._clock())
+                batch.counts.update(
+                    {(int(at) // HOUR, host, "unreported", "late"): n for (at, host), n in late.items()}
+                )
             writing.count(connection, batch.counts)
             writing.read_up_to(connection, segment.name, lines[-1].end, lines[-1].number)
         if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
             self._say("lost", "%d records of messages are lost, as %s says", lost, segment.name)
+        if unreported := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "unreported"):
+            self._say(
+                "unreported",
+                "%d messages are in no DMARC report: the reports about their day are made already, or their records "
+                "cannot be read",
+                unreported,
+            )
         for each in self._listeners:
             each.committed(batch)
 
@@ -223,7 +261,7 @@ class Collector:
         batch = Batch(name, lines[-1].end)
         for line in lines:
             try:
-                batch.add(line.found or {}, now, self._host)
+                batch.add(line.found or {}, now, self._host, self._ours)
             except Unfit:
                 batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
         return batch
@@ -232,15 +270,23 @@ class Collector:
         """Let a batch of old messages leave. Returns whether there may be more."""
         now = self._monotonic()
         with engine.begin() as connection:
-            if now - self._looked >= _MINUTE:
+            if is_due := now - self._looked >= _MINUTE:
                 self._looked = now
                 before = self._clock() - self._history.days * _DAY
                 self._before = writing.horizon(connection, before)
                 writing.expire_counts(connection, before)
             gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
-        if gone:
+            more = is_due and bool(self._ours) and expiry.expire(connection, self._clock())
+        if gone or more:
             database.give_back(engine)
         return gone == _EXPIRED
+
+    def _tell(self, engine: Engine, began: float) -> None:
+        """Note once a minute that all is moved that the spool had when this began: days are closed by that."""
+        if self._ours and self._monotonic() - self._told >= _MINUTE:
+            with engine.begin() as connection:
+                observed.moved(connection, self._host, began)
+            self._told = self._monotonic()
 
     def _say(self, about: str, text: str, *values: Any) -> None:
         """Log trouble, at most once a minute for each kind."""

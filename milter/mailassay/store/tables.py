@@ -96,7 +96,7 @@ segment = Table(
 
 # What DMARC reports are made of (RFC 9990). A ``day`` is a UTC day: seconds since 1970, divided by 86,400.
 
-# A policy configuration at a name where a DMARC record was found. ``tags`` is JSON, ``digest`` a hash of it.
+# A policy configuration at a name where a DMARC record was found. ``tags`` is JSON, ``digest`` a hash of both.
 policy = Table(
     "policy",
     metadata,
@@ -104,7 +104,8 @@ policy = Table(
     Column("domain", _Text, nullable=False),
     Column("digest", _Text, nullable=False),
     Column("tags", _Text, nullable=False),
-    UniqueConstraint("domain", "digest"),
+    UniqueConstraint("digest"),
+    Index("policy_domain", "domain"),
 )
 
 # The rows of a day that is not reported yet: how many messages each stands for, and how many of them may cause a

@@ -48,7 +48,7 @@ def count(connection: Connection, counts: Counter[tuple[int, str, str, str]]) ->
     rows = [
         dict(zip(("hour", "host", "kind", "key", "count"), (*key, counts[key]), strict=True)) for key in sorted(counts)
     ]
-    new = _insert(connection)(hourly)
+    new = insert(connection)(hourly)
     keys = [each.name for each in hourly.primary_key]
     add_to = {"count": hourly.c.count + new.excluded["count"]}
     connection.execute(new.on_conflict_do_update(index_elements=keys, set_=add_to), rows)
@@ -98,7 +98,7 @@ def _largest(connection: Connection, kind: str, at: Sequence[ColumnElement[bool]
 
 def read_up_to(connection: Connection, name: str, octets: int, lines: int) -> None:
     """Remember how far a segment has been read. In the same transaction as its records."""
-    new = _insert(connection)(segment)
+    new = insert(connection)(segment)
     place = {"octets": octets, "lines": lines}
     statement = new.values(name=name, **place).on_conflict_do_update(index_elements=["name"], set_=place)
     connection.execute(statement)
@@ -124,7 +124,7 @@ def expire(connection: Connection, before: float, most: int, batch: int) -> int:
 
     Returns how many. Of several hosts that share a database, one does so at a time.
     """
-    if not _is_alone(connection):
+    if not is_alone(connection):
         return 0
     newest = connection.execute(select(func.max(message.c.id))).scalar() or 0
     # each by an index
@@ -141,7 +141,7 @@ def expire(connection: Connection, before: float, most: int, batch: int) -> int:
 
 def expire_counts(connection: Connection, before: float) -> None:
     """Delete the counts of the oldest hour of each kind, if it is before that time."""
-    if not _is_alone(connection):
+    if not is_alone(connection):
         return
     kind, hour = hourly.c.kind, hourly.c.hour
     found = connection.execute(select(func.min(kind))).scalar()
@@ -152,7 +152,7 @@ def expire_counts(connection: Connection, before: float) -> None:
         found = connection.execute(select(func.min(kind)).where(kind > found)).scalar()
 
 
-def _is_alone(connection: Connection) -> bool:
+def is_alone(connection: Connection) -> bool:
     """Does no other host let old rows leave? True until the end of the transaction."""
     if connection.dialect.name == "sqlite":
         return True
@@ -169,6 +169,6 @@ def _numbers(connection: Connection, many: int) -> list[int]:
     return sorted(connection.execute(select(next_one).select_from(func.generate_series(1, many))).scalars())
 
 
-def _insert(connection: Connection) -> Any:
+def insert(connection: Connection) -> Any:
     """INSERT with ON CONFLICT, which both have."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -26,8 +26,9 @@ def upgrade() -> None:
         "policy",
         sa.Column("id", _Id, primary_key=True),
         *_text("domain", "digest", "tags"),
-        sa.UniqueConstraint("domain", "digest"),
+        sa.UniqueConstraint("digest"),
     )
+    op.create_index("policy_domain", "policy", ["domain"])
     op.create_table(
         "observed",
         sa.Column("day", sa.Integer, nullable=False),

@@ -11,6 +11,7 @@ from sqlalchemy import Table, select
 
 from mailassay.collector import Collector, Listener
 from mailassay.config import History
+from mailassay.config.reports import FailureReports
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database
 from mailassay.store.tables import hourly, message
@@ -46,20 +47,22 @@ def segment(folder: Path, *lines: str | dict[str, Any], torn: str = "", host: st
 class Spooled:
     """A folder with segments, and its collector, on a host of that name.
 
-    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports. What else
-    is given are keys of the history.
+    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports;
+    ``failures`` says whom failure reports are about. What else is given are keys of the history.
     """
 
     def __init__(self, folder: Path, host: str = "mx1", ours: str | None = None, **history: Any) -> None:
         (folder / SPOOL).mkdir(parents=True, exist_ok=True)
         self.folder, self.host, self.ours = folder, host, ours
         self.now, self.uptime = NOW, 0.0
+        self.failures: FailureReports | None = None
         self.history = History(directory=str(folder), **history)
         self.collector = self.another()
 
     def another(self, *listeners: Listener) -> Collector:
         """A collector of the same folder."""
-        return Collector(self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, self.ours)
+        clocks = {"clock": lambda: self.now, "monotonic": lambda: self.uptime}
+        return Collector(self.history, self.host, listeners=listeners, ours=self.ours, failures=self.failures, **clocks)
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""

@@ -22,7 +22,9 @@ from ..domain import BadDomain, Domain
 from ..evidence import Evidence
 from ..judge.outcome import Outcome
 from ..message import Headers
+from ..policy.sets import Domains
 from ..result import Result
+from ..return_path import is_ours
 from ..verdict import Action
 
 VERSION, KIND = 1, "failed"
@@ -170,14 +172,14 @@ def network(client: str) -> str:
     return str(ip_network((address, _PREFIX[address.version]), strict=False))
 
 
-def of(outcome: Outcome, domains: Collection[str], own: Collection[str], host: str, at: float) -> Incident | None:
+def of(outcome: Outcome, domains: Domains, sender: str | None, host: str, at: float) -> Incident | None:
     """The incident of a message; None if no report may be sent about it.
 
-    ``domains`` are those that are reported to: DMARC Policy Domains or organizational domains. ``own`` are the
-    addresses from which this host sends reports. ``at`` is in seconds since 1970.
+    ``domains`` are the author domains, or those of their DMARC records, that are reported to. ``sender`` is the address
+    from which this host sends reports. ``at`` is in seconds since 1970.
     """
     evidence = outcome.evidence
-    if not domains or evidence is None or outcome.verdict.action not in _DELIVERY:
+    if evidence is None or outcome.verdict.action not in _DELIVERY:
         # a deferred message comes again
         return None
     dmarc = evidence.dmarc
@@ -185,9 +187,9 @@ def of(outcome: Outcome, domains: Collection[str], own: Collection[str], host: s
     if found is None or dmarc.header_from is None or dmarc.ambiguous:
         return None
     policy_domain, record = found
-    if not _is_listed(dmarc, policy_domain, record, domains) or not _asks(record, evidence):
+    if policy_domain not in domains and dmarc.header_from not in domains:
         return None
-    if may_loop(outcome, own):
+    if not _asks(record, evidence) or may_loop(outcome, sender):
         return None
     unaligned = _unaligned(dmarc)
     spf = evidence.spf
@@ -225,26 +227,17 @@ def of(outcome: Outcome, domains: Collection[str], own: Collection[str], host: s
     )
 
 
-def may_loop(outcome: Outcome, own: Collection[str]) -> bool:
+def may_loop(outcome: Outcome, sender: str | None) -> bool:
     """Could a report about the message be answered by a report?
 
-    It could if the message has no address to answer to, is for an address that sends reports, or is itself a report of
-    a mail system: of a delivery, or of a failure like this one.
+    It could if the message has no address to answer to, is for the address that sends our reports, or is itself a
+    report of a mail system: of a delivery, or of a failure like this one.
     """
-    if not outcome.transaction.mail_from or any(_leads_to(each, own) for each in outcome.transaction.recipients):
+    transaction = outcome.transaction
+    if not transaction.mail_from or any(is_ours(each, sender) for each in transaction.recipients):
         return True
     types = outcome.headers.named(b"content-type")
     return any(b"multipart/report" in each.value[:MAX_VALUE].lower() for each in types)
-
-
-def _leads_to(recipient: str, own: Collection[str]) -> bool:
-    """Is the recipient one of our report addresses, with or without an address extension?"""
-    local_part, _, domain = recipient.lower().rpartition("@")
-    return any(f"{part}@{domain}" in own for part in (local_part, local_part.partition("+")[0]))
-
-
-def _is_listed(dmarc: Dmarc, policy_domain: Domain, record: Record, domains: Collection[str]) -> bool:
-    return policy_domain in domains or _organization(dmarc, policy_domain, record) in domains
 
 
 def _organization(dmarc: Dmarc, policy_domain: Domain, record: Record) -> Domain:

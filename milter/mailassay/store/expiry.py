@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, func, select, update
 
 from ..aggregate.report import DAY
-from . import observed, outbox
+from . import incidents, observed, outbox
 from .outbox import State
 from .tables import collected, correspondent, report
 from .tables import observed as rows
@@ -28,6 +28,7 @@ def expire(connection: Connection, now: float) -> bool:
     today = int(now) // DAY
     gone = _rows(connection, today - _ROWS, now), _correspondents(connection, today - observed.KNOWN)
     connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY))
+    incidents.expire(connection, now)
     more = outbox.expire(connection, today - _BODIES, today - _REPORTS, now)
     return more or max(gone) >= _AT_ONCE
 

@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # another one, with the lowest versions that setup.cfg allows, for the tests of what the libraries decide
 LOWEST := .venv-lowest
+# others' programs that read our reports: their libraries are not those that mailassay is tested with
+PEERS := .venv-peers
 OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
     nameservers sender_domain spf) tests/standards
 # The tests that start Postfix or the program wait more than they compute; those within one process wait little. Each
@@ -25,7 +27,7 @@ UNITDIR := $(LIBDIR)/systemd/system
 # the system's, which the user of the service can reach too
 SYSTEM_PYTHON := /usr/bin/python3
 
-.PHONY: help demo test test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
+.PHONY: help demo test peers test-lowest test-deb test-trees lint unit coverage mutation conformance fuzz bench reference \
     screenshots install install-program install-files uninstall deb clean
 .DEFAULT_GOAL := help
 
@@ -33,6 +35,7 @@ help:
 	@echo 'make demo          messages through a throw-away Postfix, judged before your eyes (needs root)'
 	@echo 'make demo KEEP=1   the same, left running until Ctrl-C'
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
+	@echo 'make peers         programs that nobody here wrote, which read our reports in tests; part of make test'
 	@echo 'make test-lowest   those that concern libraries, with the lowest versions setup.cfg allows; part of make test'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make unit          the tests within one process: without root, Postfix, or the program as a daemon'
@@ -58,8 +61,11 @@ demo: $(READY)
 	@$(RUN) -m tests.demo $(if $(KEEP),--keep)
 
 test: lint
+	@$(MAKE) --no-print-directory peers || echo 'tests/test_peers.py skips: the programs did not install'
 	@$(RUN) -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory test-lowest
+
+peers: $(PEERS)/.ready
 
 test-lowest: $(LOWEST)/.ready
 	@$(LOWEST)/bin/python -m pytest $(PARALLEL) $(OF_LIBRARIES)
@@ -124,6 +130,13 @@ screenshots: $(READY)
 # a virtual environment of another Python, or of another state of setup.cfg, is made anew
 $(READY): setup.cfg tools/install
 	@tools/install "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(PEERS)/.ready: setup.cfg
+	@echo 'installing Python packages into $(PEERS)'
+	@'$(PYTHON)' -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    $$(sed -n '/^peers =/,/^[a-z]/s/^    \([a-z].*\)/\1/p' setup.cfg)
 	@touch $@
 
 $(LOWEST)/.ready: setup.cfg tools/install

@@ -36,7 +36,7 @@ def program(tmp_path, monkeypatch):
 
 
 def test_every_file_is_written(tmp_path, capsys):
-    assert len(SHIPPED) == 20
+    assert len(SHIPPED) == 22
     assert main(["files", str(tmp_path / "new/folder")]) == 0
     assert written(tmp_path / "new/folder") == SHIPPED
     printed = capsys.readouterr().out

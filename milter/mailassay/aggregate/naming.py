@@ -41,6 +41,6 @@ def file_name(report: Report) -> str:
 
 
 def subject(report: Report) -> list[str]:
-    """The words of the subject (section 3.5.2), between any of which it may be folded. Raises BadDomain."""
+    """The subject (section 3.5.2), in the parts between which it is best folded. Raises BadDomain."""
     domain, receiver = Domain(report.policy.domain), Domain(report.reporter.domain)
-    return ["Report", "Domain:", domain, "Submitter:", receiver, "Report-ID:", id_of(report)]
+    return [f"Report Domain: {domain}", f"Submitter: {receiver}", f"Report-ID: {id_of(report)}"]

@@ -124,7 +124,7 @@ class Handover:
 
     def give(self, return_path: str, address: str, mail: bytes) -> Result:
         """Hand a mail over, whose lines end with CRLF. Raises Unavailable."""
-        if not (address.isascii() and return_path.isascii()) or re.search(r"[\x00-\x20\x7f<>]", return_path + address):
+        if not (address.isascii() and return_path.isascii()) or re.search(r"[\x00-\x1f\x7f<>]", return_path + address):
             return Result(Outcome.FAILED, "not an address that SMTP can transmit")
         if self._smtp is not None:
             try:

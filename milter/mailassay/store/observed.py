@@ -262,7 +262,7 @@ def _count(connection: Connection, sums: dict[_Key, _Sum], numbers: dict[str, in
         each = by_key[day, domain, number, key][1]
         # a row that has no more messages than were added is new
         reports.setdefault((day, domain), Counter()).update(
-            rows=messages == each.messages, messages=each.messages, wanted=each.wanted
+            rows=int(messages == each.messages), messages=each.messages, wanted=each.wanted
         )
     new = insert(connection)(report)
     added = {name: report.c[name] + new.excluded[name] for name in ("rows", "messages", "wanted")}

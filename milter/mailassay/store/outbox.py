@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from .tables import delivery, report, suppressed
 from .tables import secret as secrets_table
+from .writing import insert
 
 DAY = 86_400
 PERIODS = (7, 30, 90, 365)  # days for which an address gets none: the first time, the second, and so on
@@ -150,7 +150,7 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
 
 def secret(connection: Connection, name: str) -> bytes:
     """A key of this history, which is made when it is first asked for."""
-    new = _insert(connection)(secrets_table).values(name=name, value=secrets.token_hex(32))
+    new = insert(connection)(secrets_table).values(name=name, value=secrets.token_hex(32))
     connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
     found = connection.execute(select(secrets_table.c.value).where(secrets_table.c.name == name)).scalar_one()
     return bytes.fromhex(found)
@@ -190,7 +190,7 @@ def compose(
         for address, token, due in deliveries
     ]
     if rows:
-        connection.execute(_insert(connection)(delivery).on_conflict_do_nothing(), rows)
+        connection.execute(insert(connection)(delivery).on_conflict_do_nothing(), rows)
     _finish(connection, {number}, now)
 
 
@@ -211,7 +211,7 @@ def add(
         "report_id": "",
         "changed": now,
     }
-    new = _insert(connection)(report).values(found).on_conflict_do_nothing().returning(report.c.id)
+    new = insert(connection)(report).values(found).on_conflict_do_nothing().returning(report.c.id)
     number: int | None = connection.execute(new).scalar()
     return number
 
@@ -220,6 +220,12 @@ def drop(connection: Connection, number: int, why: str, now: float) -> None:
     """No report is sent, and ``why``."""
     found = {"state": State.DROPPED, "why": _fit(why), "changed": now}
     connection.execute(update(report).where(report.c.id == number).values(found))
+
+
+def expired(connection: Connection, number: int, now: float) -> None:
+    """A pending report is too old to be sent. What kept it stays in its ``why``."""
+    kept = connection.execute(select(report.c.why).where(report.c.id == number)).scalar()
+    drop(connection, number, f"expired: {kept}" if kept else "expired", now)
 
 
 def late(connection: Connection, number: int, why: str, now: float) -> None:
@@ -322,7 +328,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
     found = connection.execute(select(suppressed).where(suppressed.c.address == address)).first()
     times = (found.times if found else 0) + 1
     new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": _fit(why)}
-    insertion = _insert(connection)(suppressed).values(address=address, **new)
+    insertion = insert(connection)(suppressed).values(address=address, **new)
     is_over = suppressed.c.until <= now
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new, where=is_over))
 
@@ -330,7 +336,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
 def suppress(connection: Connection, address: str, until: float | None, why: str) -> None:
     """The administrator wants no reports to be sent to an address, until that time or for ever (None)."""
     new = {"until": until, "why": _fit(why)}
-    insertion = _insert(connection)(suppressed).values(address=_address(address), times=1, **new)
+    insertion = insert(connection)(suppressed).values(address=_address(address), times=1, **new)
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new))
 
 
@@ -422,7 +428,3 @@ def _address(text: str) -> str:
 def _fit(text: str) -> str:
     """Text that both databases take, and that an index takes."""
     return text.replace("\0", "\ufffd").encode(errors="replace")[:_MOST_TEXT].decode(errors="ignore")
-
-
-def _insert(connection: Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -265,7 +265,7 @@ def test_the_rest_of_an_incident():
 
 
 def mail(one, record="v=spf1 ip4:192.0.2.1 -all"):
-    octets = feedback_report.compose(one, Us(), "a" * 26, NOW + 60, record)
+    octets = feedback_report.compose(one, Us(), "a" * 26, NOW + 60, [record])
     return octets, email.message_from_bytes(octets, policy=email.policy.default)
 
 

@@ -6,7 +6,7 @@ The same incident gives the same octets, in lines of ASCII. It must be redacted 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
@@ -42,10 +42,12 @@ class Reporter(Protocol):
     def contact(self) -> str: ...
 
 
-def compose(incident: Incident, reporter: Reporter, report_id: str, at: float, spf_record: str | None = None) -> bytes:
+def compose(
+    incident: Incident, reporter: Reporter, report_id: str, at: float, spf_records: Sequence[str] = ()
+) -> bytes:
     """The mail without its To field. ``at``: its Date, in seconds since 1970.
 
-    ``spf_record`` is the record of the domain that SPF checked; None if it has none.
+    ``spf_records`` are those of the domain that SPF checked.
     """
     boundary = f"=_{report_id}"
     lines = [
@@ -66,7 +68,7 @@ def compose(incident: Incident, reporter: Reporter, report_id: str, at: float, s
         *_text(incident, reporter),
         "",
         *_part(boundary, "message/feedback-report"),
-        *_feedback(incident, reporter, spf_record),
+        *_feedback(incident, reporter, spf_records),
         "",
         *_part(boundary, "text/rfc822-headers"),
         *_headers(incident, reporter),
@@ -81,7 +83,7 @@ def _part(boundary: str, content_type: str) -> tuple[str, ...]:
     return f"--{boundary}", f"Content-Type: {content_type}", "Content-Transfer-Encoding: 7bit", ""
 
 
-def _feedback(incident: Incident, reporter: Reporter, spf_record: str | None) -> Iterator[str]:
+def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]) -> Iterator[str]:
     """The part for programs (RFC 6591 section 3, RFC 9991 section 4)."""
     yield "Feedback-Type: auth-failure"
     yield "Version: 1"
@@ -93,8 +95,10 @@ def _feedback(incident: Incident, reporter: Reporter, spf_record: str | None) ->
         yield from _given("DKIM-Domain", signature.domain)
         yield from _given("DKIM-Identity", signature.identity or (signature.domain and f"@{signature.domain}"))
         yield from _given("DKIM-Selector", signature.selector)
-    if (spf := incident.failed_spf) and spf_record is not None:
-        yield from folded("SPF-DNS:", "txt", ":", spf.domain, ":", *_quoted(spf_record))
+    if spf := incident.failed_spf:
+        # an empty text if there is no record
+        for record in spf_records or ("",):
+            yield from folded("SPF-DNS:", "txt", ":", spf.domain, ":", *_quoted(record))
     yield f"Delivery-Result: {incident.delivery}"
     yield from _given("Original-Envelope-Id", incident.queue_id)
     yield from _given("Original-Mail-From", f"<{incident.mail_from}>" if incident.mail_from else "")

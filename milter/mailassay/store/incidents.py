@@ -84,17 +84,23 @@ def _add(connection: Connection, place: tuple[int, str, str], first: Incident, c
 
 
 def over(connection: Connection, before: int) -> list[Kept]:
-    """The rows of hours before that one: the newest hour first, and in it what occurred most often."""
+    """The rows of hours before that one: the newest hour first, and in it what occurred most often.
+
+    A row that this version cannot read, because a later one wrote it, is passed over until it is too old.
+    """
     found = (
         select(incident)
         .where(incident.c.hour < before)
         .order_by(incident.c.hour.desc(), incident.c.domain, incident.c["count"].desc(), incident.c.key)
     )
-    return [_kept(row) for row in connection.execute(found)]
+    return [each for row in connection.execute(found) if (each := _kept(row))]
 
 
-def _kept(row: Any) -> Kept:
-    first = incidents.read({**json.loads(row.first), "count": row._mapping["count"]})
+def _kept(row: Any) -> Kept | None:
+    try:
+        first = incidents.read({**json.loads(row.first), "count": row._mapping["count"]})
+    except ValueError:
+        return None
     return Kept(row.hour, row.domain, row.key, first)
 
 

@@ -191,5 +191,5 @@ deb:
 	@tools/deb '$(SYSTEM_PYTHON)'
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) build milter/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

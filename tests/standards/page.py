@@ -20,6 +20,7 @@ METHODS = {
     "arc": ("ARC", "arc.py"),
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
+    "aggregate": ("Aggregate reports", "aggregate/"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

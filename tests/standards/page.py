@@ -21,6 +21,7 @@ METHODS = {
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
+    "failure": ("Failure reports", "failure/"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -6,13 +6,14 @@ The same incident gives the same octets, in lines of ASCII. It must be redacted 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
 
 from .. import __version__
 from ..authres.render import render
+from ..message import MAX_LINE as MAX_OCTETS
 from ..result import Resinfo, Result
 from ..terminal import wrapped
 from .incident import Delivery, Failure, Incident
@@ -89,7 +90,7 @@ def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]
     yield "Version: 1"
     yield f"User-Agent: mailassay/{__version__}"
     yield f"Auth-Failure: {incident.failure}"
-    yield from _results(reporter, [_dmarc(incident)])
+    yield _on_one_line(_results(reporter, [_dmarc(incident)]))
     yield f"Identity-Alignment: {', '.join(incident.unaligned) or 'none'}"
     if signature := incident.failed_signature:
         yield from _given("DKIM-Domain", signature.domain)
@@ -98,7 +99,8 @@ def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]
     if spf := incident.failed_spf:
         # an empty text if there is no record
         for record in spf_records or ("",):
-            yield from folded("SPF-DNS:", "txt", ":", spf.domain, ":", *_quoted(record))
+            field = folded("SPF-DNS:", "txt", ":", spf.domain, ":", *_quoted(record))
+            yield _on_one_line(field)
     yield f"Delivery-Result: {incident.delivery}"
     yield from _given("Original-Envelope-Id", incident.queue_id)
     yield from _given("Original-Mail-From", f"<{incident.mail_from}>" if incident.mail_from else "")
@@ -106,6 +108,13 @@ def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]
     yield from _given("Reported-Domain", incident.header_from)
     yield f"Arrival-Date: {_date(incident.time)}"
     yield f"Incidents: {incident.count}"
+
+
+def _on_one_line(field: Iterable[str]) -> str:
+    """A field that is folded only if it has to be (RFC 5322 section 2.1.1): parsedmarc reads line by line here."""
+    lines = list(field)
+    line = "".join(lines)
+    return line if len(line) <= MAX_OCTETS else "\r\n".join(lines)
 
 
 def _given(name: str, value: str) -> Iterator[str]:
@@ -155,7 +164,7 @@ def _text(incident: Incident, reporter: Reporter) -> Iterator[str]:
         "the subject and the body are left out.",
         MAX_LINE,
     )
-    if contact := _fit(reporter.contact):
+    if contact := _NOT_SEEN.sub("?", reporter.contact):
         yield from wrapped(f"Contact: {contact}", MAX_LINE)
 
 

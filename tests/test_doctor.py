@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 
 import mailassay.doctor
 from mailassay.cli import doctor, main
-from mailassay.config import Dns, History, Listen, Problem, Relays, Settings, Web, load_policy
+from mailassay.config import Dns, History, Listen, Problem, Relays, Reports, Settings, Web, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
-from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Table, User
+from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Reporting, Table, User
 from mailassay.doctor.own import Own
 from mailassay.doctor.system import OPENRC, SYSTEMD, System, installer, this_system
 from mailassay.domain import Domain
+from mailassay.feedback.ourselves import Alignment
 from mailassay.finding import Severity
 from mailassay.judge.logline import as_json
 from mailassay.lookup import Problem as Fault
@@ -113,8 +114,31 @@ def of_history(name, **changed):
     return replace(KEPT, nodes={**KEPT.nodes, path: replace(KEPT.nodes[path], **changed)})
 
 
+REPORTING = replace(
+    KEPT,
+    settings=replace(KEPT.settings, reports=Reports("dmarc@example.org")),
+    postfix=configured(recipient_delimiter="+", non_smtpd_milters=OURS, internal_mail_filter_classes="notify, bounce"),
+    reports=Reporting(Alignment(), takes=True, knows=True, silence="", timer=True),
+)
+
+
+def reporting(**changed):
+    """Facts with other reports."""
+    return replace(REPORTING, reports=replace(REPORTING.reports, **changed))
+
+
+def reported_by(**values):
+    """Facts with reports and another Postfix."""
+    good = {"recipient_delimiter": "+", "non_smtpd_milters": OURS, "internal_mail_filter_classes": "bounce"}
+    return replace(REPORTING, postfix=configured(**good | values))
+
+
 FINE = {
     "a history": KEPT,
+    "reports": REPORTING,
+    "reports of which nothing is known": replace(REPORTING, reports=Reporting()),
+    "reports of a container": replace(reporting(timer=None), system=CONTAINER),
+    "more delimiters": reported_by(recipient_delimiter="-+"),
     "pages": replace(KEPT, settings=PAGES),
     "a history that has just begun": replace(
         keeping(lost=None, size=0),
@@ -1059,6 +1083,39 @@ BROKEN = {
         "systemctl restart mailassay-collector",
     ),
     "no library": (keeping(missing=("psycopg",)), ("warning", "history-library"), None),
+    "reports of which DNS says nothing": (
+        reporting(alignment=Alignment(trouble="_dmarc.example.org TXT: SERVFAIL")),
+        ("warning", "reports-unknown"),
+        None,
+    ),
+    "no address extensions": (
+        reported_by(recipient_delimiter=""),
+        ("warning", "reports-delimiter"),
+        "postconf -e recipient_delimiter=+",
+    ),
+    "another delimiter": (
+        reported_by(recipient_delimiter="-"),
+        ("warning", "reports-delimiter"),
+        "postconf -e recipient_delimiter=-+",
+    ),
+    "a report address elsewhere": (reporting(takes=False, knows=None), ("warning", "reports-address"), None),
+    "a report address that nobody has": (reporting(knows=False), ("warning", "reports-address"), None),
+    "bounces of a Postfix without our milter": (
+        reported_by(non_smtpd_milters="unix:opendkim/opendkim.sock"),
+        ("warning", "reports-bounces"),
+        f"postconf -e 'non_smtpd_milters={OURS}, unix:opendkim/opendkim.sock'",
+    ),
+    "bounces that no milter sees": (
+        reported_by(internal_mail_filter_classes=""),
+        ("warning", "reports-bounces"),
+        "postconf -e internal_mail_filter_classes=bounce",
+    ),
+    "no SMTP server for reports": (reporting(silence="connection refused"), ("warning", "reports-smtp"), None),
+    "no timer for reports": (
+        reporting(timer=False),
+        ("warning", "reports-timer"),
+        "systemctl enable --now mailassay-reports.timer",
+    ),
     "something is held": (replace(GOOD, held=1, waiting=60.0), ("note", "held"), "mailassay held"),
     "something is held in another instance": (
         replace(GOOD, postfix=replace(GOOD.postfix, folder="/etc/postfix-in"), held=1, waiting=60.0),

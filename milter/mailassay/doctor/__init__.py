@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..finding import Severity
 from ..postfix.configuration import NoPostfix
-from . import content, domains, history, host, wiring
+from . import content, domains, history, host, reports, wiring
 from .facts import Facts
 from .finding import Finding
 from .gather import all_facts, before_removal, running_digest
@@ -71,6 +71,10 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     history.space,
     history.lost,
     history.pages,
+    reports.aligned,
+    reports.deliverable,
+    reports.bounces,
+    reports.handed_over,
     host.unseen,
 ]
 """All checks. Findings of the same severity appear in this order."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ..config import Problem, Settings
+from ..feedback.ourselves import Alignment
 from ..postfix.configuration import Postfix, Service
 from .own import Own
 from .system import System
@@ -119,6 +120,22 @@ class Kept:
     stuck: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """The DMARC reports that are sent, as far as one can look at it. None means unknown.
+
+    ``alignment``: would they pass DMARC? ``takes``: Postfix takes mail for the domain of our report address, and
+    ``knows`` the address. ``silence``: why no SMTP server takes the reports, empty if one does. ``timer``: systemd
+    starts the timer by which they are sent.
+    """
+
+    alignment: Alignment | None = None
+    takes: bool | None = None
+    knows: bool | None = None
+    silence: str | None = None
+    timer: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All facts. ``unseen`` names what could not be examined. None means unknown, unless it is described otherwise.
@@ -134,8 +151,8 @@ class Facts:
     with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
-    running. ``kept``: the history, None if there is none. ``is_root``: this examination can look at everything.
-    ``system``: how packages are installed and services are controlled.
+    running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``is_root``: this
+    examination can look at everything. ``system``: how packages are installed and services are controlled.
     """
 
     settings: Settings
@@ -164,6 +181,7 @@ class Facts:
     waiting: float = 0.0
     down: bool = False
     kept: Kept | None = None
+    reports: Reporting | None = None
     is_root: bool = False
     system: System = field(default_factory=System)
     unseen: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
-from . import gather_history
+from . import gather_history, gather_reports
 from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
@@ -55,7 +55,8 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
     held, waiting, down = _backlog(settings, postfix, until, unseen)
     names, nameservers = frozenset({socket.gethostname().lower()}), tuple(_asked(settings))
     own = domains(postfix, until, names, unseen)
-    if all(each.trouble for each in nameservers):
+    dns = not all(each.trouble for each in nameservers)
+    if not dns:
         # reported already
         own = []
     return Facts(
@@ -88,6 +89,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         waiting=waiting,
         down=down,
         kept=gather_history.kept(settings, unseen, time.time()),
+        reports=gather_reports.reporting(settings, postfix, until, unseen, dns=dns),
         is_root=os.geteuid() == 0,
         system=this_system(),
         unseen=tuple(dict.fromkeys(unseen)),

@@ -56,10 +56,10 @@ def _without_milters(facts: Facts, service: Service) -> bool:
 
 def entries(facts: Facts) -> list[Entry]:
     """Our entry at each service for mail from strangers."""
-    return [found for each in incoming(facts) if (found := _entry(facts, each))]
+    return [found for each in incoming(facts) if (found := our_entry(facts, each))]
 
 
-def _entry(facts: Facts, service: Service, name: str = "smtpd_milters") -> Entry | None:
+def our_entry(facts: Facts, service: Service, name: str = "smtpd_milters") -> Entry | None:
     """Our entry in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
     listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
     milters = parsed(facts.postfix.value(name, service))
@@ -94,7 +94,7 @@ def _is_rspamd(milter: Milter) -> bool:
     return bool(_RSPAMD.search(milter.endpoint))
 
 
-def _endpoint(facts: Facts) -> str:
+def our_endpoint(facts: Facts) -> str:
     """Our socket as smtpd would find it."""
     listen = facts.settings.listen
     return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
@@ -118,14 +118,14 @@ def listed(facts: Facts) -> Iterator[Finding]:
     if not services:
         yield error("no-smtpd", "master.cf has no smtpd service for incoming mail")
     for service in services:
-        if found := _entry(facts, service):
+        if found := our_entry(facts, service):
             yield fine("smtpd-milters", f"{service} passes its mail to {found.ours.endpoint}")
             continue
         if service.is_local and not nowhere:
             # a service for programs of this host
             continue
         outside = listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path))
-        ours = f"unix:{_INSIDE}" if outside and service.chrooted else _endpoint(facts)
+        ours = f"unix:{_INSIDE}" if outside and service.chrooted else our_endpoint(facts)
         milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (ours, others) if each)
         if "$" not in others:
@@ -153,7 +153,7 @@ def found_in_chroot(facts: Facts) -> Iterator[Finding]:
         looks = seen_by(found.service, found.ours.path or "", facts.queue)
         reason = f"{found.service} is chrooted in {facts.queue}: it looks for our socket at {looks}"
         if facts.queue in ancestry(facts.canonical(path)):
-            value = _instead(facts, found.service, found.ours, Milter(_endpoint(facts), found.ours.options))
+            value = _instead(facts, found.service, found.ours, Milter(our_endpoint(facts), found.ours.options))
             yield error("chroot", reason, postfix.set("smtpd_milters", value, found.service))
             continue
         inside = Milter(f"unix:{_INSIDE}", found.ours.options)
@@ -194,7 +194,7 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
     """Is our socket in a service that takes no mail from strangers?"""
     postfix, judged = facts.postfix, {id(each) for each in incoming(facts)}
     for service in listeners(facts):
-        if id(service) in judged or _without_milters(facts, service) or not (found := _entry(facts, service)):
+        if id(service) in judged or _without_milters(facts, service) or not (found := our_entry(facts, service)):
             continue
         left = _instead(facts, service, found.ours, None)
         if service.is_submission:
@@ -206,7 +206,10 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
             reason = f"{service} takes mail back from a content filter; there, mailassay's own field looks forged"
             yield error("content-filter", reason, fix)
     for service in postfix.services:
-        if service.program == "cleanup" and (found := _entry(facts, service, "non_smtpd_milters")):
+        # with reports, we need to see the bounces that Postfix makes
+        if facts.reports or service.program != "cleanup":
+            continue
+        if found := our_entry(facts, service, "non_smtpd_milters"):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
             left = _instead(facts, service, found.ours, None, "non_smtpd_milters")
             left = _and_signed(facts, service, left, "non_smtpd_milters")
@@ -234,7 +237,7 @@ def unsigned(facts: Facts) -> Iterator[Finding]:
         if any(_may_sign(facts, each) for each in milters):
             yield fine("unsigned", f"mail that {service} takes from your own users passes a signer")
         elif service.is_submission:
-            ours = _entry(facts, service)
+            ours = our_entry(facts, service)
             left = _instead(facts, service, ours.ours, None) if ours else postfix.as_written("smtpd_milters", service)
             value = _and_signed(facts, service, left)
             yield error(

@@ -5,6 +5,7 @@ Whatever a sender or a server wrote is cut and made fit here. Times are in secon
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, or_, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from .tables import delivery, report, suppressed
 from .tables import secret as secrets_table
@@ -128,8 +130,12 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
     A process that ends, however it does, has it no longer.
     """
     if engine.dialect.name == "sqlite":
-        descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            if not os.geteuid():
+                # the service has to open what root has made
+                owner = directory.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield Sole()
         except BlockingIOError:
@@ -144,7 +150,10 @@ def alone(engine: Engine, directory: Path) -> Iterator[Sole]:
         try:
             yield Sole(connection)
         finally:
-            # the pool would keep the connection, and the lock with it
+            # the server would notice in its own time that the connection is closed
+            with contextlib.suppress(SQLAlchemyError):
+                connection.execute(select(func.pg_advisory_unlock(_LOCK)))
+            # the pool would keep the connection, and the lock with it if that failed
             connection.invalidate()
 
 

@@ -22,6 +22,7 @@ METHODS = {
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
     "failure": ("Failure reports", "failure/"),
+    "feedback": ("Who gets DMARC reports", "feedback/"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

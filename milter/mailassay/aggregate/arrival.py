@@ -12,7 +12,7 @@ from ..verdict import Action, Kind
 from .row import Added, added, is_null
 
 # what a record that is none raises
-_WRONG = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError)
 
 
 class Unfit(ValueError):

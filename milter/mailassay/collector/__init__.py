@@ -302,8 +302,8 @@ class Collector:
                 self._before = writing.horizon(connection, before)
                 writing.expire_counts(connection, before)
             gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
-            more = is_due and bool(self._ours) and expiry.expire(connection, self._clock())
-        if gone or more:
+            of_reports = expiry.expire(connection, self._clock()) if is_due and self._ours else 0
+        if gone or of_reports:
             database.give_back(engine)
         return gone == _EXPIRED
 

@@ -17,20 +17,19 @@ _REPORTS = 30  # days that reports and their deliveries are kept
 _AT_ONCE = 1_000  # rows of each table that leave in one transaction
 
 
-def expire(connection: Connection, now: float) -> bool:
-    """Let some of what is old leave. Returns whether there may be more.
+def expire(connection: Connection, now: float) -> int:
+    """Let some of what is old leave. Returns how many rows have left.
 
     Called once a minute, it lets little leave while a clock is wrong. Of several hosts that share a database, one does
     so at a time.
     """
     if not is_alone(connection):
-        return False
+        return 0
     today = int(now) // DAY
-    gone = _rows(connection, today - _ROWS, now), _correspondents(connection, today - observed.KNOWN)
-    connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY))
+    gone = _rows(connection, today - _ROWS, now) + _correspondents(connection, today - observed.KNOWN)
+    gone += connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY)).rowcount
     incidents.expire(connection, now)
-    more = outbox.expire(connection, today - _BODIES, today - _REPORTS, now)
-    return more or max(gone) >= _AT_ONCE
+    return gone + outbox.expire(connection, today - _BODIES, today - _REPORTS, now)
 
 
 def _rows(connection: Connection, before: int, now: float) -> int:

@@ -117,7 +117,7 @@ def add(connection: Connection, found: Sequence[Arrived], now: float) -> Counter
         tags = row_text.of_policy(configuration)
         digest = row_text.key(configuration.domain, tags)
         policies[digest] = (configuration.domain, tags)
-        sums.setdefault((day, configuration.domain, digest, text), _Sum()).add(1, wanted, time)
+        sums.setdefault((day, configuration.domain, digest, text), _Sum()).add(1, int(wanted), time)
     numbers = _numbers(connection, policies)
     full = {place: many for place, (many, _) in there.items() if many >= MOST_ROWS}
     if full:

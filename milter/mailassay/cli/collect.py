@@ -74,7 +74,13 @@ def _run(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     listeners: list[Listener] = []
-    collector = Collector(found.history, socket.gethostname(), listeners=listeners)
+    collector = Collector(
+        found.history,
+        socket.gethostname(),
+        listeners=listeners,
+        ours=found.reports.sender,
+        failures=found.reports.failure,
+    )
     views = _Views(arguments, found, spool, collector)
     listeners += views.listeners
     try:

@@ -244,17 +244,31 @@ def engine(tmp_path):
 KEY = Redactor(b"x" * 32)
 
 
+def test_only_what_is_kept_is_redacted(engine):
+    """However many there are: a sender can make it expensive."""
+    redacted = []
+
+    def redact(found):
+        redacted.append(found)
+        return KEY.incident(found)
+
+    with engine.begin() as connection:
+        for _ in range(3):
+            incidents.add(connection, different(20), redact, incidents.Most(5, 10), NOW)
+    assert len(redacted) == 5
+
+
 def test_rows_of_hours_that_are_over(engine):
     most = incidents.Most(5, 10)
-    first, second = map(KEY.incident, different(2))
+    first, second = different(2)
     old = replace(first, time=NOW - 3600)
     with engine.begin() as connection:
-        assert incidents.add(connection, [first, second, second, old], most, NOW) == 0
+        assert incidents.add(connection, [first, second, second, old], KEY.incident, most, NOW) == 0
         assert [each.hour for each in incidents.over(connection, HOUR)] == [HOUR - 1]
         kept = incidents.over(connection, HOUR + 1)
         # the newest hour first, and in it what occurred most often
         assert [(each.hour, each.first) for each in kept] == [
-            (HOUR, replace(second, count=2)), (HOUR, first), (HOUR - 1, old),
+            (HOUR, KEY.incident(replace(second, count=2))), (HOUR, KEY.incident(first)), (HOUR - 1, KEY.incident(old)),
         ]  # fmt: skip
         incidents.remove(connection, kept[0])
         assert len(incidents.over(connection, HOUR + 1)) == 2

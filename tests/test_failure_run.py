@@ -57,7 +57,7 @@ class Sending(Outgoing):
     def failed(self, *incident):
         """Messages that failed, as the collector keeps them. Returns how many are left out."""
         with self.engine.begin() as connection:
-            return incidents.add(connection, map(KEY.incident, incident), Most(1000, 1000), self.now)
+            return incidents.add(connection, incident, KEY.incident, Most(1000, 1000), self.now)
 
     def listed(self):
         with self.engine.begin() as connection:

@@ -280,7 +280,7 @@ class Collector:
             return 0
         redactor = Redactor(outbox.secret(connection, _REDACTION))
         most = incidents.Most(self._failures.per_hour, self._failures.total_per_hour)
-        return incidents.add(connection, map(redactor.incident, listed), most, self._clock())
+        return incidents.add(connection, listed, redactor.incident, most, self._clock())
 
     def _batch(self, name: str, lines: list[Line]) -> Batch:
         now = self._clock()

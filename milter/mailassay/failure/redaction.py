@@ -25,8 +25,10 @@ _LENGTH = 16  # characters of a hash: 80 bits
 _MOST_ADDRESSES = 20  # of one field
 _MAX_NAME = 253
 
+_BREAKS = r'\s<>(),;:"@\[\]\\'  # what an address that is not quoted never has
 _ADDRESS = re.compile(
-    r'(?:"((?:[^"\\]|\\.){0,400})"|([^\s<>(),;:"@\[\]\\]{1,400}+))[ \t]{0,9}@[ \t]{0,9}([^\s<>(),;:"@\[\]\\]{1,255})'
+    rf'(?:"((?:[^"\\]|\\.){{0,100}})"|(?<![^{_BREAKS}])([^{_BREAKS}]{{1,400}}+))'
+    rf"[ \t]{{0,9}}@[ \t]{{0,9}}([^{_BREAKS}]{{1,255}})"
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _BRACKETS = re.compile(r"<([^<>\s]{1,998})>")

@@ -6,7 +6,7 @@ Messages of an hour that failed alike are one row, which counts them. They are r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,10 +40,17 @@ class Kept(NamedTuple):
     first: Incident
 
 
-def add(connection: Connection, found: Iterable[Incident], most: Most, now: float) -> int:
-    """Add incidents, which are redacted. Returns how many messages are left out: there are too many, or it is too late.
+def add(
+    connection: Connection,
+    found: Iterable[Incident],
+    redact: Callable[[Incident], Incident],
+    most: Most,
+    now: float,
+) -> int:
+    """Add incidents. Returns how many messages are left out: there are too many, or it is too late.
 
-    The limits hold for each host that adds to the database; :func:`room` holds for all.
+    ``redact`` is called for those that are kept: it may cost much, and few are. The limits hold for each host that adds
+    to the database; :func:`room` holds for all.
     """
     left_out = 0
     rows: dict[tuple[int, str, str], Incident] = {}
@@ -59,12 +66,19 @@ def add(connection: Connection, found: Iterable[Incident], most: Most, now: floa
         counts[place] = counts.get(place, 0) + each.count
     # in one order, so that two that write at the same time cannot wait for each other
     for place in sorted(rows):
-        if not _add(connection, place, rows[place], counts[place], most):
+        if not _add(connection, place, rows[place], redact, counts[place], most):
             left_out += counts[place]
     return left_out
 
 
-def _add(connection: Connection, place: tuple[int, str, str], first: Incident, count: int, most: Most) -> bool:
+def _add(
+    connection: Connection,
+    place: tuple[int, str, str],
+    first: Incident,
+    redact: Callable[[Incident], Incident],
+    count: int,
+    most: Most,
+) -> bool:
     hour, domain, key = place
     is_one = (incident.c.hour == hour, incident.c.domain == domain, incident.c.key == key)
     more = incident.update().where(*is_one).values(count=incident.c["count"] + count)
@@ -76,7 +90,7 @@ def _add(connection: Connection, place: tuple[int, str, str], first: Incident, c
     if connection.execute(of_hour.where(incident.c.domain == domain)).scalar_one() >= most.of_domain:
         return False
     new = _insert(connection)(incident)
-    new = new.values(hour=hour, domain=domain, key=key, count=count, first=incidents.line(first))
+    new = new.values(hour=hour, domain=domain, key=key, count=count, first=incidents.line(redact(first)))
     keys = ["hour", "domain", "key"]
     add_to = {"count": incident.c["count"] + new.excluded["count"]}
     connection.execute(new.on_conflict_do_update(index_elements=keys, set_=add_to))

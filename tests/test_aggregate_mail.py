@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from base64 import b64decode
 from email import message_from_bytes, policy
 
 import pytest
@@ -193,14 +194,49 @@ def test_no_rows_no_mail():
         compose(report(), AT)
 
 
+def without_its_end(octets):
+    packed = attachment(octets)
+    return octets.replace(b"\r\n".join(packed), b"\r\n".join(packed[:-3]))
+
+
+def altered_inside(octets):
+    packed = attachment(octets)
+    return octets.replace(packed[2], b"/" * 76)
+
+
+def attachment(octets):
+    """The lines of base64."""
+    return octets.rpartition(b'xml.gz"\r\n\r\n')[2].partition(b"\r\n--")[0].split(b"\r\n")
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda _: b"", lambda octets: octets[:900], lambda octets: octets.replace(b"H4sI", b"AAAA")]
+    "damage",
+    [
+        lambda _: b"",
+        lambda octets: octets[:900],
+        lambda octets: octets.replace(b"H4sI", b"AAAA"),
+        lambda octets: octets.replace(b"H4sI", b"H4s"),
+        without_its_end,
+        altered_inside,
+    ],
 )
 def test_what_is_no_mail_of_ours_has_no_document(damage):
     octets = compose(report(ROW), AT)
     assert attached(octets)
     with pytest.raises(ValueError):
         attached(damage(octets))
+
+
+def test_the_attachment_has_neither_a_time_nor_a_name_of_its_own():
+    """RFC 1952 section 2.3: flags and MTIME."""
+    head = b64decode(b"".join(attachment(compose(report(ROW), AT))))[:10]
+    assert (head[:3], head[3], head[4:8]) == (b"\x1f\x8b\x08", 0, b"\0\0\0\0")
+
+
+@pytest.mark.parametrize(("octets", "lines"), [(74, 1), (75, 2)])
+def test_a_field_is_folded_after_78_characters(octets, lines):
+    address = "a@" + "b." * 20 + "c" * (octets - 42)
+    assert addressed(b"", address) == (b"To: " if lines == 1 else b"To:\r\n ") + address.encode() + b"\r\n"
 
 
 def test_a_contact_that_is_not_ascii_is_only_in_the_document():

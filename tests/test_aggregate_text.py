@@ -70,6 +70,14 @@ def test_nothing_moves_the_cursor(found, width):
     assert sum(line.startswith("  aligned: ") for line in text) == len(found.rows)
 
 
+def test_a_document_that_is_not_fit_is_printed_safely():
+    octets = xml(report(ROW, FORGED)).replace(b"bank.example", "a\u202e\x85\u2028b".encode())
+    octets = octets.replace(b"rule known", b"rule&#x85;known").replace(b">none<", ">\u200b<".encode())
+    text = [*lines(octets, Style(78))]
+    assert all(line.isprintable() for line in text)
+    assert text[0] == "DMARC aggregate report about a???b"
+
+
 @pytest.mark.parametrize(
     "octets",
     [

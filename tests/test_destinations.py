@@ -1,5 +1,7 @@
 """Who gets the reports of a domain: the addresses of its record, and whether external ones agree."""
 
+import os
+import resource
 from concurrent.futures import Future
 from email.headerregistry import Address
 from threading import Timer
@@ -9,12 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay.domain import Domain
-from mailassay.feedback.asking import MAX_UNDER_WAY
+from mailassay.feedback.asking import MAX_TOGETHER, MAX_UNDER_WAY
 from mailassay.feedback.destinations import MAX_ADDRESSES, MAX_EXAMINED, Ours, Tag, Wanted, Why, destinations, of_each
 from mailassay.feedback.mailto import mail_address
 from mailassay.limits import Limits
-from mailassay.resolver import Answer, Deadline
+from mailassay.nameservers import Nameservers
+from mailassay.resolver import Answer, Cached, Deadline
 from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
 from tests.lab.limits import LIMITS
 
 OURS = Ours("dmarc@report.example", "+")
@@ -346,6 +350,62 @@ def test_a_name_server_that_is_silent_costs_only_so_much_time():
     seen = dict(of_each(wanted, silent, OURS, LIMITS, 0.05))
     assert (seen[wanted[0]].why, seen[wanted[0]].undecided) == (Why.NO_ANSWER, True)
     assert seen[wanted[1]].addresses == ("a@bank.example",)
+
+
+def test_many_domains_take_few_descriptors():
+    names = [f"d{number}.example" for number in range(MAX_UNDER_WAY)]
+    uris = ",".join(f"mailto:a@h{number}.test" for number in range(MAX_ADDRESSES))
+    lines = [f'*._report._dmarc.h{number}.test TXT "v=DMARC1"' for number in range(MAX_ADDRESSES)]
+    zone = Zone("\n".join([*lines, *(at(name, f"p=none; rua={uris}") for name in names)]), limits=LIMITS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with DnsServer(zone, latency=0.1) as server:
+        nameservers = Nameservers([(server.address, server.port)], 20.0, LIMITS)
+        open_now = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + MAX_TOGETHER + 50, hard))
+        try:
+            wanted = [Wanted(Domain(name)) for name in names]
+            seen = dict(of_each(wanted, Cached(nameservers, 10_000), OURS, LIMITS, 120))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            nameservers.close()
+    assert len(seen) == len(names)
+    assert {(len(each.addresses), each.undecided) for each in seen.values()} == {(MAX_ADDRESSES, False)}
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("mailto:a@bank.example", "mailto:b@third.test", "mailto:%0A@x.test", "mailto:0", "mailto:c@ü.test"),
+                *("https://third.test/", "mailto:dmarc@report.example", "v=DMARC1", "rua=", "ruf=", "psd=y"),
+                *("%00", "!", ",", ";", " ", "\r\n"),
+            ]
+        )
+        | st.text(max_size=8),
+        max_size=12,
+    ).map("".join),
+    st.text(max_size=40),
+    st.sampled_from(Tag),
+)
+def test_whatever_the_records_say_there_are_few_addresses_and_all_are_safe(tags, consent, tag):
+    texts = [each.encode("utf-8", "surrogatepass").decode("latin-1") for each in (tags, consent)]
+    answers = {
+        "_dmarc.bank.example": f"v=DMARC1; {tag}={texts[0]}",
+        "bank.example._report._dmarc.third.test": f"v=DMARC1; {texts[1]}",
+    }
+
+    def resolve(name, rdtype):
+        assert rdtype == "TXT"
+        return Answer((answers[name],)) if name in answers else Answer(exists=False)
+
+    seen = destinations(Wanted(Domain("bank.example"), tag), resolve, OURS, LIMITS)
+    assert len(seen.addresses) == len({*seen.addresses}) <= MAX_ADDRESSES
+    assert (seen.why is None) == bool(seen.addresses)
+    assert not seen.undecided
+    for each in seen.addresses:
+        assert mail_address(f"mailto:{each.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}") == each
+        assert not OURS.has(each)
+        assert each.rpartition("@")[2] in ("third.test",) or each.endswith("bank.example")
 
 
 def test_nothing_to_ask():

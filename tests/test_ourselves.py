@@ -139,6 +139,7 @@ def test_without_the_addresses_nothing_is_sent():
     seen = judged(DMARC, SPF, addresses=(), unknown="Postfix cannot be asked", fix="Set reports.egress")
     assert not seen.passes
     assert [each.code for each in seen.problems] == ["reports-egress"]
+    assert not judged(DMARC, SPF, addresses=()).passes
 
 
 def settings(**reports):

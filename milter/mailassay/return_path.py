@@ -56,13 +56,17 @@ def new_token(secret: bytes, report_id: str, address: str) -> str:
 def of(sender: str, token: str, delimiter: str | None) -> str:
     """The return path with that token.
 
-    ``delimiter`` is Postfix's ``recipient_delimiter``, of which the first sign is used. Without one, or if it is not
-    known, no mail for an address with an extension would arrive: the return path is then ``sender`` itself.
+    ``delimiter`` is Postfix's ``recipient_delimiter``; of several signs, ``+`` is used, or else the first. The return
+    path is ``sender`` itself, without a token, if an address with an extension would not arrive: there is no delimiter,
+    it is not known, or the local-part of ``sender`` has one of its signs, where Postfix's ``split_addr()`` would end
+    it.
     """
     local_part, _, domain = sender.rpartition("@")
-    found = f"{local_part}{delimiter[0]}{token}" if delimiter else local_part
+    if not delimiter or any(each in local_part for each in delimiter):
+        return sender
+    found = f"{local_part}{'+' if '+' in delimiter else delimiter[0]}{token}"
     # RFC 5321 section 4.5.3.1.1: a local-part has at most 64 octets
-    return f"{found if len(found.encode()) <= 64 else local_part}@{domain}"
+    return f"{found}@{domain}" if len(found.encode()) <= 64 else sender
 
 
 def _extension(address: str, sender: str | None) -> str | None:

@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
+import random
 import resource
-import sys
 import time
-from multiprocessing import Pool, get_context
+from collections.abc import Iterator
+from itertools import accumulate, islice
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mailassay.aggregate import Reporter, document
-from mailassay.aggregate.arrival import arrival
+from mailassay.aggregate.arrival import Arrival, arrival
+from mailassay.domain import Domain
 from mailassay.store import database, observed
 from mailassay.store.observed import Arrived
-from tests.bench.history import records
+from tests.bench.history import CLIENTS, DOMAINS, records
 
 MESSAGES = 1_000_000
 DAY = 20_000  # since 1970
-_END = (DAY + 1) * 86_400.0
-_OURS = "dmarc-reports@receiver.example"
-_BATCH = 5000
-_REPORTER = Reporter("receiver.example", "Receiver", _OURS)
+OURS = "dmarc-reports@receiver.example"
+_BEGIN, _END = DAY * 86_400.0, (DAY + 1) * 86_400.0
+_BATCH = 500  # as the collector has it
+_TEMPLATES = 2000
+_MADE = 100  # reports of one transaction
+_REPORTER = Reporter("receiver.example", "Receiver", OURS)
 
 
 class Made(NamedTuple):
@@ -37,26 +43,57 @@ class Made(NamedTuple):
     memory: int
 
 
-def fill(folder: Path, many: int) -> None:
-    """Write what the messages of a day add to reports into a database."""
+def arrivals(many: int) -> Iterator[Arrived]:
+    """So many messages of a day, in order. Few domains and clients have most of them (Zipf's law).
+
+    Each domain has at least one, and what was found of a message is that of a session.
+    """
+    chance = random.Random(1)
+    templates: list[dict[str, Any]] = [*records(0, _END, 1.0, _TEMPLATES)]
+    found = [each for each in (arrival(record, OURS) for record in templates) if each.added]
+    weights = {count: [*accumulate(1 / rank for rank in range(1, count + 1))] for count in (DOMAINS, CLIENTS)}
+    for number in range(many):
+        [domain] = chance.choices(range(DOMAINS), cum_weights=weights[DOMAINS])
+        [client] = chance.choices(range(CLIENTS), cum_weights=weights[CLIENTS])
+        domain = number if number < DOMAINS else domain
+        # a domain has one policy
+        each = found[domain % len(found)] if number % 10 else chance.choice(found)
+        yield Arrived(_BEGIN + number * 86_400 / many, "mx1", _of(each, domain, client))
+
+
+def _of(found: Arrival, domain: int, client: int) -> Arrival:
+    """What was found, for another domain and client."""
+    assert found.added
+    name = Domain(f"news{domain}.example{domain % 97}.com")
+    policy, row, wanted = found.added
+    own = {row.header_from, policy.domain}
+    signatures = tuple(each._replace(domain=name) if each.domain in own else each for each in row.signatures)
+    of_spf = row.spf_result and (
+        row.spf_result._replace(domain=name) if row.spf_result.domain in own else row.spf_result
+    )
+    row = row._replace(
+        source_ip=f"10.{client >> 16 & 255}.{client >> 8 & 255}.{client & 255}",
+        header_from=name,
+        envelope_from=name if row.envelope_from in own else row.envelope_from,
+        signatures=signatures,
+        spf_result=of_spf,
+    )
+    added = found.added._replace(policy=policy._replace(domain=name), row=row, wanted=wanted)
+    return Arrival(added, (name,) if found.passed else ())
+
+
+def fill(folder: Path, many: int) -> float:
+    """Write what the messages of a day add to reports into a database. Returns the seconds that the database took."""
     engine = database.connect(database.address(str(folder), None))
     database.migrate(engine)
-    parts = [(first, min(_BATCH, many - first), many) for first in range(0, many, _BATCH)]
-    with Pool() as pool:
-        for found in pool.imap(_part, parts):
-            with engine.begin() as connection:
-                observed.add(connection, found, _END)
+    found, took = arrivals(many), 0.0
+    while batch := list(islice(found, _BATCH)):
+        began = time.monotonic()
+        with engine.begin() as connection:
+            observed.add(connection, batch, _END)
+        took += time.monotonic() - began
     engine.dispose()
-
-
-def _part(place: tuple[int, int, int]) -> list[Arrived]:
-    first, many, of = place
-    each = 1 / of  # of the day
-    until = _END - 1 - (of - first - many) * each * 86_400
-    return [
-        Arrived(found["time"], found["host"], arrival(found, _OURS))
-        for found in records(first, until, many * each, many)
-    ]
+    return took
 
 
 def make(folder: Path) -> Made:
@@ -68,19 +105,19 @@ def make(folder: Path) -> Made:
 def _make(folder: Path) -> Made:
     began, reports, octets = time.monotonic(), 0, 0
     engine = database.connect(database.address(str(folder), None))
-    now = _END + 2 * 86_400
     step = None
     while step is None or any(step):
         with engine.begin() as connection:
-            step = observed.close(connection, now)
+            step = observed.close(connection, _END + 2 * 86_400, known_only=False)
     with engine.connect() as connection:
         waits = observed.pending(connection)
-    for each in waits:
+    for begin in range(0, len(waits), _MADE):
         with engine.begin() as connection:
-            found = observed.contents(connection, each.day, each.domain, _REPORTER)
-            octets += len(gzip.compress(document.xml(found), mtime=0))
-            observed.remove(connection, each.day, each.domain)
-        reports += 1
+            for each in waits[begin : begin + _MADE]:
+                found = observed.contents(connection, each.day, each.domain, _REPORTER)
+                octets += len(gzip.compress(document.xml(found), mtime=0))
+                observed.remove(connection, each.day, each.domain)
+                reports += 1
     engine.dispose()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Made(reports, octets, time.monotonic() - began, memory)
@@ -92,10 +129,6 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=MESSAGES)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    fill(arguments.folder, arguments.messages)
+    filled = fill(arguments.folder, arguments.messages)
     made = make(arguments.folder)
-    print(
-        f"{made.reports} reports of {arguments.messages} messages: {made.seconds:.0f} s, {made.octets / 1e6:.0f} MB of "
-        f"gzip, {made.memory / 1e6:.0f} MB of memory"
-    )
-    sys.exit(0)
+    print(json.dumps({"messages": arguments.messages, "filled": round(filled, 1), **made._asdict()}))

@@ -41,7 +41,8 @@ class Outgoing:
         self.settings = Settings(history=History(directory=str(folder), database=url), reports=reports)
         self.engine = database.connect(database.address(str(folder), url))
         database.migrate(self.engine)
-        self.host, self.now, self.uptime, self.refused = host, NOON, 0.0, ""
+        self.folder, self.host = folder, host
+        self.now, self.uptime, self.refused = NOON, 0.0, ""
         self.names: dict[str, str] = {}
         self.delimiter: str | None = "+"
         self.failing: Failing | None = None

@@ -73,7 +73,7 @@ HOSTILE = st.text(
     )
     | st.characters(),
     max_size=40,
-) | st.text("a\u202e", min_size=250, max_size=2000)
+) | st.integers(125, 1000).map("a\u202e".__mul__)
 _ADDRESSES = st.ip_addresses().map(str) | st.ip_addresses(network="2001:db8::/32").map("{}/64".format) | HOSTILE
 _RESULTS = st.sampled_from(Result) | HOSTILE
 ROWS = st.builds(

@@ -21,6 +21,7 @@ METHODS = {
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
+    "counting": ("Messages in aggregate reports", "aggregate/row.py"),
     "failure": ("Failure reports", "failure/"),
     "feedback": ("Who gets DMARC reports", "feedback/"),
 }

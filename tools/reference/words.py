@@ -82,7 +82,8 @@ EXIT_STATUS: Mapping[str, str] = {
     "1": "The answer is no: refused, invalid, or an error was found.",
     "2": "The command line is wrong.",
     "65": "The message lacks a fact that is needed to judge it (EX_DATAERR).",
-    "66": "Files could not be read; for collect, the configuration asks for no history (EX_NOINPUT).",
+    "66": "Files could not be read; for collect, the configuration asks for no history, for reports, "
+    "for no reports (EX_NOINPUT).",
     "69": "Something that the command needs is not there (EX_UNAVAILABLE): Postfix or one of its commands; for serve, "
     "pymilter, libmilter, or a Python with which its memory does not grow; for the history, SQLAlchemy or Alembic.",
     "70": "A bug in mailassay (EX_SOFTWARE).",
@@ -91,7 +92,7 @@ EXIT_STATUS: Mapping[str, str] = {
     "cannot be used (EX_CANTCREAT).",
     "74": "Reading or writing failed (EX_IOERR).",
     "75": "DNS does not answer; for collect, another one is running, or with --once the database cannot be used now; "
-    "try again (EX_TEMPFAIL).",
+    "for reports, another process sends them, or Postfix or the database is down; try again (EX_TEMPFAIL).",
     "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",
     "77": "Not permitted: this needs root, or Postfix's user (EX_NOPERM).",
     "78": "The configuration, the policy or the zone file has mistakes; for why, history and report, there is no "

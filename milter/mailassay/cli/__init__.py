@@ -31,6 +31,7 @@ _COMMANDS = (
     "why",
     "history",
     "report",
+    "reports",
     "collect",
     "ping",
     "files",

@@ -9,9 +9,11 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
-from ..resolver import Answer, Clock, DnsTempError, Method, Resolver, Shared, Source, once_done, question
+from ..nameservers.turns import Turns
+from ..resolver import Answer, Cached, Clock, DnsTempError, Method, Resolver, Shared, Source, once_done, question
 
 MAX_QUESTIONS = 300  # for one subject
+MAX_TOGETHER = 300  # questions under way; each takes a descriptor
 MAX_UNDER_WAY = 200  # subjects
 
 S = TypeVar("S")
@@ -58,7 +60,9 @@ def ask_for_each(
     ``look`` asks one question after the other and has to treat a DnsTempError like the lack of an answer. It is called
     again for a subject as soon as one of its answers comes, so all its questions that are known are under way, and so
     are those of up to ``MAX_UNDER_WAY`` subjects. Questions without an answer after ``timeout`` seconds fail.
+    ``source`` is a zone, or the cache before the name servers: the subjects then take turns.
     """
+    turns = Turns(source, MAX_TOGETHER) if isinstance(source, Cached) else None
     left = iter(subjects)
     ready: SimpleQueue[int] = SimpleQueue()
     runs: dict[int, _Run[S]] = {}
@@ -71,7 +75,7 @@ def ask_for_each(
             except StopIteration:
                 more = False
                 break
-            share = Shared(source, most=MAX_QUESTIONS).of(Method.LOOKUP)
+            share = Shared(turns.asker() if turns else source, most=MAX_QUESTIONS).of(Method.LOOKUP)
             runs[number] = _Run(subject, share, clock() + timeout, set())
             ready.put(number)
             number += 1

@@ -63,8 +63,8 @@ def alignment(sending: Sending, resolve: Resolver, limits: Limits) -> Alignment:
     author, [policy] = Author((sending.domain,)), policies(Author((sending.domain,)), resolve, limits)
     problems = [*_of_record(sending.domain, policy)]
     troubles = [policy.otherwise.reason] if policy.otherwise.result is Result.TEMPERROR else []
-    if sending.unknown:
-        what = f"It is not known from which addresses reports leave: {sending.unknown}"
+    if sending.unknown or not sending.egress:
+        what = "; ".join(filter(None, ("it is not known from which addresses reports leave", sending.unknown)))
         problems.append(error("reports-egress", what, sending.fix, _ALIGNED))
     refused: dict[Address, Spf] = {}
     for address in sending.egress:

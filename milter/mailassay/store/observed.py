@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Function, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Function, bindparam, delete, func, or_, select, update
 
 from ..aggregate import MAX_ROWS, Period, Report, Reporter, Row
 from ..aggregate.arrival import Arrival
@@ -36,6 +36,17 @@ _AT_ONCE = 1_000  # reports of one step
 _SPAN = 15  # days before and after which there are no rows any more, or not yet
 _MARGIN = 60.0  # seconds that a record may take from its worker into the spool
 _LOCK = 0x6D61796F  # of PostgreSQL: shared by those who add, exclusive for who closes
+
+
+# made once: to make them takes longer than the database needs
+_IS_PLACE = (observed.c.day == bindparam("on"), observed.c.domain == bindparam("of"))
+_ROWS = select(observed.c.row, observed.c.messages, observed.c.policy, observed.c["last"]).where(*_IS_PLACE)
+_TAGS = select(policy.c.tags).where(policy.c.id == bindparam("number"))
+_GONE = delete(observed).where(*_IS_PLACE)
+_USED = select(observed.c.policy).where(
+    observed.c.day.in_(bindparam("days", expanding=True)), observed.c.domain == bindparam("of")
+)
+_UNUSED = delete(policy).where(policy.c.domain == bindparam("of"), policy.c.id.not_in(_USED))
 
 
 class Why(StrEnum):
@@ -387,21 +398,14 @@ def contents(connection: Connection, day: int, domain: str, reporter: Reporter) 
     The policy is the one that was seen last (section 3.1). The largest rows come first, and rows that do not fit
     become coarser ones. Only the texts of the rows are in memory.
     """
-    of_place = (observed.c.day == day, observed.c.domain == domain)
-    last = (
-        select(observed.c.policy)
-        .where(*of_place)
-        .group_by(observed.c.policy)
-        .order_by(func.max(observed.c["last"]).desc(), observed.c.policy.desc())
-        .limit(1)
-    )
-    number = connection.execute(last).scalar()
-    if number is None:
-        raise LookupError(f"no messages of {domain} on day {day}")
-    tags = connection.execute(select(policy.c.tags).where(policy.c.id == number)).scalar_one()
     counts: Counter[str] = Counter()
-    for text, messages in connection.execute(select(observed.c.row, observed.c.messages).where(*of_place)):
+    last, number = 0.0, 0
+    for text, messages, of_policy, seen in connection.execute(_ROWS, {"on": day, "of": domain}):
         counts[text] += messages
+        last, number = max((last, number), (seen, of_policy))
+    if not counts:
+        raise LookupError(f"no messages of {domain} on day {day}")
+    tags = connection.execute(_TAGS, {"number": number}).scalar_one()
     errors = []
     if len(counts) > MAX_ROWS:
         order = _ordered(counts)
@@ -433,9 +437,8 @@ def remove(connection: Connection, day: int, domain: str) -> int:
     """
     # nobody adds a row of a policy between the question whether there is one and the deletion
     exclude(connection)
-    gone = connection.execute(delete(observed).where(observed.c.day == day, observed.c.domain == domain)).rowcount
+    gone = connection.execute(_GONE, {"on": day, "of": domain}).rowcount
     if gone:
-        days = range(day - _SPAN, day + _SPAN)
-        used = select(observed.c.policy).where(observed.c.day.in_(days), observed.c.domain == domain)
-        connection.execute(delete(policy).where(policy.c.domain == domain, policy.c.id.not_in(used)))
+        days = [*range(day - _SPAN, day + _SPAN)]
+        connection.execute(_UNUSED, {"of": domain, "days": days})
     return gone

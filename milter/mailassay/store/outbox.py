@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -94,6 +95,7 @@ class Listed(NamedTuple):
     why: str
     rows: int
     messages: int
+    wanted: int
     report_id: str
     changed: float
 
@@ -380,7 +382,7 @@ def reports(
     connection: Connection, since: int, domain: str = "", states: Sequence[State] = (), most: int = 1000
 ) -> list[Listed]:
     """The reports of days from that one on, the newest first; of a domain, or in these states only."""
-    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "report_id", "changed")
+    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "wanted", "report_id", "changed")
     found = select(*(report.c[name] for name in names)).where(report.c.day >= since)
     if domain:
         found = found.where(report.c.domain == domain)
@@ -388,6 +390,20 @@ def reports(
         found = found.where(report.c.state.in_(states))
     found = found.order_by(report.c.day.desc(), report.c.domain, report.c.id).limit(most)
     return [Listed(**{**row._mapping, "state": State(row.state)}) for row in connection.execute(found)]
+
+
+def dropped(connection: Connection, since: int) -> Counter[str]:
+    """How many reports of days from that one on were dropped, by the first word of why."""
+    is_one = (report.c.state == State.DROPPED, report.c.day >= since)
+    found: Counter[str] = Counter()
+    for why, many in connection.execute(select(report.c.why, func.count()).where(*is_one).group_by(report.c.why)):
+        found[cause(why)] += many
+    return found
+
+
+def cause(why: str) -> str:
+    """The first words of why a report was dropped or waits, which are of a vocabulary."""
+    return why.partition(";")[0].partition(":")[0]
 
 
 def deliveries(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Delivered]]:

@@ -10,6 +10,9 @@ LOWEST := .venv-lowest
 PEERS := .venv-peers
 OF_LIBRARIES := $(patsubst %,tests/test_%.py,arc author authres config dkim dkim_body dmarc domain limits messages \
     nameservers sender_domain spf) tests/standards
+# likewise of the history: its database, reports, pages and metrics
+OF_LIBRARIES += $(patsubst %,tests/test_%.py,collector metrics pages pages_server postgresql reader reading report \
+    store)
 # The tests that start Postfix or the program wait more than they compute; those within one process wait little. Each
 # worker first collects all tests, so one more than there are processors is enough for the latter.
 processes = -n $(shell nproc | awk '{ print ($$1 + $1 < 8 ? $$1 + $1 : 8) }') --dist loadgroup

@@ -16,7 +16,7 @@ ROOT = Path(mailassay.__file__).parent
 # a room may import from the rooms of earlier lines, and from its own line only where that is said
 FLOORS = [
     ["config_key"],
-    ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding", "moment"],
+    ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding", "moment", "atomic"],
     ["resolver", "received", "authres", "return_path"],
     ["zone", "author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],

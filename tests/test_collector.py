@@ -41,7 +41,7 @@ def make(request, tmp_path):
 
     yield make
     for each in made:
-        each.collector.close()
+        each.close()
     if history:
         server.drop(name)
 
@@ -284,7 +284,7 @@ def test_a_database_that_is_busy_or_full_keeps_the_spool(spooled, monkeypatch, c
     assert spooled.queue_ids() == ["Q1"]
 
 
-def test_old_messages_leave(make):
+def test_old_messages_are_deleted(make):
     spooled = make(days=2, messages=1000)
     spooled.segment(*(record(f"Q{number}", time=NOW - number * 3600) for number in range(100)))
     spooled.minutes(60)
@@ -311,7 +311,7 @@ def test_a_clock_that_jumps_into_the_future(spooled, years):
 
 
 def test_a_record_of_another_century(spooled):
-    """Is one of now: it is found among the latest, and leaves with them."""
+    """Is one of now: it is found among the latest, and deleted with them."""
     spooled.segment(record("1970", time=3.5), record("2100", time=4_102_444_800.0), record("now"))
     spooled.minutes(3)
     assert spooled.queue_ids() == ["1970", "2100", "now"]
@@ -331,7 +331,7 @@ def test_the_file_does_not_grow_for_ever(make):
         with closing(sqlite3.connect(spooled.folder / database.FILE)) as file, file:
             sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
         file.close()
-    # a batch comes before the one that it replaces leaves
+    # a batch comes before the one that it replaces is deleted
     assert max(sizes) <= 1.3 * sizes[0]
 
 
@@ -357,10 +357,25 @@ class Listening:
         self.heard.append(batch)
 
 
+def test_a_stop_does_not_wait_for_all_segments(spooled):
+    heard = []
+    spooled.collector = spooled.another(heard.append, is_over=lambda: len(heard) == 2)
+    for number in range(5):
+        spooled.segment(record(f"Q{number}"))
+    assert not spooled.collector.once()
+    assert spooled.collector.trouble
+    assert (len(spooled.queue_ids()), len(spooled.left())) == (2, 3)
+    spooled.collector.close()
+    spooled.collector = spooled.another()
+    spooled.all()
+    assert spooled.queue_ids() == [f"Q{number}" for number in range(5)]
+    assert not spooled.collector.trouble
+
+
 def test_what_the_service_says_about_itself(spooled):
     """It is counted, and listeners hear it with what else was moved."""
     listening = Listening(spooled)
-    spooled.collector = spooled.another(listening)
+    spooled.collector = spooled.another(listening.committed)
     worker = Worker(time=NOW, host="mx1", pid=7, messages=3, dns_asked=9, dns_sent=5, dns_failed=2)
     event = Event(time=NOW, host="mx1", what=What.STARTED, workers=2, policy="abc")
     said = [service.values(each) for each in (event, worker, worker)]
@@ -389,7 +404,7 @@ def test_a_line_about_the_service_that_is_none(spooled):
 def test_a_batch_is_heard_once(spooled, monkeypatch):
     """Also if its transaction failed at first."""
     listening = Listening(spooled)
-    spooled.collector = spooled.another(listening)
+    spooled.collector = spooled.another(listening.committed)
     spooled.segment(*(record(f"Q{number}") for number in range(BATCH + 1)))
     with monkeypatch.context() as patched:
 

@@ -23,7 +23,7 @@ from mailassay.collector import Batch, Collector
 from mailassay.config import ConfigError, History, load
 from mailassay.history.service import Event, What, Why, Worker, values
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.metrics import Exposed, Textfile, exposition, listed, whole
+from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.store import database, writing
@@ -73,13 +73,16 @@ class Host:
         self.folder, self.held = folder, folder / "figures"
         self.now = NOW
         self.rules = ["lists"]
+        self.collector = None
         self.begin()
 
     def begin(self):
-        """The collector starts."""
+        """The collector starts, in another process than before."""
+        if self.collector:
+            self.collector.close()
         self.exposed = Exposed(lambda: self.rules, self.folder / SPOOL, lambda: self.now, self.held)
         history = History(directory=str(self.folder))
-        self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed])
+        self.collector = Collector(history, "mx1", lambda: self.now, listeners=[self.exposed.committed])
 
     def segment(self, *lines, begun=None):
         path = self.folder / SPOOL / f"mx1-{begun or next(BEGUN):.6f}-{next(BEGUN)}-1{SUFFIX}"
@@ -430,54 +433,72 @@ class Steady:
 
 def test_a_textfile_is_never_half_written(tmp_path):
     path, exposed = tmp_path / "m.prom", Steady()
-    written = Textfile(path, exposed, every=0.001)
-    written.start()
+    textfile, is_over, seen = Textfile(path, exposed), threading.Event(), set()
+    textfile.write()
+
+    def read():
+        while not is_over.is_set():
+            lines = path.read_text().splitlines()
+            seen.add((len(lines), len(set(lines))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
-        while exposed.asked < 20:
-            if path.exists():
-                lines = path.read_text().splitlines()
-                assert len(lines) == 100_000
-                assert len(set(lines)) == 1
+        while exposed.asked < 20 or not seen:
+            textfile.write()
     finally:
-        written.close()
-    # the last state, after the end was asked for
+        is_over.set()
+        reader.join()
+    assert seen == {(100_000, 1)}
     assert path.read_text().startswith(f"{exposed.asked}\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
 
 
+def test_a_textfile_is_written_once_in_a_period(tmp_path):
+    """After a commit as well as while there is nothing to move, and at the end in any case."""
+    now, exposed = 0.0, Steady()
+    textfile = Textfile(tmp_path / "m.prom", exposed, 15.0, lambda: now)
+    for each, written in [(0.0, 1), (14.9, 1), (15.0, 2), (29.9, 2), (45.0, 3), (59.9, 3)]:
+        now = each
+        textfile.committed(Batch())
+        textfile.look_after()
+        assert exposed.asked == written, now
+    textfile.write()
+    now = 60.0
+    textfile.look_after()
+    assert exposed.asked == 4
+    now = 75.0
+    textfile.look_after()
+    assert exposed.asked == 5
+
+
 def test_a_textfile_that_cannot_be_written(tmp_path, caplog):
-    folder, exposed = tmp_path / "later", Steady()
-    written = Textfile(folder / "m.prom", exposed, every=0.001)
-    written.start()
-    try:
-        while exposed.asked < 10:
-            time.sleep(0.001)
-        assert caplog.text.count("cannot be written: No such file or directory") == 1
-        folder.mkdir()
-        while not (folder / "m.prom").exists():
-            time.sleep(0.001)
-    finally:
-        written.close()
-    assert caplog.text.count("cannot be written") == 1
+    now, folder = 0.0, tmp_path / "later"
+    textfile = Textfile(folder / "m.prom", Steady(), 15.0, lambda: now)
+    for each in (0.0, 15.0, 30.0, 45.0):
+        now = each
+        textfile.look_after()
+    assert caplog.text.count("cannot be written: No such file or directory") == 1
+    now = 60.0
+    textfile.look_after()
+    assert caplog.text.count("cannot be written") == 2
+    folder.mkdir()
+    textfile.look_after()
+    assert not (folder / "m.prom").exists()
+    now = 75.0
+    textfile.look_after()
+    assert (folder / "m.prom").exists()
+    assert caplog.text.count("cannot be written") == 2
 
 
 def test_a_textfile_follows_no_link(tmp_path):
     other = tmp_path / "other"
     other.write_text("theirs")
     (tmp_path / "m.prom").symlink_to(other)
-    written = Textfile(tmp_path / "m.prom", Steady())
-    written.start()
-    written.close()
+    Textfile(tmp_path / "m.prom", Steady()).write()
     assert other.read_text() == "theirs"
     assert not (tmp_path / "m.prom").is_symlink()
-
-
-def test_a_file_that_cannot_take_the_place_of_another_leaves_nothing(tmp_path):
-    (tmp_path / "m.prom").mkdir()
-    with pytest.raises(IsADirectoryError):
-        whole.replace(tmp_path / "m.prom", b"x", 0o644)
-    assert [each.name for each in tmp_path.iterdir()] == ["m.prom"]
 
 
 @pytest.mark.parametrize("path", ["m.prom", "/m", "/m.prom/", "/.prom", "/x/.prom", "/a\0.prom", "", 7])

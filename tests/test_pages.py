@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from html.parser import HTMLParser
+from ipaddress import ip_address
 from urllib.parse import quote, urljoin
 
 import pytest
@@ -23,9 +24,10 @@ from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
 from mailassay.web.app import Refused
-from mailassay.web.present import Present
+from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
+from tests.lab import bank
 from tests.lab.pages import Asked, fill
 
 NOW = 1_800_000_000.0
@@ -408,7 +410,13 @@ def test_where_the_pages_are(tmp_path, text, expected):
     assert configured(tmp_path, f"web: {text}" if text.startswith("{") else f"web:\n  {text}\n") == expected
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]", "[::ffff:127.0.0.1]"])
+def test_an_ipv4_mapped_loopback_address(tmp_path):
+    """Only some versions of Python say that it is a loopback address, and they write it in two ways."""
+    found = configured(tmp_path, "web:\n  listen: '[::ffff:127.0.0.1]:1'\n").listen
+    assert ip_address(found.host) == ip_address("::ffff:127.0.0.1")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "[2001:db8::1]", "[::ffff:192.0.2.1]"])
 def test_an_address_that_others_can_reach_needs_a_word(tmp_path, address):
     with pytest.raises(
         ConfigError, match=r"mailassay\.yaml:2:3: web: other machines can reach .* `allow_remote: true`"
@@ -440,11 +448,6 @@ def test_any_query(text):
 class TestDomain:
     """What the history has of an author domain, and what DNS says about it."""
 
-    ZONE = """
-    bank.example         TXT "v=spf1 -all"
-    _dmarc.bank.example  TXT "v=DMARC1; p=reject"
-    """
-
     def test_figures(self, folder, asked):
         with closing(sqlite3.connect(folder / database.FILE)) as file, file:
             author, many = file.execute(
@@ -456,7 +459,7 @@ class TestDomain:
         assert f"Of its latest {many} messages" in said
 
     def test_dns_is_asked_on_request_only(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         assert "Look it up" in asked.get("/domain/bank.example").text
         said = asked.get("/domain/bank.example?dns=now").text
         assert "v=DMARC1; p=reject" in said
@@ -464,7 +467,7 @@ class TestDomain:
         assert asked.get("/domain/x..y?dns=now").status == 400
 
     def test_one_lookup_at_a_time(self, folder):
-        asked = Asked(folder, NOW, self.ZONE)
+        asked = Asked(folder, NOW, bank.NAMES)
         with asked.pages._lookups:
             answer = asked.get("/domain/bank.example?dns=now")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
@@ -477,7 +480,7 @@ class TestDomain:
         assert "No answer to" in asked.get("/domain/bank.example?dns=now").text
 
 
-class TestPresent:
+class TestCurrentSettings:
     """The configuration may change while the collector runs."""
 
     def test_it_is_read_again(self, tmp_path):
@@ -490,18 +493,18 @@ class TestPresent:
             reads.append(1)
             return load(str(path))
 
-        present = Present(load(str(path)), again, str(path))
-        assert present.settings().policy.mode == "monitor"
+        current = CurrentSettings(load(str(path)), again, str(path))
+        assert current.settings().policy.mode == "monitor"
         assert not reads
         policy.write_text("mode: enforce\n")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: nonsense")
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.unlink()
-        assert present.settings().policy.mode == "enforce"
+        assert current.settings().policy.mode == "enforce"
         policy.write_text("mode: monitor\n\n")
-        assert present.settings().policy.mode == "monitor"
-        assert present.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
+        assert current.settings().policy.mode == "monitor"
         assert len(reads) == 4
 
 

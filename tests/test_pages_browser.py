@@ -7,15 +7,12 @@ from axe_playwright_python.sync_playwright import Axe
 
 from mailassay.config import load
 from tests.bench.history import records
+from tests.lab import bank
 from tests.lab.chromium import Watched, chromium, free, served
 from tests.lab.pages import Asked, fill
 
 NOW = 1_800_000_000.0
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 380, "height": 800}
-ZONE = """
-bank.example         TXT "v=spf1 -all"
-_dmarc.bank.example  TXT "v=DMARC1; p=reject"
-"""
 POLICY = """
 rules:
   - {name: partner, comment: signed by our partner, if: {dkim_pass: partner.example}, then: accept}
@@ -36,7 +33,7 @@ def address(tmp_path_factory):
     results = hostile["results"] | {"header_from": f"{'w' * 200}.example", "name": HOSTILE}
     fill(folder, [*made, hostile | {"results": results, "recipients": [HOSTILE]}])
     policy = {"policy": settings.policy, "policy_path": settings.policy_path, "policy_lines": settings.policy_lines}
-    with served(Asked(folder, NOW, ZONE, **policy).pages, free()) as found:
+    with served(Asked(folder, NOW, bank.NAMES, **policy).pages, free()) as found:
         yield found
 
 

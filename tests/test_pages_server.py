@@ -20,7 +20,7 @@ from mailassay.config import Listen, Settings
 from mailassay.store import database
 from mailassay.web import child
 from mailassay.web import server as serving
-from mailassay.web.present import Present
+from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State, listen, tell
 from tests.bench.history import records
 from tests.lab.pages import Asked, Collect, fill, wait_until
@@ -105,7 +105,7 @@ def test_no_process_can_be_started(monkeypatch, caplog):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr("os.fork", full)
-    pages = child.Child(Present(Settings(), Settings), lambda: released.append(1), str)
+    pages = child.Child(CurrentSettings(Settings(), Settings), lambda: released.append(1), str)
     pages.look_after("")
     pages.look_after("")
     pages.committed(None)
@@ -269,7 +269,7 @@ def test_a_socket_that_another_process_has(tmp_path):
 
 def test_a_process_that_was_killed_before_it_had_read():
     """Costs what it was told, and nothing of the collector."""
-    pages = child.Child(Present(Settings(), Settings), int, str)
+    pages = child.Child(CurrentSettings(Settings(), Settings), int, str)
     pages._channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     tell(pages._channel, State())
     its.close()

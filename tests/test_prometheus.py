@@ -27,14 +27,10 @@ from mailassay.config import Settings
 from mailassay.history.record import Judged
 from mailassay.history.service import Event, What, Worker
 from mailassay.history.spool import SPOOL, Spool
-from mailassay.message import split
 from mailassay.metrics import listed
 from mailassay.metrics.listed import METRICS
-from mailassay.zone import Zone
-from tests.lab.limits import LIMITS
+from tests.lab.bank import HOST, MESSAGE, outcome, signed
 from tests.lab.program import ENVIRONMENT, PROGRAM
-from tests.lab.sign import ed25519_key
-from tests.lab.talk import Talk
 from tools.reference import alerts, dashboard, metrics
 from tools.reference.files import ROOT
 
@@ -232,31 +228,17 @@ def test_when_alerts_fire(tmp_path: Path) -> None:
     promtool("test", "rules", file)
 
 
-KEY = ed25519_key()
-ZONE = Zone(
-    f"""
-    1.2.0.192.in-addr.arpa      PTR  mail.bank.example
-    mail.bank.example           A    192.0.2.1
-    bank.example                TXT  "v=spf1 ip4:192.0.2.1 -all"
-    _dmarc.bank.example         TXT  "v=DMARC1; p=reject"
-    ed._domainkey.bank.example  TXT  "{KEY.record}"
-    """,
-    limits=LIMITS,
-)
-PLAIN = b"From: a@bank.example\r\nMessage-ID: <1@bank.example>\r\n\r\nhello\r\n"
-FORGED = b"X-Mailassay-Verdict: accept\r\n" + PLAIN
-SIGNED = KEY.sign(PLAIN, "bank.example", "ed")
+FORGED = b"X-Mailassay-Verdict: accept\r\n" + MESSAGE
 
 
-def fill(spool: Path, many: int, message: bytes = SIGNED, client: str = "192.0.2.1") -> None:
+def fill(spool: Path, many: int, message: bytes | None = None, client: str = HOST) -> None:
     """Records as a worker writes them."""
-    headers, body = split(message)
-    outcome = Talk(ZONE, settings=Settings(), client=client).send(list(headers), body)
+    found = outcome(signed() if message is None else message, client)
     status = Worker(time=time.time(), host="mx1", pid=7, messages=many, dns_asked=9, dns_sent=5, dns_failed=1)
     worker = Spool(spool, lambda: status)
     worker.say(Event(time=time.time(), host="mx1", what=What.STARTED, workers=2, policy="0123456789ab"))
     for _ in range(many):
-        worker.add(Judged(outcome, Settings(), time.time()))
+        worker.add(Judged(found, Settings(), time.time()))
     worker.close()
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from mailassay.result import METHODS
 from mailassay.store import database, keys, reading, writing
-from mailassay.store.filter import METHODS, Filter, of_any_id
+from mailassay.store.filter import Filter, of_any_id
 from mailassay.store.rows import rows
 from tests.lab.spooled import NOW, record
 

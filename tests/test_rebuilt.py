@@ -15,8 +15,8 @@ from mailassay.dmarc import Disposition, Dmarc, How, Identifier, Record
 from mailassay.dmarc.discovery import Walk
 from mailassay.domain import Domain
 from mailassay.evidence import Connection, Evidence, Transaction
-from mailassay.explain.kept import Kept
 from mailassay.explain.outcome import Judgement, changes, decision, results
+from mailassay.explain.recorded import Recorded
 from mailassay.history.rebuilt import Unreadable, outcome
 from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
@@ -128,9 +128,9 @@ def test_a_record_comes_back_the_same(found, kept):
     record = recorded(found, kept)
     assert recorded(outcome(record), kept) == record
     # and it can be told
-    told = Kept(record).lines(Settings(), NOW)
+    told = Recorded(record).lines(Settings(), NOW)
     assert all(isinstance(text, str) for pair in told for text in pair)
-    json.dumps(Kept(record).as_json(Settings(), NOW))
+    json.dumps(Recorded(record).as_json(Settings(), NOW))
 
 
 CASES = load()
@@ -140,7 +140,7 @@ CASES = load()
 def test_why_says_what_check_says(case):
     """The same words about what decided, the alignment, the results and the header fields."""
     found = judged(case, Policy())
-    kept = Kept(recorded(found)).lines(Settings())
+    kept = Recorded(recorded(found)).lines(Settings())
     policy = Settings().policy
     said = [*decision(Judgement(found, "", None, policy.dkim.partial)), *changes(found)]
     if found.evidence:
@@ -152,7 +152,7 @@ def test_why_says_what_check_says(case):
 def test_the_line_and_the_policy_of_then():
     found = judged(next(each for each in CASES if each.verdict == "reject"), Policy())
     given = {"policy_path": "/etc/mailassay/policy.yaml", "policy_lines": {found.verdict.rule: 12}}
-    kept = Kept(recorded(found, **given))
+    kept = Recorded(recorded(found, **given))
     assert kept.lines(Settings())[0] == (
         "verdict",
         f"reject  (setting {found.verdict.rule}, line 12 of {given['policy_path']})",
@@ -174,7 +174,7 @@ def test_what_the_policy_said_of_partial_signatures(partial):
     found = replace(found, evidence=replace(found.evidence, dkim=(signature,)))
     policy = replace(Policy(), dkim=replace(Policy().dkim, partial=partial))
     said = [*decision(Judgement(found, "", None, partial))]
-    assert said == Kept(recorded(found, policy=policy)).lines(Settings(policy=policy))[: len(said)]
+    assert said == Recorded(recorded(found, policy=policy)).lines(Settings(policy=policy))[: len(said)]
     assert any("dkim.partial" in text for _, text in said) is (partial is Partial.IGNORE)
 
 
@@ -203,7 +203,7 @@ def test_a_damaged_record_is_told_or_refused(place, value):
         inner = inner[key]
     inner[last] = value
     try:
-        lines = Kept(record).lines(Settings(), NOW)
+        lines = Recorded(record).lines(Settings(), NOW)
     except Unreadable:
         return
     assert lines[0][0] == "verdict"
@@ -217,9 +217,9 @@ def test_another_version(record):
 
 def test_addresses_that_are_not_kept():
     found = judged(CASES[0], Policy())
-    told = dict(Kept(recorded(found, KeptAddresses.NONE)).lines(Settings()))
+    told = dict(Recorded(recorded(found, KeptAddresses.NONE)).lines(Settings()))
     assert told["mail from"] == told["recipients"] == "not kept (history.addresses: none)"
-    told = dict(Kept(recorded(found, KeptAddresses.DOMAIN)).lines(Settings()))
+    told = dict(Recorded(recorded(found, KeptAddresses.DOMAIN)).lines(Settings()))
     assert told["mail from"].startswith("<@")
     assert told["recipients"].startswith("@")
 
@@ -227,8 +227,8 @@ def test_addresses_that_are_not_kept():
 def test_a_message_by_a_relay():
     found = judged(CASES[0], Policy())
     connection = Connection(ip_address("198.51.100.66"), "mail.x.example", via=(IPv4Address("192.0.2.9"),))
-    told = dict(Kept(recorded(replace(found, connection=connection))).lines(Settings()))
+    told = dict(Recorded(recorded(replace(found, connection=connection))).lines(Settings()))
     assert told["client"] == "198.51.100.66  (Received, by way of 192.0.2.9)"
     connection = Connection(ip_address("192.0.2.9"), untraced="no Received field")
-    told = dict(Kept(recorded(replace(found, connection=connection))).lines(Settings()))
+    told = dict(Recorded(recorded(replace(found, connection=connection))).lines(Settings()))
     assert (told["relay"], told["client"]) == ("192.0.2.9", "unknown: no Received field")

@@ -17,27 +17,9 @@ from mailassay.history.spool import MAX_LINE
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.zone import Zone
+from tests.lab.bank import KEY, MESSAGE, STRANGER, outcome, signed
 from tests.lab.limits import LIMITS
-from tests.lab.sign import ed25519_key
 from tests.lab.talk import Talk
-
-KEY = ed25519_key()
-ZONE = Zone(
-    f"""
-    1.2.0.192.in-addr.arpa      PTR  mail.bank.example
-    mail.bank.example           A    192.0.2.1
-    bank.example                TXT  "v=spf1 ip4:192.0.2.1 -all"
-    _dmarc.bank.example         TXT  "v=DMARC1; p=reject; np=reject; aspf=s; rua=mailto:d@bank.example"
-    ed._domainkey.bank.example  TXT  "{KEY.record}"
-    """,
-    limits=LIMITS,
-)
-MESSAGE = b"From: a@bank.example\r\nSubject: secret\r\nMessage-ID:\r\n <1@bank.example>\r\n\r\nhidden\r\n"
-
-
-def outcome(message=MESSAGE, client="192.0.2.1", settings=None, **given):
-    headers, body = split(message)
-    return Talk(ZONE, settings=settings or Settings(), client=client).send(list(headers), body, **given)
 
 
 def kept(found, addresses=KeptAddresses.FULL, **settings):
@@ -46,7 +28,7 @@ def kept(found, addresses=KeptAddresses.FULL, **settings):
 
 
 def test_a_record():
-    found = kept(outcome(KEY.sign(MESSAGE, "bank.example", "ed")))
+    found = kept(outcome(signed()))
     assert (found["v"], found["kind"], found["time"], found["host"]) == (1, "message", 1_800_000_000.25, "mx1")
     assert found["message_id"] == "<1@bank.example>"
     assert found["client"] == "192.0.2.1"
@@ -67,11 +49,11 @@ def test_a_record():
 
 def test_what_decided():
     settings = {"policy": Policy(mode=Mode.MONITOR), "policy_lines": {"dmarc.reject": 7}, "policy_path": "/etc/p.yaml"}
-    found = kept(outcome(client="198.51.100.66", settings=Settings(**settings)), **settings)
+    found = kept(outcome(client=STRANGER, settings=Settings(**settings)), **settings)
     assert (found["verdict"], found["would"], found["rule"]) == ("accept", "reject", "dmarc.reject")
     assert (found["file"], found["line"], found["kind_of_rule"]) == ("/etc/p.yaml", 7, "setting")
     assert found["reply"] is None, "nobody got one"
-    assert kept(outcome(client="198.51.100.66"))["reply"].startswith("550 5.7.26 ")
+    assert kept(outcome(client=STRANGER))["reply"].startswith("550 5.7.26 ")
 
 
 def test_a_message_that_is_not_judged():
@@ -90,7 +72,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("addresses", KeptAddresses)
 def test_addresses(addresses):
-    found = outcome(KEY.sign(MESSAGE, "bank.example", "ed"))
+    found = outcome(signed())
     signature = replace(found.evidence.dkim[0], identity="x@bank.example")
     found = replace(
         found,
@@ -187,7 +169,7 @@ def policies(tmp_path_factory):
 )  # fmt: skip
 def test_no_local_part_stays(policies, author, mail_from, recipients, login, identity, policy, doubted, addresses):
     """Wherever it can be: in texts about the message, in its results, in the field that was written."""
-    message = KEY.sign(f"From: {author}\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n".encode(), "bank.example", "ed")
+    message = signed(f"From: {author}\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n".encode())
     if identity:
         message = message.replace(b"d=bank.example;", f"d=bank.example; i={identity};".encode(), 1)
     headers, body = split(message)

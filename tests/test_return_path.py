@@ -94,7 +94,13 @@ def test_any_address(text, end):
     assert return_path.is_ours(f"dmarc-reports+{text}@example.org", SENDER)
 
 
-@given(st.from_regex(r"[a-z0-9.]{1,37}", fullmatch=True), st.sampled_from(["+", "-", "=_", "#"]), st.binary(), st.text(), st.text())
+@given(
+    st.from_regex(r"[a-z0-9.]{1,37}", fullmatch=True),
+    st.sampled_from(["+", "-", "=_", "#"]),
+    st.binary(),
+    st.text(),
+    st.text(),
+)
 def test_what_we_make_is_recognized(local_part, delimiter, secret, report_id, address):
     sender = f"{local_part}@example.org"
     token = return_path.new_token(secret, report_id, address)

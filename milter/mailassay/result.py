@@ -19,6 +19,9 @@ class Result(StrEnum):
     PERMERROR = "permerror"
 
 
+METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
+"""The methods that each judged message has a result of (RFC 8601 section 2.7), in the order in which they are shown."""
+
 NO_CLIENT = "no client: "
 """The reason begins with this if the client that gave the message to the operator's relays is not known.
 

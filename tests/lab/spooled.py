@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import count as numbers
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,21 @@ class Spooled:
         self.now, self.uptime = NOW, 0.0
         self.failures: FailureReports | None = None
         self.history = History(directory=str(folder), **history)
+        self._made: list[Collector] = []
         self.collector = self.another()
 
-    def another(self, *listeners: Listener) -> Collector:
+    def another(self, *listeners: Listener, is_over: Callable[[], bool] = lambda: False) -> Collector:
         """A collector of the same folder."""
-        clocks = {"clock": lambda: self.now, "monotonic": lambda: self.uptime}
-        return Collector(self.history, self.host, listeners=listeners, ours=self.ours, failures=self.failures, **clocks)
+        collector = Collector(
+            self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over, self.ours, self.failures
+        )
+        self._made.append(collector)
+        return collector
+
+    def close(self) -> None:
+        """Close what its collectors have open."""
+        for each in self._made:
+            each.close()
 
     def segment(self, *lines: str | dict[str, Any], torn: str = "") -> Path:
         """A new segment, which nobody writes to."""
@@ -78,7 +88,7 @@ class Spooled:
             pass
 
     def minutes(self, many: int) -> None:
-        """In each minute, an hour of old messages leaves."""
+        """In each minute, an hour of old messages is deleted."""
         for _ in range(many):
             self.uptime += 60
             self.all()

@@ -21,9 +21,9 @@ METHODS = {
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),
+    "feedback": ("Who gets DMARC reports", "feedback/"),
     "counting": ("Messages in aggregate reports", "aggregate/row.py"),
     "failure": ("Failure reports", "failure/"),
-    "feedback": ("Who gets DMARC reports", "feedback/"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

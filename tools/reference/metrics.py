@@ -47,7 +47,7 @@ second. If the collector says nothing for a minute, the answer is 503, and `up` 
 
 ## Or write a textfile for node_exporter
 
-The collector opens no port for this. It writes the file every {EVERY:.0f} seconds and when it ends:
+The collector opens no port for this. It writes the file every {EVERY:.0f} seconds, between batches, and when it ends:
 
 ```yaml
 # mailassay.yaml

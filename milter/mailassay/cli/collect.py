@@ -20,7 +20,7 @@ from .options import Commands, config_file, settings_anyway, takes_config
 from .options import settings as read
 
 if TYPE_CHECKING:
-    from ..collector import Collector, Listener
+    from ..collector import Collector
     from ..config import Settings
     from ..metrics import Exposed, Textfile
     from ..web.child import Child
@@ -73,16 +73,14 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    listeners: list[Listener] = []
     collector = Collector(
         found.history,
         socket.gethostname(),
-        listeners=listeners,
+        is_over=stop.is_set,
         ours=found.reports.sender,
         failures=found.reports.failure,
     )
     views = _Views(arguments, found, spool, collector)
-    listeners += views.listeners
     try:
         _move(collector, views, stop, once=arguments.once)
         if arguments.once and collector.trouble:
@@ -107,38 +105,40 @@ class _Views:
         self._exposed: Exposed | None = None
         self._textfile: Textfile | None = None
         self._pages: Child | None = None
-        self.listeners: list[Listener] = []
         shows_pages = settings.web.listen is not None and not arguments.once
         if settings.metrics.textfile or shows_pages:
             from ..metrics import Exposed, Textfile
 
             self._exposed = Exposed(lambda: _rules(arguments), spool)
-            self.listeners.append(self._exposed)
+            collector.listeners.append(self._exposed.committed)
             if shows_pages:
                 from ..web.child import Child
-                from ..web.present import Present
+                from ..web.settings import CurrentSettings
 
-                present = Present(settings, lambda: read(arguments), config_file(arguments))
-                self._pages = Child(present, collector.close, self._exposed.text)
-                self.listeners.append(self._pages)
-                # before there are threads, which a fork does not copy
+                current = CurrentSettings(settings, lambda: read(arguments), config_file(arguments))
+                self._pages = Child(current, collector.close, self._exposed.text)
+                collector.listeners.append(self._pages.committed)
+                # before the first record is moved, which may take long
                 self._pages.look_after(collector.trouble)
             if settings.metrics.textfile:
+                # after the metrics that it writes
                 self._textfile = Textfile(Path(settings.metrics.textfile), self._exposed)
-                self._textfile.start()
+                collector.listeners.append(self._textfile.committed)
 
     def look_after(self, collector: Collector) -> None:
         """Show how the collector does."""
         if self._exposed and time.monotonic() - self._measured >= _MEASURED and (size := collector.size()):
             self._measured = time.monotonic()
             self._exposed.measured(size)
+        if self._textfile:
+            self._textfile.look_after()
         if self._pages:
             self._pages.look_after(collector.trouble)
 
     def close(self) -> None:
         """Show the last state, and end."""
         if self._textfile:
-            self._textfile.close()
+            self._textfile.write()
         if self._pages:
             self._pages.close()
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ..config import History
 from ..domain import BadDomain, Domain
 from ..judge.logline import as_json
-from ..result import Result
+from ..result import METHODS, Result
 from ..terminal import columns, complain, printable, wrapped
 from ..verdict import Action
-from . import past
+from . import history_options
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _ACTIONS = [*map(str, Action)]  # argparse shows a mistake with the repr() of each
 _MOST = 100  # messages
 _PAUSE = 1.0  # seconds between two looks, as the collector's
-_METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
 _SHOWN = ("spf", "dkim", "dmarc")
 _WIDE = 120  # columns; a narrower terminal has room for what decided, or for the result of DMARC
 _NARROW = 100  # columns, below which there is no room for seconds, nor for a column after names
@@ -40,13 +39,15 @@ def add(commands: Commands) -> None:
         "author domain, client, the results of SPF, DKIM and DMARC, and what decided.",
         epilog="Exit status 66 if the history cannot be read, 78 if there is none.",
     )
-    past.takes_since(parser)
-    parser.add_argument("--until", type=past.since, metavar="TIME", help="only messages from before this time")
+    history_options.takes_since(parser)
+    parser.add_argument(
+        "--until", type=history_options.since, metavar="TIME", help="only messages from before this time"
+    )
     parser.add_argument("--author", type=_domain, metavar="DOMAIN", help="only this author domain and its subdomains")
     parser.add_argument("--client", type=_network, metavar="IP", help="only this client, or the clients of a network")
     parser.add_argument(
         "--recipient",
-        type=past.not_empty,
+        type=history_options.not_empty,
         metavar="ADDR",
         help="only messages to this address, or to the addresses of a domain",
     )
@@ -55,7 +56,10 @@ def add(commands: Commands) -> None:
         "--would", choices=_ACTIONS, metavar="WORD", help="only what this would have happened to without monitor mode"
     )
     parser.add_argument(
-        "--rule", type=past.not_empty, metavar="NAME", help="only what this rule or setting decided: dmarc.reject"
+        "--rule",
+        type=history_options.not_empty,
+        metavar="NAME",
+        help="only what this rule or setting decided: dmarc.reject",
     )
     parser.add_argument(
         "--result",
@@ -66,7 +70,7 @@ def add(commands: Commands) -> None:
         help="only this result, such as dkim=fail; may be repeated",
     )
     parser.add_argument(
-        "-n", type=past.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
+        "-n", type=history_options.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
     )
     parser.add_argument("--follow", action="store_true", help="go on with what comes in, until Ctrl-C")
     takes_json(parser)
@@ -92,9 +96,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 def _result(text: str) -> tuple[str, str]:
     method, _, result = text.partition("=")
-    if method not in _METHODS or result not in list(Result):
+    if method not in METHODS or result not in list(Result):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a result, such as dkim=fail: a method ({', '.join(_METHODS)}) and a word "
+            f"{text!r} is not a result, such as dkim=fail: a method ({', '.join(METHODS)}) and a word "
             f"({', '.join(Result)})"
         )
     return method, result
@@ -102,7 +106,7 @@ def _result(text: str) -> tuple[str, str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     found, wrong = settings_anyway(arguments)
-    return past.read("history", found.history, wrong, lambda reader: _list(arguments, found.history, reader))
+    return history_options.read("history", found.history, wrong, lambda reader: _list(arguments, found.history, reader))
 
 
 def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> int:
@@ -114,9 +118,9 @@ def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> in
     if len(records) > arguments.n and not arguments.follow:
         complain(f"these are the latest {arguments.n}; -n shows more")
     if not records and not arguments.follow:
-        notes = [past.how_far(reader)]
+        notes = [history_options.how_far(reader)]
         if arguments.recipient:
-            notes += filter(None, [past.what_is_kept(history, arguments.recipient)])
+            notes += filter(None, [history_options.what_is_kept(history, arguments.recipient)])
         complain(f"mailassay history: no message matches; {'. '.join(notes)}")
     while arguments.follow:
         time.sleep(_PAUSE)

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import atomic
 from ..config import Settings
 from ..judge.logline import as_json
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..terminal import columns, complain, is_terminal, shows_colour
-from . import past
+from . import history_options
 from .options import Commands, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--since",
-        type=past.since,
+        type=history_options.since,
         default="7d",
         metavar="TIME",
         help="from when on (default: 7d): 2d, 12h, yesterday, 2026-11-01. More than two days are shown by day, and "
         "begin with a whole one",
     )
     parser.add_argument(
-        "--host", type=past.utf8, default="", help="only what this host did, of several that share a history"
+        "--host", type=history_options.utf8, default="", help="only what this host did, of several that share a history"
     )
     parser.add_argument(
         "--html", metavar="FILE", help="write one page of HTML, with charts, to this file (- for standard output)"
@@ -59,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.since > time.time():
         arguments.usage("--since is in the future")
     found, wrong = settings_anyway(arguments)
-    return past.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
+    return history_options.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
 
 
 def _report(arguments: argparse.Namespace, settings: Settings, reader: Reader) -> int:
@@ -123,22 +124,7 @@ def _write(name: str, text: str) -> None:
             # a pipe, or /dev/stdout
             path.write_bytes(octets)
         else:
-            _replace(path, octets)
+            atomic.replace(path, octets, path.stat().st_mode & 0o777 if path.exists() else None)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     print(f"written: {path}", file=sys.stderr)
-
-
-def _replace(path: Path, octets: bytes) -> None:
-    new = path.with_name(f".mailassay-report.{os.getpid()}")
-    # not one that somebody else has made
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            if path.exists():
-                os.fchmod(descriptor, path.stat().st_mode & 0o777)
-            file.write(octets)
-        os.replace(new, path)
-    except OSError:
-        new.unlink()
-        raise

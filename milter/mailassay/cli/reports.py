@@ -15,7 +15,7 @@ from ..config import ReportTo, Settings
 from ..domain import BadDomain, Domain
 from ..judge.logline import as_json
 from ..terminal import columns, complain, printable, shows_colour, wrapped
-from . import past, reports_send
+from . import history_options, reports_send
 from .options import Commands, settings_anyway, source, takes_config, takes_json, takes_zone
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _WORDS = {
     "suppressed": "every address is suppressed",
     "no_record": "the domain has no DMARC record any more",
     "no_tag": "its DMARC record asks for no reports any more",
+    "psd": "its record is that of a registry, about whose domains no failure reports are sent",
     "unusable": "no address in its record can be used",
     "ours": "its record leads to our own report address",
     "unauthorized": "the host of its address does not agree to get reports (RFC 9990 section 4)",
@@ -62,7 +63,7 @@ def add(commands: Commands) -> None:
     listing = _action(actions, "list", "list reports, where they went, and the addresses that get none")
     listing.add_argument(
         "--since",
-        type=past.since,
+        type=history_options.since,
         default="7d",
         metavar="TIME",
         help="only reports about days from then on (default: 7d)",
@@ -88,7 +89,11 @@ def add(commands: Commands) -> None:
     suppress.add_argument("address", type=_address, metavar="ADDRESS", help="a mail address")
     suppress.add_argument("--days", type=_count, metavar="N", help="for so many days (default: for ever)")
     suppress.add_argument(
-        "--why", type=past.not_empty, default="by the administrator", metavar="TEXT", help="the reason, for `list`"
+        "--why",
+        type=history_options.not_empty,
+        default="by the administrator",
+        metavar="TEXT",
+        help="the reason, for `list`",
     )
     suppress.set_defaults(run=_suppress)
     unsuppress = _action(actions, "unsuppress", "send reports to an address again")
@@ -123,7 +128,7 @@ def _count(text: str) -> int:
 
 
 def _address(text: str) -> str:
-    if not _MAILBOX.fullmatch(past.utf8(text)):
+    if not _MAILBOX.fullmatch(history_options.utf8(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a mail address, such as dmarc@bank.example")
     return text
 
@@ -139,7 +144,7 @@ def _read(arguments: argparse.Namespace, act: Callable[[Settings, Connection], i
                 return os.EX_NOINPUT
             return act(found, connection)
 
-    return past.read("reports", found.history, wrong, use)
+    return history_options.read("reports", found.history, wrong, use)
 
 
 def _say(text: str, indent: int = 0) -> None:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..config import Problem, Settings
-from ..explain.kept import Kept, Unreadable
 from ..explain.outcome import as_text
+from ..explain.recorded import Recorded, Unreadable
 from ..judge.logline import as_json
 from ..terminal import columns, complain, shows_colour
-from . import past
+from . import history_options
 from .options import Commands, asked, settings, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "id",
-        type=past.not_empty,
+        type=history_options.not_empty,
         metavar="ID",
         help="a queue id, a Message-ID, an address, a domain, or the address of a client",
     )
-    past.takes_since(parser)
+    history_options.takes_since(parser)
     parser.add_argument("--all", action="store_true", help=f"show all messages that match, not only the latest {_FEW}")
     parser.add_argument(
         "--now", action="store_true", help="also say what the present policy would decide from the results at that time"
@@ -56,15 +56,15 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         found, wrong = settings_anyway(arguments)
     present = None if wrong else found
-    return past.read("why", found.history, wrong, lambda reader: _show(arguments, found, present, reader))
+    return history_options.read("why", found.history, wrong, lambda reader: _show(arguments, found, present, reader))
 
 
 def _show(arguments: argparse.Namespace, found: Settings, present: Settings | None, reader: Reader) -> int:
     looked_for, records, more = _search(arguments, reader)
     if not records:
-        notes = [past.how_far(reader)]
+        notes = [history_options.how_far(reader)]
         if "recipient" in looked_for:
-            notes += filter(None, [past.what_is_kept(found.history, arguments.id)])
+            notes += filter(None, [history_options.what_is_kept(found.history, arguments.id)])
         complain(f"mailassay why: no message has {arguments.id} as its {looked_for}; {'. '.join(notes)}")
         return 1
     now = time.time() if arguments.now else None
@@ -94,12 +94,12 @@ def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, list[di
 def _print(arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None) -> bool:
     """Print a record, and return whether it could be read."""
     try:
-        kept = Kept(record)
+        recorded = Recorded(record)
     except Unreadable as error:
         complain(f"mailassay why: a record of this message cannot be read: {error}")
         return False
     if arguments.json:
-        print(as_json(kept.as_json(present, now)))
+        print(as_json(recorded.as_json(present, now)))
     else:
-        print(as_text(kept.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))
+        print(as_text(recorded.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))
     return True

@@ -8,11 +8,11 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -32,7 +32,7 @@ from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
-_EXPIRED = 1000  # messages that leave in one transaction
+_EXPIRED = 1000  # messages that are deleted in one transaction
 _MOST_LOST = 1 << 40  # that a line can speak of
 _REDACTION = "redaction"  # the name of a key of the history
 _DAY = 86_400
@@ -107,11 +107,8 @@ class Batch:
             self.arrived.append(observed.Arrived(time, host, means))
 
 
-class Listener(Protocol):
-    """Who wants to know what the collector moves, such as metrics."""
-
-    def committed(self, batch: Batch) -> None:
-        """A batch is in the database. It comes only once while this process lives, and is lost if it ends before."""
+Listener = Callable[[Batch], None]
+"""Is told of a batch that is in the database: once while this process lives, and not if the process ends before."""
 
 
 class Collector:
@@ -119,6 +116,8 @@ class Collector:
 
     ``host`` is the name of this host, for counts of lines that do not name one. ``ours`` is the address of our DMARC
     reports; if it is None, nothing is kept for reports. ``failures`` says whom failure reports are about.
+    ``is_over`` is asked before each segment. If it says so, :meth:`once` leaves the rest in the spool, so that a stop
+    does not wait until all is moved.
     """
 
     def __init__(
@@ -126,14 +125,17 @@ class Collector:
         history: History,
         host: str,
         clock: Callable[[], float] = time.time,
-        listeners: Sequence[Listener] = (),
+        listeners: Iterable[Listener] = (),
         monotonic: Callable[[], float] = time.monotonic,
+        is_over: Callable[[], bool] = lambda: False,
         ours: str | None = None,
         failures: FailureReports | None = None,
     ) -> None:
         assert history.directory
-        self._history, self._host, self._listeners = history, host, listeners
-        self._clock, self._monotonic, self._ours = clock, monotonic, ours
+        self._history, self._host = history, host
+        self._clock, self._monotonic, self._is_over, self._ours = clock, monotonic, is_over, ours
+        self.listeners = [*listeners]
+        """Who is told after each commit, in this order."""
         self._failures = failures or FailureReports()
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
@@ -141,12 +143,12 @@ class Collector:
         self._said: dict[str, float] = {}
         self.trouble = "nothing has been moved yet"
         """Why the last call of :meth:`once` left records in the spool; empty if it did what there was to do."""
-        self._before = 0.0  # messages of an earlier time leave
+        self._before = 0.0  # messages of an earlier time are deleted
         self._looked = -math.inf  # when that was found out
         self._told = -math.inf  # when it was last noted how far all is moved
 
     def once(self) -> bool:
-        """Move what is there, and let one batch of old messages leave. Returns whether there is more to do now.
+        """Move what is there, and delete one batch of old messages. Returns whether there is more to do now.
 
         If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
         """
@@ -155,6 +157,9 @@ class Collector:
             more = self._expire(engine)
             unread = ""
             for segment in segments(self._directory / SPOOL):
+                if self._is_over():
+                    self.trouble = "the collector is to end"
+                    return False
                 if not database.takes_more(engine):
                     self._wait(_HELD % self._url.database)
                     return False
@@ -165,7 +170,7 @@ class Collector:
                     unread = f"{segment.path} cannot be read or deleted: {error.strerror or error}"
                     continue
                 if moved:
-                    # what leaves keeps up with what arrives, and neither waits long for the other
+                    # deletion keeps up with what arrives, and neither waits long for the other
                     self._expire(engine)
                     more = True
             if unread:
@@ -268,8 +273,8 @@ class Collector:
                 "cannot be read",
                 unreported,
             )
-        for each in self._listeners:
-            each.committed(batch)
+        for tell in self.listeners:
+            tell(batch)
 
     def _keep_failed(self, connection: Connection, found: list[Incident]) -> int:
         """Keep what failure reports are made of, redacted. Returns how many messages none will be about."""
@@ -293,7 +298,7 @@ class Collector:
         return batch
 
     def _expire(self, engine: Engine) -> bool:
-        """Let a batch of old messages leave. Returns whether there may be more."""
+        """Delete a batch of old messages. Returns whether there may be more."""
         now = self._monotonic()
         with engine.begin() as connection:
             if is_due := now - self._looked >= _MINUTE:
@@ -301,11 +306,11 @@ class Collector:
                 before = self._clock() - self._history.days * _DAY
                 self._before = writing.horizon(connection, before)
                 writing.expire_counts(connection, before)
-            gone = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
+            deleted = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
             of_reports = expiry.expire(connection, self._clock()) if is_due and self._ours else 0
-        if gone or of_reports:
+        if deleted or of_reports:
             database.give_back(engine)
-        return gone == _EXPIRED
+        return deleted == _EXPIRED
 
     def _tell(self, engine: Engine, began: float) -> None:
         """Note once a minute that all is moved that the spool had when this began: days are closed by that."""

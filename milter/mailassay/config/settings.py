@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
 
 from ..address import Network
+from ..address import client as client_address
 from ..config_key import Key
 from ..policy import Policy
 from ..policy.sets import Networks
@@ -374,7 +375,7 @@ def _relays(networks: tuple[Network, ...] = (), **given: Any) -> Relays:
 
 
 def _web(listen: Listen | None = None, *, allow_remote: bool = False, **given: Any) -> Web:
-    if listen and listen.kind != "unix" and not ip_address(listen.host).is_loopback and not allow_remote:
+    if listen and listen.kind != "unix" and not allow_remote and not client_address(listen.host).is_loopback:
         raise Unfit(
             f"other machines can reach {listen.host}, and would read who wrote to whom: listen on 127.0.0.1 or on a "
             "Unix socket, or set `allow_remote: true`"

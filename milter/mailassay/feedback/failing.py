@@ -13,15 +13,20 @@ from sqlalchemy import Connection, Engine
 from .. import return_path
 from ..aggregate import Reporter
 from ..aggregate.naming import report_id
+from ..config import Settings
 from ..failure.feedback_report import compose
+from ..resolver import Source
 from ..store import incidents, outbox, writing
 from ..store.incidents import HOUR, KIND, Kept, Most
-from .composing import SECRET, Composed, Find
-from .destinations import Destinations
+from .composing import SECRET, Composed, Find, why_none
+from .destinations import Destinations, Tag
+from .find import find
+from .spf_records import spf_records
 
 _DAY = 24  # hours
 _LATE = 300.0  # seconds after the end of an hour in which its last messages arrive from the spool
 _UNDECIDED = 6  # hours for which an incident waits for DNS to say what it must know
+_PATIENCE = 60.0  # seconds for the answer about one domain
 _UNKNOWN = Destinations(undecided=True, text="DNS was not asked")
 
 _log = logging.getLogger(__name__)
@@ -109,8 +114,7 @@ class Failing:
         suppressed = outbox.is_suppressed(connection, to.addresses, now)
         addresses = [each for each in to.addresses if each not in suppressed]
         if not addresses:
-            why = "every address is suppressed" if suppressed else to.why or to.text
-            outbox.drop(connection, number, str(why), now)
+            outbox.drop(connection, number, "suppressed" if suppressed else why_none(to), now)
             done.dropped += 1
             return
         identifier = report_id(reporter.domain, kept.domain, day, KIND, key)
@@ -123,3 +127,16 @@ class Failing:
         """Count the messages about which there is no report."""
         place = int(now) // HOUR, self.host, KIND, "left_out"
         writing.count(connection, Counter({place: kept.first.count}))
+
+
+def failing(settings: Settings, source: Source, delimiter: str | None, host: str) -> Failing | None:
+    """What failure reports need, by the configuration; None if it asks for none."""
+    found = settings.reports.failure
+    if not found.domains:
+        return None
+    return Failing(
+        find(settings, source, delimiter, Tag.RUF),
+        lambda domains: spf_records(domains, source, _PATIENCE),
+        Most(found.per_hour, found.total_per_hour),
+        host,
+    )

@@ -11,10 +11,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from .. import atomic
 from ..collector import Batch
 from ..history.service import Event, Said, What, Worker
 from ..store.rows import BUCKETS, SEPARATOR
-from . import listed, whole
+from . import listed
 from .listed import ABSENT, OTHER, Kind, Metric
 
 _MOST_ENDED = 1000  # workers that are remembered because a line of theirs may still come
@@ -112,7 +113,7 @@ class Counts:
     def _keep(self) -> None:
         found = {metric.of: value for metric, value in self._gauges.items()}
         try:
-            whole.replace(self._file, json.dumps(found).encode(), 0o600)
+            atomic.replace(self._file, json.dumps(found).encode(), 0o600)
         except OSError as error:
             _log.warning("a new process of the collector will not know the state of the service: %s", error)
 

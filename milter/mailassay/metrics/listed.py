@@ -13,6 +13,7 @@ from ..dmarc import Disposition
 from ..history.service import Why
 from ..limits import Limits
 from ..result import Result
+from ..store.rows import COUNTED
 from ..verdict import DEFAULT, Action
 
 PREFIX = "mailassay_"
@@ -121,7 +122,7 @@ RULES = _counter(
 RESULTS = _counter(
     "results_total",
     "Judged messages by the result of each check. With several DKIM signatures, the best result counts.",
-    method=_words(("iprev", "spf", "spf_helo", "dkim", "arc", "dmarc")),
+    method=_words(COUNTED),
     result=_RESULTS,
 )
 SIGNATURES = _counter(

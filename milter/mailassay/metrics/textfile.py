@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from . import whole
+from .. import atomic
+from ..collector import Batch
 from .exposition import Exposed
 
 EVERY = 15.0  # seconds
@@ -17,35 +19,30 @@ _log = logging.getLogger(__name__)
 
 
 class Textfile:
-    """Writes the file again and again, in a thread of its own, and once more at the end."""
+    """Writes the file at most once in ``every`` seconds. The main loop of the collector calls it: it has no thread."""
 
-    def __init__(self, path: Path, exposed: Exposed, every: float = EVERY) -> None:
-        self._path, self._exposed, self._every = path, exposed, every
-        self._said = -_QUIET
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="textfile", daemon=True)
+    def __init__(
+        self, path: Path, exposed: Exposed, every: float = EVERY, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._exposed, self._every, self._monotonic = path, exposed, every, monotonic
+        self._due = self._said = -math.inf
 
-    def start(self) -> None:
-        """Write it for the first time soon."""
-        self._thread.start()
+    def committed(self, _: Batch) -> None:
+        """Write it if it is time: there may be many batches before all records are moved."""
+        self.look_after()
 
-    def close(self) -> None:
-        """Write it for the last time."""
-        self._stop.set()
-        self._thread.join()
+    def look_after(self) -> None:
+        """Write it if it is time."""
+        if self._monotonic() >= self._due:
+            self.write()
 
-    def _run(self) -> None:
-        while True:
-            self._write()
-            if self._stop.is_set():
-                return
-            self._stop.wait(self._every)
-
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write it now. If that is not possible, the log says so, at most once a minute."""
+        now = self._monotonic()
+        self._due = now + self._every
         try:
-            whole.replace(self._path, self._exposed.text().encode(), 0o644)
+            atomic.replace(self._path, self._exposed.text().encode(), 0o644)
         except OSError as error:
-            now = time.monotonic()
             if now - self._said >= _QUIET:
                 self._said = now
                 _log.error("metrics.textfile: %s cannot be written: %s", self._path, error.strerror)

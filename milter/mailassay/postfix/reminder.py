@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
 from typing import NamedTuple
+
+from .. import atomic
 
 FOLDER = "/run/mailassay-held"  # for both files; systemd's RuntimeDirectory, if there is one
 AGAIN = 86_400  # seconds after which the same messages are reported again
@@ -66,11 +67,7 @@ def _write(path: Path, found: object) -> None:
     """Write a file that every user can read. Raises OSError."""
     path.parent.mkdir(mode=0o755, exist_ok=True)
     # another user may own the folder, and root must not follow links of that user
-    descriptor, new = tempfile.mkstemp(dir=path.parent)
-    with open(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o644)
-        json.dump(found, file)
-    os.replace(new, path)
+    atomic.replace(path, json.dumps(found).encode(), 0o644)
 
 
 def mail(to: str, host: str, oldest: str, lines: Sequence[str], now: float) -> bytes:

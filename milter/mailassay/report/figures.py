@@ -13,11 +13,10 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..config import Settings
-from ..store.rows import BUCKETS, HOUR, SEPARATOR
+from ..store.rows import BUCKETS, COUNTED, HOUR, SEPARATOR
 from ..store.tables import hourly
 from ..verdict import Action
 
-METHODS = ("iprev", "spf", "spf_helo", "dkim", "arc", "dmarc")
 PERCENTILES = (50, 95, 99)
 _BY_HOUR = 2 * 86_400  # seconds; a longer span is shown by day
 _TOP = 10  # of what senders choose
@@ -336,7 +335,7 @@ def _changed(verdicts: Counter[str]) -> Counter[tuple[Action, Action]]:
 def _results(counts: Counter[str]) -> dict[str, Counter[str]]:
     """Of each method, how many messages had which result, the most frequent first."""
     found: dict[str, Counter[str]] = {}
-    for method in METHODS:
+    for method in COUNTED:
         pairs = ((_split(key, 2), many) for key, many in counts.most_common())
         if of_method := Counter({result: many for (name, result), many in pairs if name == method}):
             found[method] = of_method

@@ -254,7 +254,7 @@ def _claim(connection: sqlite3.Connection, name: str) -> None:
         return
     if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
         raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
-    # the space of rows that have left is given back; only possible before the first table
+    # the space of deleted rows is given back; only possible before the first table
     connection.execute("PRAGMA auto_vacuum = incremental")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
 

@@ -8,8 +8,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from . import keys
 from .rows import Rows
 
-METHODS = ("iprev", "spf", "dkim", "arc", "dmarc")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:

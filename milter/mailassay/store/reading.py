@@ -76,7 +76,7 @@ def _records(connection: Connection, places: list[tuple[float, int]]) -> Iterato
     statement = select(columns.id, columns.time, columns.record).where(columns.id.in_(numbers))
     found = {number: (time, packed) for number, time, packed in connection.execute(statement)}
     for number in numbers:
-        # it may have left meanwhile
+        # it may have been deleted meanwhile
         if number in found:
             time, packed = found[number]
             try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..history import service
+from ..result import METHODS
 from . import keys
 from .packed import pack
 
@@ -15,10 +16,11 @@ _OLDEST = 10 * 365 * _DAY  # no history goes back further
 # seconds; the last bucket has all that took longer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
+COUNTED = tuple(each for method in METHODS for each in ((method, "spf_helo") if method == "spf" else (method,)))
+"""The methods whose results are counted, in the order in which they are shown; SPF once for each of its identities."""
 OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
 # octets of a text, and of one of our words: PostgreSQL's indexes take 2,704, and some have several of them
 _MOST, _WORD = 800, 80
-_METHODS = ("iprev", "spf", "spf_helo", "arc", "dmarc")
 # from the best to the worst, for a message with several signatures
 _DKIM = ("pass", "policy", "neutral", "fail", "temperror", "permerror", "none")
 
@@ -44,7 +46,7 @@ class Unfit(ValueError):
 def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
     """The rows of a record of a message, which arrived in the collector at that time. Raises Unfit.
 
-    If the clock of its host was wrong by years, it is found, and leaves, among those that arrived with it.
+    If the clock of its host was wrong by years, it is found, and deleted, among those that arrived with it.
     """
     message, recipients, _ = searched(record)
     try:
@@ -91,8 +93,9 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "name": _text(results.get("name") or ""),
         "dkim": best_dkim(results),
     }
-    for key in ("iprev", "spf", "arc", "dmarc"):
-        found[key] = _text(results.get(key) or "", _WORD)
+    for method in METHODS:
+        if method != "dkim":
+            found[method] = _text(results.get(method) or "", _WORD)
     for key in ("verdict", "would"):
         found[key] = _text(record[key], _WORD)
     for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
@@ -127,8 +130,8 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
     yield "rule", SEPARATOR.join((message["rule"], message["verdict"], message["would"]))
     for each in record["monitored"]:
         yield "monitored", _text(each)
-    for method in _METHODS:
-        if method in results:
+    for method in COUNTED:
+        if method in results and method != "dkim":
             yield "result", SEPARATOR.join((method, _text(results[method])))
     if results:
         yield "result", SEPARATOR.join(("dkim", message["dkim"]))

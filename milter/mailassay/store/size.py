@@ -21,7 +21,7 @@ class Size(NamedTuple):
 def size(engine: Engine) -> Size:
     """The size. Each statement takes a few milliseconds, however large it is. Raises DBAPIError."""
     with engine.connect() as connection:
-        # they are numbered one after the other, and the oldest leave
+        # they are numbered one after the other, and the oldest are deleted
         last, first = connection.execute(select(func.max(message.c.id), func.min(message.c.id))).one()
         read = {each.name: each.octets for each in connection.execute(select(segment.c.name, segment.c.octets))}
         if engine.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""What goes into the database: records, once each, and what leaves it again."""
+"""What goes into the database: records, once each, and what is deleted again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rows import HOUR, OF_SENDERS, Rows, others
 from .tables import hourly, message, recipient, segment
 
 MOST_KEYS = 2000  # that senders have chosen: of a kind, in an hour, of a host
-_LOCK = 0x6D61796D  # of PostgreSQL, for what leaves
+_LOCK = 0x6D61796D  # of PostgreSQL, for what deletes old rows
 
 
 def position(connection: Connection, name: str) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def _bounded(connection: Connection, counts: Counter[tuple[int, str, str, str]])
 
 
 def _largest(connection: Connection, kind: str, at: Sequence[ColumnElement[bool]], new: dict[str, int]) -> Counter[str]:
-    """The counts to add, with those of the smallest keys together. Keys that have been counted may have to leave.
+    """The counts to add, with those of the smallest keys together. Keys that have been counted may be deleted.
 
     So whoever writes from a new domain each time hides no domain that occurs often.
     """
@@ -86,13 +86,13 @@ def _largest(connection: Connection, kind: str, at: Sequence[ColumnElement[bool]
     # a key that is there already goes before a new one
     named = (key for key in sums if key != others(kind, key))
     order = sorted(named, key=lambda key: (-sums[key], key not in there, key))
-    leave = set(order[MOST_KEYS:])
-    if gone := leave & there.keys():
-        connection.execute(delete(hourly).where(*at, hourly.c.key.in_(gone)))
+    smallest = set(order[MOST_KEYS:])
+    if deleted := smallest & there.keys():
+        connection.execute(delete(hourly).where(*at, hourly.c.key.in_(deleted)))
     added: Counter[str] = Counter()
-    for key in new.keys() | gone:
-        # of one that leaves, all that was counted
-        added[others(kind, key) if key in leave else key] += sums[key] if key in leave else new[key]
+    for key in new.keys() | deleted:
+        # of one that is deleted, all that was counted
+        added[others(kind, key) if key in smallest else key] += sums[key] if key in smallest else new[key]
     return added
 
 
@@ -110,10 +110,10 @@ def forget(connection: Connection, name: str) -> None:
 
 
 def horizon(connection: Connection, before: float) -> float:
-    """The time before which messages leave now: ``before``, but at most an hour after the oldest message.
+    """The time before which messages are deleted now: ``before``, but at most an hour after the oldest message.
 
-    Called once a minute, it lets no more than an hour of the history leave in a minute. So a clock that is wrong for a
-    while costs some hours, and not the whole history.
+    Called once a minute, it deletes no more than an hour of the history in a minute. So a clock that is wrong
+    for a while costs some hours, and not the whole history.
     """
     oldest = connection.execute(select(func.min(message.c.time))).scalar()
     return 0.0 if oldest is None else min(before, oldest + HOUR)
@@ -153,7 +153,7 @@ def expire_counts(connection: Connection, before: float) -> None:
 
 
 def is_alone(connection: Connection) -> bool:
-    """Does no other host let old rows leave? True until the end of the transaction."""
+    """Does no other host delete old rows? True until the end of the transaction."""
     if connection.dialect.name == "sqlite":
         return True
     return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar())

@@ -18,15 +18,16 @@ from sqlalchemy.exc import DBAPIError
 
 from ..config import Settings
 from ..domain import BadDomain, Domain
-from ..explain.kept import Kept, Unreadable
+from ..explain.recorded import Recorded, Unreadable
 from ..lookup import look_up
 from ..lookup.text import Text
 from ..report.domain import of_domain
 from ..report.figures import Figures, Span, figures
 from ..resolver import Source
+from ..result import METHODS
 from ..store import database, reading
-from ..store.filter import METHODS, Filter
-from . import guard, look, query, state
+from ..store.filter import Filter
+from . import guard, query, state, templating
 from .query import BadQuery
 from .row import row
 
@@ -93,8 +94,8 @@ class Pages:
             "/rules": self._rules,
             "/healthz": self._health,
             "/metrics": self._metrics,
-            "/style.css": partial(self._file, look.style(), "text/css"),
-            "/icon.svg": partial(self._file, look.icon(), "image/svg+xml"),
+            "/style.css": partial(self._file, templating.style(), "text/css"),
+            "/icon.svg": partial(self._file, templating.icon(), "image/svg+xml"),
         }
         self._routes = [(re.compile(pattern), answer) for pattern, answer in routes.items()]
 
@@ -139,7 +140,7 @@ class Pages:
         if refused.status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST):
             return Response(f"{refused.why}\n".encode(), refused.status, _TEXT, refused.more)
         depth = max(0, environ.get("PATH_INFO", "").count("/") - 1)
-        body = look.page("refusal.html", depth, title=refused.status.phrase, why=refused.why)
+        body = templating.page("refusal.html", depth, title=refused.status.phrase, why=refused.why)
         return Response(body, refused.status, more=refused.more)
 
     @contextmanager
@@ -163,7 +164,7 @@ class Pages:
 
     def _overview(self, asked: str) -> Response:
         given = query.parameters(asked, "since", "host")
-        return Response(look.page("overview.html", 0, figures=self._figures(given), given=given, spans=_SPANS))
+        return Response(templating.page("overview.html", 0, figures=self._figures(given), given=given, spans=_SPANS))
 
     def _figures(self, given: dict[str, str]) -> Figures:
         span = self._span(given)
@@ -181,7 +182,7 @@ class Pages:
         with self._reading() as connection:
             found = next(filter(None, (self._search(connection, each, wanted.before) for each in wanted.filters)), [])
         last = found[_ROWS - 1] if len(found) > _ROWS else None
-        body = look.page(
+        body = templating.page(
             "messages.html",
             0,
             given=wanted.given,
@@ -204,12 +205,12 @@ class Pages:
         with self._reading() as connection:
             found = reading.one(connection, int(number))
         if found is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such message in the history; old ones leave it.")
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such message in the history; old ones are deleted.")
         try:
-            lines = Kept(found.record).lines(self._settings(), self._clock())
+            lines = Recorded(found.record).lines(self._settings(), self._clock())
         except Unreadable as error:
             lines = [("record", f"is not one that this version can read ({error})")]
-        return Response(look.page("message.html", 1, message=row(found), lines=lines))
+        return Response(templating.page("message.html", 1, message=row(found), lines=lines))
 
     def _domain(self, asked: str, name: str) -> Response:
         given = query.parameters(asked, "since", "dns")
@@ -220,7 +221,7 @@ class Pages:
             found = of_domain(connection, name, span)
             latest = [row(each) for each in self._search(connection, Filter(author=name), most=_LATEST)]
         dns = self._dns(name) if "dns" in given else []
-        body = look.page("domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns)
+        body = templating.page("domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns)
         return Response(body)
 
     def _dns(self, name: str) -> list[str]:
@@ -244,7 +245,7 @@ class Pages:
         used = {each.name: each for each in found.rules}
         monitored = {each.name: each for each in found.monitored}
         names = [f"rules.{rule.name}" for rule in settings.policy.rules]
-        body = look.page(
+        body = templating.page(
             "rules.html",
             0,
             given=given,

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from ..collector import Batch
 from . import state
-from .present import Present
+from .settings import CurrentSettings
 
 _PAUSE = 60.0  # seconds between two starts of a child that dies at once
 _EVERY = 1.0  # seconds between two words to the child
@@ -33,8 +33,8 @@ class Child:
     Prometheus reads.
     """
 
-    def __init__(self, present: Present, release: Callable[[], None], metrics: Callable[[], str]) -> None:
-        self._present, self._release, self._metrics = present, release, metrics
+    def __init__(self, current: CurrentSettings, release: Callable[[], None], metrics: Callable[[], str]) -> None:
+        self._current, self._release, self._metrics = current, release, metrics
         self._pid = 0
         self._channel: socket.socket | None = None
         self._start_at = self._tell_at = 0.0
@@ -91,7 +91,7 @@ class Child:
             raise
         if not pid:
             ours.close()
-            _run(self._present, its)
+            _run(self._current, its)
         its.close()
         self._pid, self._channel = pid, ours
 
@@ -110,7 +110,7 @@ class Child:
             self._channel = None
 
 
-def _run(present: Present, channel: socket.socket) -> None:
+def _run(current: CurrentSettings, channel: socket.socket) -> None:
     """Be the process of the pages. Does not return."""
     status = os.EX_SOFTWARE
     try:
@@ -123,7 +123,7 @@ def _run(present: Present, channel: socket.socket) -> None:
         from .server import CannotListen, serve
 
         try:
-            serve(present, channel)
+            serve(current, channel)
             status = os.EX_OK
         except CannotListen as error:
             _log.error("web.listen: %s; the next try is in a minute", error)

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from .. import moment
-from ..result import Result
-from ..store.filter import METHODS, Filter, of_any_id
+from ..result import METHODS, Result
+from ..store.filter import Filter, of_any_id
 from ..verdict import Action
 
 _MAX_QUERY = 4000  # octets

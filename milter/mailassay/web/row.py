@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..store.filter import METHODS
+from ..result import METHODS
 from ..store.reading import Found
 from ..store.rows import searched
 

@@ -20,7 +20,7 @@ from ..resolver import Cached, Source
 from ..store import database
 from . import state
 from .app import Pages
-from .present import Present
+from .settings import CurrentSettings
 
 _THREADS = 6  # requests that are worked on; slow clients take none
 _CONNECTIONS = 500
@@ -38,9 +38,9 @@ class CannotListen(Exception):
     """The socket cannot be opened. The text says which one and why."""
 
 
-def serve(present: Present, channel: socket.socket) -> None:
+def serve(current: CurrentSettings, channel: socket.socket) -> None:
     """Serve the pages until the collector at the other end of the channel is gone. Raises CannotListen."""
-    settings = present.settings()
+    settings = current.settings()
     assert settings.web.listen
     assert settings.history.directory
     # a sandbox may forbid it
@@ -53,14 +53,14 @@ def serve(present: Present, channel: socket.socket) -> None:
     state.listen(channel, known, lambda: os.kill(os.getpid(), signal.SIGTERM))
     engine = database.connect(database.address(settings.history.directory, settings.history.database), reads_only=True)
     _log.info("pages at %s", name_of(settings.web.listen))
-    server(Pages(present.settings, engine, _source(present), known), listener).run()
+    server(Pages(current.settings, engine, _source(current), known), listener).run()
 
 
-def _source(present: Present) -> Callable[[], Source]:
+def _source(current: CurrentSettings) -> Callable[[], Source]:
     """Gives what answers questions to DNS, by the name servers that are there now."""
 
     def configuration() -> tuple[Sequence[Nameserver], float, Limits]:
-        settings = present.settings()
+        settings = current.settings()
         return settings.dns.nameservers or system_nameservers(), settings.dns.timeout, settings.policy.limits
 
     nameservers = Nameservers(*configuration())

@@ -8,8 +8,8 @@ import pytest
 
 from mailassay.config import Dns, History, KeptAddresses, Relays, Settings, Untraced
 from mailassay.evidence import Connection
-from mailassay.explain.anew import decide
-from mailassay.explain.kept import Kept
+from mailassay.explain.recorded import Recorded
+from mailassay.explain.whatif import decide
 from mailassay.history.record import Judged, record
 from mailassay.policy import Mode, Policy
 from mailassay.policy.condition import Match
@@ -25,7 +25,7 @@ SPOOF = next(each for each in CASES if each.rule == "dmarc.reject" and each.verd
 
 
 def kept(found, addresses=KeptAddresses.FULL):
-    return Kept(record(Judged(found, Settings(history=History(addresses=addresses)), NOW), "mx1")).outcome
+    return Recorded(record(Judged(found, Settings(history=History(addresses=addresses)), NOW), "mx1")).outcome
 
 
 def decided(found, settings, addresses=KeptAddresses.FULL, now=NOW):
@@ -37,13 +37,13 @@ def test_the_same_policy_decides_the_same(case):
     """Whatever is kept of addresses."""
     found = judged(case, Policy())
     for addresses in KeptAddresses:
-        anew = decided(found, Settings(), addresses)
+        decided_now = decided(found, Settings(), addresses)
         if found.evidence is None:
-            assert anew.judgement is None
-            assert "the checks did not run then" in anew.unknown[0]
+            assert decided_now.judgement is None
+            assert "the checks did not run then" in decided_now.unknown[0]
         else:
             # the header fields that a rule adds are among those that were written
-            now = anew.judgement.outcome.verdict
+            now = decided_now.judgement.outcome.verdict
             assert replace(now, headers=()) == replace(found.verdict, headers=())
 
 
@@ -55,9 +55,9 @@ def test_another_policy():
     found = judged(SPOOF, Policy())
     policy = Policy()
     softer = replace(policy, dmarc=replace(policy.dmarc, reject=Action.HOLD))
-    anew = decided(found, Settings(policy=softer, policy_path="/p.yaml", policy_lines={"dmarc.reject": 3}))
-    assert (anew.judgement.outcome.verdict.action, anew.judgement.line) == (Action.HOLD, 3)
-    assert anew.as_json() == {
+    decided_now = decided(found, Settings(policy=softer, policy_path="/p.yaml", policy_lines={"dmarc.reject": 3}))
+    assert (decided_now.judgement.outcome.verdict.action, decided_now.judgement.line) == (Action.HOLD, 3)
+    assert decided_now.as_json() == {
         "verdict": "hold", "would": "hold", "rule": "dmarc.reject", "file": "/p.yaml", "line": 3,
         "reason": found.verdict.reason, "reply": None, "monitored": [], "unknown": [],
     }  # fmt: skip
@@ -86,13 +86,13 @@ def test_a_client_that_is_trusted_now():
     ],
 )
 def test_what_is_not_known_is_said(settings, words):
-    anew = decided(judged(SPOOF, Policy()), settings)
-    assert anew.judgement is None
-    assert len(anew.unknown) == 1
-    assert words in anew.unknown[0]
-    assert anew.as_json() == {"verdict": None, "unknown": list(anew.unknown)}
-    told = Kept(record(Judged(judged(SPOOF, Policy()), Settings(), NOW), "mx1")).lines(settings, NOW)
-    assert ("now", f"cannot be decided: {anew.unknown[0]}") in told
+    decided_now = decided(judged(SPOOF, Policy()), settings)
+    assert decided_now.judgement is None
+    assert len(decided_now.unknown) == 1
+    assert words in decided_now.unknown[0]
+    assert decided_now.as_json() == {"verdict": None, "unknown": list(decided_now.unknown)}
+    told = Recorded(record(Judged(judged(SPOOF, Policy()), Settings(), NOW), "mx1")).lines(settings, NOW)
+    assert ("now", f"cannot be decided: {decided_now.unknown[0]}") in told
 
 
 def test_what_was_looked_up_then_is_known():
@@ -102,19 +102,19 @@ def test_what_was_looked_up_then_is_known():
     assert decided(found, Settings(policy=asks)).unknown == ()
     percent = replace(Policy(), dmarc=replace(Policy().dmarc, enforce_percent=1))
     drawn = judged(SPOOF, percent)
-    anew = decided(drawn, Settings(policy=percent)).judgement.outcome.verdict
-    assert anew == replace(drawn.verdict, headers=())
+    decided_now = decided(drawn, Settings(policy=percent)).judgement.outcome.verdict
+    assert decided_now == replace(drawn.verdict, headers=())
 
 
 @pytest.mark.parametrize("addresses", KeptAddresses)
 def test_rules_for_recipients(addresses):
     found = judged(SPOOF, Policy())
     mine = rule(condition=Match("recipient", Addresses(("bob@receiver.example",))))
-    anew = decided(found, Settings(policy=Policy(rules=(mine,)), recipient_delimiter=""), addresses)
+    decided_now = decided(found, Settings(policy=Policy(rules=(mine,)), recipient_delimiter=""), addresses)
     if addresses is KeptAddresses.FULL:
-        assert anew.judgement.outcome.verdict.rule == "rules.mine"
+        assert decided_now.judgement.outcome.verdict.rule == "rules.mine"
     else:
-        assert anew.unknown == ("the rule mine looks at recipients, and not all of them are kept",)
+        assert decided_now.unknown == ("the rule mine looks at recipients, and not all of them are kept",)
 
 
 def test_rules_for_the_domain_of_mail_from():

@@ -14,7 +14,7 @@ from ..verdict import Action, Decider, Kind, Verdict
 from .outcome import Judgement
 
 
-class Anew(NamedTuple):
+class WhatIf(NamedTuple):
     """A decision by the present policy; None, with what is not known, if it cannot be made."""
 
     judgement: Judgement | None
@@ -38,20 +38,20 @@ class Anew(NamedTuple):
         }
 
 
-def decide(found: Outcome, kept: KeptAddresses, settings: Settings, now: float) -> Anew:
+def decide(found: Outcome, kept: KeptAddresses, settings: Settings, now: float) -> WhatIf:
     """The verdict that the present policy would give. ``kept`` is what the record has of addresses."""
     connection, evidence = found.connection, found.evidence
     if connection is None or evidence is None:
-        return Anew(None, (f"the checks did not run then ({found.verdict.rule})",))
+        return WhatIf(None, (f"the checks did not run then ({found.verdict.rule})",))
     if unknown := tuple(_unknown(found, evidence, kept, settings)):
-        return Anew(None, unknown)
+        return WhatIf(None, unknown)
     if not connection.untraced and any(connection.client_ip in each for each in settings.trusted_networks or ()):
         verdict = Verdict(Action.ACCEPT, Decider(Kind.UNJUDGED, "trusted_network"))
     else:
         verdict = settings.policy.decide(_case(found, connection, evidence, settings, now))
     line = settings.policy_lines.get(verdict.rule)
     outcome = Outcome(verdict=verdict, transaction=found.transaction)
-    return Anew(Judgement(outcome, settings.policy_path or "", line, settings.policy.dkim.partial))
+    return WhatIf(Judgement(outcome, settings.policy_path or "", line, settings.policy.dkim.partial))
 
 
 def _case(found: Outcome, connection: Connection, evidence: Evidence, settings: Settings, now: float) -> Case:

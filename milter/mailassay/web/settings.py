@@ -10,7 +10,7 @@ from contextlib import suppress
 from ..config import ConfigError, Settings
 
 
-class Present:
+class CurrentSettings:
     """The settings of the files as they are now; the last ones without a mistake, if there is one.
 
     ``again`` reads the files ``paths`` anew, and may raise ConfigError.

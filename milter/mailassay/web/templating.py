@@ -1,4 +1,4 @@
-"""How the pages look: the templates here, on the frame and the style of the report's."""
+"""Templates of the pages: those here, on the frame and the style of the report's."""
 
 from __future__ import annotations
 

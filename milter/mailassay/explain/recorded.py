@@ -10,11 +10,11 @@ from ..config import KeptAddresses, Settings
 from ..history.rebuilt import Unreadable, outcome
 from ..policy import Partial
 from .alignment import alignments
-from .anew import Anew, decide
 from .outcome import Judgement, changes, decision, results
+from .whatif import WhatIf, decide
 
 
-class Kept:
+class Recorded:
     """A message of the history. Raises Unreadable if its record is not one that this version can read."""
 
     def __init__(self, record: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ class Kept:
         return f"not kept (history.addresses: {self._addresses})"
 
 
-def _words(found: Anew, *, changed: bool) -> Iterator[tuple[str, str]]:
+def _words(found: WhatIf, *, changed: bool) -> Iterator[tuple[str, str]]:
     for each in found.unknown:
         yield "now", f"cannot be decided: {each}"
     if found.judgement:
@@ -121,4 +121,4 @@ def _words(found: Anew, *, changed: bool) -> Iterator[tuple[str, str]]:
             )
 
 
-__all__ = ["Kept", "Unreadable"]
+__all__ = ["Recorded", "Unreadable"]

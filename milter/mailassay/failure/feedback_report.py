@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Protocol
 
 from .. import __version__
 from ..authres.render import render
 from ..message import MAX_LINE as MAX_OCTETS
+from ..report_mail import MAX_LINE, date, folded, head
 from ..result import Resinfo, Result
 from ..terminal import wrapped
 from .incident import Delivery, Failure, Incident
 
-MAX_LINE = 78  # characters (RFC 5322 section 2.1.1), except for a word that is longer
 MAX_RECORD = 2000  # characters of an SPF record
 _MAX_TERM = 400  # characters of a term, which is twice as long if all of them are escaped
 _WORDS = {
@@ -51,17 +49,9 @@ def compose(
     ``spf_records`` are those of the domain that SPF checked.
     """
     boundary = f"=_{report_id}"
+    subject = f"DMARC failure report for {incident.domain} Submitter: {reporter.domain} Report-ID: {report_id}".split()
     lines = [
-        f"From: {reporter.address}",
-        *folded(
-            "Subject:",
-            *["DMARC", "failure", "report", "for", incident.domain, "Submitter:", reporter.domain],
-            *["Report-ID:", report_id],
-        ),
-        f"Date: {_date(at)}",
-        *folded("Message-ID:", f"<{report_id}@{reporter.address.rpartition('@')[2]}>"),
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
+        *head(reporter.address, subject, report_id, at),
         "Content-Type: multipart/report; report-type=feedback-report;",
         f' boundary="{boundary}"',
         "",
@@ -106,7 +96,7 @@ def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]
     yield from _given("Original-Mail-From", f"<{incident.mail_from}>" if incident.mail_from else "")
     yield from _given("Source-IP", incident.client)
     yield from _given("Reported-Domain", incident.header_from)
-    yield f"Arrival-Date: {_date(incident.time)}"
+    yield f"Arrival-Date: {date(incident.time)}"
     yield f"Incidents: {incident.count}"
 
 
@@ -169,7 +159,7 @@ def _text(incident: Incident, reporter: Reporter) -> Iterator[str]:
 
 
 def _begin(incident: Incident) -> str:
-    when = _date(incident.time)
+    when = date(incident.time)
     said = f"This is a DMARC failure report (RFC 9991) for a message that was received on {when}"
     said += f" from {incident.client}." if incident.client else "."
     said += f" Its From field has the domain {incident.header_from}."
@@ -188,10 +178,6 @@ def _alignment(incident: Incident) -> str:
 def _outcome(result: str, fault: str, domain: str) -> str:
     about = f" for {domain}" if domain else ""
     return _fit(f"{result}{about} ({fault})" if fault else f"{result}{about}")
-
-
-def _date(at: float) -> str:
-    return format_datetime(datetime.fromtimestamp(int(at), UTC))
 
 
 def _fit(text: str) -> str:
@@ -215,14 +201,3 @@ def _quoted(record: str) -> list[str]:
     words = [each[:_MAX_TERM] for each in _fit(record[:MAX_RECORD]).split(" ")]
     text = " ".join(words).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'.split(" ")
-
-
-def folded(first: str, *parts: str) -> Iterator[str]:
-    """A field in lines, each as full as possible; a part is not divided."""
-    line = first
-    for part in parts:
-        if len(line) + 1 + len(part) > MAX_LINE and line.strip():
-            yield line
-            line = ""
-        line = f"{line} {part}"
-    yield line

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailassay.failure import feedback_report, incident
@@ -15,7 +15,10 @@ from mailassay.failure.incident import MAX_VALUE, MAX_VALUES, Delivery, Failure,
 from mailassay.failure.redaction import Redactor
 from mailassay.judge.session import INTERNAL_ERROR
 from mailassay.policy.sets import Domains
-from tests.lab.failing import BROKEN, KEY, MESSAGE, NOW, RUF, SIGNED, ZONE, found, sent
+from mailassay.zone import Zone
+from tests.lab.failing import BROKEN, KEY, LISTED, MESSAGE, NOW, REPORTING, RUF, SENDER, SIGNED, ZONE, found, sent
+from tests.lab.limits import LIMITS
+from tests.lab.talk import Talk
 
 KEYS = Redactor(b"k" * 32)
 
@@ -392,3 +395,27 @@ def test_nothing_that_a_sender_writes_gets_out(fields, mail_from, identity, reco
 
 def test_a_signature_tag_without_a_pattern_is_dropped():
     assert shown("DKIM-Signature", f" b={SECRET}@x; t=yesterday; c=none; l=-1; q=dns/txt") is None
+
+
+OCTETS = st.binary(max_size=80) | TEXT.map(lambda text: text.encode(errors="surrogatepass"))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([*incident.FIELDS, "Subject", "X-Y"]), OCTETS), max_size=20), OCTETS)
+def test_whatever_the_header_has_the_worker_and_the_report_go_on(fields, mail_from):
+    """From the octets of a message to the mail."""
+    raw = [(name.encode(), b" " + value.replace(b"\0", b"")) for name, value in fields if name != "From"]
+    talk = Talk(Zone(ZONE % RUF, limits=LIMITS), settings=REPORTING, client="203.0.113.9", now=NOW)
+    outcome = talk.send(
+        [(b"From", b" alice@bank.example"), *raw], mail_from=f"<{mail_from.decode(errors='replace')}@bank.example>"
+    )
+    one = of(outcome, LISTED.domains, SENDER, "mx1", NOW)
+    if one is None:
+        assert outcome.evidence is None or any(b"multipart/report" in value.lower() for _, value in raw)
+        return
+    text = line(one)
+    assert text.isascii()
+    assert len(text) < 100_000
+    octets, parsed = mail(KEYS.incident(read(json.loads(text))))
+    assert SECRET.encode() not in octets.lower()
+    assert feedback(parsed)["Reported-Domain"] == "bank.example"

@@ -8,7 +8,7 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.config.reports import FailureReports, Reports
-from mailassay.failure.incident import VERSION, line, read
+from mailassay.failure.incident import VERSION, left_out, line, read, read_left_out
 from mailassay.failure.picking import MOST, PERIOD, Picking
 from mailassay.failure.redaction import Redactor
 from mailassay.history.spool import Spool, segments
@@ -72,9 +72,11 @@ def test_a_flood_costs_a_worker_a_few_lines():
     lines = []
     for number in range(10_000):
         lines += picking.of(replace(base, outcome=replace(outcome, connection=clients[number % 200])))
-    rest = picking.rest()
+    *rest, last = picking.rest()
     assert len(lines) == len(rest) == MOST
     assert sum(each.count for each in incidents_of(lines + rest)) == MOST * 50
+    assert read_left_out(json.loads(last)) == 10_000 - MOST * 50
+    assert picking.rest() == []
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,12 @@ def test_a_line_that_cannot_be_read_is_counted(here, broken):
     assert here.rows(incident) == []
     assert here.count("lost", "unreadable") == 1
     assert here.queue_ids() == ["Q1"]
+
+
+def test_what_a_worker_left_out_is_counted(here):
+    here.segment(left_out(7), {"v": VERSION, "kind": "failed_left_out", "count": "x"})
+    here.all()
+    assert (here.count("failure", "left_out"), here.count("lost", "unreadable")) == (7, 1)
 
 
 def test_a_line_of_a_later_version(here):

@@ -80,9 +80,12 @@ class Batch:
                 self.counts.update(row.counts)
                 if ours:
                     self._report(found, row, ours)
-            case {"v": incident.VERSION, "kind": incident.KIND}:
+            case {"v": incident.VERSION, "kind": incident.KIND | incident.LEFT_OUT as kind}:
                 try:
-                    self.failed.append(incident.read(found))
+                    if kind == incident.KIND:
+                        self.failed.append(incident.read(found))
+                    else:
+                        self.counts[hour, host, "failure", "left_out"] += incident.read_left_out(found)
                 except incident.Unfit as error:
                     raise Unfit(str(error)) from error
             case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and 0 < many < _MOST_LOST:

@@ -28,6 +28,7 @@ from ..return_path import is_ours
 from ..verdict import Action
 
 VERSION, KIND = 1, "failed"
+LEFT_OUT = "failed_left_out"  # the kind of a line that counts messages about which there is no other line
 METHODS = ("dkim", "spf")
 # What shows where the message came from, who signed it, and which way it went. Never what it is about: no Subject, no
 # References, and no field that is not here. Comments, names and other words leave their values later.
@@ -313,6 +314,19 @@ def _kept(headers: Headers) -> tuple[tuple[str, str], ...]:
 def line(incident: Incident) -> str:
     """The incident as one line of JSON in ASCII, without a line end."""
     return json.dumps({"v": VERSION, "kind": KIND, **asdict(incident)}, separators=(",", ":"))
+
+
+def left_out(count: int) -> str:
+    """A line about so many messages that failed, and of which a worker says no more."""
+    return json.dumps({"v": VERSION, "kind": LEFT_OUT, "count": count})
+
+
+def read_left_out(found: dict[str, Any]) -> int:
+    """How many messages a line of ``left_out`` counts. Raises Unfit."""
+    try:
+        return _count(found["count"])
+    except (KeyError, ValueError) as error:
+        raise Unfit(f"{type(error).__name__}: {error}") from error
 
 
 def read(found: dict[str, Any]) -> Incident:

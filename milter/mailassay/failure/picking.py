@@ -16,7 +16,7 @@ PERIOD = 60.0  # seconds
 
 
 class Picking:
-    """Picks the first incident of each kind in a period; those that are alike are counted.
+    """Picks the first incident of each kind in a period; those that are alike, and those beyond ``MOST``, are counted.
 
     Any thread may call it. It never waits, and what it keeps is bounded: of a flood of messages that fail, it costs
     a worker no more than to see that each failed like one before.
@@ -28,6 +28,7 @@ class Picking:
         self._since = monotonic()
         self._seen: dict[str, Incident] = {}
         self._more: dict[str, int] = {}
+        self._left_out = 0
 
     def of(self, judged: Judged) -> list[str]:
         """The lines to write now that a message has its answer; mostly none."""
@@ -45,6 +46,8 @@ class Picking:
             elif len(self._seen) < MOST:
                 self._seen[key] = found
                 lines.append(incident.line(found))
+            else:
+                self._left_out += 1
         return lines
 
     def rest(self) -> list[str]:
@@ -54,7 +57,9 @@ class Picking:
 
     def _rest(self) -> list[str]:
         lines = [incident.line(replace(self._seen[key], count=count)) for key, count in self._more.items()]
-        self._since = self._monotonic()
+        if self._left_out:
+            lines.append(incident.left_out(self._left_out))
+        self._since, self._left_out = self._monotonic(), 0
         self._seen.clear()
         self._more.clear()
         return lines

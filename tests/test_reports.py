@@ -20,7 +20,7 @@ from tests.lab.dns import DnsServer
 from tests.lab.failing import found
 from tests.lab.limits import LIMITS
 from tests.lab.outgoing import DAY, Outgoing
-from tests.lab.program import ENVIRONMENT, PROGRAM
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.refusing import Refusing
 from tests.lab.reports import tree
 
@@ -315,3 +315,35 @@ def test_the_file_of_the_lock_belongs_to_the_service(host, capsys):
     os.chown(host.folder, 12345, 12345)
     run(capsys, "send")
     assert (host.folder / "reports.lock").stat().st_uid == 12345
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize(
+    "command", [["list", "--all"], ["preview"], ["preview", "bank.example"], ["show", "gone.example"]], ids=" ".join
+)
+@pytest.mark.usefixtures("host")
+def test_every_line_fits_the_terminal(monkeypatch, capsys, command, width):
+    run(capsys, "send")
+    run(capsys, "suppress", "somebody@bank.example", "--why", "they asked us not to send any more reports")
+    monkeypatch.setenv("COLUMNS", str(width))
+    printed = run(capsys, *command)[1]
+    assert printed
+    assert [each for each in printed.split("\n") if not fits(each, width)] == []
+
+
+def test_many_domains_with_many_addresses(host, names, capsys):
+    """More questions than may be under way, or wait behind each other: each has its answer in one run."""
+    many, lines = 200, [NAMES]
+    host.now = time.time() - DAY
+    for number in range(many):
+        uris = ",".join(f"mailto:d@h{each}.n{number}.example" for each in range(5))
+        lines.append(f'_dmarc.d{number}.test TXT "v=DMARC1; p=reject; rua={uris}"')
+        lines += [f'd{number}.test._report._dmarc.h{each}.n{number}.example TXT "v=DMARC1"' for each in range(5)]
+        # of the day before, for which nothing is closed yet
+        host.seen(f"d{number}.test")
+    host.now = time.time()
+    names.zone = Zone("\n".join(lines), limits=LIMITS)
+    status, _, said = run(capsys, "send")
+    assert (status, f"{many + 2} made, 1 for nobody, 0 wait for DNS" in said) == (0, True), said
+    with host.engine.begin() as connection:
+        assert outbox.waiting(connection) == 5 * many + 2

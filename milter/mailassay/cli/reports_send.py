@@ -19,7 +19,7 @@ from ..finding import Severity
 from ..judge import logline
 from ..resolver import Method, Shared, Source
 from ..terminal import complain, is_terminal, printable
-from .options import asked, host_names, settings, source
+from .options import asked, host_names, settings, sources
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -123,7 +123,7 @@ def _send(found: Settings, engine: Engine) -> int:
     def pause(seconds: float) -> None:
         stop.wait(seconds)
 
-    answers, own = _source(found), _Own(found)
+    answers, own = dns(found), _Own(found)
     shown = _Shown()
     extension, name = delimiter(found), found.authserv_id or host()
     run = Run(
@@ -167,8 +167,14 @@ class _Own:
         )
 
 
-def _source(found: Settings) -> Source:
-    return source(argparse.Namespace(zone=None), found)
+def dns(found: Settings, zone: str | None = None) -> Source:
+    """DNS, or a zone file, for questions about hundreds of domains. Raises ZoneError, OSError.
+
+    Each takes a descriptor while it is under way, so there is one bound for all of them. None waits behind those of
+    another domain, of which a limited number may wait: each has a queue of its own.
+    """
+    asker = sources(argparse.Namespace(zone=zone), found)
+    return lambda question: asker()(question)
 
 
 def _said(done: Done, own: _Own) -> int:
@@ -215,7 +221,7 @@ def _plan(found: Settings, engine: Engine) -> int:
     from ..feedback.find import find
     from ..store import observed, outbox
 
-    own, answers = _Own(found), _source(found)
+    own, answers = _Own(found), dns(found)
     refused = own.refused(answers)
     with engine.begin() as connection:
         waiting = observed.pending(connection)

@@ -92,14 +92,14 @@ def _make(engine: Engine, reporter: Reporter, each: Pending, to: Destinations, n
         with engine.begin() as connection:
             outbox.late(connection, each.id, why_none(to), now)
         return None
-    with engine.begin() as connection:
-        suppressed = outbox.is_suppressed(connection, to.addresses, now)
-    addresses = tuple(address for address in to.addresses if address not in suppressed)
-    if not addresses:
-        return _Made(each, why="suppressed" if to.addresses else why_none(to))
     try:
         with engine.begin() as connection:
+            suppressed = outbox.is_suppressed(connection, to.addresses, now)
+            addresses = tuple(address for address in to.addresses if address not in suppressed)
+            if not addresses:
+                return _Made(each, why="suppressed" if to.addresses else why_none(to))
             report = observed.contents(connection, each.day, each.domain, reporter)
+        # its rows have been read; nobody waits while they are written
         return _Made(each, id_of(report), compose(report, now), addresses)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         # nothing that a sender wrote should cause this; the others go out all the same

@@ -36,6 +36,7 @@ _WORDS = {
     "suppressed": "every address is suppressed",
     "no_record": "the domain has no DMARC record any more",
     "no_tag": "its DMARC record asks for no reports any more",
+    "psd": "its record is that of a registry, about whose domains no failure reports are sent",
     "unusable": "no address in its record can be used",
     "ours": "its record leads to our own report address",
     "unauthorized": "the host of its address does not agree to get reports (RFC 9990 section 4)",

@@ -112,6 +112,7 @@ def _opened(found: Settings, act: Callable[[Engine], int]) -> int:
 
 
 def _send(found: Settings, engine: Engine) -> int:
+    from ..feedback.failing import failing
     from ..feedback.find import find
     from ..feedback.run import Run
 
@@ -124,17 +125,18 @@ def _send(found: Settings, engine: Engine) -> int:
 
     answers, own = dns(found), _Own(found)
     shown = _Shown()
-    extension = delimiter(found)
+    extension, name = delimiter(found), found.authserv_id or host()
     run = Run(
         engine,
         found,
-        found.authserv_id or host(),
+        name,
         extension,
         find(found, answers, extension),
         lambda: own.refused(answers),
         sleep=pause,
         stopped=stop.is_set,
         progress=shown,
+        failing=failing(found, answers, extension, name),
     )
     try:
         done = run.once()
@@ -177,6 +179,8 @@ def dns(found: Settings, zone: str | None = None) -> Source:
 
 def _said(done: Done, own: _Own) -> int:
     """Log what was done. Returns the exit status."""
+    from ..feedback.composing import Composed
+
     if done.given_up:
         _log.warning("%d reports were given up: they waited for three days", done.given_up)
     if done.refused:
@@ -197,6 +201,14 @@ def _said(done: Done, own: _Own) -> int:
         sent.failed,
         sent.suppressed,
     )
+    failures = done.failures
+    if failures != Composed():
+        _log.info(
+            "failure reports: %d made, %d for nobody or left out, %d wait for DNS",
+            failures.composed,
+            failures.dropped,
+            failures.postponed,
+        )
     if sent.trouble:
         _log.warning("Postfix takes no more reports now: %s", printable(sent.trouble))
         return os.EX_TEMPFAIL

@@ -21,7 +21,7 @@ SPREAD = 3 * 3600  # seconds over which the first attempts are spread
 # seconds after the end of its day for which a report waits for DNS to say whether one of its addresses gets it
 _UNDECIDED = 2 * 86_400
 _STORED = 20  # reports of one transaction
-_SECRET = "return path"
+SECRET = "return path"  # the name of the key of return paths
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def compose_pending(
     found = Composed()
     with engine.begin() as connection:
         waiting = observed.pending(connection)
-        secret = outbox.secret(connection, _SECRET)
+        secret = outbox.secret(connection, SECRET)
     of_domain: dict[str, list[Pending]] = {}
     for each in waiting:
         of_domain.setdefault(each.domain, []).append(each)

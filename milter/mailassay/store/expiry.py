@@ -25,6 +25,8 @@ def expire(connection: Connection, now: float) -> int:
     """
     if not is_alone(connection):
         return 0
+    # before any row is locked, so that no host that adds waits for us while we wait for it
+    observed.exclude(connection)
     today = int(now) // DAY
     gone = _rows(connection, today - _ROWS, now) + _correspondents(connection, today - observed.KNOWN)
     gone += connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY)).rowcount

@@ -36,6 +36,7 @@ EGRESS = "192.0.2.25"
 KEY = ed25519_key()
 MANY = [f"n{number}.example" for number in range(5)]  # whose reports wait while Postfix is down
 DELIVERED = sorted(["bank.example", *MANY])
+SENT = ["late.example", "shop.example", *DELIVERED]  # what Postfix takes
 NAMES = f"""
 1.2.0.192.in-addr.arpa      PTR  {HELO}
 {HELO}                      A    {HOST}
@@ -47,9 +48,10 @@ rua=mailto:inbox@receiver.example"
 ed._domainkey.bank.example  TXT  "{KEY.record}"
 pay.bank.example            A    {HOST}
 _dmarc.shop.example         TXT  "v=DMARC1; p=reject; rua=mailto:dead@shop.example"
+_dmarc.late.example         TXT  "v=DMARC1; p=reject; rua=mailto:late@late.example"
 _dmarc.loop.example         TXT  "v=DMARC1; p=reject; rua=mailto:reports+x@receiver.example"
 """
-for each in ("bank.example", "shop.example", "loop.example", "reply.example", *MANY):
+for each in ("bank.example", "shop.example", "late.example", "loop.example", "reply.example", *MANY):
     NAMES += f'{each}  TXT  "v=spf1 ip4:{HOST} -all"\n'
 for each in ("reply.example", "stranger.example", *MANY):
     NAMES += f'_dmarc.{each}  TXT  "v=DMARC1; p=reject; rua=mailto:inbox@receiver.example"\n'
@@ -63,6 +65,7 @@ smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination
 non_smtpd_milters = $smtpd_milters
 internal_mail_filter_classes = bounce
 default_transport = smtp:[127.0.0.1]:{port}
+delay_warning_time = 1s
 """
 
 
@@ -83,7 +86,7 @@ def mail_of_a_day(day):
     assert day.come(HOST, HELO, "", letter("a@mail.bank.example", "Undeliverable")).code == 250
     answer = letter("a@bank.example", "Re: Report Domain: bank.example")
     assert day.come(HOST, HELO, "a@bank.example", answer, OURS).code == 250
-    for domain in ("shop.example", "loop.example", *MANY):
+    for domain in ("shop.example", "late.example", "loop.example", *MANY):
         assert day.come(HOST, HELO, f"a@{domain}", letter(f"a@{domain}")).code == 250
     # only mail about reports: to our address, to one with an extension, and with a null reverse-path
     for recipient in (OURS, "reports+abcdefghijklmnopqrstuvwxyz@receiver.example"):
@@ -107,16 +110,32 @@ class Runs:
     again: subprocess.CompletedProcess
 
 
+def other_host():
+    """How the host of other domains replies: it has no recipient dead@, and no time for others at first."""
+    known = set()
+
+    def reply(command, transaction):
+        if command != "RCPT":
+            return None
+        recipient = transaction.recipients[-1]
+        if recipient.startswith("dead@"):
+            return b"550 5.1.1 no such user"
+        if recipient in known:
+            return None
+        known.add(recipient)
+        return b"451 4.3.0 later"
+
+    return reply
+
+
 @pytest.fixture(scope="module")
 def sent(make_lab):
     """The reports of a day that is over, and what the runs said that were needed to send them."""
-    # the host of another domain, which does not know the recipient
-    unknown = Refusing(lambda command, _: b"550 5.1.1 no such user" if command == "RCPT" else None)
-    with open_folder() as folder, unknown:
+    with open_folder() as folder, Refusing(other_host()) as others:
         history = folder / "history"
         history.mkdir()
         lab = make_lab(
-            more=MORE.format(port=unknown.port),
+            more=MORE.format(port=others.port),
             names=Zone(NAMES, limits=LIMITS),
             history={"directory": str(history), "addresses": "none"},
             trusted_networks=["127.0.0.0/8"],
@@ -171,7 +190,7 @@ def test_postfix_is_down(sent):
     _, runs = sent
     assert runs.down.returncode == os.EX_TEMPFAIL
     assert "Postfix takes no more reports now: Connection refused" in runs.down.stderr
-    assert runs.after_down == (dict.fromkeys(["shop.example", *DELIVERED], "waiting"), [])
+    assert runs.after_down == (dict.fromkeys(SENT, "waiting"), [])
 
 
 def test_postfix_ends_in_the_middle(sent):
@@ -193,7 +212,7 @@ def test_nothing_is_sent_twice(sent):
     arrived = [mail(each) for each in day.arrived()]
     assert sorted(each["Subject"].split()[2] for each in arrived) == DELIVERED
     assert len({each["Message-ID"] for each in arrived}) == len(DELIVERED)
-    assert {domain for domain, stage in day.stages().items() if stage == "sent"} >= set(DELIVERED)
+    assert {domain for domain, stage in day.stages().items() if stage == "sent"} >= {"late.example", *DELIVERED}
     # bank.example asks for failure reports too, which nobody has turned on
     assert {each["kind"] for each in day.listed()["reports"].values()} == {"aggregate"}
 
@@ -295,6 +314,18 @@ def test_no_report_goes_to_a_stranger_or_to_our_own_address(sent):
     assert (listed["loop.example"]["state"], listed["loop.example"]["why"].partition(";")[0]) == ("dropped", "ours")
 
 
+def test_a_delay_is_no_bounce(sent):
+    """A host has no time at first. Postfix, which tells senders of delays here, tells us of none."""
+    day, _ = sent
+    log = day.lab.postfix.log
+    wait(lambda: bool(re.search(r"to=<late@late\.example>, .*\bstatus=deferred ", log())), lambda: log()[-3000:])
+    day.lab.postfix.run("postqueue", "-f")
+    wait(lambda: bool(re.search(r"to=<late@late\.example>, .*\bstatus=sent ", log())), lambda: log()[-3000:])
+    assert "sender delay notification" not in log()
+    day.collect()
+    assert day.stages()["late.example"] == "sent"
+
+
 def test_a_bounce_comes_back(sent):
     """This Postfix makes it; our milter sees its recipient, and the collector suppresses the address for a week."""
     day, _ = sent
@@ -315,4 +346,4 @@ def test_a_bounce_comes_back(sent):
     _, _, suppressed = shown.partition("addresses that get no reports:\n")
     assert re.fullmatch(r" +dead@shop\.example  until [-0-9]+ [:0-9]+: a report bounced\n", suppressed)
     # the reports of others are as they were
-    assert day.stages() == {"shop.example": "returned", **dict.fromkeys(DELIVERED, "sent")}
+    assert day.stages() == dict.fromkeys(SENT, "sent") | {"shop.example": "returned"}

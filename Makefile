@@ -35,7 +35,7 @@ SYSTEM_PYTHON := /usr/bin/python3
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo          messages through a throw-away Postfix, judged before your eyes (needs root)'
+	@echo 'make demo          messages through a throw-away Postfix, judged and reported before your eyes (needs root)'
 	@echo 'make demo KEEP=1   the same, left running until Ctrl-C'
 	@echo 'make test          lint, types and all tests; what needs root skips without it'
 	@echo 'make peers         programs that nobody here wrote, which read our reports in tests; part of make test'

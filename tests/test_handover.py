@@ -41,6 +41,24 @@ def test_many_mails_in_one_connection(server, handover):
 
 
 @pytest.mark.parametrize(
+    ("offered", "parameters"),
+    [
+        (b"250-x\r\n250-DSN\r\n250 8BITMIME", b" NOTIFY=FAILURE"),
+        (b"250-x\r\n250 dsn", b" NOTIFY=FAILURE"),
+        (b"250-x\r\n250 8BITMIME", b""),
+        (b"250-DSN\r\n250 DSNX", b""),
+    ],
+)
+def test_only_failures_are_asked_for(server, handover, offered, parameters):
+    """RFC 3461 section 4.1: a notice of a delay would look like a bounce, and the address would get no reports."""
+    server.answer = replies({"EHLO": offered})
+    for _ in range(2):
+        assert handover.give(PATH, TO, MAIL).outcome is Outcome.SENT
+    assert [each.parameters for each in server.taken] == [parameters] * 2
+    assert [each.recipients for each in server.taken] == [[TO]] * 2
+
+
+@pytest.mark.parametrize(
     ("command", "reply", "outcome"),
     [
         ("RCPT", b"450 4.2.0 greylisted", Outcome.LATER),

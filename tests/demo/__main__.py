@@ -1,4 +1,4 @@
-"""The demo: real messages through a real Postfix, judged before your eyes.
+"""The demo: real messages through a real Postfix, judged and reported before your eyes.
 
 python -m tests.demo [--keep]
 """
@@ -6,6 +6,7 @@ python -m tests.demo [--keep]
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import signal
 import sys
@@ -26,6 +27,13 @@ _COLUMNS = (
     ("verdict", 8), ("SMTP reply", 11), ("Postfix", 9),
 )  # fmt: skip
 _SPOOF = "spoof of p=reject"
+_REPORTED = "bank.example"
+_REPORTS = {
+    "from": "dmarc@reports.receiver.example",
+    "org_name": "Receiver Example",
+    "contact": "https://receiver.example/postmaster",
+    "egress": ["192.0.2.25"],
+}
 _ROOT = Path(__file__).parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COLOURS = {"pass": 32, "delivered": 32, "fail": 31, "refused": 31, "held": 33, "temperror": 33, "permerror": 33}
@@ -90,6 +98,7 @@ def _run(stack: ExitStack, keep: bool) -> int:
             policy=str(policy),
             history={"directory": str(history)},
             web={"listen": pages},
+            reports=_REPORTS,
         )
         stack.enter_context(serve)
         print(f"mailassay serve on {serve.socket}")
@@ -158,13 +167,18 @@ def _short(path: Path) -> str:
 
 
 def _look_back(serve: Serve, played: list[Played]) -> None:
-    """The history of what was played, and the report in build/demo/report.html."""
+    """The history of what was played, also as build/demo/report.html, and what a domain is told: as XML, and here."""
     spoof = next(each for each in played if each.scenario.name == _SPOOF)
-    report = _ROOT / "build/demo/report.html"
-    report.parent.mkdir(parents=True, exist_ok=True)
+    folder = _ROOT / "build/demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    page, xml = _short(folder / "report.html"), _short(folder / f"{_REPORTED}.xml")
     print("\nThe same, looked at afterwards:\n")
-    for words in (["history", "-n", "5"], ["why", spoof.entry["queue_id"]], ["report", "--html", _short(report)]):
+    for words in (["history", "-n", "5"], ["why", spoof.entry["queue_id"]], ["report", "--html", page]):
         print(shown(command(serve.config, *words)))
+    print(f"What {_REPORTED} is told about it, once the day is over:\n")
+    preview = command(serve.config, "reports", "preview", _REPORTED)
+    print(shown(f"{preview} --xml > {shlex.quote(xml)}"))
+    print(shown(preview))
 
 
 def _go_on() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,8 +17,10 @@ import pytest
 from tests.demo.play import play
 from tests.demo.scenarios import SCENARIOS, zone_text
 from tests.lab import mta
+from tests.lab.reports import texts, tree
 
 ROOT = Path(__file__).parents[2]
+writes_to_build = pytest.mark.xdist_group("build/demo")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -90,16 +93,32 @@ def run(line):
     return subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
 
 
+def assert_told(told):
+    """What is reported about bank.example, readable and as XML, has each of its messages. At midnight, two reports."""
+    assert set(re.findall("^DMARC aggregate report about (.*)$", told, re.MULTILINE)) == {"bank.example"}
+    assert "    to dmarc@bank.example\n" in told
+    mine = [each for each in SCENARIOS if b"From: alice@bank.example\r\n" in each.message()]
+    expected = [(each.client, "pass" if each.expected.dmarc == "pass" else each.expected.verdict, "1") for each in mine]
+    found = re.findall("^([0-9]+) messages? from ([^ ]+): ([a-z]+)$", told, re.MULTILINE)
+    assert sorted((client, disposition, count) for count, client, disposition in found) == sorted(expected)
+    document = tree((ROOT / "build/demo/bank.example.xml").read_bytes())
+    clients = texts(document, "record/row/source_ip")
+    assert clients
+    assert Counter(clients) <= Counter(each.client for each in mine)
+
+
+@writes_to_build
 @pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
 def test_the_demo_ends_with_lines_that_work():
     done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    history, why, _ = (part for part in done.stdout.partition("afterwards:")[2].split("$ ")[1:])
+    history, why, _, _, told = (part for part in done.stdout.partition("afterwards:")[2].split("$ ")[1:])
     assert history.count(" accept ") + history.count(" defer ") + history.count(" reject ") == 5
     assert re.search(r"^verdict +reject .*\n(?:.*\n)*reply +550 5\.7\.26 ", why, re.MULTILINE)
     page = (ROOT / "build/demo/report.html").read_text()
     assert "<svg" in page
     assert "bank.example" in page
+    assert_told(told)
     check, lookup, keep = lines_to_try(done.stdout)
     judged = run(check)
     assert (judged.returncode, judged.stderr) == (1, "")
@@ -110,6 +129,7 @@ def test_the_demo_ends_with_lines_that_work():
     assert keep.startswith("make demo KEEP=1 ")
 
 
+@writes_to_build
 @pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
 def test_the_demo_that_stays_ends_with_lines_that_work():
     """The last one changes the policy of the daemon that runs."""
@@ -120,6 +140,8 @@ def test_the_demo_that_stays_ends_with_lines_that_work():
         printed = ""
         while "kill -HUP" not in printed:
             printed += demo.stdout.readline()
+        told = printed.partition("$ ")[2].partition("Running until")[0].rpartition("$ ")[2]
+        assert_told(told)
         check, lookup, reload = lines_to_try(printed)
         pages = re.search(r"^The history as pages: (http://127\.0\.0\.1:[0-9]+/)$", printed, re.MULTILINE)[1]
         with urlopen(pages) as answer:

@@ -161,7 +161,12 @@ class Mta:
         self.stop()
 
     def stop(self) -> None:
-        """End it, and everything it has made."""
+        """End it, and delete everything it has made."""
+        self.halt()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def halt(self) -> None:
+        """End it. Its queue, its log and what it delivered stay."""
         if self._process:
             end = time.monotonic() + 60
             while self._process.poll() is None and time.monotonic() < end:
@@ -173,7 +178,10 @@ class Mta:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
             self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def resume(self) -> None:
+        """Start it again after :meth:`halt`, on the same port with the same queue."""
+        self._start()
 
     def run(self, program: str, *arguments: str, check: bool = True) -> str:
         """One of Postfix's own commands on this instance; what it printed."""

@@ -12,10 +12,14 @@ from types import TracebackType
 
 @dataclass
 class Transaction:
-    """One mail, as far as it came. ``taken``: its data got a reply with 250."""
+    """One mail, as far as it came. ``taken``: its data got a reply with 250.
+
+    ``parameters`` are those of the last RCPT.
+    """
 
     return_path: str
     recipients: list[str] = field(default_factory=list)
+    parameters: bytes = b""
     data: bytes = b""
     taken: bool = False
 
@@ -42,6 +46,7 @@ class _Session(socketserver.StreamRequestHandler):
                     server.transactions.append(now)
                 case "RCPT":
                     now.recipients.append(_address(line))
+                    now.parameters = line.rpartition(b">")[2].rstrip(b"\r\n")
             reply = server.answer(command, now)
             if reply is None:
                 reply = usual.get(command, b"250 2.0.0 Ok")

@@ -175,7 +175,9 @@ class Handover:
 
     def _rest(self, smtp: _Smtp, address: str, mail: bytes) -> Result:
         """What follows MAIL FROM. Raises OSError and SMTPException if the connection breaks."""
-        code, said = smtp.docmd(f"RCPT TO:<{address}>")
+        # RFC 3461 section 4.1: no notices of delays, which the return path would take for bounces
+        notify = " NOTIFY=FAILURE" if smtp.has_extn("dsn") else ""
+        code, said = smtp.docmd(f"RCPT TO:<{address}>{notify}")
         if not 200 <= code < 300:
             return self._refused(smtp, code, said, of_recipient=True)
         code, said = smtp.docmd("DATA")

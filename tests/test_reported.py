@@ -10,6 +10,7 @@ from mailassay.feedback import destinations
 from mailassay.report import reported
 from mailassay.store import database, observed, outbox
 from mailassay.store.outbox import DAY, Delivered, Listed, Mails, Stage, State, Suppressed
+from tests.lab import sent_reports
 
 NOW = 1_800_000_000.0
 TODAY = int(NOW) // DAY
@@ -41,30 +42,15 @@ def connection(request, tmp_path):
         drop()
 
 
-def add(connection, domain, day=TODAY - 1, stages=(), why="", state=None):
-    """A report; ``stages`` has what became of the mail to each address."""
-    number = outbox.add(connection, "aggregate", day, domain, "", NOW, 3)
-    if why:
-        outbox.drop(connection, number, why, NOW)
-    if state is State.PENDING or why:
-        return number
-    to = [(address, f"{domain} {day} {address}", NOW) for address in stages]
-    outbox.compose(connection, number, "id", b"mail", to, NOW)
-    for due in outbox.due(connection, NOW, 1000):
-        if due.report == number and (stage := stages[due.address]) is not Stage.WAITING:
-            if stage is Stage.RETURNED:
-                outbox.settle(connection, due, Stage.SENT, "250 OK", NOW)
-                outbox.returned(connection, [due.token], NOW)
-            else:
-                outbox.settle(connection, due, stage, f"the reply for {due.address}", NOW)
-    return number
+def add(connection, domain, day=TODAY - 1, stages=sent_reports.NOWHERE, why=""):
+    return sent_reports.add(connection, domain, NOW, day, stages, why=why)
 
 
 def test_the_figures(connection):
     add(connection, "bank.example", stages={"d@bank.example": Stage.SENT, "d@collector.example": Stage.SENT})
     add(connection, "shop.example", stages={"d@collector.example": Stage.SENT, "x@shop.example": Stage.RETURNED})
     add(connection, "slow.example", stages={"s@slow.example": Stage.WAITING, "t@slow.example": Stage.FAILED})
-    add(connection, "late.example", state=State.PENDING)
+    outbox.add(connection, "aggregate", TODAY - 1, "late.example", "", NOW)
     add(connection, "a.example", why="not known")
     add(connection, "b.example", why="not known")
     add(connection, "c.example", why="unauthorized; mailto:x@y.example: unauthorized")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -141,6 +142,29 @@ def sentences(found: Reported) -> Iterator[str]:
         yield f"{_many(late, 'report is', 'reports are')} not made yet."
     if running := found.states[State.OPEN]:
         yield f"{_many(running, 'domain has', 'domains have')} a report of a day that is not over."
+
+
+def nobody(found: Reported) -> str:
+    """How many reports are sent to nobody."""
+    return f"{_many(found.states[State.DROPPED], 'report is', 'reports are')} sent to nobody"
+
+
+def silent(found: Reported) -> str:
+    """How many addresses get none."""
+    return f"{_many(found.silent, 'address gets', 'addresses get')} none now"
+
+
+def values(found: Reported) -> dict[str, Any]:
+    """For programs. The keys do not change."""
+    return {
+        "on": found.is_on,
+        "since": named(found.since),
+        "states": {each: found.states[each] for each in State},
+        "mails": {each: found.mails_that(each)._asdict() for each in Stage},
+        "dropped": dict(found.causes.most_common()),
+        "suppressed": found.silent,
+        "first_suppressed": [each._asdict() for each in found.suppressed],
+    }
 
 
 def _reports(many: int) -> str:

@@ -238,7 +238,7 @@ def add(
 
 def drop(connection: Connection, number: int, why: str, now: float) -> None:
     """No report is sent, and ``why``."""
-    found = {"state": State.DROPPED, "why": _fit(why), "changed": now}
+    found = {"state": State.DROPPED, "why": fit(why), "changed": now}
     connection.execute(update(report).where(report.c.id == number).values(found))
 
 
@@ -251,7 +251,7 @@ def expired(connection: Connection, number: int, now: float) -> None:
 def late(connection: Connection, number: int, why: str, now: float) -> None:
     """A report cannot be composed now, and ``why``. It stays pending."""
     connection.execute(
-        update(report).where(report.c.id == number, report.c.state == State.PENDING).values(why=_fit(why), changed=now)
+        update(report).where(report.c.id == number, report.c.state == State.PENDING).values(why=fit(why), changed=now)
     )
 
 
@@ -289,14 +289,14 @@ def settle(connection: Connection, found: Due, stage: Stage, reply: str, now: fl
     """A delivery has come to its last stage, or to ``sent``. A bounce that came before the news of the 250 stays."""
     is_there = update(delivery).where(delivery.c.id == found.id, delivery.c.state == Stage.WAITING)
     attempts = found.attempts + (stage is not Stage.SUPPRESSED)
-    connection.execute(is_there.values(state=stage, attempts=attempts, reply=_fit(reply), changed=now))
+    connection.execute(is_there.values(state=stage, attempts=attempts, reply=fit(reply), changed=now))
     _finish(connection, {found.report}, now)
 
 
 def later(connection: Connection, found: Due, reply: str, again: float, now: float) -> None:
     """A delivery was tried, and is tried again at that time."""
     is_there = update(delivery).where(delivery.c.id == found.id, delivery.c.state == Stage.WAITING)
-    connection.execute(is_there.values(attempts=found.attempts + 1, reply=_fit(reply), due=again, changed=now))
+    connection.execute(is_there.values(attempts=found.attempts + 1, reply=fit(reply), due=again, changed=now))
 
 
 def give_up(connection: Connection, before: int, now: float) -> int:
@@ -314,7 +314,7 @@ def give_up(connection: Connection, before: int, now: float) -> int:
     for number, _, reply in found:
         why = f"given up: {reply}" if reply else "given up: not handed over in time"
         connection.execute(
-            update(delivery).where(delivery.c.id == number).values(state=Stage.FAILED, reply=_fit(why), changed=now)
+            update(delivery).where(delivery.c.id == number).values(state=Stage.FAILED, reply=fit(why), changed=now)
         )
     _finish(connection, {row[1] for row in found}, now)
     return len(found)
@@ -347,7 +347,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
     address = _address(address)
     found = connection.execute(select(suppressed).where(suppressed.c.address == address)).first()
     times = (found.times if found else 0) + 1
-    new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": _fit(why)}
+    new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": fit(why)}
     insertion = insert(connection)(suppressed).values(address=address, **new)
     is_over = suppressed.c.until <= now
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new, where=is_over))
@@ -355,7 +355,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
 
 def suppress(connection: Connection, address: str, until: float | None, why: str) -> None:
     """The administrator wants no reports to be sent to an address, until that time or for ever (None)."""
-    new = {"until": until, "why": _fit(why)}
+    new = {"until": until, "why": fit(why)}
     insertion = insert(connection)(suppressed).values(address=_address(address), times=1, **new)
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new))
 
@@ -509,9 +509,9 @@ def _finish(connection: Connection, numbers: Iterable[int], now: float) -> None:
 
 
 def _address(text: str) -> str:
-    return _fit(text).lower()
+    return fit(text).lower()
 
 
-def _fit(text: str) -> str:
+def fit(text: str) -> str:
     """Text that both databases take, and that an index takes."""
     return text.replace("\0", "\ufffd").encode(errors="replace")[:_MOST_TEXT].decode(errors="ignore")

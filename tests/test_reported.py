@@ -111,13 +111,13 @@ def test_the_reports_about_a_domain(connection):
         add(connection, "bank.example", TODAY - day, {"d@bank.example": Stage.SENT})
         add(connection, "a.bank.example", TODAY - day, why="not known")
     outbox.add(connection, "failure", TODAY - 1, "bank.example", "x", NOW)
-    got = outbox.about(connection, "bank.example", range(TODAY - 3, TODAY + 1))
+    got = outbox.about(connection, ["bank.example"], range(TODAY - 3, TODAY + 1))
     assert [(each.day, each.kind) for each in got] == [
         (TODAY, "aggregate"), (TODAY - 1, "aggregate"), (TODAY - 1, "failure"), (TODAY - 2, "aggregate"),
         (TODAY - 3, "aggregate"),
     ]  # fmt: skip
-    assert len(outbox.about(connection, "bank.example", range(TODAY - 3, TODAY + 1), most=2)) == 2
-    assert outbox.about(connection, "bank.example", range(TODAY, TODAY + 1), [State.DROPPED]) == []
+    assert len(outbox.about(connection, ["bank.example"], range(TODAY - 3, TODAY + 1), most=2)) == 2
+    assert outbox.about(connection, ["bank.example"], range(TODAY, TODAY + 1), [State.DROPPED]) == []
     assert outbox.one(connection, got[0].id) == got[0]
     assert outbox.one(connection, 10**17) is None
 

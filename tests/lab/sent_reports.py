@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from mailassay.aggregate.mail import compose
 from mailassay.store import outbox
 from mailassay.store.outbox import Stage
 
+from .reports import AT, FORGED, ROW, report
+
+MAIL = compose(report((ROW, 1000), (FORGED, 5)), AT)
 NOWHERE: dict[str, Stage] = {}
 
 
@@ -46,7 +50,8 @@ def some(connection: Connection, now: float) -> None:
     """Reports of some days with all that may become of them."""
     today = int(now) // outbox.DAY
     for day in range(today - 3, today):
-        add(connection, "bank.example", now, day, {"dmarc@bank.example": Stage.SENT, "d@collector.example": Stage.SENT})
+        to = {"dmarc@bank.example": Stage.SENT, "d@collector.example": Stage.SENT}
+        add(connection, "bank.example", now, day, to, body=MAIL)
     add(
         connection,
         "shop.example",

@@ -1,7 +1,7 @@
 """The figures as a page of HTML: one file without scripts, with its charts as SVG. ``templates`` has its parts.
 
 Other pages are made of the same parts: ``base.html`` (style and frame), ``charts.html`` and ``tables.html`` (macros),
-``figures.html`` (all figures of a span of time), ``reported.html`` (those of DMARC reports).
+``figures.html`` (all figures of a span of time), ``reported.html`` (macros about DMARC reports).
 """
 
 from __future__ import annotations

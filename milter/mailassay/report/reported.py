@@ -64,10 +64,10 @@ class Reported:
         return self.mails.get(stage, _NO_MAILS)
 
 
-def reported(connection: Connection, since: int, now: float, *, is_on: bool) -> Reported | None:
+def reported(connection: Connection, since: int, now: float, *, is_on: bool, most: int = _MOST) -> Reported | None:
     """What was reported of the days from ``since`` on. None if reports are off, and there never were any.
 
-    A few queries, each with a bounded answer.
+    At most so many of the suppressed addresses are named. A few queries, each with a bounded answer.
     """
     if not is_on and not outbox.is_any(connection):
         return None
@@ -77,7 +77,7 @@ def reported(connection: Connection, since: int, now: float, *, is_on: bool) -> 
         outbox.by_state(connection, since),
         outbox.by_stage(connection, since),
         outbox.dropped(connection, since),
-        tuple(outbox.suppressions(connection, now, _MOST)),
+        tuple(outbox.suppressions(connection, now, most)),
         outbox.suppressed_now(connection, now),
     )
 

@@ -310,6 +310,22 @@ class TestReports:
             link = re.findall("report/[0-9]+", reporting.get(f"/reports?state={state}").text)[0]
             assert words in reporting.get(f"/{link}").text
 
+    def test_one_about_a_failure(self, tmp_path):
+        """Its mail has header fields of a message, and is not shown."""
+
+        def sent(connection):
+            number = outbox.add(connection, "failure", TODAY, "bank.example", "key", NOW, 1)
+            outbox.compose(connection, number, "id", b"Subject: secret", [("d@bank.example", "t", NOW)], NOW)
+
+        fill(tmp_path, [], sent=sent)
+        asked = Asked(tmp_path, NOW)
+        text = asked.get("/report/1").text
+        assert "failure report about" in text
+        assert "d@bank.example" in text
+        assert "Only aggregate reports are shown here." in text
+        assert "secret" not in text
+        assert "failure report</small>" in asked.get("/reports").text
+
     def test_one_that_is_damaged(self, tmp_path):
         stages = {"d@bank.example": Stage.SENT}
 

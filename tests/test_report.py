@@ -510,7 +510,7 @@ def test_reports_in_json_and_on_the_page(at_hand, sent, capsys):
     assert "DMARC reports" not in run(capsys, "--html", "-")[1]
     sent(sent_reports.some)
     got = json.loads(run(capsys, "--json")[1])["dmarc_reports"]
-    assert (got["on"], got["since"], got["states"]["done"], got["suppressed"]) == (False, "2026-11-16", 4, 2)
+    assert (got["on"], got["since"], got["states"]["done"], got["suppressed"]) == (False, "2026-11-17", 4, 2)
     assert got["mails"]["sent"] == {"mails": 7, "reports": 4, "addresses": 2}
     assert got["dropped"] == {"not known": 12, "unauthorized": 1}
     assert got["first_suppressed"][0]["address"] == "asked@bank.example"

@@ -74,7 +74,7 @@ def test_the_figures(connection):
         Suppressed("x@shop.example", NOW + 7 * DAY, 1, "a report bounced"),
     )
     assert list(reported.sentences(got)) == [
-        "2 reports were sent, to 2 addresses.",
+        "About days from 2027-01-08 on (UTC), 2 reports were sent, to 2 addresses.",
         "1 mail waits for Postfix.",
         "1 mail was refused or given up.",
         "1 mail came back.",
@@ -85,7 +85,7 @@ def test_the_figures(connection):
 def test_nothing_to_say(connection):
     assert reported.reported(connection, TODAY, NOW, is_on=False) is None
     assert list(reported.sentences(reported.reported(connection, TODAY, NOW, is_on=True))) == [
-        "0 reports were sent, to 0 addresses."
+        "About days from 2027-01-15 on (UTC), 0 reports were sent, to 0 addresses."
     ]
 
 
@@ -97,6 +97,13 @@ def test_what_was_reported_before_it_was_turned_off(connection, what):
         outbox.suppress(connection, "d@bank.example", None, "asked")
     got = reported.reported(connection, TODAY - 7, NOW, is_on=False)
     assert next(reported.sentences(got)) == "No more are sent: the configuration has no reports.from."
+
+
+def test_a_week_at_most(connection):
+    add(connection, "bank.example", TODAY - 8, {"d@bank.example": Stage.SENT})
+    add(connection, "shop.example", TODAY - 7, {"d@bank.example": Stage.SENT})
+    got = reported.reported(connection, TODAY - 30, NOW, is_on=True)
+    assert (got.since, got.states) == (TODAY - 7, {State.DONE: 1})
 
 
 def test_a_few_addresses_are_named(connection):

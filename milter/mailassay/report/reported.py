@@ -37,6 +37,7 @@ STATES = {
     State.DONE: "done",
     State.DROPPED: "sent to nobody",
 }
+_DAYS = 7  # that count; with 20,000 reports a day, more would take long
 _MOST = 10  # addresses that are named
 _TIMES = {2: ", for the second time", 3: ", for the third time"}
 _NO_MAILS = Mails(0, 0, 0)
@@ -65,12 +66,13 @@ class Reported:
 
 
 def reported(connection: Connection, since: int, now: float, *, is_on: bool, most: int = _MOST) -> Reported | None:
-    """What was reported of the days from ``since`` on. None if reports are off, and there never were any.
+    """What was reported of the days from ``since`` on, of a week at most. None if reports are off, and never were on.
 
     At most so many of the suppressed addresses are named. A few queries, each with a bounded answer.
     """
     if not is_on and not outbox.is_any(connection):
         return None
+    since = max(since, int(now) // DAY - _DAYS)
     return Reported(
         since,
         is_on,
@@ -131,7 +133,8 @@ def sentences(found: Reported) -> Iterator[str]:
     back, failed = found.mails_that(Stage.RETURNED), found.mails_that(Stage.FAILED)
     if not found.is_on:
         yield "No more are sent: the configuration has no reports.from."
-    yield f"{_reports(sent.reports)} sent, to {_many(sent.addresses, 'address', 'addresses')}."
+    about = f"About days from {named(found.since)} on (UTC)"
+    yield f"{about}, {_reports(sent.reports)} sent, to {_many(sent.addresses, 'address', 'addresses')}."
     if waits.mails:
         yield f"{_many(waits.mails, 'mail waits', 'mails wait')} for Postfix."
     if failed.mails:

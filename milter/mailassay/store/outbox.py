@@ -446,6 +446,13 @@ def by_state(connection: Connection, since: int) -> Counter[State]:
     return Counter({State(state): many for state, many in found})
 
 
+def unsent(connection: Connection, now: float) -> tuple[int, int | None]:
+    """How many reports of UTC days that are over are not done yet, and the oldest of these days."""
+    waits = (report.c.state.in_((State.OPEN, State.PENDING, State.COMPOSED)), report.c.day < int(now) // DAY)
+    row = connection.execute(select(func.count(), func.min(report.c.day)).where(*waits)).one()
+    return row[0], row[1]
+
+
 def by_stage(connection: Connection, since: int) -> dict[Stage, Mails]:
     """The mails with reports of days from that one on, by their stage."""
     is_made = (report.c.state.in_((State.COMPOSED, State.DONE)), report.c.day >= since)

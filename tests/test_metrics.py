@@ -26,9 +26,11 @@ from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
-from mailassay.store import database, writing
+from mailassay.store import database, outbox, writing
+from mailassay.store.outbox import Stage
 from mailassay.store.rows import BUCKETS, Unfit
 from mailassay.web.state import Known, State, listen, tell
+from tests.lab import sent_reports
 from tests.lab.pages import Asked
 
 PACKAGE = Path(mailassay.__file__).parent
@@ -319,6 +321,39 @@ def test_the_size_of_the_database(host):
     assert host.one("history_database_bytes") == sum(each.stat().st_size for each in files if each.exists()) > 10_000
     host.collector.close()
     assert host.collector.size() is None
+
+
+def test_reports_that_are_not_sent(host):
+    host.move(record("Q1"))
+    assert host.one("reports_unsent") is None
+    today = int(NOW) // outbox.DAY
+
+    def measured(act=lambda _: None):
+        engine = database.connect(database.address(str(host.folder), None))
+        with engine.begin() as connection:
+            act(connection)
+        engine.dispose()
+        host.exposed.measured(host.collector.size())
+        return [
+            host.one(each)
+            for each in ("reports_unsent", "reports_unsent_oldest_seconds", "reports_suppressed_addresses")
+        ]
+
+    assert measured() == [0, 0, 0]
+
+    def some(connection):
+        sent_reports.add(connection, "waits.example", NOW, today - 2, {"d@waits.example": Stage.WAITING})
+        outbox.add(connection, "aggregate", today - 1, "pending.example", "", NOW)
+        # done, dropped, or about a day that is not over
+        sent_reports.add(connection, "done.example", NOW, today - 3, {"d@done.example": Stage.RETURNED})
+        sent_reports.add(connection, "dropped.example", NOW, today - 3, why="not known")
+        outbox.add(connection, "aggregate", today, "today.example", "", NOW)
+        outbox.suppress(connection, "asked@x.example", None, "asked")
+
+    assert measured(some) == [2, NOW - (today - 1) * outbox.DAY, 2]
+    host.now += 8 * outbox.DAY
+    # the day has ended; what bounced gets reports again
+    assert measured() == [3, host.now - (today - 1) * outbox.DAY, 1]
 
 
 def test_messages_on_hold(host, monkeypatch):

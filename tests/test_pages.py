@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
+from mailassay.aggregate.mail import compose
 from mailassay.config import ConfigError, Listen, Web, load
-from mailassay.store import database
+from mailassay.config.reports import Reports
+from mailassay.store import database, outbox
+from mailassay.store.outbox import Stage
 from mailassay.store.packed import unpack
 from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
@@ -27,10 +30,12 @@ from mailassay.web.app import Refused
 from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
-from tests.lab import bank
+from tests.lab import bank, sent_reports
 from tests.lab.pages import Asked, fill
+from tests.lab.reports import ROW, report
 
 NOW = 1_800_000_000.0
+TODAY = int(NOW) // outbox.DAY
 HOSTILE = "a\u202e\x00\x1b[31m<script>alert(1)</script>\"'&%_\ud800é" + "x" * 10_000
 
 
@@ -112,6 +117,9 @@ BAD = [
     "/messages?before=1-2-3", "/messages?unknown=1", "/messages?author=a&author=b", "/messages?author=%00",
     "/messages?author=%FF", "/messages?author=%E2%80%AE", "/messages?x",
     "/messages?" + "author=x&" * 2000, "/messages?author=" + "x" * 2000, "/?x=1", "/healthz?x=1", "/message/1?x=1",
+    "/reports?since=nonsense", "/reports?domain=..", "/reports?domain=%3Cscript%3E", "/reports?domain=a%20b",
+    "/reports?domain=" + "x" * 300, "/reports?domain=%E2%80%AE", "/reports?state=maybe",
+    "/reports?state=open&state=done", "/reports?x=1", "/report/1?x=1",
     "/messages?since=%40" + "9" * 900, "/messages?since=" + "9" * 900 + "d",
 ]  # fmt: skip
 
@@ -124,7 +132,8 @@ def test_a_mistake_in_what_is_asked(asked, url):
 @pytest.mark.parametrize(
     "path",
     ["/x", "//", "/message/", "/message/x", "/message/1/", "/message/-1", f"/message/{'9' * 18}",
-     f"/message/{'9' * 40}", "/style.css/", "/../etc/passwd", "/templates/base.html"],
+     f"/message/{'9' * 40}", "/report/", "/report/x", f"/report/{'9' * 18}", f"/report/{'9' * 40}",
+     "/style.css/", "/../etc/passwd", "/templates/base.html"],
 )  # fmt: skip
 def test_what_is_not_there(asked, path):
     assert asked.get(path).status == 404
@@ -133,6 +142,7 @@ def test_what_is_not_there(asked, path):
 ANY = st.text(st.characters(codec="latin-1"), max_size=60)
 NAMES = {
     "/": ("since", "host"), "/rules": ("since",), "/domain/x": ("since", "dns"), "/message/1": ("x",),
+    "/reports": ("since", "domain", "state"), "/report/1": ("x",),
     "/messages": ("find", "since", "until", "author", "client", "recipient", "verdict", "rule", "dkim", "before"),
 }  # fmt: skip
 VALUES = st.one_of(
@@ -239,6 +249,148 @@ def test_pages_of_a_list_with_one_time(tmp_path):
     assert (len(seen), len(set(seen)), pages) == (120, 120, 3)
 
 
+@pytest.fixture(scope="module")
+def reporting(tmp_path_factory):
+    """The pages of a host that sent DMARC reports."""
+    found = tmp_path_factory.mktemp("reports")
+    fill(found, records(1, NOW, 7, 50), sent=lambda connection: sent_reports.some(connection, NOW))
+    return Asked(found, NOW, reports=Reports(sender="dmarc@reports.example"))
+
+
+def listed(text):
+    return [each for each in re.findall(r"<tr.*?</tr>", text, re.DOTALL) if 'class="when"' in each]
+
+
+class TestReports:
+    """What was sent to domain owners."""
+
+    def test_what_became_of_each(self, reporting):
+        text = reporting.get("/reports").text
+        assert "4 reports were sent, to 2 addresses." in text
+        assert "13 reports are sent to nobody" in text
+        assert "returned 20" in text
+        assert "550 5.1.1 no such user" in text
+        assert "asked by mail" in text
+        assert "spam1.example" not in text
+        rows = listed(text)
+        assert ["late.example" in each for each in rows] == [False, True, False, False, False, False]
+        assert "not made yet" in rows[1]
+
+    @pytest.mark.parametrize(
+        ("asked_for", "count", "in_each"),
+        [
+            ("domain=bank.example", 3, "collector"),
+            ("domain=BANK.example.&since=1d", 1, "bank"),
+            ("domain=spam1.example", 1, "neither accepted mail"),
+            ("state=dropped", 13, "sent to nobody"),
+            ("state=pending", 1, "late"),
+            ("state=composed", 1, "slow"),
+            ("domain=spam1.example&state=done", 0, ""),
+            ("domain=other", 0, ""),
+        ],
+    )
+    def test_filters(self, reporting, asked_for, count, in_each):
+        text = reporting.get(f"/reports?{asked_for}").text
+        rows = listed(text)
+        assert len(rows) == count
+        assert all(in_each in each for each in rows)
+        assert ("There is no such report" in text) == (not count)
+        assert ("4 reports were sent" in text) == ("domain" not in asked_for)
+
+    def test_one(self, reporting):
+        [link] = re.findall("report/[0-9]+", reporting.get("/reports?domain=bank.example&since=1d").text)
+        answer = reporting.get(f"/{link}")
+        assert answer.status == 200
+        assert "1,000 messages from 192.0.2.1: pass" in answer.text
+        assert "dmarc@bank.example" in answer.text
+        assert Links(answer, "http://localhost/report/1").tags.count("pre") == 1
+
+    def test_one_without_a_mail(self, reporting):
+        for state, words in (("pending", "It is not made yet"), ("dropped", "Its mail is not kept, or never was made")):
+            link = re.findall("report/[0-9]+", reporting.get(f"/reports?state={state}").text)[0]
+            assert words in reporting.get(f"/{link}").text
+
+    def test_one_about_a_failure(self, tmp_path):
+        """Its mail has header fields of a message, and is not shown."""
+
+        def sent(connection):
+            number = outbox.add(connection, "failure", TODAY, "bank.example", "key", NOW, 1)
+            outbox.compose(connection, number, "id", b"Subject: secret", [("d@bank.example", "t", NOW)], NOW)
+
+        fill(tmp_path, [], sent=sent)
+        asked = Asked(tmp_path, NOW)
+        text = asked.get("/report/1").text
+        assert "failure report about" in text
+        assert "d@bank.example" in text
+        assert "Only aggregate reports are shown here." in text
+        assert "secret" not in text
+        assert "failure report</small>" in asked.get("/reports").text
+
+    def test_one_that_is_damaged(self, tmp_path):
+        stages = {"d@bank.example": Stage.SENT}
+
+        def sent(connection):
+            for body in (b"", b"nonsense", sent_reports.MAIL[:-100]):
+                sent_reports.add(connection, f"b{len(body)}.example", NOW, TODAY - 1, stages, body=body)
+
+        fill(tmp_path, [], sent=sent)
+        asked = Asked(tmp_path, NOW)
+        for number in (1, 2, 3):
+            answer = asked.get(f"/report/{number}")
+            assert (answer.status, "it cannot be read" in answer.text) == (200, True)
+
+    def test_a_long_one(self, tmp_path):
+        """The page ends somewhere."""
+        mail = compose(report(*(ROW._replace(envelope_from=f"a{n}.example") for n in range(2000))), NOW)
+        fill(tmp_path, [], sent=lambda each: sent_reports.add(each, "bank.example", NOW, TODAY - 1, body=mail))
+        answer = Asked(tmp_path, NOW).get("/report/1")
+        assert (answer.status, "This is the beginning" in answer.text) == (200, True)
+        assert len(answer.body) < 400_000
+
+    def test_of_a_domain(self, reporting):
+        """Also if its record is above it."""
+        for name, count in (("bank.example", 3), ("a.mail.bank.example", 3), ("spam1.example", 1), ("example", 0)):
+            text = reporting.get(f"/domain/{name}").text
+            assert ("DMARC reports about it" in text) == bool(count)
+            assert len(re.findall('href="../report/[0-9]+"', text)) == count
+
+    def test_links(self, reporting):
+        for url in ("/", "/reports", "/reports?state=dropped", "/report/1", "/domain/bank.example"):
+            for link in set(Links(reporting.get(url), f"http://localhost{url}").found):
+                assert reporting.get(link.removeprefix("http://localhost")).status == 200, link
+
+    def test_many(self, tmp_path):
+        """A page shows some of them, and says so."""
+
+        def sent(connection):
+            for number in range(150):
+                sent_reports.add(connection, f"d{number}.example", NOW, TODAY - 1, why="not known")
+                outbox.suppress(connection, f"a{number}@x.example", None, "asked")
+
+        fill(tmp_path, [], sent=sent)
+        text = Asked(tmp_path, NOW).get("/reports?state=dropped").text
+        assert "These are the newest 100" in text
+        assert len(re.findall('class="when"', text)) == 100
+        assert "150 addresses get none now, of which these are the first" in text
+        assert text.count("@x.example") == 100
+
+    def test_pages_lead_to_them_if_there_are_any(self, asked, reporting, tmp_path):
+        leads = '<a href="./reports"'
+        assert leads in reporting.get("/messages").text
+        assert leads not in asked.get("/messages").text
+        assert "DMARC reports" not in asked.get("/").text
+        on = Asked(tmp_path, NOW, reports=Reports(sender="dmarc@reports.example"))
+        fill(tmp_path, [])
+        assert leads in on.get("/messages").text
+        assert "0 reports were sent" in on.get("/reports").text
+        off = Asked(tmp_path, NOW)
+        assert off.get("/reports").status == 200
+        assert leads not in off.get("/rules").text
+        # also in what was sent before they were turned off
+        fill(tmp_path, [], sent=lambda connection: sent_reports.add(connection, "x", NOW, TODAY - 9, why="expired"))
+        assert leads in off.get("/rules").text
+
+
 def test_every_link_leads_somewhere(asked):
     """Within the pages, and wherever a web server in front puts them."""
     for url in ("/", "/messages?verdict=reject", "/message/1"):
@@ -267,12 +419,25 @@ def hostile(tmp_path_factory):
             one | words | {"results": results, "recipients": [HOSTILE], "added": [[HOSTILE, HOSTILE]]},
             {**one, "results": {}},
         ],
+        sent=lambda connection: sent_reports.hostile(connection, NOW, HOSTILE),
     )
     return Asked(found, NOW)
 
 
 @pytest.mark.parametrize(
-    "url", ["/", "/messages", "/message/1", "/message/2", "/messages?author=%3Cscript%3E", "/rules"]
+    "url",
+    [
+        "/",
+        "/messages",
+        "/message/1",
+        "/message/2",
+        "/messages?author=%3Cscript%3E",
+        "/rules",
+        "/reports",
+        "/reports?state=dropped",
+        "/report/1",
+        "/report/2",
+    ],
 )
 def test_what_a_sender_wrote_is_only_shown(hostile, url):
     answer = hostile.get(url)
@@ -281,7 +446,7 @@ def test_what_a_sender_wrote_is_only_shown(hostile, url):
     links = Links(answer, "http://localhost/")
     assert "script" not in links.tags
     assert not [name for name in links.attributes if name.startswith("on") or name == "style"]
-    if "message" in url:
+    if "message" in url or "report" in url:
         assert "[U+202E]" in answer.text or "author" in url or url == "/message/2"
 
 

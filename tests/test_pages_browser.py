@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from mailassay.config import load
 from tests.bench.history import records
-from tests.lab import bank
+from tests.lab import bank, sent_reports
 from tests.lab.chromium import Watched, chromium, free, served
 from tests.lab.pages import Asked, fill
 
@@ -31,7 +31,12 @@ def address(tmp_path_factory):
     made = list(records(1, NOW, 7, 400))
     hostile = made[-1] | dict.fromkeys(("helo", "mail_from", "queue_id", "rule", "reply", "reason"), HOSTILE)
     results = hostile["results"] | {"header_from": f"{'w' * 200}.example", "name": HOSTILE}
-    fill(folder, [*made, hostile | {"results": results, "recipients": [HOSTILE]}])
+
+    def sent(connection):
+        sent_reports.some(connection, NOW)
+        sent_reports.hostile(connection, NOW, HOSTILE)
+
+    fill(folder, [*made, hostile | {"results": results, "recipients": [HOSTILE]}], sent=sent)
     policy = {"policy": settings.policy, "policy_path": settings.policy_path, "policy_lines": settings.policy_lines}
     with served(Asked(folder, NOW, bank.NAMES, **policy).pages, free()) as found:
         yield found
@@ -61,7 +66,7 @@ def opened(browser, address):
 
 PATHS = (
     "/", "/messages?verdict=reject&since=30d", "/messages?find=none", "/message/1", "/message/401",
-    "/domain/bank.example?dns=now", "/rules",
+    "/domain/bank.example?dns=now", "/rules", "/reports", "/report/1",
 )  # fmt: skip
 LONG = ("/?since=1d", "/messages")  # in which axe finds nothing else, and takes long
 SCRIPTED = {"bypass_csp": True}  # axe is a script, which our pages refuse
@@ -181,6 +186,23 @@ def test_rules(opened):
     assert re.search(r"partner line 3\s+signed by our partner", said)
     assert "expired 2026-01-01" in said
     assert "monitored" in said
+
+
+def test_reports(opened):
+    """From the list to what a report says, and why others are sent to nobody."""
+    watched = opened()
+    page = watched.go("/")
+    page.get_by_role("navigation").get_by_role("link", name="Reports").click()
+    page.get_by_role("textbox", name="Domain").fill("bank.example")
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert page.locator(".messages tbody tr").count() == 3
+    page.locator(".messages .when a").first.click()
+    assert "1,000 messages from 192.0.2.1: pass" in page.locator("pre").inner_text()
+    page.get_by_role("link", name="Reports about this domain").click()
+    page.get_by_role("textbox", name="Domain").fill("")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("link", name="Show them").click()
+    assert "spam1.example" in page.locator(".messages").inner_text()
 
 
 def test_what_a_sender_wrote(opened):

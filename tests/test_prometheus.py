@@ -175,6 +175,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
         {'limits_reached_total{limit="dns_questions"}': "0+1x120", "history_records_total": "0+1000x120"},
     ),
     "HeldTooLong": ({}, {"held_oldest_seconds": "300000x120"}, {"held_oldest_seconds": "200000x120"}),
+    "ReportsUnsent": (
+        {},
+        {"reports_unsent_oldest_seconds": "150000x120"},
+        {"reports_unsent_oldest_seconds": "140000x120"},
+    ),
     "HistoryLag": ({}, {"history_lag_seconds": "0+10x120"}, {"history_lag_seconds": "900x110 0x10"}),
     "HistoryLost": (
         {"why": "unwritten"},

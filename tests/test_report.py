@@ -31,11 +31,14 @@ from mailassay.report import OnHold, Span, figures
 from mailassay.report.as_json import values
 from mailassay.report.figures import Author, Figures, Monitored, NoAnswer, Period, Rule, Source, Unused
 from mailassay.report.page import page
+from mailassay.report.reported import Reported
 from mailassay.report.text import Style, as_text
 from mailassay.report.words import share
 from mailassay.store import database, writing
+from mailassay.store.outbox import Suppressed
 from mailassay.terminal import printable, visible
 from mailassay.verdict import Action
+from tests.lab import sent_reports
 from tests.lab.chromium import Watched, chromium
 from tests.lab.hold_queue import POSTQUEUE, RECEIVED, RESULTS, VERDICT, printed_by_postcat
 from tests.lab.program import script
@@ -68,6 +71,19 @@ def history(tmp_path):
         spooled.collector.close()
 
     add.folder = tmp_path
+    return add
+
+
+@pytest.fixture
+def sent(history):
+    """Puts DMARC reports into the database of a history, which is there."""
+
+    def add(fill, *given):
+        engine = database.connect(database.address(str(history.folder), None))
+        with engine.begin() as connection:
+            fill(connection, NOW, *given)
+        engine.dispose()
+
     return add
 
 
@@ -321,8 +337,10 @@ def checked(html):
     return found
 
 
-def test_hostile_words_on_the_page(history):
+def test_hostile_words_on_the_page(history, sent):
     history(*hostile())
+    for words in HOSTILE:
+        sent(sent_reports.hostile, words)
     got = checked(page(found(history)))
     for words in HOSTILE:
         assert visible(words[:60].replace("\x00", "\ufffd").replace("\ud800", "\ufffd")) in got.text
@@ -358,8 +376,10 @@ def summary(figures, width=100, **style):
 
 
 @pytest.mark.parametrize("style", [{}, {"blocks": True}, {"width": 40}, {"width": 40, "colour": True}])
-def test_hostile_words_on_a_terminal(history, style):
+def test_hostile_words_on_a_terminal(history, sent, style):
     history(*hostile())
+    for words in HOSTILE:
+        sent(sent_reports.hostile, words)
     got = summary(found(history), **style)
     assert re.sub("\x1b\\[[0-9;]*m|\n", "", got).isprintable()
     if "colour" not in style:
@@ -378,6 +398,9 @@ def test_any_words(text):
         rules=(Rule(text, None, accepted, accepted),), unused=(Unused(text, 3, expired=True),),
         monitored=(Monitored(text, None, text, 2),), limits=Counter({text: 2}), dns=Counter(),
         unanswered=(NoAnswer(text, text, 2),), times=(1,) * 15, lost=Counter({text: 2}), hold_trouble=text,
+        reported=Reported(
+            20_000, is_on=True, causes=Counter({text: 2}), suppressed=(Suppressed(text, None, 1, text),), silent=2
+        ),
     )  # fmt: skip
     checked(page(got))
     assert summary(got).replace("\n", "").isprintable()
@@ -409,7 +432,7 @@ def test_json(history):
     assert list(got) == [
         "since", "until", "host", "hosts", "policy", "messages", "judged", "unjudged", "verdicts", "would", "changed",
         "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
-        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost",
+        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost", "dmarc_reports",
     ]  # fmt: skip
     said = (Path(__file__).parents[1] / "docs" / "json.md").read_text().partition("## `mailassay report --json`")[2]
     assert [key for key in got if f"`{key}`" not in said and f"`{key}[]`" not in said] == []
@@ -470,6 +493,38 @@ def test_screen_of_nothing(at_hand, capsys, tmp_path):
     at_hand()
     _, out, _ = run(capsys)
     assert out == screen("report-nothing", out)
+
+
+def test_screen_of_reports(at_hand, sent, capsys, monkeypatch):
+    """Also if no message came."""
+    monkeypatch.setenv("COLUMNS", "80")
+    at_hand()
+    sent(sent_reports.some)
+    _, out, _ = run(capsys)
+    assert out == screen("report-dmarc", out)
+
+
+def test_reports_in_json_and_on_the_page(at_hand, sent, capsys):
+    at_hand(record(NOW))
+    assert json.loads(run(capsys, "--json")[1])["dmarc_reports"] is None
+    assert "DMARC reports" not in run(capsys, "--html", "-")[1]
+    sent(sent_reports.some)
+    got = json.loads(run(capsys, "--json")[1])["dmarc_reports"]
+    assert (got["on"], got["since"], got["states"]["done"], got["suppressed"]) == (False, "2026-11-17", 4, 2)
+    assert got["mails"]["sent"] == {"mails": 7, "reports": 4, "addresses": 2}
+    assert got["dropped"] == {"not known": 12, "unauthorized": 1}
+    assert got["first_suppressed"][0]["address"] == "asked@bank.example"
+    html = run(capsys, "--html", "-")[1]
+    assert "13 reports are sent to nobody" in checked(html).text
+    # the hosts report as one
+    assert json.loads(run(capsys, "--json", "--host", "mx1")[1])["dmarc_reports"] is None
+
+
+def test_reports_are_on(at_hand, capsys, tmp_path):
+    at_hand(record(NOW))
+    with (tmp_path / "config.yaml").open("a") as config:
+        config.write("reports: {from: dmarc-reports@receiver.example}\n")
+    assert "0 reports were sent, to 0 addresses." in run(capsys)[1]
 
 
 def test_commands(at_hand, capsys):
@@ -551,9 +606,12 @@ def test_no_history(capsys, tmp_path):
         run(capsys, "--json", "--html", "x")
 
 
-def test_in_a_browser(history):
+def test_in_a_browser(history, sent):
     """No error, nothing that is too wide for a telephone, and nothing that axe finds."""
     history(*week(NOW), *hostile())
+    sent(sent_reports.some)
+    for words in HOSTILE:
+        sent(sent_reports.hostile, words)
     (history.folder / "report.html").write_text(page(found(history, on_hold=OnHold(3, 90_000))))
     with chromium() as browser:
         for width, scheme in ((1200, "light"), (380, "dark")):

@@ -16,6 +16,8 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+from sqlalchemy import Connection
+
 from mailassay.config import History, Settings
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
@@ -27,14 +29,20 @@ from mailassay.zone import Zone
 from .program import ENVIRONMENT, PROGRAM
 
 
-def fill(folder: Path, records: Iterable[dict[str, Any]], url: str | None = None) -> None:
-    """Put records into the database of a folder, or of a URL, which is made if it is not there."""
+def fill(
+    folder: Path,
+    records: Iterable[dict[str, Any]],
+    url: str | None = None,
+    sent: Callable[[Connection], None] = lambda _: None,
+) -> None:
+    """Put records into the database of a folder, or of a URL, which is made if it is not there; then what was sent."""
     engine = database.connect(database.address(str(folder), url))
     database.migrate(engine)
     made = [rows(each) for each in records]
     with engine.begin() as connection:
         writing.add(connection, made)
         writing.count(connection, Counter(key for each in made for key in each.counts))
+        sent(connection)
     engine.dispose()
 
 

@@ -180,6 +180,18 @@ ALERTS = (
         "unwritten: is the disk of history.directory full or read-only? version: after a downgrade, this stops by "
         "itself. unreadable: one is normal after a worker was killed.",
     ),
+    Alert(
+        "MailassayReportsUnsent",
+        f"{listed.UNSENT_OLDEST.name} > 40 * 3600",
+        "1h",
+        "warning",
+        "DMARC reports are not sent",
+        "A day that ended {{ $value | humanizeDuration }} ago has DMARC reports on {{ $labels.instance }} that are not "
+        "sent. They are given up after three days.",
+        "Run mailassay reports send, or read journalctl -u mailassay-reports: is mailassay-reports.timer on, does the "
+        "mail of reports.from pass DMARC, and does Postfix take mail? mailassay doctor says what is missing.",
+        "In seconds. A day is closed after 36 hours at the latest; its reports are then sent within hours.",
+    ),
 )
 
 

@@ -248,6 +248,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Messages in the database", "About so many.", "short", _each(listed.ROWS)),
         ),
     ),
+    (
+        "DMARC reports",
+        (
+            Panel("Not sent yet", "About days that are over.", "short", _each(listed.UNSENT)),
+            Panel("Oldest that is not sent", "Since the end of its day.", "s", _each(listed.UNSENT_OLDEST)),
+            Panel("Addresses that get none", "Reports to them bounced.", "short", _each(listed.SUPPRESSED)),
+        ),
+    ),
 )
 
 

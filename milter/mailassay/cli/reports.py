@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..config import ReportTo, Settings
@@ -22,28 +22,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ..feedback.destinations import Destinations
-    from ..store.outbox import Delivered, Listed, Suppressed
+    from ..store.outbox import Delivered, Listed
     from ..store.reader import Reader
 
 _DAY = 86_400
 _MOST = 100  # reports
 _MAILBOX = re.compile(r"[^\s<>@]+@[^\s<>@]+")
-# why a report is dropped or waits, in words; the keys are those of the database
-_WORDS = {
-    "only report mail": "only mail about reports",
-    "not known": "neither accepted mail from there nor mail of your users to it, see reports.to",
-    "expired": "too old",
-    "suppressed": "every address is suppressed",
-    "no_record": "the domain has no DMARC record any more",
-    "no_tag": "its DMARC record asks for no reports any more",
-    "psd": "its record is that of a registry, about whose domains no failure reports are sent",
-    "unusable": "no address in its record can be used",
-    "ours": "its record leads to our own report address",
-    "unauthorized": "the host of its address does not agree to get reports (RFC 9990 section 4)",
-    "elsewhere": "the host of its address sends reports on to another host",
-    "too_long": "DNS has no name at which the host of its address could agree",
-    "no_answer": "DNS gives no answer",
-}
 
 
 def add(commands: Commands) -> None:
@@ -151,23 +135,6 @@ def _say(text: str, indent: int = 0) -> None:
     print("\n".join(wrapped(printable(text), columns(sys.stdout), " " * indent, " " * (indent + 2))))
 
 
-def _named(day: int) -> str:
-    return f"{datetime.fromtimestamp(day * _DAY, UTC):%Y-%m-%d}"
-
-
-def _local(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-
-
-def _why(text: str) -> str:
-    """Why a report is dropped or waits, in words, with what the database has beyond the first of them."""
-    from ..store.outbox import cause
-
-    word = cause(text)
-    more = text[len(word) :].lstrip(";: ")
-    return f"{_WORDS.get(word, word)}{f' ({more})' if more else ''}"
-
-
 # --- list
 
 
@@ -176,6 +143,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _listed(arguments: argparse.Namespace, settings: Settings, connection: Connection) -> int:
+    from ..report import reported
     from ..store import outbox
     from ..store.outbox import State
 
@@ -197,7 +165,7 @@ def _listed(arguments: argparse.Namespace, settings: Settings, connection: Conne
     for each in reports:
         _say(_line(each))
         for one in deliveries[each.id]:
-            _say(_delivery(one), 4)
+            _say(f"{one.address}  {reported.became(one)}", 4)
     if is_cut:
         complain(f"these are the newest {arguments.n}; -n shows more")
     if not reports:
@@ -206,48 +174,32 @@ def _listed(arguments: argparse.Namespace, settings: Settings, connection: Conne
         count = sum(dropped.values())
         print(f"\n{count:,} more {'is' if count == 1 else 'are'} sent to nobody (--all shows them):")
         for word, many in dropped.most_common():
-            _say(f"{many:6,}  {_WORDS.get(word, word)}", 2)
+            _say(f"{many:6,}  {reported.cause(word)}", 2)
     if suppressed:
         print("\naddresses that get no reports:")
-        for address in suppressed:
-            _say(_suppressed(address), 2)
+        for silent in suppressed:
+            _say(f"{silent.address}  {reported.until(silent)}: {silent.why}", 2)
     if settings.reports.sender is None:
         complain("no more reports are sent: the configuration has no reports.from")
     return os.EX_OK
 
 
 def _line(each: Listed) -> str:
+    from ..report import reported
+
     kind = "" if each.kind == "aggregate" else f"{each.kind}  "
     counts = f"{each.messages:,} message{'' if each.messages == 1 else 's'}"
-    why = f": {_why(each.why)}" if each.why else ""
-    return f"{_named(each.day)}  {each.domain}  {kind}{each.state}{why}  ({counts})"
-
-
-def _delivery(one: Delivered) -> str:
-    match one.stage:
-        case "waiting":
-            tried = f", tried {one.attempts} times, the last reply: {one.reply}" if one.attempts else ""
-            return f"{one.address}  waiting until {_local(one.due)}{tried}"
-        case "sent":
-            return f"{one.address}  sent {_local(one.changed)}"
-    return f"{one.address}  {one.stage} {_local(one.changed)}: {one.reply}"
-
-
-def _suppressed(one: Suppressed) -> str:
-    until = "always" if one.until is None else f"until {_local(one.until)}"
-    times = (
-        f", for the {one.times}th time"
-        if one.times > 3
-        else ("", ", for the second time", ", for the third time")[one.times - 1]
-    )
-    return f"{one.address}  {until}{times}: {one.why}"
+    why = f": {reported.why(each.why)}" if each.why else ""
+    return f"{reported.named(each.day)}  {each.domain}  {kind}{each.state}{why}  ({counts})"
 
 
 def _as_json(each: Listed, deliveries: Sequence[Delivered]) -> dict[str, Any]:
     """A report for programs. The keys do not change."""
+    from ..report import reported
+
     return {
         "kind": each.kind,
-        "day": _named(each.day),
+        "day": reported.named(each.day),
         "domain": each.domain,
         "state": each.state,
         "why": each.why,
@@ -268,13 +220,14 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _shown(arguments: argparse.Namespace, settings: Settings, connection: Connection) -> int:
     from ..aggregate.mail import attached
+    from ..report import reported
     from ..store import outbox
     from ..store.outbox import State
 
     reports = outbox.reports(connection, arguments.day or 0, arguments.domain)
     found = next((each for each in reports if arguments.day in (None, each.day) and each.kind == "aggregate"), None)
     if found is None:
-        day = f" on {_named(arguments.day)}" if arguments.day is not None else ""
+        day = f" on {reported.named(arguments.day)}" if arguments.day is not None else ""
         complain(f"mailassay reports: there is no report about {arguments.domain}{day}; mailassay reports list")
         return 1
     if found.state in (State.OPEN, State.PENDING):
@@ -290,7 +243,7 @@ def _shown(arguments: argparse.Namespace, settings: Settings, connection: Connec
         return os.EX_OK
     _say(_line(found))
     for one in outbox.deliveries(connection, [found.id])[found.id]:
-        _say(_delivery(one), 4)
+        _say(f"{one.address}  {reported.became(one)}", 4)
     if xml is not None:
         print()
         _print_text(xml)
@@ -381,8 +334,10 @@ class _Preview:
 
     def as_json(self) -> dict[str, Any]:
         """For programs. The keys do not change."""
+        from ..report import reported
+
         return {
-            "day": _named(self.report.day),
+            "day": reported.named(self.report.day),
             "domain": self.report.domain,
             "rows": self.report.rows,
             "messages": self.report.messages,
@@ -393,14 +348,16 @@ class _Preview:
 
     def print(self) -> None:
         """Say it."""
+        from ..report import reported
+
         _say(_line(self.report))
         if why := self._none():
-            _say(f"to nobody: {_WORDS.get(why, why)}", 4)
+            _say(f"to nobody: {reported.cause(why)}", 4)
         else:
             for address in self._to.addresses:
                 _say(f"to {address}", 4)
         for each in self._to.refused:
-            _say(f"not to {each.uri}: {_WORDS.get(each.why, each.why)}{f' ({each.text})' if each.text else ''}", 4)
+            _say(f"not to {each.uri}: {reported.cause(each.why)}{f' ({each.text})' if each.text else ''}", 4)
 
     def _none(self) -> str:
         """Why nobody would get it; empty if somebody would."""
@@ -415,13 +372,14 @@ class _Preview:
 
 
 def _suppress(arguments: argparse.Namespace) -> int:
+    from ..report import reported
     from ..store import outbox
 
     until = None if arguments.days is None else time.time() + arguments.days * _DAY
 
     def act(connection: Connection) -> int:
         outbox.suppress(connection, arguments.address, until, arguments.why)
-        when = "" if until is None else f" until {_local(until)}"
+        when = "" if until is None else f" until {reported.local(until)}"
         _say(f"no reports go to {arguments.address}{when}")
         return os.EX_OK
 

@@ -196,7 +196,7 @@ class Collector:
     def size(self) -> Size | None:
         """The size of the history; None if the database cannot be used now."""
         try:
-            return size(self._engine) if self._engine else None
+            return size(self._engine, self._clock()) if self._engine else None
         except (DBAPIError, sqlite3.Error, OSError):
             # the next attempt to move records says why
             return None

@@ -88,6 +88,9 @@ class Exposed(Custom):
         if size := self._size:
             yield listed.DATABASE, size.octets
             yield listed.ROWS, size.messages
+            yield listed.UNSENT, size.unsent
+            yield listed.UNSENT_OLDEST, 0.0 if size.unsent_since is None else max(0.0, now - size.unsent_since)
+            yield listed.SUPPRESSED, size.suppressed
         if (told := reminder.figures(self._held)) and 0 <= now - told.time < _TOLD:
             yield listed.HELD, told.messages
             yield listed.HELD_OLDEST, max(0.0, now - told.oldest) if told.messages else 0.0

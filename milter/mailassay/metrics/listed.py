@@ -180,6 +180,11 @@ LOST = _counter(
 LAG = _gauge("history_lag_seconds", "Age of the oldest record that is not in the database yet; 0 if there is none.")
 DATABASE = _gauge("history_database_bytes", "Size of the database of the history.")
 ROWS = _gauge("history_messages", "Messages in the database of the history, approximately.")
+UNSENT = _gauge("reports_unsent", "DMARC reports about UTC days that are over that are neither sent nor dropped yet.")
+UNSENT_OLDEST = _gauge(
+    "reports_unsent_oldest_seconds", "How long ago the oldest day of an unsent DMARC report ended; 0 if there is none."
+)
+SUPPRESSED = _gauge("reports_suppressed_addresses", "Addresses that get no DMARC reports now.")
 
 METRICS: tuple[Metric, ...] = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 """All that stand above, in their order."""

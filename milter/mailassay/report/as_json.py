@@ -10,6 +10,7 @@ from typing import Any
 
 from ..store.rows import BUCKETS, HOUR
 from ..verdict import Action
+from . import reported
 from .figures import PERCENTILES, Figures, Source
 
 
@@ -77,6 +78,7 @@ def values(found: Figures) -> dict[str, Any]:
         "on_hold": {"messages": found.on_hold.messages, "oldest": found.on_hold.oldest} if found.on_hold else None,
         "on_hold_unknown": found.hold_trouble or None,
         "lost": dict(found.lost),
+        "dmarc_reports": reported.values(found.reported) if found.reported else None,
     }
 
 

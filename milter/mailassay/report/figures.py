@@ -13,9 +13,11 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..config import Settings
+from ..store.outbox import DAY
 from ..store.rows import BUCKETS, COUNTED, HOUR, SEPARATOR
 from ..store.tables import hourly
 from ..verdict import Action
+from .reported import Reported, reported
 
 PERCENTILES = (50, 95, 99)
 _BY_HOUR = 2 * 86_400  # seconds; a longer span is shown by day
@@ -161,6 +163,9 @@ class Figures:
 
     If there are too many author domains or clients in an hour, the counts of some are only known together. These are
     not in ``authors``, ``sources`` and ``unanswered``.
+
+    ``reported`` is None if there is nothing to say about DMARC reports. The hosts of a history report as one, so it is
+    None for one of them, too.
     """
 
     span: Span
@@ -184,6 +189,7 @@ class Figures:
     lost: Counter[str]
     on_hold: OnHold | None = None
     hold_trouble: str = ""
+    reported: Reported | None = None
 
     @property
     def messages(self) -> int:
@@ -262,7 +268,13 @@ def figures(
         lost=counts["lost"],
         on_hold=on_hold,
         hold_trouble=hold_trouble,
+        reported=None if host else _reported(connection, settings, span),
     )
+
+
+def _reported(connection: Connection, settings: Settings, span: Span) -> Reported | None:
+    """The reports about the UTC days of the span, the first of which may have begun before it."""
+    return reported(connection, span.first * HOUR // DAY, span.now, is_on=settings.reports.sender is not None)
 
 
 _Where = Sequence[ColumnElement[bool]]

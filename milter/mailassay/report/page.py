@@ -1,7 +1,7 @@
 """The figures as a page of HTML: one file without scripts, with its charts as SVG. ``templates`` has its parts.
 
 Other pages are made of the same parts: ``base.html`` (style and frame), ``charts.html`` and ``tables.html`` (macros),
-``figures.html`` (all figures of a span of time).
+``figures.html`` (all figures of a span of time), ``reported.html`` (macros about DMARC reports).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from markupsafe import Markup
 from .. import __version__
 from ..terminal import visible
 from ..verdict import Action
-from . import words
+from . import reported, words
 from .figures import PERCENTILES, Figures
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -46,7 +46,13 @@ def environment(*folders: Path) -> Environment:
         for name in ("number", "messages", "share", "seconds", "age", "day", "period", "times", "place", "counts")
     }
     found.filters["in_path"] = _in_path
-    found.globals |= {"actions": words.ACTIONS, "Action": Action, "words": words, "percentiles": PERCENTILES}
+    found.globals |= {
+        "actions": words.ACTIONS,
+        "Action": Action,
+        "words": words,
+        "reported": reported,
+        "percentiles": PERCENTILES,
+    }
     found.globals |= {"version": __version__, "style_hash": _style_hash}
     return found
 

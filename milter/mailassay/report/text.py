@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..terminal import BOLD, DIM, painted, printable, wrapped
-from . import words
+from . import reported, words
 from .figures import PERCENTILES, Figures
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -47,8 +47,12 @@ class Style:
 def as_text(found: Figures, style: Style) -> Iterator[str]:
     """The summary, line by line. Nothing that a sender wrote can move the cursor."""
     yield from _summary(found, style)
-    if not found.messages:
-        return
+    if found.messages:
+        yield from _tables(found, style)
+    yield from _reported(found, style)
+
+
+def _tables(found: Figures, style: Style) -> Iterator[str]:
     unit = "hour" if found.span.by_hour else "day"
     yield from _table(f"Messages by {unit}", _periods(found), style)
     yield from _results(found, style)
@@ -142,6 +146,28 @@ def _unused(found: Figures, style: Style) -> Iterator[str]:
     for each in found.unused:
         text = f"{each.name}{_line(each.line)}{', expired' if each.expired else ''}"
         yield from wrapped(printable(text), style.width, _INDENT, _INDENT * 2)
+
+
+def _reported(found: Figures, style: Style) -> Iterator[str]:
+    if found.reported is None:
+        return
+
+    def said(text: str, indent: int = 1) -> Iterator[str]:
+        yield from wrapped(printable(text), style.width, _INDENT * indent, _INDENT * (indent + 1))
+
+    yield from _title("DMARC reports", style)
+    for text in reported.sentences(found.reported):
+        yield from said(text)
+    if found.reported.causes:
+        yield from said(f"{reported.nobody(found.reported)}:")
+        for word, many in found.reported.causes.most_common():
+            yield from wrapped(printable(reported.cause(word)), style.width, f"{_INDENT}{many:6,}  ")
+    if found.reported.silent:
+        yield from said(f"{reported.silent(found.reported)}:")
+        for each in found.reported.suppressed:
+            yield from said(f"{each.address}  {reported.until(each)}: {each.why}", 2)
+        if more := found.reported.silent - len(found.reported.suppressed):
+            yield from said(f"and {more:,} more", 2)
 
 
 def _line(number: int | None) -> str:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, or_, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from .tables import delivery, report, suppressed
@@ -25,6 +25,7 @@ from .writing import insert
 
 DAY = 86_400
 PERIODS = (7, 30, 90, 365)  # days for which an address gets none: the first time, the second, and so on
+KINDS = ("aggregate", "failure")
 _LOCK = 0x6D61796E  # of PostgreSQL, for the one sender
 _FILE = "reports.lock"  # in the directory of the history, for the same
 _MOST_TEXT = 500  # octets of a reply, or of a reason
@@ -107,6 +108,14 @@ class Suppressed(NamedTuple):
     until: float | None
     times: int
     why: str
+
+
+class Mails(NamedTuple):
+    """How many mails there are, with how many reports, and to how many addresses."""
+
+    mails: int
+    reports: int
+    addresses: int
 
 
 class Busy(Exception):
@@ -229,7 +238,7 @@ def add(
 
 def drop(connection: Connection, number: int, why: str, now: float) -> None:
     """No report is sent, and ``why``."""
-    found = {"state": State.DROPPED, "why": _fit(why), "changed": now}
+    found = {"state": State.DROPPED, "why": fit(why), "changed": now}
     connection.execute(update(report).where(report.c.id == number).values(found))
 
 
@@ -242,7 +251,7 @@ def expired(connection: Connection, number: int, now: float) -> None:
 def late(connection: Connection, number: int, why: str, now: float) -> None:
     """A report cannot be composed now, and ``why``. It stays pending."""
     connection.execute(
-        update(report).where(report.c.id == number, report.c.state == State.PENDING).values(why=_fit(why), changed=now)
+        update(report).where(report.c.id == number, report.c.state == State.PENDING).values(why=fit(why), changed=now)
     )
 
 
@@ -280,14 +289,14 @@ def settle(connection: Connection, found: Due, stage: Stage, reply: str, now: fl
     """A delivery has come to its last stage, or to ``sent``. A bounce that came before the news of the 250 stays."""
     is_there = update(delivery).where(delivery.c.id == found.id, delivery.c.state == Stage.WAITING)
     attempts = found.attempts + (stage is not Stage.SUPPRESSED)
-    connection.execute(is_there.values(state=stage, attempts=attempts, reply=_fit(reply), changed=now))
+    connection.execute(is_there.values(state=stage, attempts=attempts, reply=fit(reply), changed=now))
     _finish(connection, {found.report}, now)
 
 
 def later(connection: Connection, found: Due, reply: str, again: float, now: float) -> None:
     """A delivery was tried, and is tried again at that time."""
     is_there = update(delivery).where(delivery.c.id == found.id, delivery.c.state == Stage.WAITING)
-    connection.execute(is_there.values(attempts=found.attempts + 1, reply=_fit(reply), due=again, changed=now))
+    connection.execute(is_there.values(attempts=found.attempts + 1, reply=fit(reply), due=again, changed=now))
 
 
 def give_up(connection: Connection, before: int, now: float) -> int:
@@ -305,7 +314,7 @@ def give_up(connection: Connection, before: int, now: float) -> int:
     for number, _, reply in found:
         why = f"given up: {reply}" if reply else "given up: not handed over in time"
         connection.execute(
-            update(delivery).where(delivery.c.id == number).values(state=Stage.FAILED, reply=_fit(why), changed=now)
+            update(delivery).where(delivery.c.id == number).values(state=Stage.FAILED, reply=fit(why), changed=now)
         )
     _finish(connection, {row[1] for row in found}, now)
     return len(found)
@@ -338,7 +347,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
     address = _address(address)
     found = connection.execute(select(suppressed).where(suppressed.c.address == address)).first()
     times = (found.times if found else 0) + 1
-    new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": _fit(why)}
+    new = {"until": now + PERIODS[min(times, len(PERIODS)) - 1] * DAY, "times": times, "why": fit(why)}
     insertion = insert(connection)(suppressed).values(address=address, **new)
     is_over = suppressed.c.until <= now
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new, where=is_over))
@@ -346,7 +355,7 @@ def bounced(connection: Connection, address: str, why: str, now: float) -> None:
 
 def suppress(connection: Connection, address: str, until: float | None, why: str) -> None:
     """The administrator wants no reports to be sent to an address, until that time or for ever (None)."""
-    new = {"until": until, "why": _fit(why)}
+    new = {"until": until, "why": fit(why)}
     insertion = insert(connection)(suppressed).values(address=_address(address), times=1, **new)
     connection.execute(insertion.on_conflict_do_update(index_elements=["address"], set_=new))
 
@@ -371,25 +380,85 @@ def is_suppressed(connection: Connection, addresses: Iterable[str], now: float) 
     return {each: found[key] for each, key in asked.items() if key in found}
 
 
-def suppressions(connection: Connection, now: float) -> list[Suppressed]:
-    """The addresses that get no reports now."""
+def suppressions(connection: Connection, now: float, most: int | None = None) -> list[Suppressed]:
+    """The addresses that get no reports now; the first of them if there are more than ``most``."""
     holds = or_(suppressed.c.until.is_(None), suppressed.c.until > now)
     columns = (suppressed.c.address, suppressed.c.until, suppressed.c.times, suppressed.c.why)
-    return [Suppressed(*row) for row in connection.execute(select(*columns).where(holds).order_by(columns[0]))]
+    found = select(*columns).where(holds).order_by(columns[0]).limit(most)
+    return [Suppressed(*row) for row in connection.execute(found)]
+
+
+def suppressed_now(connection: Connection, now: float) -> int:
+    """How many addresses get no reports now."""
+    holds = or_(suppressed.c.until.is_(None), suppressed.c.until > now)
+    found: int = connection.execute(select(func.count()).select_from(suppressed).where(holds)).scalar_one()
+    return found
 
 
 def reports(
     connection: Connection, since: int, domain: str = "", states: Sequence[State] = (), most: int = 1000
 ) -> list[Listed]:
     """The reports of days from that one on, the newest first; of a domain, or in these states only."""
-    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "wanted", "report_id", "changed")
-    found = select(*(report.c[name] for name in names)).where(report.c.day >= since)
+    where = [report.c.day >= since]
     if domain:
-        found = found.where(report.c.domain == domain)
+        where.append(report.c.domain == domain)
     if states:
-        found = found.where(report.c.state.in_(states))
+        where.append(report.c.state.in_(states))
+    return _listed(connection, where, most)
+
+
+def about(
+    connection: Connection, domains: Sequence[str], days: range, states: Sequence[State] = (), most: int = 1000
+) -> list[Listed]:
+    """The reports about some domains, of these days, the newest first; in these states only.
+
+    The days one by one, so that the index finds them: among 20,000 reports a day, a search takes long.
+    """
+    where = [report.c.kind.in_(KINDS), report.c.day.in_(days), report.c.domain.in_(domains)]
+    if states:
+        where.append(report.c.state.in_(states))
+    return _listed(connection, where, most)
+
+
+def one(connection: Connection, number: int) -> Listed | None:
+    """A report by its number; None if there is none, or none any more."""
+    return next(iter(_listed(connection, [report.c.id == number], 1)), None)
+
+
+def _listed(connection: Connection, where: Sequence[ColumnElement[bool]], most: int) -> list[Listed]:
+    names = ("id", "kind", "day", "domain", "state", "why", "rows", "messages", "wanted", "report_id", "changed")
+    found = select(*(report.c[name] for name in names)).where(*where)
     found = found.order_by(report.c.day.desc(), report.c.domain, report.c.id).limit(most)
     return [Listed(**{**row._mapping, "state": State(row.state)}) for row in connection.execute(found)]
+
+
+def is_any(connection: Connection) -> bool:
+    """Is there a report, or an address that gets none?"""
+    found = (select(report.c.id).limit(1), select(suppressed.c.address).limit(1))
+    return any(connection.execute(each).first() is not None for each in found)
+
+
+def by_state(connection: Connection, since: int) -> Counter[State]:
+    """How many reports of days from that one on are in which state."""
+    # each state is named, so that the index alone answers
+    is_one = (report.c.state.in_(list(State)), report.c.day >= since)
+    found = connection.execute(select(report.c.state, func.count()).where(*is_one).group_by(report.c.state))
+    return Counter({State(state): many for state, many in found})
+
+
+def unsent(connection: Connection, now: float) -> tuple[int, int | None]:
+    """How many reports of UTC days that are over are not done yet, and the oldest of these days."""
+    waits = (report.c.state.in_((State.OPEN, State.PENDING, State.COMPOSED)), report.c.day < int(now) // DAY)
+    row = connection.execute(select(func.count(), func.min(report.c.day)).where(*waits)).one()
+    return row[0], row[1]
+
+
+def by_stage(connection: Connection, since: int) -> dict[Stage, Mails]:
+    """The mails with reports of days from that one on, by their stage."""
+    is_made = (report.c.state.in_((State.COMPOSED, State.DONE)), report.c.day >= since)
+    columns = (func.count(), func.count(delivery.c.report.distinct()), func.count(delivery.c.address.distinct()))
+    found = select(delivery.c.state, *columns).join(report, report.c.id == delivery.c.report).where(*is_made)
+    return {Stage(row[0]): Mails(*row[1:]) for row in connection.execute(found.group_by(delivery.c.state))}
 
 
 def dropped(connection: Connection, since: int) -> Counter[str]:
@@ -447,9 +516,9 @@ def _finish(connection: Connection, numbers: Iterable[int], now: float) -> None:
 
 
 def _address(text: str) -> str:
-    return _fit(text).lower()
+    return fit(text).lower()
 
 
-def _fit(text: str) -> str:
+def fit(text: str) -> str:
     """Text that both databases take, and that an index takes."""
     return text.replace("\0", "\ufffd").encode(errors="replace")[:_MOST_TEXT].decode(errors="ignore")

@@ -23,13 +23,16 @@ from ..lookup import look_up
 from ..lookup.text import Text
 from ..report.domain import of_domain
 from ..report.figures import Figures, Span, figures
+from ..report.reported import Reported, named, reported
 from ..resolver import Source
 from ..result import METHODS
-from ..store import database, reading
+from ..store import database, outbox, reading
 from ..store.filter import Filter
+from ..store.rows import HOUR
 from . import guard, query, state, templating
 from .query import BadQuery
 from .row import row
+from .sent import said
 
 _SECONDS = 5.0  # that a page may read the database, or ask DNS
 _AT_ONCE = 4  # pages that read; waitress has more threads, so that one is left for /healthz
@@ -38,7 +41,11 @@ _LATEST = 10  # messages of a domain
 _SPANS = ("1d", "2d", "7d", "30d")
 _USUAL = "7d"
 _MOST_DAYS = 400  # on a page
+_REPORTS = 100  # on a page
+_SILENT = 100  # addresses that get no reports, on a page
 _COLUMNS = 100  # of what a command would print
+_LINES = 3000  # of a report
+_LABELS = 8  # of a domain about which there may be reports (RFC 9989 section 4.10)
 _RESULTS = ("pass", "none", "neutral", "policy", "softfail", "fail", "temperror", "permerror")
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
@@ -84,7 +91,7 @@ class Pages:
         self._settings, self._engine, self._source = settings, engine, source
         self._known, self._clock = known, clock
         self._turns, self._lookups = threading.Semaphore(_AT_ONCE), threading.Semaphore(1)
-        self._hosts = settings().web.hosts
+        self._hosts, self._has_reports = settings().web.hosts, False
         database.limit(engine, _SECONDS)
         routes: dict[str, Callable[..., Response]] = {
             "/": self._overview,
@@ -92,6 +99,8 @@ class Pages:
             "/message/([0-9]{1,18})": self._message,
             "/domain/([^/]{1,253})": self._domain,
             "/rules": self._rules,
+            "/reports": self._reports,
+            "/report/([0-9]{1,18})": self._report,
             "/healthz": self._health,
             "/metrics": self._metrics,
             "/style.css": partial(self._file, templating.style(), "text/css"),
@@ -135,12 +144,11 @@ class Pages:
             raise Refused(HTTPStatus.BAD_REQUEST, "The path is not UTF-8.") from error
         raise Refused(HTTPStatus.NOT_FOUND, "There is no such page.")
 
-    @staticmethod
-    def _refusal(environ: dict[str, Any], refused: Refused) -> Response:
+    def _refusal(self, environ: dict[str, Any], refused: Refused) -> Response:
         if refused.status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST):
             return Response(f"{refused.why}\n".encode(), refused.status, _TEXT, refused.more)
         depth = max(0, environ.get("PATH_INFO", "").count("/") - 1)
-        body = templating.page("refusal.html", depth, title=refused.status.phrase, why=refused.why)
+        body = self._page("refusal.html", depth, title=refused.status.phrase, why=refused.why)
         return Response(body, refused.status, more=refused.more)
 
     @contextmanager
@@ -151,6 +159,7 @@ class Pages:
             raise Refused(busy, "Too many pages are asked for at once. Try again.", ("Retry-After", "2"))
         try:
             with self._engine.connect() as connection:
+                self._has_reports = outbox.is_any(connection)
                 yield connection
         except DBAPIError as error:
             if database.took_too_long(error):
@@ -162,9 +171,16 @@ class Pages:
         finally:
             self._turns.release()
 
+    def _page(self, template: str, depth: int, **values: Any) -> bytes:
+        """A page in its frame, which leads to the reports if there are any, or shall be."""
+        return templating.page(template, depth, has_reports=self._is_reporting() or self._has_reports, **values)
+
+    def _is_reporting(self) -> bool:
+        return self._settings().reports.sender is not None
+
     def _overview(self, asked: str) -> Response:
         given = query.parameters(asked, "since", "host")
-        return Response(templating.page("overview.html", 0, figures=self._figures(given), given=given, spans=_SPANS))
+        return Response(self._page("overview.html", 0, figures=self._figures(given), given=given, spans=_SPANS))
 
     def _figures(self, given: dict[str, str]) -> Figures:
         span = self._span(given)
@@ -182,7 +198,7 @@ class Pages:
         with self._reading() as connection:
             found = next(filter(None, (self._search(connection, each, wanted.before) for each in wanted.filters)), [])
         last = found[_ROWS - 1] if len(found) > _ROWS else None
-        body = templating.page(
+        body = self._page(
             "messages.html",
             0,
             given=wanted.given,
@@ -210,7 +226,7 @@ class Pages:
             lines = Recorded(found.record).lines(self._settings(), self._clock())
         except Unreadable as error:
             lines = [("record", f"is not one that this version can read ({error})")]
-        return Response(templating.page("message.html", 1, message=row(found), lines=lines))
+        return Response(self._page("message.html", 1, message=row(found), lines=lines))
 
     def _domain(self, asked: str, name: str) -> Response:
         given = query.parameters(asked, "since", "dns")
@@ -220,9 +236,18 @@ class Pages:
         with self._reading() as connection:
             found = of_domain(connection, name, span)
             latest = [row(each) for each in self._search(connection, Filter(author=name), most=_LATEST)]
+            sent = outbox.about(connection, _and_above(name), self._days(span), most=_LATEST)
+            to = outbox.deliveries(connection, [each.id for each in sent])
         dns = self._dns(name) if "dns" in given else []
-        body = templating.page("domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns)
+        body = self._page(
+            "domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns, sent=sent, to=to
+        )
         return Response(body)
+
+    @staticmethod
+    def _days(span: Span) -> range:
+        """The UTC days of a span."""
+        return range(span.first * HOUR // outbox.DAY, int(span.now) // outbox.DAY + 1)
 
     def _dns(self, name: str) -> list[str]:
         """What DNS says about a domain, as ``mailassay lookup`` prints it. Raises Refused."""
@@ -239,13 +264,55 @@ class Pages:
             self._lookups.release()
         return list(Text(_COLUMNS).lines(report, name, limits))
 
+    def _reports(self, asked: str) -> Response:
+        given = query.parameters(asked, "since", "domain", "state")
+        domain, states = query.reports(given)
+        days = self._days(self._span(given))
+        with self._reading() as connection:
+            if domain:
+                found = outbox.about(connection, [domain], days, states, _REPORTS + 1)
+            else:
+                found = outbox.reports(connection, days.start, states=states, most=_REPORTS + 1)
+            is_cut, found = len(found) > _REPORTS, found[:_REPORTS]
+            to = outbox.deliveries(connection, [each.id for each in found])
+            # of one domain, the list says it all
+            total = None if domain else self._reported(connection, days.start)
+        body = self._page(
+            "reports.html",
+            0,
+            given=given,
+            spans=_SPANS,
+            since=named(days.start),
+            found=found,
+            is_cut=is_cut,
+            to=to,
+            total=total,
+        )
+        return Response(body)
+
+    def _reported(self, connection: Connection, since: int) -> Reported | None:
+        return reported(connection, since, self._clock(), is_on=self._is_reporting(), most=_SILENT)
+
+    def _report(self, asked: str, number: str) -> Response:
+        query.parameters(asked)
+        with self._reading() as connection:
+            found = outbox.one(connection, int(number))
+            if found is None:
+                raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; old ones are deleted.")
+            to = outbox.deliveries(connection, [found.id])[found.id]
+            mail = outbox.body(connection, found.id)
+        lines = said(mail, _COLUMNS, _LINES + 1) if mail is not None and found.kind == "aggregate" else []
+        is_cut = len(lines) > _LINES
+        body = self._page("report_sent.html", 1, report=found, to=to, lines=lines[:_LINES], is_cut=is_cut)
+        return Response(body)
+
     def _rules(self, asked: str) -> Response:
         given = query.parameters(asked, "since")
         found, settings = self._figures(given), self._settings()
         used = {each.name: each for each in found.rules}
         monitored = {each.name: each for each in found.monitored}
         names = [f"rules.{rule.name}" for rule in settings.policy.rules]
-        body = templating.page(
+        body = self._page(
             "rules.html",
             0,
             given=given,
@@ -279,3 +346,9 @@ class Pages:
     def _file(body: bytes, kind: str, asked: str) -> Response:
         query.parameters(asked)
         return Response(body, type=kind)
+
+
+def _and_above(name: str) -> list[str]:
+    """A domain and those above it: the DMARC record that holds for it may be at any of them."""
+    labels = name.strip(".").split(".")[-_LABELS:]
+    return [".".join(labels[first:]) for first in range(len(labels))]

@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from .. import moment
+from ..domain import BadDomain, Domain
 from ..result import METHODS, Result
 from ..store.filter import Filter, of_any_id
+from ..store.outbox import State
 from ..verdict import Action
 
 _MAX_QUERY = 4000  # octets
@@ -67,6 +69,23 @@ def messages(query: str, now: float) -> Asked:
     wanted = of_any_id(given["find"])[1] if "find" in given else [Filter()]
     conditions = _conditions(given, now)
     return Asked(given, tuple(replace(each, **conditions) for each in wanted), before)
+
+
+def reports(given: dict[str, str]) -> tuple[str, list[State]]:
+    """The policy domain of the reports that are asked for, empty for any, and their states. Raises BadQuery.
+
+    Those that are sent to nobody may be many: they are only shown if they, or a domain, are asked for.
+    """
+    domain, state = given.get("domain", ""), given.get("state")
+    try:
+        domain = domain and str(Domain(domain))
+    except BadDomain as error:
+        raise BadQuery(f"domain: {domain!r} is not a domain name") from error
+    if state is None:
+        return domain, [each for each in State if domain or each is not State.DROPPED]
+    if state not in list(State):
+        raise BadQuery(f"state: expected one of {', '.join(State)}")
+    return domain, [State(state)]
 
 
 def since(text: str, now: float) -> float:

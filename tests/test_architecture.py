@@ -17,7 +17,7 @@ ROOT = Path(mailassay.__file__).parent
 FLOORS = [
     ["config_key"],
     ["result", "verdict", "domain", "address", "message", "limits", "terminal", "finding", "moment", "atomic"],
-    ["resolver", "received", "authres", "return_path"],
+    ["resolver", "received", "authres", "return_path", "report_mail"],
     ["zone", "author", "iprev", "sender_domain", "spf", "dkim"],
     ["arc", "dmarc"],
     ["evidence"],

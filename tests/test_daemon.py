@@ -1506,6 +1506,30 @@ def spooled(folder):
     return found
 
 
+def test_failed_messages_are_also_lines_of_their_own(tmp_path):
+    """If failure reports are on for the domain: the header fields that may be kept, and never the subject."""
+    history = tmp_path / "history"
+    history.mkdir()
+    zone = Zone('_dmarc.bank.example TXT "v=DMARC1; p=reject; ruf=mailto:f@bank.example"', limits=LIMITS)
+    reports = {"from": "reports@receiver.example", "failure": {"domains": ["bank.example"]}}
+    with DnsServer(zone) as dns:
+        more = {"history": {"directory": str(history)}, "workers": 1}
+        with Serve(tmp_path, dns, reports=reports, **more) as served, attacker(served) as client:
+            fields = [FROM_BANK, (b"Subject", b" secret"), (b"To", b" bob@receiver.example")]
+            for number in range(3):
+                client.message(b"<alice@bank.example>", fields, queue_id=f"Q{number}")
+            rewrite(served, reports={"from": "reports@receiver.example"}, **more)
+            reload(served, "judges by policy")
+            client.message(b"<alice@bank.example>", fields, queue_id="Q3")
+        assert served.stop() == 0
+    found = spooled(history)
+    assert [each["queue_id"] for each in found if each["kind"] == "message"] == ["Q0", "Q1", "Q2", "Q3"]
+    failed = [each for each in found if each["kind"] == "failed"]
+    assert [(each["domain"], each["count"]) for each in failed] == [("bank.example", 1), ("bank.example", 2)]
+    assert [name for name, _ in failed[0]["fields"]] == ["From", "To"]
+    assert "secret" not in str(found)
+
+
 def test_what_goes_into_the_spool(tmp_path, dns):
     """Records by the settings of the message, and what happens to the service; no library of the collector."""
     history = tmp_path / "history"

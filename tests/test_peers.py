@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from mailassay import __version__
 from mailassay.aggregate import Disposition, Reason, Signature, Spf, fit
 from mailassay.aggregate.mail import addressed, compose
 from mailassay.aggregate.naming import id_of
+from mailassay.failure import feedback_report
+from mailassay.failure.redaction import Redactor
 from mailassay.result import Result
+from tests.lab import failing
 from tests.lab.reports import AT, DAY, FORGED, POLICY, REPORTER, ROW, report
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +60,11 @@ FOUND = report(*ROWS, errors=("sp is invalid", NASTY))
 
 def read(program, found=FOUND):
     """What the program says about the mail of a report."""
-    octets = addressed(compose(found, AT), "dmarc@bank.example")
+    return said_by(program, addressed(compose(found, AT), "dmarc@bank.example"))
+
+
+def said_by(program, octets):
+    """What the program says about a mail."""
     done = subprocess.run(
         [PYTHON, f"tests/peers/{program}.py"], cwd=ROOT, input=octets, capture_output=True, timeout=300
     )
@@ -183,3 +191,43 @@ def test_dmarc_metrics_exporter():
             },
             "any_element": [],
         }
+
+
+def test_parsedmarc_reads_failure_reports():
+    received = b"Received: from a.example (b.example [192.0.2.8]) by x.example;\r\n Tue, 19 Jul 2022 07:57:35 +0200\r\n"
+    failed = replace(failing.found(message=received + failing.BROKEN), count=7, queue_id="4XyZ12abcd")
+    key = Redactor(b"k" * 32)
+    body = feedback_report.compose(
+        key.incident(failed), REPORTER, "a" * 26, AT, ["v=spf1 include:_spf.bank.example ip4:192.0.2.1 -all"]
+    )
+    said = said_by("read_parsedmarc", addressed(body, "fail@bank.example"))
+    assert (said["report_type"], said["warnings"]) == ("failure", [])
+    said = said["report"]
+    sample = said.pop("parsed_sample")
+    # what it adds, or says of the whole header section
+    source = {each: said.pop(each) for each in ("source", "sample", "original_rcpt_to")}["source"]
+    assert source["ip_address"] == "203.0.113.9"
+    assert said == {
+        "feedback_type": "auth-failure",
+        "version": "1",
+        "user_agent": f"mailassay/{__version__}",
+        "auth_failure": ["dmarc"],
+        "authentication_results": "mx.receiver.example; dmarc=fail header.from=bank.example",
+        "authentication_mechanisms": ["dkim", "spf"],
+        "dkim_domain": "bank.example",
+        "dkim_identity": "@bank.example",
+        "dkim_selector": "ed",
+        "spf_dns": 'txt : bank.example : "v=spf1 include:_spf.bank.example ip4:192.0.2.1 -all"',
+        "delivery_result": "reject",
+        "original_envelope_id": "4XyZ12abcd",
+        "original_mail_from": f"<{key.local_part('alice')}@bank.example>",
+        "reported_domain": "bank.example",
+        "arrival_date": "Fri, 15 Jan 2027 08:00:00 +0000",
+        "arrival_date_utc": "2027-01-15 08:00:00",
+        "incidents": "7",
+        "sample_headers_only": True,
+    }
+    assert sample["from"]["address"] == f"{key.local_part('alice')}@bank.example"
+    assert [each["address"] for each in sample["to"]] == [f"{key.local_part('bob')}@receiver.example"]
+    assert sample["received"][0]["from"] == "a.example ([192.0.2.8])"
+    assert (sample["has_defects"], sample["attachments"], sample["subject"]) == (False, [], None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailassay import __version__
 from mailassay.arc import Doubt, Doubted
-from mailassay.config import History, KeptAddresses, Settings, load_policy
+from mailassay.config import History, KeptAddresses, Reports, Settings, load_policy
 from mailassay.history import rebuilt
 from mailassay.history.record import Judged, line, read, record
 from mailassay.history.spool import MAX_LINE
@@ -68,6 +68,27 @@ ADDRESSES = {
     KeptAddresses.DOMAIN: ("@b.example", ["@c.example"], "@bank.example"),
     KeptAddresses.NONE: ("", [], ""),
 }
+
+
+TOKEN = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("addresses", KeptAddresses)
+def test_the_address_of_our_reports_stays(addresses):
+    """With its token only: any other extension may be a name. Other addresses are kept as always."""
+    ours = f"r+{TOKEN}@ours.example"
+    found = outcome()
+    recipients = (ours, "r@ours.example", "r+bob@ours.example", "bob@ours.example")
+    found = replace(found, transaction=replace(found.transaction, mail_from=ours, recipients=recipients))
+    record = kept(found, addresses, reports=Reports("r@ours.example"))
+    others = {
+        KeptAddresses.FULL: ["r+bob@ours.example", "bob@ours.example"],
+        KeptAddresses.DOMAIN: ["r@ours.example", "@ours.example"],
+        KeptAddresses.NONE: ["r@ours.example"],
+    }
+    assert record["mail_from"] == ours
+    assert record["recipients"] == [ours, "r@ours.example", *others[addresses]]
+    assert kept(found, KeptAddresses.NONE)["recipients"] == []
 
 
 @pytest.mark.parametrize("addresses", KeptAddresses)

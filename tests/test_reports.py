@@ -5,26 +5,30 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, text
 
 from mailassay.cli import main
-from mailassay.store import observed, outbox
+from mailassay.failure.redaction import Redactor
+from mailassay.store import incidents, observed, outbox
 from mailassay.store.outbox import Stage
 from mailassay.store.tables import delivery
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
+from tests.lab.failing import found
 from tests.lab.limits import LIMITS
 from tests.lab.outgoing import DAY, Outgoing
-from tests.lab.program import ENVIRONMENT, PROGRAM
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.refusing import Refusing
 from tests.lab.reports import tree
 
 NAMES = """
 receiver.example         TXT "v=spf1 ip4:192.0.2.25 -all"
 _dmarc.receiver.example  TXT "v=DMARC1; p=reject"
-_dmarc.bank.example      TXT "v=DMARC1; p=reject; rua=mailto:d@bank.example"
+_dmarc.bank.example      TXT "v=DMARC1; p=reject; rua=mailto:d@bank.example; ruf=mailto:f@bank.example"
+bank.example             TXT "v=spf1 -all"
 _dmarc.gone.example      TXT "v=DMARC1; p=reject"
 _dmarc.shop.example      TXT "v=DMARC1; p=none; rua=mailto:d@other.example,mailto:s@shop.example"
 """
@@ -111,6 +115,28 @@ def test_send(host, server, capsys):
     assert "asks for no reports any more" in listed[1]
     assert "gone.example" not in listed[1]
     assert "gone.example  dropped: its DMARC record asks for no reports any more" in run(capsys, "list", "--all")[1]
+
+
+def test_failure_reports(host, server, names, capsys, tmp_path):
+    """Of an hour that is over, if the configuration lists the domain; and once."""
+    failed = replace(found(), time=time.time() - 7200, count=4)
+    with host.engine.begin() as connection:
+        for one in (failed, replace(failed, domain="shop.example")):
+            incidents.add(connection, [one], Redactor(b"k").incident, incidents.Most(5, 5), time.time())
+    run(capsys, "send")
+    assert not [each for each in server.taken if b"feedback-report" in each.data]
+    reports = "from: dmarc-reports@receiver.example, to: all, failure: {domains: [bank.example, shop.example]}"
+    configured(tmp_path, server.port, names.port, reports)
+    status, _, said = run(capsys, "send")
+    assert (status, "failure reports: 1 made, 1 for nobody or left out, 0 wait for DNS" in said) == (0, True), said
+    [taken] = [each for each in server.taken if b"feedback-report" in each.data]
+    assert taken.recipients == ["f@bank.example"]
+    assert b"Incidents: 4" in taken.data
+    assert b'SPF-DNS: txt : bank.example : "v=spf1 -all"' in taken.data
+    assert "bank.example  failure  done  (4 messages)" in run(capsys, "list")[1]
+    assert "shop.example  failure  dropped: its DMARC record asks for no" in run(capsys, "list", "--all")[1]
+    assert "failure reports" not in run(capsys, "send")[2]
+    assert len([each for each in server.taken if b"feedback-report" in each.data]) == 1
 
 
 def test_dry_run_changes_nothing(host, server, capsys):
@@ -289,3 +315,35 @@ def test_the_file_of_the_lock_belongs_to_the_service(host, capsys):
     os.chown(host.folder, 12345, 12345)
     run(capsys, "send")
     assert (host.folder / "reports.lock").stat().st_uid == 12345
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize(
+    "command", [["list", "--all"], ["preview"], ["preview", "bank.example"], ["show", "gone.example"]], ids=" ".join
+)
+@pytest.mark.usefixtures("host")
+def test_every_line_fits_the_terminal(monkeypatch, capsys, command, width):
+    run(capsys, "send")
+    run(capsys, "suppress", "somebody@bank.example", "--why", "they asked us not to send any more reports")
+    monkeypatch.setenv("COLUMNS", str(width))
+    printed = run(capsys, *command)[1]
+    assert printed
+    assert [each for each in printed.split("\n") if not fits(each, width)] == []
+
+
+def test_many_domains_with_many_addresses(host, names, capsys):
+    """More questions than may be under way, or wait behind each other: each has its answer in one run."""
+    many, lines = 200, [NAMES]
+    host.now = time.time() - DAY
+    for number in range(many):
+        uris = ",".join(f"mailto:d@h{each}.n{number}.example" for each in range(5))
+        lines.append(f'_dmarc.d{number}.test TXT "v=DMARC1; p=reject; rua={uris}"')
+        lines += [f'd{number}.test._report._dmarc.h{each}.n{number}.example TXT "v=DMARC1"' for each in range(5)]
+        # of the day before, for which nothing is closed yet
+        host.seen(f"d{number}.test")
+    host.now = time.time()
+    names.zone = Zone("\n".join(lines), limits=LIMITS)
+    status, _, said = run(capsys, "send")
+    assert (status, f"{many + 2} made, 1 for nobody, 0 wait for DNS" in said) == (0, True), said
+    with host.engine.begin() as connection:
+        assert outbox.waiting(connection) == 5 * many + 2

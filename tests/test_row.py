@@ -237,6 +237,15 @@ def test_addresses_that_are_not_kept(kept):
     assert one(kept=kept, mail_from="<>").row.envelope_from == ""
     assert one(kept=kept).wanted
     assert not one(kept=kept, mail_from="<>").wanted
+    # neither are bounces and mail to our own address lost
+    assert not one(kept=kept, recipients=["<bob@receiver.example>", f"<{OURS}>"]).wanted
+    found = record(
+        kept=kept, author="a@plain.example", mail_from="<>", recipients=[f"<{TOKEN}>", "<bob@reports.example>"]
+    )
+    assert len(arrival(found, OURS).returned) == 1
+    assert ("bob" in json.dumps(found)) is (kept is KeptAddresses.FULL)
+    found = record(kept=kept, login="ann", mail_from=f"<{TOKEN}>", recipients=["<d@bank.example>"])
+    assert arrival(found, OURS).written == ()
 
 
 TEXT = st.text(max_size=300) | st.sampled_from(["\0", "\ud800", "x" * 5000, "é.example", "a b"])

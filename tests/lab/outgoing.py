@@ -16,6 +16,7 @@ from mailassay.config import History, Reports, ReportTo, Server, Settings
 from mailassay.domain import Domain
 from mailassay.feedback import destinations
 from mailassay.feedback.destinations import Destinations, Ours, Wanted
+from mailassay.feedback.failing import Failing
 from mailassay.feedback.run import Done, Run
 from mailassay.store import database, observed, outbox
 from mailassay.store.observed import Arrived
@@ -44,6 +45,7 @@ class Outgoing:
         self.now, self.uptime, self.refused = NOON, 0.0, ""
         self.names: dict[str, str] = {}
         self.delimiter: str | None = "+"
+        self.failing: Failing | None = None
 
     def close(self) -> None:
         """Close the database."""
@@ -75,6 +77,7 @@ class Outgoing:
             lambda: self.now,
             lambda: self.uptime,
             self._sleep,
+            failing=self.failing,
             **more,
         ).once()
 

@@ -7,6 +7,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from mailassay.config import History, KeptAddresses, Settings, load_policy
+from mailassay.config.reports import Reports
 from mailassay.history.record import Judged
 from mailassay.history.record import record as kept_of
 from mailassay.message import split
@@ -72,7 +73,7 @@ def record(
     **envelope: Any,
 ) -> dict[str, Any]:
     """The record of a message. ``policy`` is YAML; ``signed`` are the domains whose signatures it has, all valid."""
-    settings = Settings(policy=_policy(policy), history=History(addresses=kept), authserv_id="mx.receiver.example")
+    settings = Settings(policy=_policy(policy), history=History(addresses=kept), reports=Reports(sender=OURS))
     message = f"From: {author}\r\nMessage-ID: <1@x>\r\n\r\nx\r\n".encode()
     for name in signed:
         message = _KEY.sign(message, name, "sel")

@@ -12,6 +12,7 @@ from sqlalchemy import Table, select
 
 from mailassay.collector import Collector, Listener
 from mailassay.config import History
+from mailassay.config.reports import FailureReports
 from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database
 from mailassay.store.tables import hourly, message
@@ -47,14 +48,15 @@ def segment(folder: Path, *lines: str | dict[str, Any], torn: str = "", host: st
 class Spooled:
     """A folder with segments, and its collector, on a host of that name.
 
-    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports. What else
-    is given are keys of the history.
+    ``now`` is the time of day, and ``uptime`` the monotonic clock. ``ours`` is the address of DMARC reports;
+    ``failures`` says whom failure reports are about. What else is given are keys of the history.
     """
 
     def __init__(self, folder: Path, host: str = "mx1", ours: str | None = None, **history: Any) -> None:
         (folder / SPOOL).mkdir(parents=True, exist_ok=True)
         self.folder, self.host, self.ours = folder, host, ours
         self.now, self.uptime = NOW, 0.0
+        self.failures: FailureReports | None = None
         self.history = History(directory=str(folder), **history)
         self._made: list[Collector] = []
         self.collector = self.another()
@@ -62,7 +64,7 @@ class Spooled:
     def another(self, *listeners: Listener, is_over: Callable[[], bool] = lambda: False) -> Collector:
         """A collector of the same folder."""
         collector = Collector(
-            self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over, self.ours
+            self.history, self.host, lambda: self.now, listeners, lambda: self.uptime, is_over, self.ours, self.failures
         )
         self._made.append(collector)
         return collector

@@ -23,6 +23,8 @@ METHODS = {
     "aggregate": ("Aggregate reports", "aggregate/"),
     "feedback": ("Who gets DMARC reports", "feedback/"),
     "counting": ("Messages in aggregate reports", "aggregate/row.py"),
+    "sending": ("Delivery of DMARC reports", "feedback/run.py"),
+    "failure": ("Failure reports", "failure/"),
 }
 INTRODUCTION = """\
 # What the standards ask for, and where it is tested

@@ -6,29 +6,24 @@ Each address gets the same octets behind a To field of its own, so that what is 
 from __future__ import annotations
 
 import gzip
-import re
 import zlib
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from io import BytesIO
 
 from .. import __version__
-from ..domain import BadDomain, Domain
+from ..domain import Domain
+from ..report_mail import MAX_LINE, addressed, head, written
 from ..terminal import wrapped
 from . import document, fit, naming
 from .report import Disposition, Report, Row
 
-MAX_LINE = 78  # characters (RFC 5322 section 2.1.1), except for a name that is longer
+__all__ = ["addressed", "attached", "compose", "written"]
+
 _TYPE = "application/gzip"
-# RFC 5322 section 3.4.1, without comments and folding; the rest of a quoted string is escaped
-_DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
-_QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\[ -~])*"')
-_VISIBLE = re.compile("[ -~]+")
-_MAX_LOCAL_PART = 64  # octets (RFC 5321 section 4.5.3.1.1), before it is quoted
 
 
 @dataclass(slots=True)
@@ -64,15 +59,9 @@ def compose(report: Report, at: float) -> bytes:
         for piece in document.pieces(replace(report, rows=numbers.through(iter(report.rows)))):
             file.write(piece)
     identifier, boundary = naming.id_of(report), f"=_{naming.id_of(report)}"
-    sender = written(report.reporter.address)
     name = naming.file_name(report)
     lines = [
-        f"From: {sender}",
-        *_folded("Subject:", *naming.subject(report)),
-        f"Date: {format_datetime(datetime.fromtimestamp(int(at), UTC))}",
-        *_folded("Message-ID:", f"<{identifier}@{sender.rpartition('@')[2]}>"),
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
+        *head(report.reporter.address, naming.subject(report), identifier, at),
         f'Content-Type: multipart/mixed; boundary="{boundary}"',
         "",
         f"--{boundary}",
@@ -93,28 +82,6 @@ def compose(report: Report, at: float) -> bytes:
         "",
     ]
     return "\r\n".join(lines).encode("ascii")
-
-
-def addressed(mail: bytes, address: str) -> bytes:
-    """The mail to one address, which may come from DNS. Raises ValueError for one that no To field can have."""
-    return b"\r\n".join([*(line.encode("ascii") for line in _folded("To:", written(address))), mail])
-
-
-def written(address: str) -> str:
-    """An address as a field has it (RFC 5322 section 3.4.1), its domain with A-labels. Raises ValueError.
-
-    A local-part that is not ASCII would need SMTPUTF8 on the whole way. It is refused.
-    """
-    local_part, at, domain = address.rpartition("@")
-    if not at or not _VISIBLE.fullmatch(local_part) or len(local_part) > _MAX_LOCAL_PART:
-        raise ValueError("not an address that a field can have")
-    if not _DOT_ATOM.fullmatch(local_part) and not _QUOTED.fullmatch(local_part):
-        escaped = local_part.replace("\\", "\\\\").replace('"', '\\"')
-        local_part = f'"{escaped}"'
-    try:
-        return f"{local_part}@{Domain(domain)}"
-    except BadDomain as error:
-        raise ValueError(f"not an address: {error}") from error
 
 
 def attached(mail: bytes) -> bytes:
@@ -147,18 +114,6 @@ def _text(report: Report, numbers: _Numbers) -> Iterator[str]:
     yield from wrapped(f"The DMARC record of {domain} asks for these reports, by its rua tag.", MAX_LINE)
     if (contact := fit.sentence(report.reporter.contact)) and contact.isascii():
         yield from wrapped(f"Contact: {contact}", MAX_LINE)
-
-
-def _folded(first: str, *parts: str) -> Iterator[str]:
-    """A field in lines. It is folded between parts, and within a part only if the part is longer than a line."""
-    line = first
-    for part in parts:
-        for piece in [part] if len(part) < MAX_LINE else part.split(" "):
-            if len(line) + 1 + len(piece) > MAX_LINE:
-                yield line
-                line = ""
-            line = f"{line} {piece}"
-    yield line
 
 
 def _base64(octets: memoryview) -> Iterator[str]:

@@ -73,7 +73,13 @@ def _run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    collector = Collector(found.history, socket.gethostname(), is_over=stop.is_set)
+    collector = Collector(
+        found.history,
+        socket.gethostname(),
+        is_over=stop.is_set,
+        ours=found.reports.sender,
+        failures=found.reports.failure,
+    )
     views = _Views(arguments, found, spool, collector)
     try:
         _move(collector, views, stop, once=arguments.once)

@@ -16,7 +16,7 @@ from ..domain import BadDomain, Domain
 from ..judge.logline import as_json
 from ..terminal import columns, complain, printable, shows_colour, wrapped
 from . import history_options, reports_send
-from .options import Commands, settings_anyway, source, takes_config, takes_json, takes_zone
+from .options import Commands, settings_anyway, takes_config, takes_json, takes_zone
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -304,7 +304,7 @@ def _previewed(arguments: argparse.Namespace, settings: Settings, connection: Co
     if arguments.xml:
         return _preview_xml(settings, connection, reports[0])
     delimiter = reports_send.delimiter(settings)
-    to = dict(find(settings, source(arguments, settings), delimiter)({each.domain for each in reports}))
+    to = dict(find(settings, reports_send.dns(settings, arguments.zone), delimiter)({each.domain for each in reports}))
     to_all = settings.reports.to is ReportTo.ALL
     rows = [_Preview(each, to[each.domain], is_known=to_all or each.domain in known) for each in reports]
     if arguments.json:

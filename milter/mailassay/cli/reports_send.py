@@ -19,7 +19,7 @@ from ..finding import Severity
 from ..judge import logline
 from ..resolver import Method, Shared, Source
 from ..terminal import complain, is_terminal, printable
-from .options import asked, host_names, settings, source
+from .options import asked, host_names, settings, sources
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -112,6 +112,7 @@ def _opened(found: Settings, act: Callable[[Engine], int]) -> int:
 
 
 def _send(found: Settings, engine: Engine) -> int:
+    from ..feedback.failing import failing
     from ..feedback.find import find
     from ..feedback.run import Run
 
@@ -122,19 +123,20 @@ def _send(found: Settings, engine: Engine) -> int:
     def pause(seconds: float) -> None:
         stop.wait(seconds)
 
-    answers, own = _source(found), _Own(found)
+    answers, own = dns(found), _Own(found)
     shown = _Shown()
-    extension = delimiter(found)
+    extension, name = delimiter(found), found.authserv_id or host()
     run = Run(
         engine,
         found,
-        found.authserv_id or host(),
+        name,
         extension,
         find(found, answers, extension),
         lambda: own.refused(answers),
         sleep=pause,
         stopped=stop.is_set,
         progress=shown,
+        failing=failing(found, answers, extension, name),
     )
     try:
         done = run.once()
@@ -165,12 +167,20 @@ class _Own:
         )
 
 
-def _source(found: Settings) -> Source:
-    return source(argparse.Namespace(zone=None), found)
+def dns(found: Settings, zone: str | None = None) -> Source:
+    """DNS, or a zone file, for questions about hundreds of domains. Raises ZoneError, OSError.
+
+    Each takes a descriptor while it is under way, so there is one bound for all of them. None waits behind those of
+    another domain, of which a limited number may wait: each has a queue of its own.
+    """
+    asker = sources(argparse.Namespace(zone=zone), found)
+    return lambda question: asker()(question)
 
 
 def _said(done: Done, own: _Own) -> int:
     """Log what was done. Returns the exit status."""
+    from ..feedback.composing import Composed
+
     if done.given_up:
         _log.warning("%d reports were given up: they waited for three days", done.given_up)
     if done.refused:
@@ -191,6 +201,14 @@ def _said(done: Done, own: _Own) -> int:
         sent.failed,
         sent.suppressed,
     )
+    failures = done.failures
+    if failures != Composed():
+        _log.info(
+            "failure reports: %d made, %d for nobody or left out, %d wait for DNS",
+            failures.composed,
+            failures.dropped,
+            failures.postponed,
+        )
     if sent.trouble:
         _log.warning("Postfix takes no more reports now: %s", printable(sent.trouble))
         return os.EX_TEMPFAIL
@@ -203,7 +221,7 @@ def _plan(found: Settings, engine: Engine) -> int:
     from ..feedback.find import find
     from ..store import observed, outbox
 
-    own, answers = _Own(found), _source(found)
+    own, answers = _Own(found), dns(found)
     refused = own.refused(answers)
     with engine.begin() as connection:
         waiting = observed.pending(connection)

@@ -14,22 +14,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..aggregate.arrival import Unfit as UnfitForReports
 from ..aggregate.arrival import arrival
 from ..config import History
+from ..config.reports import FailureReports
+from ..failure import incident
+from ..failure.incident import Incident
+from ..failure.redaction import Redactor
 from ..history import service
 from ..history.record import VERSION
 from ..history.spool import SPOOL, Line, Segment, segments
-from ..store import database, expiry, observed, writing
+from ..store import database, expiry, incidents, observed, outbox, writing
 from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 from ..store.size import Size, size
 
 BATCH = 500  # records of one transaction
 _EXPIRED = 1000  # messages that are deleted in one transaction
 _MOST_LOST = 1 << 40  # that a line can speak of
+_REDACTION = "redaction"  # the name of a key of the history
 _DAY = 86_400
 _MINUTE = 60.0
 _QUIET = 60.0  # seconds between two log lines about the same trouble
@@ -59,6 +64,7 @@ class Batch:
     said: list[service.Said] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
     arrived: list[observed.Arrived] = field(default_factory=list)
+    failed: list[Incident] = field(default_factory=list)
 
     def add(self, found: dict[str, Any], now: float, host: str, ours: str | None = None) -> None:
         """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit.
@@ -74,6 +80,14 @@ class Batch:
                 self.counts.update(row.counts)
                 if ours:
                     self._report(found, row, ours)
+            case {"v": incident.VERSION, "kind": incident.KIND | incident.LEFT_OUT as kind}:
+                try:
+                    if kind == incident.KIND:
+                        self.failed.append(incident.read(found))
+                    else:
+                        self.counts[hour, host, "failure", "left_out"] += incident.read_left_out(found)
+                except incident.Unfit as error:
+                    raise Unfit(str(error)) from error
             case {"v": version, "kind": "lost", "records": int(many)} if version == VERSION and 0 < many < _MOST_LOST:
                 self.counts[hour, host, "lost", "unwritten"] += many
             case {"v": int(), "kind": str()} if said := service.read(found):
@@ -104,8 +118,9 @@ class Collector:
     """Moves records.
 
     ``host`` is the name of this host, for counts of lines that do not name one. ``ours`` is the address of our DMARC
-    reports; if it is None, nothing is kept for reports. ``is_over`` is asked before each segment. If it says so,
-    :meth:`once` leaves the rest in the spool, so that a stop does not wait until all is moved.
+    reports; if it is None, nothing is kept for reports. ``failures`` says whom failure reports are about.
+    ``is_over`` is asked before each segment. If it says so, :meth:`once` leaves the rest in the spool, so that a stop
+    does not wait until all is moved.
     """
 
     def __init__(
@@ -117,12 +132,14 @@ class Collector:
         monotonic: Callable[[], float] = time.monotonic,
         is_over: Callable[[], bool] = lambda: False,
         ours: str | None = None,
+        failures: FailureReports | None = None,
     ) -> None:
         assert history.directory
         self._history, self._host = history, host
         self._clock, self._monotonic, self._is_over, self._ours = clock, monotonic, is_over, ours
         self.listeners = [*listeners]
         """Who is told after each commit, in this order."""
+        self._failures = failures or FailureReports()
         self._directory = Path(history.directory)
         self._url = database.address(history.directory, history.database)
         self._engine: Engine | None = None
@@ -246,6 +263,8 @@ class Collector:
                 batch.counts.update(
                     {(int(at) // HOUR, host, "unreported", "late"): n for (at, host), n in late.items()}
                 )
+                if left_out := self._keep_failed(connection, batch.failed):
+                    batch.counts[int(self._clock()) // HOUR, self._host, "failure", "left_out"] += left_out
             writing.count(connection, batch.counts)
             writing.read_up_to(connection, segment.name, lines[-1].end, lines[-1].number)
         if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
@@ -259,6 +278,17 @@ class Collector:
             )
         for tell in self.listeners:
             tell(batch)
+
+    def _keep_failed(self, connection: Connection, found: list[Incident]) -> int:
+        """Keep what failure reports are made of, redacted. Returns how many messages none will be about."""
+        domains = self._failures.domains
+        # the configuration of the worker may have been another one
+        listed = [each for each in found if each.domain in domains or each.header_from in domains]
+        if not listed:
+            return 0
+        redactor = Redactor(outbox.secret(connection, _REDACTION))
+        most = incidents.Most(self._failures.per_hour, self._failures.total_per_hour)
+        return incidents.add(connection, listed, redactor.incident, most, self._clock())
 
     def _batch(self, name: str, lines: list[Line]) -> Batch:
         now = self._clock()

@@ -29,7 +29,8 @@ class FailureReports:
     domains: Annotated[
         Domains,
         Key(
-            "The author domains about whose mail failure reports are sent, if a DMARC record asks for them (`ruf`). "
+            "The domains about whose mail failure reports are sent, if their DMARC record asks for them (`ruf`): the "
+            "domain of the author, or the one at which the record is. "
             "`.example.com` is for the domain and every name below it. An empty list means that there are none.",
         ),
     ] = field(default_factory=Domains)

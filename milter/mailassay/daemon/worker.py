@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..config import Settings
+from ..failure.picking import Picking
 from ..history import service
 from ..history.spool import SPOOL, Spool
 from ..judge import logline
@@ -164,7 +165,9 @@ def worker_count(settings: Settings) -> int:
 
 
 def _spool(settings: Settings, status: Callable[[], service.Worker]) -> Spool | None:
-    return Spool(Path(settings.history.directory, SPOOL), status) if settings.history.directory else None
+    if not settings.history.directory:
+        return None
+    return Spool(Path(settings.history.directory, SPOOL), status, more=Picking(socket.gethostname()))
 
 
 def _status(now: Work, cached: Cached) -> service.Worker:

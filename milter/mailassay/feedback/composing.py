@@ -21,7 +21,7 @@ SPREAD = 3 * 3600  # seconds over which the first attempts are spread
 # seconds after the end of its day for which a report waits for DNS to say whether one of its addresses gets it
 _UNDECIDED = 2 * 86_400
 _STORED = 20  # reports of one transaction
-_SECRET = "return path"
+SECRET = "return path"  # the name of the key of return paths
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def compose_pending(
     found = Composed()
     with engine.begin() as connection:
         waiting = observed.pending(connection)
-        secret = outbox.secret(connection, _SECRET)
+        secret = outbox.secret(connection, SECRET)
     of_domain: dict[str, list[Pending]] = {}
     for each in waiting:
         of_domain.setdefault(each.domain, []).append(each)
@@ -92,14 +92,14 @@ def _make(engine: Engine, reporter: Reporter, each: Pending, to: Destinations, n
         with engine.begin() as connection:
             outbox.late(connection, each.id, why_none(to), now)
         return None
-    with engine.begin() as connection:
-        suppressed = outbox.is_suppressed(connection, to.addresses, now)
-    addresses = tuple(address for address in to.addresses if address not in suppressed)
-    if not addresses:
-        return _Made(each, why="suppressed" if to.addresses else why_none(to))
     try:
         with engine.begin() as connection:
+            suppressed = outbox.is_suppressed(connection, to.addresses, now)
+            addresses = tuple(address for address in to.addresses if address not in suppressed)
+            if not addresses:
+                return _Made(each, why="suppressed" if to.addresses else why_none(to))
             report = observed.contents(connection, each.day, each.domain, reporter)
+        # its rows have been read; nobody waits while they are written
         return _Made(each, id_of(report), compose(report, now), addresses)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         # nothing that a sender wrote should cause this; the others go out all the same

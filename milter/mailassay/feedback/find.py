@@ -8,13 +8,13 @@ from ..config import Settings
 from ..domain import BadDomain, Domain
 from ..resolver import Source
 from .composing import Find
-from .destinations import Destinations, Ours, Wanted, Why, of_each
+from .destinations import Destinations, Ours, Tag, Wanted, Why, of_each
 
 _PATIENCE = 60.0  # seconds for the answers about one domain
 
 
-def find(settings: Settings, source: Source, delimiter: str | None) -> Find:
-    """A function that finds the destinations of aggregate reports."""
+def find(settings: Settings, source: Source, delimiter: str | None, tag: Tag = Tag.RUA) -> Find:
+    """A function that finds the destinations of aggregate reports, or of failure reports."""
     sender = settings.reports.sender
     assert sender
     ours = Ours(sender, delimiter)
@@ -23,7 +23,7 @@ def find(settings: Settings, source: Source, delimiter: str | None) -> Find:
         wanted = []
         for each in domains:
             try:
-                wanted.append(Wanted(Domain(each)))
+                wanted.append(Wanted(Domain(each), tag))
             except BadDomain:
                 # DNS has no such name
                 yield each, Destinations(why=Why.NO_RECORD)

@@ -18,6 +18,7 @@ from ..store import observed, outbox
 from ..store.observed import Closed
 from . import composing
 from .composing import Composed, Find
+from .failing import Failing
 from .handover import Handover, Pace
 from .sending import Sender, Sent
 
@@ -41,6 +42,7 @@ class Done:
     given_up: int = 0
     refused: str = ""
     composed: Composed = field(default_factory=Composed)
+    failures: Composed = field(default_factory=Composed)
     sent: Sent = field(default_factory=Sent)
 
 
@@ -48,8 +50,9 @@ class Done:
 class Run:
     """One run, and all it needs.
 
-    ``find`` finds where reports go. ``refused`` says why our own mail would not pass DMARC; empty if it does. ``host``
-    is the name of this host. ``delimiter`` is Postfix's ``recipient_delimiter``; None if it is not known.
+    ``find`` finds where reports go. ``failing`` makes failure reports; None if there are none. ``refused`` says why our
+    own mail would not pass DMARC; empty if it does. ``host`` is the name of this host. ``delimiter`` is Postfix's
+    ``recipient_delimiter``; None if it is not known.
     """
 
     engine: Engine
@@ -63,6 +66,7 @@ class Run:
     sleep: Callable[[float], None] = time.sleep
     stopped: Callable[[], bool] = lambda: False
     progress: Progress = lambda _, __: None
+    failing: Failing | None = None
 
     def once(self) -> Done:
         """Do it. Raises outbox.Busy if another process does, DBAPIError and OSError."""
@@ -79,6 +83,10 @@ class Run:
             found.composed = composing.compose_pending(
                 self.engine, who, self.find, self.clock, self.stopped, lambda many: self.progress("composed", many)
             )
+            if self.failing:
+                found.failures = self.failing.compose(
+                    self.engine, who, self.clock, self.stopped, lambda many: self.progress("failures", many)
+                )
             until = self.monotonic() + LONGEST
             pace = Pace(reports.per_minute, self.monotonic, self.sleep)
             with Handover(reports.smtp.host, reports.smtp.port, self.host) as handover:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import __version__
+from .. import __version__, return_path
 from ..arc import Doubted
 from ..config import KeptAddresses, Settings
 from ..dmarc import Dmarc
@@ -96,7 +96,9 @@ def _values(judged: Judged, host: str) -> list[Any]:
     """What ``_MESSAGE`` names, in that order."""
     settings = judged.settings
     addresses = settings.history.addresses
-    outcome = judged.outcome if addresses is KeptAddresses.FULL else _without_local_parts(judged.outcome, addresses)
+    outcome = judged.outcome
+    if addresses is not KeptAddresses.FULL:
+        outcome = _without_local_parts(outcome, addresses, settings.reports.sender)
     verdict, transaction, connection = outcome.verdict, outcome.transaction, outcome.connection
     evidence, rule = outcome.evidence, verdict.rule
     return [
@@ -168,8 +170,11 @@ def _named(values: Sequence[Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def _without_local_parts(outcome: Outcome, kept: KeptAddresses) -> Outcome:
-    """The outcome without what may be a local-part. Addresses that a domain publishes in its DMARC record stay."""
+def _without_local_parts(outcome: Outcome, kept: KeptAddresses, sender: str | None) -> Outcome:
+    """The outcome without what may be a local-part. Addresses that a domain publishes in its DMARC record stay.
+
+    So do those of our own reports, whose address is ``sender``: by them the collector knows bounces of reports.
+    """
     transaction, verdict, evidence = outcome.transaction, outcome.verdict, outcome.evidence
     if transaction.mail_from and "@" not in transaction.mail_from:
         # then it stands where its domain is expected, in texts too
@@ -181,9 +186,9 @@ def _without_local_parts(outcome: Outcome, kept: KeptAddresses) -> Outcome:
         verdict=verdict,
         transaction=replace(
             transaction,
-            mail_from=_kept(transaction.mail_from, kept),
+            mail_from=return_path.kept(transaction.mail_from, sender) or _kept(transaction.mail_from, kept),
             login=_kept(transaction.login, kept),
-            recipients=tuple(_kept(each, kept) for each in transaction.recipients),
+            recipients=tuple(return_path.kept(each, sender) or _kept(each, kept) for each in transaction.recipients),
         ),
         evidence=evidence and _without_identities(evidence, kept),
         # header.i= is an address, and a policy may write others

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from . import service
 from .record import VERSION, Judged, line, read
@@ -54,10 +54,20 @@ def _of(said: service.Said) -> _Line:
     return _Line(json.dumps(service.values(said)))
 
 
+class More(Protocol):
+    """What else is written about messages, in lines of kinds of its own. Nothing here waits."""
+
+    def of(self, judged: Judged) -> list[str]:
+        """The lines that a message brings."""
+
+    def rest(self) -> list[str]:
+        """The lines that were held back. Called once in ``SAY_EVERY`` seconds, and at the end."""
+
+
 class Spool:
     """The segments that one worker writes, one after the other.
 
-    ``status`` says what the worker has done since it began, and what it does now.
+    ``status`` says what the worker has done since it began, and what it does now. ``more`` gives other lines.
     """
 
     def __init__(
@@ -65,10 +75,11 @@ class Spool:
         folder: Path,
         status: Callable[[], service.Worker] | None = None,
         clock: Callable[[], float] = time.time,
+        more: More | None = None,
     ) -> None:
         self._host = socket.gethostname()
         self._segments = _Segments(folder, self._host, clock)
-        self._folder, self._status = folder, status
+        self._folder, self._status, self._more = folder, status, more
         self._said_before: service.Worker | None = None
         self._waiting: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
         self._octets = 0  # of what waits
@@ -90,6 +101,19 @@ class Spool:
         else:
             if not self._put(_Line(text, records=1)):
                 self._lose(1, "the disk is too slow")
+        for each in self._others(lambda more: more.of(judged)):
+            # if there is no room for it, it is lost; the record of the message went first
+            self._put(each)
+
+    def _others(self, ask: Callable[[More], list[str]]) -> list[_Line]:
+        """Lines of other kinds. A bug costs them, and neither a message nor its record."""
+        if self._more is None:
+            return []
+        try:
+            return [_Line(each) for each in ask(self._more)]
+        except Exception as bug:  # noqa: BLE001 - see above
+            self._lose(0, "a bug", bug)
+            return []
 
     def say(self, event: service.Event) -> None:
         """Write an event soon. Never waits."""
@@ -127,6 +151,7 @@ class Spool:
             self._in_hand = 0
             if is_over or time.monotonic() >= due:
                 due = time.monotonic() + SAY_EVERY
+                self._append(self._others(lambda more: more.rest()))
                 self._say_status(ends=is_over)
             if not is_over and len(found) < _AT_ONCE:
                 # threads that take turns for each message would cost more than its record
@@ -179,7 +204,7 @@ class Spool:
             if now - self._logged < _QUIET:
                 return
             self._logged = now
-        what = f"{lost} records of messages are lost" if lost else "the history cannot be written"
+        what = f"{lost} records of messages are lost" if lost else "a part of the history cannot be written"
         _log.error("%s: %s: %s", what, self._folder, why, exc_info=bug)
 
 

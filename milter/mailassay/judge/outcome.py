@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..evidence import Connection, Evidence, Transaction
+from ..message import Headers
 from ..resolver import Method, Question
 from ..verdict import Verdict
 
@@ -27,6 +28,7 @@ class Outcome:
     ``unsent``: a question could not be sent in time. ``sample`` is the number by which ``enforce_percent`` selects;
     None if it selects all messages.
     ``asked_by`` has every DNS question of the message and of its connection, with the check that asked it first.
+    ``headers`` is the header section, as far as it was read.
     """
 
     verdict: Verdict
@@ -43,6 +45,7 @@ class Outcome:
     unsent: bool = False
     sample: int | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)
+    headers: Headers = field(default_factory=lambda: Headers(()), compare=False, repr=False)
 
     @property
     def client(self) -> str:

@@ -300,6 +300,7 @@ class Session:
             unsent=decision.unsent,
             sample=decision.sample,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
+            headers=headers,
         )
 
     def _unwanted(self, mail: _Mail, headers: Headers) -> tuple[tuple[str, int], ...]:

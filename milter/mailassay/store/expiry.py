@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, func, select, update
 
 from ..aggregate.report import DAY
-from . import observed, outbox
+from . import incidents, observed, outbox
 from .outbox import State
 from .tables import collected, correspondent, report
 from .tables import observed as rows
@@ -25,9 +25,12 @@ def expire(connection: Connection, now: float) -> int:
     """
     if not is_alone(connection):
         return 0
+    # before any row is locked, so that no host that adds waits for us while we wait for it
+    observed.exclude(connection)
     today = int(now) // DAY
     gone = _rows(connection, today - _ROWS, now) + _correspondents(connection, today - observed.KNOWN)
     gone += connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY)).rowcount
+    incidents.expire(connection, now)
     return gone + outbox.expire(connection, today - _BODIES, today - _REPORTS, now)
 
 

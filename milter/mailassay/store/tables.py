@@ -125,6 +125,20 @@ observed = Table(
     sqlite_with_rowid=False,
 )
 
+# Messages of an hour that failed alike, until a failure report about them is made (RFC 9991). ``hour`` is in seconds
+# since 1970, divided by 3600. ``first`` is JSON of the first of them, redacted; ``key`` is a hash of what failed.
+incident = Table(
+    "incident",
+    metadata,
+    Column("hour", Integer, nullable=False),
+    Column("domain", _Text, nullable=False),
+    Column("key", _Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first", _Text, nullable=False),
+    PrimaryKeyConstraint("hour", "domain", "key"),
+    sqlite_with_rowid=False,
+)
+
 # One row for each report: ``kind`` aggregate or failure. For an aggregate report, ``key`` is empty; for a failure
 # report it is a hash of what failed. ``state`` is one of ``outbox.State``; ``why`` says why no report was made.
 # ``mail`` is the mail without its To field, of which each address gets the same octets.

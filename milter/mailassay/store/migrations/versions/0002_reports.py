@@ -41,6 +41,15 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "incident",
+        sa.Column("hour", sa.Integer, nullable=False),
+        *_text("domain", "key"),
+        *_number("count"),
+        *_text("first"),
+        sa.PrimaryKeyConstraint("hour", "domain", "key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "report",
         sa.Column("id", _Id, primary_key=True),
         *_text("kind"),

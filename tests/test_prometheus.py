@@ -45,7 +45,7 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs 
 def promtool(*arguments: str | Path, text: str | None = None) -> str:
     """What promtool prints; it must have no complaint."""
     command = ["promtool", *map(str, arguments)]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

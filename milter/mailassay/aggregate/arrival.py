@@ -45,7 +45,8 @@ def arrival(record: dict[str, Any], sender: str) -> Arrival:
 
 
 def _returned(record: dict[str, Any], sender: str) -> dict[str, None]:
-    if record["verdict"] in (Action.DEFER, Action.REJECT) or not is_null(record):
+    # one that is refused tells as much: nobody else knows the token
+    if record["verdict"] == Action.DEFER or not is_null(record):
         return {}
     tokens = (return_path.token(each, sender) for each in record["recipients"])
     return dict.fromkeys(each for each in tokens if each)

@@ -395,9 +395,10 @@ def _domains(**given: Selectors) -> dict[Domain, Selectors]:
     return found
 
 
-def _selectors(keys: tuple[str, ...] = ()) -> Selectors:
+def _selectors(keys: tuple[str, ...] | None = None) -> Selectors:
     if not keys:
-        raise Unfit("needs `keys`, with a selector at least")
+        # none of those that were given fits, which was reported
+        raise Unfit("needs `keys`, with a selector at least" if keys is None else "")
     return Selectors(keys)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,11 @@ import pytest
 
 from mailassay.cli import main
 from mailassay.config import Settings
+from mailassay.domain import Domain
 from mailassay.message import crlf
-from tests.lab.mta import Lab
-from tests.lab.signing import DOMAIN, ED, RSA, records, signing
+from mailassay.sign import keys
+from tests.lab.mta import HOST_NAME, Lab
+from tests.lab.signing import DOMAIN, ED, RSA, records, signing, write
 from tests.lab.sink import Sink
 
 FROM = f"alice@{DOMAIN}"
@@ -33,18 +36,23 @@ def signed_lab(make_lab: Callable[..., Lab], tmp_path_factory: pytest.TempPathFa
     """A Postfix that signs and sends on to the next hop, and the keys."""
     folder = tmp_path_factory.mktemp("keys")
     found = signing(folder)
+    write(folder, HOST_NAME, "host")
+    own = Domain(HOST_NAME)
+    key = keys.read(str(folder), own, "host")
+    found = replace(found, signing_keys={**found.signing_keys, own: (key,)})
     with Sink() as sink:
         relay = (
             f"default_transport = smtp:[127.0.0.1]:{sink.port}\n"
             "smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination\n"
             "mynetworks = 127.0.0.0/8, 198.51.100.7\nnon_smtpd_milters = $smtpd_milters\n"
-            "internal_mail_filter_classes = bounce\nsmtp_line_length_limit = 998\n"
-            "always_add_missing_headers = yes\n"
+            "internal_mail_filter_classes = bounce\nsmtp_line_length_limit = 0\n"
+            "always_add_missing_headers = yes\ndisable_mime_output_conversion = yes\n"
+            "transport_maps = inline:{{nobody.example=error:nobody}}\n"
         )
         lab = make_lab(
             more=relay,
             trusted_networks=["127.0.0.0/8"],
-            sign={"domains": {DOMAIN: [RSA, ED]}, "directory": str(folder)},
+            sign={"domains": {DOMAIN: [RSA, ED], HOST_NAME: "host"}, "directory": str(folder)},
         )
         yield SimpleNamespace(lab=lab, sink=sink, keys=found)
 
@@ -101,20 +109,38 @@ def test_a_message_of_a_login_gets_both_signatures(
         MESSAGE + b"x" * 990 + b" \t \r\n\t\r\n",
         MESSAGE.replace(b"Subject: hi", b"Subject: " + b"y" * 700),
         MESSAGE.replace(b"hi", b"8bit \xe9") + b"8bit: \xc3\xa9\r\n",
+        # the next hop does not announce 8BITMIME
+        b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n" + MESSAGE + b"8bit: \xc3\xa9\r\n",
+        MESSAGE.replace(b"Subject: hi", b"Subject: " + b"y" * 1500) + b"x" * 3000 + b"\r\n",
     ],
-    ids=["no_date", "only_from", "folded", "empty_lines", "long_line", "long_subject", "8bit"],
+    ids=["no_date", "only_from", "folded", "empty_lines", "long_line", "long_subject", "8bit", "8bit_mime", "longer"],
 )
 def test_what_postfix_does_to_a_message_breaks_no_signature(signed_lab: SimpleNamespace, message: bytes) -> None:
     assert dkimpy_says(signed_lab.keys, submitted(signed_lab, message)) == [True, True]
 
 
-def test_a_message_of_sendmail_is_signed(signed_lab: SimpleNamespace) -> None:
+def by_sendmail(found: SimpleNamespace, recipient: str) -> bytes:
+    """What the next hop gets after a message by sendmail(1)."""
     subprocess.run(
-        ["/usr/sbin/sendmail", "-C", str(signed_lab.lab.postfix.folder / "etc"), "-f", FROM, "bob@next.example"],
+        ["/usr/sbin/sendmail", "-C", str(found.lab.postfix.folder / "etc"), "-f", FROM, recipient],
         input=MESSAGE.replace(b"\r\n", b"\n"),
         check=True,
     )
-    assert dkimpy_says(signed_lab.keys, crlf(signed_lab.sink.next())) == [True, True]
+    return crlf(found.sink.next())
+
+
+def test_a_message_of_sendmail_is_signed(signed_lab: SimpleNamespace) -> None:
+    assert dkimpy_says(signed_lab.keys, by_sendmail(signed_lab, "bob@next.example")) == [True, True]
+
+
+def test_a_bounce_is_signed(signed_lab: SimpleNamespace) -> None:
+    """Postfix's own mail has a null reverse-path and comes from this host."""
+    bounce = by_sendmail(signed_lab, "x@nobody.example")
+    header, _, rest = bounce.partition(b"\r\n\r\n")
+    assert f"MAILER-DAEMON@{HOST_NAME}".encode() in header
+    assert header.count(b"DKIM-Signature:") == 1
+    record = records(signed_lab.keys)[f"host._domainkey.{HOST_NAME}"].encode()
+    assert dkimpy.DKIM(header + b"\r\n\r\n" + rest).verify(dnsfunc=lambda *_, **__: record)
 
 
 def test_a_second_pass_signs_nothing(signed_lab: SimpleNamespace) -> None:

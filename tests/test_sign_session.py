@@ -97,6 +97,16 @@ def test_a_strangers_mail_that_a_filter_hands_back_is_not_signed(both):
     assert outcome(refusing, client="127.0.0.1", fields=[others]).signed_by == BOTH
 
 
+def test_fields_that_are_removed_are_not_signed(both):
+    """So it makes no difference whether Postfix removes them before it inserts the signatures."""
+    fields = [(b"X-Mailassay-Verdict", b" accept"), *OTHERS]
+    found = outcome(both, login="alice", fields=fields)
+    assert {name for name, _ in found.remove} == {"X-Mailassay-Verdict"}
+    assert [name for name, _ in found.add] == ["Authentication-Results"]
+    assert dkimpy_says(both, whole(found, fields, b"x\r\n")) == [True, True]
+    assert dkimpy_says(both, whole(found, OTHERS, b"x\r\n")) == [True, True]
+
+
 def test_a_login_cannot_get_another_domain_signed(both):
     found = outcome(both, login="eve", mail_from="<eve@example.net>")
     assert found.unsigned is Unsigned.ENVELOPE

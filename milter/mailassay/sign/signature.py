@@ -23,10 +23,11 @@ _WIDTH = 76  # columns of a line
 
 
 class HeaderHash:
-    """The covered fields of one message, canonicalized once for all its signatures."""
+    """The covered fields of one message, canonicalized once for all its signatures. ``tag`` is h=, folded."""
 
     def __init__(self, headers: Headers, names: Sequence[bytes]) -> None:
-        self.names = tuple(names)
+        first, *others = [f"{name.decode()}:" for name in names]
+        self.tag = _lines([f"h={first}", *others], "").removesuffix(":") + ";"
         self._hash = hashlib.sha256(b"".join(relaxed(each) for each in _covered(headers, names)))
 
     def with_field(self, field: Field) -> bytes:
@@ -57,9 +58,7 @@ def value(key: SigningKey, header: HeaderHash, body_hash: bytes, now: float) -> 
         f"s={key.selector};",
         f"t={int(now)};",
     ]
-    names = [f"{name.decode()}:" for name in header.names]
-    listed = _lines([f"h={names[0]}", *(name for name in names[1:])], "").removesuffix(":") + ";"
-    lines = [_lines(tags, " "), listed, f"bh={base64.b64encode(body_hash).decode()};", "b="]
+    lines = [_lines(tags, " "), header.tag, f"bh={base64.b64encode(body_hash).decode()};", "b="]
     begun = "\n ".join(lines)
     digest = header.with_field(Field(NAME.encode(), crlf(b" " + begun.encode())))
     signed = base64.b64encode(key.sign(digest)).decode()

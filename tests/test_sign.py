@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -40,6 +41,7 @@ from tests.lab.signing import (
 )
 
 MESSAGE = b"From: Alice <alice@example.org>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world \r\n\r\n"
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 ALICE = Submission("alice@example.org", "alice")
 
 
@@ -99,6 +101,7 @@ def encrypted(octets):
     )
 
 
+@needs_openssl
 def test_an_encrypted_key_is_refused_with_the_command_that_decrypts_it(tmp_path):
     found = unusable(tmp_path, encrypted(pem()))
     assert "encrypted" in str(found)
@@ -106,6 +109,7 @@ def test_an_encrypted_key_is_refused_with_the_command_that_decrypts_it(tmp_path)
     assert keys._PKCS8 in (tmp_path / DOMAIN / f"{RSA}.pem.new").read_bytes()
 
 
+@needs_openssl
 def test_a_key_of_another_form_is_refused_with_the_command_that_converts_it(tmp_path):
     private = serialization.load_pem_private_key(pem(), None)
     form = serialization.PrivateFormat.TraditionalOpenSSL
@@ -140,6 +144,7 @@ def test_a_key_of_another_kind_is_refused(tmp_path):
     assert "RSA and Ed25519" in str(unusable(tmp_path, octets))
 
 
+@needs_openssl
 def test_an_rsa_key_of_another_size_is_refused(tmp_path):
     assert "5120 bits" in str(unusable(tmp_path, pem("rsa5120")))
     with_openssl = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:768"],
@@ -154,6 +159,7 @@ def test_a_key_that_is_not_there_is_refused(tmp_path):
     assert f"-out {tmp_path}/{DOMAIN}/{RSA}.pem" in found.value.fix
 
 
+@needs_openssl
 def test_the_command_that_makes_a_key_makes_one(tmp_path):
     (tmp_path / DOMAIN).mkdir()
     with pytest.raises(keys.UnusableKey) as found:

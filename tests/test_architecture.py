@@ -22,6 +22,7 @@ FLOORS = [
     ["arc", "dmarc"],
     ["evidence"],
     ["policy"],
+    ["sign"],
     ["config"],
     ["judge", "lookup", "nameservers", "ping", "postfix"],
     ["history"],

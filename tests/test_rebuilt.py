@@ -22,6 +22,7 @@ from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
 from mailassay.policy import Partial, Policy
 from mailassay.result import Result
+from mailassay.sign import Unsigned
 from mailassay.verdict import Action, Decider, Kind, Reply, Verdict
 from tests.lab.cases import NOW, judged, load
 
@@ -115,6 +116,8 @@ OUTCOMES = st.builds(
     unanswered=FLAGS,
     unsent=FLAGS,
     sample=some(st.integers(0, 99)),
+    signed_by=tuples(WORDS),
+    unsigned=some(st.sampled_from(Unsigned)),
 )
 
 

@@ -22,8 +22,7 @@ from mailassay import arc, config, dkim, dmarc, iprev, sender_domain, spf
 from mailassay.arc import Arc
 from mailassay.cli import parser
 from mailassay.config import ConfigError, Settings, load, load_policy, reference, schema, shapes
-from mailassay.config.document import List, Map, Members, Shape, Short, Value
-from mailassay.config.policy_file import AnyName
+from mailassay.config.document import AnyName, List, Map, Members, Shape, Short, Value
 from mailassay.config_key import Key, items
 from mailassay.dkim import Dkim
 from mailassay.dmarc import Disposition, Dmarc
@@ -38,6 +37,7 @@ from mailassay.policy.condition import Keys
 from mailassay.policy.rule import PLACEHOLDERS
 from mailassay.result import Result
 from mailassay.sender_domain import Receives, SenderDomain
+from mailassay.sign import Unsigned
 from mailassay.spf import Spf
 from mailassay.verdict import Action, Decider, Kind, Verdict
 from tests.lab.editor import Core, mistakes
@@ -138,6 +138,10 @@ def test_what_has_a_default_says_so() -> None:
         "reports",
         "reports.failure",
         "relays",
+        "sign",
+        "sign.domains",
+        "sign.domains.DOMAIN.keys",
+        "sign.logins",
         "dmarc",
         "dkim",
         "spf",
@@ -429,6 +433,8 @@ def full() -> Outcome:
         evidence=evidence,
         queue_id="4C1",
         seconds=0.1,
+        signed_by=("a.example/s",),
+        unsigned=Unsigned.DOMAIN,
     )
 
 

@@ -17,6 +17,7 @@ METHODS = {
     "iprev": ("iprev", "iprev.py"),
     "spf": ("SPF", "spf/"),
     "dkim": ("DKIM", "dkim/"),
+    "sign": ("DKIM signing", "sign/"),
     "arc": ("ARC", "arc.py"),
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),

@@ -59,6 +59,13 @@ LOG_LINE: Mapping[str, str] = {
         "message was not judged: `local`, `trusted_network`, `authenticated`. Or `forged_fields` (more of them "
         "than `limits.forged_fields`, or one inside another field), `no_client_address`."
     ),
+    "signed_by": (
+        "The keys that signed the message, each as `domain/selector`. Only a message that is not judged can have it."
+    ),
+    "unsigned": (
+        "Why such a message is not signed, if `sign.domains` is set: `author`, `domain`, `envelope`, `no_login`, "
+        "`login`, `address`, `limit`, `fields`, `judged` or `signed`."
+    ),
     "would": "What would have been done if nothing were only recorded; present only if it differs from `verdict`.",
     "monitored": "The settings that were only recorded, and their actions.",
     "reason": "Why, in words.",

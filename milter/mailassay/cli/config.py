@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found, wrong = settings_anyway(arguments)
+    found, wrong = settings_anyway(arguments, keys=True)
     if arguments.log:
         logline.set_up(found.log.level, found.log.format)
     if wrong:

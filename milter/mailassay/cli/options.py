@@ -50,14 +50,14 @@ def config_file(arguments: argparse.Namespace) -> str | None:
     return path
 
 
-def settings(arguments: argparse.Namespace) -> Settings:
-    """The settings of the given configuration, or of the default one. Raises ConfigError."""
-    return load(config_file(arguments))
+def settings(arguments: argparse.Namespace, *, keys: bool = False) -> Settings:
+    """The settings of the given configuration, or of the default one; with the ``keys`` too. Raises ConfigError."""
+    return load(config_file(arguments), keys=keys)
 
 
-def settings_anyway(arguments: argparse.Namespace) -> tuple[Settings, tuple[Problem, ...]]:
+def settings_anyway(arguments: argparse.Namespace, *, keys: bool = False) -> tuple[Settings, tuple[Problem, ...]]:
     """The valid settings, with defaults for the rest, and the problems; for commands that work all the same."""
-    found, wrong = load_anyway(config_file(arguments))
+    found, wrong = load_anyway(config_file(arguments), keys=keys)
     return found, wrong.problems if wrong else ()
 
 

@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return os.EX_UNAVAILABLE
 
     try:
-        return serve(lambda: asked(settings(arguments)), lambda: load_anyway(config_file(arguments))[0])
+        return serve(lambda: asked(settings(arguments, keys=True)), lambda: load_anyway(config_file(arguments))[0])
     except CannotListen as error:
         _log.error("%s", error)
         return os.EX_OSERR

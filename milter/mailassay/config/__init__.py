@@ -32,6 +32,7 @@ from .settings import (
     Untraced,
     Web,
 )
+from .signing import with_keys
 from .values import Listen, Nameserver, Server, listen
 
 __all__ = [
@@ -67,18 +68,19 @@ __all__ = [
 ]
 
 
-def load(path: str | None) -> Settings:
+def load(path: str | None, *, keys: bool = False) -> Settings:
     """The settings of a file, with the policy it names; None gives the defaults.
 
-    A relative ``policy`` starts at the folder of the file. Raises ConfigError with the problems of both files.
+    ``keys``: with the keys that sign too, which few users can read. A relative ``policy`` starts at the folder of the
+    file. Raises ConfigError with the problems of both files.
     """
-    found, wrong = load_anyway(path)
+    found, wrong = load_anyway(path, keys=keys)
     if wrong:
         raise wrong
     return found
 
 
-def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
+def load_anyway(path: str | None, *, keys: bool = False) -> tuple[Settings, ConfigError | None]:
     """The valid part of a file and its policy, with defaults for the rest; and the problems of both files.
 
     For commands that examine a host whose configuration is broken. Do not judge mail by it.
@@ -113,7 +115,11 @@ def load_anyway(path: str | None) -> tuple[Settings, ConfigError | None]:
                 "odd": tuple(found.odd),
             }
             problems += found.problems
-    return Settings(**given), ConfigError(problems) if problems else None
+    settings = Settings(**given)
+    if keys:
+        settings, unusable = with_keys(settings, path)
+        problems += unusable
+    return settings, ConfigError(problems) if problems else None
 
 
 def socket_named(text: str) -> Listen:

@@ -164,6 +164,20 @@ class Short(Generic[T]):
 Shape: TypeAlias = "Map[Any] | Short[Any] | List | Members | Value"
 
 
+class AnyName(dict[str, "Shape"]):
+    """Keys that the operator chooses and ``name`` can read. In the list of keys, ``title`` stands for them."""
+
+    def __init__(self, name: Value, value: Shape, title: str = "") -> None:
+        super().__init__()
+        self.name, self.value, self.title = name, value, title
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __getitem__(self, key: str) -> Shape:
+        return self.value
+
+
 class Read(NamedTuple, Generic[T]):
     """The content of a file without wrong values, its problems, and the line of each key by its dotted name."""
 
@@ -302,8 +316,11 @@ class _Document:
                 self._wrong(key, what, Code.DUPLICATE)
             else:
                 lines[key.value] = self.lines[prefix + key.value] = Line.of(key)
-                with self.noted(value, prefix + key.value):
-                    found[key.value] = self.value(value, keys[key.value], prefix + key.value)
+                with self.noted(key, name):
+                    if isinstance(keys, AnyName):
+                        keys.name(key)
+                    with self.noted(value, prefix + key.value):
+                        found[key.value] = self.value(value, keys[key.value], prefix + key.value)
         return found
 
 

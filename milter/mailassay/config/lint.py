@@ -17,6 +17,7 @@ from ..policy.rule import lets_in
 from ..policy.sets import overlaps
 from ..result import Result
 from ..verdict import Action
+from . import signing
 from .document import Line, Problem
 from .values import is_nearly_everybody
 
@@ -87,6 +88,7 @@ def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> 
             "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
             "if Postfix runs elsewhere, list its mynetworks",
         )
+    yield from signing.doubts(settings, path)
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _warning(
             "trusted-networks",

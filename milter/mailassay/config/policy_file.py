@@ -24,7 +24,7 @@ from ..policy.condition import All, AnyOf, Condition, Keys, Match, Not, is_bound
 from ..policy.rule import lets_in
 from ..verdict import Action
 from . import lists, shapes, values
-from .document import Code, List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
+from .document import AnyName, Code, List, Map, Members, Problem, Shape, Unfit, Value, compose, fit, shown
 
 
 class PolicyFile(NamedTuple):
@@ -56,20 +56,6 @@ def read_policy(path: str) -> PolicyFile:
         for name, node in found.items()
     ]
     return PolicyFile(made, [*named.problems, *problems], lines, odd)
-
-
-class AnyName(dict[str, Value]):
-    """Keys that are names of header fields: any name is a key."""
-
-    def __init__(self, value: Value) -> None:
-        super().__init__()
-        self.value = value
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __getitem__(self, key: str) -> Value:
-        return self.value
 
 
 def _policy(rules: tuple[Rule, ...] = (), lists: None = None, **given: Any) -> Policy:
@@ -129,8 +115,6 @@ def _condition(node: yaml.Node, **given: Any) -> Condition:
 
 
 def _headers(**given: str) -> tuple[tuple[str, str], ...]:
-    for name in given:
-        values.header_name(yaml.ScalarNode("tag:yaml.org,2002:str", name))
     return tuple(given.items())
 
 
@@ -219,7 +203,7 @@ _RULE = shapes.of(
         "if": _CONDITION,
         "reply": values.template,
         "enhanced": values.enhanced,
-        "headers": Map(_headers, AnyName(values.template)),
+        "headers": Map(_headers, AnyName(values.header_name, values.template)),
         "reason": values.template,
     },
     _rule,

@@ -11,8 +11,8 @@ from ..config_key import REQUIRED, Item
 from ..policy import Forwarders
 from ..policy.sets import Domains, Networks
 from . import values
-from .document import List, Map, Members, Shape, Short
-from .policy_file import POLICY, AnyName
+from .document import AnyName, List, Map, Members, Shape, Short
+from .policy_file import POLICY
 from .settings import SETTINGS
 from .values import Listen, Server
 
@@ -95,8 +95,8 @@ class _Made(NamedTuple):
         found: dict[str, Any] = {"type": ["object", "null"] if name and not shape.schema else "object"}
         if isinstance(shape.keys, AnyName):
             return found | {
-                "propertyNames": dict(values.header_name.schema),
-                "additionalProperties": dict(shape.keys.value.schema),
+                "propertyNames": dict(shape.keys.name.schema),
+                "additionalProperties": self.of(shape.keys.value, f"{name}.{shape.keys.title}"),
             }
         prefix = f"{name}." if name else ""
         found["properties"] = {key: self._key(each, shape.about[key], prefix + key) for key, each in shape.keys.items()}

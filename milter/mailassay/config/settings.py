@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
@@ -11,11 +11,13 @@ from typing import Annotated, Any
 from ..address import Network
 from ..address import client as client_address
 from ..config_key import Key
+from ..domain import Domain
 from ..policy import Policy
 from ..policy.sets import Networks
+from ..sign import Believed, Keys, Selectors, Sign
 from ..verdict import Action
 from . import shapes, values
-from .document import List, Map, Problem, Short, Unfit, Value
+from .document import AnyName, List, Map, Members, Problem, Short, Unfit, Value
 from .policy_file import trusted
 from .reports import REPORTS, Reports
 from .values import Listen, Nameserver
@@ -244,7 +246,7 @@ class Settings:
     Postfix's value (``recipient_delimiter``, and ``trusted_networks``: its mynetworks). ``owner_request_special`` is
     Postfix's value, None if it cannot be asked. ``policy_lines`` are the lines of the policy's keys by their dotted
     names, and of its rules (``rules.NAME``); ``lines`` are those of the configuration. ``odd`` has the warnings about
-    the policy file.
+    the policy file. ``signing_keys`` is empty unless the keys were asked for: a command needs none.
     """
 
     listen: Annotated[
@@ -362,7 +364,11 @@ class Settings:
     reports: Annotated[
         Reports, Key("The DMARC reports that mailassay sends to the owners of domains. There are none without `from`.")
     ] = field(default_factory=Reports)
+    sign: Annotated[Sign, Key("The signatures (DKIM) of mail that is not judged: outgoing mail.")] = field(
+        default_factory=Sign
+    )
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
+    signing_keys: Keys = field(default_factory=dict, repr=False)
     policy: Policy = field(default_factory=Policy)
     owner_request_special: bool | None = None
     policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
@@ -383,6 +389,43 @@ def _web(listen: Listen | None = None, *, allow_remote: bool = False, **given: A
     return Web(listen, allow_remote=allow_remote, **given)
 
 
+def _domains(**given: Selectors) -> dict[Domain, Selectors]:
+    found: dict[Domain, Selectors] = {}
+    for name, selectors in given.items():
+        domain = Domain(name)
+        if domain in found:
+            raise Unfit(f"{domain} is there twice")
+        found[domain] = replace(selectors, written=name)
+    return found
+
+
+def _selectors(keys: tuple[str, ...] | None = None) -> Selectors:
+    if not keys:
+        # none of those that were given fits, which was reported
+        raise Unfit("needs `keys`, with a selector at least" if keys is None else "")
+    return Selectors(keys)
+
+
+def _sign(**given: Any) -> Sign:
+    made = Sign(**given)
+    if made.believed is Believed.LOGIN and not made.logins:
+        raise Unfit("`from: login` needs `logins`, with the addresses of each login")
+    return made
+
+
+_SELECTORS = Short(
+    shapes.of(Selectors, {"keys": Members(values.selector, shapes.unique)}, _selectors, schema={"required": ["keys"]}),
+    "keys",
+)
+_SIGN = shapes.of(
+    Sign,
+    {
+        "domains": Map(_domains, AnyName(values.domain, _SELECTORS, "DOMAIN")),
+        "directory": values.folder,
+        "logins": Map(dict, AnyName(values.login, Members(values.address_pattern, shapes.addresses), "LOGIN")),
+    },
+    _sign,
+)
 _RELAYS = shapes.of(
     Relays,
     {
@@ -410,6 +453,7 @@ SETTINGS: Map[dict[str, Any]] = shapes.of(
         "metrics": shapes.of(Metrics, {"textfile": values.or_nothing(values.textfile)}),
         "web": shapes.of(Web, {"listen": values.or_nothing(values.web_listen), "hosts": List(values.host)}, _web),
         "reports": REPORTS,
+        "sign": _SIGN,
         "held": shapes.of(Held, {"remind_to": values.or_nothing(values.address)}),
     },
     dict,

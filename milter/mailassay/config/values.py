@@ -468,6 +468,30 @@ def host(node: yaml.Node) -> str:
         raise unexpected(expected, node) from error
 
 
+@value(title="a domain name", type=_SCALAR, pattern=r"^[^\s*@/<>]+$")
+def domain(node: yaml.Node) -> Domain:
+    """A domain name alone, without the names below it: of at least two labels, as d= must have."""
+    expected = "a domain such as example.org"
+    try:
+        found = Domain(_scalar(node, expected, kinds=""))
+    except BadDomain as error:
+        raise unexpected(expected, node) from error
+    if len(found.labels) < 2 or found.labels[-1].isdigit():
+        raise unexpected(expected, node)
+    return found
+
+
+@value(title="the selector of a key", type=_SCALAR, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+def selector(node: yaml.Node) -> str:
+    """RFC 6376 section 3.1: labels that are the name of a file too."""
+    expected = "a selector of letters, digits, _, . and -, such as 2026a"
+    text = _scalar(node, expected, kinds="")
+    label = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+    if len(text) > 100 or not re.fullmatch(rf"{label}(?:[.]{label})*", text):
+        raise unexpected(expected, node)
+    return text
+
+
 def _inet(only_ipv6: bool, host: str, port: int) -> Listen:
     if address := _address(host):
         if only_ipv6 and ":" not in address:

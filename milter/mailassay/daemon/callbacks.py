@@ -24,6 +24,7 @@ from ..judge import logline
 from ..judge.outcome import Outcome
 from ..judge.session import INTERNAL_ERROR, Lock, Session
 from ..resolver import Asker
+from ..sign.signature import NAME as DKIM_SIGNATURE
 from ..verdict import Action
 
 _NEEDED = {"ADDHDRS": Milter.ADDHDRS, "CHGHDRS": Milter.CHGHDRS, "QUARANTINE": Milter.QUARANTINE}
@@ -247,7 +248,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     def _given_up(self, outcome: Outcome | None) -> Outcome:
         """The outcome of a message that is deferred because something failed; what is known of it stays in it."""
         if outcome:
-            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=())
+            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=(), signatures=(), signed_by=())
         if self._session:
             return self._session.give_up(self.queue_id)
         return Outcome(verdict=INTERNAL_ERROR, transaction=Transaction(), queue_id=self.queue_id)
@@ -319,6 +320,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             self.chgheader(name, instance, "")
         for name, value in reversed(outcome.add):
             self._insert(name, value)
+        for value in reversed(outcome.signatures):
+            self._insert(DKIM_SIGNATURE, value)
         if outcome.remove:
             self.chgheader(_MARKER, 1, "")
 

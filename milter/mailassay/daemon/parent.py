@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..config import ConfigError, Settings, expired
+from ..config.signing import doubts
 from ..history.service import Event, What, Why
 from ..judge import logline
 from . import resolv_conf as nameservers
@@ -325,6 +326,10 @@ class Parent:
             _log.warning(
                 "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload"
             )
+        if signs := self._settings.sign.domains:
+            _log.info("signs for %d domains", len(signs))
+        for doubt in doubts(self._settings, "mailassay.yaml"):
+            _log.warning("%s", doubt.message)
         self._expired = set()
         self._tell_expired()
 

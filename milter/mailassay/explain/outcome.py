@@ -52,11 +52,19 @@ def decision(found: Judgement) -> Iterator[tuple[str, str]]:
         yield "monitor", f"recorded only: {each}"
     if verdict.reply and verdict.action is verdict.would:
         yield "reply", str(verdict.reply)
+    yield from _signing(found.outcome)
     if evidence:
         for alignment in alignments(evidence, found.partial):
             yield "alignment", alignment.words
         if not evidence.dkim and evidence.dmarc.result is Result.FAIL:
             yield "alignment", "there is no DKIM signature"
+
+
+def _signing(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    for key in outcome.signed_by:
+        yield "signed by", key
+    if outcome.unsigned:
+        yield "unsigned", f"{outcome.unsigned}: {outcome.unsigned.words}"
 
 
 def place(decider: Decider, file: str, line: int | None) -> str:

@@ -17,6 +17,7 @@ from ..domain import Domain
 from ..evidence import Connection, Evidence, Transaction
 from ..judge.outcome import Outcome
 from ..result import Result
+from ..sign import Unsigned
 from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .record import MAX_RECIPIENTS, VERSION
 
@@ -119,6 +120,8 @@ def _outcome(record: _Map) -> Outcome:
         unanswered=record.flag("unanswered"),
         unsent=record.flag("unsent"),
         sample=record.maybe_integer("sample"),
+        signed_by=record.texts("signed_by") if "signed_by" in record else (),
+        unsigned=record.maybe_word("unsigned", Unsigned),
     )
 
 

@@ -34,9 +34,11 @@ _MESSAGE = Form(
     "time", "host", "queue_id", "message_id", "client", "helo", "addresses", "mail_from", "recipients",
     "more_recipients", "login", "results", "verdict", "would", "kind_of_rule", "rule", "line", "file", "policy",
     "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
-    "dns_wait", "version", "evidence", "partial", "dmarc_record",
+    "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned",
 )  # fmt: skip
+_ADDED = (None, None)  # the last values, which lines of 0.2 do not have
 _OF_CHECKS = ("evidence", "partial", "dmarc_record")  # are missing if the message was not judged
+_OF_SIGNING = ("signed_by", "unsigned")  # one of them is there if signing is set up and the message was not judged
 _RECORD = Form("at", "p", "sp", "np", "psd", "t", "adkim", "aspf", "fo", "rua", "ruf", "alignment")
 
 
@@ -76,7 +78,13 @@ def read(found: dict[str, Any]) -> dict[str, Any]:
     """A line of the spool, the values of a record with their keys. Raises ValueError or TypeError."""
     if found.get("v") != VERSION or found.get("kind") != "message" or "values" not in found:
         return found
-    record = _MESSAGE.named(found["values"])
+    values = found["values"]
+    if len(values) == len(_MESSAGE.keys) - len(_ADDED):
+        values = [*values, *_ADDED]
+    record = _MESSAGE.named(values)
+    for key in _OF_SIGNING:
+        if not record[key]:
+            del record[key]
     if record["evidence"] is None:
         for key in _OF_CHECKS:
             del record[key]
@@ -136,6 +144,8 @@ def _values(judged: Judged, host: str) -> list[Any]:
         details.values(evidence, b_text=_SHOWN) if evidence else None,
         settings.policy.dkim.partial,
         _record(evidence.dmarc) if evidence else None,
+        outcome.signed_by or None,
+        outcome.unsigned,
     ]
 
 

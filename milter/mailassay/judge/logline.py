@@ -139,6 +139,10 @@ def results(outcome: Outcome) -> dict[str, Any]:
 def _decision(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     found: dict[str, Any] = {"verdict": verdict.action, "rule": verdict.rule}
+    if outcome.signed_by:
+        found["signed_by"] = list(outcome.signed_by)
+    if outcome.unsigned:
+        found["unsigned"] = outcome.unsigned
     if verdict.would is not verdict.action:
         found["would"] = verdict.would
     if verdict.monitored:

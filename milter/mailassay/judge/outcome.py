@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..evidence import Connection, Evidence, Transaction
 from ..message import Headers
 from ..resolver import Method, Question
+from ..sign import Unsigned
 from ..verdict import Verdict
 
 
@@ -21,6 +22,10 @@ class Outcome:
 
     ``remove`` has header fields by name and instance, counted from 1 at the top as milters do; remove the last first.
     ``add`` has (name, value) pairs for the top of the message; the first one ends up highest.
+
+    ``signatures`` are the values of new DKIM-Signature fields, for the place above those of ``add``; ``signed_by`` has
+    the key of each as ``domain/selector``. ``unsigned`` says why there is none; None if the message is signed, or if
+    nothing signs: it is judged, or ``sign`` has no domains.
 
     ``message_id`` is the first Message-ID field, as it is in the message; empty if there is none.
     ``seconds`` is the time of the checks at the end of the message, and ``dns_wait`` the part of it in which they
@@ -44,6 +49,9 @@ class Outcome:
     unanswered: bool = False
     unsent: bool = False
     sample: int | None = None
+    signatures: tuple[str, ...] = ()
+    signed_by: tuple[str, ...] = ()
+    unsigned: Unsigned | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)
     headers: Headers = field(default_factory=lambda: Headers(()), compare=False, repr=False)
 

@@ -19,6 +19,7 @@ from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
 from ..resolver import Answer, Deadline, Method, Resolver, Shared, Source, Start
+from ..sign import Signed, Signing, Submission, Unsignable
 from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .authenticate import Content, EarlyResults, authenticate, resinfos, untraced
 from .dns_down import is_dns_down
@@ -68,6 +69,7 @@ class _Mail:
     forged_inside: bool = False
     unjudged: str = ""
     content: Content | None = None
+    signing: Signing | None = None
     has_turn: bool = False
     dns_wait: float = 0.0
 
@@ -92,6 +94,7 @@ class _Decision(NamedTuple):
 
     verdict: Verdict
     add: tuple[tuple[str, str], ...] = ()
+    signed: Signed = Signed()
     evidence: Evidence | None = None
     seconds: float = 0.0
     dns_wait: float = 0.0
@@ -241,14 +244,25 @@ class Session:
             finally:
                 self._leave(mail)
             mail.content.prefetch(mail.shared)
+        elif self.settings.signing_keys:
+            mail.signing = self._signing(mail)
+
+    def _signing(self, mail: _Mail) -> Signing:
+        """Who is not judged may be signed: there is one notion of who is ours."""
+        is_here = self._local or (self._client_ip is not None and self._client_ip.is_loopback)
+        submission = Submission(mail.transaction.mail_from, mail.transaction.login, is_here)
+        settings = self.settings
+        headers, limits = Headers(mail.fields), settings.policy.limits
+        return Signing(settings.sign, settings.signing_keys, headers, submission, limits, cut=mail.cut)
 
     def body(self, chunk: bytes) -> bool:
         """A piece of the body. Returns False if no more of it is needed."""
-        content = self._current().content
-        if content is None or not content.body.hungry:
+        mail = self._current()
+        reader = mail.content or mail.signing
+        if reader is None or not reader.body.hungry:
             return False
-        content.body.update(chunk)
-        return content.body.hungry
+        reader.body.update(chunk)
+        return reader.body.hungry
 
     def end_of_message(self, queue_id: str = "") -> Outcome:
         """Judge the message. ``queue_id`` is Postfix's name for it."""
@@ -277,8 +291,7 @@ class Session:
             text = "A forged header field inside another" if mail.forged_inside else "Too many forged header fields"
             decision, remove = _Decision(_built_in("forged_fields", Action.REJECT, Reply(550, "5.7.1", text))), ()
         elif mail.unjudged:
-            verdict = Verdict(Action.ACCEPT, Decider(Kind.UNJUDGED, mail.unjudged))
-            decision = _Decision(verdict, self._unchecked(mail, remove))
+            decision = self._unjudged_decision(mail, remove)
         elif connection is None:
             action = Action.ACCEPT if self.settings.policy.mode is Mode.MONITOR else Action.DEFER
             verdict = _built_in("no_client_address", action, Reply(451, "4.7.1", "The client's address is unknown"))
@@ -299,9 +312,25 @@ class Session:
             unanswered=decision.unanswered,
             unsent=decision.unsent,
             sample=decision.sample,
+            signatures=decision.signed.values,
+            signed_by=decision.signed.by,
+            unsigned=decision.signed.why,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
             headers=headers,
         )
+
+    def _unjudged_decision(self, mail: _Mail, remove: tuple[tuple[str, int], ...]) -> _Decision:
+        verdict = Verdict(Action.ACCEPT, Decider(Kind.UNJUDGED, mail.unjudged))
+        if mail.signing is None:
+            return _Decision(verdict, self._unchecked(mail, remove))
+        judged = any(name == AUTHENTICATION_RESULTS for name, _ in remove)
+        started = self._clocks.monotonic()
+        signed = mail.signing.finish(self._clocks.now(), judged=judged)
+        seconds = self._clocks.monotonic() - started
+        if signed.why and signed.ours and self.settings.sign.unsignable is not Unsignable.SEND:
+            verdict = _unsignable(self.settings.sign.unsignable, signed.why.words)
+        # no field that is removed or added here is one that a signature covers
+        return _Decision(verdict, self._unchecked(mail, remove), signed, seconds=seconds)
 
     def _unwanted(self, mail: _Mail, headers: Headers) -> tuple[tuple[str, int], ...]:
         """The header fields to remove, by name and instance: those that claim to be ours."""
@@ -373,7 +402,7 @@ class Session:
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
         seconds = self._clocks.monotonic() - started
         unsent = bool(mail.shared.unsent)
-        return _Decision(verdict, tuple(add), evidence, seconds, mail.dns_wait, unanswered, unsent, drawn)
+        return _Decision(verdict, tuple(add), Signed(), evidence, seconds, mail.dns_wait, unanswered, unsent, drawn)
 
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""
@@ -494,6 +523,14 @@ def _built_in(name: str, action: Action, reply: Reply) -> Verdict:
     """A verdict that no policy changes; in monitor mode, ``action`` may be milder than the reply."""
     would = Action.REJECT if reply.code >= 500 else Action.DEFER
     return Verdict(action, Decider(Kind.BUILT_IN, name), reply.text, reply, would)
+
+
+def _unsignable(asked: Unsignable, why: str) -> Verdict:
+    """The verdict on a message of our own that cannot be signed."""
+    action = Action.REJECT if asked is Unsignable.REJECT else Action.DEFER
+    code, enhanced = (550, "5.7.1") if action is Action.REJECT else (451, "4.7.1")
+    reply = Reply(code, enhanced, f"The message cannot be signed: {why}")
+    return Verdict(action, Decider(Kind.CONFIGURATION, "sign.unsignable"), reply.text, reply, action)
 
 
 INTERNAL_ERROR = _built_in(

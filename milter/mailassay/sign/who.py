@@ -1,0 +1,135 @@
+"""Which domain signs a message, or why none does. A pure function of the author, the envelope and the settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..author import author
+from ..dmarc.suffix import registrable
+from ..domain import BadDomain, Domain
+from ..limits import Limits
+from ..message import Headers
+from .settings import Believed, Selectors, Sign
+
+
+class Unsigned(StrEnum):
+    """Why a message has no signature of ours: a closed vocabulary for the log and for programs."""
+
+    AUTHOR = "author"  # From does not name one clear author domain
+    DOMAIN = "domain"  # the author domain is none of ours
+    ENVELOPE = "envelope"  # MAIL FROM belongs to another domain
+    NO_LOGIN = "no_login"
+    LOGIN = "login"  # the configuration does not know the login
+    ADDRESS = "address"  # the login may not use the address in From
+    LIMIT = "limit"  # the header is larger than what is looked at
+    FIELDS = "fields"  # too many fields to sign
+    JUDGED = "judged"  # the message has our results: it came from outside
+    SIGNED = "signed"  # by these keys already, and nothing was changed since
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Unsigned.AUTHOR: "From does not name one clear author domain",
+    Unsigned.DOMAIN: "the configuration has no keys for the author domain",
+    Unsigned.ENVELOPE: "MAIL FROM belongs to another domain than the author",
+    Unsigned.NO_LOGIN: "the client did not log in",
+    Unsigned.LOGIN: "the configuration does not know the login",
+    Unsigned.ADDRESS: "the login may not use the address in From",
+    Unsigned.LIMIT: "the header is larger than what is looked at",
+    Unsigned.FIELDS: "the header repeats fields too often",
+    Unsigned.JUDGED: "the message has our own results, so it came from outside",
+    Unsigned.SIGNED: "the message has our signature already",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Who hands a message over: MAIL FROM without angle brackets, the login (SASL), and whether it is this host."""
+
+    mail_from: str
+    login: str = ""
+    local: bool = False
+
+
+class Signer(NamedTuple):
+    """The domain of ``domains`` that the author leads to, and why it does not sign; ``why`` is None if it does.
+
+    ``ours``: the message should be signed, so it is for ``unsignable`` if it is not.
+    """
+
+    domain: Domain | None
+    why: Unsigned | None
+    ours: bool
+
+
+def signer(headers: Headers, submission: Submission, settings: Sign, limits: Limits, *, cut: bool = False) -> Signer:
+    """Who signs. ``cut``: not all fields of the header were kept."""
+    found = author(headers, limits)
+    candidates = [_nearest(each, settings.domains, below=settings.subdomains) for each in found.domains]
+    if found.fault or len(candidates) != 1:
+        return Signer(None, Unsigned.AUTHOR, ours=bool(submission.login) or any(candidates))
+    [domain], [author_domain] = candidates, found.domains
+    if domain is None:
+        return Signer(None, Unsigned.DOMAIN, ours=bool(submission.login))
+    if cut:
+        # a signature covers the lowest fields, and they are the ones that were left out
+        return Signer(None, Unsigned.LIMIT, ours=True)
+    return Signer(domain, _not_believed(headers, author_domain, domain, submission, settings), ours=True)
+
+
+def _nearest(name: Domain, domains: Mapping[Domain, Selectors], *, below: bool) -> Domain | None:
+    """The domain among these that a name is, or with ``below`` the nearest one that it is below."""
+    return next((each for each in (name, *(name.parents() if below else ())) if each in domains), None)
+
+
+def _not_believed(
+    headers: Headers, author_domain: Domain, domain: Domain, submission: Submission, settings: Sign
+) -> Unsigned | None:
+    if settings.believed is Believed.ANY:
+        return None
+    if settings.believed is Believed.LOGIN:
+        return _not_of_login(headers, submission.login, settings)
+    if not submission.mail_from:
+        return None if submission.local and not submission.login else Unsigned.ENVELOPE
+    return None if _is_same(submission.mail_from, author_domain, domain, settings) else Unsigned.ENVELOPE
+
+
+def _is_same(mail_from: str, author_domain: Domain, domain: Domain, settings: Sign) -> bool:
+    """Does MAIL FROM belong to the domain that signs?"""
+    try:
+        envelope = Domain(mail_from.rpartition("@")[2])
+    except BadDomain:
+        return False
+    # a host for bounces below a domain belongs to it, whether it may be an author or not; and two domains with keys of
+    # their own are two, even if one organization has both
+    nearest = _nearest(envelope, settings.domains, below=True)
+    return nearest == domain if nearest else registrable(envelope) == registrable(author_domain)
+
+
+# One mailbox that nobody can read in two ways: a phrase without specials, or in quotes, and a plain address. Anything
+# else may show another address than the one that is looked up.
+_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*@[^\s\"(),:;<>@\[\]\\]++"
+_NAME = r"""[^\x00-\x1f\x7f"(),:;<>@\[\]\\]*|[ \t]*"[^\x00-\x1f\x7f"<>@\\]*"[ \t]*"""
+_MAILBOX = re.compile(rf"(?:{_NAME})<({_ADDRESS})>[ \t]*|[ \t]*({_ADDRESS})[ \t]*")
+
+
+def _not_of_login(headers: Headers, login: str, settings: Sign) -> Unsigned | None:
+    if not login:
+        return Unsigned.NO_LOGIN
+    if login not in settings.logins:
+        return Unsigned.LOGIN
+    [field] = headers.named(b"from")
+    try:
+        text = field.value.replace(b"\r\n", b"").decode()
+    except UnicodeDecodeError:
+        return Unsigned.ADDRESS
+    found = _MAILBOX.fullmatch(text)
+    return None if found and (found[1] or found[2]) in settings.logins[login] else Unsigned.ADDRESS

@@ -1,0 +1,509 @@
+"""Signing: keys, fields, the form of a signature, and who signs. Verified by dkimpy, and by our own verifier."""
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mailassay import dkim
+from mailassay.dkim import Work
+from mailassay.domain import Domain
+from mailassay.message import Field, Headers, split
+from mailassay.policy.sets import Addresses
+from mailassay.resolver import Deadline
+from mailassay.result import Result
+from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, keys
+from mailassay.zone import Zone
+from tests.lab.limits import LIMITS
+from tests.lab.signing import (
+    DOMAIN,
+    ED,
+    NOW,
+    RSA,
+    dkimpy_says,
+    finished,
+    finished_parts,
+    on_top,
+    pem,
+    records,
+    renamed,
+    signing,
+    write,
+)
+
+MESSAGE = b"From: Alice <alice@example.org>\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello  world \r\n\r\n"
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+ALICE = Submission("alice@example.org", "alice")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return signing(tmp_path_factory.mktemp("keys"))
+
+
+def ours(found, message):
+    """The results of our own verifier, from the top."""
+    zone = Zone("\n".join(f'{name} TXT "{record}"' for name, record in records(found).items()), limits=LIMITS)
+    headers, content = split(message)
+    return of_parts(zone, headers, content)
+
+
+def of_parts(zone, headers, content):
+    signatures = dkim.signatures(headers, LIMITS)
+    body = dkim.Body([each.body for each in signatures])
+    body.update(content)
+    bodies, hashes = body.finish(), dkim.HeaderHashes(headers, Work(LIMITS), repeated_fail=True)
+    resolve = Deadline(zone, float("inf"), lambda: 0.0)
+    return [dkim.check(each, hashes, bodies, resolve, NOW, LIMITS).result for each in signatures]
+
+
+# keys
+
+
+def unusable(tmp_path, octets):
+    place = write(tmp_path, DOMAIN, RSA, octets)
+    with pytest.raises(keys.UnusableKey) as found:
+        keys.read(str(tmp_path), Domain(DOMAIN), RSA)
+    assert str(place) in str(found.value)
+    assert str(place) in found.value.fix
+    return found.value
+
+
+@pytest.mark.parametrize("kind", ["rsa1024", "rsa", "rsa4096", "ed25519"])
+def test_a_key_signs_and_can_be_pickled(tmp_path, kind):
+    write(tmp_path, DOMAIN, "s.e-l", pem(kind))
+    key = keys.read(str(tmp_path), Domain(DOMAIN), "s.e-l")
+    other = pickle.loads(pickle.dumps(key))
+    assert key.verifies(other.sign(bytes(32)), bytes(32))
+    assert not key.verifies(other.sign(bytes(32)), b"1" * 32)
+    assert other.algorithm == ("ed25519-sha256" if kind == "ed25519" else "rsa-sha256")
+    assert str(key) == f"{DOMAIN}/s.e-l"
+    # no text about a key has the key in it
+    assert b"PRIVATE" in key.pem
+    assert "PRIVATE" not in f"{key!r} {key}"
+
+
+def encrypted(octets):
+    private = serialization.load_pem_private_key(octets, None)
+    return private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+
+
+@needs_openssl
+def test_an_encrypted_key_is_refused_with_the_command_that_decrypts_it(tmp_path):
+    found = unusable(tmp_path, encrypted(pem()))
+    assert "encrypted" in str(found)
+    subprocess.run([*found.fix.split(), "-passin", "pass:secret"], check=True)
+    assert keys._PKCS8 in (tmp_path / DOMAIN / f"{RSA}.pem.new").read_bytes()
+
+
+@needs_openssl
+def test_a_key_of_another_form_is_refused_with_the_command_that_converts_it(tmp_path):
+    private = serialization.load_pem_private_key(pem(), None)
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    old = private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    found = unusable(tmp_path, old)
+    assert "PKCS#8" in str(found)
+    subprocess.run(found.fix.split(), check=True)
+    place = tmp_path / DOMAIN / f"{RSA}.pem"
+    place.with_name(f"{RSA}.pem.new").rename(place)
+    assert keys.read(str(tmp_path), Domain(DOMAIN), RSA).sign(bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("octets", "word"),
+    [
+        (b"", "not a private key"),
+        (b"no key\n", "not a private key"),
+        (b"\0" * 100_000, "not a private key"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "not a private key"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "damaged"),
+        (b"-----BEGIN PRIVATE KEY-----\n", "damaged"),
+    ],
+)
+def test_what_is_no_key_is_refused(tmp_path, octets, word):
+    assert word in str(unusable(tmp_path, octets))
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path):
+    octets = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    assert "RSA and Ed25519" in str(unusable(tmp_path, octets))
+
+
+@needs_openssl
+def test_an_rsa_key_of_another_size_is_refused(tmp_path):
+    assert "5120 bits" in str(unusable(tmp_path, pem("rsa5120")))
+    with_openssl = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:768"],
+                                  capture_output=True, check=True).stdout  # fmt: skip
+    # newer libraries do not even load it
+    assert re.search("768 bits|damaged", str(unusable(tmp_path, with_openssl)))
+
+
+def test_a_key_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(keys.UnusableKey, match="No such file") as found:
+        keys.read(str(tmp_path), Domain(DOMAIN), RSA)
+    assert f"-out {tmp_path}/{DOMAIN}/{RSA}.pem" in found.value.fix
+
+
+@needs_openssl
+def test_the_command_that_makes_a_key_makes_one(tmp_path):
+    (tmp_path / DOMAIN).mkdir()
+    with pytest.raises(keys.UnusableKey) as found:
+        keys.read(str(tmp_path), Domain(DOMAIN), RSA)
+    subprocess.run(found.value.fix.removeprefix("make it: ").split(), check=True, capture_output=True)
+    assert keys.read(str(tmp_path), Domain(DOMAIN), RSA).sign(bytes(32))
+
+
+def test_a_pipe_does_not_hold_up_the_start(tmp_path):
+    (tmp_path / DOMAIN).mkdir()
+    os.mkfifo(tmp_path / DOMAIN / f"{RSA}.pem")
+    with pytest.raises(keys.UnusableKey, match="not a file"):
+        keys.read(str(tmp_path), Domain(DOMAIN), RSA)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_key_that_the_service_cannot_read_is_refused_with_the_mode_it_needs(tmp_path):
+    place = write(tmp_path, DOMAIN, RSA)
+    code = (
+        "import os, sys; from mailassay.domain import Domain; from mailassay.sign import keys\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: keys._octets(sys.argv[1])\n"
+        "except OSError as error: print(keys._readable(sys.argv[1], error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"chgrp mailassay {place} && chmod 0640 {place}"
+
+
+def test_a_key_that_others_can_read_or_replace_is_a_doubt(tmp_path):
+    place = write(tmp_path, DOMAIN, RSA)
+    tmp_path.chmod(0o750)
+    place.parent.chmod(0o750)
+    assert not [*keys.doubts(str(place), str(tmp_path))]
+    for changed, mode, before in ((place, 0o644, 0o640), (place, 0o660, 0o640), (place.parent, 0o777, 0o750)):
+        changed.chmod(mode)
+        [(what, fix)] = keys.doubts(str(place), str(tmp_path))
+        assert f"{changed} has the mode {mode:04o}" in what
+        subprocess.run(fix.split(), check=True)
+        assert not [*keys.doubts(str(place), str(tmp_path))]
+        changed.chmod(before)
+    place.unlink()
+    assert not [*keys.doubts(str(place), str(tmp_path))]
+
+
+# fields
+
+
+def named(message):
+    return [name.decode().lower() for name in fields.names(split(message)[0])]
+
+
+def test_what_a_reader_is_shown_is_signed_once_more_than_it_is_there():
+    found = named(b"From: a@b\r\nSubject: x\r\nSubject: y\r\nDate: now\r\n\r\n")
+    count = {name: found.count(name) for name in found}
+    assert count == {"from": 2, "to": 1, "cc": 1, "subject": 3, "date": 2, "reply-to": 1}
+
+
+def test_other_fields_are_signed_if_they_are_there():
+    names = ("Message-ID", "Sender", "MIME-Version", "Content-Type", "In-Reply-To", "References")
+    found = named(b"From: a@b\r\n" + "".join(f"{each}: x\r\n" for each in names).encode() + b"\r\n")
+    assert all(found.count(each.lower()) == 2 for each in names)
+    assert found.count("content-transfer-encoding") == 0
+
+
+def test_fields_of_lists_are_signed_as_often_as_they_are_there():
+    found = named(b"From: a@b\r\nList-Id: x\r\nResent-From: a@b\r\nResent-From: c@d\r\n\r\n")
+    assert (found.count("list-id"), found.count("resent-from"), found.count("list-post")) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Received",
+        "Return-Path",
+        "Comments",
+        "Keywords",
+        "DKIM-Signature",
+        "Authentication-Results",
+        "ARC-Seal",
+        "ARC-Message-Signature",
+        "ARC-Authentication-Results",
+        "X-Spam-Flag",
+        "Bcc",
+        "Delivered-To",
+        "Received-SPF",
+    ],
+)
+def test_what_hosts_on_the_way_change_is_never_signed(name):
+    assert name.lower() not in named(f"From: a@b\r\n{name}: x\r\n\r\n".encode())
+
+
+def test_a_header_that_repeats_fields_without_end_is_not_signed(both):
+    message = b"References: <a@b>\r\n" * 40_000 + MESSAGE
+    found = finished(both, message)
+    assert (found.why, found.ours, found.values) == (Unsigned.FIELDS, True, ())
+
+
+# signatures
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        MESSAGE,
+        b"from:alice@example.org\r\n\r\n",
+        b"From: alice@example.org\r\nSubject: =?utf-8?q?=C3=A9?=\r\n =?utf-8?q?=C3=A9?=\r\n\r\n\r\n\r\n\r\nx",
+        b"From: alice@example.org\r\nSubject:\r\n \t \r\n\tx\r\n\r\n" + b"x" * 5000 + b"\r\n" * 3000,
+        b"From: Al\xc3\xa9 <alice@example.org>\r\nSubject: \xff\xfe\r\n\r\n\xff\xfe\x80\r\n",
+        b"From: alice@example.org\r\nSubject: a\0b\r\n\r\na\0b\0\r\n",
+        b"Received: x\r\nReceived: y\r\nList-Id: <x>\r\n" + MESSAGE,
+        MESSAGE.replace(b"To:", b"To: x@example.net\r\nTo:"),
+    ],
+)
+def test_both_signatures_verify(both, message):
+    found = finished(both, message)
+    assert found.by == (f"{DOMAIN}/{RSA}", f"{DOMAIN}/{ED}")
+    assert dkimpy_says(both, on_top(found, message)) == [True, True]
+    assert ours(both, on_top(found, message)) == [Result.PASS] * 2
+
+
+def test_the_form_of_a_signature(both):
+    found = finished(both, MESSAGE)
+    for value, algorithm, selector in zip(found.values, ("rsa-sha256", "ed25519-sha256"), (RSA, ED), strict=True):
+        tags = re.sub(r"\s+", "", value)
+        begun = f"v=1;a={algorithm};c=relaxed/relaxed;d={DOMAIN};s={selector};t={int(NOW)};h=From:From:To:To:Cc:"
+        assert tags.startswith(begun)
+        assert not re.search("[;][ilx]=", tags)
+        assert all(len(line) <= 78 for line in f"DKIM-Signature: {value}".split("\n"))
+        assert all(line.startswith(" ") for line in value.split("\n")[1:])
+
+
+def test_no_field_that_is_shown_can_be_added_later(both):
+    signed = on_top(finished(both, MESSAGE), MESSAGE)
+    for name in (b"From", b"To", b"Cc", b"Subject", b"Date", b"Reply-To"):
+        assert ours(both, name + b": eve@example.net\r\n" + signed) == [Result.FAIL] * 2
+    for name in (b"List-Id", b"Received", b"Comments", b"Sender", b"Message-ID"):
+        assert ours(both, name + b": <x@example.net>\r\n" + signed) == [Result.PASS] * 2
+
+
+def test_a_large_header_is_signed(both):
+    message = (
+        b"X-Long: " + b"y" * 900_000 + b"\r\nSubject: " + b"z " * 40_000 + b"\r\n" + MESSAGE.replace(b"Subject", b"X")
+    )
+    assert dkimpy_says(both, on_top(finished(both, message), message)) == [True, True]
+
+
+TEXT = st.binary(max_size=40).map(lambda octets: re.sub(rb"[\r\n]+", b"\r\n ", octets))
+NAMES = st.sampled_from(
+    [b"Subject", b"To", b"CC", b"date", b"X-A", b"Received", b"List-Id", b"Content-Type", b"Sender"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(NAMES, TEXT), max_size=8), st.binary(max_size=200), st.integers(0, 200))
+def test_whatever_the_message_is_the_signatures_verify(both, pairs, body, cut):
+    headers = Headers([Field(b"From", b" alice@example.org"), *(Field(name, b" " + text) for name, text in pairs)])
+    body = body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    made = Signing(both.sign, both.signing_keys, headers, Submission("alice@example.org"), LIMITS)
+    made.body.update(body[:cut])
+    made.body.update(body[cut:])
+    found = made.finish(NOW)
+    zone = Zone("\n".join(f'{name} TXT "{record}"' for name, record in records(both).items()), limits=LIMITS)
+    mine = [Field(b"DKIM-Signature", b" " + each.replace("\n", "\r\n").encode()) for each in found.values]
+    whole = Headers([*mine, *headers])
+    # a repeated field is signed too, and so a stray one cannot be
+    assert of_parts(zone, whole, body) == [Result.PASS, Result.PASS]
+    # nothing is left to sign, and what was changed since is signed again
+    assert finished_parts(both, whole, body).why is Unsigned.SIGNED
+    assert finished_parts(both, whole, body + b"x").by == found.by
+
+
+@pytest.mark.parametrize("octets", [b"", b"\r\n", b"\r\n\r\n"])
+def test_an_empty_body_is_signed(both, octets):
+    message = b"From: alice@example.org\r\n\r\n" + octets
+    assert dkimpy_says(both, on_top(finished(both, message), message)) == [True, True]
+
+
+# the second pass
+
+
+def test_a_message_with_both_signatures_is_signed_once(both):
+    signed = on_top(finished(both, MESSAGE), MESSAGE)
+    again = finished(both, b"Received: from filter\r\n" + signed)
+    assert (again.why, again.values, again.ours) == (Unsigned.SIGNED, (), False)
+    # even where it would not be signed now, since the login is known in the first pass only
+    login = renamed(both, believed=Believed.LOGIN, logins={"alice": Addresses(("alice@example.org",))})
+    assert finished(login, signed, Submission("")).why is Unsigned.SIGNED
+    assert finished(login, MESSAGE, Submission("")).why is Unsigned.NO_LOGIN
+
+
+def test_a_key_that_has_not_signed_yet_signs(both):
+    found = finished(both, MESSAGE)
+    only_first = on_top(found._replace(values=found.values[:1]), MESSAGE)
+    again = finished(both, only_first)
+    assert again.by == (f"{DOMAIN}/{ED}",)
+    assert dkimpy_says(both, on_top(again, only_first)) == [True, True]
+
+
+def test_a_changed_message_is_signed_again(both):
+    signed = on_top(finished(both, MESSAGE), MESSAGE)
+    assert len(finished(both, signed + b"a footer\r\n").values) == 2
+    assert len(finished(both, signed.replace(b"Subject: hi", b"Subject: [list] hi")).values) == 2
+    assert len(finished(both, b"Subject: more\r\n" + signed).values) == 2
+
+
+def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_path):
+    foreign = signing(tmp_path, {DOMAIN: (RSA, ED)})
+    write(tmp_path, DOMAIN, RSA, pem("rsa", "of somebody else"))
+    foreign = signing_again(foreign, tmp_path)
+    signed = on_top(finished(foreign, MESSAGE), MESSAGE)
+    assert len(finished(both, signed).values) == 2
+    assert len(finished(both, b"DKIM-Signature: v=1; d=example.org; s=2026a; b=AAAA\r\n" + MESSAGE).values) == 2
+
+
+def signing_again(found, folder):
+    """The settings with the keys as their files are now."""
+    domain = Domain(DOMAIN)
+    made = (keys.read(str(folder), domain, each) for each in (RSA, ED))
+    return replace(found, signing_keys={domain: tuple(made)})
+
+
+def test_mail_that_was_judged_before_is_not_new(both):
+    found = finished(both, MESSAGE, judged=True)
+    assert (found.why, found.ours) == (Unsigned.JUDGED, False)
+
+
+# who signs
+
+
+def why(found, sender, submission=ALICE, **more):
+    message = b"From: " + sender.encode() + b"\r\nTo: bob@example.net\r\n\r\nx\r\n"
+    done = finished(found, message, submission, **more)
+    assert bool(done.values) == (done.why is None)
+    return done.why
+
+
+def test_the_author_domain_signs_and_no_other(both):
+    assert why(both, "Alice <alice@example.org>") is None
+    assert why(both, "alice@EXAMPLE.ORG") is None
+    for sender in ("a@example.net", "a@sub.example.org", "a@xexample.org", "a@org", "a@example.org.example.net"):
+        assert why(both, sender) is Unsigned.DOMAIN
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: a@example.org\r\nFrom: b@example.net\r\n",
+        b"From: a@example.org\r\nFrom: b@example.org\r\n",
+        b"Subject: nobody\r\n",
+        b"From: a@example.org, b@example.net\r\n",
+        b"From: alice\r\n",
+        b"From: \r\n",
+        b"From: a@[192.0.2.1]\r\n",
+        b"From: " + b"x" * 2000 + b"@example.org\r\n",
+    ],
+)
+def test_an_unclear_author_is_not_signed(both, header):
+    everybody = renamed(both, believed=Believed.ANY)
+    assert finished(everybody, header + b"\r\n", ALICE).why in (Unsigned.AUTHOR, Unsigned.DOMAIN)
+
+
+def test_subdomains_sign_with_the_key_of_the_nearest_domain(tmp_path):
+    found = signing(tmp_path, {"example.org": ("a",), "news.example.org": ("b",)}, subdomains=True)
+    for sender, key in (("x@w.example.org", "example.org/a"), ("x@w.news.example.org", "news.example.org/b")):
+        message = f"From: {sender}\r\n\r\n".encode()
+        signed = finished(found, message, Submission(sender))
+        assert signed.by == (key,)
+        assert dkimpy_says(found, on_top(signed, message)) == [True]
+    assert why(found, "x@org", Submission("x@org")) is Unsigned.DOMAIN
+
+
+def test_the_envelope_has_to_be_of_the_same_domain(tmp_path):
+    found = signing(tmp_path, {"example.org": ("a",), "news.example.org": ("b",), "w.example.net": ("c",)})
+    for sender, mail_from, expected in (
+        ("a@example.org", "a@example.org", None),
+        ("a@example.org", "b+x@bounces.example.org", None),
+        ("a@w.example.net", "b@example.net", None),
+        ("a@example.org", "a@example.net", Unsigned.ENVELOPE),
+        ("a@example.org", "a@news.example.org", Unsigned.ENVELOPE),
+        ("a@news.example.org", "a@example.org", Unsigned.ENVELOPE),
+        ("a@example.org", "example.org", None),
+        ("a@example.org", "a@xexample.org", Unsigned.ENVELOPE),
+        ("a@example.org", "a@-", Unsigned.ENVELOPE),
+        ("a@example.org", "", Unsigned.ENVELOPE),
+    ):
+        assert why(found, sender, Submission(mail_from, "alice")) is expected, (sender, mail_from)
+        assert why(renamed(found, believed=Believed.ANY), sender, Submission(mail_from)) is None
+
+
+def test_a_null_reverse_path_is_enough_for_this_host_only(both):
+    assert why(both, "MAILER-DAEMON@example.org", Submission("", local=True)) is None
+    assert why(both, "MAILER-DAEMON@example.org", Submission("", "alice", local=True)) is Unsigned.ENVELOPE
+    assert why(both, "MAILER-DAEMON@example.org", Submission("")) is Unsigned.ENVELOPE
+
+
+@pytest.mark.parametrize(
+    ("sender", "login", "expected"),
+    [
+        ("alice@example.org", "alice", None),
+        ("Alice <alice@example.org>", "alice", None),
+        ('"Alice, of Example" <alice@example.org>', "alice", None),
+        ("=?utf-8?q?Al=C3=AFce?= <Alice@Example.ORG>", "alice", None),
+        ("info@example.org", "alice", None),
+        ("bob@example.org", "alice", Unsigned.ADDRESS),
+        ("alice@example.org <bob@example.org>", "alice", Unsigned.ADDRESS),
+        ("bob@example.org <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ('"<bob@example.org>" <alice@example.org>', "alice", Unsigned.ADDRESS),
+        ("alice@example.org, bob@example.org", "alice", Unsigned.ADDRESS),
+        ("(alice@example.org) bob@example.org", "alice", Unsigned.ADDRESS),
+        ("bob@example.org (alice@example.org)", "alice", Unsigned.ADDRESS),
+        ('"alice"@example.org', "alice", Unsigned.ADDRESS),
+        ("bob@example.org", "bob", Unsigned.LOGIN),
+        ("alice@example.org", "Alice", Unsigned.LOGIN),
+        ("alice@example.org", "", Unsigned.NO_LOGIN),
+    ],
+)
+def test_a_login_signs_for_its_addresses_only(both, sender, login, expected):
+    logins = {"alice": Addresses(("alice@example.org", "info@"))}
+    found = renamed(both, believed=Believed.LOGIN, logins=logins)
+    done = finished(found, f"From: {sender}\r\n\r\n".encode(), Submission("alice@example.org", login))
+    # the author room may have its own doubts about the worst of them
+    assert done.why is expected or (expected and done.why is Unsigned.AUTHOR)
+
+
+def test_a_header_that_was_cut_is_not_signed(both):
+    assert why(both, "alice@example.org", cut=True) is Unsigned.LIMIT
+
+
+def test_which_mail_should_have_been_signed(both):
+    def is_ours(sender, submission):
+        return finished(both, f"From: {sender}\r\n\r\n".encode(), submission).ours
+
+    relay = Submission("x@example.net")
+    assert is_ours("a@example.org", relay)
+    assert is_ours("a@example.net", ALICE)
+    assert is_ours("a@example.org, b@example.net", relay)
+    # what another host hands over, with another author, is not for us to refuse
+    assert not is_ours("a@example.net", relay)
+    assert not is_ours("nobody", relay)
+
+
+def test_u_labels_lead_to_the_same_key(tmp_path):
+    found = signing(tmp_path, {"xn--bcher-kva.example": ("a",)})
+    found = replace(found, sign=replace(found.sign, domains={Domain("bücher.example"): Selectors(("a",))}))
+    signed = finished(found, "From: a@bücher.example\r\n\r\n".encode(), Submission("a@bücher.example"))
+    assert signed.by == ("xn--bcher-kva.example/a",)
+    assert "d=xn--bcher-kva.example;" in signed.values[0]

@@ -1,0 +1,131 @@
+"""The daemon signs: keys come with the configuration, at start and at a reload, and workers open no file."""
+
+import json
+import os
+import pwd
+import signal
+
+import pytest
+
+from mailassay.zone import Zone
+from tests.lab.dns import DnsServer
+from tests.lab.folder import open_folder
+from tests.lab.limits import LIMITS
+from tests.lab.milter import MilterClient
+from tests.lab.serve import Serve
+from tests.lab.signing import dkimpy_says, signing, write
+
+pytestmark = pytest.mark.process
+
+FIELDS = [(b"From", b" alice@example.org"), (b"Subject", b" a\r\n long one"), (b"Subject", b" \xff")]
+BODY = b"Hello \r\n\r\n"
+CHUNKS = [BODY[:7], BODY[7:]]
+
+
+@pytest.fixture(scope="module")
+def dns():
+    with DnsServer(Zone("", limits=LIMITS)) as server:
+        yield server
+
+
+def sent(serve, queue_id="4C1"):
+    """The answer about a message of a login, and the message as Postfix makes it of the answer."""
+    with MilterClient(serve.socket) as client:
+        client.connect("198.51.100.7")
+        client.helo(b"x.example")
+        answer = client.message(b"<alice@example.org>", FIELDS, CHUNKS, login="alice", queue_id=queue_id)
+    fields = answer.apply(FIELDS)
+    lines = [name + b":" + value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for name, value in fields]
+    return answer, b"\r\n".join(lines) + b"\r\n\r\n" + BODY
+
+
+def sign(folder, **domains):
+    return {"directory": str(folder), "domains": domains}
+
+
+def reload(served, expected, **changes):
+    """Change the configuration and wait until the log says what became of it, once more than before."""
+    served.config.write_text(json.dumps(json.loads(served.config.read_text()) | changes))
+    before = served.log.read_text().count(expected)
+    os.kill(served.pid, signal.SIGHUP)
+    served.wait_for_count(expected, before + 1)
+
+
+def test_both_signatures_verify_as_postfix_inserts_them(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    found = signing(keys)
+    with Serve(tmp_path, dns, sign=sign(keys, **{"example.org": ["2026a", "2026b"]})) as served:
+        answer, whole = sent(served)
+        assert len(answer.inserted(b"DKIM-Signature")) == 2
+        assert dkimpy_says(found, whole) == [True, True]
+        assert served.entry("4C1")["signed_by"] == ["example.org/2026a", "example.org/2026b"]
+        assert "signs for 1 domains" in served.log.read_text()
+
+
+def test_a_reload_changes_keys_and_configuration_or_neither(tmp_path, dns):
+    def signed_by(queue_id):
+        return sent(served, queue_id)[0] and served.entry(queue_id)["signed_by"]
+
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    write(keys, "example.org", "old")
+    with Serve(tmp_path, dns, sign=sign(keys, **{"example.org": ["old"]})) as served:
+        assert signed_by("4C1") == ["example.org/old"]
+        # deleted between `config check` and the reload
+        reload(served, "is not reloaded", sign=sign(keys, **{"example.org": ["new"]}))
+        assert f"{keys}/example.org/new.pem cannot be read: No such file" in served.log.read_text()
+        assert signed_by("4C2") == ["example.org/old"]
+        # the file of the key in use is gone too: it stays in use
+        (keys / "example.org/old.pem").unlink()
+        assert signed_by("4C3") == ["example.org/old"]
+        write(keys, "example.org", "new")
+        reload(served, "judges by policy", sign=sign(keys, **{"example.org": ["new"]}))
+        assert signed_by("4C4") == ["example.org/new"]
+        # a worker that is started later has them as well
+        [worker] = served.workers()
+        os.kill(worker, signal.SIGKILL)
+        served.wait_for("starting another")
+        served.wait_for_workers(1)
+        assert signed_by("4C5") == ["example.org/new"]
+        reload(served, "judges by policy", sign=None)
+        sent(served, "4C6")
+        assert not {"signed_by", "unsigned"} & set(served.entry("4C6"))
+
+
+def test_a_key_that_cannot_be_used_keeps_the_service_from_starting(tmp_path, dns):
+    serve = Serve(tmp_path, dns, sign=sign(tmp_path, **{"example.org": ["s"]}))
+    with pytest.raises(Exception, match=r"s\.pem cannot be read"), serve:
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_key_is_read_by_the_user_of_the_service(dns):
+    """0640 and its group are enough; a key that only root can read is a mistake, with the command that mends it."""
+    nobody = pwd.getpwnam("nobody")
+    with open_folder() as folder:
+        folder.chmod(0o777)
+        keys = folder / "keys"
+        keys.mkdir()
+        place = write(keys, "example.org", "s")
+        for each in (keys, keys / "example.org"):
+            each.chmod(0o755)
+        os.chown(place, nobody.pw_uid, 0)
+        serve = Serve(folder, dns, sign=sign(keys, **{"example.org": ["s"]}))
+        serve.module = "tests.lab.unprivileged"
+        with serve:
+            assert sent(serve)[0].inserted(b"DKIM-Signature")
+            os.chown(place, 0, 0)
+            place.chmod(0o600)
+            reload(serve, "is not reloaded")
+            assert f"chgrp mailassay {place} && chmod 0640 {place}" in serve.log.read_text()
+            assert sent(serve, "4C2")[0].inserted(b"DKIM-Signature")
+
+
+def test_a_key_that_everybody_can_read_is_a_warning_and_signs(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o750)
+    write(keys, "example.org", "s").chmod(0o644)
+    with Serve(tmp_path, dns, sign=sign(keys, **{"example.org": ["s"]})) as served:
+        served.wait_for("everybody on this host can read the key, and sign with it; chmod o-r")
+        assert sent(served)[0].inserted(b"DKIM-Signature")

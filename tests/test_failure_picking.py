@@ -13,8 +13,8 @@ from mailassay.failure.picking import MOST, PERIOD, Picking
 from mailassay.failure.redaction import Redactor
 from mailassay.history.spool import Spool, segments
 from mailassay.policy.sets import Domains
-from mailassay.store import database, incidents
-from mailassay.store.tables import incident, message, secret
+from mailassay.store import database, expiry, incidents
+from mailassay.store.tables import hourly, incident, message, secret
 from tests.lab.failing import BROKEN, LISTED, MESSAGE, NOW, SENDER, found, judged, sent
 from tests.lab.spooled import Spooled, record
 
@@ -282,3 +282,12 @@ def test_rows_of_hours_that_are_over(engine):
         assert len(incidents.over(connection, HOUR + 1)) == 2
         assert incidents.expire(connection, NOW + 24 * 3600) == 1
         assert len(incidents.over(connection, HOUR + 1)) == 1
+
+
+def test_what_is_never_reported_is_counted(engine):
+    with engine.begin() as connection:
+        incidents.add(connection, [*different(1), *different(1)], KEY.incident, incidents.Most(5, 10), NOW)
+        expiry.expire(connection, NOW + 26 * 3600, "mx1")
+        [row] = connection.execute(hourly.select())
+        assert (row.host, row.kind, row.key, row._mapping["count"]) == ("mx1", "failure", "left_out", 2)
+        assert incidents.over(connection, HOUR + 48) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sqlalchemy import Connection, delete, func, select, update
 
 from ..aggregate.report import DAY
@@ -9,7 +11,7 @@ from . import incidents, observed, outbox
 from .outbox import State
 from .tables import collected, correspondent, report
 from .tables import observed as rows
-from .writing import is_alone
+from .writing import count, is_alone
 
 _ROWS = 7  # days that rows are kept for somebody to report them
 _BODIES = 7  # days that the mail of a report is kept, to show it
@@ -17,11 +19,11 @@ _REPORTS = 30  # days that reports and their deliveries are kept
 _AT_ONCE = 1_000  # rows of each table that leave in one transaction
 
 
-def expire(connection: Connection, now: float) -> int:
+def expire(connection: Connection, now: float, host: str) -> int:
     """Let some of what is old leave. Returns how many rows have left.
 
     Called once a minute, it lets little leave while a clock is wrong. Of several hosts that share a database, one does
-    so at a time.
+    so at a time. ``host`` is the name of this one, for the count of messages about which there was no failure report.
     """
     if not is_alone(connection):
         return 0
@@ -30,7 +32,9 @@ def expire(connection: Connection, now: float) -> int:
     today = int(now) // DAY
     gone = _rows(connection, today - _ROWS, now) + _correspondents(connection, today - observed.KNOWN)
     gone += connection.execute(delete(collected).where(collected.c.until < now - _ROWS * DAY)).rowcount
-    incidents.expire(connection, now)
+    if left_out := incidents.expire(connection, now):
+        place = int(now) // incidents.HOUR, host, incidents.KIND, "left_out"
+        count(connection, Counter({place: left_out}))
     return gone + outbox.expire(connection, today - _BODIES, today - _REPORTS, now)
 
 

@@ -436,9 +436,9 @@ def test_a_report_that_comes_back(spooled):
     number = spooled.run(outbox.add, observed.AGGREGATE, DAY - 1, "bank.example", "", NOW, 1)
     spooled.run(outbox.compose, number, "id", b"mail", [("d@bank.example", token, NOW)], NOW)
     bounce = record(author="a@plain.example", mail_from="<>", recipients=[f"<{TOKEN}>"])
-    spooled.segment(record(recipients=[f"<{TOKEN}>"]), bounce | {"verdict": "reject", "would": "reject"})
+    spooled.segment(record(recipients=[f"<{TOKEN}>"]), bounce | {"verdict": "defer", "would": "defer"})
     spooled.all()
-    assert [each["state"] for each in spooled.rows(delivery)] == [Stage.WAITING]
+    assert [each["state"] for each in spooled.rows(delivery)] == [Stage.WAITING], "the deferred one comes again"
     spooled.segment(bounce, bounce)
     spooled.all()
     assert [each["state"] for each in spooled.rows(delivery)] == [Stage.RETURNED]

@@ -23,7 +23,8 @@ from .handover import Handover, Pace
 from .sending import Sender, Sent
 
 DAYS = 3  # after the end of its day, a report is not sent any more
-LONGEST = 50 * 60  # seconds of a run that hands mails over; the next one goes on
+LONGEST = 50 * 60  # seconds of a run; the next one goes on
+_COMPOSING = 25 * 60  # seconds of them in which mails are made; then those that are there are handed over
 
 
 class Progress(Protocol):
@@ -79,22 +80,27 @@ class Run:
             found.refused = self.refused()
             if found.refused or self.stopped():
                 return found
-            who = reporter(self.settings, self.host)
-            found.composed = composing.compose_pending(
-                self.engine, who, self.find, self.clock, self.stopped, lambda many: self.progress("composed", many)
-            )
+            who, began = reporter(self.settings, self.host), self.monotonic()
             if self.failing:
                 found.failures = self.failing.compose(
                     self.engine, who, self.clock, self.stopped, lambda many: self.progress("failures", many)
                 )
-            until = self.monotonic() + LONGEST
+            found.composed = composing.compose_pending(
+                self.engine,
+                who,
+                self.find,
+                self.clock,
+                lambda: self.stopped() or self.monotonic() > began + _COMPOSING,
+                lambda many: self.progress("composed", many),
+            )
             pace = Pace(reports.per_minute, self.monotonic, self.sleep)
             with Handover(reports.smtp.host, reports.smtp.port, self.host) as handover:
                 sender = Sender(
                     self.engine, sole, reports.sender, self.delimiter, handover, pace, self.clock, self.sleep
                 )
                 found.sent = sender.send(
-                    lambda: self.stopped() or self.monotonic() > until, lambda many: self.progress("sent", many)
+                    lambda: self.stopped() or self.monotonic() > began + LONGEST,
+                    lambda many: self.progress("sent", many),
                 )
         return found
 

@@ -384,11 +384,14 @@ def _drop(connection: Connection, reports: Sequence[tuple[int, int, str]], why: 
 
 
 def pending(connection: Connection, most: int = -1) -> list[Pending]:
-    """The reports that wait to be made, the oldest day first; ``most`` of them if that is not negative."""
+    """The reports that wait to be made; ``most`` of them if that is not negative.
+
+    Those that were tried come last: domains whose DNS does not answer keep no others waiting.
+    """
     waits = select(report.c.id, report.c.day, report.c.domain).where(
         report.c.state == State.PENDING, report.c.kind == AGGREGATE
     )
-    ordered = waits.order_by(report.c.day, report.c.domain)
+    ordered = waits.order_by(report.c.changed, report.c.day, report.c.domain)
     return [Pending(*each) for each in connection.execute(ordered if most < 0 else ordered.limit(most))]
 
 

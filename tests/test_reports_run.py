@@ -401,7 +401,7 @@ def test_a_run_ends_in_time_and_the_next_goes_on(sqlite, server):
     assert sqlite.run().sent.sent == 6
 
 
-def test_domains_without_an_answer_hold_up_nobody(sqlite, server, monkeypatch):
+def test_domains_without_an_answer_hold_up_nobody(sqlite, monkeypatch):
     """Making mails ends in time for those that wait to go out, and who had no answer comes last in the next run."""
     for number in range(4):
         sqlite.seen(f"d{number}.example")
@@ -412,13 +412,13 @@ def test_domains_without_an_answer_hold_up_nobody(sqlite, server, monkeypatch):
         for one, found in find(domains):
             asked.append(one)
             sqlite.uptime += LONGEST / 3
+            sqlite.now += LONGEST / 3
             yield one, replace(found, addresses=(), undecided=True)
 
     monkeypatch.setattr(sqlite, "find", slow)
     assert sqlite.run().composed.postponed == 1
     assert len(asked) == 2
     monkeypatch.setattr(sqlite, "find", find)
-    sqlite.now += 60
     with sqlite.engine.begin() as connection:
         assert observed.pending(connection)[-1].domain == asked[0]
     assert sqlite.run().composed.composed == 4

@@ -436,10 +436,10 @@ def test_a_report_that_comes_back(spooled):
     number = spooled.run(outbox.add, observed.AGGREGATE, DAY - 1, "bank.example", "", NOW, 1)
     spooled.run(outbox.compose, number, "id", b"mail", [("d@bank.example", token, NOW)], NOW)
     bounce = record(author="a@plain.example", mail_from="<>", recipients=[f"<{TOKEN}>"])
-    spooled.segment(record(recipients=[f"<{TOKEN}>"]), bounce | {"verdict": "reject", "would": "reject"})
+    spooled.segment(record(recipients=[f"<{TOKEN}>"]), bounce | {"verdict": "defer", "would": "defer"})
     spooled.all()
     assert [each["state"] for each in spooled.rows(delivery)] == [Stage.WAITING]
-    spooled.segment(bounce, bounce)
+    spooled.segment(bounce | {"verdict": "reject", "would": "reject"}, bounce)
     spooled.all()
     assert [each["state"] for each in spooled.rows(delivery)] == [Stage.RETURNED]
     assert [(each["address"], each["times"]) for each in spooled.rows(suppressed)] == [("d@bank.example", 1)]

@@ -474,6 +474,19 @@ def test_old_rows_leave(spooled):
     assert spooled.rows(correspondent) == []
 
 
+def test_old_rows_leave_after_reports_are_turned_off(spooled):
+    spooled.segment(record(), record(login="ann", recipients=["x@b.example"]))
+    spooled.at(NOW)
+    assert spooled.rows(rows_table)
+    spooled.collector.close()
+    spooled.ours = None
+    spooled.collector = spooled.another()
+    spooled.at((DAY + 92) * 86_400.0)
+    assert spooled.rows(rows_table) == spooled.rows(correspondent) == spooled.rows(collected) == []
+    spooled.minutes(1)
+    assert spooled.rows(report) == []
+
+
 def test_many_old_rows_leave_bit_by_bit(spooled, monkeypatch):
     monkeypatch.setattr(expiry, "_AT_ONCE", 10)
     spooled.segment(*(record(author=f"a@{n}.plain.example", **FAILS) for n in range(5)), *sources(30, record(**FAILS)))

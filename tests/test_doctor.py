@@ -139,6 +139,7 @@ FINE = {
     "reports of which nothing is known": replace(REPORTING, reports=Reporting()),
     "reports of a container": replace(reporting(timer=None), system=CONTAINER),
     "more delimiters": reported_by(recipient_delimiter="-+"),
+    "another delimiter": reported_by(recipient_delimiter="-"),
     "pages": replace(KEPT, settings=PAGES),
     "a history that has just begun": replace(
         keeping(lost=None, size=0),
@@ -1093,10 +1094,13 @@ BROKEN = {
         ("warning", "reports-delimiter"),
         "postconf -e recipient_delimiter=+",
     ),
-    "another delimiter": (
-        reported_by(recipient_delimiter="-"),
+    "a report address that has a delimiter": (
+        replace(
+            reported_by(recipient_delimiter="+-"),
+            settings=replace(KEPT.settings, reports=Reports("dmarc-reports@example.org")),
+        ),
         ("warning", "reports-delimiter"),
-        "postconf -e recipient_delimiter=-+",
+        None,
     ),
     "a report address elsewhere": (reporting(takes=False, knows=None), ("warning", "reports-address"), None),
     "a report address that nobody has": (reporting(knows=False), ("warning", "reports-address"), None),

@@ -439,7 +439,7 @@ def test_a_report_that_comes_back(spooled):
     spooled.segment(record(recipients=[f"<{TOKEN}>"]), bounce | {"verdict": "defer", "would": "defer"})
     spooled.all()
     assert [each["state"] for each in spooled.rows(delivery)] == [Stage.WAITING], "the deferred one comes again"
-    spooled.segment(bounce, bounce)
+    spooled.segment(bounce | {"verdict": "reject", "would": "reject"}, bounce)
     spooled.all()
     assert [each["state"] for each in spooled.rows(delivery)] == [Stage.RETURNED]
     assert [(each["address"], each["times"]) for each in spooled.rows(suppressed)] == [("d@bank.example", 1)]
@@ -472,6 +472,19 @@ def test_old_rows_leave(spooled):
     assert {each["domain"] for each in spooled.rows(correspondent)} == {"plain.example"}
     spooled.at((DAY + 92) * 86_400.0)
     assert spooled.rows(correspondent) == []
+
+
+def test_old_rows_leave_after_reports_are_turned_off(spooled):
+    spooled.segment(record(), record(login="ann", recipients=["x@b.example"]))
+    spooled.at(NOW)
+    assert spooled.rows(rows_table)
+    spooled.collector.close()
+    spooled.ours = None
+    spooled.collector = spooled.another()
+    spooled.at((DAY + 92) * 86_400.0)
+    assert spooled.rows(rows_table) == spooled.rows(correspondent) == spooled.rows(collected) == []
+    spooled.minutes(1)
+    assert spooled.rows(report) == []
 
 
 def test_many_old_rows_leave_bit_by_bit(spooled, monkeypatch):

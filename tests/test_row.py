@@ -225,8 +225,9 @@ def test_bounces_of_reports():
     assert arrival(record(**bounce), OURS).returned == (token,)
     assert arrival(record(**bounce, login="ann"), OURS).returned == (token,)
     assert arrival(record(**bounce | {"mail_from": "<a@bank.example>"}), OURS).returned == ()
-    refused = "rules: [{name: r, if: {client: 192.0.2.1}, then: reject}]"
-    assert arrival(record(**bounce, policy=refused), OURS).returned == ()
+    for action, expected in (("reject", (token,)), ("defer", ())):
+        rule = f"rules: [{{name: r, if: {{client: 192.0.2.1}}, then: {action}}}]"
+        assert arrival(record(**bounce, policy=rule), OURS).returned == expected
     assert arrival(record(mail_from="<>", recipients=[f"<{OURS}>"]), OURS).returned == ()
 
 

@@ -310,7 +310,8 @@ class Collector:
                 self._before = writing.horizon(connection, before)
                 writing.expire_counts(connection, before)
             deleted = writing.expire(connection, self._before, self._history.messages, _EXPIRED)
-            of_reports = expiry.expire(connection, self._clock(), self._host) if is_due and self._ours else 0
+            # also after reports have been turned off
+            of_reports = expiry.expire(connection, self._clock(), self._host) if is_due else 0
         if deleted or of_reports:
             database.give_back(engine)
         return deleted == _EXPIRED

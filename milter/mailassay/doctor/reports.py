@@ -11,7 +11,7 @@ from .finding import Finding, fine, warning
 from .gather_reports import TIMER
 from .wiring import our_endpoint, our_entry
 
-_DELIMITER = "+"  # between the address and what tells which report a bounce is about
+_DELIMITER = "+"  # what to propose
 
 
 def aligned(facts: Facts) -> Iterator[Finding]:
@@ -32,14 +32,23 @@ def deliverable(facts: Facts) -> Iterator[Finding]:
     """Does a bounce of a report arrive here?"""
     if not (reports := facts.reports):
         return
-    sender, postfix = facts.settings.reports.sender, facts.postfix
-    if _DELIMITER not in postfix.value("recipient_delimiter"):
-        value = postfix.value("recipient_delimiter") + _DELIMITER
+    sender, postfix = facts.settings.reports.sender or "", facts.postfix
+    delimiter = postfix.value("recipient_delimiter")
+    own = [each for each in delimiter if each in sender.rpartition("@")[0]]
+    if not delimiter:
         yield warning(
             "reports-delimiter",
-            f"recipient_delimiter has no {_DELIMITER}: bounces of reports, which come to an extension of {sender}, "
-            "are refused, and reports go on to addresses that do not exist",
-            postfix.command("postconf", "-e", f"recipient_delimiter={value}"),
+            f"recipient_delimiter is empty: all reports come from {sender} itself, so a bounce does not say which "
+            "report came back, and reports go on to addresses that do not exist",
+            postfix.command("postconf", "-e", f"recipient_delimiter={_DELIMITER}"),
+        )
+    elif own:
+        yield warning(
+            "reports-delimiter",
+            f"the local-part of {sender} has {own[0]}, at which Postfix splits addresses (recipient_delimiter): all "
+            "reports come from that address itself, so a bounce does not say which report came back, and reports go on "
+            "to addresses that do not exist",
+            fix=f"Let reports.from be an address without {own[0]} in its local-part",
         )
     else:
         yield fine("reports-delimiter", f"Postfix takes mail for extensions of {sender}")

@@ -75,7 +75,7 @@ def _part(boundary: str, content_type: str) -> tuple[str, ...]:
 
 
 def _feedback(incident: Incident, reporter: Reporter, spf_records: Sequence[str]) -> Iterator[str]:
-    """The part for programs (RFC 6591 section 3, RFC 9991 section 4)."""
+    """The part for programs (RFC 6591, RFC 9991 section 4)."""
     yield "Feedback-Type: auth-failure"
     yield "Version: 1"
     yield f"User-Agent: mailassay/{__version__}"

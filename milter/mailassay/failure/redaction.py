@@ -65,7 +65,7 @@ _KNOWN = """
 
 
 class Redactor:
-    """Redacts with a key, which stays the same as long as equal names are to look equal (RFC 6590 section 3)."""
+    """Redacts with a key, which stays the same as long as equal names are to look equal (RFC 6590)."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key

@@ -37,8 +37,9 @@ def add(commands: Commands) -> None:
         help="send DMARC reports to the owners of domains, and show them",
         description="Send aggregate reports of DMARC (RFC 9990), and show what was sent to whom. They are off until "
         "`reports.from` is set. mailassay-reports.timer runs `mailassay reports send` every hour.",
-        epilog="Exit status 66 if the configuration asks for no reports or the history cannot be read, 75 if another "
-        "process sends them, or if DNS, Postfix or the database is down, 78 if there is no history.",
+        epilog="Exit status 1 if a report would not pass DMARC, 66 if the configuration asks for no reports or the "
+        "history cannot be read, 75 if another process sends them, or if DNS, Postfix or the database is down, 78 if "
+        "there is no history.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     send = _action(actions, "send", "make the reports of the days that are over, and hand over to Postfix what is due")
@@ -58,7 +59,7 @@ def add(commands: Commands) -> None:
     )
     takes_json(listing)
     listing.set_defaults(run=_list)
-    show = _action(actions, "show", "show the newest report about a domain")
+    show = _action(actions, "show", "show the newest aggregate report about a domain")
     show.add_argument("domain", type=_domain, metavar="DOMAIN", help="the domain at which its DMARC record is")
     show.add_argument("--day", type=_day, metavar="DAY", help="the report about this day (UTC), such as 2026-11-27")
     show.add_argument("--xml", action="store_true", help="print the XML that is sent")

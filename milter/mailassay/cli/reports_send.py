@@ -230,7 +230,9 @@ def _plan(found: Settings, engine: Engine) -> int:
         where = ", ".join(to.addresses) or f"nobody ({why_none(to)})"
         print(printable(f"{domain}: to {where}"))
     days = len({each.day for each in waiting})
-    print(f"{len(waiting)} reports about {days} days are to be made; {due} mails wait, some of them for their time")
+    print(
+        f"reports to be made: {len(waiting)}, about days: {days}; mails that wait, some of them for their time: {due}"
+    )
     if refused:
         complain(f"mailassay reports: nothing would be sent: {refused}; mailassay doctor says what to do")
         return 1

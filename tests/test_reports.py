@@ -143,7 +143,7 @@ def test_dry_run_changes_nothing(host, server, capsys):
     run(capsys, "send")
     before = host.reports()
     status, printed, _ = run(capsys, "send", "--dry-run")
-    assert (status, "2 mails wait" in printed) == (0, True)
+    assert (status, "for their time: 2" in printed) == (0, True)
     assert (host.reports(), server.transactions) == (before, [])
 
 

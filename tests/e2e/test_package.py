@@ -428,7 +428,7 @@ def test_life_under_systemd(package, later, run_tree):
     for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
         running.run(command)
     assert running.run("postconf -h smtpd_milters").strip() == ""
-    assert running.run(f"systemctl is-active {ours} mailassay.socket", check=False).split() == ["inactive"] * 4
+    assert running.run(f"systemctl is-active {ours} mailassay.socket", check=False).split() == ["inactive"] * 5
     assert "history.sqlite" in running.run(f"ls {HISTORY}")
     assert pids(running) == []
     assert "mode: monitor" in (running.root / POLICY[1:]).read_text()

@@ -99,6 +99,7 @@ _DECIDERS = (
     "forged_fields",
     "no_client_address",
     "internal_error",
+    "sign.unsignable",
 )
 _ACTIONS, _RESULTS = _words(Action), _words(Result)
 

@@ -21,10 +21,9 @@ from mailassay.store.tables import hourly
 from mailassay.zone import Zone
 from tests.lab.failing import BROKEN, NOW, SENDER, found
 from tests.lab.limits import LIMITS
-from tests.lab.outgoing import Outgoing, mail
+from tests.lab.outgoing import DATABASES, Outgoing, host_on, mail
 from tests.lab.refusing import Refusing
 
-SQLITE, POSTGRESQL = pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 KEY = Redactor(b"k" * 32)
 HOUR = int(NOW) // 3600
 AFTER = (HOUR + 1) * 3600 + 600.0  # the next hour, when everything has arrived
@@ -79,19 +78,10 @@ def server():
         yield found
 
 
-@pytest.fixture(params=[SQLITE, POSTGRESQL])
+@pytest.fixture(params=DATABASES)
 def host(request, tmp_path, server):
-    if request.param == "sqlite":
-        sending = Sending(tmp_path, server.port)
-        yield sending
-        sending.close()
-        return
-    postgresql = request.getfixturevalue("postgresql")
-    name = postgresql.new()
-    sending = Sending(tmp_path, server.port, postgresql.url(name))
-    yield sending
-    sending.close()
-    postgresql.drop(name)
+    with host_on(request, Sending, tmp_path, server.port) as found:
+        yield found
 
 
 @pytest.fixture

@@ -12,10 +12,8 @@ from mailassay import return_path
 from mailassay.feedback.run import LONGEST
 from mailassay.store import observed, outbox
 from mailassay.store.outbox import Busy, Stage, State
-from tests.lab.outgoing import DAY, NOON, SENDER, Outgoing, mail
+from tests.lab.outgoing import DATABASES, DAY, NOON, SENDER, Outgoing, host_on, mail
 from tests.lab.refusing import Refusing
-
-SQLITE, POSTGRESQL = pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 
 
 @pytest.fixture
@@ -24,19 +22,10 @@ def server():
         yield found
 
 
-@pytest.fixture(params=[SQLITE, POSTGRESQL])
+@pytest.fixture(params=DATABASES)
 def host(request, tmp_path, server):
-    if request.param == "sqlite":
-        found = Outgoing(tmp_path, server.port)
+    with host_on(request, Outgoing, tmp_path, server.port) as found:
         yield found
-        found.close()
-        return
-    postgresql = request.getfixturevalue("postgresql")
-    name = postgresql.new()
-    found = Outgoing(tmp_path, server.port, postgresql.url(name))
-    yield found
-    found.close()
-    postgresql.drop(name)
 
 
 @pytest.fixture
@@ -186,7 +175,7 @@ def test_an_address_that_is_refused(host, server, reply, is_suppressed):
     host.seen("bank.example", rua="mailto:dead@bank.example")
     host.past_midnight()
     host.all()
-    assert (host.reports()["bank.example"].state, host.reports()["bank.example"].why) == (State.DROPPED, "suppressed")
+    assert host.became("bank.example") == (State.DROPPED, "suppressed")
     assert server.transactions == []
 
 
@@ -210,7 +199,7 @@ def test_a_record_that_is_gone(host, server):
     del host.names["_dmarc.bank.example"]
     host.past_midnight()
     host.all()
-    assert (host.reports()["bank.example"].state, host.reports()["bank.example"].why) == (State.DROPPED, "no_record")
+    assert host.became("bank.example") == (State.DROPPED, "no_record")
     assert [each.recipients for each in server.taken] == [["d@shop.example"]]
     with host.engine.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM observed")).scalar() == 0
@@ -221,7 +210,7 @@ def test_a_record_that_asks_for_none_any_more(sqlite, server):
     sqlite.names["_dmarc.bank.example"] = '"v=DMARC1; p=reject"'
     sqlite.past_midnight()
     sqlite.all()
-    assert (sqlite.reports()["bank.example"].state, sqlite.reports()["bank.example"].why) == (State.DROPPED, "no_tag")
+    assert sqlite.became("bank.example") == (State.DROPPED, "no_tag")
     assert server.transactions == []
 
 
@@ -332,7 +321,7 @@ def test_what_is_too_old_is_given_up(host, server):
     host.all()
     assert server.transactions == []
     assert host.deliveries("bank.example")["d@bank.example"].stage is Stage.FAILED
-    assert (host.reports()["shop.example"].state, host.reports()["shop.example"].why) == (State.DROPPED, "expired")
+    assert host.became("shop.example") == (State.DROPPED, "expired")
 
 
 def test_two_runs_at_once(host):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import email.policy
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import pytest
 
 from mailassay.aggregate import Disposition, Policy, Row
 from mailassay.aggregate.arrival import Arrival
@@ -20,13 +23,19 @@ from mailassay.feedback.failing import Failing
 from mailassay.feedback.run import Done, Run
 from mailassay.store import database, observed, outbox
 from mailassay.store.observed import Arrived
-from mailassay.store.outbox import Delivered, Listed
+from mailassay.store.outbox import Delivered, Listed, State
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 
 DAY = 86_400
 NOON = 20_833 * DAY + 43_200.0  # of the day that is reported
 SENDER = "dmarc-reports@receiver.example"
+
+
+DATABASES = [
+    pytest.param("sqlite"),
+    pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")),
+]
 
 
 class Outgoing:
@@ -100,6 +109,11 @@ class Outgoing:
         for one, found in destinations.of_each(wanted, zone, Ours(SENDER, self.delimiter), LIMITS, 60.0):
             yield one.domain, found
 
+    def became(self, domain: str) -> tuple[State, str]:
+        """The state of the report about a domain, and why."""
+        found = self.reports()[domain]
+        return found.state, found.why
+
     def reports(self) -> dict[str, Listed]:
         """The reports by their domains, the newest of each."""
         with self.engine.begin() as connection:
@@ -115,3 +129,22 @@ class Outgoing:
 def mail(octets: bytes) -> EmailMessage:
     """A mail, parsed."""
     return BytesParser(policy=email.policy.default).parsebytes(octets)
+
+
+_Host = TypeVar("_Host", bound=Outgoing)
+
+
+@contextmanager
+def host_on(request: pytest.FixtureRequest, kind: type[_Host], folder: Path, port: int) -> Iterator[_Host]:
+    """A host whose history is in the database that the parameter of a fixture names (``DATABASES``)."""
+    if request.param == "sqlite":
+        found = kind(folder, port)
+        yield found
+        found.close()
+        return
+    postgresql = request.getfixturevalue("postgresql")
+    name = postgresql.new()
+    found = kind(folder, port, postgresql.url(name))
+    yield found
+    found.close()
+    postgresql.drop(name)

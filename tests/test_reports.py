@@ -147,6 +147,16 @@ def test_dry_run_changes_nothing(host, server, capsys):
     assert (host.reports(), server.transactions) == (before, [])
 
 
+def test_dry_run_migrates_no_tables(host, capsys):
+    """The collector does, and the sender."""
+    with host.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    status, _, said = run(capsys, "send", "--dry-run")
+    assert (status, said.count("mailassay reports: ")) == (os.EX_NOINPUT, 1)
+    with host.engine.begin() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+
+
 def test_killed_between_the_250_and_the_database(host, server, capsys):
     """The same octets are handed over again, and never after that."""
     run(capsys, "send")

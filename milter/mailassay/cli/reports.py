@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from ..feedback.destinations import Destinations
     from ..store.outbox import Delivered, Listed
-    from ..store.reader import Reader
 
 _DAY = 86_400
 _MOST = 100  # reports
@@ -121,15 +120,7 @@ def _address(text: str) -> str:
 def _read(arguments: argparse.Namespace, act: Callable[[Settings, Connection], int]) -> int:
     """Run ``act`` with a connection that reads. Returns its exit status, or another if there is nothing to read."""
     found, wrong = settings_anyway(arguments)
-
-    def use(reader: Reader) -> int:
-        with reader.connection() as connection:
-            if connection is None:
-                complain("mailassay reports: the history has no database yet; mailassay-collector.service makes it")
-                return os.EX_NOINPUT
-            return act(found, connection)
-
-    return history_options.read("reports", found.history, wrong, use)
+    return reports_send.read(found, lambda connection: act(found, connection), wrong)
 
 
 def _say(text: str, indent: int = 0) -> None:

@@ -11,14 +11,15 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..config import Settings
+from ..config import Problem, Settings
 from ..finding import Severity
 from ..judge import logline
 from ..resolver import Method, Shared, Source
 from ..terminal import complain, is_terminal, printable
+from . import history_options
 from .options import asked, host_names, settings, sources
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
     from ..feedback.ourselves import Alignment
     from ..feedback.run import Done
+    from ..store.reader import Reader
 
 OFF = "mailassay reports: the configuration asks for no reports: set reports.from"
+_NO_DATABASE = "mailassay reports: the history has no database yet; mailassay-collector.service makes it"
 _PATIENCE = 20.0  # seconds for the questions about our own domain, and for Postfix's commands
 _PAUSE = 0.2  # seconds between two drawings of the progress
 
@@ -53,7 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
             # not once an hour in the log of a host that sends none
             complain(OFF)
         return os.EX_NOINPUT
-    return _opened(found, lambda engine: _plan(found, engine) if arguments.dry_run else _send(found, engine))
+    if arguments.dry_run:
+        return read(found, lambda connection: _plan(found, connection))
+    return _opened(found, lambda engine: _send(found, engine))
+
+
+def read(found: Settings, act: Callable[[Connection], int], wrong: Sequence[Problem] = ()) -> int:
+    """Run ``act`` with a connection that only reads.
+
+    Returns its exit status, or another if there is nothing to read. ``wrong`` are the mistakes of the configuration.
+    """
+
+    def use(reader: Reader) -> int:
+        with reader.connection() as connection:
+            if connection is None:
+                complain(_NO_DATABASE)
+                return os.EX_NOINPUT
+            return act(connection)
+
+    return history_options.read("reports", found.history, wrong, use)
 
 
 def write(arguments: argparse.Namespace, act: Callable[[Connection], int]) -> int:
@@ -87,7 +108,7 @@ def _opened(found: Settings, act: Callable[[Engine], int]) -> int:
         complain(f"mailassay reports needs {error.name}: pip install 'mailassay[history]'")
         return os.EX_UNAVAILABLE
     if found.history.database is None and not os.path.exists(os.path.join(found.history.directory, FILE)):
-        complain("mailassay reports: the history has no database yet; mailassay-collector.service makes it")
+        complain(_NO_DATABASE)
         return os.EX_NOINPUT
     url = database.address(found.history.directory, found.history.database)
     try:
@@ -215,7 +236,7 @@ def _said(done: Done, own: _Own) -> int:
     return os.EX_OK
 
 
-def _plan(found: Settings, engine: Engine) -> int:
+def _plan(found: Settings, connection: Connection) -> int:
     """Print what would be sent, and to whom. Changes nothing."""
     from ..feedback.composing import why_none
     from ..feedback.find import find
@@ -223,9 +244,7 @@ def _plan(found: Settings, engine: Engine) -> int:
 
     own, answers = _Own(found), dns(found)
     refused = own.refused(answers)
-    with engine.begin() as connection:
-        waiting = observed.pending(connection)
-        due = outbox.waiting(connection)
+    waiting, due = observed.pending(connection), outbox.waiting(connection)
     for domain, to in find(found, answers, delimiter(found))({each.domain for each in waiting}):
         where = ", ".join(to.addresses) or f"nobody ({why_none(to)})"
         print(printable(f"{domain}: to {where}"))

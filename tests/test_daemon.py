@@ -1492,6 +1492,25 @@ def test_without_libmilter(tmp_path):
         assert "Traceback" not in done.stderr
 
 
+def test_without_public_suffixes(tmp_path):
+    """The service says so at its start, before it forks. What judges no mail reads no list."""
+    code = (
+        "import sys; sys.modules['publicsuffixlist'] = None; from pathlib import Path; exists = Path.exists; "
+        "Path.exists = lambda path: not str(path).startswith('/usr/share/publicsuffix') and exists(path); "
+        "from mailassay.__main__ import main; sys.exit(main())"
+    )
+    config = tmp_path / "mailassay.yaml"
+    config.write_text(f"listen: unix:{tmp_path}/s\nsocket_group: null\n")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run([*command, "serve", "--config", config], capture_output=True, text=True)
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert "the Public Suffix List is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "s").exists()
+    done = subprocess.run([*command, "config", "check", "--config", config], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="such a Python has the function, or the daemon does not start")
 def test_a_python_with_which_memory_would_grow(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 
 from ..config import ConfigError, Settings
+from ..dmarc import suffix
 from ..judge import logline
 from . import libmilter, systemd
 from .deferring import until_fixed
@@ -59,6 +60,10 @@ def serve(read: Callable[[], Settings], read_anyway: Callable[[], Settings]) -> 
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     libmilter.register()
+    try:
+        suffix.read()
+    except ImportError as error:
+        raise Unusable(f"the Public Suffix List is missing: {error}") from error
     # objects from before the fork stay: no worker searches them for garbage, which would also copy their memory
     gc.collect()
     gc.freeze()

@@ -5,7 +5,7 @@ If a registry publishes a record without psd=y, the walk treats everybody who re
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +21,12 @@ class _List(Protocol):
     def is_public(self, name: str) -> bool: ...
 
 
-def _found() -> _List:
-    """The list of the library, or else the system's. Raises ImportError if there is neither, or the latter is empty."""
+@cache
+def read() -> _List:
+    """The list of the library, or else the system's. Raises ImportError if there is neither, or the latter is empty.
+
+    It is read once, at its first use. A process that forks reads it before that, for all.
+    """
     try:
         from publicsuffixlist import PublicSuffixList
     except ImportError:
@@ -34,25 +38,22 @@ def _found() -> _List:
         if not system:
             raise ImportError(f"{_SYSTEM}: no rules") from None
         return system
+    # with the suffixes of private registries, and every top-level domain
     found: _List = PublicSuffixList()
     return found
-
-
-# includes the suffixes of private registries and every top-level domain; read once, before workers are forked
-_LIST = _found()
 
 
 @lru_cache(maxsize=4096)
 def registrable(name: Domain) -> Domain:
     """The registrable domain that a name belongs to; a public suffix is returned unchanged."""
-    return Domain(_LIST.privatesuffix(name) or name)
+    return Domain(read().privatesuffix(name) or name)
 
 
 def top_level(name: Domain) -> str:
     """The top-level domain of a name; empty if the public DNS does not have it, like ``local``."""
     label = name.labels[-1]
     # for some top-level domains, the list has only a wildcard below them
-    return label if _LIST.publicsuffix(f"x.{label}", accept_unknown=False) else ""
+    return label if read().publicsuffix(f"x.{label}", accept_unknown=False) else ""
 
 
 def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = False) -> Domain | None:
@@ -63,7 +64,7 @@ def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = 
     """
     owners, suffixes = set(), []
     for name in (one, other):
-        suffix = Domain(_LIST.publicsuffix(name) or name)
+        suffix = Domain(read().publicsuffix(name) or name)
         if declared and org_domain.is_within(suffix):
             owners.add(org_domain)
         else:
@@ -71,6 +72,6 @@ def between(one: Domain, other: Domain, org_domain: Domain, *, declared: bool = 
             suffixes.append(suffix)
     if len(owners) == 1:
         return None
-    if not declared and _LIST.is_public(org_domain):
+    if not declared and read().is_public(org_domain):
         return org_domain
     return max(suffixes, key=len)

@@ -720,7 +720,7 @@ def changed(record, chance):
 
 def fits(record):
     with suppress(Unfit):
-        return rows(record)
+        return rows(record, b"")
 
 
 @settings(max_examples=5)

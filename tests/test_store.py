@@ -1,5 +1,7 @@
 """The file of SQLite: what can be wrong with it, and that it stays small. PostgreSQL has test_postgresql.py."""
 
+import hashlib
+import json
 import os
 import pwd
 import random
@@ -7,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 
 import pytest
@@ -15,11 +18,13 @@ from alembic.script import ScriptDirectory
 
 from mailassay.cli import main
 from mailassay.history.spool import SPOOL
-from mailassay.store import database, writing
+from mailassay.store import database, packed, writing
 from mailassay.store.rows import SEPARATOR
 from mailassay.store.tables import REVISION, hourly
 from tests.lab.folder import open_folder
 from tests.lab.spooled import NOW, Spooled, record
+
+OLD_WORDS = "9d55c396d402a3097602a38d1990a96f9c14193191a510fdbacf2fce12905f5a"
 
 
 @pytest.fixture
@@ -329,3 +334,28 @@ def test_a_url_that_is_none(tmp_path, capsys):
         assert "history.database" in said
         assert "percent-encoded" in said
         assert "s3" not in said
+
+
+def test_a_record_of_an_older_version_can_be_read():
+    """0.2 kept a record with its keys, and had a dictionary for that."""
+    known = record("Q1")
+    packer = zlib.compressobj(6, zdict=packed._WORDS[b"\x01"])
+    octets = packer.compress(json.dumps(known).encode()) + packer.flush()
+    # the dictionary of 0.2: what it packed could not be read with another one
+    assert hashlib.sha256(packed._WORDS[b"\x01"]).hexdigest() == OLD_WORDS
+    assert packed.unpack(b"\x01" + octets) == known
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"\x02",
+        b"\x02abc",
+        b"\x03abc",
+        *map(packed.pack, (b"", b"{", b"[]", b'{"v":1,"kind":"message","values":[1]}', b"[" * 100_000)),
+    ],
+)
+def test_what_is_no_record(octets):
+    with pytest.raises(ValueError):
+        packed.unpack(octets)

@@ -7,9 +7,10 @@ from itertools import count
 
 import pytest
 
+from mailassay.history.record import read
 from mailassay.store import database, writing
 from mailassay.store.rows import rows
-from tests.bench.history import fill, records
+from tests.bench.history import fill, lines
 from tests.lab.spooled import Spooled
 
 MANY = 1000
@@ -36,13 +37,13 @@ def spooled(filled, tmp_path):
 
 def test_rows(benchmark):
     """Packing is most of it."""
-    some = list(records(next(NUMBERS), time.time(), 0.01, MANY))
-    benchmark(lambda: [rows(each) for each in some])
+    some = list(lines(next(NUMBERS), time.time(), 0.01, MANY))
+    benchmark(lambda: [rows(read(json.loads(each)), each.encode()) for each in some])
 
 
 def test_collect(benchmark, spooled):
     def segment():
-        spooled.segment(*map(json.dumps, records(next(NUMBERS), spooled.now, 0.01, MANY)))
+        spooled.segment(*lines(next(NUMBERS), spooled.now, 0.01, MANY))
 
     benchmark.pedantic(spooled.all, setup=segment, rounds=5)
     assert spooled.left() == []

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mailassay.config import Settings
-from mailassay.history.record import Judged, record
+from mailassay.history.record import KEYS, Judged, line, read
 from mailassay.message import split
 from mailassay.policy import Mode, Policy
 from mailassay.store import database, writing
@@ -33,6 +33,7 @@ DOMAINS = 20_000
 CLIENTS = 50_000
 _KEY = ed25519_key()
 _BATCH = 5000
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 # by what is said of them in DNS; each of our domains is one of these
 _POLICIES = {"none": 55, "reject": 25, "quarantine": 20}
 _ZONE = "".join(
@@ -60,13 +61,19 @@ _KINDS = {
     "broken": 1,
     "submitted": 3,
 }
-_PLACES = re.compile(r"(none|reject|quarantine|plain|host)\.example|192\.0\.2\.1|198\.51\.100\.66|bob@receiver|QID")
+_PLACES = re.compile(r"(none|reject|quarantine|plain|host)\.example|192\.0\.2\.1|198\.51\.100\.66|bob@receiver")
 
 
 def records(first: int, until: float, days: float, many: int) -> Iterator[dict[str, Any]]:
-    """So many records of messages, the oldest first. Few domains and clients have most of them (Zipf's law).
+    """What :func:`lines` say."""
+    return (read(json.loads(each)) for each in lines(first, until, days, many))
 
-    ``first`` is a number that tells their queue ids apart from those of others.
+
+def lines(first: int, until: float, days: float, many: int) -> Iterator[str]:
+    """So many lines of the spool, each with the record of a message, the oldest first.
+
+    Few domains and clients have most of them (Zipf's law). ``first`` is a number that tells their queue ids apart from
+    those of others.
     """
     chance = random.Random(first)
     templates = _templates()
@@ -86,14 +93,17 @@ def records(first: int, until: float, days: float, many: int) -> Iterator[dict[s
             "192.0.2.1": _address(client if kind != "aligned" else domain * 2 + number % 2),
             "198.51.100.66": _address(client),
             "bob@receiver": f"user{chance.randrange(3000)}@receiver",
-            "QID": f"4{first + number:013X}",
         }
         found: dict[str, Any] = json.loads(_PLACES.sub(lambda match, fills=fills: fills[match[0]], text))
-        found["time"] = round(at, 3)
-        found["host"] = f"mx{1 + number % 2}"
-        found["message_id"] = f"<{chance.getrandbits(96):x}@{_domain(domain)}>"
-        found["seconds"] = round(chance.lognormvariate(-5, 1.2), 6)
-        yield found
+        for key, value in (
+            ("time", round(at, 3)),
+            ("host", f"mx{1 + number % 2}"),
+            ("queue_id", f"4{first + number:013X}"),
+            ("message_id", f"<{chance.getrandbits(96):x}@{_domain(domain)}>"),
+            ("seconds", round(chance.lognormvariate(-5, 1.2), 6)),
+        ):
+            found["values"][KEYS.index(key)] = value
+        yield _encode(found)
 
 
 def fill(folder: Path, many: int, days: float) -> None:
@@ -115,12 +125,13 @@ def fill(folder: Path, many: int, days: float) -> None:
 def _part(place: tuple[int, float, int, float]) -> list[Rows]:
     first, began, many, each_takes = place
     days = many * each_takes / 86_400
-    return [rows(each) for each in records(first, began + days * 86_400, days, many)]
+    made = lines(first, began + days * 86_400, days, many)
+    return [rows(read(json.loads(each)), each.encode()) for each in made]
 
 
 @cache
 def _templates() -> dict[tuple[str, str], str]:
-    """Records as the session makes them, as JSON with the names of our zone, by kind and policy."""
+    """Lines as a worker writes them, with the names of our zone, by kind and policy."""
     made = {}
     for kind in _KINDS:
         for policy in _POLICIES:
@@ -152,8 +163,7 @@ def _templates() -> dict[tuple[str, str], str]:
             talk = Talk(Zone(zone, limits=LIMITS), settings=settings, client=client, helo="mail.host.example")
             fields, body = split(message)
             outcome = talk.send(list(fields), body, mail_from=mail_from, login=login)
-            found = record(Judged(outcome, settings, 0.0), "mx1") | {"queue_id": "QID"}
-            made[kind, policy] = json.dumps(found, default=str)
+            made[kind, policy] = line(Judged(outcome, settings, 0.0), "mx1")
     return made
 
 

@@ -38,7 +38,7 @@ def fill(
     """Put records into the database of a folder, or of a URL, which is made if it is not there; then what was sent."""
     engine = database.connect(database.address(str(folder), url))
     database.migrate(engine)
-    made = [rows(each) for each in records]
+    made = [rows(each, json.dumps(each).encode()) for each in records]
     with engine.begin() as connection:
         writing.add(connection, made)
         writing.count(connection, Counter(key for each in made for key in each.counts))

@@ -66,15 +66,15 @@ class Batch:
     arrived: list[observed.Arrived] = field(default_factory=list)
     failed: list[Incident] = field(default_factory=list)
 
-    def add(self, found: dict[str, Any], now: float, host: str, ours: str | None = None) -> None:
+    def add(self, line: Line, now: float, host: str, ours: str | None = None) -> None:
         """Add what a line says. ``now`` and ``host`` are for counts of lines that name none. Raises Unfit.
 
         ``ours`` is the address of our DMARC reports; None if there are none.
         """
         hour = int(now) // HOUR
-        match found:
+        match found := line.found or {}:
             case {"v": version, "kind": "message"} if version == VERSION:
-                row = rows(found, now)
+                row = rows(found, line.octets, now)
                 self.records.append(found)
                 self.rows.append(row)
                 self.counts.update(row.counts)
@@ -295,7 +295,7 @@ class Collector:
         batch = Batch(name, lines[-1].end)
         for line in lines:
             try:
-                batch.add(line.found or {}, now, self._host, self._ours)
+                batch.add(line, now, self._host, self._ours)
             except Unfit:
                 batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
         return batch

@@ -36,6 +36,8 @@ _MESSAGE = Form(
     "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
     "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned",
 )  # fmt: skip
+KEYS = _MESSAGE.keys
+"""The keys of the values of a line, in their order."""
 _ADDED = (None, None)  # the last values, which lines of 0.2 do not have
 _OF_CHECKS = ("evidence", "partial", "dmarc_record")  # are missing if the message was not judged
 _OF_SIGNING = ("signed_by", "unsigned")  # one of them is there if signing is set up and the message was not judged

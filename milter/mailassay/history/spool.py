@@ -277,10 +277,14 @@ def has_little_room(folder: Path) -> bool:
 
 
 class Line(NamedTuple):
-    """A line of a segment: its number, counted from 1, where it ends, and what it says; None if that is unreadable."""
+    """A line of a segment: its number, counted from 1, and where it ends; its octets, and what they say.
+
+    ``found`` is None if it is unreadable.
+    """
 
     number: int
     end: int
+    octets: bytes
     found: dict[str, Any] | None
 
 
@@ -327,7 +331,7 @@ class Segment:
                 if not whole and not complete:
                     return
                 number += 1
-                yield Line(number, offset, _read(octets) if whole else None)
+                yield Line(number, offset, octets, _read(octets) if whole else None)
 
 
 def segments(folder: Path) -> list[Segment]:

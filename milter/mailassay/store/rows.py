@@ -43,14 +43,15 @@ class Unfit(ValueError):
     """A line is no record that this version can read."""
 
 
-def rows(record: dict[str, Any], arrived: float | None = None) -> Rows:
-    """The rows of a record of a message, which arrived in the collector at that time. Raises Unfit.
+def rows(record: dict[str, Any], line: bytes, arrived: float | None = None) -> Rows:
+    """The rows of a record of a message, with its line in the spool. Raises Unfit.
 
+    ``arrived`` is when it arrived in the collector, in seconds since 1970.
     If the clock of its host was wrong by years, it is found, and deleted, among those that arrived with it.
     """
     message, recipients, _ = searched(record)
     try:
-        message["record"] = pack(record)
+        message["record"] = pack(line)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
         counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]

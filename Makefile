@@ -48,7 +48,7 @@ help:
 	@echo '                   ROOM=dmarc for one room, PROCESSES=1 for fewer processes than processors'
 	@echo 'make conformance   public test suites through the real milter; SUITES=FOLDER for others'
 	@echo 'make fuzz          ten minutes of fuzzing; SECONDS=3600 for an hour'
-	@echo 'make bench         cost of the most expensive input, and a load on mailassay and other filters (needs root)'
+	@echo 'make bench         cost of the most expensive input, and loads on mailassay and other filters (needs root)'
 	@echo 'make bench QUICK=1 the same, in a few minutes; PNG=FILE for a plot'
 	@echo 'make reference     JSON Schemas, manual pages and docs/reference.md, from what the program takes'
 	@echo 'make screenshots   docs/overview.png, by Chromium'
@@ -119,6 +119,7 @@ bench: $(READY)
 	@$(RUN) -m pytest --benchmark-only --benchmark-sort=name --benchmark-columns=median,max,rounds \
 	    --benchmark-time-unit=ms $(if $(QUICK),--benchmark-max-time=0.1 )tests/bench/bench_*.py
 	@$(RUN) -m tests.bench --if-possible $(if $(QUICK),--quick )--png $(or $(PNG),build/bench.png)
+	@$(RUN) -m tests.bench.outbound --if-possible$(if $(QUICK), --messages 100 --turns 1)
 
 conformance: $(READY)
 	@$(RUN) -m tests.conformance $(if $(SUITES),'$(SUITES)')

@@ -64,7 +64,7 @@ def dns_server(folder: Path, made: Corpus) -> Iterator[Dns]:
 
 def measure(name: str, folder: Path, made: Corpus, dns: Dns, setting: Setting, count: int, connections: int) -> Cell:
     """One load on one stack. Raises RuntimeError or OSError where a part of it does not start, or ends meanwhile."""
-    with running(name, folder) as stack:
+    with running(STACKS[name], folder) as stack:
         dns.set(0)
         sent = send(stack.postfix, made.warm, connections).sent
         if setting.is_warm:
@@ -94,9 +94,9 @@ def _bench(options: argparse.Namespace, names: Sequence[str], folder: Path) -> i
     made = corpus(min(options.messages, 200))
     chosen = settings(options.latency)
 
-    def cell(name: str, setting: Setting, count: int) -> Cell | None:
+    def cell(name: str, setting: Setting, many: int) -> Cell | None:
         try:
-            return measure(name, folder / "stack", made, dns, setting, count, options.connections)
+            return measure(name, folder / "stack", made, dns, setting, many, options.connections)
         except (RuntimeError, OSError) as error:
             print(f"left out: {name}: {error}", file=sys.stderr, flush=True)
             return None
@@ -105,13 +105,13 @@ def _bench(options: argparse.Namespace, names: Sequence[str], folder: Path) -> i
         # a trial first: who cannot run is left out, and what a stack keeps for its next start is there in every turn
         cells: Cells = {name: [] for name in names if cell(name, chosen[0], 1)}
         for turn, setting in itertools.product(range(options.turns), chosen):
-            count = options.messages * _SLOW // max(setting.latency, _SLOW)
+            many = options.messages * _SLOW // max(setting.latency, _SLOW)
             # who comes first differs, so that what the machine does beside is nobody's disadvantage
             for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
                 if name not in cells:
                     continue
                 print(f"turn {turn + 1} of {options.turns}, {setting}: {name}", file=sys.stderr, flush=True)
-                if found := cell(name, setting, count):
+                if found := cell(name, setting, many):
                     cells[name].append(found)
                 else:
                     del cells[name]
@@ -127,10 +127,11 @@ def _bench(options: argparse.Namespace, names: Sequence[str], folder: Path) -> i
 
 
 def _latencies(text: str) -> list[int]:
-    return sorted({_count(each, least=0) for each in text.split(",")})
+    return sorted({count(each, least=0) for each in text.split(",")})
 
 
-def _count(text: str, least: int = 1) -> int:
+def count(text: str, least: int = 1) -> int:
+    """A number of the command line. Raises ValueError if it is smaller."""
     number = int(text)
     if number < least:
         raise ValueError
@@ -148,10 +149,10 @@ def main(arguments: list[str] | None = None) -> int:
     default = "; default: %(default)s"
     parser.add_argument("--quick", action="store_true", help="one turn of 100 messages")
     parser.add_argument(
-        "--messages", type=_count, metavar="N", help="in a load, fewer where DNS is slower; default: 400"
+        "--messages", type=count, metavar="N", help="in a load, fewer where DNS is slower; default: 400"
     )
-    parser.add_argument("--turns", type=_count, metavar="N", help="default: 3")
-    parser.add_argument("--connections", type=_count, metavar="N", default=4, help=f"at a time{default}")
+    parser.add_argument("--turns", type=count, metavar="N", help="default: 3")
+    parser.add_argument("--connections", type=count, metavar="N", default=4, help=f"at a time{default}")
     parser.add_argument("--latency", type=_latencies, default="0,20,80", metavar="MS,MS", help=f"of DNS{default}")
     parser.add_argument("--only", metavar="NAME", help="beside Postfix alone and mailassay, only stacks with this word")
     parser.add_argument("--png", type=Path, metavar="FILE", help="a plot as well (needs matplotlib)")
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in STACKS:
         if name not in (ALONE, OURS) and (options.only or "") not in name:
             continue
-        if packages := missing(name):
+        if packages := missing(STACKS[name]):
             print(f"left out: {name} ({', '.join(packages)} not installed)", file=sys.stderr)
         else:
             names.append(name)

@@ -23,7 +23,7 @@ from .__main__ import dns_server
 from .corpus import Corpus, Message, corpus
 from .dearest import Parts, made
 from .load import Sent, session
-from .stacks import NAMESERVER, OURS, running
+from .stacks import NAMESERVER, OURS, STACKS, running
 
 HONEST = 4
 _DEAR = Parts(
@@ -68,7 +68,7 @@ def _bench(seconds: float, numbers: list[int], folder: Path) -> int:
     honest.zone.update(zone)
     print("others  who send       messages  honest  wrong  p50 ms  p99 ms", flush=True)
     wrong = 0
-    with dns_server(folder, honest), running(OURS, folder / "stack") as stack:
+    with dns_server(folder, honest), running(STACKS[OURS], folder / "stack") as stack:
         # caches are warm in every line, the first included
         _loads(stack.postfix.port, honest, attack, 2, seconds / 3)
         for others, sending in itertools.product(numbers, (attack, None)):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.lab.mta import Mta
 from tests.lab.serve import AUTHSERV_ID
@@ -45,17 +46,21 @@ class Part:
         return shutil.which(self.program, path=_PATH) or ""
 
 
-def _mailassay(folder: Path, place: Path) -> Sequence[str | Path]:
-    (folder / "policy.yaml").write_text(json.dumps(POLICY))
-    settings = {
+def settings_of_mailassay(place: Path) -> dict[str, Any]:
+    """What mailassay is told in each stack: its socket, whom it asks, and how it logs."""
+    return {
         "listen": f"unix:{place}",
         "socket_mode": "0666",
         "socket_group": None,
         "authserv_id": AUTHSERV_ID,
-        "policy": str(folder / "policy.yaml"),
         "dns": {"nameservers": [f"{NAMESERVER}:53"]},
         "log": {"format": "json"},
     }
+
+
+def _mailassay(folder: Path, place: Path) -> Sequence[str | Path]:
+    (folder / "policy.yaml").write_text(json.dumps(POLICY))
+    settings = settings_of_mailassay(place) | {"policy": str(folder / "policy.yaml")}
     (folder / "mailassay.yaml").write_text(json.dumps(settings))
     return [sys.executable, "-m", "mailassay", "serve", "--config", folder / "mailassay.yaml"]
 
@@ -145,9 +150,9 @@ STACKS: dict[str, tuple[Part, ...]] = {
 """In the order of the table. The milters of each are asked in this order."""
 
 
-def missing(name: str) -> list[str]:
+def missing(parts: Sequence[Part]) -> list[str]:
     """The Debian packages that a stack lacks here."""
-    return [part.package for part in STACKS[name] if not part.path]
+    return [part.package for part in parts if not part.path]
 
 
 @dataclass(frozen=True)
@@ -160,14 +165,17 @@ class Running:
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Running]:
-    """A stack, fresh, behind a fresh Postfix. Raises RuntimeError where one does not start."""
+def running(parts: Sequence[Part], folder: Path, more: str = "") -> Iterator[Running]:
+    """A stack, fresh, behind a fresh Postfix. Raises RuntimeError where one does not start.
+
+    ``more`` are further lines of main.cf.
+    """
     folder.mkdir()
     folder.chmod(0o777)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         pids, milters, policy = [], [], ""
-        for part in STACKS[name]:
+        for part in parts:
             place = folder / f"{part.program.rpartition('/')[2]}.sock"
             pids.append(stack.enter_context(_daemon(part, folder, place)))
             if part.is_policy_service:
@@ -175,17 +183,17 @@ def running(name: str, folder: Path) -> Iterator[Running]:
             else:
                 milters.append(f"unix:{place}")
         # the milters see the client that XCLIENT names, and nothing of the connection before it
-        more = (
+        lines = (
             "smtpd_milter_maps = cidr:{{127.0.0.0/8 DISABLE}}\nvirtual_transport = discard\nin_flow_delay = 0\n"
-            f"smtpd_recipient_restrictions = reject_unauth_destination{policy}\n"
+            f"smtpd_recipient_restrictions = reject_unauth_destination{policy}\n{more}"
         )
-        postfix = stack.enter_context(Mta(milters, more))
+        postfix = stack.enter_context(Mta(milters, lines))
         yield Running(postfix, tuple(pids), folder)
 
 
 @contextmanager
 def _daemon(part: Part, folder: Path, place: Path) -> Iterator[int]:
-    log = folder / (LOG if part is MAILASSAY else f"{part.program}.log")
+    log = folder / (f"{part.program}.log" if part.package else LOG)
     with log.open("wb") as output:
         process = subprocess.Popen(
             part.command(folder, place),

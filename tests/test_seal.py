@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mailassay.arc import Arc, Chain
 from mailassay.config import Settings
+from mailassay.dkim import Body, Work
 from mailassay.explain.recorded import Recorded
 from mailassay.history.record import Judged, line, read, record
 from mailassay.judge.logline import Line
@@ -18,7 +20,9 @@ from mailassay.message import Field, Headers, split
 from mailassay.policy import Mode, Policy
 from mailassay.result import Result
 from mailassay.sign import Unsealed, seal
+from mailassay.sign.signature import BODY
 from mailassay.verdict import Action
+from tests.lab.limits import LIMITS
 from tests.lab.sealing import (
     MESSAGE,
     dkimpys,
@@ -165,6 +169,21 @@ def test_whatever_is_sealed_verifies_as_the_next_host_gets_it(sealer, pairs, bod
         return
     assert found.seal.by, found.seal
     after = header_after(found, Headers(Field(*each) for each in pairs))
+    assert validated(after, body, zone(published(sealer))).result is Result.PASS
+
+
+def test_the_header_is_sealed_as_it_is_after_the_change(sealer):
+    """Also where a field that is covered is added or removed, which no policy does now."""
+    headers, body = split(b"List-Id: <a>\r\nSubject: old\r\nList-Id: <b>\r\n" + MESSAGE)
+    given = judged(sealer, MESSAGE)
+    change = seal.Change([("list-id", 2), ("Subject", 1)], [("Subject", "[x]\n hi"), *given.add], given.add[0][1])
+    hashed = Body([BODY])
+    hashed.update(body)
+    body_hash = hashed.finish()[BODY].digest
+    message = seal.Incoming(headers, Chain(), Arc(Result.NONE), body_hash, Work(LIMITS))
+    found = seal.sealed(sealer.sealing_key, message, change, NOW)
+    after = header_after(replace(given, remove=tuple(change.remove), add=tuple(change.add), seal=found), headers)
+    assert [each.value for each in after.named(b"list-id")] == [b" <a>"]
     assert validated(after, body, zone(published(sealer))).result is Result.PASS
 
 

@@ -5,6 +5,7 @@ import pytest
 from mailassay.sign import Unsealed
 from tests.lab.rspamd import rspamd
 from tests.lab.sealing import MESSAGE, host, judged, passed_on, published, through, zone
+from tests.lab.signing import pem
 
 pytestmark = pytest.mark.process
 
@@ -20,8 +21,10 @@ MESSAGES = {
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory):
+    """Three with an RSA key, and one with an Ed25519 key."""
     folder = tmp_path_factory.mktemp("keys")
-    return [host(folder, f"{name}.example") for name in "abc"]
+    by_rsa = [host(folder, f"{name}.example") for name in "abc"]
+    return [*by_rsa, host(folder, "d.example", octets=pem("ed25519"))]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,11 @@ def says(hosts):
 def test_rspamd(hosts, says, name, count):
     message = through(MESSAGES[name], *hosts[:count])
     assert says(message) == ("allow", [f"{'abc'[count - 1]}.example:s=arc:i={count}"])
+
+
+def test_rspamd_on_seals_by_ed25519(hosts, says):
+    assert says(through(MESSAGE, hosts[3])) == ("allow", ["d.example:s=arc:i=1"])
+    assert says(through(MESSAGE, hosts[3], hosts[0], hosts[3])) == ("allow", ["d.example:s=arc:i=3"])
 
 
 @pytest.mark.parametrize("change", [(b"ann@", b"eve@"), (b"Hello", b"Hallo"), (b"spf=", b"spf=pass x=")])

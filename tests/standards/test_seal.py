@@ -26,7 +26,7 @@ NAMES = ("ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results")
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory):
-    """Three hosts with RSA keys; dkimpy verifies no seal by another one."""
+    """Three hosts with RSA keys, since dkimpy verifies no seal by another."""
     folder = tmp_path_factory.mktemp("keys")
     return [host(folder, f"{name}.example") for name in "abc"]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailassay import arc
-from mailassay.dkim import Body, HeaderHashes, Work
+from mailassay.dkim import Body, HeaderHashes, TooMuchWork, Work
 from mailassay.domain import Domain
 from mailassay.limits import Limits
 from mailassay.message import Field, Headers, split
@@ -111,6 +111,44 @@ def test_fail(change, reason):
 def test_a_key_that_cannot_be_had_is_a_failure(domain):
     """Section 5.2.1: a chain has no temporary errors."""
     assert check(sealed(domain)).result is Result.FAIL
+
+
+def test_what_left_the_result_open():
+    """Another host may find that the chain passes, if DNS did not answer or one of our limits was reached."""
+    assert check(sealed("slow.example")).unknown == "dns"
+    assert check(sealed("nowhere.example")).unknown == ""
+    assert check(sealed("list.example").replace(b"Hello", b"Hallo")).unknown == ""
+    assert check(sealed("list.example", "slow.example")).unknown == "dns"
+    assert check(sealed("list.example")).unknown == ""
+    for limits in (Limits(signature_work=100), replace(LIMITS, arc_sets=1)):
+        chain = arc.chain(split(sealed("list.example", "forward.example"))[0], limits)
+        header = HeaderHashes(Headers(()), Work(limits))
+        assert arc.check(chain, header, {}, Deadline(Zone(ZONE, limits=LIMITS), 0.0, lambda: 0.0), limits).unknown == (
+            "limit"
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ([], (0, False)),
+        ([(b"ARC-Seal", b" i=3; cv=pass"), (b"ARC-Authentication-Results", b" i=2; x")], (3, False)),
+        ([(b"ARC-Authentication-Results", b" i=7; x"), (b"ARC-Seal", b" i=2; cv=FAIL")], (7, True)),
+        ([(b"ARC-Seal", b" i=2; cv=pass"), (b"ARC-Seal", b" i=1; cv=fail")], (2, False)),
+        ([(b"ARC-Seal", b" i=2; cv=pass"), (b"ARC-Seal", b" i=2; cv=fail")], (2, True)),
+        ([(b"ARC-Seal", b" i=0; cv=fail"), (b"ARC-Message-Signature", b" i=001")], (0, False)),
+        ([(b"ARC-Seal", b" i=1; i=1; cv=fail")], (0, False)),
+        ([(b"arc-message-signature", b"\r\n i = 09 ; x=y"), (b"ARC-Seal", b" \x00")], (9, False)),
+    ],
+)  # fmt: skip
+def test_the_newest_instance_of_any_chain(fields, expected):
+    assert arc.newest(Headers(Field(*each) for each in fields), Work(LIMITS)) == expected
+
+
+def test_the_newest_instance_is_not_looked_for_without_end():
+    fields = [Field(b"ARC-Seal", b" i=%d; cv=none" % (1 + number % 50)) for number in range(20_000)]
+    with pytest.raises(TooMuchWork):
+        arc.newest(Headers(fields), Work(LIMITS))
 
 
 def test_more_sets_than_allowed():

@@ -2,8 +2,10 @@
 
 import pytest
 
+from mailassay.dkim.header import simple
 from mailassay.dmarc import evaluate
 from mailassay.resolver import Question, Shared
+from mailassay.sign import seal, signature
 from tests.fuzz.reader import check
 from tests.fuzz.seeds import scripts, seeds
 from tests.fuzz.talk import conversation
@@ -44,6 +46,14 @@ def test_alignment_with_everything_is_found(monkeypatch):
 def test_more_questions_than_may_be_asked_are_found(monkeypatch):
     monkeypatch.setattr(Shared, "_start", lambda self, *_, **__: [self._source(NOTHING) for _ in range(1001)][-1])
     assert next(findings(), None) is not None
+
+
+@pytest.mark.parametrize("module", [signature, seal])
+def test_what_is_signed_otherwise_than_it_is_verified_is_found(module, monkeypatch):
+    monkeypatch.setattr(module, "relaxed", simple)
+    plain = next(data for target, data in seeds() if target == "signed")
+    with pytest.raises(AssertionError):
+        TARGETS["signed"].run(plain)
 
 
 GOOD = (

@@ -22,7 +22,7 @@ from mailassay.history.record import Judged, record
 from mailassay.judge.outcome import Outcome
 from mailassay.policy import Partial, Policy
 from mailassay.result import Result
-from mailassay.sign import Unsigned
+from mailassay.sign import Sealed, Unsealed, Unsigned
 from mailassay.verdict import Action, Decider, Kind, Reply, Verdict
 from tests.lab.cases import NOW, judged, load
 
@@ -118,6 +118,9 @@ OUTCOMES = st.builds(
     sample=some(st.integers(0, 99)),
     signed_by=tuples(WORDS),
     unsigned=some(st.sampled_from(Unsigned)),
+    seal=some(
+        st.builds(Sealed, st.just(()), WORDS, st.integers(0, 50), RESULTS, some(st.sampled_from(Unsealed))),
+    ),
 )
 
 

@@ -37,7 +37,7 @@ from mailassay.policy.condition import Keys
 from mailassay.policy.rule import PLACEHOLDERS
 from mailassay.result import Result
 from mailassay.sender_domain import Receives, SenderDomain
-from mailassay.sign import Unsigned
+from mailassay.sign import Sealed, Unsealed, Unsigned
 from mailassay.spf import Spf
 from mailassay.verdict import Action, Decider, Kind, Verdict
 from tests.lab.editor import Core, mistakes
@@ -435,6 +435,7 @@ def full() -> Outcome:
         seconds=0.1,
         signed_by=("a.example/s",),
         unsigned=Unsigned.DOMAIN,
+        seal=Sealed((), "a.example/s", 1, Result.NONE, Unsealed.DNS),
     )
 
 

@@ -9,7 +9,7 @@ from mailassay.cli import main
 from mailassay.config import ConfigError, load, warnings
 from mailassay.config.signing import doubts
 from mailassay.domain import Domain
-from mailassay.sign import Believed, Unsignable
+from mailassay.sign import Believed, Seal, Unsignable
 from tests.lab.signing import pem, write
 
 
@@ -81,6 +81,13 @@ def test_nothing_is_signed_without_a_domain(tmp_path, text):
         ("sign:\n  logins: {anna: ['@']}", (2, 19), "expected an address"),
         ("sign:\n  unsignable: hold", (2, 15), "expected send | defer | reject"),
         ("sign:\n  keys: x", (2, 3), "unknown key `sign.keys`"),
+        ("sign:\n  seal: all", (2, 3), "`seal: all` needs `seal_as`, the key that seals"),
+        ("sign:\n  seal: some", (2, 9), "expected none | all"),
+        ("sign:\n  seal_as: example.org", (2, 12), "expected a domain and a selector such as example.org/2026a"),
+        ("sign:\n  seal_as: a.example/b/c", (2, 12), "expected a domain and a selector"),
+        ("sign:\n  seal_as: ../x", (2, 12), "expected a domain and a selector"),
+        ("sign:\n  seal_as: a.example/../x", (2, 12), "expected a domain and a selector"),
+        ("sign:\n  seal_as: [a.example/x]", (2, 12), "expected a domain and a selector"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path, sign, place, what):
@@ -137,3 +144,38 @@ def test_a_folder_that_everybody_can_write_to_is_said_once(tmp_path):
         f"chmod go-w {tmp_path}"
     )
     assert doubt in warnings(found, "x.yaml", 0.0, [])
+
+
+SEALS = "sign:\n  directory: {0}\n  seal: all\n  seal_as: {1}\n"
+
+
+def test_the_key_that_seals(tmp_path):
+    """Its domain need not be one that signs. It is read with the others, if anything is sealed."""
+    write(tmp_path, "bücher.example".encode("idna").decode(), "2026.a")
+    sign = SEALS.format(tmp_path, "Bücher.example/2026.a")
+    found = load(written(tmp_path, sign), keys=True)
+    assert (found.sign.seal, str(found.sign.seal_as)) == (Seal.ALL, "xn--bcher-kva.example/2026.a")
+    assert str(pickle.loads(pickle.dumps(found)).sealing_key) == "xn--bcher-kva.example/2026.a"
+    assert found.signing_keys == {}
+    assert "PRIVATE" not in repr(found)
+    assert load(written(tmp_path, sign)).sealing_key is None
+    assert load(written(tmp_path, sign.replace("all", "none")), keys=True).sealing_key is None
+    assert load(written(tmp_path, "{}"), keys=True).sign.seal is Seal.NONE
+
+
+def test_a_sealing_key_that_cannot_be_used_is_named_with_its_line(tmp_path):
+    found = problems(tmp_path, SEALS.format(tmp_path, "a.example/s"), keys=True)
+    [(line, column, text)] = found
+    assert (line, column) == (4, 3)
+    assert f"sign: {tmp_path}/a.example/s.pem cannot be read: No such file" in text
+    assert "; make it: openssl" in text
+
+
+def test_a_sealing_key_that_everybody_can_read_is_a_warning(tmp_path):
+    place = write(tmp_path, "a.example", "s")
+    tmp_path.chmod(0o700)
+    place.chmod(0o644)
+    found = load(written(tmp_path, SEALS.format(tmp_path, "a.example/s")), keys=True)
+    [doubt] = doubts(found, "x.yaml")
+    assert (doubt.line, doubt.column) == (4, 3)
+    assert f"chmod o-r {place}" in doubt.message

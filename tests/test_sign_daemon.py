@@ -12,6 +12,7 @@ from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
 from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
+from tests.lab.sealing import dkimpys, host, published
 from tests.lab.serve import Serve
 from tests.lab.signing import dkimpy_says, signing, write
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.process
 FIELDS = [(b"From", b" alice@example.org"), (b"Subject", b" a\r\n long one"), (b"Subject", b" \xff")]
 BODY = b"Hello \r\n\r\n"
 CHUNKS = [BODY[:7], BODY[7:]]
+ARC = [b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authentication-Results"]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,37 @@ def test_a_reload_changes_keys_and_configuration_or_neither(tmp_path, dns):
         reload(served, "judges by policy", sign=None)
         sent(served, "4C6")
         assert not {"signed_by", "unsigned"} & set(served.entry("4C6"))
+
+
+def test_a_strangers_message_is_sealed_as_postfix_inserts_the_fields(tmp_path, dns):
+    """The sealing key changes with the configuration, or both stay."""
+
+    def sealed(queue_id):
+        with MilterClient(served.socket) as client:
+            client.connect("198.51.100.7")
+            client.helo(b"x.example")
+            answer = client.message(b"<alice@example.org>", FIELDS, CHUNKS, queue_id=queue_id)
+        fields = answer.apply(FIELDS)
+        assert [name for name, _ in fields][:4] == [*ARC, b"Authentication-Results"]
+        lines = [name + b":" + value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for name, value in fields]
+        message = b"\r\n".join(lines) + b"\r\n\r\n" + BODY
+        assert dkimpys(message, published(*hosts)) == "pass"
+        return served.entry(queue_id)["sealed_by"]
+
+    def seal_as(name):
+        return {"directory": str(keys), "seal": "all", "seal_as": name}
+
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    hosts = [host(keys, "example.org", "old")]
+    with Serve(tmp_path, dns, sign=seal_as("example.org/old")) as served:
+        served.wait_for("seals as example.org/old")
+        assert sealed("4C1") == "example.org/old"
+        reload(served, "is not reloaded", sign=seal_as("a.example/new"))
+        assert sealed("4C2") == "example.org/old"
+        hosts.append(host(keys, "a.example", "new"))
+        reload(served, "judges by policy", sign=seal_as("a.example/new"))
+        assert sealed("4C3") == "a.example/new"
 
 
 def test_a_key_that_cannot_be_used_keeps_the_service_from_starting(tmp_path, dns):

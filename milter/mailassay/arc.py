@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .address import Address
 from .authres.read import Clause, Unreadable, instance_of, opening, read
@@ -86,7 +86,8 @@ class Arc:
     ``sealers`` are the d= of the seals, instance 1 first. They mean something only if the result is ``pass``.
     ``oldest_pass`` (RFC 8617 section 5.2, step 4) is the lowest instance down to which the message signatures verify, 0
     if all of them do, None if the chain does not pass. ``fault`` says why the chain fails, and ``reason`` says it in
-    words.
+    words. ``unknown`` says why another host may find that the chain passes: DNS did not answer, or one of our limits
+    was reached.
     """
 
     result: Result
@@ -94,6 +95,7 @@ class Arc:
     oldest_pass: int | None = None
     reason: str = ""
     fault: Fault | None = None
+    unknown: Literal["", "dns", "limit"] = ""
 
     def resinfo(self, remote_ip: Address | None) -> Resinfo:
         """``arc=`` with the client's address (RFC 8617 section 6)."""
@@ -122,8 +124,7 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
     found: dict[tuple[int, bytes], tuple[Field, Mapping[bytes, bytes]]] = {}
     for name in (_SEAL, _MESSAGE, _RESULTS):
         for field in headers.named(name):
-            account.pay(opening(field.value) if name == _RESULTS else reading(field.value))
-            tags = {} if name == _RESULTS else tag_list(field.value)
+            tags = _tags(name, field, account)
             instance = _instance(field, tags, most)
             if (instance, name) in found:
                 raise _BadChain(Fault.REPEATED_FIELD, "two fields of one kind in one set")
@@ -134,8 +135,7 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
     sets = []
     for instance in range(1, count + 1):
         results, (seal, seal_tags) = found[instance, _RESULTS][0], found[instance, _SEAL]
-        status = seal_tags.get(b"cv", b"").lower()
-        if status != (b"none" if instance == 1 else b"pass"):
+        if _status(seal_tags) != (b"none" if instance == 1 else b"pass"):
             text = f"the seal of set {instance} says that the chain failed, or its cv= is invalid there"
             raise _BadChain(Fault.STATUS, text)
         sets.append(Set(results, _message(*found[instance, _MESSAGE]), _seal(seal, seal_tags)))
@@ -143,16 +143,56 @@ def _collect(headers: Headers, most: int, account: Work) -> Chain:
 
 
 def _instance(field: Field, tags: Mapping[bytes, bytes], most: int) -> int:
-    if tags:
-        match = _INSTANCE.fullmatch(tags.get(b"i", b""))
-        number = int(match[0]) if match else 0
-    else:
-        number = instance_of(field.value)
+    number = _number(field, tags)
     if number > most:
         raise _BadChain(Fault.TOO_MANY_SETS, f"an instance number is out of range: more than {most} sets")
     if not number:
         raise _BadChain(Fault.INSTANCE, "an instance number is missing or out of range")
     return number
+
+
+def _number(field: Field, tags: Mapping[bytes, bytes]) -> int:
+    """The instance that a field says; 0 if it says none."""
+    if not tags:
+        return instance_of(field.value)
+    match = _INSTANCE.fullmatch(tags.get(b"i", b""))
+    return int(match[0]) if match else 0
+
+
+class Newest(NamedTuple):
+    """The highest instance among the ARC fields, and whether the newest ARC-Seal says cv=fail."""
+
+    instance: int = 0
+    is_failed: bool = False
+
+
+def newest(headers: Headers, account: Work) -> Newest:
+    """What a sealer needs to know of a chain, however malformed it is (RFC 8617 section 5.1, steps 2 and 3).
+
+    A field that cannot be read counts as none. Raises :class:`TooMuchWork`.
+    """
+    highest, seal = 0, Newest()
+    for name in (_SEAL, _MESSAGE, _RESULTS):
+        for field in headers.named(name):
+            try:
+                tags = _tags(name, field, account)
+            except BadSignature:
+                continue
+            number = _number(field, tags)
+            highest = max(highest, number)
+            if name == _SEAL and number:
+                seal = max(seal, Newest(number, _status(tags) == b"fail"))
+    return Newest(highest, seal.is_failed)
+
+
+def _tags(name: bytes, field: Field, account: Work) -> Mapping[bytes, bytes]:
+    """The tags of a field, none of one with results. Raises :class:`BadSignature` and :class:`TooMuchWork`."""
+    account.pay(opening(field.value) if name == _RESULTS else reading(field.value))
+    return {} if name == _RESULTS else tag_list(field.value)
+
+
+def _status(tags: Mapping[bytes, bytes]) -> bytes:
+    return tags.get(b"cv", b"").lower()
 
 
 def _message(field: Field, tags: Mapping[bytes, bytes]) -> Signature:
@@ -202,13 +242,15 @@ def check(
     The cost is charged to the account of ``header``. If it does not suffice for the whole chain, the chain fails.
     """
     if chain.problem:
-        return Arc(Result.FAIL, reason=chain.problem, fault=chain.fault)
+        # other hosts may allow more sets, and more work
+        limited = chain.fault in (Fault.TOO_MANY_SETS, Fault.LIMIT)
+        return Arc(Result.FAIL, reason=chain.problem, fault=chain.fault, unknown="limit" if limited else "")
     if not chain.sets:
         return Arc(Result.NONE)
     try:
         return _validate(chain, header, bodies, resolve, limits)
     except TooMuchWork as error:
-        return Arc(Result.FAIL, reason=str(error), fault=Fault.LIMIT)
+        return Arc(Result.FAIL, reason=str(error), fault=Fault.LIMIT, unknown="limit")
 
 
 def _validate(
@@ -221,10 +263,10 @@ def _validate(
     account = header.account
     if trouble := _message_trouble(chain.sets[-1].message, header, bodies, resolve, limits):
         reason = f"the newest message signature: {trouble}"
-        return Arc(Result.FAIL, reason=reason, fault=Fault.MESSAGE_SIGNATURE)
+        return Arc(Result.FAIL, reason=reason, fault=Fault.MESSAGE_SIGNATURE, unknown=trouble.unknown)
     for instance, (each, digest) in enumerate(zip(chain.sets, _seal_digests(chain, account), strict=True), 1):
-        if trouble := each.seal.problem or _signature_trouble(each.seal, digest, resolve, limits, account):
-            return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}", fault=Fault.SEAL)
+        if trouble := _seal_trouble(each.seal, digest, resolve, limits, account):
+            return Arc(Result.FAIL, reason=f"seal {instance}: {trouble}", fault=Fault.SEAL, unknown=trouble.unknown)
     oldest = len(chain.sets)
     # the chain passes whatever the results of the older message signatures are
     with suppress(TooMuchWork):
@@ -234,27 +276,44 @@ def _validate(
     return Arc(Result.PASS, sealers, 0 if oldest == 1 else oldest)
 
 
+class _Trouble(NamedTuple):
+    """Why a signature does not verify. For ``unknown`` see :class:`Arc`."""
+
+    text: str
+    unknown: Literal["", "dns", "limit"] = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def _message_trouble(
     signature: Signature,
     header: HeaderHashes,
     bodies: Mapping[BodyRequest, BodyDigest],
     resolve: Resolver,
     limits: Limits,
-) -> str:
-    """Why an ARC-Message-Signature does not verify; empty if it does. Raises :class:`TooMuchWork`."""
+) -> _Trouble | None:
+    """Why an ARC-Message-Signature does not verify; None if it does. Raises :class:`TooMuchWork`."""
     if signature.problem:
-        return signature.problem
+        return _Trouble(signature.problem)
     body = bodies[signature.body]
     if signature.body.length is not None and body.hashed < signature.body.length:
-        return "l= is larger than the body"
+        return _Trouble("l= is larger than the body")
     if body.digest != signature.body_hash:
-        return "the body was changed"
+        return _Trouble("the body was changed")
     if body.partial:
         # a passing chain vouches for the whole message; it has no result for a part of it
-        return "a part of the body is not signed (l=)"
+        return _Trouble("a part of the body is not signed (l=)")
     if stray := header.stray(signature):
-        return f"a further {stray} field is not signed"
+        return _Trouble(f"a further {stray} field is not signed")
     return _signature_trouble(signature, header.digest(signature), resolve, limits, header.account)
+
+
+def _seal_trouble(seal: Signature, digest: bytes, resolve: Resolver, limits: Limits, account: Work) -> _Trouble | None:
+    """Why an ARC-Seal does not verify; None if it does. Raises :class:`TooMuchWork`."""
+    if seal.problem:
+        return _Trouble(seal.problem)
+    return _signature_trouble(seal, digest, resolve, limits, account)
 
 
 def _seal_digests(chain: Chain, account: Work) -> Iterator[bytes]:
@@ -269,13 +328,15 @@ def _seal_digests(chain: Chain, account: Work) -> Iterator[bytes]:
         digest.update(relaxed(each.seal.field))
 
 
-def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, limits: Limits, account: Work) -> str:
+def _signature_trouble(
+    signature: Signature, digest: bytes, resolve: Resolver, limits: Limits, account: Work
+) -> _Trouble | None:
     try:
         records = resolve(signature.key_name, "TXT").records
     except DnsTempError as error:
-        return str(error)
+        return _Trouble(str(error), "dns")
     except DnsLimit as error:
-        return f"limit: {error}"
+        return _Trouble(f"limit: {error}", "limit")
     trouble = NO_KEY
     for record in records[: limits.key_records]:
         try:
@@ -285,11 +346,11 @@ def _signature_trouble(signature: Signature, digest: bytes, resolve: Resolver, l
                 raise BadKey(OfSignature.TESTING, "the key is being tested (t=y)")
             account.pay(key.work)
             if key.verifies(signature.signature, digest):
-                return ""
+                return None
             trouble = "the signature does not match the header"
         except BadKey as error:
             trouble = str(error)
-    return trouble
+    return _Trouble(trouble)
 
 
 class Doubt(StrEnum):

@@ -16,8 +16,9 @@ import dns.rrset
 
 from mailassay.message import Headers, split
 from tests.demo.scenarios import BODY, FOREIGN, FORGED, SCENARIOS, letter, zone_text
-from tests.lab.sign import Key, rsa_key
+from tests.lab.sign import Key, arc_set, rsa_key
 
+from .signing import OTHER
 from .world import LETTERS, PUBLIC, SECRET, TRIED
 
 _BANK = Key(b"ed25519-sha256", SECRET, PUBLIC)
@@ -127,6 +128,24 @@ def _arc() -> bytes:
     )
 
 
+def _letters() -> Iterator[bytes]:
+    """Messages to be signed and sealed: plain, odd, signed before, and with chains that pass, fail and have ended."""
+    plain = b"From: Anna <anna@own.test>\r\nTo: b@c.test\r\nSubject: hi\r\n\r\nHello \r\n\r\n"
+    chained = arc_set(plain, 1, OTHER, _BANK)
+    twice = arc_set(chained, 2, OTHER, _BANK)
+    for message in (
+        plain, plain.replace(b"\r\n\r\n", b"\r\nSubject: \xc3\xa9\r\n\t x\r\nList-Id: <x>\r\n\r\n", 1),
+        b"Authentication-Results: mx.receiver.example; none\r\nX-Mailassay-Verdict: x\r\n" + plain,
+        _BANK.sign(plain, "own.test", "arc"), b"From: a@x.test\r\n" + plain, b"From: a@own.test\r\n\r\n",
+        chained, twice, twice.replace(b"Hello", b"Hallo"), twice.replace(b"i=1;", b"i=4;"),
+        arc_set(chained, 2, OTHER, _BANK, status=b"fail"), b"ARC-Seal: i=50; cv=pass\r\n" + plain,
+        arc_set(plain, 1, "nobody.test", _BANK), arc_set(chained, 3, OTHER, _BANK),
+    ):  # fmt: skip
+        headers, body = split(message)
+        fields = b"".join(b"f" + each.name + b":" + each.value + b"\xff" for each in headers)
+        yield b"m<anna@own.test>\xff" + fields + b"b" + body
+
+
 def _named(message: bytes, name: bytes) -> list[bytes]:
     headers: Headers = split(message)[0]
     return [each.value for each in headers.named(name)]
@@ -191,6 +210,8 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield "key", key.record.encode()
     yield "key", b"v=DKIM1; h=sha1:sha256; s=email; t=y:s; n=a; p="
     yield "arc", _arc()
+    for each in _letters():
+        yield "signed", each
     record = b"\xff_dmarc.bank.example v=DMARC1; p=reject; sp=none; np=quarantine; psd=n; t=y; adkim=s; aspf=r"
     yield "dmarc", b" a@news.bank.test\xffa.bank.test" + record.replace(b"example", b"test")
     yield "dmarc", b" a@b.c.d.e.f.g.h.i.test\xffi.test\xff_dmarc.i.test v=DMARC1; p=none; rua=mailto:a@b.test!10m; fo=1"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import parsers, talk
+from . import parsers, signing, talk
 
 HERE = Path(__file__).parent
 CORPUS, WORDS = HERE / "corpus", HERE / "words.dict"
@@ -31,6 +31,7 @@ TARGETS = {
     "dkim": Target(parsers.dkim, pieces=True),
     "key": Target(parsers.key),
     "arc": Target(parsers.arc, 1, 8192, pieces=True),
+    "signed": Target(signing.signed, 2, 8192, pieces=True),
     "dmarc": Target(parsers.dmarc, pieces=True),
     "sender": Target(parsers.sender, 2, pieces=True),
     "domain": Target(parsers.domain, 1, 512),

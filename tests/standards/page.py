@@ -19,6 +19,7 @@ METHODS = {
     "dkim": ("DKIM", "dkim/"),
     "sign": ("DKIM signing", "sign/"),
     "arc": ("ARC", "arc.py"),
+    "seal": ("ARC sealing", "sign/seal.py"),
     "dmarc": ("DMARC", "dmarc/"),
     "authres": ("Authentication-Results", "authres/render.py"),
     "aggregate": ("Aggregate reports", "aggregate/"),

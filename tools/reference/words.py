@@ -66,6 +66,13 @@ LOG_LINE: Mapping[str, str] = {
         "Why such a message is not signed, if `sign.domains` is set: `author`, `domain`, `envelope`, `no_login`, "
         "`login`, `address`, `limit`, `fields`, `judged` or `signed`."
     ),
+    "sealed_by": "The key of a new ARC seal, as `domain/selector`. Only a message that is judged can have one.",
+    "seal_i": "The instance of the new ARC set.",
+    "seal_cv": "What the new seal says of the chain before it: `none`, `pass` or `fail`.",
+    "unsealed": (
+        "Why a message that was judged and let in is not sealed, if `sign.seal` is `all`: `limit`, `fields`, `sets`, "
+        "`failed`, `dns` or `error`."
+    ),
     "would": "What would have been done if nothing were only recorded; present only if it differs from `verdict`.",
     "monitored": "The settings that were only recorded, and their actions.",
     "reason": "Why, in words.",

@@ -14,7 +14,7 @@ from ..config_key import Key
 from ..domain import Domain
 from ..policy import Policy
 from ..policy.sets import Networks
-from ..sign import Believed, Keys, Selectors, Sign
+from ..sign import Believed, Keys, Seal, Selectors, Sign, SigningKey
 from ..verdict import Action
 from . import shapes, values
 from .document import AnyName, List, Map, Members, Problem, Short, Unfit, Value
@@ -246,7 +246,7 @@ class Settings:
     Postfix's value (``recipient_delimiter``, and ``trusted_networks``: its mynetworks). ``owner_request_special`` is
     Postfix's value, None if it cannot be asked. ``policy_lines`` are the lines of the policy's keys by their dotted
     names, and of its rules (``rules.NAME``); ``lines`` are those of the configuration. ``odd`` has the warnings about
-    the policy file. ``signing_keys`` is empty unless the keys were asked for: a command needs none.
+    the policy file. ``signing_keys`` and ``sealing_key`` are missing unless keys were asked for: a command needs none.
     """
 
     listen: Annotated[
@@ -364,11 +364,13 @@ class Settings:
     reports: Annotated[
         Reports, Key("The DMARC reports that mailassay sends to the owners of domains. There are none without `from`.")
     ] = field(default_factory=Reports)
-    sign: Annotated[Sign, Key("The signatures (DKIM) of mail that is not judged: outgoing mail.")] = field(
-        default_factory=Sign
-    )
+    sign: Annotated[
+        Sign,
+        Key("The signatures (DKIM) of mail that is not judged: outgoing mail. And the seals (ARC) of incoming mail."),
+    ] = field(default_factory=Sign)
     log: Annotated[Log, Key("What is logged to stderr.")] = field(default_factory=Log)
     signing_keys: Keys = field(default_factory=dict, repr=False)
+    sealing_key: SigningKey | None = field(default=None, repr=False)
     policy: Policy = field(default_factory=Policy)
     owner_request_special: bool | None = None
     policy_lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
@@ -410,6 +412,8 @@ def _sign(**given: Any) -> Sign:
     made = Sign(**given)
     if made.believed is Believed.LOGIN and not made.logins:
         raise Unfit("`from: login` needs `logins`, with the addresses of each login")
+    if made.seal is Seal.ALL and not made.seal_as:
+        raise Unfit("`seal: all` needs `seal_as`, the key that seals, such as `seal_as: example.org/2026a`")
     return made
 
 
@@ -423,6 +427,7 @@ _SIGN = shapes.of(
         "domains": Map(_domains, AnyName(values.domain, _SELECTORS, "DOMAIN")),
         "directory": values.folder,
         "logins": Map(dict, AnyName(values.login, Members(values.address_pattern, shapes.addresses), "LOGIN")),
+        "seal_as": values.or_nothing(values.key_name),
     },
     _sign,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..domain import Domain
 from ..finding import Severity
-from ..sign import SigningKey, keys
+from ..sign import KeyName, Seal, SigningKey, keys
 from .document import Code, Problem
 from .settings import Settings
 
@@ -25,26 +25,51 @@ def with_keys(settings: Settings, path: str) -> tuple[Settings, list[Problem]]:
             try:
                 usable.append(keys.read(settings.sign.directory, domain, selector))
             except keys.UnusableKey as error:
-                where = _line(settings, selectors.written)
-                problems.append(Problem(Severity.ERROR, Code.UNREADABLE, f"sign: {error}", error.fix, path, *where))
+                problems.append(_problem(error, path, _line(settings, selectors.written)))
         if usable:
             found[domain] = tuple(usable)
-    return replace(settings, signing_keys=found), problems
+    sealing = None
+    if name := sealer(settings):
+        try:
+            sealing = keys.read(settings.sign.directory, *name)
+        except keys.UnusableKey as error:
+            problems.append(_problem(error, path, _place(settings, "sign.seal_as")))
+    return replace(settings, signing_keys=found, sealing_key=sealing), problems
+
+
+def sealer(settings: Settings) -> KeyName | None:
+    """The key that seals; None if nothing is sealed."""
+    return settings.sign.seal_as if settings.sign.seal is Seal.ALL else None
+
+
+def _problem(error: keys.UnusableKey, path: str, where: tuple[int, int]) -> Problem:
+    return Problem(Severity.ERROR, Code.UNREADABLE, f"sign: {error}", error.fix, path, *where)
 
 
 def doubts(settings: Settings, path: str) -> Iterator[Problem]:
     """Warnings about keys that others can read or replace, each with the command that mends it."""
     directory, said = settings.sign.directory, set()
+    for domain, selector, where in _named(settings):
+        for what, fix in keys.doubts(keys.path(directory, domain, selector), directory):
+            if what not in said:
+                said.add(what)
+                yield Problem(Severity.WARNING, "signing-key", f"sign: {what}", fix, path, *where)
+
+
+def _named(settings: Settings) -> Iterator[tuple[Domain, str, tuple[int, int]]]:
+    """Every key that is used, and its line and column."""
     for domain, selectors in settings.sign.domains.items():
         for selector in selectors.keys:
-            for what, fix in keys.doubts(keys.path(directory, domain, selector), directory):
-                if what not in said:
-                    said.add(what)
-                    where = _line(settings, selectors.written)
-                    yield Problem(Severity.WARNING, "signing-key", f"sign: {what}", fix, path, *where)
+            yield domain, selector, _line(settings, selectors.written)
+    if name := sealer(settings):
+        yield *name, _place(settings, "sign.seal_as")
 
 
 def _line(settings: Settings, domain: str) -> tuple[int, int]:
     """The line and column of a domain in the file."""
-    line = settings.lines.get(f"sign.domains.{domain}", 1)
+    return _place(settings, f"sign.domains.{domain}")
+
+
+def _place(settings: Settings, key: str) -> tuple[int, int]:
+    line = settings.lines.get(key, 1)
     return int(line), getattr(line, "column", 1)

@@ -22,6 +22,7 @@ from ..domain import BadDomain, Domain
 from ..policy.condition import is_too_wide
 from ..policy.rule import trouble
 from ..policy.sets import NULL_SENDER
+from ..sign import KeyName
 from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 
 MAX_NETWORK = 43  # characters that a network can have
@@ -490,6 +491,18 @@ def selector(node: yaml.Node) -> str:
     if len(text) > 100 or not re.fullmatch(rf"{label}(?:[.]{label})*", text):
         raise unexpected(expected, node)
     return text
+
+
+@value(title="a domain and a selector", type="string", pattern=r"^[^\s*@/<>]+/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+def key_name(node: yaml.Node) -> KeyName:
+    """A key as the log names it."""
+    expected = "a domain and a selector such as example.org/2026a"
+    parts = [yaml.ScalarNode("tag:yaml.org,2002:str", part) for part in _scalar(node, expected).split("/")]
+    try:
+        of_domain, of_selector = parts
+        return KeyName(domain(of_domain), selector(of_selector))
+    except (ValueError, Unfit) as error:
+        raise unexpected(expected, node) from error
 
 
 def _inet(only_ipv6: bool, host: str, port: int) -> Listen:

@@ -248,7 +248,7 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     def _given_up(self, outcome: Outcome | None) -> Outcome:
         """The outcome of a message that is deferred because something failed; what is known of it stays in it."""
         if outcome:
-            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=(), signatures=(), signed_by=())
+            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=(), signatures=(), signed_by=(), seal=None)
         if self._session:
             return self._session.give_up(self.queue_id)
         return Outcome(verdict=INTERNAL_ERROR, transaction=Transaction(), queue_id=self.queue_id)
@@ -322,6 +322,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
             self._insert(name, value)
         for value in reversed(outcome.signatures):
             self._insert(DKIM_SIGNATURE, value)
+        for name, value in reversed(outcome.seal.fields if outcome.seal else ()):
+            self._insert(name, value)
         if outcome.remove:
             self.chgheader(_MARKER, 1, "")
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..config import ConfigError, Settings, expired
-from ..config.signing import doubts
+from ..config.signing import doubts, sealer
 from ..history.service import Event, What, Why
 from ..judge import logline
 from . import resolv_conf as nameservers
@@ -328,6 +328,8 @@ class Parent:
             )
         if signs := self._settings.sign.domains:
             _log.info("signs for %d domains", len(signs))
+        if name := sealer(self._settings):
+            _log.info("seals as %s", name)
         for doubt in doubts(self._settings, "mailassay.yaml"):
             _log.warning("%s", doubt.message)
         self._expired = set()

@@ -65,6 +65,11 @@ def _signing(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "signed by", key
     if outcome.unsigned:
         yield "unsigned", f"{outcome.unsigned}: {outcome.unsigned.words}"
+    if seal := outcome.seal:
+        if seal.by:
+            yield "sealed by", f"{seal.by}  i={seal.instance} cv={seal.status}"
+        if seal.why:
+            yield "unsealed", f"{seal.why}: {seal.why.words}"
 
 
 def place(decider: Decider, file: str, line: int | None) -> str:

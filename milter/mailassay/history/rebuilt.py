@@ -17,7 +17,7 @@ from ..domain import Domain
 from ..evidence import Connection, Evidence, Transaction
 from ..judge.outcome import Outcome
 from ..result import Result
-from ..sign import Unsigned
+from ..sign import Sealed, Unsealed, Unsigned
 from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .record import MAX_RECIPIENTS, VERSION
 
@@ -122,7 +122,15 @@ def _outcome(record: _Map) -> Outcome:
         sample=record.maybe_integer("sample"),
         signed_by=record.texts("signed_by") if "signed_by" in record else (),
         unsigned=record.maybe_word("unsigned", Unsigned),
+        seal=_seal(record),
     )
+
+
+def _seal(record: _Map) -> Sealed | None:
+    why = record.maybe_word("unsealed", Unsealed)
+    if "sealed_by" not in record:
+        return Sealed(why=why) if why else None
+    return Sealed((), record.text("sealed_by"), record.integer("seal_i"), record.word("seal_cv", Result), why)
 
 
 def _verdict(record: _Map) -> Verdict:

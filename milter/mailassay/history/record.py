@@ -1,7 +1,8 @@
 """An outcome as a record: what is kept about one message. Never its subject, never its body.
 
 On its way through the spool a record is a line whose values have no keys, since a worker needs half the time for it:
-``{"v": 1, "kind": "message", "values": [...]}``. :func:`read` gives them their keys again.
+``{"v": 1, "kind": "message", "values": [...]}``. :func:`read` gives them their keys again. Of a message with a seal,
+or without one that it should have, ``seal`` says so: a reader of an older version passes over it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..dmarc import Dmarc
 from ..evidence import Evidence
 from ..judge import details
 from ..judge.details import Form
-from ..judge.logline import results, without_lone
+from ..judge.logline import results, sealing, without_lone
 from ..judge.outcome import Outcome
 
 VERSION = 1
@@ -55,13 +56,14 @@ class Judged:
 
 def line(judged: Judged, host: str) -> str:
     """The record as one line of JSON in ASCII, without a line end. ``host`` is the name of this host."""
-    values = _values(judged, host)
-    text = _line(values)
-    return text if len(text) <= _MAX_LINE else _line(_short(json.loads(_encode(values))))
+    values, seal = _values(judged, host), judged.outcome.seal
+    more = {"seal": sealing(seal)} if seal else {}
+    text = _line(values, more)
+    return text if len(text) <= _MAX_LINE else _line(_short(json.loads(_encode(values))), more)
 
 
-def _line(values: list[Any]) -> str:
-    return without_lone(_encode({"v": VERSION, "kind": "message", "values": values}))
+def _line(values: list[Any], more: dict[str, Any]) -> str:
+    return without_lone(_encode({"v": VERSION, "kind": "message", "values": values, **more}))
 
 
 def _short(found: Any) -> Any:
@@ -93,7 +95,7 @@ def read(found: dict[str, Any]) -> dict[str, Any]:
     else:
         record["evidence"] = details.named(record["evidence"])
         record["dmarc_record"] = _named(record["dmarc_record"])
-    return {"v": VERSION, "kind": "message", **record}
+    return {"v": VERSION, "kind": "message", **record, **found.get("seal", {})}
 
 
 def record(judged: Judged, host: str) -> dict[str, Any]:

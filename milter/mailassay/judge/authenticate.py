@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from .. import arc, dkim, dmarc, iprev, sender_domain, spf
 from ..author import Fault, author
@@ -22,10 +22,12 @@ from ..result import NO_CLIENT, Resinfo, Result
 class Content:
     """The header section of a message, read once when it is complete, and the body hashes that its signatures need.
 
-    ``cut``: the header section is longer than what is looked at.
+    ``cut``: the header section is longer than what is looked at. ``more`` are body hashes that are needed besides.
     """
 
-    def __init__(self, headers: Headers, limits: Limits, *, cut: bool = False) -> None:
+    def __init__(
+        self, headers: Headers, limits: Limits, *, cut: bool = False, more: Sequence[dkim.BodyRequest] = ()
+    ) -> None:
         self.headers = headers
         self.author = author(headers, limits)
         if cut:
@@ -35,7 +37,12 @@ class Content:
         self.chain = arc.chain(headers, limits, self.work)
         self._limits = limits
         wanted = [signature.body for signature in self.signatures if not signature.problem]
-        self.body = dkim.Body([*wanted, *arc.body_requests(self.chain)])
+        self.body = dkim.Body([*wanted, *arc.body_requests(self.chain), *more])
+
+    @cached_property
+    def bodies(self) -> Mapping[dkim.BodyRequest, dkim.BodyDigest]:
+        """The body hashes. Ask for them when the whole body has been seen."""
+        return self.body.finish()
 
     def prefetch(self, shared: Shared) -> None:
         """Start the questions that the header section raises: the policy of each author domain, and keys.
@@ -122,7 +129,7 @@ def authenticate(
     header = dkim.HeaderHashes(
         content.headers, content.work, repeated_fail=policy.dkim.repeated_fields is Repeated.FAIL
     )
-    bodies = content.body.finish()
+    bodies = content.bodies
 
     def check_spf(mail_from: str, method: Method) -> spf.Spf:
         return spf.check_mail_from(client_ip, mail_from, helo, resolver(method), limits, explain=explain)

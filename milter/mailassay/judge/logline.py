@@ -21,6 +21,7 @@ from .. import iprev, spf
 from ..dkim import Dkim
 from ..dmarc import Disposition, Dmarc
 from ..evidence import Evidence
+from ..sign import Sealed
 from ..verdict import Action, Kind
 from .outcome import Outcome
 
@@ -143,6 +144,8 @@ def _decision(outcome: Outcome) -> dict[str, Any]:
         found["signed_by"] = list(outcome.signed_by)
     if outcome.unsigned:
         found["unsigned"] = outcome.unsigned
+    if outcome.seal:
+        found |= sealing(outcome.seal)
     if verdict.would is not verdict.action:
         found["would"] = verdict.would
     if verdict.monitored:
@@ -151,6 +154,16 @@ def _decision(outcome: Outcome) -> dict[str, Any]:
     if refuses or verdict.override or verdict.decider.kind is Kind.SETTING:
         found["reason"] = verdict.reason
     found["ms"] = round(outcome.seconds * 1000, 1)
+    return found
+
+
+def sealing(seal: Sealed) -> dict[str, Any]:
+    """What became of the seal of a message."""
+    found: dict[str, Any] = {}
+    if seal.by:
+        found |= {"sealed_by": seal.by, "seal_i": seal.instance, "seal_cv": seal.status}
+    if seal.why:
+        found["unsealed"] = seal.why
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..evidence import Connection, Evidence, Transaction
 from ..message import Headers
 from ..resolver import Method, Question
-from ..sign import Unsigned
+from ..sign import Sealed, Unsigned
 from ..verdict import Verdict
 
 
@@ -26,6 +26,9 @@ class Outcome:
     ``signatures`` are the values of new DKIM-Signature fields, for the place above those of ``add``; ``signed_by`` has
     the key of each as ``domain/selector``. ``unsigned`` says why there is none; None if the message is signed, or if
     nothing signs: it is judged, or ``sign`` has no domains.
+
+    ``seal`` has the fields of a new ARC set, for the place above everything else, or says why there is none; None if
+    nothing is sealed, or if the message is not judged or not let in.
 
     ``message_id`` is the first Message-ID field, as it is in the message; empty if there is none.
     ``seconds`` is the time of the checks at the end of the message, and ``dns_wait`` the part of it in which they
@@ -52,6 +55,7 @@ class Outcome:
     signatures: tuple[str, ...] = ()
     signed_by: tuple[str, ...] = ()
     unsigned: Unsigned | None = None
+    seal: Sealed | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)
     headers: Headers = field(default_factory=lambda: Headers(()), compare=False, repr=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from ..message import Field, Headers, crlf
 from ..policy import Mode
 from ..received import Client, Relayed
 from ..resolver import Answer, Deadline, Method, Resolver, Shared, Source, Start
-from ..sign import Signed, Signing, Submission, Unsignable
+from ..sign import Sealed, Signed, Signing, SigningKey, Submission, Unsealed, Unsignable, seal
+from ..sign.signature import BODY
 from ..verdict import Action, Decider, Kind, Reply, Verdict
 from .authenticate import Content, EarlyResults, authenticate, resinfos, untraced
 from .dns_down import is_dns_down
@@ -31,6 +33,8 @@ MAX_RECIPIENTS = 1000  # kept for the policy; Postfix's own limit is the same
 # a message may be expensive if its header section has so many octets, or if its signatures have cost so much so far
 # (dkim.Work); few honest messages are
 DEAR, DEAR_WORK = 32_768, 2000
+
+_log = logging.getLogger(__name__)
 
 
 class Lock(Protocol):
@@ -101,6 +105,7 @@ class _Decision(NamedTuple):
     unanswered: bool = False
     unsent: bool = False
     sample: int | None = None
+    seal: Sealed | None = None
 
 
 class Session:
@@ -240,12 +245,17 @@ class Session:
         if not mail.unjudged:
             self._take(mail)
             try:
-                mail.content = Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut)
+                mail.content = self._content(mail)
             finally:
                 self._leave(mail)
             mail.content.prefetch(mail.shared)
         elif self.settings.signing_keys:
             mail.signing = self._signing(mail)
+
+    def _content(self, mail: _Mail) -> Content:
+        may_be_sealed = self.settings.sealing_key is not None and not mail.cut
+        more = (BODY,) if may_be_sealed else ()
+        return Content(Headers(mail.fields), self.settings.policy.limits, cut=mail.cut, more=more)
 
     def _signing(self, mail: _Mail) -> Signing:
         """Who is not judged may be signed: there is one notion of who is ours."""
@@ -297,7 +307,7 @@ class Session:
             verdict = _built_in("no_client_address", action, Reply(451, "4.7.1", "The client's address is unknown"))
             decision = _Decision(verdict, self._unchecked(mail, remove))
         else:
-            decision = self._judge(mail, connection, transaction)
+            decision = self._judge(mail, connection, transaction, remove)
         return Outcome(
             verdict=decision.verdict,
             transaction=transaction,
@@ -315,6 +325,7 @@ class Session:
             signatures=decision.signed.values,
             signed_by=decision.signed.by,
             unsigned=decision.signed.why,
+            seal=decision.seal,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},
             headers=headers,
         )
@@ -358,11 +369,13 @@ class Session:
         is_spared = self.settings.relays.untraced is Untraced.ACCEPT
         return Connection(self._client_ip, untraced=mail.relayed.problem, is_spared=is_spared)
 
-    def _judge(self, mail: _Mail, connection: Connection, transaction: Transaction) -> _Decision:
+    def _judge(
+        self, mail: _Mail, connection: Connection, transaction: Transaction, remove: tuple[tuple[str, int], ...]
+    ) -> _Decision:
         started = self._clocks.monotonic()
         deadline = started + self.settings.message_timeout
         policy = self.settings.policy
-        content = mail.content or Content(Headers(mail.fields), policy.limits, cut=mail.cut)
+        content = mail.content or self._content(mail)
         evidence = authenticate(
             connection,
             transaction,
@@ -400,9 +413,28 @@ class Session:
         if verdict.action in (Action.TAG, Action.HOLD):
             # Postfix shows no reason for holding a message; postcat shows this field
             add.append((policy.tag.verdict, f"{verdict.action}; rule={verdict.rule}"))
+        sealed = None
+        if self.settings.sealing_key and verdict.action in (Action.ACCEPT, Action.TAG, Action.HOLD):
+            sealed = self._sealed(self.settings.sealing_key, mail, content, evidence, seal.Change(remove, add, found))
         seconds = self._clocks.monotonic() - started
         unsent = bool(mail.shared.unsent)
-        return _Decision(verdict, tuple(add), Signed(), evidence, seconds, mail.dns_wait, unanswered, unsent, drawn)
+        return _Decision(
+            verdict, tuple(add), Signed(), evidence, seconds, mail.dns_wait, unanswered, unsent, drawn, sealed
+        )
+
+    def _sealed(
+        self, key: SigningKey, mail: _Mail, content: Content, evidence: Evidence, change: seal.Change
+    ) -> Sealed:
+        """Seal the message, or say why not. Whatever happens here, the verdict stays."""
+        if mail.cut:
+            return Sealed(why=Unsealed.LIMIT)
+        body_hash = content.bodies[BODY].digest
+        incoming = seal.Incoming(content.headers, content.chain, evidence.arc, body_hash, content.work)
+        try:
+            return seal.sealed(key, incoming, change, self._clocks.now())
+        except Exception:  # noqa: BLE001 - a message without a seal is better than one that does not arrive
+            _log.exception("a message is not sealed")
+            return Sealed(why=Unsealed.ERROR)
 
     def _early(self, mail: _Mail, connection: Connection, transaction: Transaction) -> EarlyResults:
         """The results that are known, or cannot be known, before the checks begin."""

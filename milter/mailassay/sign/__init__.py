@@ -1,4 +1,7 @@
-"""Signing of outgoing mail: RFC 6376 section 5, RFC 8463. The body is hashed as it arrives, and nothing is kept."""
+"""Signing of outgoing mail: RFC 6376 section 5, RFC 8463. The body is hashed as it arrives, and nothing is kept.
+
+``seal`` seals incoming mail.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,23 @@ from ..limits import Limits
 from ..message import Headers
 from . import fields, signature
 from .keys import Keys, SigningKey
-from .settings import Believed, Selectors, Sign, Unsignable
+from .seal import Sealed, Unsealed
+from .settings import Believed, KeyName, Seal, Selectors, Sign, Unsignable
 from .who import Signer, Submission, Unsigned, signer
 
 __all__ = [
     "Believed",
+    "KeyName",
     "Keys",
+    "Seal",
+    "Sealed",
     "Selectors",
     "Sign",
     "Signed",
     "Signing",
     "SigningKey",
     "Submission",
+    "Unsealed",
     "Unsignable",
     "Unsigned",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..message import Headers
 
@@ -29,21 +29,21 @@ class TooManyFields(ValueError):
     """The message repeats fields so often that h= would be too long."""
 
 
-def names(headers: Headers) -> tuple[bytes, ...]:
+def names(headers: Headers, *more: bytes) -> tuple[bytes, ...]:
     """The names for h=, a repeated one as often as its fields are covered. Raises :class:`TooManyFields`.
 
-    Never among them are trace fields (Received, Return-Path), Authentication-Results, DKIM-Signature and the fields of
-    ARC, which hosts on the way add or remove, and Comments and Keywords.
+    Never among them are trace fields (Received, Return-Path), Authentication-Results and the fields of ARC, which hosts
+    on the way add or remove, and Comments and Keywords; DKIM-Signature is, if ``more`` has it, as often as it is there.
     """
-    found = tuple(_names(headers))
+    found = tuple(_names(headers, more))
     if len(found) > MAX_NAMES:
         raise TooManyFields(f"more than {MAX_NAMES} fields to sign")
     return found
 
 
-def _names(headers: Headers) -> Iterator[bytes]:
-    for group, always, more in ((_SHOWN, True, 1), (_IF_PRESENT, False, 1), (_PLAIN, False, 0)):
+def _names(headers: Headers, more: Sequence[bytes]) -> Iterator[bytes]:
+    for group, always, extra in ((_SHOWN, True, 1), (_IF_PRESENT, False, 1), (_PLAIN, False, 0), (more, False, 0)):
         for name in group:
             count = len(headers.places(name))
             if count or always:
-                yield from (name,) * min(count + more, MAX_NAMES + 1)
+                yield from (name,) * min(count + extra, MAX_NAMES + 1)

@@ -1,11 +1,11 @@
-"""What ``sign:`` of the configuration says: which domains sign, with which keys, and who is believed."""
+"""What ``sign:`` of the configuration says: which domains sign, with which keys, who is believed, what is sealed."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from ..config_key import Key
 from ..domain import Domain
@@ -25,6 +25,23 @@ class Unsignable(StrEnum):
     SEND = "send"
     DEFER = "defer"
     REJECT = "reject"
+
+
+class Seal(StrEnum):
+    """Which incoming mail is sealed."""
+
+    NONE = "none"
+    ALL = "all"
+
+
+class KeyName(NamedTuple):
+    """A key by its domain and its selector."""
+
+    domain: Domain
+    selector: str
+
+    def __str__(self) -> str:
+        return f"{self.domain}/{self.selector}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +116,20 @@ class Sign:
             "of another domain is refused only if the client logged in.",
         ),
     ] = Unsignable.SEND
+    seal: Annotated[
+        Seal,
+        Key(
+            "Which incoming mail gets an ARC seal (RFC 8617). `all`: every message that is judged and let in, also if "
+            "it is tagged or put on hold. The seal has the results of this host, and no others. `none`: no message. "
+            "ARC is experimental, and the IETF means to declare it historic. A seal is of use only to a host that "
+            "trusts yours.",
+        ),
+    ] = Seal.NONE
+    seal_as: Annotated[
+        KeyName | None,
+        Key(
+            "The key that seals, as `DOMAIN/SELECTOR`: `example.org/2026a`. Its file is in `directory` like those of "
+            "the others, and its record in DNS too. The domain need not be in `domains`. Take an RSA key, since some "
+            "programs verify no seal by an Ed25519 key. `seal: all` needs it.",
+        ),
+    ] = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..dkim.body import BodyRequest
 from ..dkim.header import relaxed
@@ -50,24 +50,41 @@ def _covered(headers: Headers, names: Sequence[bytes]) -> Iterator[Field]:
 
 def value(key: SigningKey, header: HeaderHash, body_hash: bytes, now: float) -> str:
     """The value of a signature field, folded with LF as milters write it. ``now`` is in seconds since 1970."""
-    tags = [
-        "v=1;",
-        f"a={key.algorithm};",
-        "c=relaxed/relaxed;",
-        f"d={key.domain};",
-        f"s={key.selector};",
-        f"t={int(now)};",
-    ]
-    lines = [_lines(tags, " "), header.tag, f"bh={base64.b64encode(body_hash).decode()};", "b="]
-    begun = "\n ".join(lines)
-    digest = header.with_field(Field(NAME.encode(), crlf(b" " + begun.encode())))
-    signed = base64.b64encode(key.sign(digest)).decode()
-    return begun + "\n ".join(signed[at : at + _WIDTH - 4] for at in range(0, len(signed), _WIDTH - 4))
+    return of_message(NAME, "v=1;", key, header, body_hash, now)
 
 
-def _lines(words: Sequence[str], between: str) -> str:
-    """Words in as few lines as fit."""
-    lines, room = [words[0]], _WIDTH - len(NAME) - 2
+def of_message(name: str, first: str, key: SigningKey, header: HeaderHash, body_hash: bytes, now: float) -> str:
+    """The value of a field that signs header and body; ``first`` is the tag before those that all of them have."""
+    tags = [first, f"a={key.algorithm};", "c=relaxed/relaxed;", *by(key, now)]
+    more = [header.tag, f"bh={base64.b64encode(body_hash).decode()};"]
+    return signed(name, tags, more, key, header.with_field)
+
+
+def by(key: SigningKey, now: float) -> list[str]:
+    """The tags that say who signs, and when."""
+    return [f"d={key.domain};", f"s={key.selector};", f"t={int(now)};"]
+
+
+def signed(
+    name: str, tags: Sequence[str], more: Sequence[str], key: SigningKey, digest: Callable[[Field], bytes]
+) -> str:
+    """The value of a signature field: tags in as few lines as fit, ``more`` lines of tags, and b= last.
+
+    ``digest`` gives the SHA-256 to sign, of the field with an empty b= and of whatever else it covers.
+    """
+    begun = "\n ".join([_lines(tags, " ", name), *more, "b="])
+    proof = base64.b64encode(key.sign(digest(field(name, begun)))).decode()
+    return begun + "\n ".join(proof[at : at + _WIDTH - 4] for at in range(0, len(proof), _WIDTH - 4))
+
+
+def field(name: str, value: str) -> Field:
+    """The field as the next host receives it, of a value that is folded with LF."""
+    return Field(name.encode(), crlf(b" " + value.encode()))
+
+
+def _lines(words: Sequence[str], between: str, name: str = NAME) -> str:
+    """Words in as few lines as fit, the first of them after the name of the field."""
+    lines, room = [words[0]], _WIDTH - len(name) - 2
     for word in words[1:]:
         if len(lines[-1]) + len(between) + len(word) > room:
             lines.append(word)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ..domain import Domain
 from ..finding import Severity
-from ..sign import SigningKey, keys
+from ..key import ring
+from ..sign import Selectors, SigningKey, keys
 from .document import Code, Problem
 from .settings import Settings
 
@@ -21,22 +22,42 @@ def with_keys(settings: Settings, path: str) -> tuple[Settings, list[Problem]]:
     problems = []
     for domain, selectors in settings.sign.domains.items():
         usable = []
-        for selector in selectors.keys:
+
+        def wrong(error: keys.UnusableKey | ring.BadRing, selectors: Selectors = selectors) -> None:
+            where = _line(settings, selectors.written)
+            problems.append(Problem(Severity.ERROR, Code.UNREADABLE, f"sign: {error}", error.fix, path, *where))
+
+        try:
+            chosen = _chosen(settings, domain)
+        except ring.BadRing as error:
+            wrong(error)
+            continue
+        for selector in chosen:
             try:
                 usable.append(keys.read(settings.sign.directory, domain, selector))
             except keys.UnusableKey as error:
-                where = _line(settings, selectors.written)
-                problems.append(Problem(Severity.ERROR, Code.UNREADABLE, f"sign: {error}", error.fix, path, *where))
+                wrong(error)
         if usable:
             found[domain] = tuple(usable)
     return replace(settings, signing_keys=found), problems
+
+
+def _chosen(settings: Settings, domain: Domain) -> tuple[str, ...]:
+    """The selectors of the keys that sign for a domain. Raises BadRing if they are not known."""
+    named = settings.sign.domains[domain].keys
+    return ring.active(settings.sign.directory, domain) if named is None else named
 
 
 def doubts(settings: Settings, path: str) -> Iterator[Problem]:
     """Warnings about keys that others can read or replace, each with the command that mends it."""
     directory, said = settings.sign.directory, set()
     for domain, selectors in settings.sign.domains.items():
-        for selector in selectors.keys:
+        try:
+            chosen = _chosen(settings, domain)
+        except ring.BadRing:
+            # a mistake, not a doubt: with_keys names it
+            continue
+        for selector in chosen:
             for what, fix in keys.doubts(keys.path(directory, domain, selector), directory):
                 if what not in said:
                     said.add(what)

@@ -11,10 +11,11 @@ from ..limits import Limits
 from ..message import Headers
 from . import fields, signature
 from .keys import Keys, SigningKey
-from .settings import Believed, Selectors, Sign, Unsignable
+from .settings import ACTIVE, Believed, Selectors, Sign, Unsignable
 from .who import Signer, Submission, Unsigned, signer
 
 __all__ = [
+    "ACTIVE",
     "Believed",
     "Keys",
     "Selectors",

@@ -6,6 +6,7 @@ import sys
 
 # while their files can still be read
 import mailassay.cli.collect
+import mailassay.cli.key
 import mailassay.cli.serve
 import mailassay.collector
 import mailassay.daemon  # noqa: F401

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -83,14 +84,17 @@ def _checked(found: Settings, arguments: argparse.Namespace, answers: Source, do
 
 def _written(folder: Folder, dns: Mapping[str, Published]) -> str:
     """Write down what was seen. Returns why that is not possible; empty if it is."""
+    place = ring.path(folder.directory, folder.domain)
     if not folder.ring.keys:
         return ""
+    if not os.access(os.path.dirname(place), os.W_OK):
+        return f"{place} cannot be written by this user"
     try:
         with ring.locked(folder.directory, folder.domain):
             again = folders.look(folder.sign, folder.domain, world.now())
             folders.store(again, rotation.observed(again.ring, dns, world.now()))
     except (Busy, OSError) as error:
-        return f"{ring.path(folder.directory, folder.domain)}: {getattr(error, 'strerror', None) or error}"
+        return f"{place}: {getattr(error, 'strerror', None) or error}"
     return ""
 
 
@@ -121,9 +125,11 @@ def _finding_as_json(found: Problem) -> dict[str, Any]:
 
 def _log_problems(checked: _Checked) -> None:
     for each in checked.problems:
-        if each.severity in (Severity.ERROR, Severity.WARNING):
-            said = _log.error if each.severity is Severity.ERROR else _log.warning
-            said("keys of %s: %s", checked.domain, printable("; ".join(filter(None, (each.what, each.fix)))))
+        text = printable("; ".join(filter(None, (each.what, each.fix))))
+        if each.severity is Severity.ERROR:
+            _log.error("keys of %s: %s", checked.domain, text)
+        elif each.severity is Severity.WARNING:
+            _log.warning("keys of %s: %s", checked.domain, text)
 
 
 def _show(checked: _Checked) -> None:
@@ -137,6 +143,7 @@ def _show(checked: _Checked) -> None:
         print(f"  No problems found; every server has the record of {signs}." if signs else "  No key is active.")
     if checked.unwritten:
         key_text.say(f"  what was seen is not written down: {checked.unwritten}", rest=4)
-    records = [each.publish for each in checked.problems if each.publish]
+    # those of keys that are prepared, which is no problem, are printed by rotate
+    records = [each.publish for each in checked.problems if each.publish and each.severity is not Severity.NOTE]
     if records:
         key_text.to_publish(list(dict.fromkeys(records)))

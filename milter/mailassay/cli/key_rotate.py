@@ -83,7 +83,7 @@ def _said(folder: Folder, step: Plan) -> int:
             key_text.to_publish([folder.record(each) for each in lacking])
         return 1
     if step.done is not None:
-        retired = ", ".join(each.selector for each in folder.ring.of(State.RETIRED))
+        retired = ", ".join(each.selector for each in rotation.on_their_way(folder.ring, world.now()))
         print(f"{domain}: the keys were replaced. The records of {retired} have to stay until {date(step.done)}.")
         print(f"To replace the keys again before that, make others: mailassay key new {domain}")
         return os.EX_OK

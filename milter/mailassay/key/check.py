@@ -18,13 +18,6 @@ from .ring import Kept, State
 from .rotation import may_go
 
 OLD = 365 * 86_400  # seconds
-_WORDS = {
-    Has.SEVERAL: "there are other records beside its own, and verifiers may try any of them",
-    Has.OTHER: "the record has another key than the file",
-    Has.REVOKED: "the record says that the key is revoked (p= is empty)",
-    Has.UNUSABLE: "the record cannot be used",
-    Has.NOTHING: "there is no record",
-}
 _CODES = {
     Has.SEVERAL: "key-several",
     Has.OTHER: "key-other",
@@ -141,7 +134,7 @@ def _used_in_dns(folder: Folder, kept: Kept, dns: Published) -> Iterator[Problem
     publish = folder.record(kept)
     for has, seen in _by_kind(kept, dns).items():
         severity = Severity.WARNING if has is Has.SEVERAL else Severity.ERROR
-        what = f"key {kept.selector} signs, and {_WORDS[has]}{_where(has, seen, kept, dns)}"
+        what = f"key {kept.selector} signs, and {has.words}{_where(has, seen, kept, dns)}"
         fix = "publish its record" if has is Has.NOTHING else "publish its record, and no other at this name"
         if has is Has.REVOKED:
             fix = "sign with another key"
@@ -156,8 +149,10 @@ def _prepared_in_dns(folder: Folder, kept: Kept, dns: Published, now: int) -> It
     publish = folder.record(kept)
     for has, seen in _by_kind(kept, dns).items():
         is_early = has is Has.NOTHING
-        what = f"key {kept.selector} is not active yet, and {_WORDS[has]}{_where(has, seen, kept, dns)}"
-        fix = "publish its record" if is_early else "publish its record, and no other at this name"
+        what = f"key {kept.selector} is not active yet, and {has.words}{_where(has, seen, kept, dns)}"
+        fix = "publish its record, and no other at this name"
+        if is_early:
+            fix = f"publish its record, which mailassay key rotate {folder.domain} prints"
         severity = Severity.NOTE if is_early else Severity.WARNING
         yield Problem(severity, _CODES[has], what, fix, kept.selector, publish)
     if dns.is_everywhere(kept.record) and kept.seen:
@@ -173,7 +168,7 @@ def _retired_in_dns(folder: Folder, kept: Kept, dns: Published, now: int) -> Ite
     for has, seen in _by_kind(kept, dns).items():
         if has in (Has.NOTHING, Has.REVOKED) and is_over:
             continue
-        what = f"key {selector} is retired, and {_WORDS[has]}{_where(has, seen, kept, dns)}"
+        what = f"key {selector} is retired, and {has.words}{_where(has, seen, kept, dns)}"
         fix = f"mail that it signed is still on its way: publish its record until {date(may_go(kept))}"
         publish = folder.record(kept)
         if is_over:

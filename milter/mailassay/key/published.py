@@ -34,6 +34,22 @@ class Has(StrEnum):
     NOTHING = "nothing"
     SILENT = "silent"  # no answer
 
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Has.KEY: "the record has the key",
+    Has.SEVERAL: "there are other records beside its own, and verifiers may try any of them",
+    Has.OTHER: "the record has another key than the file",
+    Has.REVOKED: "the record says that the key is revoked (p= is empty)",
+    Has.UNUSABLE: "the record cannot be used",
+    Has.NOTHING: "there is no record",
+    Has.SILENT: "there is no answer",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .adding import Wanted
 from .making import DEFAULT_BITS, ED25519, RSA
-from .published import Published
+from .published import Has, Published
 from .ring import Kept, Ring, Seen, State
 
 KEEP = 7 * 86_400  # seconds for which the record of a retired key has to stay
@@ -73,6 +73,11 @@ def may_go(kept: Kept) -> int:
     return kept.since + (KEEP if kept.has_signed else 0)
 
 
+def on_their_way(ring: Ring, now: int) -> list[Kept]:
+    """The retired keys whose records have to stay: mail that they signed may still be on its way."""
+    return [each for each in ring.of(State.RETIRED) if each.has_signed and now < may_go(each)]
+
+
 def plan(ring: Ring, published: Mapping[str, Published], unusable: Mapping[str, str], now: int) -> Plan:
     """The next step of a rotation. ``ring`` is as :func:`observed` gives it.
 
@@ -80,9 +85,9 @@ def plan(ring: Ring, published: Mapping[str, Published], unusable: Mapping[str, 
     """
     successors, active = ring.of(State.PREPARED, State.PUBLISHED), ring.of(State.ACTIVE)
     if not successors:
-        recent = [may_go(each) for each in ring.of(State.RETIRED) if each.has_signed and now < may_go(each)]
+        recent = on_their_way(ring, now)
         if active and recent:
-            return Plan(done=max(recent))
+            return Plan(done=max(map(may_go, recent)))
         return Plan(make=tuple(dict.fromkeys(map(_like, active))) or (Wanted(RSA), Wanted(ED25519)))
     if waiting := [found for each in successors if (found := _waiting(each, published, unusable))]:
         return Plan(waiting=tuple(waiting))
@@ -106,8 +111,9 @@ def _waiting(kept: Kept, published: Mapping[str, Published], unusable: Mapping[s
     if dns.trouble:
         return Waiting(kept.selector, dns.trouble)
     if not dns.is_everywhere(kept.record):
-        lacking = [f"{each.server}: {each.trouble or each.has(kept.record)}" for each in dns.sightings]
-        return Waiting(kept.selector, "; ".join(lacking) or "no server was asked")
+        lacking = [each for each in dns.sightings if each.has(kept.record) is not Has.KEY]
+        why = "; ".join(each.trouble or f"{each.has(kept.record).words} at {each.server}" for each in lacking)
+        return Waiting(kept.selector, why or "no server was asked")
     if kept.state is not State.PUBLISHED:
         assert kept.seen
         return Waiting(kept.selector, "resolvers may still have an older answer", kept.seen.until)

@@ -23,7 +23,7 @@ from mailassay.key.ring import State
 from mailassay.key.rotation import KEEP
 from mailassay.sign import Sign, keys
 from tests.lab.authority import MINIMUM, NAMES, TTL, authority
-from tests.lab.program import ENVIRONMENT, PROGRAM
+from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.sign import ed25519_key
 from tests.lab.signing import DOMAIN, pem, write
 
@@ -488,7 +488,7 @@ def test_retire(online):
     assert host.states()["2027b"] == "active"
     # its record has to stay
     assert host.run("retire", DOMAIN, "2027a") == 1
-    assert "has to stay until" in host.out
+    assert "has to stay until" in " ".join(host.out.split())
     host.now += KEEP
     assert host.run("retire", DOMAIN, "2027a") == 0
     assert "v=DKIM1; k=rsa; p=\n" in host.out
@@ -799,3 +799,26 @@ def test_selectors_go_on_after_z():
     taken = {f"2027{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"}
     found = making.selectors(taken.__contains__, START)
     assert [next(found) for _ in range(28)][::27] == ["2027aa", "2027bb"]
+
+
+@pytest.mark.parametrize("width", [60, 110])
+def test_every_line_fits_the_terminal(online, monkeypatch, width):
+    """But for records, commands and paths, which can be copied."""
+    host, domain = online, f"{'a' * 30}-{'b' * 29}.example"
+    monkeypatch.setenv("COLUMNS", str(width))
+    host.keys.mkdir()
+    write(host.keys, domain, "x", b"x")
+    write(host.keys, domain, "y", pem("ed25519"))
+    for words in (
+        ["new", domain, "--algorithm", "ed25519"],
+        ["list"],
+        ["check"],
+        ["rotate", domain],
+        ["retire", domain, "2027a"],
+        ["retire", domain, "2027a"],
+        ["rotate", domain],
+    ):
+        host.run(*words)
+        lines = [*host.out.split("\n"), *host.err.split("\n")]
+        kept = re.compile(r"._domainkey.|    v=DKIM1|    \"|made /|Then: mailassay |mailassay key: /")
+        assert [each for each in lines if not kept.search(each) and not fits(each, width)] == []

@@ -140,7 +140,8 @@ def _show(checked: _Checked) -> None:
             key_text.say(each.fix, 11)
     if not checked.problems:
         signs = ", ".join(checked.folder.signs) if checked.folder else ""
-        print(f"  No problems found; every server has the record of {signs}." if signs else "  No key is active.")
+        said = f"No problems found; every server has the record of {signs}." if signs else "No key is active."
+        key_text.say(f"  {said}", rest=4)
     if checked.unwritten:
         key_text.say(f"  what was seen is not written down: {checked.unwritten}", rest=4)
     # those of keys that are prepared, which is no problem, are printed by rotate

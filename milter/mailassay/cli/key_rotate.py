@@ -20,6 +20,7 @@ from ..sign import keys
 from ..terminal import complain, is_terminal, printable
 from . import key_text
 from . import key_world as world
+from .key_text import say
 from .options import settings, source
 
 _POLL = 60  # seconds between two looks at DNS
@@ -77,24 +78,24 @@ def _said(folder: Folder, step: Plan) -> int:
         return 1
     if step.waiting:
         for each in step.waiting:
-            print(printable(f"{each.selector} cannot be active yet: {each.why}{_until(each.until)}"))
+            say(f"{each.selector} cannot be active yet: {each.why}{_until(each.until)}", rest=4)
         successors = [folder.ring.keys[each.selector] for each in step.waiting if each.until is None]
         if lacking := [each for each in successors if not folder.unusable(each)]:
             key_text.to_publish([folder.record(each) for each in lacking])
         return 1
     if step.done is not None:
         retired = ", ".join(each.selector for each in rotation.on_their_way(folder.ring, world.now()))
-        print(f"{domain}: the keys were replaced. The records of {retired} have to stay until {date(step.done)}.")
-        print(f"To replace the keys again before that, make others: mailassay key new {domain}")
+        say(f"{domain}: the keys were replaced. The records of {retired} have to stay until {date(step.done)}.")
+        say(f"To replace the keys again before that, make others: mailassay key new {domain}")
         return os.EX_OK
     if folder.named is not None:
         line = [*(each for each in folder.named if each not in step.retire), *step.activate]
         key_text.new_line(domain, line)
     else:
-        print(f"{domain}: {', '.join(step.activate)} sign from the next reload on.")
+        say(f"{domain}: {', '.join(step.activate)} sign from the next reload on.")
         if step.retire:
             stay = date(world.now() + rotation.KEEP)
-            print(f"{', '.join(step.retire)} sign no more then. Their records have to stay until {stay} at least.")
+            say(f"{', '.join(step.retire)} sign no more then. Their records have to stay until {stay} at least.")
         if not folder.is_named:
             print(f"\nIn mailassay.yaml, in sign.domains:\n\n    {domain}: active")
     _say_reload()
@@ -172,14 +173,14 @@ def _retired(folder: Folder, selector: str, *, last: bool) -> int:
         return 1
     if kept.state is not State.ACTIVE:
         folders.store(folder, after)
-        print(f"{selector} is retired. It has never signed, so its record may go at once.")
+        say(f"{selector} is retired. It has never signed, so its record may go at once.")
         return os.EX_OK
     left = [each.selector for each in after.of(State.ACTIVE)]
     if folder.named is None:
         folders.store(folder, after)
-        print(f"{selector} signs no more from the next reload on. Its record has to stay for a week.")
+        say(f"{selector} signs no more from the next reload on. Its record has to stay for a week.")
     if not left and folder.is_named:
-        print(f"In mailassay.yaml, take {domain} out of sign.domains: it has no key any more.")
+        say(f"In mailassay.yaml, take {domain} out of sign.domains: it has no key any more.")
     elif folder.named is not None:
         key_text.new_line(domain, [each for each in folder.named if each != selector])
     _say_reload()
@@ -191,13 +192,13 @@ def _revoke(folder: Folder, kept: Kept) -> int:
     domain, due = folder.domain, rotation.may_go(kept)
     if kept.state is State.REVOKED:
         place = keys.path(folder.directory, domain, kept.selector)
-        print(f"{kept.selector} is revoked since {date(kept.since)}.")
+        say(f"{kept.selector} is revoked since {date(kept.since)}.")
         if kept.selector in folder.files:
-            print(printable(f"Its file is of no more use: {place}"))
+            say(f"Its file is of no more use: {place}")
         return os.EX_OK
     if world.now() < due:
-        print(f"{kept.selector} is retired since {date(kept.since)}. Mail that it signed may still be on its way: its")
-        print(f"record has to stay until {date(due)}.")
+        on_its_way = f"Mail that it signed may still be on its way: its record has to stay until {date(due)}."
+        say(f"{kept.selector} is retired since {date(kept.since)}. {on_its_way}")
         return 1
     key_text.to_publish([folder.revoked(kept)], instead=True)
     print(f"\nThen: mailassay key check {domain}")

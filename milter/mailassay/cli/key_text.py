@@ -47,7 +47,9 @@ def to_publish(found: Sequence[Record], *, instead: bool = False) -> None:
     one = len(found) == 1
     what = "this TXT record" if one else "these TXT records"
     where = "" if not instead else " in place of the one that is there" if one else " in place of those that are there"
-    print(f"\nPublish {what}{where}. In a zone file:\n")
+    print()
+    say(f"Publish {what}{where}. In a zone file:")
+    print()
     print_records(found, "bind")
     print("\nIn the form of a DNS provider, name and value:\n")
     for each in found:
@@ -124,7 +126,7 @@ def print_list(found: Sequence[Folder], now: int) -> None:
     for number, folder in enumerate(found):
         if number:
             print()
-        print(f"{folder.domain}  ({_signs(folder)})")
+        say(f"{folder.domain}  ({_signs(folder)})", rest=4)
         for selector in folder.selectors:
             say(f"  {selector:<12}  {_described(folder, selector)}", rest=16)
             if following := _next(folder, selector, now):

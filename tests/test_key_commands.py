@@ -25,7 +25,7 @@ from mailassay.sign import Sign, keys
 from tests.lab.authority import MINIMUM, NAMES, TTL, authority
 from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.sign import ed25519_key
-from tests.lab.signing import DOMAIN, pem, write
+from tests.lab.signing import DOMAIN, dkimpy_says, finished, on_top, pem, records, write
 
 NAME = Domain(DOMAIN)
 START = 1_800_000_000  # in January 2027
@@ -347,6 +347,24 @@ def test_without_root(tmp_path):
 
 
 # --- a rotation
+
+
+MESSAGE = b"From: alice@example.org\r\nTo: bob@example.net\r\nSubject: hi\r\n\r\nHello\r\n"
+
+
+def test_the_keys_that_are_made_sign_and_others_verify(online):
+    """By the records that were printed."""
+    host = online
+    found = host.json("new", DOMAIN)
+    printed = {each["record"]["name"]: each["record"]["value"] for each in found["keys"]}
+    host.dns.publish(*(f'{name} TXT "{value}"' for name, value in printed.items()))
+    assert host.run("rotate", DOMAIN, "--wait") == 0
+    host.configure(f"{DOMAIN}: active")
+    settings = load(str(host.config), keys=True)
+    signed = finished(settings, MESSAGE)
+    assert signed.by == (f"{DOMAIN}/2027a", f"{DOMAIN}/2027b")
+    assert records(settings) == printed
+    assert dkimpy_says(settings, on_top(signed, MESSAGE)) == [True, True]
 
 
 def test_a_rotation(online):

@@ -35,13 +35,20 @@ def folder(directory: str, domain: Domain) -> list[str]:
     """
     undone = []
     if not os.path.isdir(directory):
-        os.mkdir(directory, 0o700)
-        undone += _own(directory, _FOLDER, _service())
+        undone += _new_folder(directory, _service())
     place = os.path.join(directory, domain)
     if not os.path.isdir(place):
-        os.mkdir(place, 0o700)
-        undone += _own(place, _FOLDER, os.stat(directory).st_gid)
+        undone += _new_folder(place, os.stat(directory).st_gid)
     return undone
+
+
+def _new_folder(place: str, group: int) -> list[str]:
+    os.mkdir(place, 0o700)
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _own(descriptor, place, _FOLDER, group)
+    finally:
+        os.close(descriptor)
 
 
 def make(directory: str, domain: Domain, selector: str, kind: str, bits: int = DEFAULT_BITS) -> list[str]:
@@ -61,7 +68,7 @@ def make(directory: str, domain: Domain, selector: str, kind: str, bits: int = D
             file.write(octets)
             file.flush()
             os.fsync(descriptor)
-        undone = _own(place, _FILE, os.stat(directory).st_gid)
+            undone = _own(descriptor, place, _FILE, os.stat(directory).st_gid)
         _on_disk(os.path.dirname(place))
     except BaseException:
         with suppress(OSError):
@@ -85,17 +92,18 @@ def _letters() -> Iterator[str]:
         yield letters
 
 
-def _own(place: str, mode: int, group: int) -> list[str]:
+def _own(descriptor: int, place: str, mode: int, group: int) -> list[str]:
     """Give a new file or folder its group and permissions; the group first, so that no other group can read it.
 
-    Returns what could not be done: only root may give files to any group.
+    By its descriptor, since its path may lead elsewhere by now. Returns what could not be done: only root may give
+    files to any group.
     """
     try:
-        os.chown(place, -1, group)
+        os.fchown(descriptor, -1, group)
     except PermissionError:
         quoted, name = shlex.quote(place), _name(group)
         return [f"the service cannot read {place}; as root: chgrp {name} {quoted} && chmod {mode:04o} {quoted}"]
-    os.chmod(place, mode)
+    os.fchmod(descriptor, mode)
     return []
 
 

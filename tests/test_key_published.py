@@ -1,17 +1,22 @@
 """What DNS has for a key, at every authoritative server: real servers on loopback that differ, or are down."""
 
 import base64
+import os
+import resource
+from concurrent.futures import Future
 from contextlib import ExitStack
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay.dkim.key import parse
 from mailassay.domain import Domain
 from mailassay.key import published
 from mailassay.key.published import Has, Sighting
 from mailassay.nameservers import Nameservers
-from mailassay.resolver import Cached
+from mailassay.resolver import Answer, Cached
 from mailassay.zone import Zone
 from tests.lab.authority import ADDRESSES, MINIMUM, NAMES, TTL, authority, zone
 from tests.lab.limits import LIMITS
@@ -166,8 +171,59 @@ def test_many_servers_are_too_many(dns):
     dns.resolver.zone = zone(*(f"{NAMES[0]} A 127.1.0.{number}" for number in range(1, 60)))
     dns.publish(LINE)
     found = look(dns)
-    assert "more than 40 servers" in found.trouble
+    assert "too many servers" in found.trouble
     assert not found.is_everywhere(RECORD)
+
+
+def test_a_foreign_zone_cannot_make_us_ask_without_end():
+    """Each name that its servers give is an alias of more names, at each of many servers another one."""
+    asked = []
+
+    def answer(records):
+        found = Future()
+        found.set_result(Answer(records, bool(records), 60))
+        return found
+
+    def resolver(question):
+        if question.rdtype == "NS":
+            return answer(tuple(f"ns{number}.x.example" for number in range(30)))
+        return answer(("192.0.2.1",) if question.rdtype == "A" else ())
+
+    def at(_):
+        def source(question):
+            asked.append(question)
+            if question.rdtype == "CNAME":
+                return answer((f"n{len(asked)}.x.example",))
+            return answer(("a. b. 1 2 3 4 5",) if question.rdtype == "SOA" else ())
+
+        return source
+
+    found = published.look([NAME], resolver, at)[NAME]
+    assert found.trouble
+    assert not found.is_everywhere(RECORD)
+    assert not found.is_gone(RECORD)
+    assert len(asked) <= 3 * 2000
+
+
+def test_many_keys_at_once(dns):
+    """More than a process has descriptors for, if all were asked for at the same time."""
+    names = [Domain(f"s{number}._domainkey.example.org") for number in range(200)]
+    dns.publish(*(f'{each} TXT "{RECORD}"' for each in names))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 300, hard))
+    try:
+        found = look(dns, *names)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert all(found[each].is_everywhere(RECORD) for each in names)
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255), max_size=80), max_size=3))
+def test_any_records_are_something(records):
+    has = Sighting("ns", records=tuple(records)).has(RECORD)
+    assert has in (Has.UNUSABLE, Has.REVOKED) if records else has is Has.NOTHING
+    assert bool(Sighting("ns", records=tuple(records)).why_unusable) == bool(records)
 
 
 def test_several_names_at_once(dns):

@@ -43,7 +43,20 @@ def zone(*lines: str) -> Zone:
 def authority() -> Iterator[Authority]:
     """Two servers of the zone example.org, which has no keys yet."""
     with ExitStack() as stack:
-        first = stack.enter_context(DnsServer(zone(), ADDRESSES[0]))
-        others = [stack.enter_context(DnsServer(zone(), each, first.port)) for each in ADDRESSES[1:]]
+        servers = [stack.enter_context(each) for each in _at_one_port()]
         resolver = stack.enter_context(DnsServer(zone()))
-        yield Authority(dict(zip(NAMES, [first, *others], strict=True)), resolver, first.port)
+        yield Authority(dict(zip(NAMES, servers, strict=True)), resolver, servers[0].port)
+
+
+def _at_one_port() -> list[DnsServer]:
+    """A server at each address. A port that is free at one may not be so at another."""
+    kept = []
+    for _ in range(20):
+        first = DnsServer(zone(), ADDRESSES[0])
+        # until the end, so that the next try has another port
+        kept.append(first)
+        try:
+            return [first, *(DnsServer(zone(), each, first.port) for each in ADDRESSES[1:])]
+        except OSError:
+            continue
+    raise OSError("no port is free at all addresses")

@@ -51,7 +51,7 @@ def _step(found: Settings, arguments: argparse.Namespace, answers: Source) -> tu
     """Take the next step. Returns it, and the keys after it."""
     sign, domain = found.sign, arguments.domain
     dns = world.look(found, arguments, answers, folders.look(sign, domain, world.now()))
-    making.folder(sign.directory, domain)
+    undone = making.folder(sign.directory, domain)
     with ring.locked(sign.directory, domain):
         folder = folders.look(sign, domain, world.now())
         after = rotation.observed(folder.ring, dns, world.now())
@@ -61,11 +61,12 @@ def _step(found: Settings, arguments: argparse.Namespace, answers: Source) -> tu
             after = rotation.done(after, step, world.now())
         folder = folders.store(folder, after)
         if step.make:
-            made, undone = adding.add(folder, step.make, world.now())
-            for each in undone:
-                complain(f"mailassay key: {each}")
+            made, more = adding.add(folder, step.make, world.now())
+            undone += more
             folder = folders.look(sign, domain, world.now())
             step = Plan(make=tuple(Wanted(each.public.kind, each.public.bits) for each in made))
+    for each in undone:
+        complain(f"mailassay key: {each}")
     return step, folder
 
 

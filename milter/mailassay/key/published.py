@@ -19,7 +19,9 @@ from ..resolver import Answer, Clock, DnsLimit, DnsTempError, Method, Question, 
 PATIENCE = 30.0  # seconds for all questions
 MAX_SERVERS = 40  # addresses for one name
 MAX_ALIASES = 8
-_MAX_QUESTIONS = 2000
+_MAX_QUESTIONS = 2000  # to the resolver
+_MAX_ASKED = 2000  # addresses that are asked, for all names
+_TOGETHER = 60  # of them, or of names, at the same time; each takes up to three descriptors
 _ADDRESSES = ("A", "AAAA")
 
 
@@ -129,8 +131,11 @@ def look(
     host may have no route to them.
     """
     wanted = list(dict.fromkeys(names))
-    found = _Look(Shared(source, most=_MAX_QUESTIONS).of(Method.LOOKUP), at, clock() + PATIENCE, clock)
-    return found.look(wanted)
+    look_at = _Look(Shared(source, most=_MAX_QUESTIONS).of(Method.LOOKUP), at, clock() + PATIENCE, clock)
+    found: dict[Domain, Published] = {}
+    for begin in range(0, len(wanted), _TOGETHER):
+        found |= look_at.look(wanted[begin : begin + _TOGETHER])
+    return found
 
 
 @dataclass
@@ -170,6 +175,7 @@ class _Look:
         self._resolve: Resolver = share.resolver(deadline, clock)
         self._at = at
         self._sources: dict[str, Source] = {}
+        self._left = _MAX_ASKED
 
     def look(self, names: list[Domain]) -> dict[Domain, Published]:
         found = {name: _So() for name in names}
@@ -224,31 +230,55 @@ class _Look:
 
     def _ask(self, places: list[_Place], found: Mapping[Domain, _So]) -> list[tuple[Domain, Domain, int]]:
         """Ask all servers of these names. Returns the targets of aliases, with what they are asked for."""
-        asked: list[tuple[_Place, str, str, Mapping[str, Future[Answer]]]] = []
+        aliases: dict[tuple[Domain, Domain, int], None] = {}
+        for batch in self._batches(places, found):
+            # all of a batch are under way before the first is waited for
+            asked = [
+                (place, [(server, address, self._started(place, address)) for server, address in pairs])
+                for place, pairs in batch
+            ]
+            for place, started in asked:
+                so = found[place.of]
+                seen = [self._seen(server, address, futures, so) for server, address, futures in started]
+                for target in self._sorted(place, seen, so):
+                    aliases[target, place.of, place.depth + 1] = None
+        return [*aliases]
+
+    def _batches(
+        self, places: list[_Place], found: Mapping[Domain, _So]
+    ) -> Iterator[list[tuple[_Place, list[tuple[str, str]]]]]:
+        """Names with their servers and addresses, as many as may be asked for at the same time."""
+        batch: list[tuple[_Place, list[tuple[str, str]]]] = []
+        room = _TOGETHER
         for place in places:
             so, zone = found[place.of], place.zone
             so.trouble = so.trouble or zone.trouble
             pairs = [(server, address) for server, all_of in zone.servers.items() for address in all_of or ("",)]
-            if len(pairs) > MAX_SERVERS:
-                so.trouble = f"{zone.name} has more than {MAX_SERVERS} servers"
-            for server, address in pairs[:MAX_SERVERS]:
-                asked.append((place, server, address, self._started(place, address)))
-        aliases: list[tuple[Domain, Domain, int]] = []
-        for place, so in ((place, found[place.of]) for place in places):
-            mine = [(server, self._seen(server, address, of, so)) for at, server, address, of in asked if at is place]
-            heard = {server for server, seen in mine if not seen.trouble}
-            for server, seen in mine:
-                if seen.trouble and server in heard:
-                    continue
-                if seen.alias:
-                    so.aliases.append(seen.alias)
-                    try:
-                        aliases.append((Domain(seen.alias), place.of, place.depth + 1))
-                    except BadDomain as error:
-                        so.trouble = f"{place.name} is an alias (CNAME) of what is no name: {error}"
-                else:
-                    so.sightings.append(seen)
-        return list(dict.fromkeys(aliases))
+            if len(pairs) > min(MAX_SERVERS, self._left):
+                so.trouble = f"{zone.name} has too many servers, more than {MAX_SERVERS}, or its aliases too many names"
+                pairs = pairs[: min(MAX_SERVERS, self._left)]
+            self._left -= len(pairs)
+            if batch and len(pairs) > room:
+                yield batch
+                batch, room = [], _TOGETHER
+            batch.append((place, pairs))
+            room -= len(pairs)
+        yield batch
+
+    def _sorted(self, place: _Place, found: list[Sighting], so: _So) -> Iterator[Domain]:
+        """Keep what was seen of a name; the targets of aliases."""
+        heard = {each.server for each in found if not each.trouble}
+        for each in found:
+            if each.trouble and each.server in heard:
+                continue
+            if not each.alias:
+                so.sightings.append(each)
+                continue
+            so.aliases.append(each.alias)
+            try:
+                yield Domain(each.alias)
+            except BadDomain as error:
+                so.trouble = f"{place.name} is an alias (CNAME) of what is no name: {error}"
 
     def _started(self, place: _Place, address: str) -> Mapping[str, Future[Answer]]:
         if not address:

@@ -759,6 +759,10 @@ def test_a_domain_that_is_not_in_the_configuration(online):
     active(host, "rsa")
     host.configure()
     assert host.check() == {("note", "key-unused", "")}
+    # no mail is broken
+    host.publish(**{"2027a": None})
+    assert host.check() == {("note", "key-unused", ""), ("warning", "key-missing", "2027a")}
+    assert host.status == 1
     assert host.run("list") == 0
     assert "nothing signs" in host.out
 

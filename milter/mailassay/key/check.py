@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..domain import Domain
@@ -18,6 +18,7 @@ from .ring import Kept, State
 from .rotation import may_go
 
 OLD = 365 * 86_400  # seconds
+_WORST = list(Severity)
 _CODES = {
     Has.SEVERAL: "key-several",
     Has.OTHER: "key-other",
@@ -52,8 +53,10 @@ def problems(folder: Folder, published: Mapping[str, Published], now: int) -> li
         *(each for kept in folder.ring.keys.values() for each in _of_key(folder, kept, published, now)),
         *_of_files(folder),
     ]
-    severities = list(Severity)
-    return sorted(found, key=lambda each: severities.index(each.severity))
+    if not folder.is_named:
+        # nothing signs with them, so no mail is broken
+        found = [replace(each, severity=max(each.severity, Severity.WARNING, key=_WORST.index)) for each in found]
+    return sorted(found, key=lambda each: _WORST.index(each.severity))
 
 
 def status(found: list[Problem]) -> int:
@@ -169,7 +172,7 @@ def _retired_in_dns(folder: Folder, kept: Kept, dns: Published, now: int) -> Ite
         if has in (Has.NOTHING, Has.REVOKED) and is_over:
             continue
         what = f"key {selector} is retired, and {has.words}{_where(has, seen, kept, dns)}"
-        fix = f"mail that it signed is still on its way: publish its record until {date(may_go(kept))}"
+        fix = f"publish its record until {date(may_go(kept))}, for mail on its way, unless the key is lost or stolen"
         publish = folder.record(kept)
         if is_over:
             fix = "publish that it is revoked"

@@ -148,7 +148,7 @@ $(LOWEST)/.ready: setup.cfg tools/install
 	@touch $@
 
 UNITS := mailassay.service mailassay.socket mailassay-collector.service mailassay-held.service mailassay-held.timer \
-    mailassay-reports.service mailassay-reports.timer
+    mailassay-keys.service mailassay-keys.timer mailassay-reports.service mailassay-reports.timer
 MANUAL := $(notdir $(wildcard man/*.[58]))
 CONFIGURATION := $(DESTDIR)$(SYSCONFDIR)/mailassay
 FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailassay,$(SYSCONFDIR)/mailassay,' \
@@ -157,7 +157,7 @@ FOR_HERE := sed -e 's,/usr/bin/mailassay,$(BINDIR)/mailassay,' -e 's,/etc/mailas
 install: install-program install-files
 	@[ -n '$(DESTDIR)' ] || printf '%s\n' 'Installed. Next:' '    systemd-sysusers && systemd-tmpfiles --create' \
 	    '    systemctl daemon-reload' \
-	    '    systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer' \
+	    '    systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-keys.timer mailassay-reports.timer' \
 	    'and the lines for Postfix, which $(SYSCONFDIR)/mailassay/mailassay.yaml has.'
 
 install-program:

@@ -25,6 +25,24 @@ def test_the_permissions_of_a_file(tmp_path, mode, expected):
     assert [*tmp_path.iterdir()] == [file]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to any group")
+def test_the_group_of_a_file(tmp_path):
+    file = tmp_path / "a"
+    replace(file, b"x", 0o640, group=12345, durable=True)
+    found = file.stat()
+    assert (file.read_bytes(), found.st_gid, stat.S_IMODE(found.st_mode)) == (b"x", 12345, 0o640)
+
+
+def test_what_is_durable_is_on_the_disk_before_the_old_one_is_gone(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: said.append(os.fstat(descriptor).st_size))
+    file = tmp_path / "a"
+    replace(file, b"four")
+    assert said == []
+    replace(file, b"four", durable=True)
+    assert said == [4]
+
+
 def test_a_reader_keeps_the_old_content(tmp_path):
     file = tmp_path / "a"
     file.write_text("old")

@@ -36,7 +36,7 @@ def program(tmp_path, monkeypatch):
 
 
 def test_every_file_is_written(tmp_path, capsys):
-    assert len(SHIPPED) == 22
+    assert len(SHIPPED) == 24
     assert main(["files", str(tmp_path / "new/folder")]) == 0
     assert written(tmp_path / "new/folder") == SHIPPED
     printed = capsys.readouterr().out
@@ -113,6 +113,8 @@ def test_the_commands_work(tmp_path, capsys):
         "systemd/system/mailassay-collector.service",
         "systemd/system/mailassay-held.service",
         "systemd/system/mailassay-held.timer",
+        "systemd/system/mailassay-keys.service",
+        "systemd/system/mailassay-keys.timer",
         "systemd/system/mailassay-reports.service",
         "systemd/system/mailassay-reports.timer",
         "systemd/system/mailassay.service",

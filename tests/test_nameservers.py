@@ -112,7 +112,7 @@ def test_no_records(ask, name, exists):
     assert (answer.records, answer.exists) == ((), exists)
 
 
-@pytest.mark.parametrize("rdtype", ["A", "AAAA", "CNAME", "MX", "PTR", "TXT"])
+@pytest.mark.parametrize("rdtype", ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "TXT"])
 @pytest.mark.parametrize(
     "name",
     ["a.example", "null.example", "1.example", "large.example", "c.example", "cc.example", "loop.example",
@@ -494,6 +494,8 @@ def test_a_no_without_soa_is_not_kept():
         ("PTR", ".", "."),
         ("MX", "7 Mail.EXAMPLE.", "7 mail.example"),
         ("CNAME", "Other.EXAMPLE.", "other.example"),
+        ("NS", "Other.EXAMPLE.", "other.example"),
+        ("SOA", "Ns.EXAMPLE. a\\.b.example. 1 2 3 4 4294967295", "ns.example a\\.b.example 1 2 3 4 4294967295"),
         ("AAAA", "2001:DB8:0:0::1", "2001:db8::1"),
         ("TXT", r'"a\000\255" "B"', "a\0\xffB"),
     ],
@@ -690,6 +692,7 @@ VALUES = {
     "AAAA": st.ip_addresses(v=6).map(str),
     "TXT": st.text("xy", max_size=600),
     "PTR": HOSTS,
+    "NS": HOSTS,
     "MX": st.tuples(st.integers(0, 3), HOSTS).map(list),
 }
 

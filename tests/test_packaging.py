@@ -208,3 +208,30 @@ def test_both_debian_packages_are_described_alike():
         (folder / "control").read_text().partition("\nDescription: ")[2] for folder in (DEBIAN, DEBIAN / "private")
     ]
     assert described[1].startswith(described[0])
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_purge_leaves_private_keys(tmp_path, keys):
+    """Nobody can make one again; folders without keys go."""
+    etc = tmp_path / "etc/mailassay"
+    (etc / "keys/empty.example").mkdir(parents=True)
+    if keys:
+        (etc / "keys/bank.example").mkdir()
+        (etc / "keys/bank.example/a.pem").write_text("a key")
+    script(tmp_path / "bin/getent", "exit 1")
+    for path in ("/var/", "/run/"):
+        (tmp_path / path[1:]).mkdir()
+    text = (ROOT / "debian/mailassay.postrm").read_text().replace("#DEBHELPER#", "")
+    for path in ("/etc/", "/var/", "/run/"):
+        text = re.sub(rf"(?<![\w/]){path}", f"{tmp_path}{path}", text)
+    # it deletes: nothing outside of this folder
+    assert not re.findall(r"(?:^|[\s'\"])/(?:etc|var|run)/", text)
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run(["/bin/sh", "-s", "purge"], input=text, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    left = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "etc").rglob("*"))
+    if keys:
+        assert f"Private keys stay in {etc}/keys" in done.stderr
+        assert left[-2:] == ["etc/mailassay/keys/bank.example", "etc/mailassay/keys/bank.example/a.pem"]
+    else:
+        assert (left, done.stderr) == ([], "")

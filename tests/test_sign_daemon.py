@@ -7,6 +7,10 @@ import signal
 
 import pytest
 
+from mailassay.domain import Domain
+from mailassay.key import ring
+from mailassay.key.ring import Kept, State
+from mailassay.sign import keys as key_files
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
@@ -14,7 +18,7 @@ from tests.lab.limits import LIMITS
 from tests.lab.milter import MilterClient
 from tests.lab.sealing import dkimpys, host, published
 from tests.lab.serve import Serve
-from tests.lab.signing import dkimpy_says, signing, write
+from tests.lab.signing import dkimpy_says, pem, signing, write
 
 pytestmark = pytest.mark.process
 
@@ -124,6 +128,40 @@ def test_a_strangers_message_is_sealed_as_postfix_inserts_the_fields(tmp_path, d
         hosts.append(host(keys, "a.example", "new"))
         reload(served, "judges by policy", sign=seal_as("a.example/new"))
         assert sealed("4C3") == "a.example/new"
+
+
+def test_a_reload_follows_the_file_of_keys(tmp_path, dns):
+    """`example.org: active`: the active keys sign from the next reload on; a damaged file keeps those that sign."""
+
+    def signed_by(queue_id):
+        return sent(served, queue_id)[0] and served.entry(queue_id)["signed_by"]
+
+    def states(**given):
+        found = {}
+        for selector, state in given.items():
+            record = key_files.read(str(folder), name, selector).record
+            found[selector] = Kept(selector, record, 0, State(state), {State(state): 0})
+        ring.save(str(folder), name, ring.Ring(found))
+
+    folder, name = tmp_path / "keys", Domain("example.org")
+    folder.mkdir()
+    for each in ("old", "new"):
+        write(folder, name, each, pem("ed25519", each))
+    states(old="active", new="published")
+    with Serve(tmp_path, dns, sign=sign(folder, **{name: "active"})) as served:
+        assert signed_by("4C1") == ["example.org/old"]
+        states(old="retired", new="active")
+        assert signed_by("4C2") == ["example.org/old"]
+        reload(served, "judges by policy")
+        assert signed_by("4C3") == ["example.org/new"]
+        (folder / name / "keys.json").write_text('{"version": 2}')
+        reload(served, "is not reloaded")
+        assert f"{folder}/example.org/keys.json: it is of version 2" in served.log.read_text()
+        assert signed_by("4C4") == ["example.org/new"]
+        states(old="retired", new="retired")
+        reload(served, "is not reloaded")
+        assert "has no active key" in served.log.read_text()
+        assert signed_by("4C5") == ["example.org/new"]
 
 
 def test_a_key_that_cannot_be_used_keeps_the_service_from_starting(tmp_path, dns):

@@ -45,7 +45,7 @@ def units(tmp_path_factory):
 
 
 def test_all_units_are_there():
-    timed = [f"mailassay-{name}.{kind}" for name in ("held", "reports") for kind in ("service", "timer")]
+    timed = [f"mailassay-{name}.{kind}" for name in ("held", "keys", "reports") for kind in ("service", "timer")]
     assert ["mailassay-collector.service", *timed, "mailassay.service", "mailassay.socket"] == UNITS
 
 
@@ -148,6 +148,16 @@ def test_reports_are_sent_every_hour():
         assert value("mailassay-reports.service", key) == value("mailassay-collector.service", key)
 
 
+def test_keys_are_checked_every_day():
+    """By the user who signs: it can read what the service can read. Only what breaks mail now is a failure."""
+    assert value("mailassay-keys.timer", "OnCalendar") == ["daily"]
+    (command,) = value("mailassay-keys.service", "ExecStart")
+    assert command == "/usr/bin/mailassay key check --quiet --config /etc/mailassay/mailassay.yaml"
+    assert value("mailassay-keys.service", "SuccessExitStatus") == ["1"]
+    for key in ("User", "Group", "UMask", "SystemCallFilter"):
+        assert value("mailassay-keys.service", key) == value("mailassay-reports.service", key)
+
+
 def test_service_never_gives_up():
     """Its own restarts do not reach the limit; what starts it without a pause, as the socket may, does."""
     (interval,), (burst,), (pause,) = (
@@ -192,6 +202,8 @@ def test_user_and_folder(tmp_path):
         int(groups["postfix"].split(":")[1]),
         0o750,
     )
+    keys = (tmp_path / "etc/mailassay/keys").stat()
+    assert (keys.st_uid, keys.st_gid, keys.st_mode & 0o7777) == (0, int(user[3]), 0o750)
     history = (tmp_path / "var/lib/mailassay").stat()
     assert (history.st_uid, history.st_gid, history.st_mode & 0o7777) == (int(user[2]), int(user[3]), 0o700)
 

@@ -42,6 +42,8 @@ twice.example           TXT   same
 twice.example           TXT   "same"
 back\\slash.example      PTR   a\\046b.example
 line.example            TXT   "a\u2028b"
+cut.example             NS    NS1.Example.
+cut.example             SOA   NS1.Example. admin.example 1 7200 900 1209600 4294967295
 *.far.example           A     192.0.2.10
 """
 
@@ -72,6 +74,8 @@ def ask(zone, name, rdtype):
         ("twice.example", "TXT", ("same",)),  # RFC 2181 section 5
         ("back\\slash.example", "PTR", ("a\\046b.example",)),  # nothing escapes outside quotes
         ("line.example", "TXT", ("a\xe2\x80\xa8b",)),
+        ("cut.example", "NS", ("ns1.example",)),
+        ("cut.example", "SOA", ("ns1.example admin.example 1 7200 900 1209600 4294967295",)),
         ("x" * 63 + ".far.example", "A", ("192.0.2.10",)),
     ],
 )
@@ -168,7 +172,9 @@ def test_what_a_server_needs():
         ("\n\na.example A", 3, "expected"),
         ("a.example A 300.1.1.1", 1, "300.1.1.1"),
         ("a.example AAAA 192.0.2.1", 1, "192.0.2.1"),
-        ("a.example NS b.example", 1, "type NS"),
+        ("a.example SRV b.example", 1, "type SRV"),
+        ("a.example SOA ns.example a.example 1 2 3 4", 1, "five numbers"),
+        ("a.example SOA ns.example a.example 1 2 3 4 4294967296", 1, "five numbers"),
         ('a.example TXT "open', 1, "quote"),
         ("a.example MX mx.example", 1, "expected: preference and host, found 'mx.example'"),
         ("a.example MX 10", 1, "expected: preference and host, found '10'"),

@@ -39,11 +39,12 @@ class Question(NamedTuple):
 class Answer:
     """The answer of DNS: records, or no records at a name that exists, or no such name (``exists`` is False).
 
-    ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME), ``"10 mx.example"`` (MX), or
-    the joined character-strings of one TXT record with one character per octet (latin-1). Each occurs once, and they
-    are sorted: they are a set (RFC 2181 section 5), so nothing may depend on the order in which a server gives them.
-    PTR and MX records are left out if their name has an octet that is not printable ASCII, or a full stop in a label:
-    as text they would be other names, and no host has such a name (RFC 1123 section 2.1).
+    ``records`` are texts: an address (A, AAAA), a name without final dot (PTR, CNAME, NS), ``"10 mx.example"`` (MX),
+    the fields of an SOA record with a space between them, or the joined character-strings of one TXT record with one
+    character per octet (latin-1). Each occurs once, and they are sorted: they are a set (RFC 2181 section 5), so
+    nothing may depend on the order in which a server gives them. PTR, NS and MX records are left out if their name has
+    an octet that is not printable ASCII, or a full stop in a label: as text they would be other names, and no host has
+    such a name (RFC 1123 section 2.1).
     ``ttl`` is in seconds.
     ``authentic``: the name server says that DNSSEC validated the answer (AD, RFC 4035 section 3.2.3). No check depends
     on it.

@@ -11,6 +11,8 @@ A file has one record a line. Outside quotes, ``#`` or ``;`` begins a comment::
     broken.example          TXT   !                        # SERVFAIL
     slow.example            TXT   ?                        # no answer
     there.example           -                              # exists, and has no records
+    example.com             NS    ns1.example.com
+    example.com             SOA   ns1.example.com admin.example.com 1 7200 900 1209600 3600
 
 A file that begins with ``{`` is JSON: ``{owner: {type: [values]}}``. A TXT value may be a list of character-strings,
 and an MX value ``[preference, host]``. ``"SERVFAIL"`` or ``"TIMEOUT"`` may take the place of the values. The type ``*``
@@ -41,11 +43,13 @@ MAX_STRING = 255  # octets of one character-string (RFC 1035 section 3.3)
 # octets of the rest of a response; each record has a type, class, TTL and length
 _HEADER, _RECORD, _EDNS = 12, 10, 11
 _FARTHEST = 0x4000  # a compression pointer cannot refer to this offset or beyond
-_TYPES = {"A", "AAAA", "CNAME", "MX", "PTR", "TXT"}
+_TYPES = {"A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "TXT"}
 _TROUBLES = {"!": "SERVFAIL", "?": "TIMEOUT"}
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"#;]\S*))')
 _COMMENT = re.compile(r"\s*(?:[#;].*)?")
 _MX = re.compile(r"([0-9]{1,5}) +(\S*)")
+_SOA = re.compile(r"(\S+) (\S+)((?: [0-9]{1,10}){5})")
+_MAX_NUMBER = 2**32 - 1
 
 
 class ZoneError(ValueError):
@@ -241,6 +245,10 @@ def _octets(question: Question, found: Found) -> int:
                 size += 16
             case "TXT":
                 size += len(record) + max(1, -(-len(record) // MAX_STRING))
+            case "SOA":
+                size += 20
+                for name in record.split(" ")[:2]:
+                    put(name, 0)
             case "MX":
                 size += 2
                 put(record.partition(" ")[2], 0)
@@ -276,6 +284,12 @@ def _record(rdtype: str, value: str) -> str:
             if not (match := _MX.fullmatch(value)) or int(match[1]) > MAX_PREFERENCE:
                 raise ValueError(f"expected: preference and host, found {value!r}")
             return f"{int(match[1])} {_host(match[2])}"
+        case "SOA":
+            match = _SOA.fullmatch(value)
+            numbers = [int(each) for each in match[3].split()] if match else []
+            if not match or max(numbers) > _MAX_NUMBER:
+                raise ValueError(f"expected: server, address and five numbers, found {value!r}")
+            return " ".join([_host(match[1]), _host(match[2]), *map(str, numbers)])
         case _:
             return _host(value)
 

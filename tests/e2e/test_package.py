@@ -43,6 +43,8 @@ ZONE = Zone(
 GENUINE, SPOOF = "192.0.2.1", "198.51.100.66"
 SOCKET = "/var/spool/postfix/mailassay/mailassay.sock"
 HISTORY = "/var/lib/mailassay"
+KEYS = "/etc/mailassay/keys"
+TIMERS = "mailassay-held.timer mailassay-keys.timer mailassay-reports.timer"
 CONFIG, POLICY = "/etc/mailassay/mailassay.yaml", "/etc/mailassay/policy.yaml"
 # what the tests themselves bring, and what apt and logs keep of any package
 _NOT_OURS = r"^/(var/(log|cache|mail|lib/(apt|dpkg|ucf|systemd))/|etc/(group|passwd|g?shadow|sub[ug]id)-?$|.*\.pyc$)"
@@ -359,9 +361,12 @@ def pids(running):
 def test_life_under_systemd(package, later, run_tree):
     running = run_tree(systemd=True)
     running.install(package)
-    ours = "mailassay.service mailassay-collector.service mailassay-held.timer mailassay-reports.timer"
-    assert running.run(f"systemctl is-active {ours}").split() == ["active"] * 4
-    assert running.run(f"systemctl is-enabled {ours}").split() == ["enabled"] * 4
+    ours = f"mailassay.service mailassay-collector.service {TIMERS}"
+    assert running.run(f"systemctl is-active {ours}").split() == ["active"] * 5
+    assert running.run(f"systemctl is-enabled {ours}").split() == ["enabled"] * 5
+    assert running.run(f"stat --format='%U %G %a' {KEYS}").strip() == "root mailassay 750"
+    # nothing signs yet, which is no failure, and nothing to log each day
+    running.run("systemctl start mailassay-keys")
     assert running.run("systemctl is-enabled mailassay.socket", check=False).strip() == "disabled"
     assert running.run(f"stat --format='%U %G %a' {SOCKET}").strip() == "mailassay postfix 660"
     status = running.run(f"cat /proc/{pid(running)}/status")
@@ -428,7 +433,7 @@ def test_life_under_systemd(package, later, run_tree):
     for command in re.findall(r"^ +(postconf .*|postfix reload)$", said, re.MULTILINE):
         running.run(command)
     assert running.run("postconf -h smtpd_milters").strip() == ""
-    assert running.run(f"systemctl is-active {ours} mailassay.socket", check=False).split() == ["inactive"] * 5
+    assert running.run(f"systemctl is-active {ours} mailassay.socket", check=False).split() == ["inactive"] * 6
     assert "history.sqlite" in running.run(f"ls {HISTORY}")
     assert pids(running) == []
     assert "mode: monitor" in (running.root / POLICY[1:]).read_text()
@@ -500,6 +505,7 @@ def test_life_without_systemd(package, later, run_tree):
     running.run(f"{serve} >/dev/null 2>&1 & while ! test -S {SOCKET}; do sleep 0.1; done")
     assert_judges(running)
     assert_judges(running)
+    running.run("mailassay key new keys.example --algorithm ed25519 --selector a")
     running.install(later, "-o", "Dpkg::Options::=--force-confold")
     assert (running.root / SOCKET[1:]).is_socket()
     running.run(f"kill {min(pids(running))}")
@@ -508,7 +514,14 @@ def test_life_without_systemd(package, later, run_tree):
             break
         time.sleep(0.1)
     assert pids(running) == []
-    running.run("apt-get purge -y mailassay")
+    key = f"{KEYS}/keys.example/a.pem"
+    assert running.run(f"stat --format='%U %G %a' {KEYS} {key}").splitlines() == [
+        "root mailassay 750",
+        "root mailassay 640",
+    ]
+    # nobody can make a private key again
+    assert f"Private keys stay in {KEYS}" in running.run("apt-get purge -y mailassay")
+    running.run(f"test -s {key} && rm -r /etc/mailassay")
     assert leftovers(running) == []
     assert "mailassay" not in running.run("cat /etc/passwd /etc/group")
 
@@ -528,11 +541,11 @@ def test_make_install(release, run_tree, tmp_path_factory):
         maker.run("make -C /project DESTDIR=/made install", seconds=600)
         subprocess.run(["cp", "--archive", f"{maker.root}/made/.", running.root], check=True)
     running.run("systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload")
-    running.run("systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer")
+    running.run(f"systemctl enable --now mailassay mailassay-collector {TIMERS}")
     set_up_postfix(running, "systemctl restart postfix")
     assert_judges(running)
     running.run("mailassay why bank.example")
-    running.run("systemctl disable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer")
+    running.run(f"systemctl disable --now mailassay mailassay-collector {TIMERS}")
     uninstall = ("make", "-C", ROOT, f"DESTDIR={running.root}", "uninstall")
     subprocess.run(uninstall, check=True, capture_output=True)
     left = {path for path in leftovers(running) if not path.startswith(("/var/spool/postfix", HISTORY))}

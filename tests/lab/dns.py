@@ -184,6 +184,9 @@ def _rdata(rdtype: dns.rdatatype.RdataType, record: str) -> dns.rdata.Rdata:
         case dns.rdatatype.MX:
             preference, host = record.split(" ", 1)
             wire = struct.pack("!H", int(preference)) + _octets(_name(host))
+        case dns.rdatatype.SOA:
+            server, mailbox, *numbers = record.split(" ")
+            wire = _octets(_name(server)) + _octets(_name(mailbox)) + struct.pack("!IIIII", *map(int, numbers))
         case dns.rdatatype.A | dns.rdatatype.AAAA:
             wire = ip_address(record).packed
         case _:

@@ -18,6 +18,7 @@ METHODS = {
     "spf": ("SPF", "spf/"),
     "dkim": ("DKIM", "dkim/"),
     "sign": ("DKIM signing", "sign/"),
+    "keys": ("Keys that sign", "key/"),
     "arc": ("ARC", "arc.py"),
     "seal": ("ARC sealing", "sign/seal.py"),
     "dmarc": ("DMARC", "dmarc/"),

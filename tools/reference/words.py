@@ -94,7 +94,7 @@ HEADER: Mapping[str, str] = {
 EXIT_STATUS: Mapping[str, str] = {
     "0": "Fine.",
     "1": "The answer is no: refused, invalid, or an error was found.",
-    "2": "The command line is wrong.",
+    "2": "The command line is wrong; for key check, mail that is signed now cannot be verified.",
     "65": "The message lacks a fact that is needed to judge it (EX_DATAERR).",
     "66": "Files could not be read; for collect, the configuration asks for no history, for reports, "
     "for no reports (EX_NOINPUT).",
@@ -102,15 +102,17 @@ EXIT_STATUS: Mapping[str, str] = {
     "pymilter, libmilter, or a Python with which its memory does not grow; for the history, SQLAlchemy or Alembic.",
     "70": "A bug in mailassay (EX_SOFTWARE).",
     "71": "The socket cannot be opened (EX_OSERR).",
-    "73": "A file that would be written is there already, or would be wrong; for collect, the folder of the history "
-    "cannot be used (EX_CANTCREAT).",
+    "73": "A file or key that would be written is there already, or would be wrong; for collect, the folder of the "
+    "history cannot be used (EX_CANTCREAT).",
     "74": "Reading or writing failed (EX_IOERR).",
     "75": "DNS does not answer; for collect, another one is running, or with --once the database cannot be used now; "
-    "for reports, another process sends them, or Postfix or the database is down; try again (EX_TEMPFAIL).",
+    "for reports, another process sends them, or Postfix or the database is down; for key, another process changes the "
+    "keys; try again (EX_TEMPFAIL).",
     "76": "The output of Postfix's commands is not understood (EX_PROTOCOL).",
     "77": "Not permitted: this needs root, or Postfix's user (EX_NOPERM).",
     "78": "The configuration, the policy or the zone file has mistakes; for why, history and report, there is no "
-    "history; for collect, the database is of a later version or of another program (EX_CONFIG).",
+    "history; for collect, the database is of a later version or of another program; for key, keys.json cannot be used "
+    "(EX_CONFIG).",
     "130": "Interrupted.",
 }
 
@@ -127,6 +129,7 @@ SIGNALS: Mapping[str, str] = {
 FILES: Mapping[str, str] = {
     "/etc/mailassay/mailassay.yaml": "The configuration, mailassay.yaml(5).",
     "/etc/mailassay/policy.yaml": "The policy, mailassay-policy(5), if the configuration names it.",
+    "/etc/mailassay/keys": "The private keys that sign, `DOMAIN/SELECTOR.pem`, and their states, `DOMAIN/keys.json`.",
     "/usr/share/mailassay/mailassay.yaml": "Every key of the configuration, with its default.",
     "/usr/share/mailassay/policies": "The shipped policies `monitor.yaml`, `standard.yaml` and `strict.yaml`.",
     "/usr/share/mailassay/mailassay.schema.json": "The JSON Schema of the configuration.",

@@ -28,6 +28,7 @@ _COMMANDS = (
     "config",
     "doctor",
     "held",
+    "key",
     "why",
     "history",
     "report",

@@ -119,7 +119,8 @@ def _next(folder: Path, configuration: Path) -> Iterator[str]:
         yield f"install -D -m 644 -t /usr/local/share/man/man{section} {own}/man/*.{section}"
     yield "systemd-sysusers && systemd-tmpfiles --create"
     yield "systemctl daemon-reload"
-    yield "systemctl enable --now mailassay mailassay-collector mailassay-held.timer mailassay-reports.timer"
+    timers = "mailassay-held.timer mailassay-keys.timer mailassay-reports.timer"
+    yield f"systemctl enable --now mailassay mailassay-collector {timers}"
 
 
 def _out_of_reach(paths: Sequence[Path]) -> str:

@@ -127,12 +127,16 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """One value or a list of them, which become a set. ``lists``: a value may name a list of the policy."""
+    """One value or a list of them, which become a set; or the word ``unless``, which gives None.
+
+    ``lists``: a value may name a list of the policy.
+    """
 
     element: Value
     make: Callable[[tuple[Any, ...]], Any]
     lists: bool = False
     may_be_empty: bool = False
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +275,9 @@ class _Document:
             if isinstance(node, yaml.MappingNode) or is_nothing(node):
                 return self.value(node, shape.whole, name)
             return shape.whole.make(**{shape.key: self.value(node, shape.whole.keys[shape.key], name)})
+        if isinstance(shape, List | Members) and _is_word(node, shape.unless):
+            return None
         if isinstance(shape, List):
-            if shape.unless and isinstance(node, yaml.ScalarNode) and node.value == shape.unless:
-                return None
             if not isinstance(node, yaml.SequenceNode):
                 raise unexpected(f"a list or {shape.unless}" if shape.unless else "a list", node)
             return self._elements(node.value, shape.element, name)
@@ -322,6 +326,10 @@ class _Document:
                     with self.noted(value, prefix + key.value):
                         found[key.value] = self.value(value, keys[key.value], prefix + key.value)
         return found
+
+
+def _is_word(node: yaml.Node, word: str) -> bool:
+    return bool(word) and isinstance(node, yaml.ScalarNode) and bool(node.value == word)
 
 
 def problem(node: yaml.Node, code: Code, what: str, fix: str = "") -> Problem:

@@ -83,11 +83,12 @@ class _Made(NamedTuple):
             case List(element, unless=unless):
                 listed: dict[str, Any] = {"type": "array", "items": self.of(element, name)}
                 return {"anyOf": [listed, {"const": unless}]} if unless else listed
-            case Members(element, lists=lists, may_be_empty=may_be_empty):
+            case Members(element, lists=lists, may_be_empty=may_be_empty, unless=unless):
                 one = dict(element.schema)
                 either = {"anyOf": [one, _LIST]} if lists else one
                 array = {"type": "array", "items": either, **({} if may_be_empty else {"minItems": 1})}
-                return {"anyOf": [*either.get("anyOf", [either]), array]}
+                word = [{"const": unless}] if unless else []
+                return {"anyOf": [*word, *either.get("anyOf", [either]), array]}
             case _:
                 return dict(shape.schema)
 

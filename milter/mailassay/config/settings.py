@@ -14,7 +14,7 @@ from ..config_key import Key
 from ..domain import Domain
 from ..policy import Policy
 from ..policy.sets import Networks
-from ..sign import Believed, Keys, Seal, Selectors, Sign, SigningKey
+from ..sign import ACTIVE, Believed, Keys, Seal, Selectors, Sign, SigningKey
 from ..verdict import Action
 from . import shapes, values
 from .document import AnyName, List, Map, Members, Problem, Short, Unfit, Value
@@ -401,11 +401,13 @@ def _domains(**given: Selectors) -> dict[Domain, Selectors]:
     return found
 
 
-def _selectors(keys: tuple[str, ...] | None = None) -> Selectors:
-    if not keys:
+def _selectors(**given: tuple[str, ...] | None) -> Selectors:
+    if not given:
+        raise Unfit(f"needs `keys`, with a selector at least or the word {ACTIVE}")
+    if given["keys"] == ():
         # none of those that were given fits, which was reported
-        raise Unfit("needs `keys`, with a selector at least" if keys is None else "")
-    return Selectors(keys)
+        raise Unfit("")
+    return Selectors(given["keys"])
 
 
 def _sign(**given: Any) -> Sign:
@@ -418,7 +420,12 @@ def _sign(**given: Any) -> Sign:
 
 
 _SELECTORS = Short(
-    shapes.of(Selectors, {"keys": Members(values.selector, shapes.unique)}, _selectors, schema={"required": ["keys"]}),
+    shapes.of(
+        Selectors,
+        {"keys": Members(values.selector, shapes.unique, unless=ACTIVE)},
+        _selectors,
+        schema={"required": ["keys"]},
+    ),
     "keys",
 )
 _SIGN = shapes.of(

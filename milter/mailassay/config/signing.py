@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..domain import Domain
 from ..finding import Severity
+from ..key import ring
 from ..sign import KeyName, Seal, SigningKey, keys
 from .document import Code, Problem
 from .settings import Settings
@@ -20,12 +21,17 @@ def with_keys(settings: Settings, path: str) -> tuple[Settings, list[Problem]]:
     found: dict[Domain, tuple[SigningKey, ...]] = {}
     problems = []
     for domain, selectors in settings.sign.domains.items():
-        usable = []
-        for selector in selectors.keys:
+        usable, where = [], _line(settings, selectors.written)
+        try:
+            chosen = _chosen(settings, domain)
+        except ring.BadRing as error:
+            problems.append(_problem(error, path, where))
+            continue
+        for selector in chosen:
             try:
                 usable.append(keys.read(settings.sign.directory, domain, selector))
             except keys.UnusableKey as error:
-                problems.append(_problem(error, path, _line(settings, selectors.written)))
+                problems.append(_problem(error, path, where))
         if usable:
             found[domain] = tuple(usable)
     sealing = None
@@ -42,8 +48,14 @@ def sealer(settings: Settings) -> KeyName | None:
     return settings.sign.seal_as if settings.sign.seal is Seal.ALL else None
 
 
-def _problem(error: keys.UnusableKey, path: str, where: tuple[int, int]) -> Problem:
+def _problem(error: keys.UnusableKey | ring.BadRing, path: str, where: tuple[int, int]) -> Problem:
     return Problem(Severity.ERROR, Code.UNREADABLE, f"sign: {error}", error.fix, path, *where)
+
+
+def _chosen(settings: Settings, domain: Domain) -> tuple[str, ...]:
+    """The selectors of the keys that sign for a domain. Raises BadRing if they are not known."""
+    named = settings.sign.domains[domain].keys
+    return ring.active(settings.sign.directory, domain) if named is None else named
 
 
 def doubts(settings: Settings, path: str) -> Iterator[Problem]:
@@ -59,7 +71,12 @@ def doubts(settings: Settings, path: str) -> Iterator[Problem]:
 def _named(settings: Settings) -> Iterator[tuple[Domain, str, tuple[int, int]]]:
     """Every key that is used, and its line and column."""
     for domain, selectors in settings.sign.domains.items():
-        for selector in selectors.keys:
+        try:
+            chosen = _chosen(settings, domain)
+        except ring.BadRing:
+            # a mistake, not a doubt: with_keys names it
+            continue
+        for selector in chosen:
             yield domain, selector, _line(settings, selectors.written)
     if name := sealer(settings):
         yield *name, _place(settings, "sign.seal_as")

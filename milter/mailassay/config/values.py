@@ -23,6 +23,7 @@ from ..policy.condition import is_too_wide
 from ..policy.rule import trouble
 from ..policy.sets import NULL_SENDER
 from ..sign import KeyName
+from ..sign.keys import is_selector
 from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
 
 MAX_NETWORK = 43  # characters that a network can have
@@ -487,8 +488,7 @@ def selector(node: yaml.Node) -> str:
     """RFC 6376 section 3.1: labels that are the name of a file too."""
     expected = "a selector of letters, digits, _, . and -, such as 2026a"
     text = _scalar(node, expected, kinds="")
-    label = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-    if len(text) > 100 or not re.fullmatch(rf"{label}(?:[.]{label})*", text):
+    if not is_selector(text):
         raise unexpected(expected, node)
     return text
 

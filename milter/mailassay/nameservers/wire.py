@@ -187,8 +187,11 @@ def _text(parser: dns.wire.Parser, rdtype: int, size: int) -> str | None:
             preference = parser.get_uint16()
             host = _host(parser)
             return host and f"{preference} {host}"
-        case dns.rdatatype.PTR | dns.rdatatype.CNAME:
+        case dns.rdatatype.PTR | dns.rdatatype.CNAME | dns.rdatatype.NS:
             return _host(parser)
+        case dns.rdatatype.SOA:
+            names = [dns.name.from_wire_parser(parser).to_text(omit_final_dot=True).lower() for _ in range(2)]
+            return " ".join([*names, *map(str, parser.get_struct("!IIIII"))])
     return dns.rdata.from_wire_parser(dns.rdataclass.IN, dns.rdatatype.RdataType(rdtype), parser).to_text()
 
 

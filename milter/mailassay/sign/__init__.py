@@ -15,10 +15,11 @@ from ..message import Headers
 from . import fields, signature
 from .keys import Keys, SigningKey
 from .seal import Sealed, Unsealed
-from .settings import Believed, KeyName, Seal, Selectors, Sign, Unsignable
+from .settings import ACTIVE, Believed, KeyName, Seal, Selectors, Sign, Unsignable
 from .who import Signer, Submission, Unsigned, signer
 
 __all__ = [
+    "ACTIVE",
     "Believed",
     "KeyName",
     "Keys",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,9 @@ _MAX_OCTETS = 65_536  # of a file; an RSA key of 4096 bits has 3300
 _PKCS8, _ENCRYPTED = b"-----BEGIN PRIVATE KEY-----", b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _OTHERS = tuple(b"-----BEGIN %s PRIVATE KEY-----" % each for each in (b"RSA", b"OPENSSH", b"EC", b"DSA"))
 _PADDING, _SHA256 = PKCS1v15(), Prehashed(SHA256())
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_SELECTOR = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*")
+MAX_SELECTOR = 100  # characters
 
 _Private: TypeAlias = RSAPrivateKey | Ed25519PrivateKey
 
@@ -71,6 +75,11 @@ class SigningKey:
 
 Keys: TypeAlias = Mapping[Domain, tuple[SigningKey, ...]]
 """The keys of each domain, in the order of the configuration."""
+
+
+def is_selector(text: str) -> bool:
+    """Is this a selector (RFC 6376 section 3.1): labels that are the name of a file too?"""
+    return len(text) <= MAX_SELECTOR and bool(_SELECTOR.fullmatch(text))
 
 
 def path(directory: str, domain: Domain, selector: str) -> str:

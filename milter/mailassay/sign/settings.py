@@ -10,6 +10,9 @@ from typing import Annotated, NamedTuple
 from ..config_key import Key
 from ..domain import Domain
 
+ACTIVE = "active"
+"""In place of the selectors of a domain: those keys sign that are active by its file of keys."""
+
 
 class Believed(StrEnum):
     """What has to agree with the author of a message before it is signed."""
@@ -46,13 +49,17 @@ class KeyName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selectors:
-    """The keys of one domain. ``written`` is the domain as the file has it, for messages about its line."""
+    """The keys of one domain; None for those that are active by its file of keys.
+
+    ``written`` is the domain as the file has it, for messages about its line.
+    """
 
     keys: Annotated[
-        tuple[str, ...],
+        tuple[str, ...] | None,
         Key(
             "The selectors of the keys that sign for the domain. Each of them signs every message. A domain with a "
-            "list alone has these keys.",
+            "list alone has these keys. `active` stands for those that are active by the file `DOMAIN/keys.json` in "
+            "`sign.directory`, which `mailassay key` keeps.",
         ),
     ]
     written: str = field(default="", compare=False)
@@ -70,7 +77,8 @@ class Sign:
         Key(
             "The domains that sign, each with its selectors: `example.org: [2026a, 2026b]`. A message is signed for "
             "the domain of its author, if that is in this map, and with every key of that domain. An RSA key and an "
-            "Ed25519 key beside it give two signatures (RFC 8463). There is no key for all domains, and no wildcard.",
+            "Ed25519 key beside it give two signatures (RFC 8463). `example.org: active` leaves the choice to "
+            "`mailassay key rotate`. There is no key for all domains, and no wildcard.",
         ),
     ] = field(default_factory=dict)
     directory: Annotated[

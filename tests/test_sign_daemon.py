@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from mailassay.history.record import read
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.folder import open_folder
@@ -63,6 +64,23 @@ def test_both_signatures_verify_as_postfix_inserts_them(tmp_path, dns):
         assert dkimpy_says(found, whole) == [True, True]
         assert served.entry("4C1")["signed_by"] == ["example.org/2026a", "example.org/2026b"]
         assert "signs for 1 domains" in served.log.read_text()
+
+
+def test_the_history_has_the_number_of_keys_and_the_algorithms(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    signing(keys)
+    history = tmp_path / "history"
+    history.mkdir(0o700)
+    sections = {"sign": sign(keys, **{"example.org": ["2026a", "2026b"]}), "history": {"directory": str(history)}}
+    with Serve(tmp_path, dns, **sections) as served:
+        sent(served)
+        assert served.stop() == 0
+    lines = [json.loads(line) for file in (history / "spool").iterdir() for line in file.read_text().splitlines()]
+    assert {each["keys"] for each in lines if each["kind"] == "event"} == {2}
+    [found] = [read(each) for each in lines if each["kind"] == "message"]
+    assert found["signed_by"] == ["example.org/2026a", "example.org/2026b"]
+    assert found["signed_with"] == ["rsa-sha256", "ed25519-sha256"]
 
 
 def test_a_reload_changes_keys_and_configuration_or_neither(tmp_path, dns):

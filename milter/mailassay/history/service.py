@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 VERSION = 1
+_ADDED = {"keys": 0}  # what lines of 0.2 do not have
 _MOST = 1 << 62  # a count fits the database
 
 
@@ -91,7 +92,8 @@ class Event:
     """Something that happened to the service.
 
     ``workers`` is the number that it has from then on, and ``policy`` the digest of the policy by which they judge.
-    ``why`` and ``pid`` are those of the worker that ended; None and 0 in other events.
+    ``why`` and ``pid`` are those of the worker that ended; None and 0 in other events. ``keys`` is the number of keys
+    that sign outgoing mail.
     """
 
     KIND: ClassVar = "event"
@@ -103,6 +105,7 @@ class Event:
     policy: str
     why: Why | None = None
     pid: int = 0
+    keys: int = 0
 
 
 Said = Worker | Event
@@ -129,6 +132,7 @@ def read(found: dict[str, Any]) -> Said | None:
 
 
 def _read(kind: type[Said], found: dict[str, Any]) -> dict[str, Any]:
+    found = _ADDED | found
     return {each.name: _READ[str(each.type)](found[each.name]) for each in fields(kind)}
 
 

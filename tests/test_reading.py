@@ -51,6 +51,7 @@ def records(draw):
                 }
             )
         ),
+        **draw(st.sampled_from([{}, {"signed_by": ["x/y"]}, {"unsigned": "envelope"}, {"unsigned": "author"}])),
     )
 
 
@@ -74,6 +75,7 @@ def filters(draw):
         verdict=some(st.just("reject")),
         rule=some(st.sampled_from(["mine", "dmarc.reject"])),
         results=tuple((each, "fail") for each in METHODS if draw(st.integers(0, 9)) == 0),
+        signing=some(st.sampled_from(["signed", "unsigned", "unsigned:envelope", "unsigned:later"])),
     )
 
 
@@ -179,6 +181,7 @@ def test_a_network_has_its_clients(one, other, data):
         (Filter(client=ip_network("192.0.2.1")), {"message_client"}),
         (Filter(client=ip_network("192.0.2.0/24"), since=NOW), {"message_client"}),
         (Filter(results=(("dkim", "fail"),)), {"message_time"}),
+        (Filter(signing="unsigned"), {"message_time"}),
         (Filter(), {"message_time"}),
     ],
 )

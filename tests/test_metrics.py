@@ -22,7 +22,7 @@ from mailassay import __version__
 from mailassay.collector import Batch, Collector
 from mailassay.config import ConfigError, History, load
 from mailassay.history.service import Event, What, Why, Worker, values
-from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.history.spool import SPOOL, SUFFIX, Line
 from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
@@ -481,10 +481,10 @@ def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found
     exposed = Exposed(lambda: ["lists"], tmp_path_factory.getbasetemp() / SPOOL, lambda: NOW)
     base = record("Q", evidence=evidence)
     base["results"] |= results
-    line = json.loads(json.dumps(base | found))
+    octets = json.dumps(base | found).encode()
     batch = Batch("x", 0)
     try:
-        batch.add(line, NOW, "mx1")
+        batch.add(Line(1, len(octets), octets, json.loads(octets)), NOW, "mx1")
     except Unfit:
         return
     exposed.committed(batch)

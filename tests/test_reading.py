@@ -1,5 +1,6 @@
 """Searches in the database: what is found, in which order, and by which index."""
 
+import json
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from itertools import count
@@ -87,7 +88,7 @@ def holding(url, *found):
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM recipient"))
         connection.execute(text("DELETE FROM message"))
-        writing.add(connection, map(rows, found))
+        writing.add(connection, (rows(each, json.dumps(each).encode()) for each in found))
     try:
         with engine.connect() as connection:
             yield connection
@@ -106,7 +107,7 @@ def agrees(url, few, found, wanted, most):
         patched.setattr(reading, "_MOST_SORTED", few)
         listed = list(reading.search(connection, wanted, most))
         every = list(reading.search(connection, Filter()))
-        expected = [each for each in every if wanted.fits(rows(each.record))]
+        expected = [each for each in every if wanted.fits(rows(each.record, b""))]
         assert sorted(each.record["number"] for each in every) == sorted(each["number"] for each in found)
         assert [(each.time, each.number) for each in every] == sorted(((e.time, e.number) for e in every), reverse=True)
         assert listed == expected[:most]

@@ -3,7 +3,9 @@
 import json
 import os
 import pwd
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,27 @@ def test_both_signatures_verify_as_postfix_inserts_them(tmp_path, dns):
         assert dkimpy_says(found, whole) == [True, True]
         assert served.entry("4C1")["signed_by"] == ["example.org/2026a", "example.org/2026b"]
         assert "signs for 1 domains" in served.log.read_text()
+
+
+def test_thousands_of_signatures_take_no_memory(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    signing(keys)
+    with Serve(tmp_path, dns, sign=sign(keys, **{"example.org": ["2026a", "2026b"]})) as served:
+
+        def rounds(many):
+            for _ in range(many):
+                with MilterClient(served.socket) as client:
+                    client.connect("198.51.100.7")
+                    client.helo(b"x.example")
+                    for _ in range(50):
+                        answer = client.message(b"<alice@example.org>", FIELDS, CHUNKS, login="alice")
+                        assert len(answer.inserted(b"DKIM-Signature")) == 2
+            [worker] = served.workers()
+            return int(re.search(r"VmRSS:\s+([0-9]+) kB", Path(f"/proc/{worker}/status").read_text())[1])
+
+        warm = rounds(10)
+        assert rounds(60) - warm < 2048
 
 
 def test_the_history_has_the_number_of_keys_and_the_algorithms(tmp_path, dns):

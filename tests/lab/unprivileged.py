@@ -11,7 +11,9 @@ import mailassay.cli.serve
 import mailassay.collector
 import mailassay.daemon  # noqa: F401
 from mailassay.cli import main
+from mailassay.dmarc import suffix
 
 if __name__ == "__main__":
+    suffix.read()
     os.seteuid(pwd.getpwnam("nobody").pw_uid)
     sys.exit(main())

@@ -43,7 +43,15 @@ RESULTS = {
     "readings": [dict.fromkeys(["result", "domain", "policy", "fault", "reason"])],
     "at_stake": None, "limit": [None], "not_vouched": FAULT, "sender_domain": None, "sender_domain_why": FAULT,
 }  # fmt: skip
-DECISION = {"verdict": None, "rule": None, "would": None, "monitored": [None], "reason": None, "ms": None}
+DECISION = {
+    "verdict": None,
+    "rule": None,
+    "signed_by": [None],
+    "would": None,
+    "monitored": [None],
+    "reason": None,
+    "ms": None,
+}
 KEYS = {
     "client": None,
     "results": RESULTS,
@@ -68,7 +76,9 @@ KEYS = {
         "not_vouched": FAULT,
     },
     "remove": [{"name": None, "instance": None}],
-    "add": [{"name": None, "value": None}],
+    "add": [{"name": None, "value": None}] * 2,
+    "signing": dict.fromkeys(["signed_by", "signed_with", "unsigned", "why"])
+    | {"signed_by": [None], "signed_with": [None]},
     "verdict": dict.fromkeys(["action", "rule", "line", "reason", "reply", "would"])
     | {"monitored": [None], "override": None},
     "message": {
@@ -128,6 +138,9 @@ def trace():
         evidence=evidence,
         remove=(("Authentication-Results", 1),),
         add=(("Authentication-Results", "x"),),
+        signatures=("x",),
+        signed_by=("bank.example/x",),
+        signed_with=("rsa-sha256",),
         asked_by={},
     )  # fmt: skip
     message = Message(

@@ -59,7 +59,7 @@ def test_check_for_programs(capsys):
     assert main(["check", "mail", *SPOOF, "--json", "--rcpt", "bob@receiver.example"]) == 1
     said = json.loads(capsys.readouterr().out)
     assert list(said) == [
-        *("client", "results", "evidence", "remove", "add", "verdict"),
+        *("client", "results", "evidence", "remove", "add", "signing", "verdict"),
         *("message", "policy", "spf_terms", "dmarc_walks", "alignment", "dns"),
     ]
     assert said["results"]["dmarc"] == "fail"

@@ -115,6 +115,9 @@ def test_folders_and_mbox_files(folder, capsys):
         "expired_signatures": 0,
         "missing_keys": 0,
         "differs": {"messages": 0},
+        "signed": 0,
+        "signed_by": {},
+        "unsigned": {},
     }
 
 

@@ -22,10 +22,11 @@ from mailassay import __version__
 from mailassay.collector import Batch, Collector
 from mailassay.config import ConfigError, History, load
 from mailassay.history.service import Event, What, Why, Worker, values
-from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.history.spool import SPOOL, SUFFIX, Line
 from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
+from mailassay.sign import Unsigned
 from mailassay.store import database, outbox, writing
 from mailassay.store.outbox import Stage
 from mailassay.store.rows import BUCKETS, Unfit
@@ -162,6 +163,63 @@ def test_a_message_that_is_not_judged(host):
     assert host.counted("messages_total") == {"verdict=accept would=accept": 1}
     for name in ("rule_total", "results_total", "dmarc_total", "message_seconds_count"):
         assert host.counted(name) == {}
+
+
+OURS = {
+    "results": {},
+    "evidence": None,
+    "verdict": "accept",
+    "would": "accept",
+    "removed": 0,
+    "kind_of_rule": "unjudged",
+}
+BOTH = {"signed_by": ["x.example/a", "x.example/b"], "signed_with": ["rsa-sha256", "ed25519-sha256"]}
+
+
+def test_outgoing_mail(host):
+    ours = OURS | {"rule": "authenticated"}
+    # before the first message: increase() does not see how a series begins
+    assert host.one("signed_total algorithm=rsa-sha256") == host.one("unsigned_total why=envelope") == 0
+    host.move(
+        record("Q1", **ours, **BOTH),
+        record("Q2", **ours, **BOTH),
+        record("Q3", **ours, signed_by=["x.example/a", "x.example/c"], signed_with=["rsa-sha256", "rsa-sha256"]),
+        record("Q4", **ours, unsigned="envelope"),
+        record("Q5", **ours | {"kind_of_rule": "configuration", "rule": "sign.unsignable"}, unsigned="author"),
+        record("Q6"),
+        record("Q7", **ours),
+    )
+    assert host.counted("signed_total") == {"algorithm=rsa-sha256": 3, "algorithm=ed25519-sha256": 2}
+    assert host.counted("unsigned_total") == {"why=envelope": 1, "why=author": 1}
+    # of a later version, and of one that did not say the algorithm
+    host.move(
+        record("Q8", **ours, signed_by=["x.example/a"], signed_with=["mldsa44"]),
+        record("Q9", **ours, signed_by=["x.example/a"]),
+        record("Q0", **ours, unsigned="later"),
+    )
+    assert host.counted("signed_total")["algorithm=other"] == 2
+    assert host.counted("unsigned_total")["why=other"] == 1
+    assert host.counted("results_total") == {f"method={method} result={result}": 1 for method, result in (
+        ("iprev", "pass"), ("spf", "softfail"), ("spf_helo", "none"), ("dkim", "pass"), ("arc", "none"),
+        ("dmarc", "fail"),
+    )}  # fmt: skip
+
+
+def test_unsigned_is_listed():
+    assert set(listed.UNSIGNED.labels["why"].values) == set(Unsigned)
+
+
+def test_keys_that_sign(host):
+    assert host.one("signing_keys") is None
+    host.move(event(What.STARTED, NOW - 9, keys=3))
+    assert host.one("signing_keys") == 3
+    # the keys from before the reload stay in use
+    host.move(event(What.RELOAD_FAILED, NOW - 8, keys=3), event(What.WORKER_ENDED, NOW - 7, why=Why.RETIRED))
+    assert host.one("signing_keys") == 3
+    host.begin()
+    assert host.one("signing_keys") == 3
+    host.move(event(What.RELOADED, NOW - 5, keys=4))
+    assert host.one("signing_keys") == 4
 
 
 @pytest.mark.parametrize(
@@ -403,7 +461,7 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = sorted(record("Q"))
+KEYS = [*sorted(record("Q")), "signed_by", "signed_with", "unsigned"]
 
 
 @given(
@@ -417,10 +475,10 @@ def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found
     exposed = Exposed(lambda: ["lists"], tmp_path_factory.getbasetemp() / SPOOL, lambda: NOW)
     base = record("Q", evidence=evidence)
     base["results"] |= results
-    line = json.loads(json.dumps(base | found))
+    octets = json.dumps(base | found).encode()
     batch = Batch("x", 0)
     try:
-        batch.add(line, NOW, "mx1")
+        batch.add(Line(1, len(octets), octets, json.loads(octets)), NOW, "mx1")
     except Unfit:
         return
     exposed.committed(batch)

@@ -113,6 +113,7 @@ def test_the_host_is_one_of_ours(folder, host, status):
 BAD = [
     "/messages?since=nonsense", "/messages?until=99999999-99-99", "/messages?client=1.2.3",
     "/messages?client=1.2.3.4/33", "/messages?verdict=maybe", "/messages?would=maybe", "/messages?before=1",
+    "/messages?signing=maybe", "/messages?dkim=signed",
     "/messages?dkim=maybe", "/messages?author=.", "/messages?recipient=..", "/domain/...",
     "/messages?before=1-2-3", "/messages?unknown=1", "/messages?author=a&author=b", "/messages?author=%00",
     "/messages?author=%FF", "/messages?author=%E2%80%AE", "/messages?x",
@@ -192,6 +193,10 @@ def filtered(asked, url):
         ("recipient=receiver.example", "@<wbr>receiver"),
         ("since=1d", "/2027-01-1[45]"),
         ("until=2027-01-10", "2027-01-0"),
+        ("signing=signed", ">signed<"),
+        ("signing=unsigned", ">unsigned: (domain|envelope)<"),
+        ("signing=unsigned:envelope", ">unsigned: envelope<"),
+        ("signing=unsigned&rule=authenticated&since=7d", ">unsigned: "),
     ],
 )
 def test_filters(asked, wanted, in_each):

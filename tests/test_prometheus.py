@@ -174,6 +174,19 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
         {'limits_reached_total{limit="dns_questions"}': "0+1x120", "history_records_total": "0+10x120"},
         {'limits_reached_total{limit="dns_questions"}': "0+1x120", "history_records_total": "0+1000x120"},
     ),
+    "Unsigned": (
+        {},
+        {
+            'unsigned_total{why="envelope"}': "0+1x120",
+            'signed_total{algorithm="rsa-sha256"}': "0+10x120",
+            'signed_total{algorithm="ed25519-sha256"}': "0+10x120",
+        },
+        {
+            'unsigned_total{why="envelope"}': "0+1x120",
+            'unsigned_total{why="domain"}': "0+100x120",
+            'signed_total{algorithm="rsa-sha256"}': "0+100x120",
+        },
+    ),
     "HeldTooLong": ({}, {"held_oldest_seconds": "300000x120"}, {"held_oldest_seconds": "200000x120"}),
     "ReportsUnsent": (
         {},

@@ -1,5 +1,6 @@
 """Searches in the database: what is found, in which order, and by which index."""
 
+import json
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from itertools import count
@@ -51,6 +52,7 @@ def records(draw):
                 }
             )
         ),
+        **draw(st.sampled_from([{}, {"signed_by": ["x/y"]}, {"unsigned": "envelope"}, {"unsigned": "author"}])),
     )
 
 
@@ -74,6 +76,7 @@ def filters(draw):
         verdict=some(st.just("reject")),
         rule=some(st.sampled_from(["mine", "dmarc.reject"])),
         results=tuple((each, "fail") for each in METHODS if draw(st.integers(0, 9)) == 0),
+        signing=some(st.sampled_from(["signed", "unsigned", "unsigned:envelope", "unsigned:later"])),
     )
 
 
@@ -85,7 +88,7 @@ def holding(url, *found):
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM recipient"))
         connection.execute(text("DELETE FROM message"))
-        writing.add(connection, map(rows, found))
+        writing.add(connection, (rows(each, json.dumps(each).encode()) for each in found))
     try:
         with engine.connect() as connection:
             yield connection
@@ -104,7 +107,7 @@ def agrees(url, few, found, wanted, most):
         patched.setattr(reading, "_MOST_SORTED", few)
         listed = list(reading.search(connection, wanted, most))
         every = list(reading.search(connection, Filter()))
-        expected = [each for each in every if wanted.fits(rows(each.record))]
+        expected = [each for each in every if wanted.fits(rows(each.record, b""))]
         assert sorted(each.record["number"] for each in every) == sorted(each["number"] for each in found)
         assert [(each.time, each.number) for each in every] == sorted(((e.time, e.number) for e in every), reverse=True)
         assert listed == expected[:most]
@@ -179,6 +182,7 @@ def test_a_network_has_its_clients(one, other, data):
         (Filter(client=ip_network("192.0.2.1")), {"message_client"}),
         (Filter(client=ip_network("192.0.2.0/24"), since=NOW), {"message_client"}),
         (Filter(results=(("dkim", "fail"),)), {"message_time"}),
+        (Filter(signing="unsigned"), {"message_time"}),
         (Filter(), {"message_time"}),
     ],
 )

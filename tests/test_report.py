@@ -29,11 +29,13 @@ from mailassay.policy import rule as rules
 from mailassay.policy.condition import Match
 from mailassay.report import OnHold, Span, figures
 from mailassay.report.as_json import values
+from mailassay.report.domain import of_domain
 from mailassay.report.figures import Author, Figures, Monitored, NoAnswer, Period, Rule, Source, Unused
 from mailassay.report.page import page
 from mailassay.report.reported import Reported
 from mailassay.report.text import Style, as_text
 from mailassay.report.words import share
+from mailassay.sign import Unsigned
 from mailassay.store import database, writing
 from mailassay.store.outbox import Suppressed
 from mailassay.terminal import printable, visible
@@ -168,6 +170,50 @@ def test_every_figure(history):
     assert got.lost == {"unwritten": 7, "unreadable": 1}
 
 
+def ours(at, **more):
+    return unjudged(at) | more
+
+
+def outgoing(history):
+    keys = {"signed_by": ["bank.example/a", "bank.example/b"], "signed_with": ["rsa-sha256", "ed25519-sha256"]}
+    history(
+        *(ours(NOW, **keys) for _ in range(3)),
+        ours(NOW, signed_by=["shop.example/a"], signed_with=["rsa-sha256"]),
+        *(ours(NOW, unsigned="domain") for _ in range(2)),
+        ours(NOW, unsigned="envelope"),
+        ours(NOW, unsigned="later"),
+        ours(NOW),
+        record(NOW),
+        # a domain whose name begins alike is another
+        ours(NOW, signed_by=["bank.example0/c"], signed_with=["rsa-sha256"]),
+    )
+    return found(history)
+
+
+def test_outgoing_mail(history):
+    got = outgoing(history)
+    assert (got.messages, got.judged, got.signed.total()) == (11, 1, 5)
+    assert got.unsigned == {"domain": 2, "envelope": 1, "later": 1}
+    assert got.signers == (("bank.example/a", 3), ("bank.example/b", 3), ("bank.example0/c", 1), ("shop.example/a", 1))
+    printed = summary(got)
+    assert "Outgoing mail: 5 messages signed, 4 not: domain 2, envelope 1, later 1." in printed
+    assert "Keys that signed most\n  bank.example/a " in printed
+    assert values(got)["signing"] == {"signed": 5, "keys": dict(got.signers), "unsigned": dict(got.unsigned)}
+    shown = checked(page(got)).text
+    for words in ("5 messages signed, 4 not", "bank.example/b", Unsigned.ENVELOPE.words, "later"):
+        assert words in shown
+    assert "Outgoing mail" not in page(found(history, since=NOW - DAY, now=NOW - DAY / 2))
+
+
+def test_outgoing_mail_of_a_domain(history):
+    outgoing(history)
+    engine = database.connect(database.address(str(history.folder), None), reads_only=True)
+    with engine.connect() as connection:
+        assert of_domain(connection, "bank.example", Span.since(NOW - DAY, NOW)).signed == {"a": 3, "b": 3}
+        assert of_domain(connection, "news.example", Span.since(NOW - DAY, NOW)).signed == {}
+    engine.dispose()
+
+
 def test_one_host(history):
     history(record(NOW), record(NOW, host="mx2"), forged(NOW, "bank.example", "192.0.2.9", host="mx2"))
     got = found(history, host="mx2")
@@ -297,7 +343,8 @@ def hostile():
         for dmarc in ("fail", "temperror"):
             results["dmarc"] = dmarc
             yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results)
-        yield unjudged(NOW, words)
+        yield unjudged(NOW, words) | {"signed_by": [words], "signed_with": [words]}
+        yield unjudged(NOW, words) | {"unsigned": words}
 
 
 class Page(HTMLParser):
@@ -432,7 +479,8 @@ def test_json(history):
     assert list(got) == [
         "since", "until", "host", "hosts", "policy", "messages", "judged", "unjudged", "verdicts", "would", "changed",
         "period", "periods", "results", "authors", "sources", "rules", "unused_rules", "monitored", "limits", "dns",
-        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost", "dmarc_reports",
+        "unanswered", "percentiles", "times", "on_hold", "on_hold_unknown", "lost", "signing",
+        "dmarc_reports",
     ]  # fmt: skip
     said = (Path(__file__).parents[1] / "docs" / "json.md").read_text().partition("## `mailassay report --json`")[2]
     assert [key for key in got if f"`{key}`" not in said and f"`{key}[]`" not in said] == []

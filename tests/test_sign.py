@@ -409,6 +409,8 @@ def test_the_author_domain_signs_and_no_other(both):
         b"From: a@example.org\r\nFrom: b@example.net\r\n",
         b"From: a@example.org\r\nFrom: b@example.org\r\n",
         b"Subject: nobody\r\n",
+        # some readers end a line at a lone CR, and show this From
+        b"Subject: nobody\r From: alice@example.org\r\n",
         b"From: a@example.org, b@example.net\r\n",
         b"From: alice\r\n",
         b"From: \r\n",
@@ -419,6 +421,9 @@ def test_the_author_domain_signs_and_no_other(both):
 def test_an_unclear_author_is_not_signed(both, header):
     everybody = renamed(both, believed=Believed.ANY)
     assert finished(everybody, header + b"\r\n", ALICE).why in (Unsigned.AUTHOR, Unsigned.DOMAIN)
+    by_login = renamed(both, believed=Believed.LOGIN, logins={"alice": Addresses(("alice@example.org",))})
+    done = finished(by_login, header + b"\r\n", Submission("alice@example.org", "alice"))
+    assert done.why in (Unsigned.AUTHOR, Unsigned.DOMAIN)
 
 
 def test_subdomains_sign_with_the_key_of_the_nearest_domain(tmp_path):

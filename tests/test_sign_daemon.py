@@ -3,11 +3,14 @@
 import json
 import os
 import pwd
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from mailassay.domain import Domain
+from mailassay.history.record import read
 from mailassay.key import ring
 from mailassay.key.ring import Kept, State
 from mailassay.sign import keys as key_files
@@ -67,6 +70,44 @@ def test_both_signatures_verify_as_postfix_inserts_them(tmp_path, dns):
         assert dkimpy_says(found, whole) == [True, True]
         assert served.entry("4C1")["signed_by"] == ["example.org/2026a", "example.org/2026b"]
         assert "signs for 1 domains" in served.log.read_text()
+
+
+def test_thousands_of_signatures_take_no_memory(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    signing(keys)
+    with Serve(tmp_path, dns, sign=sign(keys, **{"example.org": ["2026a", "2026b"]})) as served:
+
+        def rounds(many):
+            for _ in range(many):
+                with MilterClient(served.socket) as client:
+                    client.connect("198.51.100.7")
+                    client.helo(b"x.example")
+                    for _ in range(50):
+                        answer = client.message(b"<alice@example.org>", FIELDS, CHUNKS, login="alice")
+                        assert len(answer.inserted(b"DKIM-Signature")) == 2
+            [worker] = served.workers()
+            return int(re.search(r"VmRSS:\s+([0-9]+) kB", Path(f"/proc/{worker}/status").read_text())[1])
+
+        warm = rounds(10)
+        assert rounds(60) - warm < 2048
+
+
+def test_the_history_has_the_number_of_keys_and_the_algorithms(tmp_path, dns):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    signing(keys)
+    history = tmp_path / "history"
+    history.mkdir(0o700)
+    sections = {"sign": sign(keys, **{"example.org": ["2026a", "2026b"]}), "history": {"directory": str(history)}}
+    with Serve(tmp_path, dns, **sections) as served:
+        sent(served)
+        assert served.stop() == 0
+    lines = [json.loads(line) for file in (history / "spool").iterdir() for line in file.read_text().splitlines()]
+    assert {each["keys"] for each in lines if each["kind"] == "event"} == {2}
+    [found] = [read(each) for each in lines if each["kind"] == "message"]
+    assert found["signed_by"] == ["example.org/2026a", "example.org/2026b"]
+    assert found["signed_with"] == ["rsa-sha256", "ed25519-sha256"]
 
 
 def test_a_reload_changes_keys_and_configuration_or_neither(tmp_path, dns):

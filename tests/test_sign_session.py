@@ -180,14 +180,15 @@ def kept(found, settings):
 def test_the_history_keeps_who_signed(both):
     found = kept(outcome(both, login="alice"), both)
     assert found["signed_by"] == list(BOTH)
+    assert found["signed_with"] == ["rsa-sha256", "ed25519-sha256"]
     assert "unsigned" not in found
     assert ("signed by", BOTH[1]) in Recorded(found).lines(both)
     # the fields themselves are not kept
     assert "v=1" not in json.dumps(found)
     found = kept(outcome(both, login="alice", author="a@example.net"), both)
-    assert (found["unsigned"], found.get("signed_by")) == ("domain", None)
+    assert (found["unsigned"], found.get("signed_by"), found.get("signed_with")) == ("domain", None, None)
     assert dict(Recorded(found).lines(both))["unsigned"] == f"domain: {Unsigned.DOMAIN.words}"
-    assert not {"signed_by", "unsigned"} & set(kept(outcome(both), both))
+    assert not {"signed_by", "signed_with", "unsigned"} & set(kept(outcome(both), both))
 
 
 def test_a_line_from_before_can_be_read(both):

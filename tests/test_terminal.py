@@ -99,6 +99,8 @@ COMMANDS = [
     ["check", "-v", "box/mail", *CLIENT, "--zone", "zone"],
     ["check", "-v", "box/spoof", *CLIENT, "--zone", "zone"],
     ["check", "box/nothing"],
+    ["check", "--outbound", "box/mail"],
+    ["check", "--outbound", "--helo", "x", "box/mail"],
     ["check", f"box/{LONG * 2}"],
     ["check", "--summary", "box", *CLIENT, "--zone", "zone"],
     ["check", "-v", "--summary", "box", *CLIENT, "--zone", "zone"],

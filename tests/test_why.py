@@ -17,6 +17,7 @@ from mailassay.config import History, KeptAddresses, Settings
 from mailassay.history.record import Judged, line
 from mailassay.policy import Policy
 from mailassay.verdict import Action
+from tests.lab import spooled
 from tests.lab.cases import judged, load
 from tests.lab.program import ENVIRONMENT, PROGRAM
 from tests.lab.screens import screen
@@ -167,10 +168,56 @@ def test_filters(given, expected, capsys):
     assert ("no message matches; the history goes back to 2026-09-21 14:13:20" in err) is not expected
 
 
+OURS = {"results": {}, "kind_of_rule": "unjudged", "rule": "authenticated"}
+OUTGOING = [
+    spooled.record("4FF1", **OURS, time=THEN + 301, signed_by=["bank.example/a"], signed_with=["rsa-sha256"]),
+    spooled.record("4FF2", **OURS, time=THEN + 302, unsigned="envelope"),
+    spooled.record("4FF3", **OURS, time=THEN + 303, unsigned="domain"),
+    spooled.record("4FF4", **OURS, time=THEN + 304),
+]
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["database", "spool"])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--signed"], ["4FF1"]),
+        (["--unsigned"], ["4FF2", "4FF3"]),
+        (["--unsigned", "envelope"], ["4FF2"]),
+        (["--unsigned=limit"], []),
+        (["--unsigned", "--rule", "dmarc.reject"], []),
+        (["--unsigned", "--client", "192.0.2.1", "-n", "1"], ["4FF3"]),
+    ],
+)
+def test_outgoing_mail(folder, given, expected, moves, capsys):
+    segment(folder, *OUTGOING)
+    if moves:
+        collected(folder)
+    status, out, _ = run(capsys, "history", "--json", *given)
+    assert status == 0
+    assert [json.loads(each)["queue_id"] for each in out.splitlines()] == expected
+
+
+def test_the_lines_of_outgoing_mail(folder, capsys, monkeypatch):
+    segment(folder, *OUTGOING)
+    _, out, _ = run(capsys, "history", "-n", "4")
+    assert [re.split("  +", each)[-2:] for each in out.splitlines()] == [
+        ["192.0.2.1", "signed"],
+        ["192.0.2.1", "unsigned:envelope"],
+        ["192.0.2.1", "unsigned:domain"],
+        ["192.0.2.1", "authenticated"],
+    ]
+    monkeypatch.setenv("COLUMNS", "140")
+    _, out, _ = run(capsys, "history", "-n", "4")
+    assert re.split("  +", out.splitlines()[1])[-2:] == ["unsigned:envelope", "authenticated"]
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        (["--unsigned", "maybe"], "'maybe' is no reason: expected one of author, domain, envelope, "),
+        (["--unsigned", "--signed"], "not allowed with argument"),
         (["--since", "yesteryear"], "'yesteryear' is not a time; examples are 2d, 12h"),
         (["--until", "-3z"], "is not a time"),
         (["--author", "a b"], "'a b' is not a domain name, such as bank.example"),

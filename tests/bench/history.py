@@ -101,9 +101,17 @@ def lines(first: int, until: float, days: float, many: int) -> Iterator[str]:
             ("queue_id", f"4{first + number:013X}"),
             ("message_id", f"<{chance.getrandbits(96):x}@{_domain(domain)}>"),
             ("seconds", round(chance.lognormvariate(-5, 1.2), 6)),
+            *(_signing(number) if kind == "submitted" else {}).items(),
         ):
             found["values"][KEYS.index(key)] = value
         yield _encode(found)
+
+
+def _signing(number: int) -> dict[str, Any]:
+    """What became of outgoing mail."""
+    if number % 5 == 0:
+        return {"unsigned": "domain" if number % 10 else "envelope"}
+    return {"signed_by": ["host.example/a", "host.example/b"], "signed_with": ["rsa-sha256", "ed25519-sha256"]}
 
 
 def fill(folder: Path, many: int, days: float) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from ..lab import mta
 from ..lab.dns import DnsServer
 from ..lab.serve import Serve
-from .looking_back import Collect, command, free_port, shown
+from . import outgoing
+from .looking_back import Collect, command, free_port, short, shown
 from .play import METHODS, Played, play
 from .scenarios import SCENARIOS, zone, zone_text
 
@@ -85,7 +86,8 @@ def _run(stack: ExitStack, keep: bool) -> int:
         folder = Path(tempfile.mkdtemp(prefix="mailassay-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         folder.chmod(0o755)
-        dns = stack.enter_context(DnsServer(zone()))
+        own = outgoing.own(folder / "keys")
+        dns = stack.enter_context(DnsServer(zone(own.zone)))
         print(f"DNS server on {dns.address}:{dns.port}, UDP and TCP")
         policy = folder / "policy.yaml"
         shutil.copyfile(_ROOT / "policies/standard.yaml", policy)
@@ -99,6 +101,7 @@ def _run(stack: ExitStack, keep: bool) -> int:
             history={"directory": str(history)},
             web={"listen": pages},
             reports=_REPORTS,
+            sign=own.sign,
         )
         stack.enter_context(serve)
         print(f"mailassay serve on {serve.socket}")
@@ -118,13 +121,26 @@ def _run(stack: ExitStack, keep: bool) -> int:
         for difference in each.differences:
             print(f"  {difference}")
     print(f"\n{len(played) - len(wrong)} of {len(played)} messages had the expected outcome.")
+    is_verified = _verify(postfix, played[-1], own, dns)
     collect.wait_for(len(played))
     _look_back(serve, played)
     if keep:
         _stay(folder, serve, postfix, pages)
     else:
         _go_on()
-    return 1 if wrong else 0
+    return 1 if wrong or not is_verified else 0
+
+
+def _verify(postfix: mta.Mta, played: Played, own: outgoing.Own, dns: DnsServer) -> bool:
+    """What other programs say of the message of a client that logged in."""
+    keys = " and ".join(played.entry.get("signed_by", ["nobody"]))
+    print(f"\nThe message of the {played.scenario.name} was signed by {keys}. Others say:\n")
+    folder = _ROOT / "build/demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    message = postfix.delivered(played.reply.queue_id or "")
+    said, agree = outgoing.verified(message, own, dns, folder / "signed.eml")
+    print(said, end="" if agree else "WRONG: not every signature passes\n", flush=True)
+    return agree
 
 
 def _row(played: Played) -> str:
@@ -153,17 +169,13 @@ def _material(folder: Path) -> tuple[str, str]:
     (folder / "demo.zone").write_text(zone_text())
     sample = next(scenario for scenario in SCENARIOS if scenario.name == _SPOOF)
     (folder / "sample.eml").write_bytes(sample.message())
-    program, zone_file = _short(Path(sys.executable).with_name("mailassay")), _short(folder / "demo.zone")
+    program, zone_file = short(Path(sys.executable).with_name("mailassay")), short(folder / "demo.zone")
     client = f"--ip {sample.client} --helo {sample.helo} --mail-from {sample.mail_from}"
     author = sample.message().partition(b"From: ")[2].split(b"\r\n")[0].decode().rpartition("@")[2].rstrip(">")
     return (
-        f"{program} check {_short(folder / 'sample.eml')} --zone {zone_file} {client}",
+        f"{program} check {short(folder / 'sample.eml')} --zone {zone_file} {client}",
         f"{program} lookup {author} --zone {zone_file}",
     )
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _look_back(serve: Serve, played: list[Played]) -> None:
@@ -171,7 +183,7 @@ def _look_back(serve: Serve, played: list[Played]) -> None:
     spoof = next(each for each in played if each.scenario.name == _SPOOF)
     folder = _ROOT / "build/demo"
     folder.mkdir(parents=True, exist_ok=True)
-    page, xml = _short(folder / "report.html"), _short(folder / f"{_REPORTED}.xml")
+    page, xml = short(folder / "report.html"), short(folder / f"{_REPORTED}.xml")
     print("\nThe same, looked at afterwards:\n")
     for words in (["history", "-n", "5"], ["why", spoof.entry["queue_id"]], ["report", "--html", page]):
         print(shown(command(serve.config, *words)))

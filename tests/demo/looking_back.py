@@ -67,11 +67,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def short(path: Path) -> str:
+    """A path as a shell in this folder may have it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def command(config: Path, *words: str) -> str:
     """A command of the program, to be copied."""
     program = Path(sys.executable).with_name("mailassay")
-    name = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
-    return f"{name} {shlex.join([*words, '--config', str(config)])}"
+    return f"{short(program)} {shlex.join([*words, '--config', str(config)])}"
 
 
 def shown(line: str) -> str:

@@ -62,9 +62,9 @@ def zone_text() -> str:
     return text
 
 
-def zone() -> Zone:
-    """The demo's DNS."""
-    return Zone(zone_text(), str(ZONE_FILE), limits=LIMITS)
+def zone(more: str = "") -> Zone:
+    """The demo's DNS, with more lines."""
+    return Zone(f"{zone_text()}\n{more}", str(ZONE_FILE), limits=LIMITS)
 
 
 def letter(author: str, *more: bytes) -> bytes:

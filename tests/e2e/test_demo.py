@@ -14,10 +14,19 @@ from urllib.request import urlopen
 
 import pytest
 
+from mailassay.config import Settings
+from mailassay.config.signing import with_keys
+from mailassay.domain import Domain
+from mailassay.sign import Selectors, Sign, Submission
+from mailassay.zone import Zone
+from tests.demo import outgoing
 from tests.demo.play import play
 from tests.demo.scenarios import SCENARIOS, zone_text
 from tests.lab import mta
+from tests.lab.dns import DnsServer
+from tests.lab.limits import LIMITS
 from tests.lab.reports import texts, tree
+from tests.lab.signing import finished, on_top
 
 ROOT = Path(__file__).parents[2]
 writes_to_build = pytest.mark.xdist_group("build/demo")
@@ -107,11 +116,32 @@ def assert_told(told):
     assert Counter(clients) <= Counter(each.client for each in mine)
 
 
+def test_others_verify_what_the_demo_signs(tmp_path):
+    """And nothing that was changed."""
+    own = outgoing.own(tmp_path / "keys")
+    domain = Domain(outgoing.DOMAIN)
+    sign = Sign({domain: Selectors(tuple(outgoing.SELECTORS))}, str(own.folder))
+    settings, problems = with_keys(Settings(sign=sign), "mailassay.yaml")
+    assert not problems
+    message = b"From: bob@receiver.example\r\nSubject: hi\r\n\r\nHello\r\n"
+    signed = on_top(finished(settings, message, Submission("bob@receiver.example")), message)
+    with DnsServer(Zone(own.zone, limits=LIMITS)) as dns:
+        said, agree = outgoing.verified(signed, own, dns, tmp_path / "signed.eml")
+        assert agree, said
+        by_one_key = signed[signed.index(b"DKIM-Signature", 1) :]
+        for each in (message, by_one_key, signed.replace(b"hi", b"ho"), signed.replace(b"Hello", b"Hallo")):
+            assert not outgoing.verified(each, own, dns, tmp_path / "signed.eml")[1]
+
+
 @writes_to_build
 @pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
 def test_the_demo_ends_with_lines_that_work():
     done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+    verified = re.findall(
+        r"^dkimpy [0-9.]+: (\S+) by receiver\.example, selector \w+: (\w+)$", done.stdout, re.MULTILINE
+    )
+    assert verified == [("rsa-sha256", "pass"), ("ed25519-sha256", "pass")]
     history, why, _, _, told = (part for part in done.stdout.partition("afterwards:")[2].split("$ ")[1:])
     assert history.count(" accept ") + history.count(" defer ") + history.count(" reject ") == 5
     assert re.search(r"^verdict +reject .*\n(?:.*\n)*reply +550 5\.7\.26 ", why, re.MULTILINE)

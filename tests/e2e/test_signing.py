@@ -47,7 +47,7 @@ def signed_lab(make_lab: Callable[..., Lab], tmp_path_factory: pytest.TempPathFa
             "mynetworks = 127.0.0.0/8, 198.51.100.7\nnon_smtpd_milters = $smtpd_milters\n"
             "internal_mail_filter_classes = bounce\nsmtp_line_length_limit = 0\n"
             "always_add_missing_headers = yes\ndisable_mime_output_conversion = yes\n"
-            "transport_maps = inline:{{nobody.example=error:nobody}}\n"
+            "transport_maps = inline:{{nobody.example=error:nobody}, {later.example=smtp:[127.0.0.1]:1}}\n"
         )
         lab = make_lab(
             more=relay,
@@ -173,3 +173,59 @@ def test_20_megabytes_take_no_memory(signed_lab: SimpleNamespace) -> None:
     arrived = submitted(signed_lab, MESSAGE + (b"0123456789" * 7 + b"\r\n") * 290_000)
     assert dkimpy_says(signed_lab.keys, arrived) == [True, True]
     assert highest() - before < 2048
+
+
+OTHER = MESSAGE.replace(FROM.encode(), b"carol@example.net")
+
+
+@pytest.mark.parametrize(
+    ("message", "login", "mail_from"),
+    [
+        (MESSAGE, "alice", FROM),
+        (MESSAGE, "", FROM),
+        (MESSAGE, "alice", "bounce@example.net"),
+        (OTHER, "alice", FROM),
+        (MESSAGE.replace(b"To:", b"From: eve@example.org\r\nTo:"), "alice", FROM),
+    ],
+    ids=["login", "trusted", "envelope", "domain", "author"],
+)
+def test_check_outbound_says_what_the_milter_did(
+    signed_lab: SimpleNamespace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    message: bytes,
+    login: str,
+    mail_from: str,
+) -> None:
+    """Of the message in the queue, and of the file that the client sent: the same keys, or the same reason."""
+    lab = signed_lab.lab
+    with lab.postfix.client() as client:
+        client.command("EHLO x.example")
+        client.become("198.51.100.7" if login else "127.0.0.1", "x.example", login)
+        client.command("EHLO x.example")
+        reply = client.send(mail_from, ["bob@later.example"], message)
+    assert reply.queue_id, reply
+    entry = lab.serve.entry(reply.queue_id)
+    done = entry.get("signed_by", []), entry.get("unsigned")
+    monkeypatch.setenv("MAIL_CONFIG", str(lab.postfix.folder / "etc"))
+    file = tmp_path / "message.eml"
+    file.write_bytes(message)
+    client_options = ["--login", login] if login else ["--ip", "127.0.0.1"]
+    for what in ([reply.queue_id], [str(file), *client_options, "--mail-from", mail_from]):
+        status = main(["check", "--outbound", *what, "--json", "--config", str(lab.serve.config)])
+        found = json.loads(capsys.readouterr().out)
+        assert (found["signing"]["signed_by"], found["signing"]["unsigned"]) == done
+        assert status == (0 if done[0] else 1)
+    # at the time of the message, even the fields are the same
+    config = str(lab.postfix.folder / "etc")
+    queued = subprocess.run(
+        ["/usr/sbin/postcat", "-c", config, "-hq", reply.queue_id], check=True, capture_output=True, text=True
+    ).stdout
+    fields = re.findall(r"(?m)^DKIM-Signature: (.*(?:\n[ \t].*)*)$", queued)
+    assert len(fields) == len(done[0])
+    for signed_at in sorted({re.search(r"\bt=([0-9]+);", each)[1] for each in fields}):  # type: ignore[index]
+        main(["check", "--outbound", str(file), *client_options, "--mail-from", mail_from, "--json",
+              "--at", f"@{signed_at}", "--config", str(lab.serve.config)])  # fmt: skip
+        found = json.loads(capsys.readouterr().out)
+        assert [each["value"] for each in found["add"]] == fields

@@ -5,6 +5,7 @@ import pwd
 import sys
 
 # while their files can still be read
+import mailassay.cli.check
 import mailassay.cli.collect
 import mailassay.cli.key
 import mailassay.cli.serve

@@ -51,6 +51,14 @@ _LIMITS_SHARE = f"""\
 {_raised(listed.LIMITS, "1h")}
   / sum by (instance) (increase({_RECORDS}[1h])) > 0.02
 and {_raised(listed.LIMITS, "1h")} > 10"""
+# mail of one's own domains; a domain signs with all its keys, so the algorithm that signs most is all that is signed
+_OURS = '{why!="domain",why!="judged",why!="signed"}'
+_UNSIGNED = _raised(listed.UNSIGNED, "1h", _OURS)
+_SIGNED = f"max by (instance) (increase({listed.SIGNED.name}[1h]))"
+_UNSIGNED_SHARE = f"""\
+{_UNSIGNED}
+  / ({_UNSIGNED} + {_SIGNED}) > 0.05
+and {_UNSIGNED} > 5"""
 
 ALERTS = (
     Alert(
@@ -147,6 +155,18 @@ ALERTS = (
         "{{ $labels.instance }}.",
         "The dashboard shows which limit, mailassay history and mailassay report which senders. Somebody may be "
         "attacking, or a limit may be too low for your mail (limits in the policy).",
+    ),
+    Alert(
+        "MailassayUnsigned",
+        _UNSIGNED_SHARE,
+        "15m",
+        "warning",
+        "Outgoing mail is not signed",
+        "{{ $value | humanizePercentage }} of the mail of your own domains leaves {{ $labels.instance }} without a "
+        "signature.",
+        "Run mailassay history --unsigned and mailassay why ID. docs/troubleshooting.md, Signing, says what to do "
+        "about each reason; mailassay check --outbound tries a message.",
+        "Without mail of other domains, and mail that was judged or signed before.",
     ),
     Alert(
         "MailassayHeldTooLong",

@@ -170,6 +170,25 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Outgoing mail",
+        (
+            Panel(
+                "Signed",
+                "By algorithm. With keys of both, each message counts for both.",
+                "cpm",
+                ((_rate(listed.SIGNED, "algorithm"), "{{algorithm}}"),),
+            ),
+            Panel(
+                "Not signed",
+                "By the reason; domain is mail of other domains. mailassay history --unsigned lists the messages.",
+                "cpm",
+                ((_rate(listed.UNSIGNED, "why"), "{{why}}"),),
+                stacked=True,
+            ),
+            Panel("Keys that sign", "Of all domains.", "short", _each(listed.SIGNING_KEYS)),
+        ),
+    ),
+    (
         "Time and DNS",
         (
             Panel(

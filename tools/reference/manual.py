@@ -21,6 +21,9 @@ EXAMPLES = {
     "A message from elsewhere, as if this client had sent it:": (
         "mailassay check message.eml --ip 192.0.2.1 --helo mail.example.com \\\n    --mail-from alice@example.com"
     ),
+    "By which keys a message would be signed as outgoing mail, or why by none:": (
+        "mailassay check --outbound message.eml --login anna"
+    ),
     "What another policy would have done with yesterday's mail:": (
         "mailassay check --policy new.yaml --summary --since yesterday ~/Maildir/"
     ),

@@ -95,8 +95,8 @@ _DASHBOARD = """\
 
 In Grafana 10 or later: *Dashboards*, *New*, *Import*, and upload `conf/grafana-dashboard.json`. It asks nothing: choose
 the data source and the hosts at its top. It shows messages by verdict and by what would have been done, results by
-method, the settings and rules that decide, limits, the time that messages take (p50, p95, p99), DNS, workers, messages
-on hold, how the history keeps up, and DMARC reports that are not sent.
+method, the settings and rules that decide, limits, outgoing mail that is signed or not, the time that messages take
+(p50, p95, p99), DNS, workers, messages on hold, how the history keeps up, and DMARC reports that are not sent.
 """
 
 

@@ -26,6 +26,7 @@ from ..replay.trace import Trace, judge
 from ..resolver import Source
 from ..terminal import columns, complain, is_terminal, shows_colour
 from ..verdict import Action
+from . import outbound
 from .options import Commands, asked, host_names, settings, sources, takes_config, takes_json, takes_zone
 from .summary import summarize
 
@@ -39,9 +40,9 @@ def add(commands: Commands) -> None:
         "host delivered it, or as `postcat -q ID` prints it. With --ip they are taken from the options, and the file "
         "is the message as the client sent it. If no file has the given name, it is a queue id: that message is read "
         "from Postfix's queue, which needs root.",
-        epilog="Exit status 1 if the message would be refused, 65 if its facts are unknown, 66 if it cannot be read. "
-        "With --summary: 0 whatever the verdicts are, 65 if no message could be judged, 66 if files could not be "
-        "read.",
+        epilog="Exit status 1 if the message would be refused, or with --outbound leave unsigned, 65 if its facts are "
+        "unknown, 66 if it cannot be read. With --summary: 0 whatever the verdicts are, 65 if no message could be "
+        "judged, 66 if files could not be read.",
     )
     parser.add_argument(
         "files",
@@ -52,7 +53,11 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--ip", type=_address, metavar="IP", help="the address of the SMTP client")
     parser.add_argument("--helo", metavar="NAME", help="what the client said in HELO or EHLO")
-    parser.add_argument("--mail-from", metavar="ADDR", help="the reverse-path (with --ip by default the null one)")
+    parser.add_argument(
+        "--mail-from",
+        metavar="ADDR",
+        help="the reverse-path (default: with --ip the null one, with --outbound the address in From)",
+    )
     parser.add_argument("--rcpt", action="append", metavar="ADDR", help="a recipient; may be repeated")
     parser.add_argument(
         "--host",
@@ -68,6 +73,7 @@ def add(commands: Commands) -> None:
         "(default: when the message came in, if that is known)",
     )
     parser.add_argument("--policy", metavar="FILE", help="try this policy instead of the configured one")
+    outbound.takes_outbound(parser)
     parser.add_argument("--summary", action="store_true", help="judge many messages and count the verdicts")
     parser.add_argument(
         "--since", type=_time, metavar="TIME", help="with --summary, only messages that came in at this time or later"
@@ -111,6 +117,10 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.refuse("--since takes the time from the Received field, which --ip ignores")
     if not paths and is_terminal(sys.stdin):
         arguments.refuse("name a FILE, or give a message on standard input")
+    if wrong := outbound.useless(arguments):
+        arguments.refuse(wrong)
+    if arguments.outbound:
+        return _outbound(arguments)
     found = _settings(arguments)
     asking = sources(arguments, found)
     hosts = [arguments.host] if arguments.host else [*filter(None, [found.authserv_id]), *sorted(host_names())]
@@ -119,6 +129,19 @@ def _run(arguments: argparse.Namespace) -> int:
         return _judge(raw, arguments, found, asking, hosts)
 
     return summarize(arguments, found, judged) if arguments.summary else _one(arguments, judged)
+
+
+def _outbound(arguments: argparse.Namespace) -> int:
+    found = outbound.settings(arguments)
+    if not found.sign.domains:
+        complain("mailassay check: nothing is signed: the configuration has no domain in sign.domains")
+        return os.EX_CONFIG
+    host = outbound.host()
+
+    def signed(raw: bytes) -> Trace:
+        return outbound.signed(raw, arguments, found, host)
+
+    return summarize(arguments, found, signed) if arguments.summary else _one(arguments, signed)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -170,6 +193,8 @@ def _one(arguments: argparse.Namespace, judged: Callable[[bytes], Trace | None])
     else:
         width, colour = columns(sys.stdout), shows_colour(sys.stdout)
         print(explain.as_text(trace, width, verbose=arguments.verbose, colour=colour))
+    if arguments.outbound and not outbound.has_signature(trace.outcome):
+        return 1
     return 1 if trace.outcome.verdict.action is Action.REJECT else 0
 
 

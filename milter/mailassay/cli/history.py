@@ -13,6 +13,7 @@ from ..config import History
 from ..domain import BadDomain, Domain
 from ..judge.logline import as_json
 from ..result import METHODS, Result
+from ..sign import Unsigned
 from ..terminal import columns, complain, printable, wrapped
 from ..verdict import Action
 from . import history_options
@@ -69,6 +70,19 @@ def add(commands: Commands) -> None:
         metavar="METHOD=WORD",
         help="only this result, such as dkim=fail; may be repeated",
     )
+    signing = parser.add_mutually_exclusive_group()
+    signing.add_argument(
+        "--signed", dest="signing", action="store_const", const="signed", help="only outgoing mail that was signed"
+    )
+    signing.add_argument(
+        "--unsigned",
+        dest="signing",
+        type=_unsigned,
+        nargs="?",
+        const=True,
+        metavar="WHY",
+        help=f"only outgoing mail that was not signed, or not for this reason: {', '.join(Unsigned)}",
+    )
     parser.add_argument(
         "-n", type=history_options.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
     )
@@ -102,6 +116,12 @@ def _result(text: str) -> tuple[str, str]:
             f"({', '.join(Result)})"
         )
     return method, result
+
+
+def _unsigned(text: str) -> str:
+    if text not in list(Unsigned):
+        raise argparse.ArgumentTypeError(f"{text!r} is no reason: expected one of {', '.join(Unsigned)}")
+    return f"unsigned:{text}"
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -141,6 +161,7 @@ def _filter(arguments: argparse.Namespace) -> Filter:
         would=arguments.would or "",
         rule=arguments.rule or "",
         results=tuple(arguments.result),
+        signing="unsigned" if arguments.signing is True else arguments.signing or "",
     )
 
 
@@ -156,7 +177,7 @@ def _print(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> 
 
 def _line(record: dict[str, Any], width: int) -> str:
     """A message in one line, which fits into ``width`` columns if its names are not long."""
-    from ..store.rows import best_dkim
+    from ..store.rows import best_dkim, signing
 
     results = record["results"]
     verdict = record["verdict"]
@@ -165,7 +186,11 @@ def _line(record: dict[str, Any], width: int) -> str:
     words = {**results, "dkim": best_dkim(results)}
     rule = "" if record["rule"] == "default" else record["rule"]
     shown = _SHOWN if width >= _WIDE else () if rule else ("dmarc",)
-    decided = "  ".join(filter(None, [" ".join(f"{each}={words[each]}" for each in shown if words.get(each)), rule]))
+    checked = " ".join(f"{each}={words[each]}" for each in shown if words.get(each))
+    if outgoing := signing(record):
+        # that it was not judged goes without saying if there is no room
+        checked, rule = outgoing, rule if width >= _WIDE else ""
+    decided = "  ".join(filter(None, [checked, rule]))
     is_narrow = width < _NARROW
     found = [
         time.strftime("%m-%d %H:%M" if is_narrow else "%m-%d %H:%M:%S", time.localtime(record["time"])),

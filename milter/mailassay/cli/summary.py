@@ -92,6 +92,9 @@ def _as_json(tally: many.Tally, found: Settings, *, interrupted: bool) -> dict[s
         "expired_signatures": tally.expired,
         "missing_keys": tally.keyless,
         "differs": {"messages": tally.different, **tally.differs},
+        "signed": tally.signed,
+        "signed_by": dict(tally.signed_by),
+        "unsigned": dict(tally.unsigned),
     }
 
 
@@ -109,6 +112,17 @@ def _as_text(
         if failed:
             yield f"{len(failed):,} {what}:"
             yield from _failed(failed, width, len(failed) if arguments.verbose else _FIRST)
+    yield from (_signing if arguments.outbound else _tables)(tally, found, arguments, width)
+    if arguments.verbose and tally.stopped:
+        yield ""
+        # if the output is not a terminal, one message a line, for grep
+        width = columns(sys.stdout, otherwise=sys.maxsize)
+        for name, author, rule, action in tally.stopped:
+            yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
+
+
+def _tables(tally: many.Tally, found: Settings, arguments: argparse.Namespace, width: int) -> Iterator[str]:
+    """What was judged by what, and notes."""
     if tally.authors:
         named = {name or "(no author domain)": counts for name, counts in tally.authors.items()}
         yield ""
@@ -121,12 +135,22 @@ def _as_text(
         yield ""
         for note in notes:
             yield from _lines(note, width)
-    if arguments.verbose and tally.stopped:
+
+
+def _signing(tally: many.Tally, found: Settings, arguments: argparse.Namespace, width: int) -> Iterator[str]:
+    """By which keys outgoing mail is signed, and why not."""
+    del found
+    yield ""
+    yield from _lines(f"{_messages(tally.signed)} signed, {tally.unsigned.total():,} not.", width)
+    for key, count in sorted(tally.signed_by.items()):
+        yield from wrapped(f"signed by {key}", width, f"{count:>9,}  ", " " * 15)
+    for why, count in tally.unsigned.most_common():
+        yield from wrapped(f"unsigned={why}: {why.words}", width, f"{count:>9,}  ", " " * 15)
+    if arguments.verbose and tally.left:
         yield ""
-        # if the output is not a terminal, one message a line, for grep
         width = columns(sys.stdout, otherwise=sys.maxsize)
-        for name, author, rule, action in tally.stopped:
-            yield from wrapped(f"{name}  {author or '(no author domain)'}  {rule}", width, f"{_WORDS[action]:<9} ")
+        for name, why in tally.left:
+            yield from wrapped(name, width, f"{why:<9} ")
 
 
 def _failed(failed: Sequence[tuple[str, str]], width: int, most: int) -> Iterator[str]:

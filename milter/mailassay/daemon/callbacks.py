@@ -248,7 +248,8 @@ class Callbacks(Milter.Base):  # type: ignore[misc]
     def _given_up(self, outcome: Outcome | None) -> Outcome:
         """The outcome of a message that is deferred because something failed; what is known of it stays in it."""
         if outcome:
-            return replace(outcome, verdict=INTERNAL_ERROR, add=(), remove=(), signatures=(), signed_by=(), seal=None)
+            unsigned = replace(outcome, signatures=(), signed_by=(), signed_with=(), seal=None)
+            return replace(unsigned, verdict=INTERNAL_ERROR, add=(), remove=())
         if self._session:
             return self._session.give_up(self.queue_id)
         return Outcome(verdict=INTERNAL_ERROR, transaction=Transaction(), queue_id=self.queue_id)

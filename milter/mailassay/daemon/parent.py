@@ -246,6 +246,7 @@ class Parent:
                     policy=self._settings.policy.digest,
                     why=why,
                     pid=pid,
+                    keys=sum(map(len, self._settings.signing_keys.values())),
                 )
             )
 

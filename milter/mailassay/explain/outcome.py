@@ -137,6 +137,8 @@ def changes(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """The header fields that are removed and added."""
     for name, instance in outcome.remove:
         yield "remove", f"{name} field {instance} from the top: it claims to be ours"
+    for value in outcome.signatures:
+        yield "add", f"DKIM-Signature: {value}"
     for name, value in outcome.add:
         yield "add", f"{name}: {value}"
 

@@ -121,6 +121,7 @@ def _outcome(record: _Map) -> Outcome:
         unsent=record.flag("unsent"),
         sample=record.maybe_integer("sample"),
         signed_by=record.texts("signed_by") if "signed_by" in record else (),
+        signed_with=record.texts("signed_with") if "signed_with" in record else (),
         unsigned=record.maybe_word("unsigned", Unsigned),
         seal=_seal(record),
     )

@@ -35,13 +35,13 @@ _MESSAGE = Form(
     "time", "host", "queue_id", "message_id", "client", "helo", "addresses", "mail_from", "recipients",
     "more_recipients", "login", "results", "verdict", "would", "kind_of_rule", "rule", "line", "file", "policy",
     "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
-    "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned",
+    "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned", "signed_with",
 )  # fmt: skip
 KEYS = _MESSAGE.keys
 """The keys of the values of a line, in their order."""
-_ADDED = (None, None)  # the last values, which lines of 0.2 do not have
 _OF_CHECKS = ("evidence", "partial", "dmarc_record")  # are missing if the message was not judged
-_OF_SIGNING = ("signed_by", "unsigned")  # one of them is there if signing is set up and the message was not judged
+# are missing unless signing is set up and the message was not judged; and of these, if it was signed, or if it was not
+_OF_SIGNING = ("signed_by", "signed_with", "unsigned")
 _RECORD = Form("at", "p", "sp", "np", "psd", "t", "adkim", "aspf", "fo", "rua", "ruf", "alignment")
 
 
@@ -82,10 +82,7 @@ def read(found: dict[str, Any]) -> dict[str, Any]:
     """A line of the spool, the values of a record with their keys. Raises ValueError or TypeError."""
     if found.get("v") != VERSION or found.get("kind") != "message" or "values" not in found:
         return found
-    values = found["values"]
-    if len(values) == len(_MESSAGE.keys) - len(_ADDED):
-        values = [*values, *_ADDED]
-    record = _MESSAGE.named(values)
+    record = _MESSAGE.named(found["values"])
     for key in _OF_SIGNING:
         if not record[key]:
             del record[key]
@@ -150,6 +147,7 @@ def _values(judged: Judged, host: str) -> list[Any]:
         _record(evidence.dmarc) if evidence else None,
         outcome.signed_by or None,
         outcome.unsigned,
+        outcome.signed_with or None,
     ]
 
 

@@ -91,7 +91,8 @@ class Event:
     """Something that happened to the service.
 
     ``workers`` is the number that it has from then on, and ``policy`` the digest of the policy by which they judge.
-    ``why`` and ``pid`` are those of the worker that ended; None and 0 in other events.
+    ``why`` and ``pid`` are those of the worker that ended; None and 0 in other events. ``keys`` is the number of keys
+    that sign outgoing mail.
     """
 
     KIND: ClassVar = "event"
@@ -103,6 +104,7 @@ class Event:
     policy: str
     why: Why | None = None
     pid: int = 0
+    keys: int = 0
 
 
 Said = Worker | Event

@@ -24,8 +24,8 @@ class Outcome:
     ``add`` has (name, value) pairs for the top of the message; the first one ends up highest.
 
     ``signatures`` are the values of new DKIM-Signature fields, for the place above those of ``add``; ``signed_by`` has
-    the key of each as ``domain/selector``. ``unsigned`` says why there is none; None if the message is signed, or if
-    nothing signs: it is judged, or ``sign`` has no domains.
+    the key of each as ``domain/selector``, and ``signed_with`` its algorithm. ``unsigned`` says why there is none; None
+    if the message is signed, or if nothing signs: it is judged, or ``sign`` has no domains.
 
     ``seal`` has the fields of a new ARC set, for the place above everything else, or says why there is none; None if
     nothing is sealed, or if the message is not judged or not let in.
@@ -54,6 +54,7 @@ class Outcome:
     sample: int | None = None
     signatures: tuple[str, ...] = ()
     signed_by: tuple[str, ...] = ()
+    signed_with: tuple[str, ...] = ()
     unsigned: Unsigned | None = None
     seal: Sealed | None = None
     asked_by: Mapping[Question, Method] = field(default_factory=dict)

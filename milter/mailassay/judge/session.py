@@ -324,6 +324,7 @@ class Session:
             sample=decision.sample,
             signatures=decision.signed.values,
             signed_by=decision.signed.by,
+            signed_with=decision.signed.algorithms,
             unsigned=decision.signed.why,
             seal=decision.seal,
             asked_by={**self._shared.asked_by, **mail.shared.asked_by},

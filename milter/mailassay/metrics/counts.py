@@ -20,7 +20,7 @@ from .listed import ABSENT, OTHER, Kind, Metric
 
 _MOST_ENDED = 1000  # workers that are remembered because a line of theirs may still come
 _LOADED = (What.STARTED, What.RELOADED)  # the service has taken a configuration
-_OF_EVENTS = (listed.WORKERS, listed.CONFIG_LOADED, listed.RELOAD_FAILED)
+_OF_EVENTS = (listed.WORKERS, listed.CONFIG_LOADED, listed.RELOAD_FAILED, listed.SIGNING_KEYS)
 _MOST_SECONDS = 3600.0  # no message takes as long
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ _OF_COUNTS: Mapping[str, Metric] = {
     "result": listed.RESULTS,
     "limit": listed.LIMITS,
     "lost": listed.LOST,
+    "signed": listed.SIGNED,
+    "unsigned": listed.UNSIGNED,
 }
 
 
@@ -87,7 +89,8 @@ class Counts:
             self._counters[listed.RECORDS][()] += len(batch.records)
             for (_, _, kind, key), many in batch.counts.items():
                 if metric := _OF_COUNTS.get(kind):
-                    self._add(metric, _parts(kind, key), many)
+                    for each in key.split(",") if kind == "signed" else [key]:
+                        self._add(metric, _parts(kind, each), many)
             for record in batch.records:
                 self._record(record)
             for said in batch.said:
@@ -158,6 +161,7 @@ class Counts:
             self._add(listed.WORKER_ENDS, (said.why,))
         if said.what in _LOADED:
             self._gauges[listed.CONFIG_LOADED] = said.time
+            self._gauges[listed.SIGNING_KEYS] = said.keys
         if said.what in _LOADED or said.what is What.RELOAD_FAILED:
             self._gauges[listed.RELOAD_FAILED] = said.what is What.RELOAD_FAILED
         self._gauges[listed.WORKERS] = said.workers

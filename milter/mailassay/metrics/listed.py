@@ -13,6 +13,7 @@ from ..dmarc import Disposition
 from ..history.service import Why
 from ..limits import Limits
 from ..result import Result
+from ..sign import Unsigned
 from ..store.rows import COUNTED
 from ..verdict import DEFAULT, Action
 
@@ -132,6 +133,20 @@ SIGNATURES = _counter(
     result=_RESULTS,
     algorithm=_words((*ALGORITHMS, "rsa-sha1")),
     bits=_words(("unknown", "256", "512", "768", "1024", "1536", "2048", "3072", "4096")),
+)
+SIGNED = _counter(
+    "signed_total",
+    "Messages signed, by algorithm. A message with signatures of both algorithms counts for each.",
+    algorithm=_words(ALGORITHMS),
+)
+UNSIGNED = _counter(
+    "unsigned_total",
+    "Messages that were neither judged nor signed, by the reason, if sign.domains has a domain. Domain: the author is "
+    "of another one. Judged: a stranger's mail that a filter handed back. Signed: by the same keys before.",
+    why=_words(Unsigned),
+)
+SIGNING_KEYS = _gauge(
+    "signing_keys", "Keys that sign outgoing mail, as the service said when it last took a configuration."
 )
 DMARC = _counter(
     "dmarc_total",

@@ -6,11 +6,13 @@ change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..explain.alignment import Alignment
 from ..judge import details
 from ..judge.logline import results
+from ..judge.outcome import Outcome
 from ..resolver import Answer
 from ..result import Resinfo
 from .explain import differences, line_of
@@ -25,7 +27,8 @@ def values(trace: Trace) -> dict[str, Any]:
         "results": results(outcome),
         "evidence": details.evidence(evidence) if evidence else None,
         "remove": [{"name": name, "instance": instance} for name, instance in outcome.remove],
-        "add": [{"name": name, "value": value} for name, value in outcome.add],
+        "add": [{"name": name, "value": value} for name, value in (*_signatures(outcome), *outcome.add)],
+        "signing": _signing(outcome),
         "verdict": _verdict(trace),
         "message": _message(trace),
         "policy": {"file": trace.settings.policy_path, "digest": trace.settings.policy.digest},
@@ -39,6 +42,22 @@ def values(trace: Trace) -> dict[str, Any]:
         ],
         "alignment": [_alignment(each) for each in (trace.alignments(evidence) if evidence else ())],
         "dns": [_lookup(each) for each in trace.lookups()],
+    }
+
+
+def _signatures(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    return (("DKIM-Signature", value) for value in outcome.signatures)
+
+
+def _signing(outcome: Outcome) -> dict[str, Any] | None:
+    """By which keys the message is signed, or why by none; None if this was not asked, or if it is judged."""
+    if not outcome.signed_by and not outcome.unsigned:
+        return None
+    return {
+        "signed_by": list(outcome.signed_by),
+        "signed_with": list(outcome.signed_with),
+        "unsigned": outcome.unsigned,
+        "why": outcome.unsigned.words if outcome.unsigned else "",
     }
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from ..author import author
 from ..config import Settings
 from ..explain import outcome
 from ..explain.outcome import Judgement
@@ -35,7 +36,7 @@ def as_text(
     if found.evidence:
         lines += outcome.results(found.evidence)
     else:
-        lines.append(("results", f"not judged ({found.verdict.rule})"))
+        lines += [*_author(trace), ("results", f"not judged ({found.verdict.rule})")]
     if verbose:
         lines += [("", ""), *_details(trace)]
     if changes := [*outcome.changes(found)]:
@@ -77,7 +78,7 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
         yield said("relay", client)
         yield "client", f"unknown: {connection.untraced}"
     else:
-        yield said("client", "none: it was submitted on the host" if message.local else client)
+        yield said("client", "none: it was submitted on the host" if message.local else client or "any")
         yield said("helo", message.helo or "none")
     yield said("mail from", f"<{message.mail_from}>")
     if message.recipients:
@@ -94,6 +95,14 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
         differs = [f"{method}={result}" for method, result in differences(trace).items()]
         now = f"; now {', '.join(differs)}" if differs else ""
         yield "then", f"{', '.join(f'{each.method}={each.result}' for each in message.then)}{now}"
+
+
+def _author(trace: Trace) -> Iterator[tuple[str, str]]:
+    """The author of outgoing mail, by which the keys are found."""
+    outcome = trace.outcome
+    if outcome.signed_by or outcome.unsigned:
+        found = author(outcome.headers, trace.settings.policy.limits)
+        yield "author", "  ".join(filter(None, [", ".join(found.domains) or "none", found.problem]))
 
 
 def differences(trace: Trace) -> dict[str, str]:

@@ -21,6 +21,9 @@ class Given:
 
     ``relays`` are the operator's relays: the client behind them is in the message itself. ``host`` is the host whose
     Received field names the client, even if other hosts had the message after it.
+
+    ``outgoing``: a message file is what a program hands over, so none of its fields was written by this host. ``login``
+    is the SASL name, and says that the client logged in.
     """
 
     client_ip: Address | None = None
@@ -30,6 +33,8 @@ class Given:
     tags: tuple[str, ...] = ("X-Spam-Flag", "X-Mailassay-Verdict")
     relays: Relays = Relays()
     host: str = ""
+    login: str | None = None
+    outgoing: bool = False
 
 
 class Fact(NamedTuple, Generic[_Value]):

@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeVar
 
 from ..dkim import Fault
 from ..evidence import Evidence
+from ..judge.outcome import Outcome
 from ..message import BOM
 from ..result import Result
+from ..sign import Unsigned
 from ..verdict import Action, Decider
 from .explain import differences
 from .message_file import Unknown
@@ -70,6 +72,10 @@ class Tally:
     keyless: int = 0
     differs: Counter[str] = field(default_factory=Counter)
     different: int = 0
+    signed: int = 0
+    signed_by: Counter[str] = field(default_factory=Counter)
+    unsigned: Counter[Unsigned] = field(default_factory=Counter)
+    left: list[tuple[str, Unsigned]] = field(default_factory=list)  # file, and why it leaves unsigned
 
     @property
     def count(self) -> int:
@@ -84,6 +90,7 @@ class Tally:
         if judged.trace is None:
             (self.unreadable if judged.unreadable else self.unknown).append((judged.name, judged.error))
             return
+        self._sign(judged.name, judged.trace.outcome)
         verdict, evidence = judged.trace.outcome.verdict, judged.trace.outcome.evidence
         self.actions[verdict.action] += 1
         self.would[verdict.would] += 1
@@ -99,6 +106,13 @@ class Tally:
         if found := differences(judged.trace):
             self.different += 1
             self.differs.update(found.keys())
+
+    def _sign(self, name: str, outcome: Outcome) -> None:
+        self.signed += bool(outcome.signed_by)
+        self.signed_by.update(outcome.signed_by)
+        if outcome.unsigned:
+            self.unsigned[outcome.unsigned] += 1
+            self.left.append((name, outcome.unsigned))
 
 
 def _results(evidence: Evidence) -> Iterator[str]:

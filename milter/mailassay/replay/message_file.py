@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from typing import Protocol
 
 from ..address import Address
+from ..author import author
+from ..domain import BadDomain, Domain
+from ..limits import Limits
 from ..message import BOM, Headers, split
 from ..result import Resinfo
 from .delivered import Delivered
@@ -56,8 +61,8 @@ def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
     """A message file, or what ``postcat -q`` prints of a queue file, with its facts. Raises Unknown.
 
     ``hosts`` are the names of the host that received the message; one without a dot matches in any domain. If the
-    client's address is given, a message file is judged as it is, and no facts are read from it. A byte order mark, as
-    programs on Windows write it, is not part of the message.
+    client's address is given, or if the message is outgoing, a message file is taken as it is, and no facts are read
+    from it. A byte order mark, as programs on Windows write it, is not part of the message.
     """
     raw = raw.removeprefix(BOM)
     if found := _POSTCAT.match(raw):
@@ -66,6 +71,8 @@ def read(raw: bytes, given: Given, hosts: Sequence[str]) -> Message:
         raise Unknown("this is a queue file as Postfix stores it; give the output of `postcat -q ID`")
     if wrong := _no_message(raw):
         raise Unknown(wrong)
+    if given.outgoing:
+        return _message(Submitted(raw), given)
     return _message(AsGiven(raw, given.client_ip) if given.client_ip else Delivered(raw, given, hosts), given)
 
 
@@ -75,7 +82,7 @@ def _message(form: _Form, given: Given) -> Message:
     helo = form.helo() if given.helo is None else Fact(given.helo, "--helo")
     mail_from = form.mail_from() if given.mail_from is None else Fact(given.mail_from, "--mail-from")
     recipients = form.recipients() if given.recipients is None else Fact(given.recipients, "--rcpt")
-    login, at = form.login(), form.at()
+    login, at = form.login() if given.login is None else Fact(given.login, "--login"), form.at()
     sources = {
         "client": client.source,
         "helo": helo.source,
@@ -93,7 +100,7 @@ def _message(form: _Form, given: Given) -> Message:
         recipients=recipients.value,
         login=login.value,
         smtputf8=form.smtputf8,
-        local=form.local and given.client_ip is None,
+        local=form.local and given.client_ip is None and given.login is None,
         at=at.value,
         host=form.host,
         sources={name: source for name, source in sources.items() if source},
@@ -165,6 +172,51 @@ class AsGiven:
     def recipients(self) -> Fact[tuple[str, ...]]:
         """None, if the operator gives none."""
         return Fact((), "no --rcpt")
+
+    def login(self) -> Fact[str]:
+        """No login."""
+        return Fact("")
+
+    def at(self) -> Fact[float | None]:
+        """Unknown."""
+        return Fact(None)
+
+
+class Submitted:
+    """A message as a program hands it over, on this host unless the operator says otherwise."""
+
+    smtputf8 = False
+    local = True
+    host = ""
+    stripped: tuple[str, ...] = ()
+    then: tuple[Resinfo, ...] = ()
+
+    def __init__(self, raw: bytes) -> None:
+        self.headers, self.body = split(raw)
+
+    def client(self) -> Fact[Address | None]:
+        """None: a client on another host is for the operator to name."""
+        return Fact(None)
+
+    def helo(self) -> Fact[str]:
+        """None."""
+        return Fact("")
+
+    def mail_from(self) -> Fact[str]:
+        """The address in From, since mail programs use it; the null reverse-path if there is not one clear author."""
+        found, fields = author(self.headers, Limits()), self.headers.named(b"from")
+        if found.fault or len(found.domains) != 1 or len(fields) != 1:
+            return Fact("", "From does not name one clear author domain")
+        [domain], text = found.domains, fields[0].value.decode("utf-8", "replace")
+        address = parseaddr(text.replace("\r\n", ""))[1]
+        with suppress(BadDomain):
+            if Domain(address.rpartition("@")[2]) == domain:
+                return Fact(address, "From, as mail programs do")
+        return Fact(f"postmaster@{domain}", "From, of which only the domain counts")
+
+    def recipients(self) -> Fact[tuple[str, ...]]:
+        """None: they make no difference."""
+        return Fact(())
 
     def login(self) -> Fact[str]:
         """No login."""

@@ -78,6 +78,11 @@ def values(found: Figures) -> dict[str, Any]:
         "on_hold": {"messages": found.on_hold.messages, "oldest": found.on_hold.oldest} if found.on_hold else None,
         "on_hold_unknown": found.hold_trouble or None,
         "lost": dict(found.lost),
+        "signing": {
+            "signed": found.signed.total(),
+            "keys": dict(found.signers),
+            "unsigned": dict(found.unsigned),
+        },
         "dmarc_reports": reported.values(found.reported) if found.reported else None,
     }
 

@@ -6,7 +6,7 @@ import math
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ _SOURCES = 3  # of an author domain
 _MOST = 1000  # keys of all other kinds together; they come from closed sets and from the policy
 _RESULTS = ("none", "pass", "fail", "temperror", "permerror")  # of DMARC (RFC 9989 section 5.3.6)
 _ACTIONS = {each.value: each for each in Action}
-_SMALL = ("verdict", "unjudged", "rule", "monitored", "result", "limit", "seconds", "lost", "dns")
+_SMALL = ("verdict", "unjudged", "rule", "monitored", "result", "limit", "seconds", "lost", "dns", "signed", "unsigned")
 
 
 class Span(NamedTuple):
@@ -164,6 +164,9 @@ class Figures:
     If there are too many author domains or clients in an hour, the counts of some are only known together. These are
     not in ``authors``, ``sources`` and ``unanswered``.
 
+    Of outgoing mail, ``signed`` counts messages by their algorithms, and ``unsigned`` those without a signature by why.
+    ``signers`` has the keys that signed most, as ``domain/selector``, with the messages of each.
+
     ``reported`` is None if there is nothing to say about DMARC reports. The hosts of a history report as one, so it is
     None for one of them, too.
     """
@@ -190,6 +193,9 @@ class Figures:
     on_hold: OnHold | None = None
     hold_trouble: str = ""
     reported: Reported | None = None
+    signed: Counter[str] = field(default_factory=Counter)
+    unsigned: Counter[str] = field(default_factory=Counter)
+    signers: tuple[tuple[str, int], ...] = ()
 
     @property
     def messages(self) -> int:
@@ -269,6 +275,9 @@ def figures(
         on_hold=on_hold,
         hold_trouble=hold_trouble,
         reported=None if host else _reported(connection, settings, span),
+        signed=counts["signed"],
+        unsigned=counts["unsigned"],
+        signers=tuple(_top(connection, "signed_by", wanted, _TOP)),
     )
 
 

@@ -69,6 +69,7 @@ def _tables(found: Figures, style: Style) -> Iterator[str]:
         [Row(each.name, each.messages, f"{each.action}{_line(each.line)}") for each in found.monitored],
         style,
     )
+    yield from _table("Keys that signed most", [Row(*each) for each in found.signers], style)
     yield from _table("Limits reached", [Row(*each) for each in found.limits.most_common()], style)
     yield from _table(
         "Checks that DNS left without an answer most",
@@ -94,6 +95,12 @@ def _summary(found: Figures, style: Style) -> Iterator[str]:
     if found.unjudged:
         why = ", ".join(f"{name} {many:,}" for name, many in found.unjudged.most_common())
         yield from said(f"{words.messages(found.unjudged.total())} not judged: {why}.")
+    if found.signed or found.unsigned:
+        why = ", ".join(f"{name} {many:,}" for name, many in found.unsigned.most_common())
+        yield from said(
+            f"Outgoing mail: {words.messages(found.signed.total())} signed, {found.unsigned.total():,} not"
+            f"{f': {why}' if why else ''}."
+        )
     if found.judged:
         times = ", ".join(f"{percent}% {words.seconds(found.at_most(percent))}" for percent in PERCENTILES)
         yield from said(f"Time taken, at most: {times}.")

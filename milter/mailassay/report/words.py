@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
+from ..sign import Unsigned
 from ..store.rows import HOUR
 from ..verdict import Action
 from .domain import OfDomain
@@ -124,6 +125,11 @@ def counts(found: Mapping[Action, int]) -> str:
 def results(found: Counter[str]) -> str:
     """The results of a method, the most frequent first."""
     return ", ".join(f"{result} {share(many, found.total())}" for result, many in found.most_common())
+
+
+def unsigned(why: str) -> str:
+    """Why a message was not signed; empty if it is a word of a later version."""
+    return Unsigned(why).words if why in list(Unsigned) else ""
 
 
 def at_most(figures: Figures, percent: int) -> str:

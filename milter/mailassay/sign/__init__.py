@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Signed(NamedTuple):
-    """What became of a message: the values of its new signature fields and their keys as ``d/s``, or why none.
+    """What became of a message: the values of its new signature fields, their keys as ``d/s`` and a=, or why none.
 
     ``ours``: the message should have been signed.
     """
@@ -47,6 +47,7 @@ class Signed(NamedTuple):
     by: tuple[str, ...] = ()
     why: Unsigned | None = None
     ours: bool = True
+    algorithms: tuple[str, ...] = ()
 
 
 class Signing:
@@ -98,7 +99,7 @@ class Signing:
             return Signed(why=self._signer.why, ours=self._signer.ours)
         header = signature.HeaderHash(self._headers, self._names)
         values = [signature.value(key, header, body_hash, now) for key in missing]
-        return Signed(tuple(values), tuple(map(str, missing)))
+        return Signed(tuple(values), tuple(map(str, missing)), algorithms=tuple(key.algorithm for key in missing))
 
     def _without(self, body_hash: bytes) -> list[SigningKey]:
         """The keys that have not signed the message as it is now."""

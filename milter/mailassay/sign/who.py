@@ -74,7 +74,8 @@ def signer(headers: Headers, submission: Submission, settings: Sign, limits: Lim
     """Who signs. ``cut``: not all fields of the header were kept."""
     found = author(headers, limits)
     candidates = [_nearest(each, settings.domains, below=settings.subdomains) for each in found.domains]
-    if found.fault or len(candidates) != 1:
+    # what readers see as From inside another field is none that a signature can cover (RFC 6376 section 5.4)
+    if found.fault or len(candidates) != 1 or len(headers.places(b"from")) != 1:
         return Signer(None, Unsigned.AUTHOR, ours=bool(submission.login) or any(candidates))
     [domain], [author_domain] = candidates, found.domains
     if domain is None:

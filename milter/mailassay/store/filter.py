@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from ..sign import Unsigned
 from . import keys
-from .rows import Rows
+from .keys import Keys
+from .rows import SIGNED, UNSIGNED, Rows
+
+_ANY = UNSIGNED.removesuffix(":")
+SIGNINGS = (SIGNED, _ANY, *(f"{UNSIGNED}{each}" for each in Unsigned))
+"""What can be looked for in ``signing``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +21,8 @@ class Filter:
 
     ``author`` is a domain, and stands for those below it too. ``recipient`` is an address, or a domain, which stands
     for all addresses in it and below it; ``address`` is a recipient or MAIL FROM, likewise. ``client`` is a network.
-    ``rule`` is the name of a rule, or a setting. ``results`` has pairs of method and result.
+    ``rule`` is the name of a rule, or a setting. ``results`` has pairs of method and result. ``signing`` is ``signed``,
+    ``unsigned``, or ``unsigned:`` and why, of outgoing mail.
     """
 
     since: float | None = None
@@ -30,6 +37,7 @@ class Filter:
     would: str = ""
     rule: str = ""
     results: tuple[tuple[str, str], ...] = ()
+    signing: str = ""
 
     @property
     def is_exact(self) -> bool:
@@ -47,6 +55,14 @@ class Filter:
         """What decides, as the column has it: a setting, or a rule."""
         return self.rule, f"rules.{self.rule}"
 
+    @property
+    def signings(self) -> Keys:
+        """What became of outgoing mail, as the column has it."""
+        if self.signing == _ANY:
+            # up to the sign after the colon
+            return Keys(UNSIGNED, UNSIGNED.replace(":", ";"))
+        return Keys(self.signing)
+
     def fits(self, found: Rows) -> bool:
         """Do all conditions hold for a message? As ``reading.search`` finds it in the database."""
         row = found.message
@@ -59,6 +75,7 @@ class Filter:
             and (not self.would or row["would"] == self.would)
             and (not self.rule or row["rule"] in self.rules)
             and all(row[method] == result for method, result in self.results)
+            and (not self.signing or self.signings.has(row["dkim"]))
             and self._has_keys(found)
         )
 

@@ -207,6 +207,8 @@ def _conditions(wanted: Filter, covered: str = "") -> Iterator[ColumnElement[boo
         yield columns.rule.in_(wanted.rules)
     for method, result in wanted.results:
         yield columns[method] == result
+    if wanted.signing:
+        yield _has(columns.dkim, wanted.signings)
     # expressions, so that no index is used instead of the one that is best
     if wanted.author and covered != "author":
         yield _has(columns.author_key + "", keys.within(wanted.author))

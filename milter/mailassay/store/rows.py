@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..history import service
@@ -18,6 +18,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SEPARATOR = "\t"  # between the parts of a key; no domain, address or word has one
 COUNTED = tuple(each for method in METHODS for each in ((method, "spf_helo") if method == "spf" else (method,)))
 """The methods whose results are counted, in the order in which they are shown; SPF once for each of its identities."""
+SIGNED, UNSIGNED = "signed", "unsigned:"
+"""In the column ``dkim``, of mail that is not judged; after the second comes why."""
 OF_SENDERS = ("author", "source", "source_of", "unanswered")  # kinds of counts whose keys senders choose
 # octets of a text, and of one of our words: PostgreSQL's indexes take 2,704, and some have several of them
 _MOST, _WORD = 800, 80
@@ -92,7 +94,7 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
         "seconds": float(record["seconds"]),
         "author": _text(results.get("header_from") or ""),
         "name": _text(results.get("name") or ""),
-        "dkim": best_dkim(results),
+        "dkim": best_dkim(results) or signing(record),
     }
     for method in METHODS:
         if method != "dkim":
@@ -117,6 +119,13 @@ def best_dkim(results: dict[str, Any]) -> str:
     return min((_text(each["result"], _WORD) for each in results["dkim"]), key=_rank, default="none")
 
 
+def signing(record: dict[str, Any]) -> str:
+    """What became of mail that is not judged: ``signed``, or ``unsigned:`` and why; empty if nothing signs."""
+    if record.get("signed_by"):
+        return SIGNED
+    return f"{UNSIGNED}{_text(record['unsigned'], _WORD)}" if record.get("unsigned") else ""
+
+
 def _rank(result: str) -> int:
     return _DKIM.index(result) if result in _DKIM else len(_DKIM)
 
@@ -125,6 +134,7 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
     """What is counted: its kind, and the key of that kind."""
     results = record["results"]
     yield "verdict", SEPARATOR.join((message["verdict"], message["would"]))
+    yield from _signatures(record)
     if record["kind_of_rule"] == "unjudged":
         yield "unjudged", message["rule"]
         return
@@ -134,8 +144,9 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
     for method in COUNTED:
         if method in results and method != "dkim":
             yield "result", SEPARATOR.join((method, _text(results[method])))
-    if results:
+    if "dkim" in results:
         yield "result", SEPARATOR.join(("dkim", message["dkim"]))
+    if results:
         yield "seconds", str(next((each for each in BUCKETS if message["seconds"] <= each), "inf"))
     for each in results.get("limit", ()):
         yield "limit", _text(each)
@@ -146,6 +157,24 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
     if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
         yield "source_of", SEPARATOR.join((message["author"], message["client"], message["name"]))
+
+
+def _signatures(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether outgoing mail was signed, once a message; and by which keys, once a key."""
+    if record.get("signed_by"):
+        # the algorithms together, so that messages can be counted too
+        yield "signed", ",".join(_texts(record.get("signed_with") or []))
+        for each in _texts(record["signed_by"]):
+            yield "signed_by", each
+    elif record.get("unsigned"):
+        yield "unsigned", _text(record["unsigned"], _WORD)
+
+
+def _texts(found: object) -> Iterable[str]:
+    """The different texts of a list. Raises TypeError."""
+    if not isinstance(found, list):
+        raise TypeError(f"expected a list, found {type(found).__name__}")
+    return dict.fromkeys(map(_text, found))
 
 
 def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,8 @@ _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives numbers to an
 _Text = Text().with_variant(Text(collation="C"), "postgresql")
 
 # One row for each message: the columns that are searched, and the whole record, packed. Times are in seconds since
-# 1970. The verdict, the results and the other words are those of the log. For keys see ``keys``.
+# 1970. The verdict, the results and the other words are those of the log. ``dkim`` is the best result, or of mail that
+# is not judged what ``rows.signing`` says. For keys see ``keys``.
 message = Table(
     "message",
     metadata,

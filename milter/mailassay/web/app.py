@@ -27,7 +27,7 @@ from ..report.reported import Reported, named, reported
 from ..resolver import Source
 from ..result import METHODS
 from ..store import database, outbox, reading
-from ..store.filter import Filter
+from ..store.filter import SIGNINGS, Filter
 from ..store.rows import HOUR
 from . import guard, query, state, templating
 from .query import BadQuery
@@ -207,6 +207,7 @@ class Pages:
             is_first=wanted.before is None,
             methods=METHODS,
             results=_RESULTS,
+            signings=SIGNINGS,
         )
         return Response(body)
 

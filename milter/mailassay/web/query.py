@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, urlencode
 from .. import moment
 from ..domain import BadDomain, Domain
 from ..result import METHODS, Result
-from ..store.filter import Filter, of_any_id
+from ..store.filter import SIGNINGS, Filter, of_any_id
 from ..store.outbox import State
 from ..verdict import Action
 
 _MAX_QUERY = 4000  # octets
 _MAX_VALUE = 1000  # characters
-_WORDS = ("find", "since", "until", "author", "client", "recipient", "verdict", "would", "rule", *METHODS)
+_WORDS = ("find", "since", "until", "author", "client", "recipient", "verdict", "would", "rule", "signing", *METHODS)
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,20})?)-([0-9]{1,18})")
 
 
@@ -108,10 +108,10 @@ def _conditions(given: dict[str, str], now: float) -> dict[str, Any]:
             if not (domain := given[name].lower().rstrip(".")):
                 raise BadQuery(f"{name}: {given[name]!r} is not a name")
             found[name] = domain
-    for name in ("verdict", "would"):
+    for name, words in (("verdict", [*Action]), ("would", [*Action]), ("signing", SIGNINGS)):
         if name in given:
-            if given[name] not in list(Action):
-                raise BadQuery(f"{name}: expected one of {', '.join(Action)}")
+            if given[name] not in words:
+                raise BadQuery(f"{name}: expected one of {', '.join(words)}")
             found[name] = given[name]
     if "rule" in given:
         found["rule"] = given["rule"]

@@ -87,7 +87,7 @@ class Examination:
         base = signing_domain(rest.removeprefix("*").removeprefix("."))
         anybody = local_part == "*" or not at
         if not base or "*" in rest.removeprefix("*."):
-            self._wildcard(pattern, name, place)
+            self._wildcard(pattern, name, place, anybody=anybody)
         elif not anybody:
             self._address(local_part, rest, base, place)
         elif rest.startswith((".", "*.")):
@@ -107,14 +107,16 @@ class Examination:
             self._found.say(warning(place, Code.UNUSED, f"{pattern} matches no author: nothing is signed by it", fix))
         return never
 
-    def _wildcard(self, pattern: str, name: str, place: Place) -> None:
+    def _wildcard(self, pattern: str, name: str, place: Place, *, anybody: bool) -> None:
         key = self._tables.key(name)
         known = name == "%" or (key and key.domain == "%" and key.is_path and "%" in key.data)
-        if known:
+        if known and anybody:
             what = f"{pattern} signs for every domain that has a key. Those that have one now are in the list"
             self._found.say(note(place, Code.WILDCARD, what, "A domain that gets a key later has to be added to it"))
         else:
-            what = f"{pattern} signs for all domains that it matches, with one key"
+            what = (
+                f"{pattern} signs for all domains that it matches, and mailassay for those that have keys of their own"
+            )
             self._found.say(warning(place, Code.WILDCARD, what, NAME_THEM))
 
     def _address(self, local_part: str, rest: str, base: Domain, place: Place) -> None:

@@ -236,9 +236,13 @@ class Local(HTTPConnection):
         self.sock.connect(self.host)
 
 
+def signed_by(fields):
+    return sorted(map(named, fields))
+
+
 @contextmanager
 def rspamd(config, folder):
-    """What rspamd signs with, for mail of this host."""
+    """The signature fields of rspamd, for mail of this host."""
     place = folder / "worker.sock"
     # to read the whole list, and the languages, would take rspamd half a minute
     (folder / "suffixes").write_text("org\nnet\nexample\n")
@@ -269,7 +273,7 @@ dkim_signing {{
                 client.request("POST", "/checkv2", message(author), headers)
                 found = json.loads(client.getresponse().read()).get("dkim-signature", [])
                 client.close()
-                return sorted(named(each) for each in ([found] if isinstance(found, str) else found))
+                return [found] if isinstance(found, str) else found
 
             yield signs
         finally:
@@ -317,4 +321,9 @@ def test_rspamd(folder, name):
     found, plan = ours(config, folder)
     assert {each.severity for each in plan.remarks} <= {Severity.NOTE}
     with rspamd(config, folder) as signs:
-        assert {each: we_sign(found, each) for each in AUTHORS} == {each: signs(each) for each in AUTHORS}
+        assert {each: we_sign(found, each) for each in AUTHORS} == {each: signed_by(signs(each)) for each in AUTHORS}
+        author = next(each for each in AUTHORS if we_sign(found, each))
+        fields = signs(author)
+    # what rspamd signed is not signed again
+    signed = b"".join(b"DKIM-Signature: %b\r\n" % each.encode() for each in fields) + message(author)
+    assert finished(found, signed, Submission(author, "ann")).why is Unsigned.SIGNED

@@ -25,7 +25,7 @@ FLOORS = [
     ["sign"],
     ["key"],
     ["config"],
-    ["judge", "lookup", "nameservers", "ping", "postfix"],
+    ["judge", "lookup", "migrate", "nameservers", "ping", "postfix"],
     ["history"],
     ["aggregate", "explain", "failure"],
     ["store"],
@@ -129,7 +129,9 @@ def test_what_a_worker_does_not_need_it_does_not_import():
     """Each worker would hold it in memory."""
     code = "import sys, mailassay.cli.serve, mailassay.daemon.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    needless = {f"mailassay.{room}" for room in ("doctor", "explain", "lookup", "replay", "postfix", "store")}
+    needless = {
+        f"mailassay.{room}" for room in ("doctor", "explain", "lookup", "migrate", "replay", "postfix", "store")
+    }
     needless |= {"mailassay.history.rebuilt", "mailassay.key.making", "mailassay.key.published"}
     assert "mailassay.daemon.worker" in done.stdout.split()
     assert not needless & set(done.stdout.split())

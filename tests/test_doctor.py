@@ -35,6 +35,7 @@ from mailassay.judge.logline import as_json
 from mailassay.lookup import Problem as Fault
 from mailassay.policy.sets import Networks
 from mailassay.postfix import configuration
+from mailassay.sign import Selectors, Sign
 from mailassay.terminal import printable
 from mailassay.verdict import DEFAULT, Action, Decider, Kind, Verdict
 from mailassay.zone import Zone
@@ -80,6 +81,7 @@ ENFORCED = Own(Domain("example.org"), Disposition.REJECT, verdict=REFUSED)
 
 RUN = listening(path="/run/mailassay/mailassay.sock")
 TCP = listening("inet", host="127.0.0.1", port=8899)
+SIGNS = replace(GOOD.settings, sign=Sign({Domain("example.org"): Selectors(("2026a",))}))
 SUBMISSION = service("submission", smtpd_milters="unix:opendkim/opendkim.sock")
 
 OUT = service("relay", "unix", "smtp")
@@ -492,6 +494,28 @@ BROKEN = {
         replace(GOOD, settings=replace(GOOD.settings, socket_mode=0o600)),
         ("error", "socket-group"),
         None,
+    ),
+    # another signer
+    "opendkim signs too": (
+        replace(
+            GOOD,
+            settings=SIGNS,
+            postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891"),
+            signers={"/etc/opendkim.conf": "s"},
+            signing={"/etc/opendkim.conf": "inet:8891@localhost"},
+        ),
+        ("warning", "other-signer"),
+        f"postconf -e smtpd_milters={OURS}",
+    ),
+    "opendkim still runs": (
+        replace(
+            GOOD,
+            settings=SIGNS,
+            signing={"/etc/opendkim.conf": "inet:8891@localhost"},
+            running=frozenset({"opendkim"}),
+        ),
+        ("note", "other-signer"),
+        "systemctl disable --now opendkim",
     ),
     # not called where we should not be
     "submission, by main.cf": (

@@ -73,6 +73,7 @@ def folder(tmp_path, monkeypatch):
     for name, author in (("mail", LONG), ("spoof", "spoofed.example"), (LONG, f"{'c' * 61}.example")):
         (box / name).write_text(MESSAGE % author)
     (box / "nothing").write_text("")
+    (tmp_path / "opendkim.conf").write_text(f"Domain {LONG},*\nSelector s\nKeyFile /x/{'k' * 60}\nMacroList a\n")
     for name, policy in (("wrong", POLICY), ("odd", ODD)):
         (tmp_path / f"{name}-policy.yaml").write_text(policy)
         (tmp_path / f"{name}.yaml").write_text(f"policy: {name}-policy.yaml\ndns: {{nameservers: [192.0.2.53]}}\n")
@@ -113,6 +114,8 @@ COMMANDS = [
     ["config", "check", "--config", "odd.yaml"],
     ["check", "box/mail", "--config", "wrong.yaml"],
     ["check", "box/mail", "--ip", "x" * 60],
+    ["migrate", "opendkim.conf", "--keys", "/nowhere"],
+    ["migrate", "nothing"],
     ["held"],
     ["held", "--config", "wrong.yaml"],
     ["held", "release", "--dry-run", "--all"],

@@ -84,6 +84,14 @@ class Answer:
         return result
 
 
+class Early(AssertionError):
+    """The milter decided before the end of the message."""
+
+    def __init__(self, command: bytes, answer: Answer) -> None:
+        super().__init__(f"{command!r} was answered with {answer}")
+        self.answer = answer
+
+
 class MilterClient:
     """One connection to a milter: ``address`` is a path or (host, port)."""
 
@@ -213,7 +221,7 @@ class MilterClient:
             return None
         answer = self._answer()
         if command != b"E" and answer.verdict not in ("continue", "skip"):
-            raise AssertionError(f"{command!r} was answered with {answer}")
+            raise Early(command, answer)
         return answer
 
     def _answer(self) -> Answer:

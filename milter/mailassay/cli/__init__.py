@@ -35,6 +35,7 @@ _COMMANDS = (
     "reports",
     "collect",
     "ping",
+    "migrate",
     "files",
 )
 

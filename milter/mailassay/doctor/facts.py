@@ -148,7 +148,8 @@ class Facts:
     if unknown. ``interpreter``: the program that runs this examination; ``installed``: when its files were installed.
     ``environment``: the virtual environment that it is in, None if it is in none, or in one of another Python.
     ``signers``: the Mode in configuration files of signing filters, empty if they have none; ``signing``: for those
-    with a key, the socket in their file, as it is written there. ``tables``: the header check tables, by parameter.
+    with a key, the socket in their file, as it is written there. ``running``: the names of those that run.
+    ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
     running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``is_root``: this
@@ -172,6 +173,7 @@ class Facts:
     environment: Environment | None = None
     signers: Mapping[str, str] = field(default_factory=dict)
     signing: Mapping[str, str] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
     tables: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
     nameservers: tuple[Nameserver, ...] = ()
     synchronized: bool | None = None

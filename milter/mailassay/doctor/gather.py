@@ -26,7 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
-from . import gather_history, gather_reports
+from . import gather_history, gather_reports, gather_signers
 from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
@@ -77,6 +77,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         environment=environment(),
         signers=dict(signers(unseen)),
         signing=dict(signing()),
+        running=gather_signers.running(Path(each).stem for each in _SIGNERS),
         tables={
             name: tuple(_tables(name, settings, postfix, until, unseen))
             for name in ("header_checks", "milter_header_checks")

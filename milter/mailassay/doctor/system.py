@@ -26,12 +26,13 @@ class Manager:
     """A service manager: its command for a verb.
 
     ``enable`` starts a service now and whenever the machine boots; ``revive`` starts one that is not running, even if
-    the manager believes that it is.
+    the manager believes that it is; ``disable`` stops one for good.
     """
 
     command: str
     enable: tuple[str, ...]
     revive: tuple[str, ...]
+    disable: tuple[str, ...]
 
 
 SYSTEMD = Manager(
@@ -39,12 +40,14 @@ SYSTEMD = Manager(
     enable=("systemctl enable --now {name}",),
     # start does nothing on Debian 12, whose postfix.service stays active when postfix@-.service has failed
     revive=("systemctl restart {name}",),
+    disable=("systemctl disable --now {name}",),
 )
 OPENRC = Manager(
     "rc-service {name} {verb}",
     enable=("rc-update add {name}", "rc-service {name} start"),
     # restart ends if it cannot stop what is not running
     revive=("rc-service {name} zap", "rc-service {name} start"),
+    disable=("rc-service {name} stop", "rc-update del {name}"),
 )
 
 # what is there once a service manager has booted the machine: sd_booted(3), and OpenRC's name of the runlevel
@@ -75,12 +78,16 @@ class System:
         """The commands that start a service now and whenever the machine boots, or words."""
         return self._commands(name, self.manager.enable if self.manager else ())
 
+    def disable(self, name: str) -> tuple[str, ...]:
+        """The commands that stop a service for good, or words."""
+        return self._commands(name, self.manager.disable if self.manager else (), "stop")
+
     def revive(self, name: str) -> tuple[str, ...]:
         """The commands that start a service that is not running, or words."""
         return self._commands(name, self.manager.revive if self.manager else ())
 
-    def _commands(self, name: str, commands: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(each.format(name=name) for each in commands) or (self.service("start", name),)
+    def _commands(self, name: str, commands: tuple[str, ...], verb: str = "start") -> tuple[str, ...]:
+        return tuple(each.format(name=name) for each in commands) or (self.service(verb, name),)
 
     def install(self, package: str) -> tuple[str, ...]:
         """The commands that install a package and start its service of the same name.

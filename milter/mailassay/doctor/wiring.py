@@ -279,6 +279,15 @@ def _is_configured(facts: Facts, milter: Milter) -> bool:
     return any(_same(facts, each, milter) for each in named)
 
 
+def signer_of(facts: Facts, milter: Milter) -> str:
+    """The configuration of the filter with a key that this milter is; empty if it is none."""
+    for path, socket in facts.signing.items():
+        if _same(facts, Milter(_as_postfix_has_it(facts, socket)), milter):
+            return path
+    known = _signer(facts, milter)
+    return known[0] if known and known[0] in facts.signing else ""
+
+
 def _same(facts: Facts, one: Milter, other: Milter) -> bool:
     """Do both name the same socket? Hosts are not compared: nobody has two milters on the same port."""
     if one.place and other.place:

@@ -94,6 +94,11 @@ def read(directory: str, domain: Domain, selector: str) -> SigningKey:
         octets = _octets(place)
     except OSError as error:
         raise UnusableKey(f"{place} cannot be read: {error.strerror}", _readable(place, error)) from error
+    return of(place, domain, selector, octets)
+
+
+def of(place: str, domain: Domain, selector: str, octets: bytes) -> SigningKey:
+    """The key of a selector, from the content of its file ``place``. Raises :class:`UnusableKey`."""
     private = _private(place, octets)
     algorithm, record = "ed25519-sha256", _record("ed25519", _raw(private))
     if isinstance(private, RSAPrivateKey):

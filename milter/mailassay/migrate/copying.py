@@ -1,0 +1,131 @@
+"""Private keys on their way to where mailassay reads them. None is ever overwritten, printed or logged."""
+
+from __future__ import annotations
+
+import grp
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from ..domain import Domain
+from ..sign import SigningKey, keys
+from .plan import Plan, Use
+from .private_key import NoKey, is_same, pkcs8
+from .remark import Code, error
+from .source import Unreadable, octets
+
+_MAX_OCTETS = 65_536  # of the file of a key
+_GROUP = "mailassay"
+_FOLDER, _FILE = 0o750, 0o640
+
+
+class State(Enum):
+    """What is at the place of a copy."""
+
+    MISSING = "missing"
+    THERE = "there"  # this very key
+    OTHER = "other"  # another key, or something that cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A private key for the file ``place``, and where it comes from."""
+
+    use: Use
+    key: SigningKey
+    place: str
+
+    def state(self) -> State:
+        """What is at its place now."""
+        if not os.path.lexists(self.place):
+            return State.MISSING
+        try:
+            there = octets(self.place, _MAX_OCTETS)
+        except Unreadable:
+            return State.OTHER
+        return State.THERE if is_same(there, self.key.pem) else State.OTHER
+
+
+def copies(plan: Plan, directory: str) -> list[Copy]:
+    """The keys of a plan, for the files below ``directory``. A key that cannot be used is taken out of the plan."""
+    found = list[Copy]()
+    for domain in [*plan.domains]:
+        for use in [*plan.domains[domain]]:
+            copy = _copy(plan, directory, domain, use)
+            if copy:
+                found.append(copy)
+            else:
+                plan.domains[domain].remove(use)
+                plan.left_out.append((domain, use))
+        if not plan.domains[domain]:
+            del plan.domains[domain]
+    return found
+
+
+def _copy(plan: Plan, directory: str, domain: Domain, use: Use) -> Copy | None:
+    place = keys.path(directory, domain, use.selector)
+    what = f"{domain} cannot be signed for by the selector {use.selector}: {use.source}"
+    try:
+        content = octets(use.source.path, _MAX_OCTETS) if use.source.path else use.source.octets
+        return Copy(use, keys.of(place, domain, use.selector, pkcs8(content)), place)
+    except Unreadable as trouble:
+        fix = "Run this as root" if os.geteuid() and os.path.lexists(use.source.path) else ""
+        plan.say(error(use.place, Code.KEY, f"{what} {trouble}", fix))
+    except NoKey as trouble:
+        plan.say(error(use.place, Code.KEY, f"{what} {trouble}"))
+    except keys.UnusableKey as trouble:
+        plan.say(error(use.place, Code.KEY, f"{what} cannot be used: {trouble}", trouble.fix))
+    return None
+
+
+def write(wanted: Sequence[Copy], directory: str) -> Iterator[Copy]:
+    """Write the copies that are missing, and yield each once it is there.
+
+    Folders have the mode 0750, files 0640; their group is that of ``directory``, so that the service can read them.
+    Raises OSError, also if a file is there already; what was written until then stays.
+    """
+    group = _group(directory)
+    _folder(directory, group)
+    for copy in wanted:
+        if copy.state() is State.MISSING:
+            folder = os.path.dirname(copy.place)
+            _folder(folder, group)
+            _file(copy.place, copy.key.pem, group)
+            yield copy
+
+
+def _group(directory: str) -> int:
+    """The group of the folder of all keys, or the one that it should have."""
+    with suppress(FileNotFoundError):
+        if found := os.stat(directory).st_gid:
+            return found
+    try:
+        return grp.getgrnam(_GROUP).gr_gid
+    except KeyError:
+        return os.getegid()
+
+
+def _folder(path: str, group: int) -> None:
+    """Make a folder, unless it is there. It belongs to its group before anything is in it."""
+    if not os.path.isdir(path):
+        os.makedirs(path, 0o700)
+        os.chown(path, -1, group)
+        os.chmod(path, _FOLDER)
+
+
+def _file(path: str, content: bytes, group: int) -> None:
+    """Write a file at once: under another name first, which then becomes its own unless that is taken."""
+    new = os.path.join(os.path.dirname(path), f".mailassay.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(new, flags, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchown(descriptor, -1, group)
+            os.fchmod(descriptor, _FILE)
+            file.write(content)
+        os.link(new, path)
+    finally:
+        os.unlink(new)

@@ -1,0 +1,94 @@
+"""The doctor, on other programs that sign while mailassay signs."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from mailassay.doctor.gather_signers import running
+from mailassay.doctor.signers import other_signer
+from mailassay.domain import Domain
+from mailassay.finding import Severity
+from mailassay.sign import Selectors, Sign
+from tests.lab.healthy import GOOD, OURS, QUEUE, configured, service
+
+OPENDKIM, DKIMPY = "/etc/opendkim.conf", "/etc/dkimpy-milter/dkimpy-milter.conf"
+SIGNS = replace(GOOD.settings, sign=Sign({Domain("example.org"): Selectors(("2026a",))}))
+
+
+def found(**facts):
+    """Severities and commands."""
+    return [(str(each.severity), *each.commands) for each in other_signer(replace(GOOD, settings=SIGNS, **facts))]
+
+
+RELOAD, STOP = "postfix reload", "systemctl disable --now opendkim"
+LISTS = {
+    "behind us": (
+        configured(smtpd_milters=f"{OURS}, inet:localhost:8891"),
+        "inet:8891@localhost",
+        [f"postconf -e smtpd_milters={OURS}"],
+    ),
+    "in our place, for mail from sendmail(1)": (
+        configured(non_smtpd_milters="inet:a:1, unix:opendkim/opendkim.sock"),
+        f"local:{QUEUE}/opendkim/opendkim.sock",
+        [f"postconf -e 'non_smtpd_milters=inet:a:1, {OURS}'"],
+    ),
+    "in our place, for users": (
+        configured(service(), service("submission", smtpd_milters="inet:localhost:12301")),
+        "inet:12301@127.0.0.1",
+        [f"postconf -P submission/inet/smtpd_milters={OURS}"],
+    ),
+    "everywhere": (
+        configured(
+            service(),
+            service("submission", smtpd_milters="inet:localhost:8891"),
+            smtpd_milters=f"inet:localhost:8891 {OURS}",
+            non_smtpd_milters="inet:localhost:8891",
+        ),
+        "inet:8891@localhost",
+        [
+            f"postconf -e smtpd_milters={OURS}",
+            f"postconf -P submission/inet/smtpd_milters={OURS}",
+            f"postconf -e non_smtpd_milters={OURS}",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("where", LISTS)
+def test_a_signer_that_postfix_asks(where):
+    postfix, socket, commands = LISTS[where]
+    facts = {"postfix": postfix, "signing": {OPENDKIM: socket}, "signers": {OPENDKIM: "s"}}
+    assert found(**facts) == [("warning", *commands, RELOAD, STOP)]
+    # nothing of that counts as long as mailassay signs nothing
+    assert [*other_signer(replace(GOOD, **facts))] == []
+
+
+def test_a_signer_that_only_runs():
+    facts = {"signing": {OPENDKIM: "inet:8891@localhost"}}
+    assert found(**facts, running=frozenset({"opendkim"})) == [("note", STOP)]
+    assert found(**facts) == [(Severity.FINE,)]
+
+
+def test_a_filter_without_a_key_is_no_signer():
+    postfix = configured(smtpd_milters=f"{OURS}, inet:localhost:8891")
+    assert found(postfix=postfix, signers={OPENDKIM: "v"}) == []
+
+
+def test_another_program():
+    postfix = configured(smtpd_milters=f"{OURS}, inet:localhost:8892")
+    [(severity, *commands)] = found(postfix=postfix, signing={DKIMPY: ""}, signers={DKIMPY: ""})
+    assert (severity, commands[-1]) == ("warning", "systemctl disable --now dkimpy-milter")
+
+
+def test_what_runs_is_seen(tmp_path):
+    if not os.path.exists("/proc/self/comm"):
+        pytest.skip(reason="there is no /proc")
+    script = "import sys; open('/proc/self/comm', 'w').write('opendkim'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"\n"
+        assert running(["opendkim", "no-such-program"]) == {"opendkim"}
+        process.stdin.close()
+    assert running(["opendkim"], tmp_path) == frozenset()

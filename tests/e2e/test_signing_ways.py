@@ -15,6 +15,7 @@ import pytest
 
 from mailassay.config import Settings
 from mailassay.domain import Domain
+from mailassay.feedback.handover import Handover, Outcome
 from mailassay.sign import keys
 from tests.lab import mta
 from tests.lab.folder import open_folder
@@ -390,3 +391,13 @@ def test_milter_header_checks_see_our_signatures(lab: Signed) -> None:
     arrived, entry = sent(lab, "milter-checked")
     assert entry["signed_by"]
     assert b"DKIM-Signature:" not in arrived
+
+
+@pytest.mark.parametrize("mail_from", [f"dmarc+abcdefghijklmnopqrstuvwxyz@{DOMAIN}", f"dmarc@{DOMAIN}", ""])
+def test_what_reports_hand_over_is_signed(lab: Signed, mail_from: str) -> None:
+    """By SMTP from this host, without a login, with the reverse-path of a report, and with none."""
+    number = b"X-Number: %d.\r\n" % next(lab.numbers)
+    report = number + HEADER.replace(FROM.encode(), f"dmarc@{DOMAIN}".encode()) + b"\r\n" + BODY
+    with Handover("127.0.0.1", lab.ways.ports["plain"], HOST_NAME) as handover:
+        assert handover.give(mail_from, recipient("plain"), report).outcome is Outcome.SENT
+    assert all_pass(lab.keys, lab.ways.plain.next(having=number))

@@ -12,10 +12,9 @@ from ..sign import Believed
 from .facts import REMOVES, Facts
 from .finding import Finding, error, fine, note, warning
 from .milters import Milter, parsed
-from .wiring import endpoint_for, incoming, is_found, listeners, our_entry, scans, signs
+from .wiring import AFTER_SIGNING, endpoint_for, incoming, is_found, listeners, our_entry, scans, signs
 
 _LISTS = {"smtpd": "smtpd_milters", "cleanup": "non_smtpd_milters"}
-_CHECKS = ("smtp_header_checks", "smtp_mime_header_checks", "smtp_nested_header_checks", "smtp_body_checks")
 # what keeps a login from the MAIL FROM of another; reject_known_sender_login_mismatch lets it have unknown ones
 _LOGIN_CHECKS = ("reject_sender_login_mismatch", "reject_authenticated_sender_login_mismatch")
 _ENDS = ("permit", "permit_sasl_authenticated")  # what comes after them is not looked at for a login
@@ -207,7 +206,7 @@ def _on_leaving(facts: Facts, service: Service) -> Iterator[Finding]:
             f"signature fails. Programs should write none (RFC 5322: {MAX_LINE})",
             postfix.set(name, "0", service),
         )
-    name = "smtp_generic_maps"
+    name, *checks = AFTER_SIGNING
     if found := postfix.value(name, service):
         yield warning(
             "sign-generic",
@@ -216,7 +215,7 @@ def _on_leaving(facts: Facts, service: Service) -> Iterator[Finding]:
             fix="Name the table in sender_canonical_maps instead, which comes before mailassay; then "
             f"{postfix.set(name, '', service)}",
         )
-    for name in _CHECKS:
+    for name in checks:
         if found := postfix.value(name, service):
             yield note(
                 "sign-checks",

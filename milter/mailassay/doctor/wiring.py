@@ -25,6 +25,11 @@ _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
 _INSIDE = "mailassay/mailassay.sock"  # our socket, from the queue directory
 _MOST_SHOWN = 5  # networks
+AFTER_SIGNING = (
+    "smtp_generic_maps", "smtp_header_checks", "smtp_mime_header_checks", "smtp_nested_header_checks",
+    "smtp_body_checks",
+)  # fmt: skip
+"""Tables by which smtp(8) changes a message when it sends it on."""
 # milter_default_action = shutdown, by postconf(5): the first release of each series
 _SHUTS_DOWN = ((3, 7, 20), (3, 8, 15), (3, 9, 9), (3, 10, 8), (3, 11))
 

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailassay.config import Dns
 from mailassay.doctor import examine
@@ -12,7 +15,7 @@ from mailassay.doctor.facts import Table
 from mailassay.doctor.gather_signing import published
 from mailassay.domain import Domain
 from mailassay.finding import Severity
-from mailassay.resolver import Deadline
+from mailassay.resolver import Answer, Deadline
 from mailassay.sign import Believed, Selectors, Sign
 from mailassay.sign import keys as private_keys
 from mailassay.sign.published import Published, look
@@ -179,6 +182,17 @@ def test_what_is_wrong_and_what_sets_it_right(name):
     assert what[1] not in {code for _, code in told(nothing)}
 
 
+def test_services_for_users_are_examined_like_others_if_their_mail_is_signed():
+    """Their options, and their way to our socket."""
+    accepting = service("submission", milter_default_action="accept", **SUBMISSION)
+    assert told(facts(service(), accepting)) == {("warning", "milter-default-action")}
+    [found] = [each for each in examine(facts(service(), accepting)) if each.severity is Severity.WARNING]
+    assert "mail of your own users leaves unsigned" in found.what
+    assert found.commands == ("postconf -P submission/inet/milter_default_action=tempfail",)
+    outside = service("submission", smtpd_milters="unix:/var/spool/postfix/mailassay/mailassay.sock", **SUBMISSION)
+    assert told(facts(service(), outside)) == {("error", "chroot")}
+
+
 def test_every_finding_is_tested():
     of_dns = {"sign-record", "sign-record-unknown"}
     assert {code for _, (_, code), _ in WRONG.values()} | of_dns == set(codes(Path(doctor_signing.__file__)))
@@ -230,6 +244,15 @@ def test_our_own_socket_is_a_signer():
     other = replace(facts(), signing={"/etc/opendkim.conf": "inet:8891@localhost"})
     assert "unsigned" not in {code for _, code in told(other)}
     assert told(replace(other, settings=replace(other.settings, sign=Sign()))) >= {("error", "unsigned")}
+
+
+def _another():
+    with TemporaryDirectory() as folder:
+        [[_, found]] = signing(Path(folder)).signing_keys.values()
+        return found
+
+
+ANOTHER = _another()
 
 
 @pytest.fixture
@@ -286,6 +309,19 @@ def test_records_that_are_wrong(keys, tmp_path, record, problem):
     found = seen(keys, **{RSA: given})
     assert (found[RSA].problem, found[RSA].is_right, found[RSA].missing) == (problem, False, not given)
     assert found[ED].is_right
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=300), st.booleans())
+def test_any_text_in_dns(text, is_beside):
+    """No text is taken for the key but its own record, and none raises."""
+    record = ANOTHER.record
+
+    def resolve(name, rdtype):
+        assert (name, rdtype) == (f"{ED}._domainkey.{DOMAIN}", "TXT")
+        return Answer((record, text) if is_beside else (text,))
+
+    assert not look(ANOTHER, resolve).is_right
+    assert look(ANOTHER, lambda _, __: Answer((f"{record};{' ' * (len(text) % 3)}",))).is_right
 
 
 def test_dns_that_gives_no_answer(keys):

@@ -64,6 +64,12 @@ def entries(facts: Facts) -> list[Entry]:
     return [found for each in incoming(facts) if (found := our_entry(facts, each))]
 
 
+def _asking(facts: Facts) -> list[Entry]:
+    """Our entry at each service that should ask us: those for mail from strangers; if mail is signed, also of users."""
+    users = [each for each in listeners(facts) if each.is_submission] if facts.settings.sign.domains else []
+    return [*entries(facts), *(found for each in users if (found := our_entry(facts, each)))]
+
+
 def our_entry(facts: Facts, service: Service, name: str = "smtpd_milters") -> Entry | None:
     """Our entry in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
     milters = parsed(facts.postfix.value(name, service))
@@ -166,7 +172,7 @@ def listed(facts: Facts) -> Iterator[Finding]:
 def found_in_chroot(facts: Facts) -> Iterator[Finding]:
     """Does smtpd look for our socket in the right place?"""
     postfix, path = facts.postfix, facts.settings.listen.path
-    for found in entries(facts):
+    for found in _asking(facts):
         if found.reached:
             yield fine("chroot", f"{found.service} looks for our socket in the right place")
             continue
@@ -186,7 +192,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
     user, path = facts.smtpd, facts.canonical(facts.settings.listen.path)
     if facts.settings.listen.kind != "unix" or user is None:
         return
-    for found in entries(facts):
+    for found in _asking(facts):
         relative = not (found.ours.path or "").startswith("/")
         # smtpd works in the queue directory: what is above it does not matter to a path from there
         below = facts.queue if found.service.chrooted or relative else "/"
@@ -410,6 +416,8 @@ def default_action(facts: Facts) -> Iterator[Finding]:
     for found, action, name, fix in _setting(facts, "default_action", "tempfail"):
         if action.lower() in meaning:
             severe, consequence = meaning[action.lower()]
+            if found.service.is_submission and action.lower() == "accept":
+                severe, consequence = warning, "mail of your own users leaves unsigned"
             yield severe(
                 "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", fix
             )
@@ -452,7 +460,7 @@ def timeouts(facts: Facts) -> Iterator[Finding]:
 
 def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Entry, str, str, str]]:
     """An option at each of our services: its value, its name in words, and the command that sets the good value."""
-    for found in entries(facts):
+    for found in _asking(facts):
         name, postfix = f"milter_{option}", facts.postfix
         if option in found.ours.options:
             better = Milter(found.ours.endpoint, {**found.ours.options, option: good})

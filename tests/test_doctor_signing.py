@@ -337,7 +337,7 @@ def test_the_records_are_asked_for_and_told(keys):
     def findings(**other):
         with DnsServer(zone(keys, **other)) as server:
             settings = replace(keys, dns=Dns(nameservers=((server.address, server.port),)))
-            found = published(settings, [])
+            found = published(settings, [], is_root=True)
         return [each for each in examine(replace(facts(), published=found)) if each.code.startswith("sign-record")]
 
     missing, other = findings(**{RSA: None, ED: "v=DKIM1; k=ed25519; p="})
@@ -360,4 +360,12 @@ def test_without_an_answer_it_is_unknown(keys):
 
 
 def test_without_keys_nobody_is_asked():
-    assert published(GOOD.settings, []) == ()
+    unseen = []
+    assert published(GOOD.settings, unseen, is_root=False) == ()
+    assert unseen == []
+
+
+def test_others_than_root_do_not_see_the_keys():
+    unseen = []
+    assert published(facts().settings, unseen, is_root=False) == ()
+    assert unseen == ["whether DNS has the keys that sign: only root can read them"]

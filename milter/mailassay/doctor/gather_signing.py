@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from ..config import Settings
 from ..feedback.asking import ask_for_each
 from ..nameservers import Nameservers, system_nameservers
@@ -13,13 +11,13 @@ from ..sign.published import Published, look
 _PATIENCE = 15.0  # seconds for each key; many are asked for at a time
 
 
-def published(settings: Settings, unseen: list[str]) -> tuple[Published, ...]:
+def published(settings: Settings, unseen: list[str], *, is_root: bool) -> tuple[Published, ...]:
     """What DNS has for each key, in the order of the configuration.
 
     Raises ConfigError if resolv.conf(5) is needed and cannot be used.
     """
     signing = [key for each in settings.signing_keys.values() for key in each]
-    if settings.sign.domains and os.geteuid():
+    if settings.sign.domains and not is_root:
         unseen.append("whether DNS has the keys that sign: only root can read them")
     if not signing:
         return ()

@@ -6,6 +6,7 @@ Each message is judged as it arrives at the next hop, by dkimpy and by our own v
 from __future__ import annotations
 
 import itertools
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -43,14 +44,14 @@ LONG = b"x" * 2000 + b"\r\n"
 
 def _ways(filter_port: int, adding: str, changing: str) -> dict[str, Way]:
     """``adding`` and ``changing`` are other milters: one adds a field that nobody signed, one changes the subject."""
-    return {
+    found = {
         "plain": Way(),
         "unconverted": Way(smtp={"disable_mime_output_conversion": "yes"}),
         "modern": Way(modern=True),
         "unbroken": Way(smtp={"smtp_line_length_limit": "0"}),
         "local": Way(smtpd=LOCAL),
         "completed": Way(cleanup={"always_add_missing_headers": "yes"}),
-        "remote": Way(cleanup={"remote_header_rewrite_domain": DOMAIN}),
+        "remote": Way(),
         "canonical": Way(smtpd=LOCAL, cleanup={"canonical_maps": REWRITTEN}),
         "sender": Way(smtpd=LOCAL, cleanup={"sender_canonical_maps": REWRITTEN}),
         "masquerade": Way(smtpd=LOCAL, cleanup={"masquerade_domains": DOMAIN}),
@@ -81,10 +82,14 @@ def _ways(filter_port: int, adding: str, changing: str) -> dict[str, Way]:
         ),
         "verified": Way(smtpd={"smtpd_recipient_restrictions": "reject_unverified_recipient, permit"}),
     }
+    # main.cf has it, since trivial-rewrite(8) needs to know it
+    unset = {"remote_header_rewrite_domain": ""}
+    return {name: way if name == "remote" else replace(way, cleanup=unset | way.cleanup) for name, way in found.items()}
 
 
 MAIN = """
-remote_header_rewrite_domain =
+remote_header_rewrite_domain = example.org
+sender_canonical_maps = inline:{{ {{ carol@inside.example = carol@example.org }} }}
 append_dot_mydomain = yes
 mydomain = example.org
 mydestination = local.example
@@ -232,6 +237,7 @@ INSIDE = "alice@inside.example"
         ("canonical", author(INSIDE), FROM, "", DOMAIN),
         ("sender", author(INSIDE), FROM, "", DOMAIN),
         ("local", author("alice"), "alice", "", HOST_NAME),
+        ("remote", author("alice"), FROM, "", DOMAIN),
         ("modern", author("alice@bücher.example"), "alice@bücher.example", " SMTPUTF8", EAI),
         ("modern", author("alice@bücher.example"), f"alice@{EAI}", " SMTPUTF8", EAI),
         ("plain", author(f"alice@{EAI}"), f"alice@{EAI}", "", EAI),
@@ -334,6 +340,27 @@ def test_bounces_and_notices_are_signed(lab: Signed) -> None:
         header = arrived.partition(b"\r\n\r\n")[0]
         assert header.count(b"DKIM-Signature:") == 1
         assert dkimpy_says(lab.keys, arrived)[:1] == [True]
+
+
+def test_a_bounce_does_not_survive_a_host_without_8bitmime(lab: Signed) -> None:
+    number = b"X-Number: %d.\r\n" % next(lab.numbers)
+    with lab.ways.client("plain") as client:
+        assert client.send(recipient("plain"), ["nosuch@local.example"], number + HEADER + b"\r\n" + BODY).code == 250
+    arrived = lab.ways.plain.next(having=number)
+    assert arrived.partition(b"\r\n\r\n")[0].count(b"DKIM-Signature:") == 1
+    assert dkimpy_says(lab.keys, arrived)[:1] == [False]
+
+
+def test_of_sendmail_the_milter_sees_the_address_that_was_replaced(lab: Signed) -> None:
+    """In MAIL FROM too, other than by SMTP."""
+    number = b"X-Number: %d.\r\n" % next(lab.numbers)
+    subprocess.run(
+        ["/usr/sbin/sendmail", "-C", str(lab.ways.lab.postfix.folder / "etc"), "-f", "carol@inside.example",
+         recipient("plain")],
+        input=(number + author("carol@inside.example")).replace(b"\r\n", b"\n"),
+        check=True,
+    )  # fmt: skip
+    assert all_pass(lab.keys, lab.ways.plain.next(having=number))
 
 
 def test_a_probe_of_an_address_is_not_signed_and_does_no_harm(lab: Signed) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailassay.config import Dns
+from mailassay.config import Dns, Settings
 from mailassay.doctor import examine
 from mailassay.doctor import signing as doctor_signing
 from mailassay.doctor.facts import Table
@@ -344,13 +344,25 @@ def test_the_records_are_asked_for_and_told(keys):
     assert {each.severity for each in (missing, other)} == {Severity.ERROR}
     [rsa, _] = keys.signing_keys[Domain(DOMAIN)]
     assert missing.what == (
-        f"DNS does not have the key {DOMAIN}/{RSA}, by which mail is signed: there is no TXT record at "
+        f"DNS does not have the key {DOMAIN}/{RSA}, so nobody can verify by it: there is no TXT record at "
         f"{RSA}._domainkey.{DOMAIN}"
     )
     assert missing.fix == f'Publish "{rsa.record}" as TXT there; mailassay key check {DOMAIN} says more'
     assert [each.severity for each in findings(**{ED: None})] == [Severity.ERROR, Severity.FINE]
     assert [each.severity for each in findings()] == [Severity.FINE, Severity.FINE]
     assert pem().decode() not in "".join(each.text for each in (missing, other))
+
+
+def test_the_key_that_seals_is_asked_for_once(keys):
+    rsa, ed25519 = keys.signing_keys[Domain(DOMAIN)]
+    with DnsServer(zone(keys)) as server:
+        dns = Dns(nameservers=((server.address, server.port),))
+        alone = Settings(sealing_key=rsa, dns=dns)
+        assert published(alone, [], is_root=True) == (Published(rsa),)
+        assert published(replace(keys, sealing_key=ed25519, dns=dns), [], is_root=True) == (
+            Published(rsa),
+            Published(ed25519),
+        )
 
 
 def test_without_an_answer_it_is_unknown(keys):

@@ -157,7 +157,7 @@ class Facts:
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
     running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``published``: what
-    DNS has for each key that signs, empty if no name server answers. ``is_root``: this examination can look at
+    DNS has for each key that signs or seals, empty if no name server answers. ``is_root``: this examination can look at
     everything. ``system``: how packages are installed and services are controlled.
     """
 

@@ -275,7 +275,7 @@ def published(facts: Facts) -> Iterator[Finding]:
     for each in facts.published:
         key, next_step = each.key, f"mailassay key check {each.key.domain} says more"
         if each.problem:
-            what = f"DNS does not have the key {key}, by which mail is signed: {each.problem} at {each.name}"
+            what = f"DNS does not have the key {key}, so nobody can verify by it: {each.problem} at {each.name}"
             yield error("sign-record", what, fix=f'Publish "{key.record}" as TXT there; {next_step}')
         elif each.trouble:
             yield note("sign-record-unknown", f"it is unknown if DNS has the key {key}: {each.trouble}", fix=next_step)

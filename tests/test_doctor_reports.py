@@ -5,22 +5,27 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mailassay.config import Dns, Reports, Server, Settings
+from mailassay.config import Dns, Relays, Reports, Server, Settings
 from mailassay.doctor import examine
 from mailassay.doctor.facts import Reporting
 from mailassay.doctor.gather_reports import reporting
+from mailassay.doctor.signed_reports import sending, signing_keys
+from mailassay.domain import Domain
 from mailassay.feedback.ourselves import Alignment
 from mailassay.finding import Severity
 from mailassay.lookup import Problem
+from mailassay.policy.sets import Networks
 from mailassay.postfix.configuration import Postfix, found
+from mailassay.sign import Believed, Selectors
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
-from tests.lab.healthy import GOOD, OURS, configured
+from tests.lab.healthy import GOOD, OURS, configured, service
 from tests.lab.limits import LIMITS
+from tests.lab.signing import signing as key_settings
 
 SENDER = "dmarc@example.org"
 
@@ -157,3 +162,108 @@ def test_a_loop_is_warned_of_and_reports_are_sent():
 
 def test_alignment_is_fine():
     assert told(Alignment()) == []
+
+
+@pytest.fixture
+def signed(tmp_path):
+    """Settings of a host whose reports are signed: keys, the report address, and our socket."""
+    keys = key_settings(tmp_path)
+    return replace(
+        GOOD.settings,
+        sign=keys.sign,
+        signing_keys=keys.signing_keys,
+        reports=Reports(SENDER, smtp=Server("127.0.0.1", 25)),
+    )
+
+
+POSTSCREEN = (service("smtp", program="postscreen"), service("smtpd", "pass"))
+
+
+@pytest.mark.parametrize(
+    "postfix",
+    [
+        configured(),
+        configured(service("127.0.0.1:25"), service("submission", smtpd_milters="")),
+        configured(*POSTSCREEN),
+        configured(service(smtpd_milters=f"unix:other.sock, {{ {OURS}, protocol=6 }}"), smtpd_milters=""),
+    ],
+)
+def test_reports_are_signed_where_postfix_shows_them(signed, postfix):
+    assert signing_keys(signed, postfix) == signed.signing_keys[Domain("example.org")]
+    assert sending(signed, postfix).keys == signing_keys(signed, postfix)
+
+
+@pytest.mark.parametrize(
+    "postfix",
+    [
+        configured(smtpd_milters="unix:other.sock"),
+        configured(service("2525")),
+        configured(service(), service("127.0.0.1:25", smtpd_milters="")),
+        configured(*POSTSCREEN, smtpd_milters=""),
+        configured(receive_override_options="no_milters"),
+        configured(content_filter="smtp:[127.0.0.1]:10024"),
+        configured(smtpd_proxy_filter="127.0.0.1:10024"),
+        configured(smtpd_milter_maps="cidr:/etc/postfix/x"),
+        configured(service(), service("relay", "unix", "smtp"), smtp_generic_maps="hash:/etc/postfix/generic"),
+        configured(service(), service("relay", "unix", "smtp"), smtp_body_checks="pcre:/etc/postfix/x"),
+    ],
+)
+def test_reports_that_postfix_does_not_show_or_changes_may_be_unsigned(signed, postfix):
+    assert signing_keys(signed, postfix) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_signed"),
+    [
+        ({"believed": Believed.ANY}, True),
+        # Postfix gets reports without a login
+        ({"believed": Believed.LOGIN}, False),
+        ({"domains": {}}, False),
+        ({"domains": {Domain("example.com"): Selectors(("a",))}}, False),
+    ],
+)
+def test_who_may_sign_reports(signed, changes, is_signed):
+    found = replace(signed, sign=replace(signed.sign, **changes))
+    assert bool(signing_keys(found, configured())) is is_signed
+
+
+def test_reports_of_a_subdomain(signed):
+    below = replace(signed, reports=replace(signed.reports, sender="dmarc@reports.example.org"))
+    assert signing_keys(below, configured()) == ()
+    assert signing_keys(replace(below, sign=replace(below.sign, subdomains=True)), configured()) != ()
+
+
+@pytest.mark.parametrize(
+    ("networks", "relays", "mynetworks", "is_signed"),
+    [
+        (("127.0.0.0/8",), (), "", True),
+        (("192.0.2.0/24",), (), "127.0.0.0/8", False),
+        (None, (), "127.0.0.0/8", True),
+        (None, (), "192.0.2.0/24", False),
+        (("127.0.0.0/8",), ("127.0.0.1/32",), "", False),
+    ],
+)
+def test_reports_are_signed_if_this_host_is_not_judged(signed, networks, relays, mynetworks, is_signed):
+    found = replace(
+        signed,
+        trusted_networks=networks and tuple(map(ip_network, networks)),
+        relays=Relays(Networks(tuple(map(ip_network, relays)))),
+    )
+    assert bool(signing_keys(found, configured(mynetworks=mynetworks))) is is_signed
+
+
+def test_no_reports_and_no_keys(signed):
+    assert signing_keys(replace(signed, reports=Reports()), configured()) == ()
+    assert signing_keys(replace(signed, signing_keys={}), configured()) == ()
+
+
+def test_a_signed_report_needs_no_address(signed):
+    """The doctor at real DNS: no SPF, and nobody knows from where mail leaves."""
+    record = signed.signing_keys[Domain("example.org")][0].record
+    zone = f'_dmarc.example.org TXT "v=DMARC1; p=reject"\n2026a._domainkey.example.org TXT "{record}"'
+    with DnsServer(Zone(zone, limits=LIMITS)) as server:
+        found = replace(signed, dns=Dns(nameservers=((server.address, server.port),)))
+        shown = configured(relayhost="[smtp.example.net]")
+        assert reporting(found, shown, time.monotonic() + 60, [], dns=True).alignment.passes
+        hidden = configured(relayhost="[smtp.example.net]", smtpd_milters="")
+        assert not reporting(found, hidden, time.monotonic() + 60, [], dns=True).alignment.passes

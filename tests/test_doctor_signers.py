@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from mailassay.doctor.gather_signers import running
-from mailassay.doctor.signers import other_signer
+from mailassay.doctor.gather_other_signers import running
+from mailassay.doctor.other_signers import other_signer
 from mailassay.domain import Domain
 from mailassay.finding import Severity
 from mailassay.sign import Selectors, Sign

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from mailassay.config import Reports, Settings
+from mailassay.domain import Domain
 from mailassay.feedback import egress
 from mailassay.feedback.egress import of_postfix, sending
 from mailassay.feedback.ourselves import Sending, alignment
@@ -14,6 +15,7 @@ from mailassay.postfix.configuration import Postfix, Service
 from mailassay.resolver import Deadline
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
+from tests.lab.signing import signing
 
 V4, V6 = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 DMARC = '_dmarc.reports.example.org TXT "v=DMARC1; p=reject"'
@@ -232,3 +234,78 @@ def test_a_kernel_without_a_route(monkeypatch):
     found = of_postfix(settings(), postfix())
     assert not found.egress
     assert "no route" in found.unknown
+
+
+ORG = Domain("example.org")
+ABOVE = '_dmarc.example.org TXT "v=DMARC1; p=reject"'
+
+
+@pytest.fixture
+def signing_keys(tmp_path):
+    """An RSA and an Ed25519 key of the organization."""
+    return signing(tmp_path).signing_keys[ORG]
+
+
+def published(*keys):
+    return [f'{key.selector}._domainkey.{key.domain} TXT "{key.record}"' for key in keys]
+
+
+def test_a_signature_is_enough(signing_keys):
+    """From wherever the report leaves, and even if nobody knows from where."""
+    for given in ({}, {"addresses": (), "unknown": "Postfix gives its mail to x, which sends it on"}):
+        seen = judged(ABOVE, *published(*signing_keys), keys=signing_keys, **given)
+        assert seen.passes
+        assert all(each.severity is Severity.WARNING for each in seen.problems)
+        assert not judged(ABOVE, *published(*signing_keys), **given).passes
+
+
+def test_what_spf_lacks_is_a_warning_then(signing_keys):
+    [warned] = judged(ABOVE, *published(*signing_keys), keys=signing_keys).problems
+    assert (warned.code, warned.severity) == ("reports-spf", Severity.WARNING)
+    assert warned.what.endswith("do not pass DMARC by SPF, only by their signature")
+    assert judged(ABOVE, SPF, *published(*signing_keys), keys=signing_keys).problems == ()
+
+
+def test_a_signature_without_a_record_is_not_enough(signing_keys):
+    rsa, ed25519 = signing_keys
+    for records in ([], published(ed25519), [f'{rsa.selector}._domainkey.example.org TXT "v=DKIM1; p="']):
+        seen = judged(ABOVE, *records, keys=signing_keys)
+        assert not seen.passes
+        assert {each.code for each in seen.problems} == {"reports-spf", "reports-dkim"}
+        [said] = [each for each in seen.problems if f"signed by {rsa}" in each.what]
+        assert said.fix == f'Publish "{rsa.record}" as TXT at {rsa.selector}._domainkey.example.org'
+    # SPF passes: the report does, and the doctor says elsewhere what is wrong with the key
+    assert judged(ABOVE, SPF, keys=signing_keys).problems == ()
+
+
+def test_an_ed25519_key_alone_is_not_enough(signing_keys):
+    """Many verifiers do not know it."""
+    seen = judged(ABOVE, *published(*signing_keys), keys=signing_keys[1:])
+    assert [each.code for each in seen.problems] == ["reports-spf"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        # two organizations (RFC 9989 section 4.10), and one whose domains have to be the same
+        [DMARC],
+        [ABOVE, '_dmarc.reports.example.org TXT "v=DMARC1; p=reject; adkim=s"'],
+    ],
+)
+def test_a_signature_that_is_not_aligned_is_not_enough(signing_keys, records):
+    assert not judged(*records, *published(*signing_keys), keys=signing_keys).passes
+    assert judged(*records, SPF, *published(*signing_keys), keys=signing_keys).passes
+
+
+def test_without_a_dmarc_record_no_signature_helps(signing_keys):
+    seen = judged(*published(*signing_keys), keys=signing_keys)
+    assert not seen.passes
+    assert "reports-dmarc" in {each.code for each in seen.problems}
+
+
+def test_a_key_about_which_dns_says_nothing(signing_keys):
+    rsa, ed25519 = signing_keys
+    seen = judged(ABOVE, f"{rsa.selector}._domainkey.example.org TXT !", *published(ed25519), keys=signing_keys)
+    assert seen.trouble
+    assert not seen.passes
+    assert judged(ABOVE, SPF, f"{rsa.selector}._domainkey.example.org TXT !", keys=signing_keys).passes

@@ -9,7 +9,7 @@ import pytest
 
 from mailassay.config import Relays
 from mailassay.explain.recorded import Recorded
-from mailassay.history.record import _ADDED, Judged, line, read, record
+from mailassay.history.record import Judged, record
 from mailassay.judge.logline import Line
 from mailassay.policy.sets import Networks
 from mailassay.sign import Believed, Unsignable, Unsigned
@@ -189,16 +189,6 @@ def test_the_history_keeps_who_signed(both):
     assert (found["unsigned"], found.get("signed_by"), found.get("signed_with")) == ("domain", None, None)
     assert dict(Recorded(found).lines(both))["unsigned"] == f"domain: {Unsigned.DOMAIN.words}"
     assert not {"signed_by", "signed_with", "unsigned"} & set(kept(outcome(both), both))
-
-
-def test_a_line_from_before_can_be_read(both):
-    """A worker of the last version may have written it a moment ago."""
-    now = json.loads(line(Judged(outcome(both), both, NOW), "mx1"))
-    before = {**now, "values": now["values"][: -len(_ADDED)]}
-    assert read(before) == read(now)
-    assert Recorded(read(before)).lines(both)
-    with pytest.raises(ValueError, match="shorter"):
-        read({**now, "values": now["values"][:-1]})
 
 
 def test_every_why_has_words():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,14 +20,10 @@ from mailassay.finding import Severity
 from tests.demo.scenarios import zone
 from tests.lab import mta
 from tests.lab.dns import DnsServer
-from tests.lab.healthy import GOOD
+from tests.lab.examined import OTHER, SOUND, SUBMISSION, age, codes, errors, findings, fix, postconf
 from tests.lab.mta import DOMAIN, Mta
 from tests.lab.serve import Serve
 
-SOUND = """
-smtpd_forbid_bare_newline = normalize
-mynetworks = 192.0.2.250/32
-"""
 MESSAGE = b"From: alice@news.example\r\n\r\nHello\r\n"
 
 
@@ -36,35 +33,6 @@ def doctor(serve, folder, *arguments):
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=serve.environment)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout
-
-
-def age(folder):
-    """Postfix waits a second before it reads a file that has just been written."""
-    for path in folder.iterdir():
-        os.utime(path, (0, 0))
-
-
-def findings(serve, folder):
-    """Those that are not fine, whatever this machine has, and whoever works on the package while this runs."""
-    age(folder)
-    around_here = all_facts(load(str(serve.config)), (), str(serve.config), str(folder))
-    facts = replace(around_here, installed=0.0, signers={}, signing={}, system=GOOD.system)
-    return [each for each in examine(facts) if each.severity is not Severity.FINE]
-
-
-def codes(serve, folder):
-    return {each.code for each in findings(serve, folder)}
-
-
-def errors(serve, folder):
-    return [each for each in findings(serve, folder) if each.severity is Severity.ERROR]
-
-
-def fix(found):
-    """Obey."""
-    for command in found.commands:
-        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
-        subprocess.run(["/bin/sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +47,7 @@ def copy(sound, tmp_path):
     folder = tmp_path / "etc"
     shutil.copytree(sound.postfix.folder / "etc", folder)
 
-    def postconf(*arguments):
-        age(folder)
-        subprocess.run(["/usr/sbin/postconf", "-c", folder, *arguments], check=True)
-
-    return folder, postconf
+    return folder, partial(postconf, folder)
 
 
 def test_nothing_is_wrong(sound):
@@ -138,9 +102,7 @@ def test_it_leaves_no_trace(sound):
     assert sound.serve.log.read_text() == log
 
 
-OTHER = "unix:/nowhere/else.sock"
 PUBLIC = ("-M", "192.0.2.1:25/inet=192.0.2.1:25 inet n - n - - smtpd")
-SUBMISSION = ("-M", "587/inet=587 inet n - n - - smtpd")
 
 # what is done to a sound configuration, by the code of what is said of it then; our socket is OURS, the service PLACE
 BAD = {
@@ -186,17 +148,17 @@ BAD = {
 def test_its_commands_fix(sound, copy, name):
     folder, postconf = copy
     code = name.split()[0]
-    before = codes(sound.serve, folder)
+    before = codes(sound.serve.config, folder)
     assert code not in before
     place = f"127.0.0.1:{sound.postfix.port}/inet"
     for words in BAD[name]:
         postconf(*(word.replace("OURS", f"unix:{sound.serve.socket}").replace("PLACE", place) for word in words))
-    found = [each for each in findings(sound.serve, folder) if each.code == code]
+    found = [each for each in findings(sound.serve.config, folder) if each.code == code]
     assert found
     for each in found:
         assert each.commands
         fix(each)
-    assert codes(sound.serve, folder) == before
+    assert codes(sound.serve.config, folder) == before
 
 
 def test_before_a_removal(sound, copy, tmp_path):
@@ -230,7 +192,7 @@ def test_a_chroot_is_kept(sound, copy, listed):
     if not listed:
         postconf("-e", f"smtpd_milters={OTHER}")
     code = "chroot" if listed else "smtpd-milters"
-    (found,) = [each for each in errors(sound.serve, folder) if each.code == code and place in each.text]
+    (found,) = [each for each in errors(sound.serve.config, folder) if each.code == code and place in each.text]
     path = f"{sound.postfix.folder}/queue/mailassay/mailassay.sock"
     assert f"First write listen: unix:{path} (line 1 of {sound.serve.config})" in found.text
     install, restart, postconf = found.commands
@@ -248,15 +210,15 @@ def test_a_postfix_that_is_down(sound):
     """Started as the doctor says; until then it is what is said of the queue."""
     with Mta([f"unix:{sound.serve.socket}"], SOUND) as postfix:
         folder = postfix.folder / "etc"
-        assert "postfix-down" not in codes(sound.serve, folder)
+        assert "postfix-down" not in codes(sound.serve.config, folder)
         postfix.run("postfix", "stop")
-        found = findings(sound.serve, folder)
+        found = findings(sound.serve.config, folder)
         (down,) = [each for each in found if each.code == "postfix-down"]
         assert down.severity is Severity.WARNING
         assert not [each for each in found if "hold queue" in each.text]
         try:
             fix(down)
-            assert "postfix-down" not in codes(sound.serve, folder)
+            assert "postfix-down" not in codes(sound.serve.config, folder)
         finally:
             postfix.run("postfix", "stop")
 
@@ -283,7 +245,7 @@ def test_a_socket_that_is_closed_to_postfix(sound):
     path.chmod(0o600)
     try:
         send(sound.postfix, 451)
-        (found,) = errors(sound.serve, folder)
+        (found,) = errors(sound.serve.config, folder)
         assert found.code == "socket-access"
         fix(found)
         send(sound.postfix, 250)
@@ -312,22 +274,22 @@ def test_in_a_chroot(jail):
     """A path as it is outside does not lead there from inside; nor does a folder that is not Postfix's."""
     serve, postfix = jail
     folder = postfix.folder / "etc"
-    assert errors(serve, folder) == []
+    assert errors(serve.config, folder) == []
     postfix.run("postconf", "-e", f"smtpd_milters=unix:{serve.socket}")
     postfix.run("postfix", "reload")
     send(postfix, 451)
-    found = next(each for each in errors(serve, folder) if "127.0.0.1" in each.text)
+    found = next(each for each in errors(serve.config, folder) if "127.0.0.1" in each.text)
     assert found.code == "chroot"
     fix(found)
     postfix.run("postfix", "reload")
     send(postfix, 250)
     shutil.chown(Path(serve.socket).parent, group="root")
     send(postfix, 451)
-    (found,) = errors(serve, folder)
+    (found,) = errors(serve.config, folder)
     assert found.code == "socket-access"
     fix(found)
     send(postfix, 250)
-    assert errors(serve, folder) == []
+    assert errors(serve.config, folder) == []
 
 
 def test_a_daemon_that_is_not_there(sound, copy, tmp_path):
@@ -365,7 +327,7 @@ def test_names_that_are_commands(sound, copy, tmp_path):
         )
     with (folder / "master.cf").open("a") as file:
         file.write(f"`{touch}`;{touch} inet n - y - - smtpd\n  -o milter_default_action=`{touch}`\n")
-    found = findings(sound.serve, folder)
+    found = findings(sound.serve.config, folder)
     assert {"smtpd-milters", "spf-policy-service"} <= {each.code for each in found}
     for command in [command for each in found for command in each.commands if command.startswith("postconf")]:
         path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])

@@ -1,15 +1,10 @@
 """Forged results are removed on the real Postfix, and nothing else is, whatever other milters have inserted."""
 
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
-import time
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -17,28 +12,12 @@ from mailassay.limits import Limits
 from tests.lab.disguises import DISGUISES, OURS
 from tests.lab.disguises import FOREIGN as OTHERS
 from tests.lab.folder import open_folder
+from tests.lab.inserter import inserter
 
 RECIPIENT = "bob@receiver.example"
 FORGED = "mx.receiver.example; dmarc=pass"
 FOREIGN = "mx.elsewhere.example; spf=pass"
 AUTHOR = "From: alice@news.example\r\n"
-
-
-@contextmanager
-def inserter(folder, index, name, value):
-    """Another milter, and its address for Postfix."""
-    path = folder / f"inserter{index}.sock"
-    command = [sys.executable, "-m", "tests.lab.inserter", f"unix:{path}", str(index), name, value]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + 60
-        while not path.exists() and time.monotonic() < end:
-            time.sleep(0.02)
-        os.chmod(path, 0o666)
-        yield f"unix:{path}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def deliver(lab, message, client="192.0.2.10"):

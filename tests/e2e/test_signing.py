@@ -19,7 +19,7 @@ from mailassay.domain import Domain
 from mailassay.message import crlf
 from mailassay.sign import keys
 from tests.lab.mta import HOST_NAME, Lab
-from tests.lab.signing import DOMAIN, ED, RSA, records, signing, write
+from tests.lab.signing import DOMAIN, ED, RSA, dkimpy_says, records, signing, write
 from tests.lab.sink import Sink
 
 FROM = f"alice@{DOMAIN}"
@@ -55,16 +55,6 @@ def signed_lab(make_lab: Callable[..., Lab], tmp_path_factory: pytest.TempPathFa
             sign={"domains": {DOMAIN: [RSA, ED], HOST_NAME: "host"}, "directory": str(folder)},
         )
         yield SimpleNamespace(lab=lab, sink=sink, keys=found)
-
-
-def dkimpy_says(keys: Settings, message: bytes) -> list[bool]:
-    known = records(keys)
-
-    def answer(name: bytes, **_: object) -> bytes:
-        return known[name.decode().rstrip(".")].encode()
-
-    count = len(re.findall(rb"(?im)^dkim-signature:", message))
-    return [dkimpy.DKIM(message).verify(at, dnsfunc=answer) for at in range(count)]
 
 
 def check_says(keys: Settings, message: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -94,12 +94,12 @@ def missing() -> str:
 class Mta:
     """A Postfix whose smtpd hands mail to ``milters`` and delivers it into a Maildir.
 
-    ``more`` are further lines of main.cf. Clients may use XCLIENT.
+    ``more`` are further lines of main.cf, ``services`` of master.cf. Clients may use XCLIENT.
     """
 
-    def __init__(self, milters: Sequence[str], more: str = "") -> None:
-        self.port = _free_port()
-        self._milters, self._more = milters, more
+    def __init__(self, milters: Sequence[str], more: str = "", services: str = "") -> None:
+        self.port = free_port()
+        self._milters, self._more, self._services = milters, more, services
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Mta:
@@ -134,7 +134,7 @@ class Mta:
         again = tuple(line.partition("=")[0] + "=" for line in self._more.splitlines() if "=" in line)
         kept = [line for line in _MAIN.format(**values).splitlines() if not line.startswith(again)]
         (self._config / "main.cf").write_text("\n".join([*kept, self._more]))
-        (self._config / "master.cf").write_text(_MASTER.format(**values))
+        (self._config / "master.cf").write_text(_MASTER.format(**values) + self._services)
 
     def _start(self) -> None:
         with (self.folder / "start.log").open("wb") as log:
@@ -189,9 +189,9 @@ class Mta:
         done = subprocess.run(command, check=check, capture_output=True, text=True, errors="replace")
         return done.stdout
 
-    def client(self, host: str = "127.0.0.1") -> SmtpClient:
-        """A new connection."""
-        return SmtpClient(host, self.port)
+    def client(self, host: str = "127.0.0.1", port: int | None = None) -> SmtpClient:
+        """A new connection, to the port of another service if one is given."""
+        return SmtpClient(host, port or self.port)
 
     def log(self) -> str:
         """The mail log so far."""
@@ -231,7 +231,7 @@ class Lab:
     serve: Serve
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free on both loopback addresses, and that the kernel gives to nobody meanwhile."""
     while True:
         port = random.randrange(10_000, 32_768)

@@ -14,10 +14,10 @@ class RawSmtp(SmtpClient):
         self.become(client)
         self.command(b"EHLO " + (name.encode() if isinstance(name, str) else name))
 
-    def envelope(self, mail_from: bytes | str, options: str = "") -> Reply:
+    def envelope(self, mail_from: bytes | str, options: str = "", recipient: bytes = b"bob@receiver.example") -> Reply:
         """MAIL, RCPT and DATA; the reply that is not as it should be, else that to DATA."""
         sender = mail_from.encode() if isinstance(mail_from, str) else mail_from
-        for line in (b"MAIL FROM:<" + sender + b">" + options.encode(), b"RCPT TO:<bob@receiver.example>", b"DATA"):
+        for line in (b"MAIL FROM:<" + sender + b">" + options.encode(), b"RCPT TO:<" + recipient + b">", b"DATA"):
             reply = self.command(line)
             if reply.code >= 400:
                 break

@@ -26,12 +26,16 @@ _TIME = re.compile(rb'("kind":"message","values":\[)([0-9]{10})\b')
 
 
 class Reporting:
-    """A lab whose history is in ``history``; the programs get the configuration of its milter, in ``folder``."""
+    """A lab whose history is in ``history``; the programs get the configuration of its milter, in ``folder``.
+
+    ``environment`` is that of `mailassay reports`.
+    """
 
     def __init__(self, lab: Lab, history: Path, folder: Path) -> None:
         self.lab, self.folder = lab, folder
         self._history, self._names = history, 0
         self._messages = 0
+        self.environment = ENVIRONMENT
 
     def come(
         self, client: str, helo: str, mail_from: str, message: bytes, recipient: str = "bob@receiver.example"
@@ -71,11 +75,11 @@ class Reporting:
 
     def run(self, *words: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """`mailassay reports` with these words; ``changes`` are keys of the configuration's section `reports`."""
-        return subprocess.run(self._command(words, changes), env=ENVIRONMENT, capture_output=True, text=True)
+        return subprocess.run(self._command(words, changes), env=self.environment, capture_output=True, text=True)
 
     def start(self, *words: str, **changes: Any) -> subprocess.Popen[str]:
         """The same, without waiting for its end."""
-        return subprocess.Popen(self._command(words, changes), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(self._command(words, changes), env=self.environment, stderr=subprocess.PIPE, text=True)
 
     def _command(self, words: tuple[str, ...], changes: dict[str, Any]) -> list[str]:
         return [*PROGRAM, "reports", *words, "--config", self._config(**changes)]

@@ -23,14 +23,23 @@ class _Session(socketserver.StreamRequestHandler):
                         lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
                     sink.keep(b"".join(lines))
                     self.wfile.write(b"250 taken\r\n")
+                case b"EHLO":
+                    replies = [b"sink.example", *sink.extensions]
+                    marks = [b"250-"] * (len(replies) - 1) + [b"250 "]
+                    self.wfile.write(b"".join(map(b"%b%b\r\n".__mod__, zip(marks, replies, strict=True))))
+                case b"MAIL":
+                    sink.senders.append(line.strip())
+                    self.wfile.write(b"250 sink.example\r\n")
                 case _:
                     self.wfile.write(b"250 sink.example\r\n")
 
 
 class Sink:
-    """On a loopback port of its own."""
+    """On a loopback port of its own. It announces ``extensions``; ``senders`` has the MAIL commands so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *extensions: bytes) -> None:
+        self.extensions = extensions
+        self.senders: list[bytes] = []
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Session)
         self._server.daemon_threads = True
         self._server.sink = self  # type: ignore[attr-defined]
@@ -54,9 +63,13 @@ class Sink:
             self._messages.append(message)
             self._came.notify_all()
 
-    def next(self, seconds: float = 60.0) -> bytes:
-        """The next message, in the order in which they came. Raises TimeoutError."""
+    def next(self, seconds: float = 60.0, having: bytes = b"") -> bytes:
+        """The next message that has this text, in the order in which they came. Raises TimeoutError."""
+
+        def first() -> int | None:
+            return next((at for at, each in enumerate(self._messages) if having in each), None)
+
         with self._came:
-            if not self._came.wait_for(lambda: bool(self._messages), seconds):
+            if not self._came.wait_for(lambda: first() is not None, seconds):
                 raise TimeoutError("no message came to the next hop")
-            return self._messages.pop(0)
+            return self._messages.pop(first() or 0)

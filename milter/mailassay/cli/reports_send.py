@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import Problem, Settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..feedback.ourselves import Alignment
     from ..feedback.run import Done
+    from ..sign import SigningKey
     from ..store.reader import Reader
 
 OFF = "mailassay reports: the configuration asks for no reports: set reports.from"
@@ -180,12 +182,27 @@ class _Own:
 
         until = time.monotonic() + _PATIENCE
         resolve = Shared(answers).of(Method.LOOKUP).resolver(until)
-        self.alignment = alignment(sending(self._settings, until), resolve, self._settings.policy.limits)
+        own = replace(sending(self._settings, until), keys=self._keys(until))
+        self.alignment = alignment(own, resolve, self._settings.policy.limits)
         if self.alignment.passes:
             return ""
         return self.alignment.trouble or next(
             each.what for each in self.alignment.problems if each.severity is Severity.ERROR
         )
+
+    def _keys(self, until: float) -> tuple[SigningKey, ...]:
+        """The keys that sign the reports; those that this user cannot read are none."""
+        if not self._settings.sign.domains:
+            return ()
+        from ..config.signing import with_keys
+        from ..doctor.signed_reports import signing_keys
+        from ..postfix.configuration import NoPostfix, examined
+
+        found, _ = with_keys(self._settings, "")
+        try:
+            return signing_keys(found, examined(None, until))
+        except NoPostfix:
+            return ()
 
 
 def dns(found: Settings, zone: str | None = None) -> Source:

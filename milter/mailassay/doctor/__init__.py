@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..finding import Severity
 from ..postfix.configuration import NoPostfix
-from . import content, domains, history, host, reports, signers, wiring
+from . import content, domains, history, host, other_signers, reports, signing, wiring
 from .facts import Facts
 from .finding import Finding
 from .gather import all_facts, before_removal, running_digest
@@ -41,7 +41,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     wiring.reachable,
     wiring.listed_elsewhere,
     wiring.unsigned,
-    signers.other_signer,
+    other_signers.other_signer,
     wiring.bypassed,
     wiring.default_action,
     wiring.protocol,
@@ -58,6 +58,11 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     content.authserv_id,
     domains.strangers,
     domains.records,
+    signing.seen,
+    signing.once,
+    signing.unchanged,
+    signing.senders,
+    signing.published,
     host.socket_group,
     host.files,
     host.nameservers,

@@ -13,7 +13,7 @@ from ..message import MAX_LINE
 from ..policy.sets import overlaps
 from ..postfix.configuration import RESTRICTIONS, Service
 from .domains import refused
-from .facts import Facts
+from .facts import REMOVES, Facts
 from .finding import Finding, error, fine, note, warning
 from .wiring import incoming, listeners, some
 
@@ -22,7 +22,6 @@ _COUNTS_RIGHT = ((3, 7, 11), (3, 8, 6), (3, 9))  # 20231213
 _NORMALIZES = ((3, 5, 24), (3, 6, 14), (3, 7, 10), (3, 8, 5), (3, 9))  # 20240118; before, only yes and no
 _NOTES = (3, 9)  # smtpd_forbid_bare_newline = note
 _WRITES = re.compile(r"\b(PREPEND|REPLACE)\s+Authentication-Results", re.IGNORECASE)
-_REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
 _SPF_SERVICE = re.compile("spf", re.IGNORECASE)
 
 
@@ -124,13 +123,13 @@ def header_checks(facts: Facts) -> Iterator[Finding]:
         ours = name == "milter_header_checks"
         for table in tables:
             action = table.answer.split()[0].upper() if table.answer else ""
-            if ours and action in _REMOVES:
+            if ours and action in REMOVES:
                 yield error(
                     "milter-header-checks",
                     f"{name} has {table.name}, which applies {action} to the field that mailassay writes: it is lost",
                     _without_table(facts, name, table.name),
                 )
-            elif action in _REMOVES:
+            elif action in REMOVES:
                 yield note(
                     "header-checks",
                     f"{name} has {table.name}, which applies {action} to Authentication-Results. mailassay removes "

@@ -11,8 +11,12 @@ from pathlib import PurePosixPath
 from ..config import Problem, Settings
 from ..feedback.ourselves import Alignment
 from ..postfix.configuration import Postfix, Service
+from ..sign.published import Published
 from .own import Own
 from .system import System
+
+REMOVES = ("IGNORE", "STRIP", "REPLACE", "DISCARD", "REJECT")
+"""Actions of header checks after which a field, or the message, is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,12 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of header checks: its name, its text, and its result for our field."""
+    """A table of header checks: its name, its text, and its results for our field and for our signature."""
 
     name: str
     text: str
     answer: str
+    of_signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,9 @@ class Facts:
     ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
-    running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``is_root``: this
-    examination can look at everything. ``system``: how packages are installed and services are controlled.
+    running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``published``: what
+    DNS has for each key that signs or seals, empty if no name server answers. ``is_root``: this examination can look at
+    everything. ``system``: how packages are installed and services are controlled.
     """
 
     settings: Settings
@@ -184,6 +190,7 @@ class Facts:
     down: bool = False
     kept: Kept | None = None
     reports: Reporting | None = None
+    published: tuple[Published, ...] = ()
     is_root: bool = False
     system: System = field(default_factory=System)
     unseen: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
-from . import gather_history, gather_reports, gather_signers
+from . import gather_history, gather_other_signers, gather_reports, gather_signing
 from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
 from .own import domains, looked_at
@@ -77,7 +77,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         environment=environment(),
         signers=dict(signers(unseen)),
         signing=dict(signing()),
-        running=gather_signers.running(Path(each).stem for each in _SIGNERS),
+        running=gather_other_signers.running(Path(each).stem for each in _SIGNERS),
         tables={
             name: tuple(_tables(name, settings, postfix, until, unseen))
             for name in ("header_checks", "milter_header_checks")
@@ -91,6 +91,7 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         down=down,
         kept=gather_history.kept(settings, unseen, time.time()),
         reports=gather_reports.reporting(settings, postfix, until, unseen, dns=dns),
+        published=gather_signing.published(settings, unseen, is_root=os.geteuid() == 0) if dns else (),
         is_root=os.geteuid() == 0,
         system=this_system(),
         unseen=tuple(dict.fromkeys(unseen)),
@@ -292,6 +293,7 @@ def signing(
 def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unseen: list[str]) -> Iterator[Table]:
     ours = settings.authserv_id or postfix.value("myhostname")
     field = f"Authentication-Results: {ours}; dmarc=none header.from=example.com"
+    signature = "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=a; t=1; h=From; bh=; b="
     for table in tokens(postfix.value(name)):
         kind, _, place = table.partition(":")
         # other tables ask a server, or have no patterns
@@ -303,7 +305,8 @@ def _tables(name: str, settings: Settings, postfix: Postfix, until: float, unsee
             # Postfix itself complains about that, loudly
             text = ""
         try:
-            yield Table(table, text, looked_up(postfix.folder, until, table, field))
+            found = [looked_up(postfix.folder, until, table, each) for each in (field, signature)]
+            yield Table(table, text, *found)
         except NoPostfix as error:
             unseen.append(f"{name} {table}: {error}")
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from ..config import Listen, Settings
 from ..config.mynetworks import tokens
-from ..feedback.egress import of_postfix
 from ..feedback.ourselves import Alignment, alignment
 from ..nameservers import Nameservers, system_nameservers
 from ..ping import connected
@@ -17,6 +16,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, looked_up, pa
 from ..resolver import Cached, Method, Shared
 from .facts import Reporting
 from .own import PARAMETERS
+from .signed_reports import sending
 from .system import SYSTEMD, this_system
 
 TIMER = "mailassay-reports.timer"
@@ -57,7 +57,7 @@ def _alignment(settings: Settings, postfix: Postfix) -> Alignment:
     nameservers = Nameservers(settings.dns.nameservers or system_nameservers(), settings.dns.timeout, limits)
     try:
         share = Shared(Cached(nameservers, settings.dns.cache_size)).of(Method.LOOKUP)
-        return alignment(of_postfix(settings, postfix), share.resolver(time.monotonic() + _PATIENCE_WITH_DNS), limits)
+        return alignment(sending(settings, postfix), share.resolver(time.monotonic() + _PATIENCE_WITH_DNS), limits)
     finally:
         nameservers.close()
 

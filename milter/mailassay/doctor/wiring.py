@@ -25,6 +25,11 @@ _JUDGE = re.compile("opendmarc|spf|:8893$", re.IGNORECASE)
 _RSPAMD = re.compile("rspamd|:11332$", re.IGNORECASE)
 _INSIDE = "mailassay/mailassay.sock"  # our socket, from the queue directory
 _MOST_SHOWN = 5  # networks
+AFTER_SIGNING = (
+    "smtp_generic_maps", "smtp_header_checks", "smtp_mime_header_checks", "smtp_nested_header_checks",
+    "smtp_body_checks",
+)  # fmt: skip
+"""Tables by which smtp(8) changes a message when it sends it on."""
 # milter_default_action = shutdown, by postconf(5): the first release of each series
 _SHUTS_DOWN = ((3, 7, 20), (3, 8, 15), (3, 9, 9), (3, 10, 8), (3, 11))
 
@@ -59,22 +64,33 @@ def entries(facts: Facts) -> list[Entry]:
     return [found for each in incoming(facts) if (found := our_entry(facts, each))]
 
 
+def _asking(facts: Facts) -> list[Entry]:
+    """Our entry at each service that should ask us: those for mail from strangers; if mail is signed, also of users."""
+    users = [each for each in listeners(facts) if each.is_submission] if facts.settings.sign.domains else []
+    return [*entries(facts), *(found for each in users if (found := our_entry(facts, each)))]
+
+
 def our_entry(facts: Facts, service: Service, name: str = "smtpd_milters") -> Entry | None:
     """Our entry in a list of milters, even if smtpd finds nothing there; None if we are not in it."""
-    listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
     milters = parsed(facts.postfix.value(name, service))
     for index, milter in enumerate(milters):
-        if is_there(milter, listen):
-            return Entry(service, milters, index, reached=True)
-        if milter.path is None or listen.kind != "unix":
-            continue
-        socket = facts.canonical(listen.path)
-        if facts.canonical(seen_by(service, milter.path, queue)) == socket:
-            # inside a chroot, a link out of it leads nowhere
-            return Entry(service, milters, index, reached=not service.chrooted or facts.queue in ancestry(socket))
-        if milter.path.startswith("/") and facts.canonical(milter.path) == socket:
-            return Entry(service, milters, index, reached=False)
+        if (reached := is_found(facts, service, milter)) is not None:
+            return Entry(service, milters, index, reached=reached)
     return None
+
+
+def is_found(facts: Facts, service: Service, milter: Milter) -> bool | None:
+    """Does a service find our socket by this element of its list? None if it names another."""
+    listen, queue = facts.settings.listen, facts.postfix.value("queue_directory")
+    if is_there(milter, listen):
+        return True
+    if milter.path is None or listen.kind != "unix":
+        return None
+    socket = facts.canonical(listen.path)
+    if facts.canonical(seen_by(service, milter.path, queue)) == socket:
+        # inside a chroot, a link out of it leads nowhere
+        return not service.chrooted or facts.queue in ancestry(socket)
+    return False if milter.path.startswith("/") and facts.canonical(milter.path) == socket else None
 
 
 def _instead(facts: Facts, service: Service, old: Milter, new: Milter | None, name: str = "smtpd_milters") -> str:
@@ -98,6 +114,17 @@ def our_endpoint(facts: Facts) -> str:
     """Our socket as smtpd would find it."""
     listen = facts.settings.listen
     return endpoint(replace(listen, path=facts.canonical(listen.path)), facts.queue)
+
+
+def _is_outside(facts: Facts) -> bool:
+    """Is our socket a file outside the queue directory?"""
+    listen = facts.settings.listen
+    return listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path))
+
+
+def endpoint_for(facts: Facts, service: Service) -> str:
+    """Our socket as a service finds it, or would find it after it was moved into the chroot."""
+    return f"unix:{_INSIDE}" if _is_outside(facts) and service.chrooted else our_endpoint(facts)
 
 
 def _moved(facts: Facts, service: Service, value: str) -> tuple[str, list[str]]:
@@ -124,8 +151,7 @@ def listed(facts: Facts) -> Iterator[Finding]:
         if service.is_local and not nowhere:
             # a service for programs of this host
             continue
-        outside = listen.kind == "unix" and facts.queue not in ancestry(facts.canonical(listen.path))
-        ours = f"unix:{_INSIDE}" if outside and service.chrooted else our_endpoint(facts)
+        ours, outside = endpoint_for(facts, service), _is_outside(facts)
         milters, others = parsed(postfix.value("smtpd_milters", service)), postfix.as_written("smtpd_milters", service)
         value = ", ".join(each for each in (ours, others) if each)
         if "$" not in others:
@@ -146,7 +172,7 @@ def listed(facts: Facts) -> Iterator[Finding]:
 def found_in_chroot(facts: Facts) -> Iterator[Finding]:
     """Does smtpd look for our socket in the right place?"""
     postfix, path = facts.postfix, facts.settings.listen.path
-    for found in entries(facts):
+    for found in _asking(facts):
         if found.reached:
             yield fine("chroot", f"{found.service} looks for our socket in the right place")
             continue
@@ -166,7 +192,7 @@ def reachable(facts: Facts) -> Iterator[Finding]:
     user, path = facts.smtpd, facts.canonical(facts.settings.listen.path)
     if facts.settings.listen.kind != "unix" or user is None:
         return
-    for found in entries(facts):
+    for found in _asking(facts):
         relative = not (found.ours.path or "").startswith("/")
         # smtpd works in the queue directory: what is above it does not matter to a path from there
         below = facts.queue if found.service.chrooted or relative else "/"
@@ -197,6 +223,8 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
         if id(service) in judged or _without_milters(facts, service) or not (found := our_entry(facts, service)):
             continue
         left = _instead(facts, service, found.ours, None)
+        if _is_for_signing(facts, service):
+            continue
         if service.is_submission:
             fix = postfix.override("smtpd_milters", _and_signed(facts, service, left), service)
             reason = f"{service} is for your own users; their mail is not incoming mail and must not be judged"
@@ -206,8 +234,8 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
             reason = f"{service} takes mail back from a content filter; there, mailassay's own field looks forged"
             yield error("content-filter", reason, fix)
     for service in postfix.services:
-        # with reports, we need to see the bounces that Postfix makes
-        if facts.reports or service.program != "cleanup":
+        # with reports, we need to see the bounces that Postfix makes; and mail of this host is signed
+        if facts.reports or facts.settings.sign.domains or service.program != "cleanup":
             continue
         if found := our_entry(facts, service, "non_smtpd_milters"):
             reason = "is for mail from sendmail(1), which has no client: there is nothing to authenticate"
@@ -218,6 +246,16 @@ def listed_elsewhere(facts: Facts) -> Iterator[Finding]:
                 f"{postfix.where('non_smtpd_milters', service)} {reason}",
                 postfix.set("non_smtpd_milters", left, service),
             )
+
+
+def _is_for_signing(facts: Facts, service: Service) -> bool:
+    """Does mailassay sign the mail of this service? Mail from a filter only if no incoming mail comes from there."""
+    if not facts.settings.sign.domains:
+        return False
+    names = ("content_filter", "smtpd_proxy_filter")
+    return service.is_submission or not any(
+        facts.postfix.value(name, each) for each in incoming(facts) for name in names
+    )
 
 
 def unsigned(facts: Facts) -> Iterator[Finding]:
@@ -262,10 +300,10 @@ def _known_signer(facts: Facts) -> Milter | None:
     lists += [("smtpd_milters", each) for each in listeners(facts)]
     asked = [milter for name, each in lists for milter in parsed(facts.postfix.value(name, each))]
     configured = [Milter(found) for socket in facts.signing.values() if (found := _as_postfix_has_it(facts, socket))]
-    return next((each for each in [*asked, *configured] if _signs(facts, each)), None)
+    return next((each for each in [*asked, *configured] if signs(facts, each)), None)
 
 
-def _signs(facts: Facts, milter: Milter) -> bool:
+def signs(facts: Facts, milter: Milter) -> bool:
     """Is that milter a signer, by its name or by its own configuration?"""
     if _is_configured(facts, milter):
         return True
@@ -313,7 +351,7 @@ def _as_postfix_has_it(facts: Facts, socket: str) -> str:
 
 def _may_sign(facts: Facts, milter: Milter) -> bool:
     """May that milter be a signer? Yes, unless it is known to do something else."""
-    if _signs(facts, milter) or _is_rspamd(milter):
+    if signs(facts, milter) or _is_rspamd(milter) or (facts.settings.sign.domains and is_ours(facts, milter)):
         return True
     known = _SIGNER.search(milter.endpoint) or _SCANNER.search(milter.endpoint) or _judges(facts, milter)
     return not known and not is_ours(facts, milter)
@@ -327,6 +365,11 @@ def is_ours(facts: Facts, milter: Milter) -> bool:
         or is_there(milter, listen)
         or (listen.kind == "unix" and _same(facts, milter, Milter(f"unix:{facts.canonical(listen.path)}")))
     )
+
+
+def scans(milter: Milter) -> bool:
+    """Does a milter look for viruses or spam, by its name?"""
+    return bool(_SCANNER.search(milter.endpoint))
 
 
 def _and_signed(facts: Facts, service: Service, value: str, name: str = "smtpd_milters") -> str:
@@ -382,6 +425,8 @@ def default_action(facts: Facts) -> Iterator[Finding]:
     for found, action, name, fix in _setting(facts, "default_action", "tempfail"):
         if action.lower() in meaning:
             severe, consequence = meaning[action.lower()]
+            if found.service.is_submission and action.lower() == "accept":
+                severe, consequence = warning, "mail of your own users leaves unsigned"
             yield severe(
                 "milter-default-action", f"{name} is {action}: while mailassay does not answer, {consequence}", fix
             )
@@ -424,7 +469,7 @@ def timeouts(facts: Facts) -> Iterator[Finding]:
 
 def _setting(facts: Facts, option: str, good: str) -> Iterator[tuple[Entry, str, str, str]]:
     """An option at each of our services: its value, its name in words, and the command that sets the good value."""
-    for found in entries(facts):
+    for found in _asking(facts):
         name, postfix = f"milter_{option}", facts.postfix
         if option in found.ours.options:
             better = Milter(found.ours.endpoint, {**found.ours.options, option: good})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ..address import Address
 from ..author import Author
@@ -15,11 +15,14 @@ from ..limits import Limits
 from ..lookup.problem import Change, Problem, error, warning
 from ..resolver import DnsLimit, DnsTempError, Resolver
 from ..result import Result
+from ..sign import SigningKey
+from ..sign.published import Published, look
 from ..spf import Spf, check_mail_from
 
 _ALIGNED = "RFC 9990 section 3.5.2"
 _RECORD = "v=DMARC1; p=reject"
 _VERSION = "v=spf1"
+_SPF = "reports-spf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Sending:
     """How this host sends its reports: from which mail ``address``, and from which IP addresses (``egress``).
 
     ``unknown`` says why the latter are not known, empty if they are; ``fix`` is what to do about that. ``helo`` is the
-    name by which the host greets others.
+    name by which the host greets others. ``keys`` are those that sign the reports.
     """
 
     address: str
@@ -35,6 +38,7 @@ class Sending:
     helo: str = ""
     unknown: str = ""
     fix: str = ""
+    keys: tuple[SigningKey, ...] = ()
 
     @property
     def domain(self) -> Domain:
@@ -59,25 +63,64 @@ class Alignment:
 
 
 def alignment(sending: Sending, resolve: Resolver, limits: Limits) -> Alignment:
-    """Evaluate SPF for each address from which mail leaves, and DMARC with the result. Never raises."""
+    """Evaluate DMARC with the keys that sign, and with SPF for each address from which mail leaves. Never raises.
+
+    One of both is enough.
+    """
     author, [policy] = Author((sending.domain,)), policies(Author((sending.domain,)), resolve, limits)
-    problems = [*_of_record(sending.domain, policy)]
     troubles = [policy.otherwise.reason] if policy.otherwise.result is Result.TEMPERROR else []
+    problems = [*_of_record(sending.domain, policy)]
+    published = [look(key, resolve) for key in sending.keys]
+
+    def passes(identifier: Identifier) -> str:
+        """Why DMARC does not pass by what is authenticated; empty if it does, or if there is no record."""
+        if not policy.record:
+            return ""
+        whole = check(author, [identifier], resolve, limits, known=[policy])
+        return "" if whole.result is Result.PASS else whole.reason or f"DMARC of {sending.domain}: {whole.result}"
+
+    if any(_counts(each) and not passes(Identifier("dkim", each.key.domain, Result.PASS)) for each in published):
+        problems += [
+            replace(each, severity=Severity.WARNING, what=f"{each.what} by SPF, only by their signature")
+            for each in _by_spf(sending, passes, resolve, limits).problems
+            if each.code == _SPF
+        ]
+        return Alignment(tuple(problems), next(iter(troubles), ""))
+    by_spf = _by_spf(sending, passes, resolve, limits)
+    if not by_spf.passes:
+        problems += [*by_spf.problems, *_of_keys(published)]
+        troubles += [each for each in (by_spf.trouble, *(each.trouble for each in published)) if each]
+    return Alignment(tuple(problems), next(iter(troubles), ""))
+
+
+def _counts(found: Published) -> bool:
+    """Can every recipient verify by this key? Many do not know Ed25519 (RFC 8463)."""
+    return found.is_right and found.key.algorithm == "rsa-sha256"
+
+
+def _of_keys(published: Sequence[Published]) -> Iterator[Problem]:
+    for each in published:
+        if each.problem:
+            what = f"reports are signed by {each.key}, but {each.problem} at {each.name}"
+            fix = f'Publish "{each.key.record}" as TXT at {each.name}'
+            yield warning("reports-dkim", what, fix, _ALIGNED)
+
+
+def _by_spf(sending: Sending, passes: Callable[[Identifier], str], resolve: Resolver, limits: Limits) -> Alignment:
+    """Whether reports pass by SPF, from each address."""
+    problems, troubles = list[Problem](), list[str]()
     if sending.unknown or not sending.egress:
         what = "; ".join(filter(None, ("it is not known from which addresses reports leave", sending.unknown)))
         problems.append(error("reports-egress", what, sending.fix, _ALIGNED))
     refused: dict[Address, Spf] = {}
     for address in sending.egress:
         found = check_mail_from(address, sending.address, sending.helo, resolve, limits)
-        identifier = Identifier("spf", sending.domain, found.result)
         if found.result is Result.TEMPERROR:
             troubles.append(found.reason or f"SPF of {sending.domain} cannot be looked up")
         elif found.result is not Result.PASS:
             refused[address] = found
-        elif policy.record:
-            whole = check(author, [identifier], resolve, limits, known=[policy])
-            if whole.result is not Result.PASS:
-                troubles.append(whole.reason or f"DMARC of {sending.domain}: {whole.result}")
+        elif why := passes(Identifier("spf", sending.domain, found.result)):
+            troubles.append(why)
     if refused:
         try:
             problems.append(_of_spf(sending.domain, refused, resolve))
@@ -132,6 +175,6 @@ def _of_spf(domain: Domain, refused: dict[Address, Spf], resolve: Resolver) -> P
         # the first term that matches decides
         new = f"{old[0][: len(_VERSION)]} {terms}{old[0][len(_VERSION) :]}"
     else:
-        return error("reports-spf", what, f"mailassay lookup {domain} says what is wrong", _ALIGNED)
+        return error(_SPF, what, f"mailassay lookup {domain} says what is wrong", _ALIGNED)
     fix = f'Publish "{new}" as TXT at {domain}' + (f', in place of "{old[0]}"' if old else "")
-    return error("reports-spf", what, fix, _ALIGNED, (Change(str(domain), "TXT", tuple(old), (new,)),))
+    return error(_SPF, what, fix, _ALIGNED, (Change(str(domain), "TXT", tuple(old), (new,)),))

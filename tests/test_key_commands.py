@@ -546,6 +546,34 @@ def test_a_key_that_never_signed_may_go_at_once(online):
     assert host.states() == {"2027a": "revoked"}
 
 
+def test_a_key_that_seals(online):
+    """One that only seals does not begin to sign; one that does both is not revoked while it seals."""
+    host = online
+    active(host, "ed25519")
+    assert host.run("new", DOMAIN, "--algorithm", "rsa", "--selector", "arc") == 0
+    write(host.keys, DOMAIN, "other", pem("rsa"))
+    domains = host.config.read_text()
+    host.config.write_text(f"{domains}  seal: all\n  seal_as: {DOMAIN}/arc\n")
+    host.publish()
+    host.now += 30 * DAY
+    assert host.run("rotate", DOMAIN) == 1
+    host.publish()
+    assert host.run("rotate", DOMAIN, "--wait") == 0
+    states = {"2027a": "retired", "2027b": "active"}
+    assert host.states() == {**states, "arc": "published"}
+    host.config.write_text(f"{domains}  seal: all\n  seal_as: {DOMAIN}/2027a\n")
+    assert ("warning", "key-seals", "2027a") in host.check()
+    host.now += KEEP
+    assert host.run("retire", DOMAIN, "2027a") == 1
+    assert "seals too" in host.out
+    assert "p=" not in host.out
+    # a key that neither the file of keys nor the list has is known by its use
+    host.config.write_text(f"{domains}  seal: all\n  seal_as: {DOMAIN}/other\n")
+    assert not [each for each in host.check() if each[1] in ("key-file-unknown", "key-seals")]
+    assert host.run("retire", DOMAIN, "2027b", "--last") == 0
+    assert "seals too" not in host.out
+
+
 # --- check
 
 

@@ -103,6 +103,18 @@ def test_a_server_without_the_zone(dns):
     assert [each.has(RECORD) for each in found.sightings] == [Has.KEY, Has.SILENT]
 
 
+def test_an_answer_from_a_cache_is_none(dns):
+    """A firewall may lead all questions to a resolver; then nobody knows what the servers have."""
+    dns.publish(LINE)
+    dns.servers[NAMES[1]].authoritative = False
+    found = look(dns)
+    assert [each.has(RECORD) for each in found.sightings] == [Has.KEY, Has.SILENT]
+    assert "no authoritative answer" in found.sightings[1].trouble
+    # what a resolver says of the servers' names is not asked of the zone
+    dns.servers[NAMES[1]].authoritative, dns.resolver.authoritative = True, False
+    assert look(dns).is_everywhere(RECORD)
+
+
 def test_a_server_without_an_address(dns):
     dns.publish(LINE)
     dns.resolver.zone = zone("example.org NS ns3.example.org")
@@ -181,7 +193,7 @@ def test_a_foreign_zone_cannot_make_us_ask_without_end():
 
     def answer(records):
         found = Future()
-        found.set_result(Answer(records, bool(records), 60))
+        found.set_result(Answer(records, bool(records), 60, authoritative=True))
         return found
 
     def resolver(question):

@@ -125,6 +125,12 @@ def test_the_network_says_what_the_zone_says(ask, server, name, rdtype):
     assert (by_network.records, by_network.exists) == (by_zone.records, by_zone.exists)
 
 
+def test_whether_a_server_of_the_zone_answers(ask, server):
+    for server.authoritative in (False, True):
+        for name in ("a.example", "nowhere.example"):
+            assert ask(name, "A").authoritative is server.authoritative
+
+
 def test_a_no_is_kept_as_long_as_its_soa_says(ask):
     assert ask("nowhere.example", "A").ttl == 77
 

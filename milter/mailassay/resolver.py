@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,7 @@ class Answer:
     an octet that is not printable ASCII, or a full stop in a label: as text they would be other names, and no host has
     such a name (RFC 1123 section 2.1).
     ``ttl`` is in seconds.
+    ``authoritative``: it is of a server of the zone, and not of a cache (AA, RFC 1035 section 4.1.1).
     ``authentic``: the name server says that DNSSEC validated the answer (AD, RFC 4035 section 3.2.3). No check depends
     on it.
     """
@@ -54,6 +55,7 @@ class Answer:
     exists: bool = True
     ttl: int = 0
     authentic: bool = False
+    authoritative: bool = field(default=False, compare=False)
 
 
 NXDOMAIN = Answer(exists=False)

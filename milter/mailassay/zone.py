@@ -117,7 +117,7 @@ class Zone:
         except DnsLimit as limit:
             future.set_exception(limit)
         else:
-            future.set_result(Answer(found.records, found.exists, self.ttl))
+            future.set_result(Answer(found.records, found.exists, self.ttl, authoritative=True))
         return future
 
     def lookup(self, name: str, rdtype: str) -> Found:

@@ -39,14 +39,15 @@ class DnsServer:
     """UDP and TCP on one port of ``address`` (port 0: a free one). ``latency`` in seconds holds every answer back.
 
     ``asked`` are the (name, type) pairs in the order they came. ``zone``, ``latency``, ``mode``, ``ttl`` and
-    ``authentic`` (AD, for those who ask for it) may be changed while it runs; each answer takes them as they are.
+    ``authentic`` (AD, for those who ask for it) and ``authoritative`` (AA) may be changed while it runs; each answer
+    takes them as they are.
     """
 
     def __init__(
         self, zone: Zone, address: str = "127.0.0.1", port: int = 0, *, latency: float = 0.0, mode: Mode = "ok"
     ) -> None:
         self.zone, self.latency, self.mode, self.ttl = zone, latency, mode, zone.ttl
-        self.authentic = False
+        self.authentic, self.authoritative = False, True
         self.asked: list[tuple[str, str]] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._udp, self._tcp = bound(family, address, port)
@@ -137,6 +138,8 @@ class DnsServer:
         if found.trouble == "TIMEOUT":
             return b""
         response = dns.message.make_response(query, recursion_available=True)
+        if self.authoritative:
+            response.flags |= dns.flags.AA
         if self.authentic:
             response.flags |= query.flags & dns.flags.AD
         if self.mode == "servfail" or found.trouble:

@@ -56,7 +56,7 @@ def _step(found: Settings, arguments: argparse.Namespace, answers: Source) -> tu
         folder = folders.look(sign, domain, world.now())
         after = rotation.observed(folder.ring, dns, world.now())
         unusable = {each.selector: why for each in after.keys.values() if (why := folder.unusable(each))}
-        step = rotation.plan(after, dns, unusable, world.now())
+        step = rotation.plan(after, dns, unusable, world.now(), folder.seals)
         if folder.is_chosen_by_file:
             after = rotation.done(after, step, world.now())
         folder = folders.store(folder, after)
@@ -89,6 +89,8 @@ def _said(folder: Folder, step: Plan) -> int:
         say(f"{domain}: the keys were replaced. The records of {retired} have to stay until {date(step.done)}.")
         say(f"To replace the keys again before that, make others: mailassay key new {domain}")
         return os.EX_OK
+    if folder.seals in step.retire:
+        _say_seals(folder)
     if folder.named is not None:
         line = [*(each for each in folder.named if each not in step.retire), *step.activate]
         key_text.new_line(domain, line)
@@ -101,6 +103,10 @@ def _said(folder: Folder, step: Plan) -> int:
             print(f"\nIn mailassay.yaml, in sign.domains:\n\n    {domain}: active")
     _say_reload()
     return os.EX_OK
+
+
+def _say_seals(folder: Folder) -> None:
+    say(f"{folder.seals} seals too (sign.seal_as): name another key there before its record goes.")
 
 
 def _say_made(folder: Folder, step: Plan) -> None:
@@ -177,6 +183,8 @@ def _retired(folder: Folder, selector: str, *, last: bool) -> int:
         say(f"{selector} is retired. It has never signed, so its record may go at once.")
         return os.EX_OK
     left = [each.selector for each in after.of(State.ACTIVE)]
+    if selector == folder.seals:
+        _say_seals(folder)
     if folder.named is None:
         folders.store(folder, after)
         say(f"{selector} signs no more from the next reload on. Its record has to stay for a week.")
@@ -200,6 +208,9 @@ def _revoke(folder: Folder, kept: Kept) -> int:
     if world.now() < due:
         on_its_way = f"Mail that it signed may still be on its way: its record has to stay until {date(due)}."
         say(f"{kept.selector} is retired since {date(kept.since)}. {on_its_way}")
+        return 1
+    if kept.selector == folder.seals:
+        _say_seals(folder)
         return 1
     key_text.to_publish([folder.revoked(kept)], instead=True)
     print(f"\nThen: mailassay key check {domain}")

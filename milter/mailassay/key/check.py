@@ -41,7 +41,7 @@ class Problem(Finding):
 
 
 def names(folder: Folder) -> dict[str, Domain]:
-    """The names of the records that matter, by selector: those of all keys but what is revoked and not used."""
+    """The names of the records that matter, by selector: those of all keys but what is revoked and does not sign."""
     used = [each for each in folder.ring.keys.values() if each.state is not State.REVOKED or _is_used(folder, each)]
     return {each.selector: folder.record(each).name for each in used}
 
@@ -92,6 +92,9 @@ def _of_key(folder: Folder, kept: Kept, published: Mapping[str, Published], now:
     dns = published.get(kept.selector)
     if _is_used(folder, kept):
         yield from _of_used(folder, kept, now)
+    if kept.selector == folder.seals and kept.state in (State.RETIRED, State.REVOKED):
+        what = f"key {kept.selector} is {kept.state}, and seals still (sign.seal_as)"
+        yield Problem(Severity.WARNING, "key-seals", what, "name another key in sign.seal_as", kept.selector)
     if dns is None:
         return
     yield from _unknown(kept, dns)
@@ -224,6 +227,6 @@ def _of_files(folder: Folder) -> Iterator[Problem]:
             if what not in said:
                 said.add(what)
                 yield Problem(Severity.WARNING, "key-permissions", what, fix, selector)
-        if selector not in folder.ring.keys and selector not in (folder.named or ()):
+        if selector not in (*folder.ring.keys, *(folder.named or ()), folder.seals):
             what = f"{place} is the file of a key that neither the configuration nor keys.json has"
             yield Problem(Severity.NOTE, "key-file-unknown", what, selector=selector)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..domain import BadDomain, Domain
-from ..sign import Sign, SigningKey, keys
+from ..sign import Seal, Sign, SigningKey, keys
 from ..sign.keys import UnusableKey, is_selector
 from . import record as records
 from . import ring
@@ -23,7 +23,8 @@ class Folder:
 
     ``is_named``: the configuration has the domain. ``named`` are the selectors that it lists; None if it leaves the
     choice to the file of keys. ``ring`` is that file with what follows from the configuration; ``stored`` is the file
-    as it is, None if there is none. ``files`` has each key file by its selector, or why it cannot be used.
+    as it is, None if there is none. ``seals`` is the selector of the key that seals, empty if that is none of these;
+    it may sign too. ``files`` has each key file by its selector, or why it cannot be used.
     """
 
     sign: Sign
@@ -33,6 +34,7 @@ class Folder:
     ring: Ring
     stored: Ring | None
     files: Mapping[str, SigningKey | UnusableKey]
+    seals: str = ""
 
     @property
     def directory(self) -> str:
@@ -91,7 +93,9 @@ def look(sign: Sign, domain: Domain, now: float) -> Folder:
     found = stored or Ring()
     if named is not None:
         found = _followed(found, named, files, sign.directory, domain, int(now))
-    return Folder(sign, domain, is_named, named, found, stored, files)
+    name = sign.seal_as if sign.seal is Seal.ALL else None
+    seals = name.selector if name and name.domain == domain else ""
+    return Folder(sign, domain, is_named, named, found, stored, files, seals)
 
 
 def store(folder: Folder, after: Ring) -> Folder:

@@ -294,6 +294,9 @@ class _Look:
             return Sighting(server, trouble=f"{server} has no address")
         try:
             answer, soa = self._answer(futures["TXT"]), self._answer(futures["SOA"])
+            if not (answer.authoritative and soa.authoritative):
+                why = "it does not have the zone, or a cache answers in its place"
+                return Sighting(server, address, trouble=f"{server} ({address}) gives no authoritative answer: {why}")
             if not soa.records:
                 return Sighting(server, address, trouble=f"{server} ({address}) does not have the zone")
             so.wait = max(so.wait, answer.ttl if answer.records else 0, _negative(soa))

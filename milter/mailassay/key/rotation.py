@@ -78,12 +78,15 @@ def on_their_way(ring: Ring, now: int) -> list[Kept]:
     return [each for each in ring.of(State.RETIRED) if each.has_signed and now < may_go(each)]
 
 
-def plan(ring: Ring, published: Mapping[str, Published], unusable: Mapping[str, str], now: int) -> Plan:
+def plan(
+    ring: Ring, published: Mapping[str, Published], unusable: Mapping[str, str], now: int, seals: str = ""
+) -> Plan:
     """The next step of a rotation. ``ring`` is as :func:`observed` gives it.
 
-    ``unusable`` says of each key whose file cannot sign why.
+    ``unusable`` says of each key whose file cannot sign why. The key that ``seals`` and does not sign is no successor.
     """
-    successors, active = ring.of(State.PREPARED, State.PUBLISHED), ring.of(State.ACTIVE)
+    active = ring.of(State.ACTIVE)
+    successors = [each for each in ring.of(State.PREPARED, State.PUBLISHED) if each.selector != seals]
     if not successors:
         recent = on_their_way(ring, now)
         if active and recent:

@@ -32,7 +32,7 @@ _EDNS_PAYLOAD = 1232  # octets; no path fragments that many
 _NO_TTL = 2**31  # a TTL of this or more, negative as a signed number, is 0 (RFC 2181 section 8)
 _TO_THE_QUESTION = b"\xc0\x0c"  # a compressed name: the one at octet 12
 _LABEL = re.compile(rb"[!-\-/-~]+")  # of a host: printable, without a full stop
-_QR, _OPCODE, _TC = 0x80, 0x78, 0x02  # in octet 2 of a header
+_QR, _OPCODE, _AA, _TC = 0x80, 0x78, 0x04, 0x02  # in octet 2 of a header
 _AD, _RCODE = 0x20, 0x0F  # in octet 3
 _POINTER = 0xC0  # the lowest first octet of a pointer (RFC 1035 section 4.1.4)
 _LEAST_SOA = 22  # octets: two root names and five numbers (RFC 1035 section 3.3.13)
@@ -111,16 +111,18 @@ def answer(response: bytes, query: Query, limits: Limits) -> Answer:
     while asked not in found and asked in aliases:
         asked, of_alias = aliases.pop(asked)
         ttl = min(ttl, of_alias)
-    exists, authentic = rcode(response) != dns.rcode.NXDOMAIN, bool(response[3] & _AD)
+    exists = rcode(response) != dns.rcode.NXDOMAIN
+    authentic, authoritative = bool(response[3] & _AD), bool(response[2] & _AA)
     if asked in found:
         if not exists:
             raise dns.message.AnswerForNXDOMAIN
         ttl = min(ttl, *(of_record for _, of_record in found[asked]))
         texts = {text for text, _ in found[asked] if text is not None}
-        return Answer(tuple(sorted(texts)), ttl=ttl, authentic=authentic)
+        return Answer(tuple(sorted(texts)), ttl=ttl, authentic=authentic, authoritative=authoritative)
     # a negative answer is kept as long as its SOA says, and not at all without one (RFC 2308)
     of_no = _minimum(parser, authorities)
-    return Answer(exists=exists, ttl=0 if of_no is None else min(ttl, of_no), authentic=authentic)
+    ttl = 0 if of_no is None else min(ttl, of_no)
+    return Answer(exists=exists, ttl=ttl, authentic=authentic, authoritative=authoritative)
 
 
 def _minimum(parser: dns.wire.Parser, count: int) -> int | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tests.lab.mta import Mta
 from tests.lab.smtp import Reply, SmtpClient
@@ -14,6 +15,8 @@ from tests.lab.smtp import Reply, SmtpClient
 from .corpus import RECIPIENT, Message
 
 _SECONDS = 120.0  # for one reply
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,30 +43,36 @@ class Load:
 
 def send(postfix: Mta, messages: Sequence[Message], connections: int) -> Load:
     """Send them all. Raises the first error of any connection."""
-    waiting, sent, errors = iter(messages), list[Sent](), list[BaseException]()
-    lock = threading.Lock()
+    sent: list[Sent] = []
+    begun = time.perf_counter()
+    at_a_time(messages, connections, lambda message: sent.append(session(postfix.port, message)))
+    return Load(sent, time.perf_counter() - begun)
 
-    def work() -> None:
+
+def at_a_time(things: Iterable[T], many: int, work: Callable[[T], object]) -> None:
+    """Do the work for each thing, for so many at a time. Raises the first error."""
+    waiting, errors, lock = iter(things), list[BaseException](), threading.Lock()
+
+    def some() -> None:
         try:
             while not errors:
                 with lock:
-                    message = next(waiting, None)
-                if message is None:
-                    return
-                sent.append(session(postfix.port, message))
+                    try:
+                        thing = next(waiting)
+                    except StopIteration:
+                        return
+                work(thing)
         except BaseException as error:  # noqa: BLE001
             # it is raised below, in the thread that waits
             errors.append(error)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
-    begun = time.perf_counter()
+    threads = [threading.Thread(target=some, daemon=True) for _ in range(many)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    return Load(sent, time.perf_counter() - begun)
 
 
 def wrong(sent: Iterable[Sent], log: Iterable[Mapping[str, object]] | None = None) -> int:

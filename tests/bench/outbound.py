@@ -11,7 +11,6 @@ import argparse
 import json
 import random
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from tests.lab.smtp import SmtpClient
 
 from . import namespace, processes
 from .__main__ import count
+from .load import at_a_time
 from .stacks import NAMESERVER, OPENDKIM, Part, missing, running, settings_of_mailassay
 
 CLIENT, SENDER, RECIPIENT = "192.0.2.1", f"alice@{DOMAIN}", "bob@next.example"
@@ -92,33 +92,14 @@ def message(octets: int, number: int) -> bytes:
     return (header + f"{text}\r\n" * (1 + octets // len(text)))[:octets].encode() + b"\r\n"
 
 
-def send(port: int, messages: Sequence[bytes], connections: int) -> None:
-    """Send them all over so many connections at a time, each message over its own. Raises the first error."""
-    waiting, errors, lock = iter(messages), list[BaseException](), threading.Lock()
-
-    def work() -> None:
-        try:
-            while not errors:
-                with lock:
-                    each = next(waiting, None)
-                if each is None:
-                    return
-                with SmtpClient("127.0.0.1", port) as client:
-                    client.command("EHLO client.example.org")
-                    client.become(CLIENT, "client.example.org")
-                    client.command("EHLO client.example.org")
-                    if (reply := client.send(SENDER, [RECIPIENT], each)).code != 250:
-                        raise RuntimeError(f"a message was refused: {reply}")
-        except BaseException as error:  # noqa: BLE001 - it is raised below, in the thread that waits
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+def send(port: int, content: bytes) -> None:
+    """Send a message, over a connection of its own."""
+    with SmtpClient("127.0.0.1", port) as client:
+        client.command("EHLO client.example.org")
+        client.become(CLIENT, "client.example.org")
+        client.command("EHLO client.example.org")
+        if (reply := client.send(SENDER, [RECIPIENT], content)).code != 250:
+            raise RuntimeError(f"a message was refused: {reply}")
 
 
 def measure(name: str, folder: Path, many: int, connections: int, big: int) -> Figures:
@@ -132,7 +113,7 @@ def measure(name: str, folder: Path, many: int, connections: int, big: int) -> F
         with running((part,), folder, more) as stack:
 
             def through(messages: Sequence[bytes]) -> None:
-                send(stack.postfix.port, messages, connections)
+                at_a_time(messages, connections, partial(send, stack.postfix.port))
                 for _ in messages:
                     header = sink.next(_WAIT).partition(b"\r\n\r\n")[0].lower()
                     if (found := header.count(b"dkim-signature:")) != signatures:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mailassay.cli import main
 from mailassay.domain import Domain
+from mailassay.migrate import State
 from mailassay.migrate.source import MAX_OCTETS
 from mailassay.sign import keys
 from tests.lab.migrating import laid, libsodium, pkcs1
@@ -120,6 +121,17 @@ def test_the_same_key_in_another_form_is_the_same(folder, capsys):
     status, _, err = run(capsys, folder / "opendkim.conf", "--keys", folder / "keys", "--write-keys")
     assert (status, err.count("is there already"), err.count("copied ")) == (0, 1, 1)
     assert place.read_bytes() == pem("rsa1024", "")
+
+
+def test_a_key_that_comes_meanwhile_stays(folder, capsys, monkeypatch):
+    """Between the look at its place and the writing."""
+    place = folder / "keys/example.org/a.pem"
+    place.parent.mkdir(parents=True)
+    place.write_text("x")
+    monkeypatch.setattr("mailassay.migrate.copying.Copy.state", lambda _: State.MISSING)
+    status, out, err = run(capsys, folder / "opendkim.conf", "--keys", folder / "keys", "--write-keys")
+    assert (status, out, place.read_text()) == (os.EX_CANTCREAT, "", "x")
+    assert f"{place} is there already" in err
 
 
 def test_keys_get_the_group_of_their_folder(folder, capsys):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from .. import migrate
 from ..finding import Severity
 from ..judge.logline import as_json
-from ..migrate import Copy, Plan, Program, State, Unclear, Unreadable
+from ..migrate import Copy, Exists, Plan, Program, State, Unclear, Unreadable
 from ..sign import Sign
 from ..terminal import complain, printable
 from .options import Commands, takes_json
@@ -74,15 +74,23 @@ def _run(arguments: argparse.Namespace) -> int:
     keys = migrate.copies(plan, directory)
     states = [each.state() for each in keys]
     taken = [each for each, state in zip(keys, states, strict=True) if state is State.OTHER]
-    written: list[Copy] = []
+    written, undone = list[Copy](), list[str]()
     if arguments.write_keys and not taken:
-        written += migrate.write(keys, directory)
+        try:
+            for copy, rest in migrate.write(keys, directory):
+                written.append(copy)
+                undone += rest
+        except Exists as error:
+            complain(f"mailassay: {error}")
+            return os.EX_CANTCREAT
     if arguments.json:
         print(as_json(_as_json(plan, directory, keys, states, written), indent=2))
     else:
         _show(plan, directory, arguments.verbose)
         for line in _keys(keys, states, written, arguments):
             complain(line)
+    for line in dict.fromkeys(undone):
+        complain(line)
     if taken:
         return os.EX_CANTCREAT
     return 0 if plan.domains and all(each.severity in _COMPLETE for each in plan.remarks) else 1

@@ -56,9 +56,17 @@ def make(directory: str, domain: Domain, selector: str, kind: str, bits: int = D
 
     Returns what could not be done. Raises :class:`Exists`, OSError; then there is no new file.
     """
-    place = keys.path(directory, domain, selector)
     private = rsa.generate_private_key(_EXPONENT, bits) if kind == RSA else ed25519.Ed25519PrivateKey.generate()
     octets = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return write(directory, domain, selector, octets)
+
+
+def write(directory: str, domain: Domain, selector: str, octets: bytes) -> list[str]:
+    """Write the file of a key into the folder of its domain.
+
+    Returns what could not be done. Raises :class:`Exists`, OSError; then there is no new file.
+    """
+    place = keys.path(directory, domain, selector)
     try:
         descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:

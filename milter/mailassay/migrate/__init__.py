@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from ..key.making import Exists
 from . import opendkim, rspamd
 from .copying import Copy, State, copies, write
 from .opendkim_options import OPTIONS
@@ -14,7 +15,20 @@ from .section import lines
 from .source import Unreadable, text
 from .ucl import Unclear
 
-__all__ = ["Copy", "Plan", "Program", "Remark", "State", "Unclear", "Unreadable", "copies", "lines", "read", "write"]
+__all__ = [
+    "Copy",
+    "Exists",
+    "Plan",
+    "Program",
+    "Remark",
+    "State",
+    "Unclear",
+    "Unreadable",
+    "copies",
+    "lines",
+    "read",
+    "write",
+]
 
 _WORD = re.compile(r"[ \t]*([A-Za-z0-9-]+)[ \t]+(?![={:])[^;{]*$")
 

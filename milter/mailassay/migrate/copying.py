@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 from ..domain import Domain
+from ..key import making
 from ..sign import SigningKey, keys
 from .plan import Plan, Use
 from .private_key import NoKey, is_same, pkcs8
@@ -18,8 +16,6 @@ from .remark import Code, error
 from .source import Unreadable, octets
 
 _MAX_OCTETS = 65_536  # of the file of a key
-_GROUP = "mailassay"
-_FOLDER, _FILE = 0o750, 0o640
 
 
 class State(Enum):
@@ -81,51 +77,14 @@ def _copy(plan: Plan, directory: str, domain: Domain, use: Use) -> Copy | None:
     return None
 
 
-def write(wanted: Sequence[Copy], directory: str) -> Iterator[Copy]:
-    """Write the copies that are missing, and yield each once it is there.
+def write(wanted: Sequence[Copy], directory: str) -> Iterator[tuple[Copy, list[str]]]:
+    """Write the copies that are missing, and yield each once it is there, with what could not be done.
 
-    Folders have the mode 0750, files 0640; their group is that of ``directory``, so that the service can read them.
-    Raises OSError, also if a file is there already; what was written until then stays.
+    Files and folders get the group of ``directory``, so that the service can read them. Raises OSError, and
+    making.Exists if a file has come meanwhile; what was written until then stays.
     """
-    group = _group(directory)
-    _folder(directory, group)
     for copy in wanted:
         if copy.state() is State.MISSING:
-            folder = os.path.dirname(copy.place)
-            _folder(folder, group)
-            _file(copy.place, copy.key.pem, group)
-            yield copy
-
-
-def _group(directory: str) -> int:
-    """The group of the folder of all keys, or the one that it should have."""
-    with suppress(FileNotFoundError):
-        if found := os.stat(directory).st_gid:
-            return found
-    try:
-        return grp.getgrnam(_GROUP).gr_gid
-    except KeyError:
-        return os.getegid()
-
-
-def _folder(path: str, group: int) -> None:
-    """Make a folder, unless it is there. It belongs to its group before anything is in it."""
-    if not os.path.isdir(path):
-        os.makedirs(path, 0o700)
-        os.chown(path, -1, group)
-        os.chmod(path, _FOLDER)
-
-
-def _file(path: str, content: bytes, group: int) -> None:
-    """Write a file at once: under another name first, which then becomes its own unless that is taken."""
-    new = os.path.join(os.path.dirname(path), f".mailassay.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(new, flags, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchown(descriptor, -1, group)
-            os.fchmod(descriptor, _FILE)
-            file.write(content)
-        os.link(new, path)
-    finally:
-        os.unlink(new)
+            undone = making.folder(directory, copy.key.domain)
+            undone += making.write(directory, copy.key.domain, copy.key.selector, copy.key.pem)
+            yield copy, undone

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from ..address import Network
 from ..domain import BadDomain, Domain
 from ..sign import Believed
+from ..sign.keys import is_selector
 from .remark import Code, Place, Remark, error, warning
-
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_SELECTOR = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*")
-_MAX_SELECTOR = 100  # characters, as in the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Plan:
         if domain is None:
             self.say(warning(use.place, Code.DOMAIN, f"{name!r} cannot be a domain in d="))
             return None
-        if len(use.selector) > _MAX_SELECTOR or not _SELECTOR.fullmatch(use.selector):
+        if not is_selector(use.selector):
             what = f"{use.selector!r} cannot be a selector here"
             fix = "Make a key under another selector: letters, digits, _, . and -"
             self.say(warning(use.place, Code.SELECTOR, what, fix))

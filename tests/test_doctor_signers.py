@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mailassay.doctor import examine
 from mailassay.doctor.gather_other_signers import running
 from mailassay.doctor.other_signers import other_signer
 from mailassay.domain import Domain
@@ -64,6 +65,16 @@ def test_a_signer_that_postfix_asks(where):
     assert found(**facts) == [("warning", *commands, RELOAD, STOP)]
     # nothing of that counts as long as mailassay signs nothing
     assert [*other_signer(replace(GOOD, **facts))] == []
+
+
+@pytest.mark.parametrize("where", LISTS)
+def test_no_other_finding_brings_it_back(where):
+    """Whatever commands are run, in whatever order."""
+    postfix, socket, _ = LISTS[where]
+    facts = replace(GOOD, settings=SIGNS, postfix=postfix, signing={OPENDKIM: socket}, signers={OPENDKIM: "s"})
+    commands = [each for finding in examine(facts) for each in finding.commands if "milters=" in each]
+    assert commands
+    assert not [each for each in commands if "opendkim" in each or "8891" in each or "12301" in each]
 
 
 def test_a_signer_that_only_runs():

@@ -11,8 +11,8 @@ from ..postfix.configuration import RESTRICTIONS, Service
 from ..sign import Believed
 from .facts import REMOVES, Facts
 from .finding import Finding, error, fine, note, warning
-from .milters import Milter, parsed
-from .wiring import AFTER_SIGNING, endpoint_for, incoming, is_found, listeners, our_entry, scans, signs
+from .milters import Milter, edited, parsed
+from .wiring import AFTER_SIGNING, endpoint_for, incoming, is_found, listeners, our_entry, scans, signer_of, signs
 
 _LISTS = {"smtpd": "smtpd_milters", "cleanup": "non_smtpd_milters"}
 # what keeps a login from the MAIL FROM of another; reject_known_sender_login_mismatch lets it have unknown ones
@@ -92,8 +92,14 @@ def _of_this_host(facts: Facts, service: Service) -> Iterator[Finding]:
 
 
 def _and_us(facts: Facts, name: str, service: Service) -> str:
-    """A list as it is written, with our socket at its end: what other milters change, they change before us."""
-    return ", ".join(filter(None, (facts.postfix.as_written(name, service), endpoint_for(facts, service))))
+    """A list as it is written, with our socket at its end: what other milters change, they change before us.
+
+    Another signer is left out, since its signature would be a second one.
+    """
+    others = facts.postfix.as_written(name, service)
+    if any(signer_of(facts, each) for each in _milters(facts, service)):
+        others = edited(facts.postfix, name, service, lambda each: None if signer_of(facts, each) else each)
+    return ", ".join(filter(None, (others, endpoint_for(facts, service))))
 
 
 def _milters(facts: Facts, service: Service) -> Sequence[Milter]:

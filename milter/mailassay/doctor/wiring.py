@@ -519,6 +519,9 @@ def _in_place(facts: Facts, found: Entry, index: int) -> Iterator[Finding]:
     """Does a signer come after mailassay, and a scanner before it?"""
     milters, milter = found.milters, found.milters[index]
     is_signer = _SIGNER.search(milter.endpoint)
+    if is_signer and facts.settings.sign.domains and signer_of(facts, milter):
+        # it should not be in the list at all: other-signer
+        return
     if is_signer and index < found.index:
         order = [*milters[:index], *milters[index + 1 : found.index + 1], milter, *milters[found.index + 1 :]]
         yield note(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from email.header import decode_header, make_header
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -21,7 +22,7 @@ from mailassay.message import Field, Headers, split
 from mailassay.policy.sets import Addresses
 from mailassay.resolver import Deadline
 from mailassay.result import Result
-from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, keys
+from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, from_field, keys
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.signing import (
@@ -384,6 +385,45 @@ def signing_again(found, folder):
 def test_mail_that_was_judged_before_is_not_new(both):
     found = finished(both, MESSAGE, judged=True)
     assert (found.why, found.ours) == (Unsigned.JUDGED, False)
+    # unless the client wrote the results itself
+    assert finished(both, MESSAGE, ALICE, judged=True).by
+
+
+@pytest.mark.parametrize(
+    ("name", "is_judged"),
+    [("mx1.example.org", True), ("EXAMPLE.org", True), ('"mx1.example.org"', True), ("(x) mx1.example.org 1", True),
+     ("mx.example.net", False), ("xexample.org", False), ("mx1.example.org.example.net", False)],
+)  # fmt: skip
+def test_results_of_a_host_of_the_same_organization(both, name, is_judged):
+    message = f"Authentication-Results: {name}; dmarc=fail\r\n".encode() + MESSAGE
+    assert (finished(both, message).why is Unsigned.JUDGED) is is_judged
+    assert finished(both, message, ALICE).by
+
+
+def test_the_mail_of_this_host_is_not_refused_for_lack_of_a_login(both):
+    found = renamed(both, believed=Believed.LOGIN, logins={"alice": Addresses(("alice@example.org",))})
+    for message in (MESSAGE, b"References: <a@b>\r\n" * 200 + MESSAGE, b"From: x\r\n\r\n"):
+        assert not finished(found, message, Submission("a@example.org", local=True)).ours
+        assert finished(found, message, Submission("a@example.org")).ours
+        assert finished(found, message, Submission("a@example.org", "eve", local=True)).ours
+
+
+def test_an_envelope_below_the_domain_needs_subdomains(both):
+    below = Submission("b@bounces.example.org")
+    assert why(both, "a@example.org", below) is Unsigned.ENVELOPE
+    assert why(renamed(both, subdomains=True), "a@example.org", below) is None
+
+
+PARTS = st.sampled_from([*'=?utf-8bq_40@<>()"\\, \t', "ceo@example.org", "=?utf-8?q?", "?=", "\r\n ", "\uff20"])
+
+
+@settings(deadline=None)
+@given(st.lists(PARTS))
+def test_no_display_name_raises_or_shows_another_address(parts):
+    value = f" {''.join(parts)} <alice@example.org>".encode()
+    if from_field.address_of(value, Addresses(("alice@example.org",))):
+        shown = str(make_header(decode_header(value.decode().replace("\r\n", ""))))
+        assert set(re.findall("[\\w.]+@[\\w.]+", shown)) <= {"alice@example.org"}
 
 
 # who signs
@@ -440,12 +480,12 @@ def test_the_envelope_has_to_be_of_the_same_domain(tmp_path):
     found = signing(tmp_path, {"example.org": ("a",), "news.example.org": ("b",), "w.example.net": ("c",)})
     for sender, mail_from, expected in (
         ("a@example.org", "a@example.org", None),
-        ("a@example.org", "b+x@bounces.example.org", None),
-        ("a@w.example.net", "b@example.net", None),
+        ("a@example.org", "b+x@bounces.example.org", Unsigned.ENVELOPE),
+        ("a@w.example.net", "b@example.net", Unsigned.ENVELOPE),
         ("a@example.org", "a@example.net", Unsigned.ENVELOPE),
         ("a@example.org", "a@news.example.org", Unsigned.ENVELOPE),
         ("a@news.example.org", "a@example.org", Unsigned.ENVELOPE),
-        ("a@example.org", "example.org", None),
+        ("a@example.org", "example.org", Unsigned.ENVELOPE),
         ("a@example.org", "a@xexample.org", Unsigned.ENVELOPE),
         ("a@example.org", "a@-", Unsigned.ENVELOPE),
         ("a@example.org", "", Unsigned.ENVELOPE),
@@ -476,6 +516,24 @@ def test_a_null_reverse_path_is_enough_for_this_host_only(both):
         ("(alice@example.org) bob@example.org", "alice", Unsigned.ADDRESS),
         ("bob@example.org (alice@example.org)", "alice", Unsigned.ADDRESS),
         ('"alice"@example.org', "alice", Unsigned.ADDRESS),
+        ("Alice\r\n\t<alice@example.org>", "alice", None),
+        ('"alice@example.org" <alice@example.org>', "alice", None),
+        ('"Alice \\"Al\\" S" <alice@example.org>', "alice", None),
+        ("Alice (Sales) <alice@example.org>", "alice", None),
+        ("=?utf-8?q?alice=40example.org?= <alice@example.org>", "alice", None),
+        ("=?iso-2022-jp?b?GyRCMkwbKEI=?= <alice@example.org>", "alice", None),
+        ('"ceo@example.org" <alice@example.org>', "alice", Unsigned.ADDRESS),
+        ("=?utf-8?q?ceo=40example.org=2C?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?q?=22ceo=22_=3Cceo=40example.org=3E=2C?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?iso-2022-jp?b?Y2VvGyRCIXcbKEJleGFtcGxlLm9yZw==?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?b?Y2Vv77w=?= =?utf-8?b?oGV4YW1wbGUub3Jn?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?none?q?x?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?b?x?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("ceo\uff20example.org <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("ceo\u200b\uff20example.org <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("\u202egro.elpmaxe\u202c <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("CEO\u2028 <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("Alice (ceo@example.org) <alice@example.org>", "alice", Unsigned.ADDRESS),
         ("bob@example.org", "bob", Unsigned.LOGIN),
         ("alice@example.org", "Alice", Unsigned.LOGIN),
         ("alice@example.org", "", Unsigned.NO_LOGIN),
@@ -501,6 +559,8 @@ def test_which_mail_should_have_been_signed(both):
     assert is_ours("a@example.org", relay)
     assert is_ours("a@example.net", ALICE)
     assert is_ours("a@example.org, b@example.net", relay)
+    # MAIL FROM of ours, without a clear author
+    assert is_ours("nobody", Submission("x@example.org"))
     # what another host hands over, with another author, is not for us to refuse
     assert not is_ours("a@example.net", relay)
     assert not is_ours("nobody", relay)

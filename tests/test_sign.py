@@ -225,6 +225,30 @@ def test_other_fields_are_signed_if_they_are_there():
     assert found.count("content-transfer-encoding") == 0
 
 
+MIME = (
+    *("Message-ID", "Sender", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-Disposition"),
+    *("Content-Description", "Content-ID", "Content-Language", "Content-Location", "In-Reply-To", "References"),
+)
+LISTS = (
+    *("List-Id", "List-Help", "List-Subscribe", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post"),
+    *("List-Owner", "List-Archive", "Resent-Date", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc"),
+    "Resent-Message-ID",
+)
+
+
+@pytest.mark.parametrize(("names", "times"), [(MIME, 2), (LISTS, 1)])
+def test_every_field_that_is_signed_if_it_is_there(names, times):
+    for each in names:
+        assert named(f"From: a@b\r\n{each}: x\r\n\r\n".encode()).count(each.lower()) == times
+
+
+def test_how_many_names_are_signed(both):
+    most = b"References: <a@b>\r\n" * (fields.MAX_NAMES - len(named(MESSAGE)) - 1)
+    assert fields.MAX_NAMES == 100
+    assert finished(both, most + MESSAGE).by
+    assert finished(both, b"References: <a@b>\r\n" + most + MESSAGE).why is Unsigned.FIELDS
+
+
 def test_fields_of_lists_are_signed_as_often_as_they_are_there():
     found = named(b"From: a@b\r\nList-Id: x\r\nResent-From: a@b\r\nResent-From: c@d\r\n\r\n")
     assert (found.count("list-id"), found.count("resent-from"), found.count("list-post")) == (1, 2, 0)
@@ -364,6 +388,11 @@ def test_a_changed_message_is_signed_again(both):
     assert len(finished(both, signed + b"a footer\r\n").values) == 2
     assert len(finished(both, signed.replace(b"Subject: hi", b"Subject: [list] hi")).values) == 2
     assert len(finished(both, b"Subject: more\r\n" + signed).values) == 2
+
+
+def test_a_message_that_is_signed_and_judged_is_signed(both):
+    signed = on_top(finished(both, MESSAGE), MESSAGE)
+    assert finished(both, signed, judged=True).why is Unsigned.SIGNED
 
 
 def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_path):
@@ -549,6 +578,7 @@ def test_a_login_signs_for_its_addresses_only(both, sender, login, expected):
 
 def test_a_header_that_was_cut_is_not_signed(both):
     assert why(both, "alice@example.org", cut=True) is Unsigned.LIMIT
+    assert finished(both, MESSAGE, cut=True).ours
 
 
 def test_which_mail_should_have_been_signed(both):

@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from dataclasses import replace
 from email.header import decode_header, make_header
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -22,7 +24,7 @@ from mailassay.message import Field, Headers, split
 from mailassay.policy.sets import Addresses
 from mailassay.resolver import Deadline
 from mailassay.result import Result
-from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, from_field, keys
+from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, from_field, keys, signature
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.signing import (
@@ -393,6 +395,29 @@ def test_a_changed_message_is_signed_again(both):
 def test_a_message_that_is_signed_and_judged_is_signed(both):
     signed = on_top(finished(both, MESSAGE), MESSAGE)
     assert finished(both, signed, judged=True).why is Unsigned.SIGNED
+
+
+@pytest.mark.parametrize(
+    ("canonical", "more", "counts"),
+    [
+        ("relaxed/relaxed", "", True),
+        ("relaxed/simple", "", False),
+        ("relaxed/relaxed", "x=9999999999;", False),
+        ("relaxed/relaxed", "q=other;", False),
+        ("relaxed/relaxed", "i=@example.net;", False),
+    ],
+)
+def test_a_valid_signature_of_another_form_does_not_count(both, canonical, more, counts):
+    headers, body = split(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\nx\r\n")
+    key = both.signing_keys[Domain(DOMAIN)][0]
+    header = signature.HeaderHash(headers, fields.names(headers))
+    # the body is the same in both forms
+    tags = ["v=1;", f"a={key.algorithm};", f"c={canonical};", *signature.by(key, NOW), *filter(None, [more])]
+    after = [header.tag, f"bh={b64encode(sha256(body).digest()).decode()};"]
+    written = signature.signed(signature.NAME, tags, after, key, header.with_field)
+    mine = Field(b"DKIM-Signature", b" " + written.replace("\n", "\r\n").encode())
+    found = finished_parts(both, Headers([mine, *headers]), body)
+    assert (f"{DOMAIN}/{RSA}" not in found.by) is counts
 
 
 def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_path):

@@ -6,7 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from dataclasses import replace
+from email.header import decode_header, make_header
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -21,7 +24,7 @@ from mailassay.message import Field, Headers, split
 from mailassay.policy.sets import Addresses
 from mailassay.resolver import Deadline
 from mailassay.result import Result
-from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, keys
+from mailassay.sign import Believed, Selectors, Signing, Submission, Unsigned, fields, from_field, keys, signature
 from mailassay.zone import Zone
 from tests.lab.limits import LIMITS
 from tests.lab.signing import (
@@ -224,6 +227,30 @@ def test_other_fields_are_signed_if_they_are_there():
     assert found.count("content-transfer-encoding") == 0
 
 
+MIME = (
+    *("Message-ID", "Sender", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-Disposition"),
+    *("Content-Description", "Content-ID", "Content-Language", "Content-Location", "In-Reply-To", "References"),
+)
+LISTS = (
+    *("List-Id", "List-Help", "List-Subscribe", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post"),
+    *("List-Owner", "List-Archive", "Resent-Date", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc"),
+    "Resent-Message-ID",
+)
+
+
+@pytest.mark.parametrize(("names", "times"), [(MIME, 2), (LISTS, 1)])
+def test_every_field_that_is_signed_if_it_is_there(names, times):
+    for each in names:
+        assert named(f"From: a@b\r\n{each}: x\r\n\r\n".encode()).count(each.lower()) == times
+
+
+def test_how_many_names_are_signed(both):
+    most = b"References: <a@b>\r\n" * (fields.MAX_NAMES - len(named(MESSAGE)) - 1)
+    assert fields.MAX_NAMES == 100
+    assert finished(both, most + MESSAGE).by
+    assert finished(both, b"References: <a@b>\r\n" + most + MESSAGE).why is Unsigned.FIELDS
+
+
 def test_fields_of_lists_are_signed_as_often_as_they_are_there():
     found = named(b"From: a@b\r\nList-Id: x\r\nResent-From: a@b\r\nResent-From: c@d\r\n\r\n")
     assert (found.count("list-id"), found.count("resent-from"), found.count("list-post")) == (1, 2, 0)
@@ -365,6 +392,34 @@ def test_a_changed_message_is_signed_again(both):
     assert len(finished(both, b"Subject: more\r\n" + signed).values) == 2
 
 
+def test_a_message_that_is_signed_and_judged_is_signed(both):
+    signed = on_top(finished(both, MESSAGE), MESSAGE)
+    assert finished(both, signed, judged=True).why is Unsigned.SIGNED
+
+
+@pytest.mark.parametrize(
+    ("canonical", "more", "counts"),
+    [
+        ("relaxed/relaxed", "", True),
+        ("relaxed/simple", "", False),
+        ("relaxed/relaxed", "x=9999999999;", False),
+        ("relaxed/relaxed", "q=other;", False),
+        ("relaxed/relaxed", "i=@example.net;", False),
+    ],
+)
+def test_a_valid_signature_of_another_form_does_not_count(both, canonical, more, counts):
+    headers, body = split(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\nx\r\n")
+    key = both.signing_keys[Domain(DOMAIN)][0]
+    header = signature.HeaderHash(headers, fields.names(headers))
+    # the body is the same in both forms
+    tags = ["v=1;", f"a={key.algorithm};", f"c={canonical};", *signature.by(key, NOW), *filter(None, [more])]
+    after = [header.tag, f"bh={b64encode(sha256(body).digest()).decode()};"]
+    written = signature.signed(signature.NAME, tags, after, key, header.with_field)
+    mine = Field(b"DKIM-Signature", b" " + written.replace("\n", "\r\n").encode())
+    found = finished_parts(both, Headers([mine, *headers]), body)
+    assert (f"{DOMAIN}/{RSA}" not in found.by) is counts
+
+
 def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_path):
     foreign = signing(tmp_path, {DOMAIN: (RSA, ED)})
     write(tmp_path, DOMAIN, RSA, pem("rsa", "of somebody else"))
@@ -384,6 +439,45 @@ def signing_again(found, folder):
 def test_mail_that_was_judged_before_is_not_new(both):
     found = finished(both, MESSAGE, judged=True)
     assert (found.why, found.ours) == (Unsigned.JUDGED, False)
+    # unless the client wrote the results itself
+    assert finished(both, MESSAGE, ALICE, judged=True).by
+
+
+@pytest.mark.parametrize(
+    ("name", "is_judged"),
+    [("mx1.example.org", True), ("EXAMPLE.org", True), ('"mx1.example.org"', True), ("(x) mx1.example.org 1", True),
+     ("mx.example.net", False), ("xexample.org", False), ("mx1.example.org.example.net", False)],
+)  # fmt: skip
+def test_results_of_a_host_of_the_same_organization(both, name, is_judged):
+    message = f"Authentication-Results: {name}; dmarc=fail\r\n".encode() + MESSAGE
+    assert (finished(both, message).why is Unsigned.JUDGED) is is_judged
+    assert finished(both, message, ALICE).by
+
+
+def test_the_mail_of_this_host_is_not_refused_for_lack_of_a_login(both):
+    found = renamed(both, believed=Believed.LOGIN, logins={"alice": Addresses(("alice@example.org",))})
+    for message in (MESSAGE, b"References: <a@b>\r\n" * 200 + MESSAGE, b"From: x\r\n\r\n"):
+        assert not finished(found, message, Submission("a@example.org", local=True)).ours
+        assert finished(found, message, Submission("a@example.org")).ours
+        assert finished(found, message, Submission("a@example.org", "eve", local=True)).ours
+
+
+def test_an_envelope_below_the_domain_needs_subdomains(both):
+    below = Submission("b@bounces.example.org")
+    assert why(both, "a@example.org", below) is Unsigned.ENVELOPE
+    assert why(renamed(both, subdomains=True), "a@example.org", below) is None
+
+
+PARTS = st.sampled_from([*'=?utf-8bq_40@<>()"\\, \t', "ceo@example.org", "=?utf-8?q?", "?=", "\r\n ", "\uff20"])
+
+
+@settings(deadline=None)
+@given(st.lists(PARTS))
+def test_no_display_name_raises_or_shows_another_address(parts):
+    value = f" {''.join(parts)} <alice@example.org>".encode()
+    if from_field.address_of(value, Addresses(("alice@example.org",))):
+        shown = str(make_header(decode_header(value.decode().replace("\r\n", ""))))
+        assert set(re.findall("[\\w.]+@[\\w.]+", shown)) <= {"alice@example.org"}
 
 
 # who signs
@@ -440,12 +534,12 @@ def test_the_envelope_has_to_be_of_the_same_domain(tmp_path):
     found = signing(tmp_path, {"example.org": ("a",), "news.example.org": ("b",), "w.example.net": ("c",)})
     for sender, mail_from, expected in (
         ("a@example.org", "a@example.org", None),
-        ("a@example.org", "b+x@bounces.example.org", None),
-        ("a@w.example.net", "b@example.net", None),
+        ("a@example.org", "b+x@bounces.example.org", Unsigned.ENVELOPE),
+        ("a@w.example.net", "b@example.net", Unsigned.ENVELOPE),
         ("a@example.org", "a@example.net", Unsigned.ENVELOPE),
         ("a@example.org", "a@news.example.org", Unsigned.ENVELOPE),
         ("a@news.example.org", "a@example.org", Unsigned.ENVELOPE),
-        ("a@example.org", "example.org", None),
+        ("a@example.org", "example.org", Unsigned.ENVELOPE),
         ("a@example.org", "a@xexample.org", Unsigned.ENVELOPE),
         ("a@example.org", "a@-", Unsigned.ENVELOPE),
         ("a@example.org", "", Unsigned.ENVELOPE),
@@ -476,6 +570,24 @@ def test_a_null_reverse_path_is_enough_for_this_host_only(both):
         ("(alice@example.org) bob@example.org", "alice", Unsigned.ADDRESS),
         ("bob@example.org (alice@example.org)", "alice", Unsigned.ADDRESS),
         ('"alice"@example.org', "alice", Unsigned.ADDRESS),
+        ("Alice\r\n\t<alice@example.org>", "alice", None),
+        ('"alice@example.org" <alice@example.org>', "alice", None),
+        ('"Alice \\"Al\\" S" <alice@example.org>', "alice", None),
+        ("Alice (Sales) <alice@example.org>", "alice", None),
+        ("=?utf-8?q?alice=40example.org?= <alice@example.org>", "alice", None),
+        ("=?iso-2022-jp?b?GyRCMkwbKEI=?= <alice@example.org>", "alice", None),
+        ('"ceo@example.org" <alice@example.org>', "alice", Unsigned.ADDRESS),
+        ("=?utf-8?q?ceo=40example.org=2C?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?q?=22ceo=22_=3Cceo=40example.org=3E=2C?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?iso-2022-jp?b?Y2VvGyRCIXcbKEJleGFtcGxlLm9yZw==?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?b?Y2Vv77w=?= =?utf-8?b?oGV4YW1wbGUub3Jn?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?none?q?x?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("=?utf-8?b?x?= <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("ceo\uff20example.org <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("ceo\u200b\uff20example.org <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("\u202egro.elpmaxe\u202c <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("CEO\u2028 <alice@example.org>", "alice", Unsigned.ADDRESS),
+        ("Alice (ceo@example.org) <alice@example.org>", "alice", Unsigned.ADDRESS),
         ("bob@example.org", "bob", Unsigned.LOGIN),
         ("alice@example.org", "Alice", Unsigned.LOGIN),
         ("alice@example.org", "", Unsigned.NO_LOGIN),
@@ -491,6 +603,7 @@ def test_a_login_signs_for_its_addresses_only(both, sender, login, expected):
 
 def test_a_header_that_was_cut_is_not_signed(both):
     assert why(both, "alice@example.org", cut=True) is Unsigned.LIMIT
+    assert finished(both, MESSAGE, cut=True).ours
 
 
 def test_which_mail_should_have_been_signed(both):
@@ -501,6 +614,8 @@ def test_which_mail_should_have_been_signed(both):
     assert is_ours("a@example.org", relay)
     assert is_ours("a@example.net", ALICE)
     assert is_ours("a@example.org, b@example.net", relay)
+    # MAIL FROM of ours, without a clear author
+    assert is_ours("nobody", Submission("x@example.org"))
     # what another host hands over, with another author, is not for us to refuse
     assert not is_ours("a@example.net", relay)
     assert not is_ours("nobody", relay)

@@ -79,6 +79,8 @@ def test_nothing_is_signed_without_a_domain(tmp_path, text):
         ("sign:\n  from: header", (2, 9), "expected envelope | login | any"),
         ("sign:\n  from: login", (2, 3), "`from: login` needs `logins`"),
         ("sign:\n  logins: {anna: ['@']}", (2, 19), "expected an address"),
+        # it stands for a login that is not UTF-8
+        ("sign:\n  logins: {'?': [a@example.org]}", (2, 12), "expected a login"),
         ("sign:\n  unsignable: hold", (2, 15), "expected send | defer | reject"),
         ("sign:\n  keys: x", (2, 3), "unknown key `sign.keys`"),
         ("sign:\n  seal: all", (2, 3), "`seal: all` needs `seal_as`, the key that seals"),

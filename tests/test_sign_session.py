@@ -97,6 +97,34 @@ def test_a_strangers_mail_that_a_filter_hands_back_is_not_signed(both):
     assert outcome(refusing, client="127.0.0.1", fields=[others]).signed_by == BOTH
 
 
+def test_a_login_is_refused_whatever_results_it_writes(both):
+    results = (b"Authentication-Results", f" {OURS}; none".encode())
+    refusing = with_sign(both, unsignable=Unsignable.REJECT)
+    found = outcome(refusing, login="eve", mail_from="<eve@example.net>", fields=[results])
+    assert (found.verdict.action, found.unsigned) == (Action.REJECT, Unsigned.ENVELOPE)
+    assert outcome(refusing, login="alice", fields=[results]).signed_by == BOTH
+
+
+def test_a_relay_is_not_this_host(both):
+    """Its null reverse-path is that of another client."""
+    relays = Relays(Networks((ip_network("127.0.0.1/32"),)))
+    found = replace(both, relays=relays, trusted_networks=(ip_network("10.0.0.0/8"),))
+    came = (b"Received", b" from x.example (x.example [10.1.2.3]) by mx.receiver.example (Postfix) with ESMTP id A; "
+            b"Sat, 28 Nov 2026 12:00:00 +0000")  # fmt: skip
+    assert outcome(found, client="127.0.0.1", mail_from="<>", fields=[came]).unsigned is Unsigned.ENVELOPE
+    assert outcome(found, client="127.0.0.1", fields=[came]).signed_by == BOTH
+    assert outcome(both, client="127.0.0.1", mail_from="<>").signed_by == BOTH
+    assert outcome(both, client="192.0.2.1", login="alice", mail_from="<>").unsigned is Unsigned.ENVELOPE
+    networks = replace(both, trusted_networks=(ip_network("192.0.2.0/24"),))
+    assert outcome(networks, mail_from="<>").unsigned is Unsigned.ENVELOPE
+
+
+def test_a_header_that_is_cut_below_from_is_not_signed(both):
+    talk = Talk("", settings=replace(both, authserv_id=OURS), now=NOW)
+    fields = [(b"From", f" {FROM}".encode()), (b"X-A", b" y" * 500_001)]
+    assert talk.send(fields, mail_from=f"<{FROM}>", login="alice").unsigned is Unsigned.LIMIT
+
+
 def test_fields_that_are_removed_are_not_signed(both):
     """So it makes no difference whether Postfix removes them before it inserts the signatures."""
     fields = [(b"X-Mailassay-Verdict", b" accept"), *OTHERS]

@@ -94,7 +94,7 @@ def test_rfc6376_5_2_the_selector_names_the_file_of_the_key(tmp_path):
     assert [tags(each)["s"] for each in finished(found, MESSAGE).values] == ["2026.eu", "2027"]
 
 
-@pytest.mark.parametrize("change", [b"\xc3\xa9", b"x" * 900])
+@pytest.mark.parametrize("change", [b"\xc3\xa9", b"x" * 9000])
 def test_rfc6376_5_3_the_message_is_signed_as_it_is(both, change):
     """Nothing is converted: 8-bit octets and long lines are signed as Postfix hands them over."""
     message = MESSAGE.replace(b"Hello", change)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import accumulate
@@ -217,6 +218,14 @@ def _is_known_version(rest: str) -> bool:
     """Is it version 1 that follows the authserv-id, or none, which means version 1? (RFC 8601 section 2.2)"""
     version = _VERSION.match(rest, skip_cfws(rest, 0) or 0)
     return version is None or version[0].lstrip("0") == "1"
+
+
+def authserv_ids(headers: Headers) -> Iterator[Domain]:
+    """The domain names by which Authentication-Results fields begin, as the identifiers of who wrote them."""
+    for field in headers.named(b"authentication-results"):
+        if claim := _claim(_text(field.value)):
+            with suppress(BadDomain):
+                yield Domain(claim.name)
 
 
 def is_ours(value: bytes, authserv_id: str) -> bool:

@@ -338,7 +338,8 @@ trusted_network = Value(
 def login(node: yaml.Node) -> str:
     """The SASL name of a client, as Postfix reports it."""
     text = _scalar(node, "a login", kinds="")
-    if not 1 <= len(text) <= 255 or not text.isprintable():
+    # ? stands for a login that is not known, or not UTF-8
+    if not 1 <= len(text) <= 255 or not text.isprintable() or text == "?":
         raise unexpected("a login", node)
     return text
 

@@ -260,7 +260,11 @@ class Session:
     def _signing(self, mail: _Mail) -> Signing:
         """Who is not judged may be signed: there is one notion of who is ours."""
         is_here = self._local or (self._client_ip is not None and self._client_ip.is_loopback)
-        submission = Submission(mail.transaction.mail_from, mail.transaction.login, is_here)
+        login = mail.transaction.login
+        if self._is_relay(login):
+            # it brings what another client gave it, and its login is not that client's
+            is_here, login = False, ""
+        submission = Submission(mail.transaction.mail_from, login, is_here)
         settings = self.settings
         headers, limits = Headers(mail.fields), settings.policy.limits
         return Signing(settings.sign, settings.signing_keys, headers, submission, limits, cut=mail.cut)

@@ -268,7 +268,7 @@ def _believed(found: Plan, settings: _Settings) -> None:
         found.why_believed += "With envelope, nobody signs in the name of another domain than that of MAIL FROM"
     else:
         found.why_believed = "allow_hdrfrom_mismatch is false: rspamd wants MAIL FROM and the author in one "
-        found.why_believed += "organization"
+        found.why_believed += "organization; mailassay wants them in one domain of sign.domains"
     same = used == "envelope" and found.believed is Believed.ENVELOPE and found.subdomains
     if used != "header" and not same:
         what = f"use_domain is {used}: d= is not the domain of the author, which DMARC asks for"

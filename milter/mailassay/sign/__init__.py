@@ -16,7 +16,7 @@ from . import fields, signature
 from .keys import Keys, SigningKey
 from .seal import Sealed, Unsealed
 from .settings import ACTIVE, Believed, KeyName, Seal, Selectors, Sign, Unsignable
-from .who import Signer, Submission, Unsigned, signer
+from .who import Submission, Unsigned, signer, was_judged
 
 __all__ = [
     "ACTIVE",
@@ -65,6 +65,7 @@ class Signing:
     ) -> None:
         """``cut``: not all fields of the header were kept."""
         self._headers, self._limits = headers, limits
+        self._settings, self._submission = settings, submission
         self._signer = signer(headers, submission, settings, limits, cut=cut)
         self._names: tuple[bytes, ...] = ()
         self._keys: Sequence[SigningKey] = keys.get(self._signer.domain, ()) if self._signer.domain else ()
@@ -80,20 +81,21 @@ class Signing:
         try:
             self._names = fields.names(self._headers)
         except fields.TooManyFields:
-            self._signer = Signer(self._signer.domain, Unsigned.FIELDS, ours=True)
+            self._signer = self._signer._replace(why=self._signer.why or Unsigned.FIELDS)
 
     def finish(self, now: float, *, judged: bool = False) -> Signed:
         """Sign, at the end of the body. ``now`` is in seconds since 1970.
 
         ``judged``: the header has our own results, which we write on the mail of strangers. Such a message is not new,
-        whoever its author claims to be.
+        whoever its author claims to be, and neither is one with results of another host of a domain that signs. What a
+        client that logged in writes there is its own.
         """
         hashed = self.body.finish()
         body_hash = hashed[signature.BODY].digest if signature.BODY in hashed else b""
         missing = self._without(body_hash)
         if self._keys and not missing:
             return Signed(why=Unsigned.SIGNED, ours=False)
-        if judged:
+        if not self._submission.login and (judged or was_judged(self._headers, self._settings)):
             return Signed(why=Unsigned.JUDGED, ours=False)
         if self._signer.why:
             return Signed(why=self._signer.why, ours=self._signer.ours)

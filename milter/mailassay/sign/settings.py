@@ -100,9 +100,10 @@ class Sign:
     believed: Annotated[
         Believed,
         Key(
-            "What has to agree with the author before a message is signed. `envelope`: MAIL FROM is of the same "
-            "domain of `domains`, or of the same organization if it is below none of them. A null reverse-path is "
-            "enough only for a client on this host that did not log in, such as Postfix itself with a bounce. "
+            "What has to agree with the author before a message is signed. `envelope`: MAIL FROM leads to the same "
+            "domain of `domains`: it is of that domain, or with `subdomains: true` of one below it. A host for "
+            "bounces below the domain needs `subdomains: true`. A null reverse-path is enough only for a client on "
+            "this host that did not log in, such as Postfix itself with a bounce; a relay is not this host. "
             "Postfix has to see to it that a login uses its own MAIL FROM only (`reject_sender_login_mismatch`). "
             "`login`: the client logged in, and `logins` lets it use the address in From; no other message is "
             "signed. `any`: the author domain alone is enough.",
@@ -113,7 +114,9 @@ class Sign:
         Mapping[str, Container[str]],
         Key(
             "For `from: login`, the authors that each login may use: `anna: [anna@example.org, .example.com]`. Each "
-            "is an address, a domain, or `.example.com` for a domain and every name below it.",
+            "is an address, a domain, or `.example.com` for a domain and every name below it; `anna@` is that "
+            "local-part at every domain. A display name may have no other addresses than these. A login that is not "
+            "UTF-8 matches none, so `?`, which the log shows for it, is no login.",
         ),
     ] = field(default_factory=dict)
     unsignable: Annotated[
@@ -121,7 +124,9 @@ class Sign:
         Key(
             "What happens to a message that should be signed and cannot be: its author is unclear, or `from` forbids "
             "it. `send` lets it out without a signature, `defer` and `reject` refuse it. A message with an author "
-            "of another domain is refused only if the client logged in.",
+            "of another domain is refused only if the client logged in; one without a clear author if the client "
+            "logged in, or if an author or MAIL FROM is of a domain of `domains`. With `from: login`, mail of this "
+            "host itself without a login is never refused.",
         ),
     ] = Unsignable.SEND
     seal: Annotated[

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from ..author import author
-from ..dmarc.suffix import registrable
+from ..authres.render import authserv_ids
 from ..domain import BadDomain, Domain
 from ..limits import Limits
 from ..message import Headers
+from .from_field import address_of
 from .settings import Believed, Selectors, Sign
 
 
@@ -27,7 +27,7 @@ class Unsigned(StrEnum):
     ADDRESS = "address"  # the login may not use the address in From
     LIMIT = "limit"  # the header is larger than what is looked at
     FIELDS = "fields"  # too many fields to sign
-    JUDGED = "judged"  # the message has our results: it came from outside
+    JUDGED = "judged"  # the message has results of our organization: it came from outside
     SIGNED = "signed"  # by these keys already, and nothing was changed since
 
     @property
@@ -45,14 +45,17 @@ _WORDS = {
     Unsigned.ADDRESS: "the login may not use the address in From",
     Unsigned.LIMIT: "the header is larger than what is looked at",
     Unsigned.FIELDS: "the header repeats fields too often",
-    Unsigned.JUDGED: "the message has our own results, so it came from outside",
+    Unsigned.JUDGED: "the message has results of our own hosts, so it came from outside",
     Unsigned.SIGNED: "the message has our signature already",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Who hands a message over: MAIL FROM without angle brackets, the login (SASL), and whether it is this host."""
+    """Who hands a message over: MAIL FROM without angle brackets, the login (SASL), and whether it is this host.
+
+    A relay that brings the message of another client is neither a login nor this host.
+    """
 
     mail_from: str
     login: str = ""
@@ -72,18 +75,32 @@ class Signer(NamedTuple):
 
 def signer(headers: Headers, submission: Submission, settings: Sign, limits: Limits, *, cut: bool = False) -> Signer:
     """Who signs. ``cut``: not all fields of the header were kept."""
+    found = _signer(headers, submission, settings, limits, cut=cut)
+    if found.why and settings.believed is Believed.LOGIN and submission.local and not submission.login:
+        # bounces, cron and what a filter hands back have no login, and nobody who could use another address
+        return found._replace(ours=False)
+    return found
+
+
+def was_judged(headers: Headers, settings: Sign) -> bool:
+    """Has a host of a domain that signs written its results? It judged the message, which came from outside."""
+    return any(_nearest(each, settings.domains, below=True) for each in authserv_ids(headers))
+
+
+def _signer(headers: Headers, submission: Submission, settings: Sign, limits: Limits, *, cut: bool) -> Signer:
     found = author(headers, limits)
     candidates = [_nearest(each, settings.domains, below=settings.subdomains) for each in found.domains]
     # what readers see as From inside another field is none that a signature can cover (RFC 6376 section 5.4)
     if found.fault or len(candidates) != 1 or len(headers.places(b"from")) != 1:
-        return Signer(None, Unsigned.AUTHOR, ours=bool(submission.login) or any(candidates))
-    [domain], [author_domain] = candidates, found.domains
+        ours = bool(submission.login) or any(candidates) or bool(_of_envelope(submission.mail_from, settings))
+        return Signer(None, Unsigned.AUTHOR, ours=ours)
+    [domain] = candidates
     if domain is None:
         return Signer(None, Unsigned.DOMAIN, ours=bool(submission.login))
     if cut:
         # a signature covers the lowest fields, and they are the ones that were left out
         return Signer(None, Unsigned.LIMIT, ours=True)
-    return Signer(domain, _not_believed(headers, author_domain, domain, submission, settings), ours=True)
+    return Signer(domain, _not_believed(headers, domain, submission, settings), ours=True)
 
 
 def _nearest(name: Domain, domains: Mapping[Domain, Selectors], *, below: bool) -> Domain | None:
@@ -91,35 +108,23 @@ def _nearest(name: Domain, domains: Mapping[Domain, Selectors], *, below: bool) 
     return next((each for each in (name, *(name.parents() if below else ())) if each in domains), None)
 
 
-def _not_believed(
-    headers: Headers, author_domain: Domain, domain: Domain, submission: Submission, settings: Sign
-) -> Unsigned | None:
+def _not_believed(headers: Headers, domain: Domain, submission: Submission, settings: Sign) -> Unsigned | None:
     if settings.believed is Believed.ANY:
         return None
     if settings.believed is Believed.LOGIN:
         return _not_of_login(headers, submission.login, settings)
     if not submission.mail_from:
         return None if submission.local and not submission.login else Unsigned.ENVELOPE
-    return None if _is_same(submission.mail_from, author_domain, domain, settings) else Unsigned.ENVELOPE
+    return None if _of_envelope(submission.mail_from, settings) == domain else Unsigned.ENVELOPE
 
 
-def _is_same(mail_from: str, author_domain: Domain, domain: Domain, settings: Sign) -> bool:
-    """Does MAIL FROM belong to the domain that signs?"""
+def _of_envelope(mail_from: str, settings: Sign) -> Domain | None:
+    """The domain of ``domains`` that MAIL FROM leads to, by the rule for authors."""
+    _, at, name = mail_from.rpartition("@")
     try:
-        envelope = Domain(mail_from.rpartition("@")[2])
+        return _nearest(Domain(name), settings.domains, below=settings.subdomains) if at else None
     except BadDomain:
-        return False
-    # a host for bounces below a domain belongs to it, whether it may be an author or not; and two domains with keys of
-    # their own are two, even if one organization has both
-    nearest = _nearest(envelope, settings.domains, below=True)
-    return nearest == domain if nearest else registrable(envelope) == registrable(author_domain)
-
-
-# One mailbox that nobody can read in two ways: a phrase without specials, or in quotes, and a plain address. Anything
-# else may show another address than the one that is looked up.
-_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*@[^\s\"(),:;<>@\[\]\\]++"
-_NAME = r"""[^\x00-\x1f\x7f"(),:;<>@\[\]\\]*|[ \t]*"[^\x00-\x1f\x7f"<>@\\]*"[ \t]*"""
-_MAILBOX = re.compile(rf"(?:{_NAME})<({_ADDRESS})>[ \t]*|[ \t]*({_ADDRESS})[ \t]*")
+        return None
 
 
 def _not_of_login(headers: Headers, login: str, settings: Sign) -> Unsigned | None:
@@ -128,9 +133,6 @@ def _not_of_login(headers: Headers, login: str, settings: Sign) -> Unsigned | No
     if login not in settings.logins:
         return Unsigned.LOGIN
     [field] = headers.named(b"from")
-    try:
-        text = field.value.replace(b"\r\n", b"").decode()
-    except UnicodeDecodeError:
-        return Unsigned.ADDRESS
-    found = _MAILBOX.fullmatch(text)
-    return None if found and (found[1] or found[2]) in settings.logins[login] else Unsigned.ADDRESS
+    may_use = settings.logins[login]
+    address = address_of(field.value, may_use)
+    return None if address and address in may_use else Unsigned.ADDRESS

@@ -12,6 +12,9 @@ from mailassay.domain import Domain
 from mailassay.sign import Believed, Seal, Unsignable
 from tests.lab.signing import pem, write
 
+LONG = ".".join(["x" * 60] * 3) + ".example"  # with a selector of 60 characters, above 253
+
+
 def written(folder, sign):
     path = folder / "mailassay.yaml"
     path.write_text(sign)
@@ -74,6 +77,9 @@ def test_nothing_is_signed_without_a_domain(tmp_path, text):
         ("sign:\n  domains:\n    org: a", (3, 5), "expected a domain such as example.org"),
         ("sign:\n  domains:\n    a.b: x\n    A.b: y", (3, 5), "a.b is there twice"),
         ("sign:\n  domains: example.org", (2, 12), "expected a map"),
+        ("sign:\n  domains:\n    a.b: x\n    c.d: [dup, DUP]", (4, 10), "differ only in upper and lower case"),
+        (f"sign:\n  domains:\n    a.b: x\n    {LONG}: {'s' * 60}", (3, 5), "the key record cannot be in DNS"),
+        (f"sign:\n  seal_as: {LONG}/{'s' * 60}", (2, 12), "the key record cannot be in DNS"),
         ("sign:\n  directory: keys", (2, 14), "absolute path of a folder"),
         ("sign:\n  from: header", (2, 9), "expected envelope | login | any"),
         ("sign:\n  from: login", (2, 3), "`from: login` needs `logins`"),

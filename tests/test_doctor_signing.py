@@ -1,5 +1,7 @@
 """What the doctor says of signing. tests/e2e/test_signing_doctor.py obeys it at a real Postfix."""
 
+import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from mailassay.config import Dns, Settings
 from mailassay.doctor import examine
 from mailassay.doctor import signing as doctor_signing
-from mailassay.doctor.facts import Table
-from mailassay.doctor.gather_signing import published
+from mailassay.doctor.facts import Table, User
+from mailassay.doctor.gather_signing import doubts, published
 from mailassay.domain import Domain
 from mailassay.finding import Severity
 from mailassay.resolver import Answer, Deadline
@@ -22,6 +24,7 @@ from mailassay.sign.published import Published, look
 from mailassay.zone import Zone
 from tests.lab.dns import DnsServer
 from tests.lab.findings import codes
+from tests.lab.folder import open_folder
 from tests.lab.healthy import GOOD, OURS, configured, service
 from tests.lab.limits import LIMITS
 from tests.lab.signing import DOMAIN, ED, RSA, pem, signing, write
@@ -194,8 +197,8 @@ def test_services_for_users_are_examined_like_others_if_their_mail_is_signed():
 
 
 def test_every_finding_is_tested():
-    of_dns = {"sign-record", "sign-record-unknown"}
-    assert {code for _, (_, code), _ in WRONG.values()} | of_dns == set(codes(Path(doctor_signing.__file__)))
+    elsewhere = {"sign-permissions", "sign-record", "sign-record-unknown"}
+    assert {code for _, (_, code), _ in WRONG.values()} | elsewhere == set(codes(Path(doctor_signing.__file__)))
 
 
 FINE = {
@@ -381,3 +384,25 @@ def test_others_than_root_do_not_see_the_keys():
     unseen = []
     assert published(facts().settings, unseen, is_root=False) == ()
     assert unseen == ["whether DNS has the keys that sign: only root can read them"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to others")
+def test_a_key_that_the_user_of_the_daemon_cannot_read():
+    """Whatever its name is: the folder that is closed is named, with the command that opens it."""
+    nobody = pwd.getpwnam("nobody")
+    daemon = User("nobody", nobody.pw_uid, frozenset([nobody.pw_gid]), "nogroup")
+    with open_folder() as folder:
+        folder.chmod(0o755)
+        settings = signing(folder, {DOMAIN: ("s",)})
+        closed = folder / DOMAIN
+        (closed / "s.pem").chmod(0o640)
+        os.chown(closed / "s.pem", 0, nobody.pw_gid)
+        closed.chmod(0o755)
+        assert doubts(settings, None, daemon) == ()
+        closed.chmod(0o700)
+        found = replace(facts(), doubts=doubts(settings, None, daemon))
+        assert doubts(settings, None, None) == ()
+    [finding] = [each for each in examine(found) if each.code == "sign-permissions"]
+    what = f"the service cannot read keys in {closed}: its user, nobody, may not pass that folder"
+    assert (finding.severity, finding.what) == (Severity.WARNING, what)
+    assert finding.commands == (f"chgrp mailassay {closed} && chmod 0750 {closed}",)

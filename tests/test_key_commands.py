@@ -21,7 +21,7 @@ from mailassay.key import folder as folders
 from mailassay.key.adding import Wanted
 from mailassay.key.ring import State
 from mailassay.key.rotation import KEEP
-from mailassay.sign import Sign, keys
+from mailassay.sign import Sign, keys, permissions
 from tests.lab.authority import MINIMUM, NAMES, TTL, authority
 from tests.lab.program import ENVIRONMENT, PROGRAM, fits
 from tests.lab.sign import ed25519_key
@@ -163,7 +163,7 @@ def test_files_are_for_root_and_the_group_of_the_folder(host):
     for place, mode in ((".", 0o750), ("2027a.pem", 0o640), ("2027b.pem", 0o640), ("keys.json", 0o640)):
         found = (host.keys / DOMAIN / place).stat()
         assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, 0, 12345)
-    assert not [*keys.doubts(str(host.keys / DOMAIN / "2027a.pem"), str(host.keys))]
+    assert not [*permissions.doubts(str(host.keys / DOMAIN / "2027a.pem"), None)]
     assert sorted(os.listdir(host.keys / DOMAIN)) == ["2027a.pem", "2027b.pem", "keys.json"]
 
 

@@ -19,7 +19,7 @@ from mailassay.cli import main
 from mailassay.domain import Domain
 from mailassay.migrate import State
 from mailassay.migrate.source import MAX_OCTETS
-from mailassay.sign import keys
+from mailassay.sign import keys, permissions
 from tests.lab.migrating import laid, libsodium, pkcs1
 from tests.lab.signing import pem
 
@@ -82,7 +82,7 @@ def test_keys_are_written_once(folder, capsys):
         assert stat.S_IMODE(place.stat().st_mode) == 0o640
         assert stat.S_IMODE(place.parent.stat().st_mode) == 0o750
         assert octets.startswith(b"-----BEGIN PRIVATE KEY-----")
-        assert [*keys.doubts(str(place), str(folder / "keys"))] == []
+        assert [*permissions.doubts(str(place), None)] == []
     was = load_pem_private_key(pkcs1(), None).private_numbers()
     assert load_pem_private_key(found["example.org/a.pem"], None).private_numbers() == was
     assert keys.read(str(folder / "keys"), Domain("example.org"), "a").algorithm == "rsa-sha256"

@@ -12,6 +12,8 @@ from mailassay.domain import Domain
 from mailassay.sign import Believed, Seal, Unsignable
 from tests.lab.signing import pem, write
 
+LONG = ".".join(["x" * 60] * 3) + ".example"  # with a selector of 60 characters, above 253
+
 
 def written(folder, sign):
     path = folder / "mailassay.yaml"
@@ -75,6 +77,9 @@ def test_nothing_is_signed_without_a_domain(tmp_path, text):
         ("sign:\n  domains:\n    org: a", (3, 5), "expected a domain such as example.org"),
         ("sign:\n  domains:\n    a.b: x\n    A.b: y", (3, 5), "a.b is there twice"),
         ("sign:\n  domains: example.org", (2, 12), "expected a map"),
+        ("sign:\n  domains:\n    a.b: x\n    c.d: [dup, DUP]", (4, 10), "differ only in upper and lower case"),
+        (f"sign:\n  domains:\n    a.b: x\n    {LONG}: {'s' * 60}", (3, 5), "the key record cannot be in DNS"),
+        (f"sign:\n  seal_as: {LONG}/{'s' * 60}", (2, 12), "the key record cannot be in DNS"),
         ("sign:\n  directory: keys", (2, 14), "absolute path of a folder"),
         ("sign:\n  from: header", (2, 9), "expected envelope | login | any"),
         ("sign:\n  from: login", (2, 3), "`from: login` needs `logins`"),
@@ -105,7 +110,7 @@ def test_each_key_that_cannot_be_used_is_named_with_the_line_of_its_domain(tmp_p
     assert load(written(tmp_path, sign)).signing_keys == {}
     found = problems(tmp_path, sign, keys=True)
     assert [(line, column) for line, column, _ in found] == [(4, 5), (5, 5), (5, 5)]
-    assert f"{tmp_path}/b.example/bad.pem is not a private key; make one: openssl" in found[0][2]
+    assert f"{tmp_path}/b.example/bad.pem is not a private key; make others, and name them instead: " in found[0][2]
     assert f"{tmp_path}/c.example/x.pem cannot be read: No such file" in found[1][2]
 
 
@@ -141,7 +146,7 @@ def test_a_folder_that_everybody_can_write_to_is_said_once(tmp_path):
         write(tmp_path, "a.example", selector)
     tmp_path.chmod(0o777)
     found = load(written(tmp_path, f"sign: {{directory: {tmp_path}, domains: {{a.example: [a, b]}}}}"), keys=True)
-    [doubt] = doubts(found, "x.yaml")
+    [doubt] = doubts(found, "x.yaml", None)
     assert doubt.message == f"sign: {tmp_path} has the mode 0777: everybody on this host can replace the keys; " + (
         f"chmod go-w {tmp_path}"
     )
@@ -170,7 +175,7 @@ def test_a_sealing_key_that_cannot_be_used_is_named_with_its_line(tmp_path):
     [(line, column, text)] = found
     assert (line, column) == (4, 3)
     assert f"sign: {tmp_path}/a.example/s.pem cannot be read: No such file" in text
-    assert "; make it: openssl" in text
+    assert "; make keys, and name them: mailassay key new a.example" in text
 
 
 def test_a_sealing_key_that_everybody_can_read_is_a_warning(tmp_path):
@@ -178,6 +183,6 @@ def test_a_sealing_key_that_everybody_can_read_is_a_warning(tmp_path):
     tmp_path.chmod(0o700)
     place.chmod(0o644)
     found = load(written(tmp_path, SEALS.format(tmp_path, "a.example/s")), keys=True)
-    [doubt] = doubts(found, "x.yaml")
+    [doubt] = doubts(found, "x.yaml", None)
     assert (doubt.line, doubt.column) == (4, 3)
     assert f"chmod o-r {place}" in doubt.message

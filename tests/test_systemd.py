@@ -158,6 +158,15 @@ def test_keys_are_checked_every_day():
         assert value("mailassay-keys.service", key) == value("mailassay-reports.service", key)
 
 
+def test_private_keys_are_for_those_who_need_them():
+    """The reports need them to say if DNS has the record of each key that signs a report."""
+    [folder] = re.findall("^d (/etc/mailassay/keys) ", (FOLDER / "tmpfiles.d/mailassay.conf").read_text(), re.MULTILINE)
+    for name in (each for each in UNITS if each.endswith(".service")):
+        needs = name in ("mailassay.service", "mailassay-keys.service", "mailassay-reports.service")
+        assert value(name, "InaccessiblePaths") == ([] if needs else [f"-{folder}"])
+        assert value(name, "LimitCORE") == (["0"] if needs else [])
+
+
 def test_service_never_gives_up():
     """Its own restarts do not reach the limit; what starts it without a pause, as the socket may, does."""
     (interval,), (burst,), (pause,) = (

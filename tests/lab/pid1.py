@@ -18,6 +18,7 @@ import sys
 import mailassay.cli.serve
 import mailassay.daemon  # noqa: F401
 from mailassay.__main__ import main
+from mailassay.dmarc import suffix
 
 COMMAND = ("unshare", "--pid", "--mount", "--net", "--ipc", "--uts", "--fork", "--kill-child")
 _PR_SET_NO_NEW_PRIVS = 38
@@ -40,5 +41,6 @@ def enter(user: int) -> None:
 
 
 if __name__ == "__main__":
+    suffix.read()
     enter(int(sys.argv.pop(1)))
     sys.exit(main())

@@ -16,6 +16,7 @@ from ..policy.condition import All, Condition, Match, Not, is_bound, matches, ne
 from ..policy.rule import lets_in
 from ..policy.sets import overlaps
 from ..result import Result
+from ..sign import permissions
 from ..verdict import Action
 from . import signing
 from .document import Line, Problem
@@ -88,7 +89,7 @@ def _of_settings(settings: Settings, path: str, host_names: Collection[str]) -> 
             "trusted_networks: Postfix cannot be asked for mynetworks; no network is trusted until a reload",
             "if Postfix runs elsewhere, list its mynetworks",
         )
-    yield from signing.doubts(settings, path)
+    yield from signing.doubts(settings, path, permissions.service())
     for network in filter(is_nearly_everybody, settings.trusted_networks or ()):
         yield _warning(
             "trusted-networks",

@@ -397,6 +397,8 @@ def _domains(**given: Selectors) -> dict[Domain, Selectors]:
         domain = Domain(name)
         if domain in found:
             raise Unfit(f"{domain} is there twice")
+        for each in selectors.keys or ():
+            values.check_record_name(domain, each)
         found[domain] = replace(selectors, written=name)
     return found
 
@@ -407,6 +409,9 @@ def _selectors(**given: tuple[str, ...] | None) -> Selectors:
     if given["keys"] == ():
         # none of those that were given fits, which was reported
         raise Unfit("")
+    written = given["keys"] or ()
+    if len({each.lower() for each in written}) < len(written):
+        raise Unfit("two selectors differ only in upper and lower case, which DNS does not tell apart")
     return Selectors(given["keys"])
 
 

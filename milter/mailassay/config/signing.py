@@ -8,7 +8,8 @@ from dataclasses import replace
 from ..domain import Domain
 from ..finding import Severity
 from ..key import ring
-from ..sign import KeyName, Seal, SigningKey, keys
+from ..sign import KeyName, Seal, SigningKey, keys, permissions
+from ..sign.permissions import Account
 from .document import Code, Problem
 from .settings import Settings
 
@@ -58,11 +59,11 @@ def _chosen(settings: Settings, domain: Domain) -> tuple[str, ...]:
     return ring.active(settings.sign.directory, domain) if named is None else named
 
 
-def doubts(settings: Settings, path: str) -> Iterator[Problem]:
-    """Warnings about keys that others can read or replace, each with the command that mends it."""
+def doubts(settings: Settings, path: str, reader: Account | None) -> Iterator[Problem]:
+    """Warnings about keys that others can read or replace, or ``reader`` cannot read: see ``permissions.doubts``."""
     directory, said = settings.sign.directory, set()
     for domain, selector, where in _named(settings):
-        for what, fix in keys.doubts(keys.path(directory, domain, selector), directory):
+        for what, fix in permissions.doubts(keys.path(directory, domain, selector), reader):
             if what not in said:
                 said.add(what)
                 yield Problem(Severity.WARNING, "signing-key", f"sign: {what}", fix, path, *where)

@@ -24,7 +24,7 @@ from ..policy.rule import trouble
 from ..policy.sets import NULL_SENDER
 from ..sign import KeyName
 from ..sign.keys import is_selector
-from .document import Unfit, Value, is_nothing, kind, shown, unexpected, value
+from .document import Unfit, Value, brief, is_nothing, kind, shown, unexpected, value
 
 MAX_NETWORK = 43  # characters that a network can have
 MAX_SOCKET_PATH = 107  # octets; unix(7): sun_path has 108, with the final NUL
@@ -494,6 +494,15 @@ def selector(node: yaml.Node) -> str:
     return text
 
 
+def check_record_name(domain: Domain, selector: str) -> None:
+    """Raise Unfit if the record of a key could not be in DNS (RFC 6376 section 3.6.2.1)."""
+    try:
+        Domain(f"{selector}._domainkey.{domain}")
+    except BadDomain as error:
+        where = f"{brief(selector)}._domainkey.{brief(domain)}"
+        raise Unfit(f"the key record cannot be in DNS, at {where}: {error}") from error
+
+
 @value(title="a domain and a selector", type="string", pattern=r"^[^\s*@/<>]+/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 def key_name(node: yaml.Node) -> KeyName:
     """A key as the log names it."""
@@ -501,9 +510,11 @@ def key_name(node: yaml.Node) -> KeyName:
     parts = [yaml.ScalarNode("tag:yaml.org,2002:str", part) for part in _scalar(node, expected).split("/")]
     try:
         of_domain, of_selector = parts
-        return KeyName(domain(of_domain), selector(of_selector))
+        found = KeyName(domain(of_domain), selector(of_selector))
     except (ValueError, Unfit) as error:
         raise unexpected(expected, node) from error
+    check_record_name(*found)
+    return found
 
 
 def _inet(only_ipv6: bool, host: str, port: int) -> Listen:

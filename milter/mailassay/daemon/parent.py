@@ -272,6 +272,8 @@ class Parent:
     def _reload(self) -> None:
         """Read the configuration again. If it has a mistake, nothing changes."""
         systemd.reloading()
+        # thousands of keys take seconds
+        systemd.alive()
         try:
             found = self._system.resolved(self._again())
         except ConfigError as error:
@@ -331,7 +333,7 @@ class Parent:
             _log.info("signs for %d domains", len(signs))
         if name := sealer(self._settings):
             _log.info("seals as %s", name)
-        for doubt in doubts(self._settings, "mailassay.yaml"):
+        for doubt in doubts(self._settings, "mailassay.yaml", None):
             _log.warning("%s", doubt.message)
         self._expired = set()
         self._tell_expired()

@@ -62,6 +62,7 @@ CHECKS: list[Callable[[Facts], Iterable[Finding]]] = [
     signing.once,
     signing.unchanged,
     signing.senders,
+    signing.permissions,
     signing.published,
     host.socket_group,
     host.files,

@@ -157,9 +157,10 @@ class Facts:
     ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
-    running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``published``: what
-    DNS has for each key that signs or seals, empty if no name server answers. ``is_root``: this examination can look at
-    everything. ``system``: how packages are installed and services are controlled.
+    running. ``kept``: the history, None if there is none; ``reports``: likewise, if none are sent. ``doubts``: about
+    the permissions of the keys. ``published``: what DNS has for each key that signs or seals, empty if no name server
+    answers. ``is_root``: this examination can look at everything. ``system``: how packages are installed and services
+    are controlled.
     """
 
     settings: Settings
@@ -191,6 +192,7 @@ class Facts:
     kept: Kept | None = None
     reports: Reporting | None = None
     published: tuple[Published, ...] = ()
+    doubts: tuple[Problem, ...] = ()
     is_root: bool = False
     system: System = field(default_factory=System)
     unseen: tuple[str, ...] = ()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from ..config import Settings
+from ..config import Problem, Settings
+from ..config.signing import doubts as of_keys
 from ..feedback.asking import ask_for_each
 from ..nameservers import Nameservers, system_nameservers
 from ..resolver import Cached
 from ..sign import Seal
+from ..sign.permissions import Account
 from ..sign.published import Published, look
+from .facts import User
 
 _PATIENCE = 15.0  # seconds for each key; many are asked for at a time
+
+
+def doubts(settings: Settings, config: str | None, daemon: User | None) -> tuple[Problem, ...]:
+    """What is wrong with the permissions of the keys, as the user of the daemon would find them."""
+    reader = Account(daemon.name, daemon.uid, daemon.gids) if daemon else None
+    return tuple(of_keys(settings, config or "", reader))
 
 
 def published(settings: Settings, unseen: list[str], *, is_root: bool) -> tuple[Published, ...]:

@@ -276,6 +276,12 @@ def _checks_login(restrictions: Sequence[str]) -> bool:
     return any(each in _LOGIN_CHECKS for each in restrictions[:ends])
 
 
+def permissions(facts: Facts) -> Iterator[Finding]:
+    """Can others read or replace the keys that sign, or can the service not read them?"""
+    for each in facts.doubts:
+        yield warning("sign-permissions", each.what.removeprefix("sign: "), each.fix)
+
+
 def published(facts: Facts) -> Iterator[Finding]:
     """Does DNS have the record of each key that signs?"""
     for each in facts.published:

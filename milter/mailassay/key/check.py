@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ..domain import Domain
 from ..finding import Finding, Severity
-from ..sign import keys
+from ..sign import keys, permissions
 from ..sign.keys import UnusableKey
 from .folder import Folder
 from .making import DEFAULT_BITS, RSA
@@ -220,10 +220,10 @@ def _of_files(folder: Folder) -> Iterator[Problem]:
             fix = found.fix if isinstance(found, UnusableKey) else "take it out of the list, or put the file back"
             what = f"the configuration has the key {selector}, and it cannot be used: {why}"
             yield Problem(Severity.ERROR, "key-file", what, fix, selector)
-    said = set()
+    said, reader = set(), permissions.service()
     for selector in folder.files:
         place = keys.path(folder.directory, folder.domain, selector)
-        for what, fix in keys.doubts(place, folder.directory):
+        for what, fix in permissions.doubts(place, reader):
             if what not in said:
                 said.add(what)
                 yield Problem(Severity.WARNING, "key-permissions", what, fix, selector)

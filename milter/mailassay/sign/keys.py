@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,11 +22,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from ..dkim import key as published
 from ..domain import Domain
+from . import permissions
 
 MIN_BITS, MAX_BITS = 1024, 4096  # RFC 8301 section 3.2
 _MAX_OCTETS = 65_536  # of a file; an RSA key of 4096 bits has 3300
 _PKCS8, _ENCRYPTED = b"-----BEGIN PRIVATE KEY-----", b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-_OTHERS = tuple(b"-----BEGIN %s PRIVATE KEY-----" % each for each in (b"RSA", b"OPENSSH", b"EC", b"DSA"))
+_PKCS1 = b"-----BEGIN RSA PRIVATE KEY-----"
+_OTHERS = tuple(b"-----BEGIN %s PRIVATE KEY-----" % each for each in (b"OPENSSH", b"EC", b"DSA"))
+_DIGEST = bytes(range(32))  # any SHA-256
 _PADDING, _SHA256 = PKCS1v15(), Prehashed(SHA256())
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*")
@@ -48,7 +51,8 @@ class SigningKey:
     """A private key, and where its public part is published. It can be pickled for another process.
 
     ``pem`` is the content of the file; it is in no text about the key. ``record`` is the key record (RFC 6376 section
-    3.6.1) that belongs to it.
+    3.6.1) that belongs to it. No key outlives the configuration that has it: ``_loaded`` has what was read from
+    ``pem``, once it was needed.
     """
 
     domain: Domain
@@ -56,6 +60,10 @@ class SigningKey:
     algorithm: str
     pem: bytes = field(repr=False)
     record: str = field(repr=False, compare=False)
+    _loaded: list[_Private] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[SigningKey], tuple[Domain, str, str, bytes, str]]:
+        return SigningKey, (self.domain, self.selector, self.algorithm, self.pem, self.record)
 
     def __str__(self) -> str:
         """As in the log: ``d/s``."""
@@ -63,7 +71,9 @@ class SigningKey:
 
     def sign(self, digest: bytes) -> bytes:
         """The signature of a SHA-256 (RFC 6376 section 3.3.1, RFC 8463 section 3)."""
-        private = _known(self.pem)
+        if not self._loaded:
+            self._loaded.append(_load(self.pem))
+        [private] = self._loaded[:1]
         if isinstance(private, RSAPrivateKey):
             return private.sign(digest, _PADDING, _SHA256)
         return private.sign(digest)
@@ -92,65 +102,105 @@ def read(directory: str, domain: Domain, selector: str) -> SigningKey:
     place = path(directory, domain, selector)
     try:
         octets = _octets(place)
+    except PermissionError as error:
+        part, fix = permissions.closed(place, permissions.this_process) or (place, "AppArmor or SELinux may forbid it")
+        where = "" if part == place else f" for {part}"
+        raise UnusableKey(f"{place} cannot be read: {error.strerror}{where}", fix) from error
     except OSError as error:
-        raise UnusableKey(f"{place} cannot be read: {error.strerror}", _readable(place, error)) from error
+        fix = f"make keys, and name them: {_making(domain)}" if isinstance(error, FileNotFoundError) else ""
+        raise UnusableKey(f"{place} cannot be read: {error.strerror}", fix) from error
     return of(place, domain, selector, octets)
 
 
 def of(place: str, domain: Domain, selector: str, octets: bytes) -> SigningKey:
     """The key of a selector, from the content of its file ``place``. Raises :class:`UnusableKey`."""
-    private = _private(place, octets)
+    private = _private(place, domain, octets)
     algorithm, record = "ed25519-sha256", _record("ed25519", _raw(private))
     if isinstance(private, RSAPrivateKey):
         if not MIN_BITS <= private.key_size <= MAX_BITS:
             what = f"{place} is an RSA key of {private.key_size} bits; verifiers take {MIN_BITS} to {MAX_BITS}"
-            raise UnusableKey(what, f"make one of 2048 bits under another selector: {_making(place)}")
+            raise UnusableKey(what, _others(domain))
         algorithm, record = "rsa-sha256", _record("rsa", _spki(private))
     try:
         published.parse(record)
     except published.BadKey as error:
-        raise UnusableKey(f"{place}: {error}", f"make another key: {_making(place)}") from error
-    return SigningKey(domain, selector, algorithm, octets, record)
+        raise UnusableKey(f"{place}: {error}", _others(domain)) from error
+    key = SigningKey(domain, selector, algorithm, octets, record)
+    if not (_fits(private) and key.verifies(key.sign(_DIGEST), _DIGEST)):
+        raise UnusableKey(f"{place} is damaged: nobody can verify its signatures", _others(domain))
+    return key
 
 
 def _octets(place: str) -> bytes:
-    """The content of a file, without waiting for one that is no file. Raises OSError and :class:`UnusableKey`."""
+    """The content of a file, without waiting for one that is no file. Raises OSError."""
     with open(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise UnusableKey(f"{place} is not a file", f"make a key: {_making(place)}")
+            raise OSError(errno.EINVAL, "it is not a file")
         return file.read(_MAX_OCTETS)
 
 
-def _private(place: str, octets: bytes) -> _Private:
-    quoted = shlex.quote(place)
-    as_pkcs8 = f"openssl pkcs8 -topk8 -nocrypt -in {quoted} -out {shlex.quote(place + '.new')}"
-    if _ENCRYPTED in octets or b"Proc-Type: 4,ENCRYPTED" in octets:
-        raise UnusableKey(f"{place} is encrypted, and nobody is there to type the passphrase", as_pkcs8)
+def _private(place: str, domain: Domain, octets: bytes) -> _Private:
     if any(each in octets for each in _OTHERS):
-        raise UnusableKey(f"{place} is a key of another form than PKCS#8", as_pkcs8)
+        raise UnusableKey(f"{place} is a key of another form than PKCS#8", _others(domain))
+    if _ENCRYPTED in octets or b"Proc-Type: 4,ENCRYPTED" in octets:
+        raise UnusableKey(f"{place} is encrypted, and nobody is there to type the passphrase", _as_pkcs8(place))
+    if _PKCS1 in octets:
+        raise UnusableKey(f"{place} is a key of another form than PKCS#8", _as_pkcs8(place))
     if _PKCS8 not in octets:
-        raise UnusableKey(f"{place} is not a private key", f"make one: {_making(place)}")
+        raise UnusableKey(f"{place} is not a private key", _others(domain))
     try:
-        private = load_pem_private_key(octets, None)
+        return _load(octets)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableKey(f"{place} is damaged: no key can be read from it", f"make one: {_making(place)}") from error
+        raise UnusableKey(f"{place} is damaged: no key can be read from it", _others(domain)) from error
+    except _OtherKind as error:
+        raise UnusableKey(f"{place} is a key of the kind {error}; DKIM has RSA and Ed25519", _others(domain)) from error
+
+
+class _OtherKind(Exception):
+    """A private key of another kind, which the text names."""
+
+
+def _load(pem: bytes) -> _Private:
+    """Raises ValueError, TypeError, UnsupportedAlgorithm, :class:`_OtherKind`."""
+    # to prove that the factors of a key are primes takes 60 ms for 2048 bits and 350 ms for 4096. A signature that can
+    # be verified says enough
+    private = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(private, RSAPrivateKey | Ed25519PrivateKey):
-        kind = type(private).__name__.lstrip("_").removesuffix("PrivateKey")
-        raise UnusableKey(f"{place} is a key of the kind {kind}; DKIM has RSA and Ed25519", _making(place))
+        raise _OtherKind(type(private).__name__.lstrip("_").removesuffix("PrivateKey"))
     return private
 
 
-def _making(place: str) -> str:
-    return f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out {shlex.quote(place)}"
+def _fits(private: _Private) -> bool:
+    """Do all numbers of an RSA key belong together (RFC 8017 section 3.2)?
+
+    OpenSSL signs with ``d`` if the others are wrong, at four times the cost. Its modulus must be odd.
+    """
+    if not isinstance(private, RSAPrivateKey):
+        return True
+    key = private.private_numbers()
+    p, q, d, public = key.p, key.q, key.d, key.public_numbers
+    if p < 3 or q < 3 or p * q != public.n or not 0 < d < public.n:
+        return False
+    return (
+        all(public.e * d % (prime - 1) == 1 for prime in (p, q))
+        and (key.dmp1, key.dmq1) == (d % (p - 1), d % (q - 1))
+        and key.iqmp * q % p == 1
+    )
 
 
-def _readable(place: str, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"make it: {_making(place)}"
-    if isinstance(error, PermissionError):
-        quoted = shlex.quote(place)
-        return f"chgrp mailassay {quoted} && chmod 0640 {quoted}"
-    return ""
+def _making(domain: Domain) -> str:
+    return f"mailassay key new {domain}"
+
+
+def _others(domain: Domain) -> str:
+    return f"make others, and name them instead: {_making(domain)}"
+
+
+def _as_pkcs8(place: str) -> str:
+    """The command that makes the key one of PKCS#8, which asks for the passphrase if there is one."""
+    old, new = shlex.quote(place), shlex.quote(f"{place}.new")
+    made = f"openssl pkcs8 -topk8 -nocrypt -in {old} -out {new}"
+    return f"(umask 077 && {made}) && {permissions.let_read(f'{place}.new')} && mv {new} {old}"
 
 
 def _raw(private: _Private) -> bytes:
@@ -163,32 +213,3 @@ def _spki(private: RSAPrivateKey) -> bytes:
 
 def _record(kind: str, public: bytes) -> str:
     return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
-
-
-@lru_cache(maxsize=4096)
-def _known(pem: bytes) -> _Private:
-    # the key was proven when it was read from its file; to prove it again would take each worker longer than to sign
-    private = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
-    assert isinstance(private, RSAPrivateKey | Ed25519PrivateKey)
-    return private
-
-
-def doubts(place: str, directory: str) -> Iterator[tuple[str, str]]:
-    """What makes a key unsafe: others can read or replace it. Each with the command that mends it.
-
-    The permissions that count are those of the file and of the two folders above it; a path that is missing is passed
-    over.
-    """
-    for each, forbidden, what in (
-        (place, stat.S_IROTH, "everybody on this host can read the key, and sign with it"),
-        (place, stat.S_IWOTH | stat.S_IWGRP, "others than its owner can replace the key"),
-        (os.path.dirname(place), stat.S_IWOTH, "everybody on this host can replace the key"),
-        (directory, stat.S_IWOTH, "everybody on this host can replace the keys"),
-    ):
-        try:
-            mode = stat.S_IMODE(os.stat(each).st_mode)
-        except OSError:
-            continue
-        if mode & forbidden:
-            fewer = "o-r" if forbidden == stat.S_IROTH else "go-w"
-            yield f"{each} has the mode {mode:04o}: {what}", f"chmod {fewer} {shlex.quote(each)}"

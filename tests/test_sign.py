@@ -458,6 +458,29 @@ def test_a_valid_signature_of_another_form_does_not_count(both, canonical, more,
     assert (f"{DOMAIN}/{RSA}" not in found.by) is counts
 
 
+def test_a_signature_to_which_a_field_was_added_does_not_count(both):
+    """By the same key, another program may have signed each field as often as it was there."""
+    headers, body = split(MESSAGE)
+    key = both.signing_keys[Domain(DOMAIN)][0]
+    names = tuple(each.name for each in headers)
+    header = signature.HeaderHash(headers, names)
+    digest = sha256(both_relaxed(body)).digest()
+    written = signature.of_message(signature.NAME, "v=1;", key, header, digest, NOW)
+    mine = Field(b"DKIM-Signature", b" " + written.replace("\n", "\r\n").encode())
+    assert f"{DOMAIN}/{RSA}" not in finished_parts(both, Headers([mine, *headers]), body).by
+    # it still verifies by RFC 6376, and does not cover what a reader is shown
+    added = Headers([Field(b"Subject", b" another"), mine, *headers])
+    whole = b"".join(b"%s:%s\r\n" % (each.name, each.value) for each in added) + b"\r\n" + body
+    assert dkimpy_says(both, whole) == [True]
+    assert f"{DOMAIN}/{RSA}" in finished_parts(both, added, body).by
+
+
+def both_relaxed(body):
+    """The canonical body, as the signer hashes it."""
+    lines = [b" ".join(line.split()) if line.strip() else b"" for line in body.split(b"\r\n")]
+    return b"\r\n".join(lines).rstrip(b"\r\n") + b"\r\n"
+
+
 def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_path):
     foreign = signing(tmp_path, {DOMAIN: (RSA, ED)})
     write(tmp_path, DOMAIN, RSA, pem("rsa", "of somebody else"))

@@ -26,8 +26,8 @@ from typing import TypeVar
 BUILD = Path(__file__).parents[2] / "build"
 SYSTEMD = ("systemd", "systemd-sysv")
 NO_SYSTEMD = ("systemd-standalone-sysusers", "systemd-standalone-tmpfiles")
-CHAIN = ("opendkim", "opendkim-tools", "openssl", "opendmarc", "postfix-policyd-spf-python")
-"""What mailassay takes the place of, and what opendkim-genkey calls."""
+CHAIN = ("opendkim", "opendkim-tools", "openssl", "procps", "opendmarc", "postfix-policyd-spf-python")
+"""What mailassay takes the place of, and what opendkim-genkey and the unit of opendkim call."""
 LIBRARIES = ("python3", "libmilter1.0.1")
 """What `make install` does not bring along."""
 HOST_NAME = "mx.receiver.example"

@@ -24,7 +24,7 @@ from mailassay.cli import doctor, main
 from mailassay.config import Dns, History, Listen, Problem, Relays, Reports, Settings, Web, load_policy
 from mailassay.dmarc import Disposition
 from mailassay.doctor import CHECKS, NoPostfix, examine, gather, host, milters, own, remaining
-from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Reporting, Table, User
+from mailassay.doctor.facts import Environment, Kept, Nameserver, Node, Reporting, Signed, Table, User
 from mailassay.doctor.own import Own
 from mailassay.doctor.system import OPENRC, SYSTEMD, System, installer, this_system
 from mailassay.domain import Domain
@@ -504,6 +504,7 @@ BROKEN = {
             postfix=configured(smtpd_milters=f"{OURS}, inet:localhost:8891", **ALL_MAIL),
             signers={"/etc/opendkim.conf": "s"},
             signing={"/etc/opendkim.conf": "inet:8891@localhost"},
+            signed={"/etc/opendkim.conf": Signed(frozenset({Domain("example.org")}))},
         ),
         ("warning", "other-signer"),
         f"postconf -e smtpd_milters={OURS}",
@@ -514,6 +515,7 @@ BROKEN = {
             settings=SIGNS,
             postfix=configured(**ALL_MAIL),
             signing={"/etc/opendkim.conf": "inet:8891@localhost"},
+            signed={"/etc/opendkim.conf": Signed(frozenset({Domain("example.org")}))},
             running=frozenset({"opendkim"}),
         ),
         ("note", "other-signer"),

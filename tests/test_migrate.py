@@ -312,3 +312,61 @@ def test_many_domains(tmp_path, capsys):
     }
     status, out, _ = run(capsys, laid(tmp_path, files))
     assert (status, out.count(": [s]  # ")) == (0, len(names))
+
+
+PASTED = "example.org:a:" + pem("rsa").decode()
+IN_ONE_LINE = "".join(pem("rsa").decode().split("\n")[1:-2])
+BARE = "\n".join(pem("rsa").decode().split("\n")[1:-2])
+ONE_DOMAIN = "Domain example.org\nSelector s\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "files"),
+    [
+        ("opendkim", FILES | {"KeyTable": f"one {PASTED}"}),
+        ("opendkim", FILES | {"KeyTable": f"one example.org:a:{BARE}\n"}),
+        ("opendkim", FILES | {"KeyTable": pem("rsa")}),
+        ("opendkim", FILES | {"KeyTable": f"one example.org:a\n{IN_ONE_LINE} x\n"}),
+        ("opendkim", FILES | {"SigningTable": pem("rsa")}),
+        ("opendkim", {"opendkim.conf": pem("rsa")}),
+        ("opendkim", {"opendkim.conf": f"{ONE_DOMAIN}KeyFile {pem('rsa').decode()}"}),
+        ("opendkim", {"opendkim.conf": f"{ONE_DOMAIN}KeyFile\n{BARE}\n"}),
+        ("opendkim", {"opendkim.conf": f"{ONE_DOMAIN}KeyFile {IN_ONE_LINE}\n"}),
+        ("opendkim", {"opendkim.conf": f"{ONE_DOMAIN}KeyFile /{IN_ONE_LINE}\n"}),
+        ("opendkim", {"opendkim.conf": f"{ONE_DOMAIN}KeyFile {libsodium().decode()}\n"}),
+        ("opendkim", {"opendkim.conf": f"Include {IN_ONE_LINE}\nMode {IN_ONE_LINE}\n"}),
+        ("opendkim", {"opendkim.conf": "Include %FOLDER%/key.pem\n", "key.pem": pem("rsa")}),
+        (
+            "rspamd",
+            {"d.conf": f'domain {{ example.org {{ selector = "s"; path = <<EOD\n{pem("rsa").decode()}EOD\n}} }}'},
+        ),
+        ("rspamd", {"d.conf": f'domain {{ example.org {{ selector = "s"; path = <<EOD\n{BARE}\nEOD\n}} }}'}),
+        ("rspamd", {"d.conf": f'domain {{ example.org {{ selector = "s"; path = "{IN_ONE_LINE}" }} }}'}),
+        ("rspamd", {"d.conf": f'domain {{ example.org {{ path = "{libsodium().decode()}" }} }}'}),
+        ("rspamd", {"d.conf": f'enabled = "{IN_ONE_LINE}";'}),
+        ("rspamd", {"d.conf": f'path = "{pem("rsa").decode()}";'.replace("\n", "\\n")}),
+        ("rspamd", {"d.conf": pem("rsa")}),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--json",), ("--verbose",)])
+def test_a_key_in_the_wrong_place_is_not_shown(tmp_path, capsys, program, files, more):
+    status, out, err = run(capsys, laid(tmp_path, files), "--from", program, *more)
+    assert status
+    shown = out + err
+    for secret in (IN_ONE_LINE, libsodium().decode()):
+        assert not [at for at in range(len(secret) - 19) if secret[at : at + 20] in shown]
+
+
+def test_where_the_key_is_that_does_not_belong_there(tmp_path, capsys):
+    config = laid(tmp_path, FILES | {"KeyTable": f"# ours\none {PASTED}"})
+    status, _, err = run(capsys, config)
+    assert (status, f"{tmp_path}/KeyTable has a private key in line 2" in err) == (1, True)
+    laid(tmp_path, {"KeyTable": f"# ours\n\n{BARE}"})
+    assert "KeyTable has a private key in line 3" in run(capsys, config)[2]
+
+
+@pytest.mark.parametrize("line", ["x" * 10_000_000, "Mode " + "x " * 5_000_000, "Include " + "é" * 1_000_000])
+@pytest.mark.parametrize("program", ["opendkim", "rspamd"])
+def test_little_of_a_long_line_is_shown(tmp_path, capsys, program, line):
+    _, out, err = run(capsys, laid(tmp_path, {"a.conf": f"{ONE_DOMAIN}{line}\n"}), "--from", program)
+    assert len(out + err) < 3000

@@ -208,6 +208,19 @@ def test_the_first_line_counts_unless_there_may_be_several(tmp_path):
         ("refile", "*@example.org one\n*@(a|b).example net\n", False, {("warning", "data-set", 2)}),
         ("file", "example.org gone\n", False, {("error", "key", 1)}),
         ("file", "example.org one:ann@example.org\n", False, set()),
+        (
+            "refile",
+            "*@a.example.org none\n*@example.org one\n*@*.example.org one\n",
+            False,
+            {("error", "key", 1), ("warning", "subdomains", 1), ("warning", "subdomains", 3)},
+        ),
+        (
+            "file",
+            "a.example.org net\nexample.org one\n.example.org one\n",
+            False,
+            {("warning", "foreign-domain", 1), ("warning", "subdomains", 1), ("warning", "subdomains", 3)},
+        ),
+        ("refile", "*@*example.org one\n", True, {("warning", "wildcard", 1)}),
     ],
 )
 def test_what_a_line_does(tmp_path, kind, lines, subdomains, remarks):
@@ -216,6 +229,69 @@ def test_what_a_line_does(tmp_path, kind, lines, subdomains, remarks):
     assert (plan.subdomains, said(plan)) == (subdomains, remarks)
     if lines.startswith(("example.org one", "*@example.org one")):
         assert domains(plan)["example.org"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*@a.example.org none",
+        "*@A.Example.org none",
+        "*@*.a.example.org none",
+        "*@*a.example.org none",
+        "*@a.*.org none",
+        "*@*z*.org none",
+        "ann@a.example.org none",
+        "ann@*.example.org two",
+        "*@a.b.example.org two",
+        "*@a.example.org net",
+    ],
+)
+def test_a_line_about_names_below_keeps_the_others_unsigned(tmp_path, line):
+    keys = SEVERAL + "net example.net:n:%FOLDER%/one.private\n"
+    plan = tables(tmp_path, f"{line}\n*@example.org one\n*@*.example.org one\n", keys)
+    assert (plan.subdomains, "example.org" in plan.domains) == (False, True)
+    assert ("warning", "subdomains", 1) in said(plan)
+    assert any("is unsigned" in each.what for each in plan.remarks)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "*@example.org one\n*@*.example.org one\n*@a.example.org none\n",
+        "*@a.example none\n*@example.org one\n*@*.example.org one\n",
+        "*@a.example.org one\n*@example.org one\n*@*.example.org one\n",
+    ],
+)
+def test_a_line_that_decides_nothing_about_names_below_changes_nothing(tmp_path, lines):
+    assert tables(tmp_path, lines, SEVERAL).subdomains
+
+
+@pytest.mark.parametrize(
+    ("value", "left", "subdomains"),
+    [
+        ("a.example.org", ["example.org"], False),
+        ("A.Example.org,b.example", ["example.org"], False),
+        ("refile:%FOLDER%/exempt", ["example.org"], False),
+        ("/no/such/file", ["example.org"], False),
+        ("lua:/x", ["example.org"], False),
+        ("b.example,notexample.org", ["example.org"], True),
+        ("example.org", [], True),
+    ],
+)
+def test_domains_that_are_exempt(tmp_path, value, left, subdomains):
+    more = f"SubDomains yes\nExemptDomains {value}\n"
+    plan = one(tmp_path, more, exempt="*.example.org\n")
+    assert (list(plan.domains), plan.subdomains) == (left, subdomains)
+    if value != "b.example,notexample.org":
+        assert "subdomains" in {code for _, code, _ in said(plan)}
+    assert one(tmp_path, more.replace("yes", "no"), exempt="*.example.org\n").subdomains is False
+
+
+def test_an_exempt_domain_of_a_table(tmp_path):
+    lines = "*@example.org one\n*@*.example.org one\n*@example.net net\n"
+    keys = SEVERAL + "net example.net:n:%FOLDER%/one.private\n"
+    assert list(tables(tmp_path, lines, keys, "ExemptDomains example.net\n").domains) == ["example.org"]
+    assert not tables(tmp_path, lines.rsplit("*@", 1)[0], keys, "ExemptDomains a.example.org\n").subdomains
 
 
 def test_a_key_for_every_domain_that_has_one(tmp_path):

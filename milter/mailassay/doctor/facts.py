@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ..config import Problem, Settings
+from ..domain import Domain
 from ..feedback.ourselves import Alignment
 from ..postfix.configuration import Postfix, Service
 from ..sign.published import Published
@@ -141,6 +142,18 @@ class Reporting:
     timer: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The domains for which another filter signs. ``below``: for names below them too.
+
+    ``doubt`` says why there may be others for which it signs; it is empty if there are none.
+    """
+
+    domains: frozenset[Domain] = frozenset()
+    below: bool = False
+    doubt: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All facts. ``unseen`` names what could not be examined. None means unknown, unless it is described otherwise.
@@ -153,7 +166,8 @@ class Facts:
     if unknown. ``interpreter``: the program that runs this examination; ``installed``: when its files were installed.
     ``environment``: the virtual environment that it is in, None if it is in none, or in one of another Python.
     ``signers``: the Mode in configuration files of signing filters, empty if they have none; ``signing``: for those
-    with a key, the socket in their file, as it is written there. ``running``: the names of those that run.
+    with a key, the socket in their file, as it is written there; ``signed``: for what
+    domains those sign. ``running``: the names of those that run.
     ``tables``: the header check tables, by parameter.
     ``names``: of this host. ``own``: the domains for which Postfix takes mail. ``held``: the number of messages that
     mailassay put on hold, None if unknown; the first has been ``waiting`` for so many seconds. ``down``: Postfix is not
@@ -180,6 +194,7 @@ class Facts:
     environment: Environment | None = None
     signers: Mapping[str, str] = field(default_factory=dict)
     signing: Mapping[str, str] = field(default_factory=dict)
+    signed: Mapping[str, Signed] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
     tables: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
     nameservers: tuple[Nameserver, ...] = ()

@@ -76,7 +76,8 @@ def all_facts(settings: Settings, wrong: Sequence[Problem], config: str | None, 
         installed=max(path.stat().st_ctime for path in Path(__file__).parents[1].rglob("*.py")),
         environment=environment(),
         signers=dict(signers(unseen)),
-        signing=dict(signing()),
+        signing=(others := dict(signing())),
+        signed=gather_other_signers.signed(others),
         running=gather_other_signers.running(Path(each).stem for each in _SIGNERS),
         tables={
             name: tuple(_tables(name, settings, postfix, until, unseen))

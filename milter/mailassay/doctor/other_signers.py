@@ -11,6 +11,7 @@ from .finding import Finding, fine, note, warning
 from .milters import Milter, edited, parsed
 from .wiring import entries, is_ours, our_endpoint, signer_of
 
+_SHOWN = 5  # domains in a message
 _LISTS = {"smtpd": "smtpd_milters", "cleanup": "non_smtpd_milters"}
 
 
@@ -22,7 +23,15 @@ def other_signer(facts: Facts) -> Iterator[Finding]:
         program = PurePosixPath(path).stem
         places, commands = _lists(facts, path)
         stop = facts.system.disable(program)
-        if places:
+        if (places or program in facts.running) and (lacking := _lacking(facts, path)):
+            asked = f"{', '.join(places)} {'names' if len(places) == 1 else 'name'} its socket" if places else ""
+            yield warning(
+                "other-signer",
+                f"{program} has a key ({path}; {asked or 'Postfix does not ask it'}), and {lacking}",
+                fix=f"mailassay migrate {path} says what sign of mailassay.yaml lacks. Until that is "
+                f"settled, let {program} sign",
+            )
+        elif places:
             yield warning(
                 "other-signer",
                 f"{program} signs too: {path} has a key and does not only verify, and {', '.join(places)} "
@@ -38,6 +47,25 @@ def other_signer(facts: Facts) -> Iterator[Finding]:
             yield note("other-signer", what, *stop)
         else:
             yield fine("other-signer", f"Postfix does not ask {program}, and it does not run: mailassay signs")
+
+
+def _lacking(facts: Facts, path: str) -> str:
+    """What the filter signs and mailassay does not, as far as that is known; empty if that is nothing."""
+    signed, sign = facts.signed.get(path), facts.settings.sign
+    if signed is None:
+        return "it is not known for what domains"
+    missing = sorted(
+        each
+        for each in signed.domains
+        if each not in sign.domains
+        and not (sign.subdomains and any(parent in sign.domains for parent in each.parents()))
+    )
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        return f"sign.domains of mailassay.yaml lacks {', '.join(missing[:_SHOWN])}{more}, for which it signs"
+    if signed.below and not sign.subdomains:
+        return "it signs for names below its domains, which mailassay does not without sign.subdomains"
+    return f"it may sign for what mailassay does not: {signed.doubt}" if signed.doubt else ""
 
 
 def _lists(facts: Facts, path: str) -> tuple[list[str], list[str]]:

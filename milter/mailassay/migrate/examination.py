@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..domain import Domain
+from .data_set import Entry
 from .key_table import ANYBODY, Key, Signs, Tables
 from .plan import Plan, Source, Use, signing_domain
 from .remark import Code, Place, error, note, warning
@@ -24,6 +25,7 @@ class Examination:
         self._used: set[str] = set()
         # the domains whose names below are signed by the same keys
         self._above: dict[Domain, bool] = {}
+        self._why_not = "other domains have no such line"
 
     def run(self) -> None:
         """Fill in the plan."""
@@ -72,7 +74,43 @@ class Examination:
     def _subdomains(self) -> None:
         covered = [domain for domain, is_above in self._above.items() if is_above]
         if covered and len(covered) == len(self._above):
+            exceptions = [entry for entry in self._tables.entries if self._is_exception(entry)]
+            for entry in exceptions:
+                what = f"{entry.key}: mail of names below a domain of the list is not signed as that domain, and "
+                what += (
+                    "subdomains: true would sign it so. So mail of all names below the domains of the list is unsigned"
+                )
+                fix = "Name those that send mail in sign.domains, with keys of their own"
+                self._found.say(warning(entry.place, Code.SUBDOMAINS, what, fix))
+            if exceptions:
+                self._why_not = f"{exceptions[0].place} decides otherwise about some"
+                return
             self._found.subdomains, self._found.why_subdomains = True, "the SigningTable signs for names below too"
+
+    def _is_exception(self, entry: Entry) -> bool:
+        """Does a line decide otherwise about a name below a domain of the plan than subdomains: true would?"""
+        local_part, at, rest = entry.key.rpartition("@")
+        local_part = local_part.replace("*", ANYBODY) if at else ANYBODY
+        if not self._tables.has_patterns:
+            names = [rest.removeprefix("."), f"{_BELOW}.{rest.removeprefix('.')}"]
+        elif "*" in rest.removeprefix("*"):
+            # no name can be found that shows what such a pattern matches
+            return bool(self._above)
+        elif rest.startswith("*"):
+            suffix = rest.removeprefix("*")
+            names = [suffix.removeprefix("."), f"{_BELOW}{suffix}", f"{_BELOW}.{suffix.removeprefix('.')}"]
+        else:
+            names = [rest]
+        return any(self._differs(local_part, domain) for name in names if (domain := signing_domain(name)))
+
+    def _differs(self, local_part: str, domain: Domain) -> bool:
+        """Is a name below a domain of the plan, and signed otherwise than as that domain?"""
+        base = next((parent for parent in domain.parents() if parent in self._above), None)
+        if domain in self._above or base is None:
+            return False
+        return self._own(self._tables.signs(local_part, domain), base) != self._own(
+            self._tables.signs(ANYBODY, base), base
+        )
 
     def _line(self, pattern: str, value: str, place: Place) -> None:
         """What a line of the SigningTable does beside what is in the plan now."""
@@ -131,8 +169,8 @@ class Examination:
         below = self._tables.signs(ANYBODY, f"{_BELOW}.{base}")
         if base in self._found.domains and self._above.get(base):
             if not self._found.subdomains:
-                what = f"{pattern} signs for names below {base} too, and other domains have no such line"
-                fix = "Write subdomains: true if it may hold for all of them"
+                what = f"{pattern} signs for names below {base} too, and {self._why_not}"
+                fix = "They are unsigned now. Write subdomains: true if it may hold for all of them"
                 self._found.say(warning(place, Code.SUBDOMAINS, what, fix))
         elif any(each.entry.place == place for each in below):
             what = f"{pattern} signs for names below {base} otherwise than for {base} itself"

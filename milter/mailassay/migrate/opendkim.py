@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import exempt_domains
 from .clients import networks
 from .data_set import DataSet, opened
 from .examination import NAME_THEM, Examination
@@ -31,6 +32,7 @@ def plan(path: str) -> Plan:
         _by_tables(found, settings)
     else:
         _by_domain(found, settings)
+    exempt_domains.leave_out(found, settings)
     found.why_believed = (
         "opendkim signs whatever MAIL FROM is. With envelope, Postfix keeps users from each other's domains "
         "(reject_sender_login_mismatch); any signs as before"

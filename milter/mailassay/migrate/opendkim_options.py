@@ -25,8 +25,9 @@ class Option(NamedTuple):
 
 
 _TAKEN = (
-    "BaseDirectory ChangeRootDirectory Domain ExternalIgnoreList Include InternalHosts KeyFile KeyTable MacroList Mode "
-    "MTA MultipleSignatures OversignHeaders PeerList Selector SenderHeaders SignatureAlgorithm SigningTable SubDomains"
+    "BaseDirectory ChangeRootDirectory Domain ExemptDomains ExternalIgnoreList Include InternalHosts KeyFile KeyTable "
+    "MacroList Mode MTA MultipleSignatures OversignHeaders PeerList Selector SenderHeaders SignatureAlgorithm "
+    "SigningTable SubDomains"
 )
 _NOTHING = (
     "AutoRestart AutoRestartCount AutoRestartRate Background Canonicalization DisableCryptoInit EnableCoredumps "
@@ -58,7 +59,6 @@ _WITHOUT = {
     "Diagnostics": "z= is never written",
     "DontSignMailTo": "mail is signed whoever its recipients are. To sign none of it, route it by a service of "
     "master.cf without mailassay",
-    "ExemptDomains": "leave these domains out of sign.domains if their mail shall not be signed",
     "FinalPolicyScript": "there are no scripts; rules of the policy decide about mail that is checked",
     "ScreenPolicyScript": "there are no scripts; rules of the policy decide about mail that is checked",
     "SetupPolicyScript": "there are no scripts: sign.domains has the domains and their keys",

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ..finding import Finding, Severity
+from .excerpt import excerpt
 
 
 class Place(NamedTuple):
@@ -46,7 +47,8 @@ class Remark(Finding):
     """A finding about the old configuration.
 
     An ``error`` keeps something from being migrated that could be, a ``warning`` has no equivalent here, and a
-    ``note`` says what is different.
+    ``note`` says what is different. Its text has excerpts only of what the configuration says, which may be a key that
+    is in the wrong place; error(), warning() and note() see to that.
     """
 
     place: Place = field(default_factory=Place)
@@ -57,12 +59,12 @@ class Remark(Finding):
 
 
 def error(place: Place, code: Code, what: str, fix: str = "") -> Remark:
-    return Remark(Severity.ERROR, code, what, fix, place)
+    return Remark(Severity.ERROR, code, excerpt(what), excerpt(fix), place)
 
 
 def warning(place: Place, code: Code, what: str, fix: str = "") -> Remark:
-    return Remark(Severity.WARNING, code, what, fix, place)
+    return Remark(Severity.WARNING, code, excerpt(what), excerpt(fix), place)
 
 
 def note(place: Place, code: Code, what: str, fix: str = "") -> Remark:
-    return Remark(Severity.NOTE, code, what, fix, place)
+    return Remark(Severity.NOTE, code, excerpt(what), excerpt(fix), place)

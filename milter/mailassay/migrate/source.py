@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 
 from .remark import Place
 
+# the first or last line of a key in PEM, or a line that has nothing but base64
+_KEY = re.compile(
+    rb"--[- ]*(?:BEGIN|END)[^\n]*PRIVATE KEY|^[ \t]*(?:[A-Za-z0-9+/]{60,}={0,2}|[A-Za-z0-9+/]{40,}={1,2})[ \t]*\r?$",
+    re.MULTILINE,
+)
 MAX_OCTETS = 16 << 20  # of one file; a table of a hundred thousand domains has less
 
 
@@ -33,10 +39,16 @@ def octets(path: str, most: int = MAX_OCTETS) -> bytes:
 
 
 def text(path: str) -> str:
-    """A text file; octets that are not UTF-8 stay as they are. Raises :class:`Unreadable`."""
+    """A configuration or a table; octets that are not UTF-8 stay as they are. Raises :class:`Unreadable`.
+
+    A key of several lines belongs into a file of its own. It is refused here, so that no message quotes a line of it.
+    """
     found = octets(path)
     if b"\0" in found:
         raise Unreadable("is not a text file: it has a NUL")
+    if key := _KEY.search(found):
+        line = found.count(b"\n", 0, key.start()) + 1
+        raise Unreadable(f"has a private key in line {line}, which belongs into a file of its own")
     return found.decode(errors="surrogateescape")
 
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .excerpt import excerpt
 from .remark import Place
 
 _MAX_DEPTH = 16  # of nested objects and lists
@@ -31,7 +32,7 @@ class Unclear(Exception):
     """The text is not read. It says why, and ``place`` says where."""
 
     def __init__(self, place: Place, what: str) -> None:
-        super().__init__(what)
+        super().__init__(excerpt(what))
         self.place = place
 
 

@@ -873,3 +873,28 @@ def test_every_line_fits_the_terminal(online, monkeypatch, width):
         lines = [*host.out.split("\n"), *host.err.split("\n")]
         kept = re.compile(r"._domainkey.|    v=DKIM1|    \"|made /|Then: mailassay |mailassay key: /")
         assert [each for each in lines if not kept.search(each) and not fits(each, width)] == []
+
+
+def test_a_zone_file_starts_no_clock(host):
+    """What a file on this host says is not what verifiers see, so nothing of it is kept, and no key becomes active."""
+    host.run("new", DOMAIN, "--format", "text")
+    names, values = host.out.split("\n")[::2], host.out.split("\n")[1::2]
+    zone = host.folder / "zone"
+    zone.write_text("\n".join(f'{name} TXT "{value}"' for name, value in zip(names, values, strict=False)))
+    before = (host.keys / DOMAIN / "keys.json").read_bytes()
+    host.run("check", DOMAIN, "--zone", str(zone))
+    assert "not written down" in host.out
+    assert (host.keys / DOMAIN / "keys.json").read_bytes() == before
+    assert host.run("rotate", DOMAIN, "--zone", str(zone)) == 2
+    assert "--zone" in host.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to a group")
+def test_keys_in_a_folder_of_root_are_for_the_service(host, monkeypatch):
+    """Whoever made the folder by hand left it to root's group."""
+    monkeypatch.setattr(making, "_service", lambda: 12345)
+    host.keys.mkdir()
+    os.chown(host.keys, 0, 0)
+    host.run("new", DOMAIN)
+    folder = host.keys / DOMAIN
+    assert {path.stat().st_gid for path in (folder, *folder.iterdir())} == {12345}

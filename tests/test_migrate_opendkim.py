@@ -6,7 +6,7 @@ import subprocess
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mailassay import migrate
@@ -426,6 +426,8 @@ LINES = st.lists(
 @needs_opendkim
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(st.sampled_from(["file", "refile"]), LINES, st.sampled_from(["a", "a@b.c", "x@y.b.c", "a+b", "A", "*", ".b.c"]))
+@example("refile", [("", "a*", " ", "v", "")], "A")
+@example("refile", [("", "*@b.c", " ", "v", "")], "a@B.c")
 def test_a_data_set_is_read_as_opendkim_reads_it(tmp_path, kind, lines, query):
     (tmp_path / "table").write_text("".join("".join(line) + "\n" for line in lines), newline="")
     name = f"{kind}:{tmp_path}/table"

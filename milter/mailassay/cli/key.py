@@ -65,7 +65,8 @@ def add(commands: Commands) -> None:
     )
     _takes_domain(rotate)
     rotate.add_argument("--wait", action="store_true", help="wait until the new keys can be active")
-    takes_zone(rotate)
+    # only what verifiers see makes a key active, so no file stands in for DNS
+    rotate.set_defaults(zone=None)
     retire = _action(actions, "retire", "stop signing with a key; later, revoke it", key_rotate.retire)
     _takes_domain(retire)
     retire.add_argument("selector", type=_selector, metavar="SELECTOR", help="the key")

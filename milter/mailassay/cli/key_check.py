@@ -79,7 +79,8 @@ def _checked(found: Settings, arguments: argparse.Namespace, answers: Source, do
     now = world.now()
     seen = replace(folder, ring=rotation.observed(folder.ring, dns, now))
     wrong = problems(seen, dns, now)
-    return _Checked(domain, folder, dns, wrong, _written(folder, dns))
+    unwritten = f"it is of {arguments.zone}, and not of DNS" if arguments.zone else _written(folder, dns)
+    return _Checked(domain, folder, dns, wrong, unwritten)
 
 
 def _written(folder: Folder, dns: Mapping[str, Published]) -> str:

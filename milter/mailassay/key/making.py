@@ -38,7 +38,7 @@ def folder(directory: str, domain: Domain) -> list[str]:
         undone += _new_folder(directory, _service())
     place = os.path.join(directory, domain)
     if not os.path.isdir(place):
-        undone += _new_folder(place, os.stat(directory).st_gid)
+        undone += _new_folder(place, group(directory))
     return undone
 
 
@@ -76,7 +76,7 @@ def write(directory: str, domain: Domain, selector: str, octets: bytes) -> list[
             file.write(octets)
             file.flush()
             os.fsync(descriptor)
-            undone = _own(descriptor, place, _FILE, os.stat(directory).st_gid)
+            undone = _own(descriptor, place, _FILE, group(directory))
         _on_disk(os.path.dirname(place))
     except BaseException:
         with suppress(OSError):
@@ -113,6 +113,14 @@ def _own(descriptor: int, place: str, mode: int, group: int) -> list[str]:
         return [f"the service cannot read {place}; as root: chgrp {name} {quoted} && chmod {mode:04o} {quoted}"]
     os.fchmod(descriptor, mode)
     return []
+
+
+def group(directory: str) -> int:
+    """The group of what is made below a folder: that of the folder, or of the service if it is root's. Raises OSError.
+
+    Whoever made the folder by hand may have left it to root, and the service could not read the keys.
+    """
+    return os.stat(directory).st_gid or _service()
 
 
 def _service() -> int:

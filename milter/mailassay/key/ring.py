@@ -28,7 +28,7 @@ VERSION = 1  # of the form of the file
 NAME = "keys.json"
 MAX_OCTETS = 1 << 20
 _MODE = 0o640
-_TIME = re.compile("(?:19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TIME = re.compile("(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _MAX_WAIT = 86_400  # seconds; no TTL counts for more (resolver.Answer)
 
 

@@ -54,11 +54,12 @@ class DataSet:
 
     def every(self, text: str, *, fold: bool = True) -> Iterator[Entry]:
         """All entries that match, in order."""
-        folded = text.lower()
-        found = [*(self._folded.get(folded, []) if fold or self._any_case else self._exact.get(text, []))]
+        folded, fold = text.lower(), fold or self._any_case
+        found = [*(self._folded.get(folded, []) if fold else self._exact.get(text, []))]
         if self.patterns:
-            found += self._domains.get(folded.rpartition("@")[2], []) if "@" in folded else []
-            found += (index for index, parts in self._others if _matches(parts, folded))
+            likely = self._domains.get(folded.rpartition("@")[2], []) if "@" in folded else []
+            likely = [*likely, *(index for index, parts in self._others if _matches(parts, folded))]
+            found += (each for each in likely if fold or _matches(self.entries[each].key.split("*"), text))
         yield from (self.entries[index] for index in sorted(found))
 
 

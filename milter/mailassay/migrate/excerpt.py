@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _MAX_WORD = 60  # characters
+_MAX_PATH = 300
 _MAX_TEXT = 600  # of a whole sentence with what it quotes
 _MAX_PIECE = 20  # of a path, between two slashes, where it could be base64 too
 _HEAD = 12  # characters that stay of what could be a key: they say which one, and nothing that is secret
@@ -26,7 +27,10 @@ def _without_key(found: re.Match[str]) -> str:
 
 
 def _shortened(found: re.Match[str]) -> str:
-    return _middle_out(found[0], _MAX_WORD)
+    word = found[0]
+    # what could be base64 is gone
+    most = _MAX_PATH if "/" in word else _MAX_WORD
+    return _middle_out(word, most) if len(word) > most else word
 
 
 def _middle_out(text: str, most: int) -> str:

@@ -452,7 +452,7 @@ def test_a_valid_signature_of_another_form_does_not_count(both, canonical, more,
     # the body is the same in both forms
     tags = ["v=1;", f"a={key.algorithm};", f"c={canonical};", *signature.by(key, NOW), *filter(None, [more])]
     after = [header.tag, f"bh={b64encode(sha256(body).digest()).decode()};"]
-    written = signature.signed(signature.NAME, tags, after, key, header.with_field)
+    written = signature.signed(signature.NAME, tags, after, key, header.covered)
     mine = Field(b"DKIM-Signature", b" " + written.replace("\n", "\r\n").encode())
     found = finished_parts(both, Headers([mine, *headers]), body)
     assert (f"{DOMAIN}/{RSA}" not in found.by) is counts

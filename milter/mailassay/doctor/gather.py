@@ -26,6 +26,7 @@ from ..postfix.configuration import NoPostfix, Postfix, beginning, examined, loo
 from ..postfix.configuration import found as where_is
 from ..postfix.hold_queue import Queue, Unavailable, oldest
 from ..resolver import Answer, DnsLimit, DnsTempError, Question
+from ..sign.permissions import group_name
 from . import gather_history, gather_other_signers, gather_reports, gather_signing
 from .facts import Environment, Facts, Nameserver, Node, Process, Table, User, ancestry, seen_by
 from .milters import parsed
@@ -146,14 +147,7 @@ def _nodes(paths: Iterable[str], unseen: list[str]) -> Iterator[tuple[str, Node 
         except OSError as error:
             unseen.append(f"{path}: {error.strerror}")
         else:
-            yield path, Node(path, state.st_mode & 0o7777, state.st_uid, state.st_gid, _group(state.st_gid))
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+            yield path, Node(path, state.st_mode & 0o7777, state.st_uid, state.st_gid, group_name(state.st_gid))
 
 
 def _user(name: str) -> User | None:
@@ -161,7 +155,7 @@ def _user(name: str) -> User | None:
         entry = pwd.getpwnam(name)
     except KeyError:
         return None
-    return User(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)), _group(entry.pw_gid))
+    return User(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)), group_name(entry.pw_gid))
 
 
 def _owner(process: Process | None) -> User | None:

@@ -9,8 +9,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from ..dkim import Fault
 from ..dkim.key import BadKey, Key, parse
 from ..domain import BadDomain, Domain
@@ -339,8 +337,4 @@ def _same(record: str, other: str) -> bool:
     found, wanted = _parsed(record), _parsed(other)
     if isinstance(found, BadKey) or isinstance(wanted, BadKey):
         return False
-    return _octets(found) == _octets(wanted)
-
-
-def _octets(key: Key) -> bytes:
-    return key.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return found.public == wanted.public

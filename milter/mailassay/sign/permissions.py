@@ -113,13 +113,13 @@ def _of_file(place: str, state: os.stat_result, reader: Account | None) -> Itera
         what = "others than its owner can replace the key"
         yield f"{place} has the mode {mode:04o}: {what}", f"chmod go-w {quoted}"
     if reader and mode & stat.S_IRGRP and state.st_gid not in {0, *reader.gids}:
-        yield f"the group {_group(state.st_gid)} can read {place}, and sign with it", let_read(place)
+        yield f"the group {group_name(state.st_gid)} can read {place}, and sign with it", let_read(place)
 
 
 def _of_folder(place: str, state: os.stat_result, of: str) -> Iterator[tuple[str, str]]:
     mode = stat.S_IMODE(state.st_mode)
     if mode & (stat.S_IWOTH | stat.S_IWGRP):
-        who = "everybody on this host" if mode & stat.S_IWOTH else f"the group {_group(state.st_gid)}"
+        who = "everybody on this host" if mode & stat.S_IWOTH else f"the group {group_name(state.st_gid)}"
         yield f"{place} has the mode {mode:04o}: {who} can replace the {of}", f"chmod go-w {shlex.quote(place)}"
 
 
@@ -143,7 +143,8 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
-def _group(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """The name of a group, or its number if it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from ..dkim import key as published
 from ..resolver import DnsLimit, DnsTempError, Resolver
 from .keys import SigningKey
@@ -56,12 +54,8 @@ def _difference(key: SigningKey, record: str) -> str:
         found = published.parse(record)
     except published.BadKey as error:
         return str(error)
-    if _octets(found) != _octets(published.parse(key.record)):
+    if found.public != published.parse(key.record).public:
         return "the record has another key"
     if found.testing:
         return "the record says that the key is only tested (t=y), so a verifier may ignore its signatures"
     return ""
-
-
-def _octets(key: published.Key) -> bytes:
-    return key.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

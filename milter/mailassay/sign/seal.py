@@ -6,13 +6,11 @@ next host receives it, and of our own results alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from .. import arc
-from ..dkim.header import relaxed
 from ..dkim.work import TooMuchWork, Work
 from ..message import Field, Headers
 from ..result import Result
@@ -105,9 +103,9 @@ def sealed(key: SigningKey, message: Incoming, change: Change, now: float) -> Se
     of_message = signature.of_message(MESSAGE, f"i={number};", key, header, message.body_hash, now)
     # of a chain that failed, not all hosts would read the same sets, so the seal covers its own set only
     earlier = message.chain.sets if status is Result.PASS else ()
-    scope = _Scope(earlier, signature.field(RESULTS, of_results), signature.field(MESSAGE, of_message))
+    covered = _covered(earlier, signature.field(RESULTS, of_results), signature.field(MESSAGE, of_message))
     tags = [f"i={number};", f"a={key.algorithm};", f"cv={status};", *signature.by(key, now)]
-    of_seal = signature.signed(SEAL, tags, (), key, scope.with_field)
+    of_seal = signature.signed(SEAL, tags, (), key, signature.hashed(covered))
     added = (SEAL, of_seal), (MESSAGE, of_message), (RESULTS, of_results)
     return Sealed(added, str(key), number, status)
 
@@ -128,18 +126,11 @@ def _why_not(message: Incoming, newest: arc.Newest) -> Unsealed | None:
     return Unsealed(message.found.unknown) if message.found.unknown else None
 
 
-class _Scope:
+def _covered(earlier: Sequence[arc.Set], *own: Field) -> Iterator[Field]:
     """What an ARC-Seal covers: the sets in their order, the new one last (RFC 8617 sections 5.1.1 and 5.1.2)."""
-
-    def __init__(self, earlier: Sequence[arc.Set], results: Field, message: Field) -> None:
-        covered = [field for each in earlier for field in (each.results, each.message.field, each.seal.field)]
-        self._hash = hashlib.sha256(b"".join(map(relaxed, (*covered, results, message))))
-
-    def with_field(self, field: Field) -> bytes:
-        """The SHA-256 that is signed: the sets, and last the seal with an empty b=."""
-        whole = self._hash.copy()
-        whole.update(relaxed(field).removesuffix(b"\r\n"))
-        return whole.digest()
+    for each in earlier:
+        yield from (each.results, each.message.field, each.seal.field)
+    yield from own
 
 
 def changed(headers: Headers, change: Change) -> Headers:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..dkim.body import BodyRequest
 from ..dkim.header import relaxed
 from ..message import Field, Headers, crlf
 from .keys import SigningKey
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 BODY = BodyRequest("relaxed", None)
 """The body hash that every signature needs."""
@@ -23,18 +27,17 @@ _WIDTH = 76  # columns of a line
 
 
 class HeaderHash:
-    """The covered fields of one message, canonicalized once for all its signatures. ``tag`` is h=, folded."""
+    """The covered fields of one message, hashed once for all its signatures. ``tag`` is h=, folded."""
 
     def __init__(self, headers: Headers, names: Sequence[bytes]) -> None:
         first, *others = [f"{name.decode()}:" for name in names]
         self.tag = _lines([f"h={first}", *others], "").removesuffix(":") + ";"
-        self._hash = hashlib.sha256(b"".join(relaxed(each) for each in _covered(headers, names)))
+        self.covered = hashed(_covered(headers, names))
 
-    def with_field(self, field: Field) -> bytes:
-        """The SHA-256 that is signed: the covered fields, and last the signature field with an empty b=."""
-        whole = self._hash.copy()
-        whole.update(relaxed(field).removesuffix(b"\r\n"))
-        return whole.digest()
+
+def hashed(fields: Iterable[Field]) -> Hash:
+    """The SHA-256 of what a signature covers before its own field."""
+    return hashlib.sha256(b"".join(map(relaxed, fields)))
 
 
 def _covered(headers: Headers, names: Sequence[bytes]) -> Iterator[Field]:
@@ -57,7 +60,7 @@ def of_message(name: str, first: str, key: SigningKey, header: HeaderHash, body_
     """The value of a field that signs header and body; ``first`` is the tag before those that all of them have."""
     tags = [first, f"a={key.algorithm};", "c=relaxed/relaxed;", *by(key, now)]
     more = [header.tag, f"bh={base64.b64encode(body_hash).decode()};"]
-    return signed(name, tags, more, key, header.with_field)
+    return signed(name, tags, more, key, header.covered)
 
 
 def by(key: SigningKey, now: float) -> list[str]:
@@ -65,15 +68,15 @@ def by(key: SigningKey, now: float) -> list[str]:
     return [f"d={key.domain};", f"s={key.selector};", f"t={int(now)};"]
 
 
-def signed(
-    name: str, tags: Sequence[str], more: Sequence[str], key: SigningKey, digest: Callable[[Field], bytes]
-) -> str:
+def signed(name: str, tags: Sequence[str], more: Sequence[str], key: SigningKey, covered: Hash) -> str:
     """The value of a signature field: tags in as few lines as fit, ``more`` lines of tags, and b= last.
 
-    ``digest`` gives the SHA-256 to sign, of the field with an empty b= and of whatever else it covers.
+    What is signed is ``covered`` and, last, the field with an empty b= (RFC 6376 section 3.7).
     """
     begun = "\n ".join([_lines(tags, " ", name), *more, "b="])
-    proof = base64.b64encode(key.sign(digest(field(name, begun)))).decode()
+    whole = covered.copy()
+    whole.update(relaxed(field(name, begun)).removesuffix(b"\r\n"))
+    proof = base64.b64encode(key.sign(whole.digest())).decode()
     return begun + "\n ".join(proof[at : at + _WIDTH - 4] for at in range(0, len(proof), _WIDTH - 4))
 
 

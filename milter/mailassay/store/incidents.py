@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..failure import incident as incidents
 from ..failure.incident import Incident
 from .tables import incident, report
+from .writing import insert
 
 KIND = "failure"
 HOUR = 3600  # seconds
@@ -89,7 +89,7 @@ def _add(
         return False
     if connection.execute(of_hour.where(incident.c.domain == domain)).scalar_one() >= most.of_domain:
         return False
-    new = _insert(connection)(incident)
+    new = insert(connection)(incident)
     new = new.values(hour=hour, domain=domain, key=key, count=count, first=incidents.line(redact(first)))
     keys = ["hour", "domain", "key"]
     add_to = {"count": incident.c["count"] + new.excluded["count"]}
@@ -149,7 +149,3 @@ def expire(connection: Connection, now: float) -> int:
     if count:
         connection.execute(delete(incident).where(old))
     return int(count or 0)
-
-
-def _insert(connection: Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

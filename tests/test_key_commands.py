@@ -59,6 +59,10 @@ class Host:
         self._monkeypatch.setattr(key_world, "PORT", dns.port)
         self.configure()
 
+    def sleep_by(self, sleep):
+        """Wait in another way."""
+        self._monkeypatch.setattr(key_world, "sleep", sleep)
+
     def sleep(self, seconds):
         assert 0 < seconds <= 60
         self.slept.append(seconds)
@@ -260,9 +264,11 @@ def test_a_wrong_domain(host, domain):
 
 def test_a_domain_that_is_too_long(host):
     domain = ".".join(["a" * 60] * 4)
-    for words in (["new", domain], ["rotate", domain]):
-        assert host.run(*words) == 2
-        assert "too long" in host.err
+    assert host.run("new", domain) == 2
+    assert "too long" in host.err
+    host.configure(f"{domain}: active")
+    assert host.run("rotate", domain) == 2
+    assert "too long" in host.err
     assert not [each for each in (host.keys / domain).iterdir() if each.suffix == ".pem"]
 
 
@@ -458,7 +464,7 @@ def test_a_rotation_with_a_list_in_the_configuration(online):
 
 def test_the_first_keys_are_not_active_before_dns_has_them(online):
     host = online
-    assert host.run("rotate", DOMAIN) == 1
+    assert host.run("new", DOMAIN) == 0
     assert host.states() == {"2027a": "prepared", "2027b": "prepared"}
     host.now += 365 * DAY
     assert host.run("rotate", DOMAIN) == 1
@@ -898,3 +904,50 @@ def test_keys_in_a_folder_of_root_are_for_the_service(host, monkeypatch):
     host.run("new", DOMAIN)
     folder = host.keys / DOMAIN
     assert {path.stat().st_gid for path in (folder, *folder.iterdir())} == {12345}
+
+
+def test_a_domain_that_is_not_known_gets_no_keys(host):
+    """Often it is mistyped."""
+    for words in (["rotate", DOMAIN], ["list", DOMAIN]):
+        assert host.run(*words) == 1
+        assert f"sign.domains does not have {DOMAIN}" in host.err
+    assert host.check(DOMAIN) == {("warning", "key-domain", "")}
+    assert host.status == 1
+    assert not (host.keys / DOMAIN).exists()
+    # the configuration has it
+    host.configure(f"{DOMAIN}: active")
+    assert host.run("rotate", DOMAIN) == 1
+    assert len(host.ring().keys) == 2
+
+
+def test_a_check_does_not_end_a_long_wait(online):
+    online.run("new", DOMAIN)
+    online.publish()
+    with ring.locked(str(online.keys), NAME):
+        assert online.run("rotate", DOMAIN) == os.EX_TEMPFAIL
+        first = []
+
+        def sleep(seconds):
+            if not first:
+                first.append(seconds)
+                raise KeyboardInterrupt
+            online.sleep(seconds)
+
+        online.sleep_by(sleep)
+        assert online.run("rotate", DOMAIN, "--wait") == 130
+        assert first == [1]
+    assert online.run("rotate", DOMAIN, "--wait") == 0
+
+
+def test_keys_whose_records_nobody_saw(host):
+    code = "import sys; from mailassay.cli import main; sys.exit(main(sys.argv[1:]))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "key", "new", DOMAIN, "--config", host.config],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == os.EX_IOERR
+    assert f"mailassay key rotate {DOMAIN} prints their records" in done.stderr
+    assert "Traceback" not in done.stderr
+    host.run("rotate", DOMAIN)
+    assert "v=DKIM1" in host.out

@@ -28,8 +28,8 @@ SELECTORS = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
 def kept(draw, selector):
     state = draw(st.sampled_from(State))
     changed = draw(st.dictionaries(st.sampled_from(State), TIMES)) | {state: draw(TIMES)}
-    seen = draw(st.none() | st.builds(Seen, TIMES, st.integers(0, 86_400)))
-    return Kept(selector, draw(st.sampled_from(RECORDS)), draw(TIMES), state, changed, seen)
+    seen, lacked = (draw(st.none() | st.builds(Seen, TIMES, st.integers(0, 86_400))) for _ in range(2))
+    return Kept(selector, draw(st.sampled_from(RECORDS)), draw(TIMES), state, changed, seen, lacked)
 
 
 @st.composite

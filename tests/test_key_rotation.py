@@ -118,6 +118,23 @@ def test_a_clock_that_was_wrong_does_not_shorten_the_wait():
     assert found.keys["a"].seen.until == 10 + WAIT
 
 
+def test_resolvers_may_keep_the_record_that_was_there_before():
+    """A selector that is still in DNS for another program's key, with a long TTL."""
+    found = Ring({"a": Kept.new("a", public(0), 0)})
+    found = rotation.observed(found, {"a": seen(public(1), public(1), wait=DAY)}, 0)
+    found = rotation.observed(found, {"a": seen("", "", wait=60)}, 60)
+    right = {"a": seen(public(0), public(0), wait=300)}
+    for now in (120, 1400, DAY - 1):
+        found = rotation.observed(found, right, now)
+        [waiting] = rotation.plan(found, right, {}, now).waiting
+        assert waiting.until == DAY
+    assert rotation.plan(rotation.observed(found, right, DAY), right, {}, DAY).activate == ("a",)
+    # if the clock was wrong, it costs a day at most
+    late = rotation.observed(Ring({"a": Kept.new("a", public(0), 0)}), {"a": seen("", "")}, 1000 * DAY)
+    found = rotation.observed(late, right, 10)
+    assert found.keys["a"].seen.until == 10 + DAY
+
+
 def test_the_first_step_makes_a_key_for_each_algorithm():
     assert rotation.plan(Ring(), {}, {}, 0).make == (Wanted("rsa", 2048), Wanted("ed25519"))
     assert rotation.plan(ring(a="active", b="active"), {}, {}, 0).make == (Wanted("ed25519"),)

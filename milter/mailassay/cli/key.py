@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 from ..domain import BadDomain, Domain
 from ..key import adding, making, ring
 from ..key import folder as folders
 from ..key.adding import Wanted
+from ..key.folder import Folder
 from ..key.making import ED25519, RSA
-from ..key.ring import BadRing, Busy
+from ..key.ring import BadRing, Busy, Kept
 from ..sign.keys import MAX_BITS, MIN_BITS, UnusableKey, is_selector
 from ..terminal import complain
 from . import key_check, key_rotate, key_text
@@ -150,16 +152,25 @@ def _new(arguments: argparse.Namespace) -> int:
         made, more = adding.add(found, wanted, world.now(), arguments.selector)
     for each in (*undone, *more):
         complain(f"mailassay key: {each}")
+    try:
+        _print_made(arguments, found, made)
+        sys.stdout.flush()
+    except OSError:
+        complain(f"mailassay key: the keys are made; mailassay key rotate {domain} prints their records")
+        raise
+    return os.EX_OK
+
+
+def _print_made(arguments: argparse.Namespace, found: Folder, made: Sequence[Kept]) -> None:
     records = [found.record(each) for each in made]
     if arguments.json:
-        key_text.print_json({"domain": domain, "keys": [key_text.made_as_json(found, each) for each in made]})
+        key_text.print_json({"domain": found.domain, "keys": [key_text.made_as_json(found, each) for each in made]})
     elif arguments.format:
         key_text.print_records(records, arguments.format)
     else:
         key_text.made(found, made)
         key_text.to_publish(records)
-        print(f"\nThen: mailassay key rotate {domain} --wait")
-    return os.EX_OK
+        print(f"\nThen: mailassay key rotate {found.domain} --wait")
 
 
 # --- list
@@ -169,6 +180,9 @@ def _list(arguments: argparse.Namespace) -> int:
     sign = settings(arguments).sign
     chosen = [arguments.domain] if arguments.domain else folders.domains(sign)
     found = [folders.look(sign, each, world.now()) for each in chosen]
+    if arguments.domain and not found[0].is_known:
+        complain(f"mailassay key: {folders.unknown(arguments.domain)}")
+        return 1
     if arguments.json:
         key_text.print_json({"domains": [key_text.folder_as_json(each, world.now()) for each in found]})
     elif not any(each.selectors for each in found):

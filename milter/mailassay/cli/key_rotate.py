@@ -29,12 +29,22 @@ _POLL = 60  # seconds between two looks at DNS
 
 
 def rotate(arguments: argparse.Namespace) -> int:
-    """Take the next step, or with ``--wait`` all of them. Returns the exit status."""
+    """Take the next step, or with ``--wait`` all of them. Returns the exit status. Raises Busy, unless it waits."""
     found = settings(arguments)
+    if not folders.look(found.sign, arguments.domain, world.now()).is_known:
+        complain(f"mailassay key: {folders.unknown(arguments.domain)}")
+        return 1
     answers, progress = source(arguments, found), _Progress()
     try:
         while True:
-            step, folder = _step(found, arguments, answers)
+            try:
+                step, folder = _step(found, arguments, answers)
+            except ring.Busy:
+                if not arguments.wait:
+                    raise
+                # a check holds the lock for seconds, and must not end a wait of hours
+                world.sleep(1)
+                continue
             if not (arguments.wait and (step.make or step.waiting)):
                 break
             if step.make:

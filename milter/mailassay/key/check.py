@@ -10,7 +10,7 @@ from ..domain import Domain
 from ..finding import Finding, Severity
 from ..sign import keys, permissions
 from ..sign.keys import UnusableKey
-from .folder import Folder
+from .folder import Folder, unknown
 from .making import DEFAULT_BITS, RSA
 from .published import Has, Published, Sighting
 from .record import Record
@@ -75,6 +75,8 @@ def _is_used(folder: Folder, kept: Kept) -> bool:
 
 
 def _of_domain(folder: Folder) -> Iterator[Problem]:
+    if not folder.is_known:
+        yield Problem(Severity.WARNING, "key-domain", unknown(folder.domain))
     domain, signs = folder.domain, [each for each in folder.ring.of(State.ACTIVE) if _is_used(folder, each)]
     if not folder.is_named and signs:
         what = f"sign.domains does not have {domain}, so nothing signs with its active keys"

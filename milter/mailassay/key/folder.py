@@ -47,6 +47,11 @@ class Folder:
         return tuple(each.selector for each in self.ring.of(State.ACTIVE)) if self.named is None else self.named
 
     @property
+    def is_known(self) -> bool:
+        """Does the configuration have the domain, or are there keys of it?"""
+        return self.is_named or bool(self.selectors)
+
+    @property
     def is_chosen_by_file(self) -> bool:
         """Does the file of keys say which keys sign?"""
         return self.named is None
@@ -79,6 +84,11 @@ class Folder:
         if found.record != kept.record:
             return f"{keys.path(self.directory, self.domain, kept.selector)} is another key than the one that was made"
         return ""
+
+
+def unknown(domain: Domain) -> str:
+    """What to say of a domain that is not known; often it is mistyped."""
+    return f"sign.domains does not have {domain}, and there are no keys of it; mailassay key new {domain} makes some"
 
 
 def look(sign: Sign, domain: Domain, now: float) -> Folder:

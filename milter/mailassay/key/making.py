@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ..domain import Domain
 from ..sign import keys
+from ..sign.permissions import group_name
 
 RSA, ED25519 = "rsa", "ed25519"
 DEFAULT_BITS = 2048  # RFC 8301 section 3.2
@@ -109,7 +110,7 @@ def _own(descriptor: int, place: str, mode: int, group: int) -> list[str]:
     try:
         os.fchown(descriptor, -1, group)
     except PermissionError:
-        quoted, name = shlex.quote(place), _name(group)
+        quoted, name = shlex.quote(place), group_name(group)
         return [f"the service cannot read {place}; as root: chgrp {name} {quoted} && chmod {mode:04o} {quoted}"]
     os.fchmod(descriptor, mode)
     return []
@@ -129,13 +130,6 @@ def _service() -> int:
         return grp.getgrnam(_GROUP).gr_gid
     except KeyError:
         return os.getegid()
-
-
-def _name(group: int) -> str:
-    try:
-        return grp.getgrgid(group).gr_name
-    except KeyError:
-        return str(group)
 
 
 def _on_disk(place: str) -> None:

@@ -29,7 +29,7 @@ NAME = "keys.json"
 MAX_OCTETS = 1 << 20
 _MODE = 0o640
 _TIME = re.compile("(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_MAX_WAIT = 86_400  # seconds; no TTL counts for more (resolver.Answer)
+MAX_WAIT = 86_400  # seconds; no TTL counts for more (resolver.Answer)
 
 
 class State(StrEnum):
@@ -71,14 +71,17 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Since when every server has had the record (seconds since 1970), and for how many seconds resolvers may not."""
+    """When servers were seen to have something (seconds since 1970), and for how long others may have it otherwise.
+
+    ``wait`` is in seconds: resolvers keep an older answer for that long.
+    """
 
     since: int
     wait: int
 
     @property
     def until(self) -> int:
-        """When every resolver has the record."""
+        """When no resolver has an older answer any more."""
         return self.since + self.wait
 
 
@@ -86,7 +89,8 @@ class Seen:
 class Kept:
     """A key: its record (RFC 6376 section 3.6.1), and its states, each with the time at which it last got it.
 
-    Times are in seconds since 1970. ``seen`` is None unless every server was seen to have the record.
+    Times are in seconds since 1970. ``seen`` is since when every server has had the record, None if not all have it.
+    ``lacked`` is when a server was last seen to have another record or none, which resolvers may keep.
     """
 
     selector: str
@@ -95,6 +99,7 @@ class Kept:
     state: State
     changed: Mapping[State, int]
     seen: Seen | None = None
+    lacked: Seen | None = None
 
     @classmethod
     def new(cls, selector: str, record: str, now: int) -> Kept:
@@ -232,12 +237,17 @@ def written(ring: Ring) -> bytes:
             "state": each.state,
             "made": _shown(each.made),
             "changed": {state: _shown(when) for state, when in each.changed.items()},
-            "seen": None if each.seen is None else {"since": _shown(each.seen.since), "wait": each.seen.wait},
+            "seen": _of_seen(each.seen),
+            "lacked": _of_seen(each.lacked),
             "record": each.record,
         }
         for each in ring.keys.values()
     }
     return json.dumps({"version": VERSION, "keys": found}, indent=2).encode() + b"\n"
+
+
+def _of_seen(seen: Seen | None) -> dict[str, Any] | None:
+    return None if seen is None else {"since": _shown(seen.since), "wait": seen.wait}
 
 
 def parsed(octets: bytes) -> Ring:
@@ -264,7 +274,7 @@ def parsed(octets: bytes) -> Ring:
 def _kept(selector: str, found: Any) -> Kept:
     if not is_selector(selector):
         raise ValueError(f"it is damaged: {selector!r:.40} is not a selector")
-    found = _map(found, {"algorithm", "state", "made", "changed", "seen", "record"}, selector)
+    found = _map(found, {"algorithm", "state", "made", "changed", "seen", "lacked", "record"}, selector)
     changed = found["changed"]
     if not isinstance(changed, dict) or not isinstance(found["record"], str) or not found["record"].isascii():
         raise ValueError(f"it is damaged: {selector} has no dates, or no record")
@@ -278,14 +288,15 @@ def _kept(selector: str, found: Any) -> Kept:
         raise ValueError(f"it is damaged: {selector}: {error}") from error
     if found["algorithm"] != kind:
         raise ValueError(f"it is damaged: {selector} has a record of another algorithm")
-    return Kept(selector, found["record"], _time(found["made"], selector), state, dates, _seen(found["seen"], selector))
+    seen, lacked = (_seen(found[each], selector) for each in ("seen", "lacked"))
+    return Kept(selector, found["record"], _time(found["made"], selector), state, dates, seen, lacked)
 
 
 def _seen(found: Any, selector: str) -> Seen | None:
     if found is None:
         return None
     wait = _map(found, {"since", "wait"}, selector)["wait"]
-    if type(wait) is not int or not 0 <= wait <= _MAX_WAIT:
+    if type(wait) is not int or not 0 <= wait <= MAX_WAIT:
         raise ValueError(f"it is damaged: {selector} has a wait that is no number of seconds")
     return Seen(_time(found["since"], selector), wait)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .adding import Wanted
 from .making import DEFAULT_BITS, ED25519, RSA
 from .published import Has, Published
-from .ring import Kept, Ring, Seen, State
+from .ring import MAX_WAIT, Kept, Ring, Seen, State
 
 KEEP = 7 * 86_400  # seconds for which the record of a retired key has to stay
 
@@ -57,15 +57,21 @@ def _observed(kept: Kept, dns: Published, now: int) -> Kept:
     if dns.is_everywhere(kept.record):
         # a time in the future: the clock was wrong
         begun = kept.seen.since if kept.seen and kept.seen.since <= now else now
-        longest = max(dns.wait, kept.seen.wait if kept.seen else 0)
+        longest = max(dns.wait, kept.seen.wait if kept.seen else 0, _left(kept.lacked, begun))
         kept = replace(kept, seen=Seen(begun, longest))
     elif dns.lacks(kept.record):
-        kept = replace(kept, seen=None)
+        # what is there instead may have a longer TTL than what comes
+        kept = replace(kept, seen=None, lacked=Seen(now, max(dns.wait, _left(kept.lacked, now))))
     if kept.state is State.PREPARED and kept.seen and now >= kept.seen.until:
         return kept.to(State.PUBLISHED, now)
     if kept.state is State.PUBLISHED and not (kept.seen and now >= kept.seen.until):
         return kept.to(State.PREPARED, now)
     return kept
+
+
+def _left(lacked: Seen | None, now: int) -> int:
+    """For how many seconds from now on resolvers may keep what servers had instead."""
+    return min(max(0, lacked.until - now), MAX_WAIT) if lacked else 0
 
 
 def may_go(kept: Kept) -> int:

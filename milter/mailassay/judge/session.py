@@ -433,9 +433,9 @@ class Session:
         """Seal the message, or say why not. Whatever happens here, the verdict stays."""
         if mail.cut:
             return Sealed(why=Unsealed.LIMIT)
-        body_hash = content.bodies[BODY].digest
-        incoming = seal.Incoming(content.headers, content.chain, evidence.arc, body_hash, content.work)
         try:
+            body_hash = content.bodies[BODY].digest
+            incoming = seal.Incoming(content.headers, content.chain, evidence.arc, body_hash, content.work)
             return seal.sealed(key, incoming, change, self._clocks.now())
         except Exception:  # noqa: BLE001 - a message without a seal is better than one that does not arrive
             _log.exception("a message is not sealed")

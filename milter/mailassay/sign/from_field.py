@@ -70,7 +70,7 @@ def _place(text: str) -> tuple[int, int] | None:
 
 def _readings(text: str) -> Iterator[str]:
     """The text as readers may show it. Raises :class:`_Unreadable`."""
-    for plain in dict.fromkeys((text, _QUOTED_PAIR.sub(r"\1", text.replace('"', "")), _unquoted(text))):
+    for plain in dict.fromkeys((text, _unquoted(text.replace('"', "")), _unquoted(text))):
         for decoded in (plain, *decodings(plain), _decoded(plain, joined=False), _decoded(plain, joined=True)):
             yield normalize("NFKC", decoded)
 

@@ -1549,6 +1549,20 @@ def test_failed_messages_are_also_lines_of_their_own(tmp_path):
     assert "secret" not in str(found)
 
 
+def test_a_worker_that_is_ended_while_it_starts_says_so(tmp_path, dns):
+    """A signal that comes before libmilter waits for it is not lost, and does not kill."""
+    history = tmp_path / "history"
+    history.mkdir()
+    with Serve(tmp_path, dns, workers=1, history={"directory": str(history)}) as served:
+        [old] = served.workers()
+        os.kill(old, signal.SIGKILL)
+        # without a pause: what a worker does before libmilter runs takes milliseconds
+        while (new := served.workers()) in ([], [old]):
+            pass
+        os.kill(new[0], signal.SIGTERM)
+        wait_until(lambda: new[0] in [each["pid"] for each in spooled(history) if each.get("ends")])
+
+
 def test_what_goes_into_the_spool(tmp_path, dns):
     """Records by the settings of the message, and what happens to the service; no library of the collector."""
     history = tmp_path / "history"

@@ -121,10 +121,10 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         libmilter.prepare(now)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
-        # a thread inherits the blocked signals; libmilter waits for them in a thread of its own
+        # Every thread inherits the blocked signals, and libmilter waits for them in a thread of its own. One that comes
+        # before that is not lost, and does not end the worker before it has said what it did.
         orders = _Orders(channel, say, now, nameservers, turns, descriptor, spool)
         threading.Thread(target=orders.carry_out, daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         libmilter.run()
         _finish(now)
         if spool:

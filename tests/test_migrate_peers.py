@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
 from socket import AF_UNIX, socket
 
 import pytest
@@ -23,10 +21,10 @@ from mailassay.sign import Submission, Unsigned
 from tests.lab.folder import open_folder
 from tests.lab.migrating import laid, libsodium, pkcs1
 from tests.lab.milter import Early, MilterClient
+from tests.lab.rspamd import running
 from tests.lab.signing import finished
 
 OPENDKIM = shutil.which("opendkim", path="/usr/sbin:/usr/bin")
-RSPAMD = shutil.which("rspamd", path="/usr/bin:/usr/sbin")
 needs_opendkim = pytest.mark.skipif(not OPENDKIM, reason="opendkim is not installed")
 pytestmark = pytest.mark.process
 
@@ -227,15 +225,6 @@ def test_what_opendkim_signed_is_not_signed_again(folder):
     assert finished(found, changed, Submission("ann@example.org", "ann")).by == ("example.org/sel",)
 
 
-class Local(HTTPConnection):
-    """HTTP on a Unix socket."""
-
-    def connect(self):
-        self.sock = socket(AF_UNIX)
-        self.sock.settimeout(60)
-        self.sock.connect(self.host)
-
-
 def signed_by(fields):
     return sorted(map(named, fields))
 
@@ -243,41 +232,14 @@ def signed_by(fields):
 @contextmanager
 def rspamd(config, folder):
     """The signature fields of rspamd, for mail of this host."""
-    place = folder / "worker.sock"
-    # to read the whole list, and the languages, would take rspamd half a minute
-    (folder / "suffixes").write_text("org\nnet\nexample\n")
-    (folder / "rspamd.conf").write_text(f"""
-options {{
-  filters = "dkim"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/symbols.cache";
-  pidfile = "{folder}/rspamd.pid"; control_socket = "{folder}/control.sock mode=0600";
-  url_tld = "{folder}/suffixes";
-  dns {{ nameserver = ["127.0.0.1:9:1"]; timeout = 0.1s; }}
-}}
-logging {{ type = "console"; level = "error"; }}
-lang_detection {{ languages = "{folder}"; }}
-modules {{ path = "/usr/share/rspamd/plugins/dkim_signing.lua"; }}
-actions {{ reject = 1000; }}
-worker "normal" {{ bind_socket = "{place} mode=0666"; count = 1; }}
-dkim_signing {{
-{config.read_text()}
-}}
-""")
-    command = [RSPAMD, "-f", "-c", folder / "rspamd.conf", "-u", "_rspamd", "-g", "_rspamd"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            until(place, process)
+    with running(folder, ["dkim_signing"], f"dkim_signing {{\n{config.read_text()}\n}}") as ask:
 
-            def signs(author, login=""):
-                client = Local(str(place))
-                headers = {"IP": "127.0.0.1", "From": author, **({"User": login} if login else {})}
-                client.request("POST", "/checkv2", message(author), headers)
-                found = json.loads(client.getresponse().read()).get("dkim-signature", [])
-                client.close()
-                return [found] if isinstance(found, str) else found
+        def signs(author, login=""):
+            facts = {"IP": "127.0.0.1", "From": author, **({"User": login} if login else {})}
+            found = ask(message(author), facts).get("dkim-signature", [])
+            return [found] if isinstance(found, str) else found
 
-            yield signs
-        finally:
-            process.terminate()
+        yield signs
 
 
 BLOCK = """\
@@ -311,7 +273,6 @@ CONFIGURATIONS = {
 }
 
 
-@pytest.mark.skipif(not RSPAMD, reason="rspamd is not installed")
 @pytest.mark.skipif(bool(os.geteuid()), reason="only root can start rspamd as another user")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_rspamd(folder, name):

@@ -8,9 +8,10 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,48 +32,71 @@ class _Local(HTTPConnection):
         self.sock.connect(self.host)
 
 
-@contextmanager
-def rspamd(records: Mapping[str, str]) -> Iterator[Callable[[bytes], dict[str, list[str]]]]:
-    """A function that gives the symbols of a message with their options. ``records`` are TXT records by their names.
+Ask = Callable[[bytes, Mapping[str, str]], dict[str, Any]]
+"""Gives what rspamd answers about a message, with facts of its transaction as HTTP fields."""
 
-    Skips the test where rspamd is not installed, or cannot be started.
+
+@contextmanager
+def running(folder: Path, plugins: Sequence[str], more: str, dns: str = "127.0.0.1:9") -> Iterator[Ask]:
+    """A rspamd with these plugins, which writes into a folder and asks the name server at ``dns``.
+
+    ``more`` are sections of its configuration. Skips the test where rspamd is not installed, or cannot be started.
     """
     program = shutil.which("rspamd", path="/usr/bin:/usr/sbin") or pytest.skip(reason="rspamd is not installed")
     if os.geteuid():
         pytest.skip(reason="only root can start rspamd as another user")
-    zone = Zone("\n".join(f'{name} TXT "{record}"' for name, record in records.items()), limits=LIMITS)
-    with DnsServer(zone) as dns, open_folder() as folder:
-        folder.chmod(0o777)
-        place = folder / "worker.sock"
-        (folder / "rspamd.conf").write_text(f"""
+    folder.chmod(0o777)
+    place = folder / "worker.sock"
+    # to read the whole list of suffixes, and the languages, would take it half a minute
+    (folder / "suffixes").write_text("org\nnet\nexample\n")
+    paths = " ".join(f'path = "/usr/share/rspamd/plugins/{each}.lua";' for each in plugins)
+    (folder / "rspamd.conf").write_text(f"""
 options {{
   filters = "dkim"; tempdir = "{folder}"; hs_cache_dir = "{folder}"; cache_file = "{folder}/symbols.cache";
-  pidfile = "{folder}/rspamd.pid"; control_socket = "{folder}/control.sock mode=0600";
-  url_tld = "/usr/share/rspamd/effective_tld_names.dat";
-  dns {{ nameserver = ["{dns.address}:{dns.port}:1"]; timeout = 5s; }}
+  pidfile = "{folder}/rspamd.pid"; control_socket = "{folder}/control.sock mode=0600"; url_tld = "{folder}/suffixes";
+  dns {{ nameserver = ["{dns}:1"]; timeout = 5s; }}
 }}
 logging {{ type = "console"; level = "error"; }}
-modules {{ path = "/usr/share/rspamd/plugins/spf.lua"; path = "/usr/share/rspamd/plugins/arc.lua"; }}
-arc {{ sign_inbound = false; sign_local = false; sign_authenticated = false; }}
+lang_detection {{ languages = "{folder}"; }}
+modules {{ {paths} }}
 actions {{ reject = 1000; }}
 worker "normal" {{ bind_socket = "{place} mode=0666"; count = 1; }}
+{more}
 """)
-        command = [program, "-f", "-c", str(folder / "rspamd.conf"), "-u", "_rspamd", "-g", "_rspamd"]
-        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-            try:
-                end = time.monotonic() + 60
-                while not place.exists():
-                    assert process.poll() is None, (folder / "log").read_text()
-                    assert time.monotonic() < end
-                    time.sleep(0.05)
-                yield lambda message: _symbols(str(place), message)
-            finally:
-                process.terminate()
+    command = [program, "-f", "-c", str(folder / "rspamd.conf"), "-u", "_rspamd", "-g", "_rspamd"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            end = time.monotonic() + 60
+            while not place.exists():
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            yield lambda message, facts: _answer(str(place), message, facts)
+        finally:
+            process.terminate()
 
 
-def _symbols(place: str, message: bytes) -> dict[str, list[str]]:
+def _answer(place: str, message: bytes, facts: Mapping[str, str]) -> dict[str, Any]:
     client = _Local(place)
-    client.request("POST", "/checkv2", message, {"IP": "192.0.2.1", "Helo": "x.example"})
-    found: dict[str, Any] = json.loads(client.getresponse().read())["symbols"]
+    client.request("POST", "/checkv2", message, dict(facts))
+    found: dict[str, Any] = json.loads(client.getresponse().read())
     client.close()
-    return {name: sorted(each.get("options", ())) for name, each in found.items()}
+    return found
+
+
+@contextmanager
+def rspamd(records: Mapping[str, str]) -> Iterator[Callable[[bytes], dict[str, list[str]]]]:
+    """A function that gives the symbols of a message with their options. ``records`` are TXT records by their names."""
+    zone = Zone("\n".join(f'{name} TXT "{record}"' for name, record in records.items()), limits=LIMITS)
+    judges = "arc { sign_inbound = false; sign_local = false; sign_authenticated = false; }"
+    with (
+        DnsServer(zone) as dns,
+        open_folder() as folder,
+        running(folder, ("spf", "arc"), judges, f"{dns.address}:{dns.port}") as ask,
+    ):
+
+        def symbols(message: bytes) -> dict[str, list[str]]:
+            found = ask(message, {"IP": "192.0.2.1", "Helo": "x.example"})["symbols"]
+            return {name: sorted(each.get("options", ())) for name, each in found.items()}
+
+        yield symbols

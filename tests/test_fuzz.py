@@ -50,7 +50,7 @@ def test_more_questions_than_may_be_asked_are_found(monkeypatch):
 
 @pytest.mark.parametrize(
     ("module", "name", "other"),
-    [(signature, "relaxed", simple), (seal, "_covered", lambda _, results, message: iter([results]))],
+    [(signature, "relaxed", simple), (seal, "_covered", lambda _, results, __: iter([results]))],
 )
 def test_what_is_signed_otherwise_than_it_is_verified_is_found(module, name, other, monkeypatch):
     monkeypatch.setattr(module, name, other)

@@ -32,6 +32,7 @@ from mailassay.store.outbox import Stage
 from mailassay.store.rows import BUCKETS, Unfit
 from mailassay.web.state import Known, State, listen, tell
 from tests.lab import sent_reports
+from tests.lab.evidence import evidence
 from tests.lab.pages import Asked
 
 PACKAGE = Path(mailassay.__file__).parent
@@ -45,18 +46,14 @@ def record(name, /, **more):
         "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
         "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
         "recipients": ["bob@receiver.example"], "more_recipients": 0,
-        "results": {
-            "iprev": "pass", "name": "mail.bank.example", "spf": "softfail", "spf_helo": "none",
-            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "fail",
-            "header_from": "bank.example", "policy": "reject", "limit": ["spf:dns_questions"],
-        },
+        "untraced": "",
         "verdict": "reject", "would": "reject", "kind_of_rule": "setting", "rule": "dmarc.reject", "monitored": [],
         "override": "", "removed": [["Authentication-Results", 1], ["Authentication-Results", 2]], "seconds": 0.003,
         "dns_wait": 0.001,
-        "evidence": {"dkim": [
+        "evidence": evidence(spf="softfail", dmarc="fail", policy="reject", limit="dns_questions", dkim=[
             {"result": "fail", "algorithm": "rsa-sha256", "bits": 2048},
             {"result": "pass", "algorithm": "ed25519-sha256", "bits": 256},
-        ]},
+        ]),
     } | more  # fmt: skip
 
 
@@ -157,7 +154,7 @@ def test_what_a_message_counts_in(host):
 
 
 def test_a_message_that_is_not_judged(host):
-    more = {"results": {}, "evidence": None, "verdict": "accept", "would": "accept", "removed": 0}
+    more = {"evidence": None, "verdict": "accept", "would": "accept", "removed": 0}
     host.move(record("Q1", kind_of_rule="unjudged", rule="authenticated", **more))
     assert host.counted("unjudged_total") == {"why=authenticated": 1}
     assert host.counted("messages_total") == {"verdict=accept would=accept": 1}
@@ -166,7 +163,6 @@ def test_a_message_that_is_not_judged(host):
 
 
 OURS = {
-    "results": {},
     "evidence": None,
     "verdict": "accept",
     "would": "accept",
@@ -466,15 +462,20 @@ KEYS = [*sorted(record("Q")), "signed_by", "signed_with", "unsigned"]
 
 @given(
     found=st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4),
-    results=st.dictionaries(st.sampled_from(sorted(record("Q")["results"])), ANY, max_size=3),
-    evidence=ANY | st.fixed_dictionaries({"dkim": st.lists(st.dictionaries(
-        st.sampled_from(["result", "algorithm", "bits"]), ANY), max_size=3)}),
+    results=st.dictionaries(st.sampled_from(sorted(record("Q")["evidence"])), ANY, max_size=3),
+    parts=st.dictionaries(st.sampled_from(["iprev", "spf_helo", "spf_mail_from", "arc", "dmarc"]), st.dictionaries(
+        st.sampled_from(["result", "name", "domain", "header_from", "policy", "limit"]), ANY), max_size=3),
+    signatures=st.none() | st.lists(st.dictionaries(
+        st.sampled_from(["result", "algorithm", "bits", "domain", "limit"]), ANY), max_size=3),
 )  # fmt: skip
-def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found, results, evidence):
+def test_no_record_breaks_the_metrics_or_chooses_a_label(tmp_path_factory, found, results, parts, signatures):
     """Whatever a line of the spool says, every value of a label is from its set."""
     exposed = Exposed(lambda: ["lists"], tmp_path_factory.getbasetemp() / SPOOL, lambda: NOW)
-    base = record("Q", evidence=evidence)
-    base["results"] |= results
+    base = record("Q")
+    base["evidence"] |= results | {part: base["evidence"][part] | more for part, more in parts.items()}
+    if signatures is not None:
+        [usual, _] = record("Q")["evidence"]["dkim"]
+        base["evidence"]["dkim"] = [usual | each for each in signatures]
     octets = json.dumps(base | found).encode()
     batch = Batch("x", 0)
     try:

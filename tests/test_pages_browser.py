@@ -9,6 +9,7 @@ from mailassay.config import load
 from tests.bench.history import records
 from tests.lab import bank, sent_reports
 from tests.lab.chromium import Watched, chromium, free, served
+from tests.lab.evidence import evidence
 from tests.lab.pages import Asked, fill
 
 NOW = 1_800_000_000.0
@@ -30,13 +31,13 @@ def address(tmp_path_factory):
     settings = load(str(folder / "mailassay.yaml"))
     made = list(records(1, NOW, 7, 400))
     hostile = made[-1] | dict.fromkeys(("helo", "mail_from", "queue_id", "rule", "reply", "reason"), HOSTILE)
-    results = hostile["results"] | {"header_from": f"{'w' * 200}.example", "name": HOSTILE}
+    of_checks = hostile["evidence"] | evidence(header_from=f"{'w' * 200}.example", name=HOSTILE)
 
     def sent(connection):
         sent_reports.some(connection, NOW)
         sent_reports.hostile(connection, NOW, HOSTILE)
 
-    fill(folder, [*made, hostile | {"results": results, "recipients": [HOSTILE]}], sent=sent)
+    fill(folder, [*made, hostile | {"evidence": of_checks, "recipients": [HOSTILE]}], sent=sent)
     policy = {"policy": settings.policy, "policy_path": settings.policy_path, "policy_lines": settings.policy_lines}
     with served(Asked(folder, NOW, bank.NAMES, **policy).pages, free()) as found:
         yield found

@@ -19,10 +19,13 @@ from mailassay.explain.outcome import Judgement, changes, decision, results
 from mailassay.explain.recorded import Recorded
 from mailassay.history.rebuilt import Unreadable, outcome
 from mailassay.history.record import Judged, record
+from mailassay.judge import logline
+from mailassay.judge.logline import as_json
 from mailassay.judge.outcome import Outcome
 from mailassay.policy import Partial, Policy
 from mailassay.result import Result
 from mailassay.sign import Sealed, Unsealed, Unsigned
+from mailassay.store import rows
 from mailassay.verdict import Action, Decider, Kind, Reply, Verdict
 from tests.lab.cases import NOW, judged, load
 
@@ -146,13 +149,31 @@ CASES = load()
 def test_why_says_what_check_says(case):
     """The same words about what decided, the alignment, the results and the header fields."""
     found = judged(case, Policy())
-    kept = Recorded(recorded(found)).lines(Settings())
+    again = Recorded(recorded(found))
+    kept = again.lines(Settings())
     policy = Settings().policy
     said = [*decision(Judgement(found, "", None, policy.dkim.partial)), *changes(found)]
     if found.evidence:
         said += results(found.evidence)
     # what is not UTF-8 has another sign in a record
     assert not {(label, LONE.sub("\ufffd", text)) for label, text in said} - {*kept}
+    assert as_json(again.as_json(None)["results"]) == as_json(logline.results(found))
+
+
+@given(OUTCOMES)
+def test_what_is_counted_is_what_the_log_says(found):
+    logged, record = logline.results(found), recorded(found)
+    assert (record["via"], record["untraced"]) == (logged.get("via", []), logged.get("untraced", ""))
+    of_checks = rows.results(record)
+    assert [*of_checks] == ([*rows.COUNTED] if found.evidence else [])
+    for method, result in of_checks.items():
+        if method == "dkim":
+            assert result in ({each["result"] for each in logged["dkim"]} or {"none"})
+        else:
+            assert result == logged[method]
+    limits = {key for _, _, kind, key in rows.rows(record, b"").counts if kind == "limit"}
+    is_judged = found.verdict.decider.kind is not Kind.UNJUDGED
+    assert limits == ({rows._text(each) for each in logged.get("limit", ())} if is_judged else set())
 
 
 def test_the_line_and_the_policy_of_then():

@@ -32,7 +32,7 @@ def test_a_record():
     assert (found["v"], found["kind"], found["time"], found["host"]) == (1, "message", 1_800_000_000.25, "mx1")
     assert found["message_id"] == "<1@bank.example>"
     assert found["client"] == "192.0.2.1"
-    assert found["results"]["dmarc"] == "pass"
+    assert found["evidence"]["dmarc"]["result"] == "pass"
     assert found["evidence"]["dkim"][0]["algorithm"] == "ed25519-sha256"
     assert found["dmarc_record"]["at"] == "bank.example"
     assert [found["dmarc_record"][tag] for tag in ("p", "sp", "np", "aspf", "adkim", "t", "rua")] == [
@@ -130,7 +130,7 @@ def test_no_sender_makes_a_record_too_long(tag):
     text = line(Judged(found, Settings(), 0.0), "mx1")
     assert len(text) < MAX_LINE // 2
     said = read(json.loads(text))
-    assert (said["results"]["header_from"], len(said["recipients"])) == ("bank.example", 100)
+    assert (said["evidence"]["dmarc"]["header_from"], len(said["recipients"])) == ("bank.example", 100)
     assert len(said["evidence"]["dkim"]) >= 10
     assert rebuilt.outcome(said).evidence
 

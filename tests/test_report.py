@@ -114,9 +114,17 @@ def test_every_figure(history):
         # monitored only
         *(forged(NOW, "shop.example", "192.0.2.9", verdict="accept", would="reject") for _ in range(3)),
         *(record(NOW, monitored=["rules.strict:reject", "dmarc.authors.none:hold"], would="reject") for _ in range(2)),
-        record(NOW, rule="rules.ours", kind_of_rule="rule", results={"limit": ["spf:spf_terms", "dkim:signatures"]}),
+        record(
+            NOW,
+            rule="rules.ours",
+            kind_of_rule="rule",
+            results={
+                "limit": "spf_terms",
+                "dkim": [{"result": "pass"}, {"result": "policy", "limit": "signatures"}],
+            },
+        ),
         record(NOW, results={"spf": "temperror", "mail_from": "slow.example"}, seconds=11.0),
-        record(NOW, results={"spf": "temperror", "mail_from": "<>", "helo": "mx.slow.example"}, seconds=30.0),
+        record(NOW, results={"spf_helo": "temperror", "mail_from": None, "helo": "mx.slow.example"}, seconds=30.0),
         record(NOW, results={"dmarc": "temperror", "iprev": "temperror"}),
         unjudged(NOW),
         unjudged(NOW),
@@ -339,7 +347,7 @@ def hostile():
     """Records with words of a sender wherever there may be some."""
     for words in HOSTILE:
         results = {"mail_from": words, "helo": words, "name": words, "header_from": words, "spf": "temperror"}
-        results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": [words], "sender_domain": "temperror"}
+        results |= {"dkim": [{"result": "temperror", "domain": words}], "limit": words, "sender_domain": "temperror"}
         for dmarc in ("fail", "temperror"):
             results["dmarc"] = dmarc
             yield record(NOW, host=words, client=words, rule=words, monitored=[words], results=results)

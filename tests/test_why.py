@@ -168,7 +168,7 @@ def test_filters(given, expected, capsys):
     assert ("no message matches; the history goes back to 2026-09-21 14:13:20" in err) is not expected
 
 
-OURS = {"results": {}, "kind_of_rule": "unjudged", "rule": "authenticated"}
+OURS = {"evidence": None, "kind_of_rule": "unjudged", "rule": "authenticated"}
 OUTGOING = [
     spooled.record("4FF1", **OURS, time=THEN + 301, signed_by=["bank.example/a"], signed_with=["rsa-sha256"]),
     spooled.record("4FF2", **OURS, time=THEN + 302, unsigned="envelope"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
@@ -85,12 +86,17 @@ class Evidence:
         found += [("spf", self.spf_mail_from.limit if self.spf_mail_from else "")]
         found += [("dkim", each.limit) for each in self.dkim]
         found += [("sender_domain", self.sender_domain.limit if self.sender_domain else "")]
-        return tuple(dict.fromkeys(f"{method}:{limit}" for method, limit in found if limit))
+        return limits(found)
 
     @property
     def spf(self) -> Spf:
         """The result that counts for MAIL FROM, and so for DMARC (RFC 9989 section 3.2.4)."""
         return self.spf_mail_from or self.spf_helo
+
+
+def limits(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Methods and the limits that their results come from, each once as ``method:limit``. Empty limits are left out."""
+    return tuple(dict.fromkeys(f"{method}:{limit}" for method, limit in found if limit))
 
 
 class Trouble(StrEnum):

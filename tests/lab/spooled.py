@@ -17,21 +17,20 @@ from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database
 from mailassay.store.tables import hourly, message
 
+from .evidence import evidence
+
 NOW = 1_800_000_000.0
 _BEGUN = numbers(1)
 
 
-def record(name: str, /, **more: Any) -> dict[str, Any]:
-    """A record of a message with that queue id."""
+def record(name: str, /, results: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A record of a message with that queue id. ``results`` are not as usual."""
+    usual = {"dkim": [{"result": "fail"}, {"result": "pass"}]}
     return {
         "v": 1, "kind": "message", "time": NOW, "host": "mx1", "queue_id": name, "message_id": f"<{name}@x>",
         "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
         "recipients": ["bob@receiver.example"], "more_recipients": 0,
-        "results": {
-            "iprev": "pass", "name": "mail.bank.example", "spf": "pass", "spf_helo": "none",
-            "dkim": [{"result": "fail"}, {"result": "pass"}], "arc": "none", "dmarc": "pass",
-            "header_from": "bank.example",
-        },
+        "untraced": "", "evidence": evidence(**(usual | (results or {}))),
         "verdict": "accept", "would": "accept", "kind_of_rule": "default", "rule": "default", "monitored": [],
         "seconds": 0.003,
     } | more  # fmt: skip

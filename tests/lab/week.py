@@ -7,22 +7,20 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from .evidence import evidence
+
 DAY = 86_400
 _DOMAINS = ("bank.example", "shop.example", "list.example", "news.example", "post.example", "uni.example")
 _STRANGERS = ("198.51.100.66", "198.51.100.67", "203.0.113.9", "2001:db8:bad::1")
 
 
-def record(at: float, /, **more: Any) -> dict[str, Any]:
+def record(at: float, /, results: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """The record of a message that passes; ``results`` and the other keys change it."""
-    results = {
-        "iprev": "pass", "name": "mail.bank.example", "spf": "pass", "mail_from": "bank.example", "spf_helo": "none",
-        "helo": "mail.bank.example", "dkim": [{"result": "pass", "domain": "bank.example"}], "arc": "none",
-        "dmarc": "pass", "header_from": "bank.example",
-    } | more.pop("results", {})  # fmt: skip
     return {
         "v": 1, "kind": "message", "time": at, "host": "mx1", "queue_id": "4jWpw36fNkzL4ql", "message_id": "<1@x>",
         "client": "192.0.2.1", "helo": "mail.bank.example", "mail_from": "a@bank.example",
-        "recipients": ["bob@receiver.example"], "more_recipients": 0, "results": results,
+        "recipients": ["bob@receiver.example"], "more_recipients": 0, "untraced": "",
+        "evidence": evidence(**(results or {})),
         "verdict": "accept", "would": more.get("verdict", "accept"), "kind_of_rule": "default", "rule": "default",
         "monitored": [], "seconds": 0.003,
     } | more  # fmt: skip
@@ -30,7 +28,7 @@ def record(at: float, /, **more: Any) -> dict[str, Any]:
 
 def unjudged(at: float, why: str = "authenticated") -> dict[str, Any]:
     """The record of a message that was not judged."""
-    return record(at, kind_of_rule="unjudged", rule=why) | {"results": {}}
+    return record(at, kind_of_rule="unjudged", rule=why, evidence=None)
 
 
 def forged(at: float, domain: str, client: str, /, verdict: str = "reject", **more: Any) -> dict[str, Any]:
@@ -84,5 +82,5 @@ def _any(at: float, chance: random.Random) -> dict[str, Any]:
             setting = {"kind_of_rule": "setting", "rule": "dmarc.temperror", "verdict": "defer"}
             return record(at, seconds=10.2, results=silent, **setting)
         case _:
-            limited = fine | {"spf": "permerror", "limit": ["spf:spf_terms"]}
+            limited = fine | {"spf": "permerror", "limit": "spf_terms"}
             return record(at, seconds=seconds, results=limited)

@@ -55,7 +55,7 @@ def added(record: dict[str, Any], sender: str) -> Added | None:
     record.
     """
     evidence, published = record.get("evidence"), record.get("dmarc_record")
-    if not evidence or not published or record["verdict"] == Action.DEFER or "untraced" in record["results"]:
+    if not evidence or not published or record["verdict"] == Action.DEFER or record["untraced"]:
         return None
     found = evidence["dmarc"]
     if not any(map(_MAILTO.fullmatch, published["rua"])) or not _is_known(found, published):

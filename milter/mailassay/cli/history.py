@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import History
 from ..domain import BadDomain, Domain
-from ..judge.logline import as_json
+from ..history.rebuilt import Unreadable, outcome
+from ..judge.logline import as_json, results
 from ..result import METHODS, Result
 from ..sign import Unsigned
 from ..terminal import columns, complain, printable, wrapped
@@ -168,26 +169,29 @@ def _filter(arguments: argparse.Namespace) -> Filter:
 def _print(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> None:
     width = columns(sys.stdout)
     for each in records:
-        if arguments.json:
-            print(as_json(each))
-        else:
+        if not arguments.json:
             print("\n".join(wrapped(printable(_line(each, width)), width, rest=" " * 4)))
+            continue
+        try:
+            of_checks = results(outcome(each))
+        except Unreadable:
+            of_checks = None
+        print(as_json({**each, "results": of_checks}))
     sys.stdout.flush()
 
 
 def _line(record: dict[str, Any], width: int) -> str:
     """A message in one line, which fits into ``width`` columns if its names are not long."""
-    from ..store.rows import best_dkim, signing
+    from ..store import rows
 
-    results = record["results"]
     verdict = record["verdict"]
     if record["would"] != verdict:
         verdict += f" (would {record['would']})"
-    words = {**results, "dkim": best_dkim(results)}
+    words, evidence = rows.results(record), record.get("evidence")
     rule = "" if record["rule"] == "default" else record["rule"]
     shown = _SHOWN if width >= _WIDE else () if rule else ("dmarc",)
     checked = " ".join(f"{each}={words[each]}" for each in shown if words.get(each))
-    if outgoing := signing(record):
+    if outgoing := rows.signing(record):
         # that it was not judged goes without saying if there is no room
         checked, rule = outgoing, rule if width >= _WIDE else ""
     decided = "  ".join(filter(None, [checked, rule]))
@@ -196,7 +200,7 @@ def _line(record: dict[str, Any], width: int) -> str:
         time.strftime("%m-%d %H:%M" if is_narrow else "%m-%d %H:%M:%S", time.localtime(record["time"])),
         f"{record['queue_id'] or '-':<14}",
         f"{verdict:<6}",
-        (results.get("header_from") or "-").ljust(12 if is_narrow else 18),
+        ((evidence and evidence["dmarc"]["header_from"]) or "-").ljust(12 if is_narrow else 18),
         (record["client"] or "-").ljust(0 if is_narrow else 15),
     ]
     start = "  ".join(found)

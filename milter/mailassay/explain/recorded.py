@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config import KeptAddresses, Settings
 from ..history.rebuilt import Unreadable, outcome
+from ..judge import logline
 from ..policy import Partial
 from .alignment import alignments
 from .outcome import Judgement, changes, decision, results
@@ -55,6 +56,7 @@ class Recorded:
         evidence = self.outcome.evidence
         found = {
             **self.record,
+            "results": logline.results(self.outcome),
             "alignment": [each.words for each in alignments(evidence, self._judgement.partial)] if evidence else [],
             "policy_changed": self._digest != settings.policy.digest if settings else None,
         }

@@ -162,12 +162,11 @@ def _transaction(record: _Map) -> Transaction:
 def _connection(record: _Map) -> Connection | None:
     if not record.text("client"):
         return None
-    results = record.map("results")
     return Connection(
         ip_address(record.text("client")),
         record.text("helo"),
-        via=tuple(map(ip_address, results.texts("via"))) if "via" in results else (),
-        untraced=results.text("untraced") if "untraced" in results else "",
+        via=tuple(map(ip_address, record.texts("via"))),
+        untraced=record.text("untraced"),
     )
 
 

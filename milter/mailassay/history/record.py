@@ -19,7 +19,7 @@ from ..dmarc import Dmarc
 from ..evidence import Evidence
 from ..judge import details
 from ..judge.details import Form
-from ..judge.logline import results, sealing, without_lone
+from ..judge.logline import sealing, without_lone
 from ..judge.outcome import Outcome
 
 VERSION = 1
@@ -33,9 +33,9 @@ _encode = json.JSONEncoder(default=str, separators=(",", ":"), check_circular=Fa
 
 _MESSAGE = Form(
     "time", "host", "queue_id", "message_id", "client", "helo", "addresses", "mail_from", "recipients",
-    "more_recipients", "login", "results", "verdict", "would", "kind_of_rule", "rule", "line", "file", "policy",
-    "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample", "seconds",
-    "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned", "signed_with",
+    "more_recipients", "login", "via", "untraced", "verdict", "would", "kind_of_rule", "rule", "line", "file",
+    "policy", "monitored", "override", "reason", "reply", "added", "removed", "unanswered", "unsent", "sample",
+    "seconds", "dns_wait", "version", "evidence", "partial", "dmarc_record", "signed_by", "unsigned", "signed_with",
 )  # fmt: skip
 KEYS = _MESSAGE.keys
 """The keys of the values of a line, in their order."""
@@ -122,7 +122,8 @@ def _values(judged: Judged, host: str) -> list[Any]:
         [_cut(each) for each in transaction.recipients[:MAX_RECIPIENTS] if each],
         max(0, len(transaction.recipients) - MAX_RECIPIENTS),
         _cut(transaction.login),
-        results(outcome),
+        [str(each) for each in connection.via] if connection else [],
+        connection.untraced if connection else "",
         verdict.action,
         verdict.would,
         verdict.decider.kind,

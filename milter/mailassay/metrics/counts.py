@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,15 @@ class Counts:
         """Count what the counts by the hour do not have. Apart from what ``store.rows`` reads, it may be anything."""
         if isinstance(removed := record.get("removed"), list):
             self._counters[listed.FORGED][()] += len(removed)
-        results = record["results"]
-        if not results or record["kind_of_rule"] == "unjudged":
+        evidence = record.get("evidence")
+        if not evidence or record["kind_of_rule"] == "unjudged":
             return
         self._times[listed.MESSAGE_SECONDS].add(record["seconds"])
         self._times[listed.DNS_WAIT_SECONDS].add(record.get("dns_wait"))
-        policy = "unpublished" if results.get("policy") is None else results["policy"]
-        self._add(listed.DMARC, (results.get("dmarc"), policy, record["verdict"], _reason(record)))
-        for each in _signatures(record):
+        of_dmarc = evidence["dmarc"]
+        policy = "unpublished" if of_dmarc.get("policy") is None else of_dmarc["policy"]
+        self._add(listed.DMARC, (of_dmarc["result"], policy, record["verdict"], _reason(record)))
+        for each in evidence["dkim"]:
             self._add(listed.SIGNATURES, (each.get("result"), each.get("algorithm"), _bits(each.get("bits"))))
 
     def _said(self, said: Said) -> None:
@@ -252,9 +253,3 @@ def _reason(record: Mapping[str, Any]) -> object:
 
 def _bits(found: object) -> str:
     return (str(found) if found else "unknown") if type(found) is int else OTHER
-
-
-def _signatures(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    evidence = record.get("evidence")
-    found = evidence.get("dkim") if isinstance(evidence, dict) else None
-    return (each for each in (found if isinstance(found, list) else []) if isinstance(each, dict))

@@ -17,22 +17,17 @@ _FIRST = b"\x01"
 # The end of a dictionary costs least to refer to. It never changes: what it packed could not be read any more. Another
 # one needs another first octet.
 _WORDS = (
-    b'{"v":1,"kind":"message","values":[1,"mx","4","<@","mail.","domain","@",["@"],0,"",{"iprev":"fail","iprev_wh'
-    b'y":{"fault":"unconfirmed","reason":""},"name":"mail.","spf":"fail","spf_why":{"fault":"matched","reason":"-'
-    b'all"},"mail_from":"","spf_helo":"none","spf_helo_why":{"fault":"no_record","reason":""},"helo":"mail.","dki'
-    b'm":[{"result":"pass","domain":"","selector":"","algorithm":"rsa-sha256","fault":null,"reason":""}],"arc":"n'
-    b'one","dmarc":"fail","dmarc_why":{"fault":"unaligned","reason":""},"header_from":"","policy":"quarantine","p'
-    b'olicy_at":"","public_suffix":null},"reject","reject","setting","dmarc.reject",null,"/etc/mailassay/policy.y'
-    b'aml","",[],"","DMARC fail for , whose policy is reject","550 5.7.26 ",[["Authentication-Results",";\\n ipre'
-    b"v=pass policy.iprev= ();\\n spf=pass smtp.mailfrom=;\\n dkim=pass header.d= header.i=@ header.s= header.a=r"
-    b'sa-sha256 header.b=;\\n arc=none smtp.remote-ip=;\\n dmarc=pass header.from= policy.dmarc=none"]],[],"accep'
-    b't","accept","default","default",null,null,"full","",[],"","",null,[],false,false,null,0.00,0.00,"0.",[["pas'
-    b's","","mail.","","",[""],[],null],["none","helo","mail.","","","","no_record"],["pass","mailfrom","","ip4:"'
-    b',"","",null],[["pass","","@","","ed25519-sha256","",256,false,false,"","",null],["pass","","@","","rsa-sha2'
-    b'56","",2048,false,false,"","",null]],["none",[],null,"",null],["pass","","none","p","",null,[["spf","","pas'
-    b's"],["dkim","","pass"]],false,false,null,"none","aligned: spf , dkim ",[],null],[""],null,"",false,"",null]'
-    b',"ignore",["","none",null,null,"u","n","r","r","0",["mailto:"],[],[[["spf","","pass"],"same"],[["dkim","","'
-    b'pass"],"organization"]]],null,null]}'
+    b'{"v":1,"kind":"message","values":[1,"mx","4","<@","mail.","domain","@",["@"],0,"",[],"","reject","reject","s'
+    b'etting","dmarc.reject",null,"/etc/mailassay/policy.yaml","",[],"","DMARC fail for , whose policy is reject",'
+    b'"550 5.7.26 ",[["Authentication-Results",";\\n iprev=pass policy.iprev= ();\\n spf=pass smtp.mailfrom=;\\n dkim'
+    b"=pass header.d= header.i=@ header.s= header.a=rsa-sha256 header.b=;\\n arc=none smtp.remote-ip=;\\n dmarc=pass"
+    b' header.from= policy.dmarc=none"]],[],"accept","accept","default","default",null,null,"full","",[],"","",nul'
+    b'l,[],false,false,null,0.00,0.00,"0.",[["pass","","mail.","","",[""],[],null],["none","helo","mail.","","",""'
+    b',"no_record"],["pass","mailfrom","","ip4:","","",null],[["pass","","@","","ed25519-sha256","",256,false,fals'
+    b'e,"","",null],["pass","","@","","rsa-sha256","",2048,false,false,"","",null]],["none",[],null,"",null],["pas'
+    b's","","none","p","",null,[["spf","","pass"],["dkim","","pass"]],false,false,null,"none","aligned: spf , dkim'
+    b' ",[],null],[""],null,"",false,"",null],"ignore",["","none",null,null,"u","n","r","r","0",["mailto:"],[],[[['
+    b'"spf","","pass"],"same"],[["dkim","","pass"],"organization"]]],null,null]}'
 )
 
 

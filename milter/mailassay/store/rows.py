@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..evidence import limits
 from ..history import service
 from ..result import METHODS
 from . import keys
@@ -88,17 +89,17 @@ def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
 
 
 def _message(record: dict[str, Any]) -> dict[str, Any]:
-    results = record["results"]
+    evidence = record.get("evidence")
     found: dict[str, Any] = {
         "time": float(record["time"]),
         "seconds": float(record["seconds"]),
-        "author": _text(results.get("header_from") or ""),
-        "name": _text(results.get("name") or ""),
-        "dkim": best_dkim(results) or signing(record),
+        "author": _text(evidence["dmarc"]["header_from"] or "") if evidence else "",
+        "name": _text(evidence["iprev"]["name"]) if evidence else "",
     }
+    of_checks = results(record)
     for method in METHODS:
-        if method != "dkim":
-            found[method] = _text(results.get(method) or "", _WORD)
+        found[method] = of_checks.get(method, "")
+    found["dkim"] = found["dkim"] or signing(record)
     for key in ("verdict", "would"):
         found[key] = _text(record[key], _WORD)
     for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
@@ -112,11 +113,18 @@ def _message(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def best_dkim(results: dict[str, Any]) -> str:
-    """One word for all signatures of a message; empty if it was not judged."""
-    if "dkim" not in results:
-        return ""
-    return min((_text(each["result"], _WORD) for each in results["dkim"]), key=_rank, default="none")
+def results(record: dict[str, Any]) -> dict[str, str]:
+    """The result of each of ``COUNTED``, one for all signatures of DKIM; nothing if the message was not judged."""
+    evidence = record.get("evidence")
+    if not evidence:
+        return {}
+    of_helo = evidence["spf_helo"]
+    found = {method: evidence[method]["result"] for method in ("iprev", "arc", "dmarc")}
+    found["spf"] = (evidence["spf_mail_from"] or of_helo)["result"]
+    found["spf_helo"] = of_helo["result"]
+    # the best one counts
+    found["dkim"] = min((each["result"] for each in evidence["dkim"]), key=_rank, default="none")
+    return {method: _text(found[method], _WORD) for method in COUNTED}
 
 
 def signing(record: dict[str, Any]) -> str:
@@ -132,7 +140,6 @@ def _rank(result: str) -> int:
 
 def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is counted: its kind, and the key of that kind."""
-    results = record["results"]
     yield "verdict", SEPARATOR.join((message["verdict"], message["would"]))
     yield from _signatures(record)
     if record["kind_of_rule"] == "unjudged":
@@ -141,18 +148,18 @@ def _counts(record: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[s
     yield "rule", SEPARATOR.join((message["rule"], message["verdict"], message["would"]))
     for each in record["monitored"]:
         yield "monitored", _text(each)
+    evidence = record.get("evidence")
+    if not evidence:
+        return
+    of_checks = message | {"spf_helo": _text(evidence["spf_helo"]["result"], _WORD)}
     for method in COUNTED:
-        if method in results and method != "dkim":
-            yield "result", SEPARATOR.join((method, _text(results[method])))
-    if "dkim" in results:
-        yield "result", SEPARATOR.join(("dkim", message["dkim"]))
-    if results:
-        yield "seconds", str(next((each for each in BUCKETS if message["seconds"] <= each), "inf"))
-    for each in results.get("limit", ()):
+        yield "result", SEPARATOR.join((method, of_checks[method]))
+    yield "seconds", str(next((each for each in BUCKETS if message["seconds"] <= each), "inf"))
+    for each in limits(_limits(evidence)):
         yield "limit", _text(each)
     if message["author"]:
         yield "author", SEPARATOR.join((message["author"], message["dmarc"]))
-    for method, domain in dict.fromkeys(_unanswered(results, message)):
+    for method, domain in dict.fromkeys(_unanswered(evidence, message)):
         yield "unanswered", SEPARATOR.join((method, domain))
     if message["dmarc"] == "fail":
         yield "source", SEPARATOR.join((message["client"], message["name"]))
@@ -177,19 +184,28 @@ def _texts(found: object) -> Iterable[str]:
     return dict.fromkeys(map(_text, found))
 
 
-def _unanswered(results: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _limits(evidence: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The limit of each result, in the order of ``evidence.Evidence.limits``."""
+    for method, key in (("iprev", "iprev"), ("spf_helo", "spf_helo"), ("spf", "spf_mail_from")):
+        yield method, evidence[key]["limit"] if evidence[key] else ""
+    for each in evidence["dkim"]:
+        yield "dkim", each["limit"]
+    if sender := evidence["sender_domain"]:
+        yield "sender_domain", sender["limit"]
+
+
+def _unanswered(evidence: dict[str, Any], message: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The checks that DNS gave no answer, and about whom they asked."""
     if message["iprev"] == "temperror":
         yield "iprev", message["client"]
-    mail_from = _text(results.get("mail_from") or "")
     if message["spf"] == "temperror":
         # of a null reverse-path, SPF checks the HELO name
-        yield "spf", _text(results.get("helo") or "") if mail_from == "<>" else mail_from
-    if results.get("sender_domain") == "temperror":
-        yield "sender_domain", mail_from
-    for each in results.get("dkim", ()):
+        yield "spf", _text((evidence["spf_mail_from"] or evidence["spf_helo"])["domain"])
+    if (sender := evidence["sender_domain"]) and sender["result"] == "temperror":
+        yield "sender_domain", _text(sender["domain"])
+    for each in evidence["dkim"]:
         if each["result"] == "temperror":
-            yield "dkim", _text(each.get("domain") or "")
+            yield "dkim", _text(each["domain"] or "")
     if message["dmarc"] == "temperror":
         yield "dmarc", message["author"]
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailassay import dkim
-from mailassay.dkim import Work
+from mailassay.dkim import Work, work
 from mailassay.domain import Domain
 from mailassay.message import Field, Headers, split
 from mailassay.policy.sets import Addresses
@@ -488,6 +488,17 @@ def test_a_signature_of_somebody_else_with_our_names_does_not_count(both, tmp_pa
     signed = on_top(finished(foreign, MESSAGE), MESSAGE)
     assert len(finished(both, signed).values) == 2
     assert len(finished(both, b"DKIM-Signature: v=1; d=example.org; s=2026a; b=AAAA\r\n" + MESSAGE).values) == 2
+
+
+def test_signatures_with_our_names_that_cost_too_much_do_not_count(both):
+    """Whoever uses up the work gets his message signed again, and never left unsigned."""
+    recipients = b"To: bob@example.net" + b",\r\n bob@example.net" * 2000
+    message = MESSAGE.replace(b"To: bob@example.net", recipients)
+    signed = on_top(finished(both, message), message)
+    assert finished(both, signed).why is Unsigned.SIGNED
+    # enough to read the signatures, and too little for the fields that they cover
+    reading = sum(work.reading(each.value) for each in split(signed)[0].named(b"dkim-signature"))
+    assert len(finished(both, signed, limits=replace(LIMITS, signature_work=reading)).values) == 2
 
 
 def signing_again(found, folder):

@@ -83,9 +83,9 @@ def finished_parts(
     settings: Settings, headers: Headers, body: bytes, submission: Submission | None = None, **more: Any
 ) -> Signed:
     """The same of a message taken apart; ``more`` is for ``Signing``, but ``judged`` for its end."""
-    judged = more.pop("judged", False)
+    judged, limits = more.pop("judged", False), more.pop("limits", LIMITS)
     submission = submission or Submission(f"alice@{DOMAIN}")
-    made = Signing(settings.sign, settings.signing_keys, headers, submission, LIMITS, **more)
+    made = Signing(settings.sign, settings.signing_keys, headers, submission, limits, **more)
     if made.body.hungry:
         made.body.update(body)
     return made.finish(NOW, judged=judged)

@@ -16,6 +16,7 @@ from mailassay import collector
 from mailassay.collector import BATCH
 from mailassay.history import service
 from mailassay.history.service import Event, What, Worker
+from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database, writing
 from mailassay.store.packed import unpack
 from mailassay.store.tables import hourly, message, metadata, recipient, segment
@@ -164,6 +165,8 @@ def test_killed_anywhere(make, monkeypatch, at, after):
         (record("Q", time="now"), "unreadable"),
         (record("Q", time=float("nan")), "unreadable"),
         (record("Q", time=-1), "unreadable"),
+        (record("Q", time=str(NOW)), "unreadable"),
+        (record("Q", unsigned=1.5), "unreadable"),
         (record("Q", evidence={"dkim": []}), "unreadable"),
         (record("Q", queue_id=7), "unreadable"),
         (record("Q", recipients=[["x"]]), "unreadable"),
@@ -184,6 +187,26 @@ def test_a_line_that_is_no_record(spooled, line, key, caplog):
     assert spooled.count("lost") == spooled.count("lost", key) == 1
     assert "1 records of messages are lost" in caplog.text
     assert spooled.left() == []
+
+
+def test_counts_that_are_large_together(spooled):
+    """They are not the service's. The database takes their sum, or nothing of them."""
+    large = [service.values(service.Worker(time=NOW, host="mx1", pid=1, dns_sent=many)) for many in (1 << 62, 1 << 39)]
+    spooled.segment(record("Q1"), *large * 300)
+    spooled.all()
+    assert spooled.left() == []
+    assert spooled.queue_ids() == ["Q1"]
+    assert spooled.count("dns", "sent") == 300 << 39
+
+
+def test_a_pipe_in_the_spool_is_left_alone(spooled):
+    """Nobody may ever write to it."""
+    os.mkfifo(spooled.folder / SPOOL / f"mx1-1.0-1-1{SUFFIX}")
+    spooled.segment(record("Q1"))
+    spooled.all()
+    assert spooled.queue_ids() == ["Q1"]
+    assert len(spooled.left()) == 1
+    assert not spooled.collector.trouble
 
 
 # no two of these characters can be packed together

@@ -207,6 +207,16 @@ def test_filters(asked, wanted, in_each):
     assert all(re.search(in_each.lstrip("/"), each) for each in found)
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "twice"),
+    [("find=bank.example&author=shop.example", "author"), ("find=192.0.2.1&client=198.51.100.7", "client")],
+)
+def test_find_is_not_overruled_by_a_filter(asked, asked_for, twice):
+    answer = asked.get(f"/messages?{asked_for}")
+    assert answer.status == 400
+    assert f"find and {twice}: " in answer.text
+
+
 @pytest.mark.parametrize("of", ["queue_id", "message_id", "author", "recipient", "client"])
 def test_find(asked, folder, of):
     """What an administrator is given by a user."""

@@ -14,7 +14,7 @@ import pytest
 
 from mailassay.collector import Collector
 from mailassay.config import History
-from mailassay.history.spool import SPOOL
+from mailassay.history.spool import SPOOL, SUFFIX
 from mailassay.store import database
 from mailassay.store.database import Unusable
 from mailassay.store.filter import Filter
@@ -87,6 +87,13 @@ def test_what_the_collector_has_read_is_not_shown_twice(tmp_path, reader, collec
 def test_a_line_that_is_no_record_is_skipped(tmp_path, reader, line):
     segment(tmp_path, record("Q1"), line, record("Q2", time=NOW + 1))
     assert ids(reader.latest(Filter())) == ["Q2", "Q1"]
+
+
+def test_what_is_no_file_in_the_spool_is_skipped(tmp_path, reader):
+    segment(tmp_path, record("Q1"))
+    os.mkfifo(tmp_path / SPOOL / f"mx1-1.0-1-1{SUFFIX}")
+    (tmp_path / SPOOL / f"mx1-2.0-1-1{SUFFIX}").mkdir()
+    assert ids(reader.latest(Filter())) == ["Q1"]
 
 
 def test_nothing_is_missed_while_records_move(tmp_path, history, collect):

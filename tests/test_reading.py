@@ -236,3 +236,15 @@ def test_a_record_that_cannot_be_read_is_left_out(tmp_path):
         assert reading.one(connection, 2).record["queue_id"] == "Q2"
         assert reading.one(connection, 99) is None
         assert reading.oldest(connection) == NOW
+
+
+@pytest.mark.parametrize("wanted", [Filter(), Filter(author="bank.example"), Filter(recipient="receiver.example")])
+def test_records_that_cannot_be_read_do_not_end_the_list(tmp_path, wanted):
+    """The next ones take their place, and nothing is shown twice."""
+    kept = [record(f"Q{number:02}", time=NOW + number) for number in range(60)]
+    with holding(file(tmp_path), *kept) as connection:
+        connection.execute(text("UPDATE message SET record = x'07' WHERE queue_id > 'Q30' AND queue_id != 'Q50'"))
+        left = ["Q50", *(f"Q{number:02}" for number in range(30, -1, -1))]
+        for most in (1, 5, 20, 40, None):
+            found = [each.record["queue_id"] for each in reading.search(connection, wanted, most)]
+            assert found == left[:most]

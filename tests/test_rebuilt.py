@@ -219,7 +219,8 @@ PLACES = [each for each in paths(WHOLE) if each]
 
 @settings(max_examples=400)
 @given(
-    st.sampled_from(PLACES), st.none() | FLAGS | st.integers() | st.text(max_size=5) | st.just([]) | st.just({"x": [1]})
+    st.sampled_from(PLACES),
+    st.none() | FLAGS | st.integers() | st.text(max_size=5) | st.sampled_from([[], {"x": [1]}, 10**400, float("inf")]),
 )
 def test_a_damaged_record_is_told_or_refused(place, value):
     """Whatever stands in a place of it, there is no other exception."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailassay.history import service
 from mailassay.history.service import Event, What, Why, Worker
 
-NUMBERS = st.integers(0, 1 << 60)
+NUMBERS = st.integers(0, (1 << 40) - 1)
 PLACES = {"time": st.floats(0, 1 << 39), "host": st.text(max_size=20)}
 WORKERS = st.builds(
     Worker, **PLACES, **{each.name: NUMBERS for each in fields(Worker) if each.type == "int"}, ends=st.booleans()
@@ -46,7 +46,7 @@ def test_a_line_with_something_else_in_it(said, data):
     "more",
     [
         {"v": 2}, {"v": None}, {"kind": "message"}, {"kind": []}, {"messages": -1}, {"messages": True},
-        {"messages": 1 << 62}, {"messages": 1.0}, {"time": -1}, {"time": float("nan")}, {"time": True}, {"host": 7},
+        {"messages": 1 << 40}, {"messages": 1.0}, {"time": -1}, {"time": float("nan")}, {"time": True}, {"host": 7},
         {"ends": 1}, {"pid": None},
     ],
 )  # fmt: skip

@@ -228,6 +228,7 @@ def test_the_lines_of_outgoing_mail(folder, capsys, monkeypatch):
         (["--recipient", ""], "expected a text that is not empty"),
         (["--rule", " "], "expected a text that is not empty"),
         (["-n", "0"], "'0' is not a number of messages, such as 20"),
+        (["-n", "100001"], "for more than 100000, ask for one span of time after the other"),
         (["-n", "\u0663"], "is not a number"),
     ],
 )

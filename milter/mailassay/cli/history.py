@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,11 @@ def add(commands: Commands) -> None:
         help=f"only outgoing mail that was not signed, or not for this reason: {', '.join(Unsigned)}",
     )
     parser.add_argument(
-        "-n", type=history_options.number, default=_MOST, metavar="N", help=f"the number of messages (default: {_MOST})"
+        "-n",
+        type=history_options.number,
+        default=_MOST,
+        metavar="N",
+        help=f"the number of messages, at most {history_options.MOST} (default: {_MOST})",
     )
     parser.add_argument("--follow", action="store_true", help="go on with what comes in, until Ctrl-C")
     takes_json(parser)
@@ -134,18 +138,19 @@ def _list(arguments: argparse.Namespace, history: History, reader: Reader) -> in
     wanted = _filter(arguments)
     if arguments.follow:
         reader.follow(wanted)
-    records = list(reader.latest(wanted, arguments.n + 1))
-    _print(arguments, reversed(records[: arguments.n]))
-    if len(records) > arguments.n and not arguments.follow:
+    # the latest come first; lines take less memory than records
+    lines = [*_lines(arguments, reader.latest(wanted, arguments.n + 1))]
+    _print(reversed(lines[: arguments.n]))
+    if len(lines) > arguments.n and not arguments.follow:
         complain(f"these are the latest {arguments.n}; -n shows more")
-    if not records and not arguments.follow:
+    if not lines and not arguments.follow:
         notes = [history_options.how_far(reader)]
         if arguments.recipient:
             notes += filter(None, [history_options.what_is_kept(history, arguments.recipient)])
         complain(f"mailassay history: no message matches; {'. '.join(notes)}")
     while arguments.follow:
         time.sleep(_PAUSE)
-        _print(arguments, reader.new(wanted))
+        _print(_lines(arguments, reader.new(wanted)))
     return 0
 
 
@@ -166,18 +171,23 @@ def _filter(arguments: argparse.Namespace) -> Filter:
     )
 
 
-def _print(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> None:
+def _print(lines: Iterable[str]) -> None:
+    for each in lines:
+        print(each)
+    sys.stdout.flush()
+
+
+def _lines(arguments: argparse.Namespace, records: Iterable[dict[str, Any]]) -> Iterator[str]:
     width = columns(sys.stdout)
     for each in records:
         if not arguments.json:
-            print("\n".join(wrapped(printable(_line(each, width)), width, rest=" " * 4)))
+            yield "\n".join(wrapped(printable(_line(each, width)), width, rest=" " * 4))
             continue
         try:
             of_checks = results(outcome(each))
         except Unreadable:
             of_checks = None
-        print(as_json({**each, "results": of_checks}))
-    sys.stdout.flush()
+        yield as_json({**each, "results": of_checks})
 
 
 def _line(record: dict[str, Any], width: int) -> str:

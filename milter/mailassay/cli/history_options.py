@@ -16,6 +16,8 @@ from ..terminal import complain, printable
 if TYPE_CHECKING:
     from ..store.reader import Reader
 
+MOST = 100_000
+"""Messages of one command: all are in memory before the oldest is shown."""
 _TIMES = "2d, 12h, yesterday, 10:00, 2026-11-01, 2026-11-01T10:00"
 
 
@@ -39,8 +41,11 @@ def takes_since(parser: argparse.ArgumentParser) -> None:
 
 def number(text: str) -> int:
     """A number of messages for argparse. Raises its error."""
-    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages, such as 20")
+    if not re.fullmatch("[0-9]{1,9}", text) or not 0 < int(text) <= MOST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of messages, such as 20; for more than {MOST}, ask for one span of time after "
+            "the other (--since, --until)"
+        )
     return int(text)
 
 

@@ -47,7 +47,10 @@ def add(commands: Commands) -> None:
         "--host", type=history_options.utf8, default="", help="only what this host did, of several that share a history"
     )
     parser.add_argument(
-        "--html", metavar="FILE", help="write one page of HTML, with charts, to this file (- for standard output)"
+        "--html",
+        type=history_options.not_empty,
+        metavar="FILE",
+        help="write one page of HTML, with charts, to this file (- for standard output)",
     )
     takes_json(parser)
     takes_config(parser)

@@ -35,7 +35,7 @@ def outcome(record: dict[str, Any]) -> Outcome:
         raise Unreadable(f"not a record of version {VERSION}")
     try:
         return _outcome(_Map(record))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 

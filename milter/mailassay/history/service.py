@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 VERSION = 1
-_MOST = 1 << 62  # a count fits the database
+_MOST = 1 << 40  # of a count: the sums of many fit the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

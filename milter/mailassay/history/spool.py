@@ -336,8 +336,10 @@ class Segment:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments in a folder, the oldest first."""
+    # nobody may ever write to a pipe of that name
+    found = (Segment(path) for path in folder.glob(f"[!.]*{SUFFIX}") if not path.is_fifo())
     # by their names: the clock may have jumped, but a worker's segments keep their order
-    return sorted(map(Segment, folder.glob(f"[!.]*{SUFFIX}")), key=lambda each: (each.begun, each.name))
+    return sorted(found, key=lambda each: (each.begun, each.name))
 
 
 def _read(octets: bytes) -> dict[str, Any] | None:

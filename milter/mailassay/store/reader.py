@@ -192,8 +192,8 @@ def _records(found: Any, offset: int, wanted: Filter) -> Iterator[tuple[dict[str
             record = line.found
             if record and record.get("v") == VERSION and record.get("kind") == "message" and _fits(record, wanted):
                 yield record, found.name, line.end
-    except FileNotFoundError:
-        # all of it is in the database now
+    except (FileNotFoundError, IsADirectoryError):
+        # all of it is in the database now; or it never was a segment, of which the collector complains
         return
 
 

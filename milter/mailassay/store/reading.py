@@ -38,10 +38,20 @@ def search(
     What is searched for is found by an index, in the order of time or with few messages to sort. Only verdicts, rules
     and results, and what most messages have, are looked for from the latest message back.
     """
-    streams = (_places(connection, wanted, before, each, most) for each in _ways(connection, wanted))
-    places = islice(_once(heapq.merge(*streams, reverse=True)), most)
-    while chunk := list(islice(places, _CHUNK)):
-        yield from _records(connection, chunk)
+    ways = _ways(connection, wanted)
+    while True:
+        streams = (_places(connection, wanted, before, each, most) for each in ways)
+        places = islice(_once(heapq.merge(*streams, reverse=True)), most)
+        looked_at = given = 0
+        while chunk := list(islice(places, _CHUNK)):
+            looked_at, before = looked_at + len(chunk), chunk[-1]
+            for each in _records(connection, chunk):
+                given += 1
+                yield each
+        if most is None or looked_at < most or given == most:
+            return
+        # others take the place of those that cannot be read, or the list would seem to end there
+        most -= given
 
 
 def oldest(connection: Connection) -> float | None:

@@ -91,15 +91,16 @@ def of_said(said: service.Said) -> dict[tuple[int, str, str, str], int]:
 def _message(record: dict[str, Any]) -> dict[str, Any]:
     evidence = record.get("evidence")
     found: dict[str, Any] = {
-        "time": float(record["time"]),
-        "seconds": float(record["seconds"]),
+        "time": _number(record["time"]),
+        "seconds": _number(record["seconds"]),
         "author": _text(evidence["dmarc"]["header_from"] or "") if evidence else "",
         "name": _text(evidence["iprev"]["name"]) if evidence else "",
     }
     of_checks = results(record)
     for method in METHODS:
         found[method] = of_checks.get(method, "")
-    found["dkim"] = found["dkim"] or signing(record)
+    outgoing = signing(record)
+    found["dkim"] = found["dkim"] or outgoing
     for key in ("verdict", "would"):
         found[key] = _text(record[key], _WORD)
     for key in ("host", "queue_id", "message_id", "client", "helo", "mail_from", "rule"):
@@ -208,6 +209,13 @@ def _unanswered(evidence: dict[str, Any], message: dict[str, Any]) -> Iterator[t
             yield "dkim", _text(each["domain"] or "")
     if message["dmarc"] == "temperror":
         yield "dmarc", message["author"]
+
+
+def _number(found: object) -> float:
+    """Raises TypeError."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise TypeError(f"expected a number, found {type(found).__name__}")
+    return float(found)
 
 
 def _text(found: object, most: int = _MOST) -> str:

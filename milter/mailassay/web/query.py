@@ -68,6 +68,8 @@ def messages(query: str, now: float) -> Asked:
     before = _place(given.pop("before", ""))
     wanted = of_any_id(given["find"])[1] if "find" in given else [Filter()]
     conditions = _conditions(given, now)
+    if twice := [name for name in conditions if any(getattr(each, name) for each in wanted)]:
+        raise BadQuery(f"find and {twice[0]}: {given['find']!r} is looked for there too; give one of them")
     return Asked(given, tuple(replace(each, **conditions) for each in wanted), before)
 
 

@@ -30,7 +30,8 @@ def address(tmp_path_factory):
     (folder / "mailassay.yaml").write_text("policy: policy.yaml")
     settings = load(str(folder / "mailassay.yaml"))
     made = list(records(1, NOW, 7, 400))
-    hostile = made[-1] | dict.fromkeys(("helo", "mail_from", "queue_id", "rule", "reply", "reason"), HOSTILE)
+    judged = next(each for each in reversed(made) if "evidence" in each)
+    hostile = judged | dict.fromkeys(("helo", "mail_from", "queue_id", "rule", "reply", "reason"), HOSTILE)
     of_checks = hostile["evidence"] | evidence(header_from=f"{'w' * 200}.example", name=HOSTILE)
 
     def sent(connection):

@@ -19,9 +19,10 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import milter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -1606,3 +1607,21 @@ print(*found)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_signal_before_libmilter_listens_is_an_end_and_no_fault(monkeypatch, closes):
+    """Its thread for signals may close the socket before its main loop looks for it."""
+    read, write = os.pipe()
+
+    def main():
+        if closes:
+            os.close(read)
+        raise milter.error("cannot run main")
+
+    monkeypatch.setattr(milter, "main", main)
+    with nullcontext() if closes else pytest.raises(milter.error):
+        libmilter.run(read)
+    os.close(write)
+    if not closes:
+        os.close(read)

@@ -127,9 +127,25 @@ def prepare(work: Work) -> None:
     signal.signal(_WAKE, lambda *_: None)
 
 
-def run() -> None:
-    """Run libmilter's main loop in the main thread until SIGTERM. Messages in hand still get their answers."""
-    milter.main()
+def run(descriptor: int) -> None:
+    """Run libmilter's main loop in the main thread until SIGTERM. Messages in hand still get their answers.
+
+    ``descriptor`` is that of :func:`use_socket`.
+    """
+    try:
+        milter.main()
+    except milter.error:
+        # its thread for signals closes the socket at SIGTERM, and if that comes first, its main loop finds no socket
+        if _is_open(descriptor):
+            raise
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _untrapped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -125,7 +125,7 @@ def work(settings: Settings, parent: int, channel: socket.socket, descriptor: in
         # before that is not lost, and does not end the worker before it has said what it did.
         orders = _Orders(channel, say, now, nameservers, turns, descriptor, spool)
         threading.Thread(target=orders.carry_out, daemon=True).start()
-        libmilter.run()
+        libmilter.run(descriptor)
         _finish(now)
         if spool:
             spool.close()

@@ -130,7 +130,7 @@ def prepare(work: Work) -> None:
 def run(descriptor: int) -> None:
     """Run libmilter's main loop in the main thread until SIGTERM. Messages in hand still get their answers.
 
-    ``descriptor`` is that of :func:`use_socket`.
+    ``descriptor`` is that of :func:`use_socket`. Raises milter.error.
     """
     try:
         milter.main()

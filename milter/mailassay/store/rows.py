@@ -212,7 +212,7 @@ def _unanswered(evidence: dict[str, Any], message: dict[str, Any]) -> Iterator[t
 
 
 def _number(found: object) -> float:
-    """Raises TypeError."""
+    """A number for a column. Raises TypeError."""
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise TypeError(f"expected a number, found {type(found).__name__}")
     return float(found)

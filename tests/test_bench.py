@@ -288,7 +288,8 @@ from dataclasses import replace
 from tests.bench import namespace, outbound, stacks
 
 def load(folder):
-    figures = outbound.measure(outbound.BOTH, folder / "stack", 4, 2, 100_000)
+    # enough for some ticks of the clock of CPU time, each of which is 10 ms
+    figures = outbound.measure(outbound.BOTH, folder / "stack", 100, 2, 100_000)
     print(figures.cpu > 0, figures.memory > 0)
     outbound.STACKS[outbound.BOTH] = (outbound.STACKS[outbound.RSA_ONLY][0], 2)
     try:

@@ -15,6 +15,7 @@ from tests.demo.scenarios import ATTACKER, letter
 from tests.lab import mta
 from tests.lab.folder import open_folder
 from tests.lab.killing import MESSAGES, SENDERS, run
+from tests.lab.pages import wait_until
 from tests.lab.program import ENVIRONMENT, PROGRAM
 
 LOST_AT_ONCE = 40  # records of a worker that is killed: it writes twenty times a second, for a few senders
@@ -90,7 +91,8 @@ def test_each_message_has_its_record(kept):
     refused = lab.serve.wait_for('"verdict": "reject"') and next(
         each["queue_id"] for each in lab.serve.entries() if each.get("verdict") == "reject"
     )
-    assert f"{refused}: milter-reject: END-OF-MESSAGE" in lab.postfix.log()
+    # Postfix answers before its log has the line
+    wait_until(lambda: f"{refused}: milter-reject: END-OF-MESSAGE" in lab.postfix.log(), lab.postfix.log)
     for queue_id in (accepted, held, unjudged, refused):
         lab.serve.wait_for(f'"queue_id": "{queue_id}"')
     lab.serve.stop()

@@ -1,6 +1,6 @@
 """The demo: real messages through a real Postfix, judged and reported before your eyes.
 
-python -m tests.demo [--keep]
+python -m tests.demo [--keep] [--output FOLDER]
 """
 
 from __future__ import annotations
@@ -44,14 +44,21 @@ def main() -> int:
     """Play every scenario; 1 where one did not come out as expected."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
-    keep = parser.parse_args().keep
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=_ROOT / "build/demo",
+        metavar="FOLDER",
+        help="where the report and other files are written (default: build/demo)",
+    )
+    arguments = parser.parse_args()
     if why := mta.missing():
         print(f"make demo: {why}", file=sys.stderr)
         return 1
     try:
         with ExitStack() as stack:
             try:
-                return _run(stack, keep)
+                return _run(stack, arguments.output, keep=arguments.keep)
             finally:
                 # a second Ctrl-C must not break off the cleaning up
                 _on_signal(signal.SIG_IGN)
@@ -81,7 +88,7 @@ def _uninterrupted() -> Iterator[None]:
         _interrupt(caught[0], None)
 
 
-def _run(stack: ExitStack, keep: bool) -> int:
+def _run(stack: ExitStack, output: Path, *, keep: bool) -> int:
     with _uninterrupted():
         folder = Path(tempfile.mkdtemp(prefix="mailassay-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -121,24 +128,23 @@ def _run(stack: ExitStack, keep: bool) -> int:
         for difference in each.differences:
             print(f"  {difference}")
     print(f"\n{len(played) - len(wrong)} of {len(played)} messages had the expected outcome.")
-    is_verified = _verify(postfix, played[-1], own, dns)
+    output.mkdir(parents=True, exist_ok=True)
+    is_verified = _verify(postfix, played[-1], own, dns, output)
     collect.wait_for(len(played))
-    _look_back(serve, played)
+    _look_back(serve, played, output)
     if keep:
         _stay(folder, serve, postfix, pages)
     else:
-        _go_on()
+        _go_on(output)
     return 1 if wrong or not is_verified else 0
 
 
-def _verify(postfix: mta.Mta, played: Played, own: outgoing.Own, dns: DnsServer) -> bool:
+def _verify(postfix: mta.Mta, played: Played, own: outgoing.Own, dns: DnsServer, output: Path) -> bool:
     """What other programs say of the message of a client that logged in."""
     keys = " and ".join(played.entry.get("signed_by", ["nobody"]))
     print(f"\nThe message of the {played.scenario.name} was signed by {keys}. Others say:\n")
-    folder = _ROOT / "build/demo"
-    folder.mkdir(parents=True, exist_ok=True)
     message = postfix.delivered(played.reply.queue_id or "")
-    said, agree = outgoing.verified(message, own, dns, folder / "signed.eml")
+    said, agree = outgoing.verified(message, own, dns, output / "signed.eml")
     print(said, end="" if agree else "WRONG: not every signature passes\n", flush=True)
     return agree
 
@@ -165,7 +171,6 @@ def _coloured(value: str, width: int) -> str:
 
 def _material(folder: Path) -> tuple[str, str]:
     """Put the zone and a message into a folder; the commands that judge the message and look up its author."""
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "demo.zone").write_text(zone_text())
     sample = next(scenario for scenario in SCENARIOS if scenario.name == _SPOOF)
     (folder / "sample.eml").write_bytes(sample.message())
@@ -178,12 +183,10 @@ def _material(folder: Path) -> tuple[str, str]:
     )
 
 
-def _look_back(serve: Serve, played: list[Played]) -> None:
-    """The history of what was played, also as build/demo/report.html, and what a domain is told: as XML, and here."""
+def _look_back(serve: Serve, played: list[Played], output: Path) -> None:
+    """The history of what was played, also as report.html, and what a domain is told: as XML, and here."""
     spoof = next(each for each in played if each.scenario.name == _SPOOF)
-    folder = _ROOT / "build/demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    page, xml = short(folder / "report.html"), short(folder / f"{_REPORTED}.xml")
+    page, xml = short(output / "report.html"), short(output / f"{_REPORTED}.xml")
     print("\nThe same, looked at afterwards:\n")
     for words in (["history", "-n", "5"], ["why", spoof.entry["queue_id"]], ["report", "--html", page]):
         print(shown(command(serve.config, *words)))
@@ -193,9 +196,9 @@ def _look_back(serve: Serve, played: list[Played]) -> None:
     print(shown(preview))
 
 
-def _go_on() -> None:
+def _go_on(output: Path) -> None:
     """What to try next; each line works as it stands."""
-    check, lookup = _material(_ROOT / "build/demo")
+    check, lookup = _material(output)
     print(
         f"""
 Now try:

@@ -29,7 +29,7 @@ from tests.lab.reports import texts, tree
 from tests.lab.signing import finished, on_top
 
 ROOT = Path(__file__).parents[2]
-writes_to_build = pytest.mark.xdist_group("build/demo")
+DEMO = [sys.executable, "-u", "-m", "tests.demo"]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -64,13 +64,13 @@ def test_check_says_what_the_milter_said(scenario, lab, tmp_path):
     ("progress", "number"),
     [("DNS server on", signal.SIGTERM), ("mailassay serve on", signal.SIGINT), ("aligned pass by SPF", signal.SIGTERM)],
 )
-def test_interrupted_demo_leaves_nothing(progress, number):
+def test_interrupted_demo_leaves_nothing(progress, number, tmp_path):
     """Neither files nor processes, whatever was starting just then; not even where it is interrupted twice."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         demo = subprocess.Popen(
-            [sys.executable, "-u", "-m", "tests.demo"],
-            cwd=Path(__file__).parents[2],
+            [*DEMO, "--output", str(tmp_path)],
+            cwd=ROOT,
             env={**os.environ, "TMPDIR": folder},
             stdout=subprocess.PIPE,
             text=True,
@@ -102,7 +102,7 @@ def run(line):
     return subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
 
 
-def assert_told(told):
+def assert_told(told, xml):
     """What is reported about bank.example, readable and as XML, has each of its messages. At midnight, two reports."""
     assert set(re.findall("^DMARC aggregate report about (.*)$", told, re.MULTILINE)) == {"bank.example"}
     assert "    to dmarc@bank.example\n" in told
@@ -110,7 +110,7 @@ def assert_told(told):
     expected = [(each.client, "pass" if each.expected.dmarc == "pass" else each.expected.verdict, "1") for each in mine]
     found = re.findall("^([0-9]+) messages? from ([^ ]+): ([a-z]+)$", told, re.MULTILINE)
     assert sorted((client, disposition, count) for count, client, disposition in found) == sorted(expected)
-    document = tree((ROOT / "build/demo/bank.example.xml").read_bytes())
+    document = tree(xml.read_bytes())
     clients = texts(document, "record/row/source_ip")
     assert clients
     assert Counter(clients) <= Counter(each.client for each in mine)
@@ -133,10 +133,9 @@ def test_others_verify_what_the_demo_signs(tmp_path):
             assert not outgoing.verified(each, own, dns, tmp_path / "signed.eml")[1]
 
 
-@writes_to_build
 @pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
-def test_the_demo_ends_with_lines_that_work():
-    done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True)
+def test_the_demo_ends_with_lines_that_work(tmp_path):
+    done = subprocess.run([*DEMO, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     verified = re.findall(
         r"^dkimpy [0-9.]+: (\S+) by receiver\.example, selector \w+: (\w+)$", done.stdout, re.MULTILINE
@@ -145,10 +144,10 @@ def test_the_demo_ends_with_lines_that_work():
     history, why, _, _, told = (part for part in done.stdout.partition("afterwards:")[2].split("$ ")[1:])
     assert history.count(" accept ") + history.count(" defer ") + history.count(" reject ") == 5
     assert re.search(r"^verdict +reject .*\n(?:.*\n)*reply +550 5\.7\.26 ", why, re.MULTILINE)
-    page = (ROOT / "build/demo/report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     assert "<svg" in page
     assert "bank.example" in page
-    assert_told(told)
+    assert_told(told, tmp_path / "bank.example.xml")
     check, lookup, keep = lines_to_try(done.stdout)
     judged = run(check)
     assert (judged.returncode, judged.stderr) == (1, "")
@@ -159,19 +158,18 @@ def test_the_demo_ends_with_lines_that_work():
     assert keep.startswith("make demo KEEP=1 ")
 
 
-@writes_to_build
 @pytest.mark.skipif(bool(mta.missing()), reason=mta.missing())
-def test_the_demo_that_stays_ends_with_lines_that_work():
+def test_the_demo_that_stays_ends_with_lines_that_work(tmp_path):
     """The last one changes the policy of the daemon that runs."""
-    demo = subprocess.Popen(
-        [sys.executable, "-u", "-m", "tests.demo", "--keep"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    demo = subprocess.Popen([*DEMO, "--keep", "--output", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         printed = ""
         while "kill -HUP" not in printed:
-            printed += demo.stdout.readline()
+            line = demo.stdout.readline()
+            assert line, printed
+            printed += line
         told = printed.partition("$ ")[2].partition("Running until")[0].rpartition("$ ")[2]
-        assert_told(told)
+        assert_told(told, tmp_path / "bank.example.xml")
         check, lookup, reload = lines_to_try(printed)
         pages = re.search(r"^The history as pages: (http://127\.0\.0\.1:[0-9]+/)$", printed, re.MULTILINE)[1]
         with urlopen(pages) as answer:

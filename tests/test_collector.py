@@ -17,9 +17,10 @@ from mailassay.collector import BATCH
 from mailassay.history import service
 from mailassay.history.service import Event, What, Worker
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.store import database, writing
+from mailassay.store import FILE, database, writing
 from mailassay.store.packed import unpack
 from mailassay.store.tables import hourly, message, metadata, recipient, segment
+from mailassay.store.usable import Unusable
 from tests.lab.program import ENVIRONMENT, PROGRAM
 from tests.lab.spooled import NOW, Spooled, record
 
@@ -233,12 +234,12 @@ def test_any_words_go_in(spooled, words):
 
 @of_sqlite
 def test_a_file_of_another_program_is_left_alone(spooled):
-    file = spooled.folder / database.FILE
+    file = spooled.folder / FILE
     with closing(sqlite3.connect(file)) as other, other:
         other.execute("CREATE TABLE message (x)")
     other.close()
     before = file.read_bytes()
-    with pytest.raises(database.Unusable, match=r"belongs to another program.*history\.directory"):
+    with pytest.raises(Unusable, match=r"belongs to another program.*history\.directory"):
         spooled.collector.once()
     assert file.read_bytes() == before
 
@@ -251,7 +252,7 @@ def test_tables_of_a_later_version(spooled):
     engine.dispose()
     spooled.segment(record("Q1"))
     spooled.collector.close()
-    with pytest.raises(database.Unusable, match=r"later version of mailassay \(9999"):
+    with pytest.raises(Unusable, match=r"later version of mailassay \(9999"):
         spooled.collector.once()
     assert len(spooled.left()) == 1
 
@@ -351,7 +352,7 @@ def test_the_file_does_not_grow_for_ever(make):
     for turn in range(6):
         spooled.segment(*(record(f"{turn}-{number}", helo=os.urandom(300).hex()) for number in range(1000)))
         spooled.all()
-        with closing(sqlite3.connect(spooled.folder / database.FILE)) as file, file:
+        with closing(sqlite3.connect(spooled.folder / FILE)) as file, file:
             sizes.append(file.execute("PRAGMA page_count").fetchone()[0])
         file.close()
     # a batch comes before the one that it replaces is deleted

@@ -27,7 +27,7 @@ from mailassay.metrics import Exposed, Textfile, exposition, listed
 from mailassay.metrics.listed import METRICS
 from mailassay.postfix import reminder
 from mailassay.sign import Unsigned
-from mailassay.store import database, outbox, writing
+from mailassay.store import FILE, database, outbox, writing
 from mailassay.store.outbox import Stage
 from mailassay.store.rows import BUCKETS, Unfit
 from mailassay.web.state import Known, State, listen, tell
@@ -371,7 +371,7 @@ def test_the_size_of_the_database(host):
     assert host.one("history_messages") is None
     host.exposed.measured(host.collector.size())
     assert host.one("history_messages") == 40
-    files = [host.folder / database.FILE, host.folder / f"{database.FILE}-wal"]
+    files = [host.folder / FILE, host.folder / f"{FILE}-wal"]
     assert host.one("history_database_bytes") == sum(each.stat().st_size for each in files if each.exists()) > 10_000
     host.collector.close()
     assert host.collector.size() is None

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from mailassay.aggregate.mail import compose
 from mailassay.config import ConfigError, Listen, Web, load
 from mailassay.config.reports import Reports
-from mailassay.store import database, outbox
+from mailassay.store import FILE, outbox
 from mailassay.store.outbox import Stage
 from mailassay.store.packed import unpack
 from mailassay.store.rows import Unfit, rows
@@ -220,7 +220,7 @@ def test_find_is_not_overruled_by_a_filter(asked, asked_for, twice):
 @pytest.mark.parametrize("of", ["queue_id", "message_id", "author", "recipient", "client"])
 def test_find(asked, folder, of):
     """What an administrator is given by a user."""
-    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
+    with closing(sqlite3.connect(folder / FILE)) as file, file:
         select = "SELECT id, queue_id, message_id, author, client, record FROM message WHERE author != '' LIMIT 1"
         number, queue_id, message_id, author, client, record = file.execute(select).fetchone()
     [recipient] = unpack(record)["recipients"]
@@ -252,7 +252,7 @@ def walked(asked, url):
 
 
 def test_pages_of_a_list(asked, folder):
-    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
+    with closing(sqlite3.connect(folder / FILE)) as file, file:
         [many] = file.execute("SELECT count(*) FROM message WHERE dkim = 'pass'").fetchone()
     file.close()
     seen, pages = walked(asked, "/messages?dkim=pass")
@@ -546,7 +546,7 @@ def test_a_history_that_cannot_be_read(tmp_path, caplog):
     assert answer.status == 503
     assert "cannot be read now" in answer.text
     (tmp_path / "x").mkdir()
-    (tmp_path / "x" / database.FILE).write_bytes(b"nonsense" * 1000)
+    (tmp_path / "x" / FILE).write_bytes(b"nonsense" * 1000)
     answer = Asked(tmp_path / "x", NOW).get("/messages")
     assert answer.status == 503
     assert "file is not a database" in answer.text
@@ -628,7 +628,7 @@ class TestDomain:
     """What the history has of an author domain, and what DNS says about it."""
 
     def test_figures(self, folder, asked):
-        with closing(sqlite3.connect(folder / database.FILE)) as file, file:
+        with closing(sqlite3.connect(folder / FILE)) as file, file:
             author, many = file.execute(
                 "SELECT author, count(*) FROM message WHERE author != '' GROUP BY author ORDER BY 2 DESC"
             ).fetchone()

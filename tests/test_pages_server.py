@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailassay.config import Listen, Settings
-from mailassay.store import database
+from mailassay.store import FILE
 from mailassay.web import child
 from mailassay.web import server as serving
 from mailassay.web.settings import CurrentSettings
@@ -33,7 +33,7 @@ def wide(many, seed=1):
 
 
 def messages(folder):
-    with closing(sqlite3.connect(folder / database.FILE)) as file, file:
+    with closing(sqlite3.connect(folder / FILE)) as file, file:
         [many] = file.execute("SELECT count(*) FROM message").fetchone()
     file.close()
     return many

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from mailassay.cli import main
 from mailassay.store import database
 from mailassay.store.tables import hourly, message, recipient
+from mailassay.store.usable import Unusable
 from tests.lab.spooled import NOW, Spooled, record
 
 pytestmark = pytest.mark.xdist_group("postgresql")
@@ -160,14 +161,14 @@ def test_a_database_of_another_program(make, postgresql, table):
     name = postgresql.new()
     postgresql.run(f"CREATE TABLE {table} (version_num text)", name)
     postgresql.run(f"INSERT INTO {table} VALUES ('ab12cd')", name)
-    with pytest.raises(database.Unusable, match="has tables of another program: give mailassay a database of its own"):
+    with pytest.raises(Unusable, match="has tables of another program: give mailassay a database of its own"):
         make(database=postgresql.url(name)).collector.once()
 
 
 def test_a_database_of_another_encoding(make, postgresql):
     postgresql.run("DROP DATABASE IF EXISTS latin")
     postgresql.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    with pytest.raises(database.Unusable, match="has the encoding LATIN1: make it with ENCODING 'UTF8'"):
+    with pytest.raises(Unusable, match="has the encoding LATIN1: make it with ENCODING 'UTF8'"):
         make(database=postgresql.url("latin", password="s3cret")).collector.once()
 
 

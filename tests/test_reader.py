@@ -15,10 +15,10 @@ import pytest
 from mailassay.collector import Collector
 from mailassay.config import History
 from mailassay.history.spool import SPOOL, SUFFIX
-from mailassay.store import database
-from mailassay.store.database import Unusable
+from mailassay.store import FILE, database, sqlite
 from mailassay.store.filter import Filter
 from mailassay.store.reader import Reader
+from mailassay.store.usable import Unusable
 from tests.lab.folder import open_folder
 from tests.lab.program import ENVIRONMENT
 from tests.lab.spooled import NOW, record, segment
@@ -57,7 +57,7 @@ def test_database_and_spool_together(tmp_path, reader, collect):
     assert reader.oldest() is None
     segment(tmp_path, record("Q1", time=NOW - 5), record("Q2", time=NOW - 3))
     assert ids(reader.latest(Filter())) == ["Q2", "Q1"], "there is no database yet"
-    assert not (tmp_path / database.FILE).exists(), "a reader makes none"
+    assert not (tmp_path / FILE).exists(), "a reader makes none"
     collect()
     segment(tmp_path, record("Q3", time=NOW - 4), record("Q4", time=NOW))
     assert ids(reader.latest(Filter())) == ["Q4", "Q2", "Q3", "Q1"]
@@ -129,8 +129,8 @@ def test_nothing_is_missed_while_records_move(tmp_path, history, collect):
 
 def numbers_seen(folder):
     """How many records are in the database at this moment."""
-    if (folder / database.FILE).exists():
-        file = sqlite3.connect(folder / database.FILE, timeout=10)
+    if (folder / FILE).exists():
+        file = sqlite3.connect(folder / FILE, timeout=10)
         try:
             yield file.execute("SELECT count(*) FROM message").fetchone()[0]
         except sqlite3.OperationalError:
@@ -165,13 +165,34 @@ def made(folder):
     engine = database.connect(database.address(str(folder), None))
     database.migrate(engine)
     engine.dispose()
-    return folder / database.FILE
+    return folder / FILE
 
 
-def test_a_reader_cannot_write(tmp_path, reader):
+@pytest.fixture(params=["sqlite3", "SQLAlchemy"])
+def asking(request, tmp_path, history):
+    """Opens the database for a search, in both ways."""
+    if request.param == "sqlite3":
+        yield lambda: sqlite.asking(tmp_path)
+        return
+    with closing(database.Reading(history)) as reading:
+        yield reading.asking
+
+
+def test_a_reader_cannot_write(tmp_path, asking):
     made(tmp_path)
-    with reader.connection() as connection, pytest.raises(Exception, match="readonly"):
-        connection.exec_driver_sql("DELETE FROM message")
+    with pytest.raises(Unusable) as raised, asking() as ask:
+        list(ask("DELETE FROM message", {}))
+    assert "attempt to write a readonly database" in str(raised.value.__cause__)
+
+
+def test_there_is_no_database_yet(tmp_path, asking):
+    with asking() as ask:
+        assert ask is None
+    # the collector has only begun
+    (tmp_path / FILE).touch()
+    with asking() as ask:
+        assert ask is None
+    assert list((tmp_path / FILE).parent.iterdir()) == [tmp_path / FILE]
 
 
 @pytest.mark.parametrize(
@@ -182,21 +203,21 @@ def test_a_reader_cannot_write(tmp_path, reader):
         ("DROP TABLE alembic_version", "belongs to another program"),
     ],
 )
-def test_tables_that_are_not_ours(tmp_path, reader, change, words):
+def test_tables_that_are_not_ours(tmp_path, asking, change, words):
     file = made(tmp_path)
     with closing(sqlite3.connect(file)) as other, other:
         other.execute(change)
     other.close()
-    with pytest.raises(Unusable) as found:
-        list(reader.latest(Filter()))
+    with pytest.raises(Unusable) as found, asking():
+        pytest.fail("it is read")
     assert words in str(found.value)
     assert str(file) in str(found.value)
 
 
-def test_a_damaged_file(tmp_path, reader):
-    (tmp_path / database.FILE).write_bytes(b"nonsense" * 1000)
-    with pytest.raises(Unusable, match=r"history\.sqlite cannot be read: file is not a database"):
-        list(reader.latest(Filter()))
+def test_a_damaged_file(tmp_path, asking):
+    (tmp_path / FILE).write_bytes(b"nonsense" * 1000)
+    with pytest.raises(Unusable, match=r"history\.sqlite cannot be read: file is not a database"), asking():
+        pytest.fail("it is read")
 
 
 def test_a_server_that_is_away(tmp_path):
@@ -209,7 +230,7 @@ def test_a_server_that_is_away(tmp_path):
 AS_NOBODY = """
 import os, pwd, sys
 from mailassay.config import History
-from mailassay.store.database import Unusable
+from mailassay.store.usable import Unusable
 from mailassay.store.filter import Filter
 from mailassay.store.reader import Reader
 import mailassay.store.reading
@@ -235,10 +256,10 @@ def test_permissions():
             collector.once()
             stack.callback(collector.close)
             # the collector lets nobody else read them
-            for file in folder.glob(f"{database.FILE}*"):
+            for file in folder.glob(f"{FILE}*"):
                 assert file.stat().st_mode & 0o777 == 0o600
                 file.chmod(0o644)
-            closed[folder] = {"directory": folder, "spool": folder / SPOOL}.get(name, folder / database.FILE)
+            closed[folder] = {"directory": folder, "spool": folder / SPOOL}.get(name, folder / FILE)
             match name:
                 case "directory" | "spool":
                     closed[folder].chmod(0o700)

@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 
 from mailassay.cli import main
 from mailassay.history.spool import SPOOL
-from mailassay.store import database, packed, writing
+from mailassay.store import FILE, REVISION, database, packed, writing
 from mailassay.store.rows import SEPARATOR
-from mailassay.store.tables import REVISION, hourly
+from mailassay.store.tables import hourly
 from tests.lab.folder import open_folder
 from tests.lab.spooled import NOW, Spooled, record
 
@@ -30,7 +30,7 @@ def spooled(tmp_path):
 
 
 def file_of(spooled):
-    return spooled.folder / database.FILE
+    return spooled.folder / FILE
 
 
 def damage(file):
@@ -168,7 +168,7 @@ def test_a_full_disk(small_disk, caplog):
 def test_a_long_reader(spooled, monkeypatch, caplog):
     """Its log does not grow without end: the records wait, until the reader has ended."""
     monkeypatch.setattr(database, "_MOST_LOG", 1 << 20)
-    log = spooled.folder / f"{database.FILE}-wal"
+    log = spooled.folder / f"{FILE}-wal"
     spooled.segment(record("Q"))
     spooled.all()
     with closing(sqlite3.connect(file_of(spooled))) as reader:
@@ -189,7 +189,7 @@ def test_a_long_reader(spooled, monkeypatch, caplog):
 
 def test_the_log_is_short_after_a_reader(spooled, monkeypatch):
     monkeypatch.setattr(database, "_LOG", 1 << 20)
-    log = spooled.folder / f"{database.FILE}-wal"
+    log = spooled.folder / f"{FILE}-wal"
     with closing(sqlite3.connect(file_of(spooled))) as reader:
         spooled.all()
         reader.execute("BEGIN")

@@ -289,12 +289,23 @@ def test_a_database_that_cannot_be_read(folder, capsys):
     assert "history.sqlite cannot be read" in err
 
 
-def test_without_sqlalchemy(folder):
+@pytest.mark.usefixtures("folder")
+def test_without_sqlalchemy():
+    """It is not part of every installation; and to load it takes longer than to find a message."""
     code = "import sys; sys.modules['sqlalchemy'] = None; from mailassay.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [PROGRAM[0], "-c", code, "why", "x", "--config", str(folder / "config.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    for command in (["why", "4AB12"], ["why", "bank.example"], ["history", "--recipient", "bob@receiver.example"]):
+        done = of_process(code, *command)
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert "4AB12" in done.stdout
+    done = of_process(code, "report")
     assert done.returncode == os.EX_UNAVAILABLE
-    assert "mailassay why needs sqlalchemy: pip install 'mailassay[history]'" in done.stderr
+    assert done.stderr == "mailassay report needs sqlalchemy: pip install 'mailassay[history]'\n"
+
+
+def of_process(code, *command):
+    """What a process prints that is told to do something else before the command."""
+    words = [PROGRAM[0], "-c", code, *command, "--config", "config.yaml"]
+    return subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
 @pytest.mark.parametrize(

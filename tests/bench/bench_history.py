@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from mailassay.history.record import read
-from mailassay.store import database, writing
+from mailassay.store import FILE, database, writing
 from mailassay.store.rows import rows
 from tests.bench.history import fill, lines
 from tests.lab.spooled import Spooled
@@ -28,7 +28,7 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def spooled(filled, tmp_path):
     found = Spooled(tmp_path)
-    shutil.copy(filled / database.FILE, tmp_path)
+    shutil.copy(filled / FILE, tmp_path)
     found.now = time.time()
     found.all()
     yield found

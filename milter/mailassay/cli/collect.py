@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         # SQLAlchemy is not part of every installation
         from ..collector import Collector
-        from ..store.database import Unusable
+        from ..store.usable import Unusable
     except ImportError as error:
         print(f"mailassay collect needs {error.name}: pip install 'mailassay[history]'", file=sys.stderr)
         return os.EX_UNAVAILABLE

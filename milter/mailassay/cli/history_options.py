@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .. import moment
@@ -14,6 +15,7 @@ from ..config import History, KeptAddresses, Problem
 from ..terminal import complain, printable
 
 if TYPE_CHECKING:
+    from ..store.database import Reading
     from ..store.reader import Reader
 
 MOST = 100_000
@@ -70,6 +72,29 @@ def read(command: str, history: History, wrong: Sequence[Problem], act: Callable
 
     ``wrong`` are the mistakes of the configuration; the first is said.
     """
+    # most commands read no history
+    from ..store.reader import Reader
+
+    def use() -> int:
+        with closing(Reader(history)) as reader:
+            return act(reader)
+
+    return _read(command, history, wrong, use)
+
+
+def connect(command: str, history: History, wrong: Sequence[Problem], act: Callable[[Reading], int]) -> int:
+    """Run ``act`` like :func:`read`, with the database alone."""
+
+    def use() -> int:
+        from ..store.database import Reading
+
+        with closing(Reading(history)) as reading:
+            return act(reading)
+
+    return _read(command, history, wrong, use)
+
+
+def _read(command: str, history: History, wrong: Sequence[Problem], use: Callable[[], int]) -> int:
     if wrong:
         complain(f"mailassay: {wrong[0]}")
         if history.directory is None:
@@ -78,21 +103,19 @@ def read(command: str, history: History, wrong: Sequence[Problem], act: Callable
     if history.directory is None:
         complain(f"mailassay {command}: there is no history: set history.directory in the configuration")
         return os.EX_CONFIG
+    from ..store.usable import Unusable
+
     try:
-        # SQLAlchemy is not part of every installation
-        from ..store.database import Unusable
-        from ..store.reader import Reader
-    except ImportError as error:
-        complain(f"mailassay {command} needs {error.name}: pip install 'mailassay[history]'")
-        return os.EX_UNAVAILABLE
-    reader = Reader(history)
-    try:
-        return act(reader)
+        return use()
     except Unusable as error:
         complain(f"mailassay {command}: {error}")
         return os.EX_NOINPUT
-    finally:
-        reader.close()
+    except ModuleNotFoundError as error:
+        # SQLAlchemy is not part of every installation
+        if error.name != "sqlalchemy":
+            raise
+        complain(f"mailassay {command} needs sqlalchemy: pip install 'mailassay[history]'")
+        return os.EX_UNAVAILABLE
 
 
 def how_far(reader: Reader) -> str:

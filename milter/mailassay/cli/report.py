@@ -19,7 +19,7 @@ from .options import Commands, settings_anyway, takes_config, takes_json
 
 if TYPE_CHECKING:
     from ..report import Figures, OnHold
-    from ..store.reader import Reader
+    from ..store.database import Reading
 
 _PATIENCE = 20.0  # seconds for Postfix's tools
 
@@ -63,14 +63,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.since > time.time():
         arguments.usage("--since is in the future")
     found, wrong = settings_anyway(arguments)
-    return history_options.read("report", found.history, wrong, lambda reader: _report(arguments, found, reader))
+    return history_options.connect("report", found.history, wrong, lambda reading: _report(arguments, found, reading))
 
 
-def _report(arguments: argparse.Namespace, settings: Settings, reader: Reader) -> int:
+def _report(arguments: argparse.Namespace, settings: Settings, reading: Reading) -> int:
     from ..report import Span, figures
 
     on_hold, trouble = _on_hold(settings)
-    with reader.connection() as connection:
+    with reading.connection() as connection:
         if connection is None:
             complain("mailassay report: the history has no database yet; mailassay-collector.service makes it")
             return os.EX_NOINPUT

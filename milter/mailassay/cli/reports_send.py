@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..feedback.ourselves import Alignment
     from ..feedback.run import Done
     from ..sign import SigningKey
-    from ..store.reader import Reader
+    from ..store.database import Reading
 
 OFF = "mailassay reports: the configuration asks for no reports: set reports.from"
 _NO_DATABASE = "mailassay reports: the history has no database yet; mailassay-collector.service makes it"
@@ -69,14 +69,14 @@ def read(found: Settings, act: Callable[[Connection], int], wrong: Sequence[Prob
     Returns its exit status, or another if there is nothing to read. ``wrong`` are the mistakes of the configuration.
     """
 
-    def use(reader: Reader) -> int:
-        with reader.connection() as connection:
+    def use(reading: Reading) -> int:
+        with reading.connection() as connection:
             if connection is None:
                 complain(_NO_DATABASE)
                 return os.EX_NOINPUT
             return act(connection)
 
-    return history_options.read("reports", found.history, wrong, use)
+    return history_options.connect("reports", found.history, wrong, use)
 
 
 def write(arguments: argparse.Namespace, act: Callable[[Connection], int]) -> int:
@@ -104,8 +104,8 @@ def _opened(found: Settings, act: Callable[[Engine], int]) -> int:
         from sqlalchemy.exc import DBAPIError
 
         from ..store import FILE, database
-        from ..store.database import Unusable
         from ..store.outbox import Busy
+        from ..store.usable import Unusable
     except ImportError as error:
         complain(f"mailassay reports needs {error.name}: pip install 'mailassay[history]'")
         return os.EX_UNAVAILABLE

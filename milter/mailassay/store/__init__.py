@@ -9,6 +9,7 @@ from pathlib import Path
 
 FILE = "history.sqlite"  # in the directory of the history
 APPLICATION = 0x6D61796C  # PRAGMA application_id of our files: "mayl"
+REVISION = "0002"  # the newest migration
 
 
 def revisions() -> frozenset[str]:

@@ -6,37 +6,36 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from . import APPLICATION, FILE
-from .tables import REVISION, metadata
+from ..config import History
+from . import REVISION, sqlite
+from .ask import Ask
+from .tables import metadata
+from .usable import Unusable, is_made
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_CHUNK = 500  # rows that are fetched at a time
 _PAGES = 1000  # that are given back at a time
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock; less than a millisecond
 _LOG = 64 << 20  # octets of SQLite's write-ahead log that stay on disk
 _MOST_LOG = 256 << 20  # octets of it beyond which nothing is written
-_PATIENCE = 10  # seconds that a reader or a migration waits for another process, or for a connection
+_PATIENCE = 10  # seconds that one waits for a connection
 _SILENCE = 30  # seconds after which a server that does not answer is gone
 _LOCK = 0x6D61796C  # of PostgreSQL, for migrations
-
-
-class Unusable(Exception):
-    """The database is not one that this version can use. The text says why, and what to do."""
 
 
 def address(directory: str, database: str | None) -> URL:
     """The URL of the database of a configuration (``history.directory``, ``history.database``)."""
     if database is None:
-        # where a link leads: SQLite keeps its other files there
-        return URL.create("sqlite", database=os.path.realpath(os.path.join(directory, FILE)))
+        return URL.create("sqlite", database=str(sqlite.path(directory)))
     return make_url(database).set(drivername="postgresql+psycopg")
 
 
@@ -49,16 +48,15 @@ def connect(url: URL, *, reads_only: bool = False) -> Engine:
     pool = NullPool if reads_only else None
     if url.get_backend_name() != "sqlite":
         return _postgresql(url, pool, reads_only=reads_only)
-    engine = create_engine(url, poolclass=pool, creator=lambda: _file(url, creates=not reads_only))
+    file = _file(url)
+    engine = create_engine(url, poolclass=pool, creator=lambda: sqlite.connect(file, creates=not reads_only))
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
-        # transactions begin where we say so, and not at the first change
-        connection.isolation_level = None
         if reads_only:
-            connection.execute("PRAGMA query_only = on")
+            sqlite.reads_only(connection)
             return
-        _claim(connection, str(url.database))
+        sqlite.claim(connection, file)
         connection.execute("PRAGMA journal_mode = wal")
         # what is committed is on the disk: its segment is deleted next
         connection.execute("PRAGMA synchronous = full")
@@ -141,8 +139,9 @@ def is_damaged(error: Exception) -> bool:
 def cause(error: Exception, url: URL) -> str:
     """What went wrong with a database, in one line, and how to fix it if that is known."""
     original = _original(error)
-    what = str(original).partition("\n")[0]
-    fix = _fix_of_file(original, Path(str(url.database))) if url.get_backend_name() == "sqlite" else _fix(original)
+    if url.get_backend_name() == "sqlite":
+        return sqlite.cause(original, _file(url))
+    what, fix = str(original).partition("\n")[0], _fix(original)
     return f"{what}. {fix}" if fix else what
 
 
@@ -162,19 +161,6 @@ def _fix(error: BaseException) -> str:
             return "The role needs a database of its own: ALTER DATABASE ... OWNER TO ..."
         case "25006":
             return "history.database must name the server that takes changes, and no standby"
-    return ""
-
-
-def _fix_of_file(error: BaseException, file: Path) -> str:
-    match getattr(error, "sqlite_errorname", "").split("_")[1:]:
-        case ["FULL", *_]:
-            return "Make room on the disk; lower values of history.days and history.messages keep less"
-        case ["CANTOPEN" | "READONLY" | "PERM", *_]:
-            if file.is_dir():
-                return f"{file} is a folder: move it away"
-            if not file.exists():
-                return f"Nothing has made {file} yet, or it is in a folder that cannot be entered"
-            return f"{file} and the folder around it must belong to the user of the service (here: uid {os.geteuid()})"
     return ""
 
 
@@ -237,26 +223,8 @@ def takes_more(engine: Engine) -> bool:
     return not is_held
 
 
-def _file(url: URL, *, creates: bool) -> sqlite3.Connection:
-    if creates:
-        # for its owner only, whatever the umask; SQLite's other files follow it, and SQLite says what is wrong
-        with suppress(OSError):
-            os.close(os.open(str(url.database), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    path = f"file:{quote(str(url.database))}?mode={'rwc' if creates else 'rw'}"
-    # the pool lets one thread at a time use it
-    return sqlite3.connect(path, timeout=_PATIENCE, uri=True, check_same_thread=False)
-
-
-def _claim(connection: sqlite3.Connection, name: str) -> None:
-    """Mark a new file as ours. Raises Unusable, before anything is changed, if it belongs to another program."""
-    [found] = connection.execute("PRAGMA application_id").fetchone()
-    if found == APPLICATION:
-        return
-    if found or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
-        raise Unusable(f"{name} belongs to another program. Move it away, or set history.directory to another folder")
-    # the space of deleted rows is given back; only possible before the first table
-    connection.execute("PRAGMA auto_vacuum = incremental")
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+def _file(url: URL) -> Path:
+    return Path(str(url.database))
 
 
 def name(url: URL) -> str:
@@ -264,3 +232,63 @@ def name(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
+
+
+def asking(connection: Connection) -> Ask:
+    """What a search asks by means of a connection."""
+
+    def ask(statement: str, values: dict[str, Any]) -> Iterator[Any]:
+        with connection.execute(text(statement), values, execution_options={"yield_per": _CHUNK}) as rows:
+            yield from rows
+
+    return ask
+
+
+class Reading:
+    """Reads the database of a history, and changes nothing. Raises Unusable: why not, and what to do."""
+
+    def __init__(self, history: History) -> None:
+        assert history.directory
+        self._directory = Path(history.directory)
+        self._url = address(history.directory, history.database)
+        self._engine: Engine | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._engine:
+            self._engine.dispose()
+            self._engine = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection | None]:
+        """A transaction, in which nothing changes; None if there is no database yet. Raises Unusable."""
+        try:
+            self._engine = self._engine or self._opened()
+            if self._engine is None:
+                yield None
+                return
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise sqlite.unreadable(error.orig, _file(self._url), self._directory) from error
+            raise Unusable(f"{name(self._url)} cannot be read: {cause(error, self._url)}") from error
+
+    @contextmanager
+    def asking(self) -> Iterator[Ask | None]:
+        """The same for a search."""
+        with self.connection() as connection:
+            yield asking(connection) if connection else None
+
+    def _opened(self) -> Engine | None:
+        is_file = self._url.get_backend_name() == "sqlite"
+        if is_file and not sqlite.is_there(_file(self._url), self._directory):
+            return None
+        engine = connect(self._url, reads_only=True)
+        with engine.connect() as connection:
+            found = revision(connection)
+            is_foreign = is_file and found is None and bool(inspect(connection).get_table_names())
+        if is_made(name(self._url), found, is_foreign=is_foreign):
+            return engine
+        # the collector has only begun
+        return None

@@ -5,38 +5,39 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-import pwd
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection, Engine, func, inspect, select
-from sqlalchemy.exc import DBAPIError
+from typing import TYPE_CHECKING, Any
 
 from ..config import History
 from ..history.record import VERSION
 from ..history.spool import SPOOL, segments
-from . import database, reading
-from .database import Unusable
+from . import reading, sqlite
+from .ask import Ask
 from .filter import Filter
 from .rows import Unfit, searched
-from .tables import REVISION, message, segment
+from .usable import closed
+
+if TYPE_CHECKING:
+    from .database import Reading
 
 _MARGIN = 5000  # numbers that other hosts may have taken for messages which they commit later
 _REMEMBERED = 100_000  # records of which a later copy is not shown again
 
 
 class Reader:
-    """Reads the history, and changes nothing. Every method raises Unusable: why it cannot be read, and what to do."""
+    """Reads the history, and changes nothing. Every method raises Unusable: why it cannot be read, and what to do.
+
+    PostgreSQL needs SQLAlchemy; a method raises ImportError if that is not installed.
+    """
 
     def __init__(self, history: History) -> None:
         assert history.directory
-        self._directory = Path(history.directory)
-        self._url = database.address(history.directory, history.database)
-        self._engine: Engine | None = None
+        self._history, self._directory = history, Path(history.directory)
+        self._server: Reading | None = None
         self._shown: OrderedDict[bytes, None] = OrderedDict()
         self._read: dict[str, int] = {}
         self._numbers: set[int] = set()
@@ -44,23 +45,20 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections to the database."""
-        if self._engine:
-            self._engine.dispose()
-            self._engine = None
+        if self._server:
+            self._server.close()
 
     def latest(self, wanted: Filter, most: int | None = None) -> Iterator[dict[str, Any]]:
         """The latest ``most`` records that fit, the latest first, each once."""
-        with self.connection() as connection:
-            read = _positions(connection) if connection else {}
+        with self._asking() as ask:
+            read = reading.positions(ask) if ask else {}
         # before the database: what moves meanwhile is found twice, and never missed
         spooled = ((_time(each), each) for each, _, _ in self._spooled(read, wanted))
         waiting = heapq.nlargest(most, spooled, key=_first) if most else sorted(spooled, key=_first, reverse=True)
         copies = {_identity(each) for _, each in waiting}
-        with self.connection() as connection:
+        with self._asking() as ask:
             # the database has another time if the clock of the host was wrong by years
-            found = (
-                ((each.time, each.record) for each in reading.search(connection, wanted, most)) if connection else ()
-            )
+            found = ((each.time, each.record) for each in reading.search(ask, wanted, most)) if ask else ()
             kept = (pair for pair in found if not copies or _identity(pair[1]) not in copies)
             for _, each in islice(heapq.merge(waiting, kept, key=_first, reverse=True), most):
                 self._is_new(each)
@@ -71,9 +69,9 @@ class Reader:
         for record, name, end in self._spooled({}, wanted):
             self._is_new(record)
             self._read[name] = end
-        with self.connection() as connection:
-            if connection:
-                self._numbers = set(self._later(connection, wanted))
+        with self._asking() as ask:
+            if ask:
+                self._numbers = set(self._later(ask, wanted))
 
     def new(self, wanted: Filter) -> list[dict[str, Any]]:
         """The records that came since :meth:`follow`, or since the last call, in the order of time."""
@@ -81,25 +79,25 @@ class Reader:
         for record, name, end in self._spooled(self._read, wanted):
             found.append(record)
             self._read[name] = end
-        with self.connection() as connection:
-            if connection:
-                numbers = [each for each in self._later(connection, wanted) if each not in self._numbers]
+        with self._asking() as ask:
+            if ask:
+                numbers = [each for each in self._later(ask, wanted) if each not in self._numbers]
                 self._numbers = {each for each in self._numbers if each > self._newest - _MARGIN}.union(numbers)
-                found += [each.record for each in reading.records(connection, numbers)]
+                found += [each.record for each in reading.records(ask, numbers)]
         return sorted(filter(self._is_new, found), key=_time)
 
     def oldest(self) -> float | None:
         """The time of the first record in seconds since 1970; None if there is none."""
         times = [_time(each) for each, _, _ in self._spooled({}, Filter())]
-        with self.connection() as connection:
-            if connection and (found := reading.oldest(connection)) is not None:
+        with self._asking() as ask:
+            if ask and (found := reading.oldest(ask)) is not None:
                 times.append(found)
         return min(times, default=None)
 
-    def _later(self, connection: Connection, wanted: Filter) -> list[int]:
+    def _later(self, ask: Ask, wanted: Filter) -> list[int]:
         """The numbers of the messages that fit and may be new."""
-        found = list(reading.after(connection, self._newest - _MARGIN, wanted))
-        self._newest = connection.execute(select(func.max(message.c.id))).scalar() or 0
+        found = list(reading.after(ask, self._newest - _MARGIN, wanted))
+        self._newest = reading.newest(ask)
         return found
 
     def _is_new(self, record: dict[str, Any]) -> bool:
@@ -126,64 +124,20 @@ class Reader:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise self._closed(folder, error) from error
+            raise closed(folder, self._directory, error) from error
 
     @contextmanager
-    def connection(self) -> Iterator[Connection | None]:
+    def _asking(self) -> Iterator[Ask | None]:
         """A transaction, in which nothing changes; None if there is no database yet. Raises Unusable."""
-        try:
-            self._engine = self._engine or self._opened()
-            if self._engine is None:
-                yield None
-                return
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-                # a reader too has to write to the files beside it, if no other process has it open
-                raise self._closed(Path(str(self._url.database)), PermissionError()) from error
-            raise Unusable(f"{database.name(self._url)} cannot be read: {database.cause(error, self._url)}") from error
+        if self._history.database is None:
+            with sqlite.asking(self._directory) as ask:
+                yield ask
+            return
+        from .database import Reading
 
-    def _opened(self) -> Engine | None:
-        if self._url.get_backend_name() == "sqlite":
-            file = Path(str(self._url.database))
-            try:
-                with file.open("rb"):
-                    pass
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise self._closed(file, error) from error
-        engine = database.connect(self._url, reads_only=True)
-        with engine.connect() as connection:
-            found = database.revision(connection)
-            is_foreign = found is None and inspect(connection).get_table_names()
-        if found == REVISION:
-            return engine
-        engine.dispose()
-        name = database.name(self._url)
-        if is_foreign and self._url.get_backend_name() == "sqlite":
-            raise Unusable(f"{name} belongs to another program")
-        if found is None:
-            # the collector has only begun
-            return None
-        if found > REVISION:
-            raise Unusable(
-                f"the tables of {name} are of a later version of mailassay ({found}; this one knows {REVISION}). "
-                "Install that version"
-            )
-        raise Unusable(
-            f"the tables of {name} are of an older version of mailassay; mailassay-collector.service updates it"
-        )
-
-    def _closed(self, path: Path, error: OSError) -> Unusable:
-        if not isinstance(error, PermissionError):
-            return Unusable(f"{path}: {error.strerror}")
-        try:
-            owner = pwd.getpwuid(self._directory.stat().st_uid).pw_name
-        except (OSError, KeyError):
-            owner = "mailassay"
-        return Unusable(f"{path} cannot be read by this user. Try `sudo -u {owner} mailassay ...`, or as root")
+        self._server = self._server or Reading(self._history)
+        with self._server.asking() as ask:
+            yield ask
 
 
 def _records(found: Any, offset: int, wanted: Filter) -> Iterator[tuple[dict[str, Any], str, int]]:
@@ -202,10 +156,6 @@ def _fits(record: dict[str, Any], wanted: Filter) -> bool:
         return wanted.fits(searched(record))
     except Unfit:
         return False
-
-
-def _positions(connection: Connection) -> dict[str, int]:
-    return {row.name: row.octets for row in connection.execute(select(segment.c.name, segment.c.octets))}
 
 
 def _first(pair: tuple[float, dict[str, Any]]) -> float:

@@ -17,7 +17,6 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-REVISION = "0002"  # the newest migration
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives numbers to an INTEGER PRIMARY KEY only
 # by octets, as SQLite compares: an index then finds what begins with a text, and no language orders texts its way

@@ -215,12 +215,12 @@ class Pages:
     def _search(
         connection: Connection, wanted: Filter, before: tuple[float, int] | None = None, most: int = _ROWS + 1
     ) -> list[reading.Found]:
-        return list(reading.search(connection, wanted, most, before))
+        return list(reading.search(database.asking(connection), wanted, most, before))
 
     def _message(self, asked: str, number: str) -> Response:
         query.parameters(asked)
         with self._reading() as connection:
-            found = reading.one(connection, int(number))
+            found = reading.one(database.asking(connection), int(number))
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such message in the history; old ones are deleted.")
         try:

@@ -49,6 +49,10 @@ def room(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+def module(path):
+    return ".".join(["mailassay", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
 def imports(path):
     """(room imported from the package or None, library)."""
     package = ["mailassay", *path.relative_to(ROOT).parent.parts]
@@ -125,16 +129,36 @@ def test_no_program_compares_sentences():
     assert [*sentences(ast.parse("key.error == 'no key record'; 'x y' in reasons"), texts)]
 
 
-def test_what_a_worker_does_not_need_it_does_not_import():
-    """Each worker would hold it in memory."""
+@cache
+def loaded_by_a_worker():
+    """The names of all modules, before it is forked."""
     code = "import sys, mailassay.cli.serve, mailassay.daemon.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return frozenset(done.stdout.split())
+
+
+def test_what_a_worker_does_not_need_it_does_not_import():
+    """Each worker would hold it in memory."""
     needless = {
         f"mailassay.{room}" for room in ("doctor", "explain", "lookup", "migrate", "replay", "postfix", "store")
     }
     needless |= {"mailassay.history.rebuilt", "mailassay.key.making", "mailassay.key.published"}
-    assert "mailassay.daemon.worker" in done.stdout.split()
-    assert not needless & set(done.stdout.split())
+    assert "mailassay.daemon.worker" in loaded_by_a_worker()
+    assert not needless & loaded_by_a_worker()
+
+
+JUDGING = {
+    "arc", "authres", "author", "dkim", "dmarc", "evidence", "iprev", "judge", "nameservers", "policy", "received",
+    "resolver", "sender_domain", "sign", "spf",
+}  # fmt: skip
+
+
+def test_what_a_message_needs_is_loaded_before_it_comes():
+    """Workers share the memory of what is loaded before they are forked, and no message waits for a library."""
+    needed = {module(path) for path in FILES if room(path) in JUDGING}
+    # it is of a command
+    assert needed - loaded_by_a_worker() == {"mailassay.sign.published"}
+    assert {"authres", "cryptography", "dkim", "dns.message", "idna", "spf", "yaml"} <= loaded_by_a_worker()
 
 
 TESTS = Path(__file__).parent
@@ -177,12 +201,11 @@ def test_the_table_of_rooms_is_true():
 
 
 def patterns():
-    for path in (ROOT / "__init__.py", *FILES):
-        module = ".".join(["mailassay", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
-        if not module.endswith("__main__"):
-            for name, value in vars(importlib.import_module(module)).items():
+    for each in map(module, (ROOT / "__init__.py", *FILES)):
+        if not each.endswith("__main__"):
+            for name, value in vars(importlib.import_module(each)).items():
                 if isinstance(value, re.Pattern):
-                    yield pytest.param(value, id=f"{module}.{name}")
+                    yield pytest.param(value, id=f"{each}.{name}")
 
 
 def possessive(parsed):

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailassay import dkim
-from mailassay.dkim import Work, header
+from mailassay.dkim import Work, header, public_key
 from mailassay.dkim import key as keys
 from mailassay.dkim.verify import usable_key
 from mailassay.limits import Limits
@@ -358,7 +358,7 @@ def test_a_weak_key_that_the_library_loads(exponent, modulus, fault, reason):
     loaded = create_autospec(RSAPublicKey, instance=True, key_size=modulus.bit_length())
     loaded.public_numbers.return_value = RSAPublicNumbers(exponent, modulus)
     record = f"p={RSA.material}; n={exponent}, {modulus}"  # no other test has this record cached
-    with patch.object(keys, "load_der_public_key", return_value=loaded):
+    with patch.object(public_key, "load_der_public_key", return_value=loaded):
         if fault:
             with pytest.raises(keys.BadKey) as caught:
                 keys.parse(record)
@@ -369,7 +369,7 @@ def test_a_weak_key_that_the_library_loads(exponent, modulus, fault, reason):
 
 def test_a_key_of_another_type_that_the_library_loads():
     loaded = create_autospec(Ed25519PublicKey, instance=True)
-    with patch.object(keys, "load_der_public_key", return_value=loaded), pytest.raises(keys.BadKey) as caught:
+    with patch.object(public_key, "load_der_public_key", return_value=loaded), pytest.raises(keys.BadKey) as caught:
         keys.parse(f"p={RSA.material}; n=another type")
     assert (caught.value.fault, str(caught.value)) == (dkim.Fault.KEY_TYPE, "the key is not of the type in k=")
 

@@ -18,7 +18,7 @@ SOMEBODY = Account("nobody", NOBODY.pw_uid, frozenset([NOBODY.pw_gid]))
 READ = """
 import os, sys
 from mailassay.domain import Domain
-from mailassay.sign import keys
+from mailassay.sign import keys, private_key
 os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[3]))
 try:
     keys.read(sys.argv[1], Domain("example.org"), "2026a")

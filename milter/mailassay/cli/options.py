@@ -14,8 +14,6 @@ from typing import TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
 from ..config.mynetworks import trusted
-from ..nameservers import Nameservers, system_nameservers
-from ..nameservers.turns import Turns
 from ..resolver import Cached, Source
 from ..zone import Zone
 
@@ -65,6 +63,9 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
     """The source of DNS answers: the zone file, or the configured name servers. Raises ZoneError, OSError."""
     if arguments.zone:
         return Zone.load(arguments.zone, limits=settings.policy.limits)
+    # the commands that look into the history ask no DNS
+    from ..nameservers import Nameservers, system_nameservers
+
     nameservers = settings.dns.nameservers or system_nameservers()
     return Cached(Nameservers(nameservers, settings.dns.timeout, settings.policy.limits), settings.dns.cache_size)
 
@@ -72,6 +73,8 @@ def source(arguments: argparse.Namespace, settings: Settings) -> Source:
 def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], Source]:
     """Makes the source of each of many messages, with one bound for all questions. Raises ZoneError, OSError."""
     found = source(arguments, settings)
+    from ..nameservers.turns import Turns
+
     return Turns(found, _MOST_UNDER_WAY).asker if isinstance(found, Cached) else lambda: found
 
 

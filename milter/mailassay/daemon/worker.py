@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..config import Settings
+
+# what a message needs is loaded before workers are forked: they share its memory, and none waits for it
+from ..dkim import by_dkimpy, public_key  # noqa: F401
 from ..failure.picking import Picking
 from ..history import service
 from ..history.spool import SPOOL, Spool
@@ -29,6 +32,8 @@ from ..limits import Limits
 from ..nameservers import Nameservers
 from ..nameservers.turns import Turns
 from ..resolver import Cached
+from ..sign import private_key  # noqa: F401
+from ..spf import by_pyspf  # noqa: F401
 from . import libmilter
 from .callbacks import Work
 from .processors import suitable_workers

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from dkim.canonicalization import Relaxed
-
 from ..message import Field, Headers
 from . import work
 from .body import reduced
@@ -38,7 +36,7 @@ class HeaderHashes:
         covered, fields = list(self._covered(signature)), self._headers.fields
         self.account.pay(work.hashing([*[fields[place] for place in covered], signature.field]))
         own = without_b(signature.field)
-        if signature.canonicalization.header_algorithm is Relaxed:
+        if signature.header_form == "relaxed":
             forms = [*map(self._canonical, covered), relaxed(own)]
         else:
             forms = [*[simple(fields[place]) for place in covered], simple(own)]

@@ -8,20 +8,16 @@ import re
 from collections.abc import Container, Mapping
 from typing import NamedTuple
 
-from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
-from dkim.util import DuplicateTag, InvalidTagValueList, parse_tag_value
-
 from ..domain import BadDomain, Domain, a_labels
 from ..limits import Limits
 from ..message import Field, Headers
-from .body import BodyRequest
+from .body import BodyRequest, Canonicalization
 from .fault import Fault
 from .work import TooMuchWork, Work, reading
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 """The accepted algorithms, and the key type of each. RFC 8301 section 3.1 forbids rsa-sha1."""
 
-_SIMPLE = CanonicalizationPolicy.from_c_value(None)
 _WHOLE_SIMPLE = BodyRequest("simple", None)
 # the names of a list joined by "=", which no name has in it
 _TAG_NAMES = re.compile(rb"(?:[A-Za-z][A-Za-z0-9_]*+(?:=(?!\Z)|\Z))*")
@@ -48,7 +44,8 @@ class Signature(NamedTuple):
     If ``problem`` is set, the field cannot be verified, ``fault`` is the kind of problem, and the rest is what could be
     read.
     ``identity`` is i= decoded (default ``@`` and the domain). ``algorithm`` is a= in lower case. ``header_names`` are
-    the names of h=, in lower case and in their order. ``signed_at`` and ``expires`` are in seconds since 1970.
+    the names of h=, in lower case and in their order; ``header_form`` is the canonicalization of these fields, and
+    ``body`` has that of the body. ``signed_at`` and ``expires`` are in seconds since 1970.
     """
 
     field: Field
@@ -62,7 +59,7 @@ class Signature(NamedTuple):
     b_text: str = ""
     body_hash: bytes = b""
     body: BodyRequest = _WHOLE_SIMPLE
-    canonicalization: CanonicalizationPolicy = _SIMPLE
+    header_form: Canonicalization = "simple"
     header_names: tuple[bytes, ...] = ()
     signed_at: int | None = None
     expires: int | None = None
@@ -92,12 +89,9 @@ def tag_list(value: bytes) -> dict[bytes, bytes]:
     """The tags of a tag=value list (RFC 6376 section 3.2), without folding. Raises :class:`BadSignature`."""
     if _CONTROL.search(value):
         raise BadSignature(Fault.SYNTAX, "a control character in a tag=value list")
-    try:
-        tags: dict[bytes, bytes] = parse_tag_value(value.replace(b"\r\n", b""))
-    except DuplicateTag as error:
-        raise BadSignature(Fault.SYNTAX, "a tag occurs twice") from error
-    except InvalidTagValueList as error:
-        raise BadSignature(Fault.SYNTAX, "not a tag=value list") from error
+    from .by_dkimpy import tag_list as read
+
+    tags = read(value.replace(b"\r\n", b""))
     if not _TAG_NAMES.fullmatch(b"=".join(tags)):
         raise BadSignature(Fault.SYNTAX, "not a tag=value list")
     return tags
@@ -168,17 +162,16 @@ def proven(signature: Signature, tags: Mapping[bytes, bytes]) -> Signature:
 
 def covering(signature: Signature, tags: Mapping[bytes, bytes], default: bytes = b"simple/simple") -> Signature:
     """Add what it covers and when it expires: c= (or ``default``), l=, bh=, h= and x=. Raises :class:`BadSignature`."""
-    try:
-        policy = CanonicalizationPolicy.from_c_value(tags.get(b"c", default).lower())
-    except InvalidCanonicalizationPolicyError as error:
-        raise BadSignature(Fault.CANONICALIZATION, "c= names an unknown canonicalization") from error
+    from .by_dkimpy import canonicalization
+
+    header_form, body_form = canonicalization(tags.get(b"c", default).lower())
     expires = number(tags[b"x"], "x=") if b"x" in tags else None
     if signature.signed_at is not None and expires is not None and expires <= signature.signed_at:
         raise BadSignature(Fault.SYNTAX, "x= is not after t=")
     return signature._replace(
         expires=expires,
-        canonicalization=policy,
-        body=BodyRequest(policy.body_algorithm.name.decode(), number(tags[b"l"], "l=") if b"l" in tags else None),
+        header_form=header_form,
+        body=BodyRequest(body_form, number(tags[b"l"], "l=") if b"l" in tags else None),
         body_hash=base64_value(tags[b"bh"], "bh="),
         header_names=words(tags[b"h"]),
     )

@@ -10,19 +10,14 @@ import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..dkim import key as published
 from ..domain import Domain
 from . import permissions
+
+if TYPE_CHECKING:
+    from .private_key import Private
 
 MIN_BITS, MAX_BITS = 1024, 4096  # RFC 8301 section 3.2
 _MAX_OCTETS = 65_536  # of a file; an RSA key of 4096 bits has 3300
@@ -30,12 +25,9 @@ _PKCS8, _ENCRYPTED = b"-----BEGIN PRIVATE KEY-----", b"-----BEGIN ENCRYPTED PRIV
 _PKCS1 = b"-----BEGIN RSA PRIVATE KEY-----"
 _OTHERS = tuple(b"-----BEGIN %s PRIVATE KEY-----" % each for each in (b"OPENSSH", b"EC", b"DSA"))
 _DIGEST = bytes(range(32))  # any SHA-256
-_PADDING, _SHA256 = PKCS1v15(), Prehashed(SHA256())
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*")
 MAX_SELECTOR = 100  # characters
-
-_Private: TypeAlias = RSAPrivateKey | Ed25519PrivateKey
 
 
 class UnusableKey(ValueError):
@@ -60,7 +52,7 @@ class SigningKey:
     algorithm: str
     pem: bytes = field(repr=False)
     record: str = field(repr=False, compare=False)
-    _loaded: list[_Private] = field(default_factory=list, init=False, repr=False, compare=False)
+    _loaded: list[Private] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[type[SigningKey], tuple[Domain, str, str, bytes, str]]:
         return SigningKey, (self.domain, self.selector, self.algorithm, self.pem, self.record)
@@ -71,12 +63,12 @@ class SigningKey:
 
     def sign(self, digest: bytes) -> bytes:
         """The signature of a SHA-256 (RFC 6376 section 3.3.1, RFC 8463 section 3)."""
+        from . import private_key
+
         if not self._loaded:
-            self._loaded.append(_load(self.pem))
+            self._loaded.append(private_key.load(self.pem))
         [private] = self._loaded[:1]
-        if isinstance(private, RSAPrivateKey):
-            return private.sign(digest, _PADDING, _SHA256)
-        return private.sign(digest)
+        return private_key.sign(private, digest)
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
         """Did this key make ``signature`` over the SHA-256 ``digest``?"""
@@ -114,19 +106,20 @@ def read(directory: str, domain: Domain, selector: str) -> SigningKey:
 
 def of(place: str, domain: Domain, selector: str, octets: bytes) -> SigningKey:
     """The key of a selector, from the content of its file ``place``. Raises :class:`UnusableKey`."""
+    from . import private_key
+
     private = _private(place, domain, octets)
-    algorithm, record = "ed25519-sha256", _record("ed25519", _raw(private))
-    if isinstance(private, RSAPrivateKey):
-        if not MIN_BITS <= private.key_size <= MAX_BITS:
-            what = f"{place} is an RSA key of {private.key_size} bits; verifiers take {MIN_BITS} to {MAX_BITS}"
-            raise UnusableKey(what, _others(domain))
-        algorithm, record = "rsa-sha256", _record("rsa", _spki(private))
+    kind, public, bits = private_key.public(private)
+    if kind == "rsa" and not MIN_BITS <= bits <= MAX_BITS:
+        what = f"{place} is an RSA key of {bits} bits; verifiers take {MIN_BITS} to {MAX_BITS}"
+        raise UnusableKey(what, _others(domain))
+    record = f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
     try:
         published.parse(record)
     except published.BadKey as error:
         raise UnusableKey(f"{place}: {error}", _others(domain)) from error
-    key = SigningKey(domain, selector, algorithm, octets, record)
-    if not (_fits(private) and key.verifies(key.sign(_DIGEST), _DIGEST)):
+    key = SigningKey(domain, selector, f"{kind}-sha256", octets, record)
+    if not (private_key.fits(private) and key.verifies(key.sign(_DIGEST), _DIGEST)):
         raise UnusableKey(f"{place} is damaged: nobody can verify its signatures", _others(domain))
     return key
 
@@ -139,7 +132,9 @@ def _octets(place: str) -> bytes:
         return file.read(_MAX_OCTETS)
 
 
-def _private(place: str, domain: Domain, octets: bytes) -> _Private:
+def _private(place: str, domain: Domain, octets: bytes) -> Private:
+    from . import private_key
+
     if any(each in octets for each in _OTHERS):
         raise UnusableKey(f"{place} is a key of another form than PKCS#8", _others(domain))
     if _ENCRYPTED in octets or b"Proc-Type: 4,ENCRYPTED" in octets:
@@ -149,43 +144,11 @@ def _private(place: str, domain: Domain, octets: bytes) -> _Private:
     if _PKCS8 not in octets:
         raise UnusableKey(f"{place} is not a private key", _others(domain))
     try:
-        return _load(octets)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return private_key.load(octets)
+    except private_key.Damaged as error:
         raise UnusableKey(f"{place} is damaged: no key can be read from it", _others(domain)) from error
-    except _OtherKind as error:
+    except private_key.OtherKind as error:
         raise UnusableKey(f"{place} is a key of the kind {error}; DKIM has RSA and Ed25519", _others(domain)) from error
-
-
-class _OtherKind(Exception):
-    """A private key of another kind, which the text names."""
-
-
-def _load(pem: bytes) -> _Private:
-    """Raises ValueError, TypeError, UnsupportedAlgorithm, :class:`_OtherKind`."""
-    # to prove that the factors of a key are primes takes 60 ms for 2048 bits and 350 ms for 4096. A signature that can
-    # be verified says enough
-    private = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(private, RSAPrivateKey | Ed25519PrivateKey):
-        raise _OtherKind(type(private).__name__.lstrip("_").removesuffix("PrivateKey"))
-    return private
-
-
-def _fits(private: _Private) -> bool:
-    """Do all numbers of an RSA key belong together (RFC 8017 section 3.2)?
-
-    OpenSSL signs with ``d`` if the others are wrong, at four times the cost. Its modulus must be odd.
-    """
-    if not isinstance(private, RSAPrivateKey):
-        return True
-    key = private.private_numbers()
-    p, q, d, public = key.p, key.q, key.d, key.public_numbers
-    if p < 3 or q < 3 or p * q != public.n or not 0 < d < public.n:
-        return False
-    return (
-        all(public.e * d % (prime - 1) == 1 for prime in (p, q))
-        and (key.dmp1, key.dmq1) == (d % (p - 1), d % (q - 1))
-        and key.iqmp * q % p == 1
-    )
 
 
 def _making(domain: Domain) -> str:
@@ -201,15 +164,3 @@ def _as_pkcs8(place: str) -> str:
     old, new = shlex.quote(place), shlex.quote(f"{place}.new")
     made = f"openssl pkcs8 -topk8 -nocrypt -in {old} -out {new}"
     return f"(umask 077 && {made}) && {permissions.let_read(f'{place}.new')} && mv {new} {old}"
-
-
-def _raw(private: _Private) -> bytes:
-    return b"" if isinstance(private, RSAPrivateKey) else private.public_key().public_bytes_raw()
-
-
-def _spki(private: RSAPrivateKey) -> bytes:
-    return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _record(kind: str, public: bytes) -> str:
-    return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"

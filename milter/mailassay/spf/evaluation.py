@@ -14,8 +14,6 @@ from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
-import spf as pyspf
-
 from ..address import Address
 from ..domain import MAX_LABEL, MAX_OCTETS, BadDomain, Domain
 from ..limits import Limits
@@ -118,9 +116,10 @@ class Client:
 
 @lru_cache(maxsize=256)
 def _client(address: str) -> Client:
-    of_it = pyspf.query(address, "", "")
-    reverse = f"{pyspf.reverse_dots(of_it.i)}.{of_it.v}.arpa"
-    return Client(of_it.A, int(of_it.ipaddr), {"i": of_it.i, "v": of_it.v}, reverse)
+    from .by_pyspf import forms
+
+    found = forms(address)
+    return Client(found.rdtype, found.number, {"i": found.i, "v": found.v}, f"{found.reverse}.{found.v}.arpa")
 
 
 def exchanges(records: Iterable[str]) -> list[str]:
@@ -397,7 +396,9 @@ class Evaluation:
                     raise Unanswered
                 return any(self._has_host(host, *term.prefixes) for host in hosts)
             case "ptr":
-                near = (name for name in self._client_names() if pyspf.domainmatch([name], target))
+                from .by_pyspf import is_within
+
+                near = (name for name in self._client_names() if is_within(name, target))
                 return any(map(self._leads_back, near))
             case _:  # exists, of type A whatever the client's address
                 return bool(target and self._ask(target, "A"))

@@ -498,7 +498,7 @@ def test_a_postfix_without_main_cf_is_not_asked(folder, monkeypatch, variable):
         monkeypatch.setenv("MAIL_CONFIG", str(folder / "etc"))
     else:
         monkeypatch.delenv("MAIL_CONFIG")
-        monkeypatch.setattr("mailassay.cli.options._MAIN_CF", str(folder / "none" / "main.cf"))
+        monkeypatch.setattr("mailassay.postfix.postconf._MAIN_CF", str(folder / "none" / "main.cf"))
     settings = Settings(trusted_networks=None, recipient_delimiter="+")
     assert asked(settings).trusted_networks is None
     said = (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []

@@ -195,6 +195,15 @@ def test_without_postfix(tools, capsys):
     assert capsys.readouterr().err == "mailassay: there is no postconf here: Postfix is not installed\n"
 
 
+def test_without_main_cf(tools, monkeypatch, capsys):
+    """postconf would sleep for a second, and fail."""
+    monkeypatch.setenv("MAIL_CONFIG", str(tools / "etc"))
+    script(tools, "postconf", f"touch {tools}/asked")
+    assert main(["held"]) == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == "mailassay: Postfix has no main.cf here\n"
+    assert not (tools / "asked").exists()
+
+
 def test_a_tool_that_fails(tools, capsys):
     script(tools, "postqueue", "echo 'postqueue: fatal: invalid option -- j' >&2; exit 69")
     assert main(["held"]) == os.EX_UNAVAILABLE

@@ -111,6 +111,28 @@ def test_the_host_is_one_of_ours(folder, host, status):
         assert "message/" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("none", "navigate", "document", 200),
+        ("same-origin", "no-cors", "image", 200),
+        ("cross-site", "navigate", "document", 200),
+        ("cross-site", "no-cors", "image", 403),
+        ("cross-site", "cors", "empty", 403),
+        ("cross-site", "navigate", "iframe", 403),
+        ("same-site", "no-cors", "script", 403),
+        ("same-site", "navigate", "object", 403),
+        ("of a later browser", "no-cors", "image", 403),
+    ],
+)
+def test_a_page_of_another_site_can_only_link(asked, site, mode, dest, status):
+    """As an image it would make the host ask DNS about a name of its choice."""
+    fields = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": dest}
+    answer = asked.get("/domain/bank.example?dns=1", **fields)
+    assert answer.status == status
+    assert ("another site" in answer.text) is (status == 403)
+
+
 BAD = [
     "/messages?since=nonsense", "/messages?until=99999999-99-99", "/messages?client=1.2.3",
     "/messages?client=1.2.3.4/33", "/messages?verdict=maybe", "/messages?would=maybe", "/messages?before=1",

@@ -131,15 +131,22 @@ def test_ids(text, expected, capsys):
     assert set(found[0]) >= {"verdict", "rule", "line", "file", "evidence", "alignment", "policy_changed", "reply"}
 
 
-def test_the_latest_few(folder, capsys):
+def test_the_latest_few(folder, capsys, monkeypatch):
     spoof = judged(SPOOF, Policy())
-    segment(folder, *(kept(replace(spoof, queue_id=f"4EE{number}"), THEN + 1000 + number) for number in range(9)))
+    many = [replace(spoof, queue_id=f"4EE{number}", message_id="<same@x>") for number in range(9)]
+    segment(folder, *(kept(each, THEN + 1000 + number) for number, each in enumerate(many)))
     _, out, err = run(capsys, "why", SPOOF.connection.client, "--json")
     assert [json.loads(each)["queue_id"] for each in out.splitlines()] == [f"4EE{number}" for number in range(4, 9)]
-    assert "these are the latest 5; --all shows all of them" in err
+    assert "these are the latest 5; --all shows more" in err
     _, out, err = run(capsys, "why", SPOOF.connection.client, "--json", "--all", "--since", f"@{int(THEN)}")
     assert len(out.splitlines()) >= 11
     assert err == ""
+    monkeypatch.setattr("mailassay.cli.why._MANY", 7)
+    for each in (SPOOF.connection.client, "<same@x>"):
+        # a sender chooses the Message-ID, and may choose the same one again and again
+        _, out, err = run(capsys, "why", each, "--json", "--all")
+        assert [json.loads(each)["queue_id"] for each in out.splitlines()] == [f"4EE{number}" for number in range(2, 9)]
+        assert err == "these are the latest 7\n"
     _, out, err = run(capsys, "history", "-n", "2", "--client", f"{SPOOF.connection.client}/24", "--json")
     assert [json.loads(each)["queue_id"] for each in out.splitlines()] == ["4EE7", "4EE8"]
     assert "these are the latest 2; -n shows more" in err

@@ -72,8 +72,8 @@ class Asked:
         self.pages = Pages(lambda: found, engine, lambda: source, self.known, lambda: now)
         self._checked = validator(self.pages)
 
-    def get(self, url: str, method: str = "GET", host: str | None = "localhost:8028") -> Answer:
-        """The answer to a request, whose form is checked against PEP 3333."""
+    def get(self, url: str, method: str = "GET", host: str | None = "localhost:8028", **fields: str) -> Answer:
+        """The answer to a request, whose form is checked against PEP 3333. ``fields`` are those that a browser adds."""
         path, _, query = url.partition("?")
         environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": method}
         environ["SCRIPT_NAME"] = ""
@@ -82,6 +82,7 @@ class Asked:
         environ.pop("HTTP_HOST")
         if host is not None:
             environ["HTTP_HOST"] = host
+        environ |= {f"HTTP_{name.upper()}": value for name, value in fields.items()}
         answer = Answer(0, {}, b"")
 
         def start(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +11,12 @@ from typing import TypeAlias
 
 from ..config import Problem, Settings, load, load_anyway
 from ..config.mynetworks import trusted
+from ..postfix import postconf
 from ..resolver import Cached, Source
 from ..zone import Zone
 
 DEFAULT_CONFIG = "/etc/mailassay/mailassay.yaml"
 _MOST_UNDER_WAY = 300  # DNS questions of a command; each takes a descriptor
-_MAIN_CF = "/etc/postfix/main.cf"
-_PATIENCE = 5.0  # seconds to wait for Postfix
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -80,47 +76,16 @@ def sources(arguments: argparse.Namespace, settings: Settings) -> Callable[[], S
 
 def asked(settings: Settings) -> Settings:
     """The settings with Postfix's values where they leave them to Postfix; unchanged if it cannot be asked."""
-    if settings.trusted_networks is None and (mynetworks := _postconf("mynetworks")) is not None:
+    if settings.trusted_networks is None and (mynetworks := postconf.value("mynetworks")) is not None:
         settings = replace(settings, trusted_networks=trusted(mynetworks))
     if settings.recipient_delimiter is None:
-        settings = replace(settings, recipient_delimiter=_postconf("recipient_delimiter"))
+        settings = replace(settings, recipient_delimiter=postconf.value("recipient_delimiter"))
     if "-" in (settings.recipient_delimiter or ""):
-        special = {"yes": True, "no": False}.get((_postconf("owner_request_special") or "").lower())
+        special = {"yes": True, "no": False}.get((postconf.value("owner_request_special") or "").lower())
         settings = replace(settings, owner_request_special=special)
     return settings
 
 
 def host_names(*, of_postfix_only: bool = False) -> set[str]:
     """The names of this host: its own, and Postfix's myhostname; empty if only the latter counts and is not known."""
-    return {*([] if of_postfix_only else [socket.gethostname()]), *(_postconf("myhostname") or "").split()}
-
-
-def _postconf(name: str) -> str | None:
-    """Postfix's value of a parameter; None if it cannot be asked."""
-    program = shutil.which("postconf", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
-    return _printed(program, "-xh", name) if program and _is_configured(program) else None
-
-
-def _is_configured(program: str) -> bool:
-    """Is there a main.cf? Without one postconf sleeps for a second, and then fails."""
-    if folder := os.environ.get("MAIL_CONFIG"):
-        return os.path.exists(f"{folder}/main.cf")
-    # a Postfix may be built for another folder; postconf answers this question without a main.cf
-    return os.path.exists(_MAIN_CF) or os.path.exists(f"{_printed(program, '-dh', 'config_directory')}/main.cf")
-
-
-def _printed(*command: str) -> str | None:
-    """What a command prints; None if it fails."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    return {*([] if of_postfix_only else [socket.gethostname()]), *(postconf.value("myhostname") or "").split()}

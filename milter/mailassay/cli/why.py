@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..config import Problem, Settings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..store.reader import Reader
 
 _FEW = 5  # messages of an address, a domain or a client
+_MANY = 10_000  # messages with --all, or with one Message-ID: all are in memory before the oldest is shown
 
 
 def add(commands: Commands) -> None:
@@ -40,7 +42,9 @@ def add(commands: Commands) -> None:
         help="a queue id, a Message-ID, an address, a domain, or the address of a client",
     )
     history_options.takes_since(parser)
-    parser.add_argument("--all", action="store_true", help=f"show all messages that match, not only the latest {_FEW}")
+    parser.add_argument(
+        "--all", action="store_true", help=f"show the latest {_MANY:,} messages that match, and not only {_FEW}"
+    )
     parser.add_argument(
         "--now", action="store_true", help="also say what the present policy would decide from the results at that time"
     )
@@ -60,46 +64,45 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace, found: Settings, present: Settings | None, reader: Reader) -> int:
-    looked_for, records, more = _search(arguments, reader)
-    if not records:
+    looked_for, records, most = _search(arguments, reader)
+    now = time.time() if arguments.now else None
+    # the latest come first; texts take less memory than records
+    texts = [_text(arguments, each, present, now) for each in records]
+    if not texts:
         notes = [history_options.how_far(reader)]
         if "recipient" in looked_for:
             notes += filter(None, [history_options.what_is_kept(found.history, arguments.id)])
         complain(f"mailassay why: no message has {arguments.id} as its {looked_for}; {'. '.join(notes)}")
         return 1
-    now = time.time() if arguments.now else None
-    shown = 0
-    for record in records:
-        if shown and not arguments.json:
-            print()
-        shown += _print(arguments, record, present, now)
-    if more:
-        complain(f"these are the latest {_FEW}; --all shows all of them")
+    shown = [each for each in reversed(texts[:most]) if each]
+    print(*shown, sep="\n" if arguments.json else "\n\n", end="\n" if shown else "")
+    if len(texts) > most:
+        complain(f"these are the latest {most:,}{'; --all shows more' if most == _FEW else ''}")
     return 0 if shown else 1
 
 
-def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, list[dict[str, Any]], bool]:
-    """What the ID may be, the records that fit, the latest last, and whether there are more."""
+def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, Iterator[dict[str, Any]], int]:
+    """What the ID may be; the records that fit, the latest first, one more than are shown at most; and how many are."""
     from ..store.filter import of_any_id
 
     looked_for, filters = of_any_id(arguments.id)
     for each in filters:
-        most = None if arguments.all or each.is_exact else _FEW
-        wanted = replace(each, since=arguments.since)
-        if records := list(reader.latest(wanted, most and most + 1)):
-            return looked_for, records[:most][::-1], len(records) > len(records[:most])
-    return looked_for, [], False
+        most = _MANY if arguments.all or each.is_exact else _FEW
+        records = reader.latest(replace(each, since=arguments.since), most + 1)
+        for first in records:
+            return looked_for, chain([first], records), most
+    return looked_for, iter(()), _FEW
 
 
-def _print(arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None) -> bool:
-    """Print a record, and return whether it could be read."""
+def _text(
+    arguments: argparse.Namespace, record: dict[str, Any], present: Settings | None, now: float | None
+) -> str | None:
+    """What is said of a record; None if it cannot be read, which is said at once."""
     try:
         recorded = Recorded(record)
     except Unreadable as error:
         complain(f"mailassay why: a record of this message cannot be read: {error}")
-        return False
+        return None
     if arguments.json:
-        print(as_json(recorded.as_json(present, now)))
-    else:
-        print(as_text(recorded.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout)))
-    return True
+        return as_json(recorded.as_json(present, now))
+    return as_text(recorded.lines(present, now), columns(sys.stdout), colour=shows_colour(sys.stdout))

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from ..authres.read import resinfos
 from ..message import split
 from ..result import Resinfo
+from .postconf import has_main_cf
 
 UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 """The units of the time that messages wait, in seconds."""
@@ -114,6 +115,8 @@ class Queue:
 
     def hold(self) -> list[Queued]:
         """The hold queue, oldest first. Raises Unavailable."""
+        if not self._config and not has_main_cf(_path("postconf")):
+            raise Unavailable("Postfix has no main.cf here")
         done = self._run("postconf", "-h", "queue_directory")
         if done.returncode:
             raise _refused("postconf", done)
@@ -209,13 +212,19 @@ class Queue:
     def _done(
         self, program: str, *arguments: str, given: bytes, seconds: float | None
     ) -> subprocess.CompletedProcess[bytes]:
-        path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
-        if path is None:
-            raise Unavailable(f"there is no {program} here: Postfix is not installed")
         try:
-            return subprocess.run([path, *arguments], input=given, capture_output=True, check=False, timeout=seconds)
+            return subprocess.run(
+                [_path(program), *arguments], input=given, capture_output=True, check=False, timeout=seconds
+            )
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{program} takes too long") from None
+
+
+def _path(program: str) -> str:
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
+    if path is None:
+        raise Unavailable(f"there is no {program} here: Postfix is not installed")
+    return path
 
 
 def _words(done: subprocess.CompletedProcess[bytes]) -> str:

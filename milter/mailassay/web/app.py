@@ -133,6 +133,8 @@ class Pages:
                 "This host is not known by the name in the address. Use localhost or the IP address, or add the name "
                 "to web.hosts in the configuration of mailassay.",
             )
+        if not guard.is_followed_here(environ):
+            raise Refused(HTTPStatus.FORBIDDEN, "These pages are no part of the pages of another site.")
         try:
             path = guard.path_of(environ)
             for pattern, answer in self._routes:
@@ -222,7 +224,10 @@ class Pages:
         with self._reading() as connection:
             found = reading.one(database.asking(connection), int(number))
         if found is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such message in the history; old ones are deleted.")
+            raise Refused(
+                HTTPStatus.NOT_FOUND,
+                "The history has no such message that this version can read; old ones are deleted.",
+            )
         try:
             lines = Recorded(found.record).lines(self._settings(), self._clock())
         except Unreadable as error:

@@ -40,6 +40,17 @@ def is_our_host(host: str, names: tuple[str, ...]) -> bool:
     return True
 
 
+def is_followed_here(environ: dict[str, Any]) -> bool:
+    """Is a request that the page of another site makes only a link to us that somebody follows (Fetch Metadata)?
+
+    Anything else would be part of a page that is not ours, perhaps of one that wants us to ask DNS. Who sends no such
+    fields is no browser, or is one that has no such page.
+    """
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin"):
+        return True
+    return (environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")) == ("navigate", "document")
+
+
 def path_of(environ: dict[str, Any]) -> str:
     """The path that is asked for. Raises ValueError if it is not UTF-8."""
     # WSGI has each octet as a character (PEP 3333)

@@ -26,7 +26,7 @@ from mailassay.store.packed import unpack
 from mailassay.store.rows import Unfit, rows
 from mailassay.terminal import visible
 from mailassay.web import guard, query
-from mailassay.web.app import Refused
+from mailassay.web.app import Pages, Refused
 from mailassay.web.settings import CurrentSettings
 from mailassay.web.state import Known, State
 from tests.bench.history import records
@@ -125,12 +125,15 @@ def test_the_host_is_one_of_ours(folder, host, status):
         ("of a later browser", "no-cors", "image", 403),
     ],
 )
-def test_a_page_of_another_site_can_only_link(asked, site, mode, dest, status):
-    """As an image it would make the host ask DNS about a name of its choice."""
+def test_a_page_of_another_site_can_only_link(asked, monkeypatch, site, mode, dest, status):
+    """As an image, or by leading its visitor here, it would make the host ask DNS about a name of its choice."""
+    names = []
+    monkeypatch.setattr(Pages, "_dns", lambda _, name: names.append(name) or [])
     fields = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": dest}
     answer = asked.get("/domain/bank.example?dns=1", **fields)
     assert answer.status == status
     assert ("another site" in answer.text) is (status == 403)
+    assert names == (["bank.example"] if site in ("none", "same-origin") else [])
 
 
 BAD = [

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -159,6 +160,31 @@ def test_following(tmp_path, reader, collect):
     collect()
     assert ids(reader.new(Filter(verdict="accept"))) == ["Q7"], "it moved before it was seen"
     assert reader.new(Filter(verdict="accept")) == []
+
+
+def test_following_into_another_file(tmp_path, reader, collect, history):
+    """The collector moves a damaged file away, and the numbers of the next one begin anew."""
+    segment(tmp_path, *(record(f"Q{number}") for number in range(20)))
+    collect()
+    reader.follow(Filter())
+    for each in tmp_path.glob(f"{FILE}*"):
+        each.rename(each.with_name(f"{each.name}.damaged"))
+    segment(tmp_path, record("R1"), record("R2"))
+    other = Collector(history, "mx1", lambda: NOW)
+    other.once()
+    other.close()
+    assert ids(reader.new(Filter())) == ["R1", "R2"]
+
+
+def test_to_look_for_the_file_ends_no_lock(tmp_path):
+    """Locks of POSIX end when any descriptor of the file is closed, whoever has opened it."""
+    file = made(tmp_path)
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        locks = [each for each in Path("/proc/locks").read_text().splitlines() if f":{file.stat().st_ino} " in each]
+        assert locks
+        assert sqlite.is_there(file, tmp_path)
+        assert Path("/proc/locks").read_text().count(f":{file.stat().st_ino} ") == len(locks)
 
 
 def made(folder):

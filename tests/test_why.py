@@ -14,6 +14,7 @@ import pytest
 from mailassay.cli import main
 from mailassay.collector import Collector
 from mailassay.config import History, KeptAddresses, Settings
+from mailassay.explain.recorded import Recorded
 from mailassay.history.record import Judged, line
 from mailassay.policy import Policy
 from mailassay.verdict import Action
@@ -131,6 +132,10 @@ def test_ids(text, expected, capsys):
     assert set(found[0]) >= {"verdict", "rule", "line", "file", "evidence", "alignment", "policy_changed", "reply"}
 
 
+def readable(found, but):
+    return found if found["queue_id"] != but else {**found, "seconds": "x"}
+
+
 def test_the_latest_few(folder, capsys, monkeypatch):
     spoof = judged(SPOOF, Policy())
     many = [replace(spoof, queue_id=f"4EE{number}", message_id="<same@x>") for number in range(9)]
@@ -141,6 +146,12 @@ def test_the_latest_few(folder, capsys, monkeypatch):
     _, out, err = run(capsys, "why", SPOOF.connection.client, "--json", "--all", "--since", f"@{int(THEN)}")
     assert len(out.splitlines()) >= 11
     assert err == ""
+    # one that is not shown is not spoken of
+    monkeypatch.setattr("mailassay.cli.why.Recorded", lambda found: Recorded(readable(found, but="4EE3")))
+    assert "cannot be read" not in run(capsys, "why", SPOOF.connection.client)[2]
+    monkeypatch.setattr("mailassay.cli.why.Recorded", lambda found: Recorded(readable(found, but="4EE4")))
+    assert "cannot be read" in run(capsys, "why", SPOOF.connection.client)[2]
+    monkeypatch.setattr("mailassay.cli.why.Recorded", Recorded)
     monkeypatch.setattr("mailassay.cli.why._MANY", 7)
     for each in (SPOOF.connection.client, "<same@x>"):
         # a sender chooses the Message-ID, and may choose the same one again and again

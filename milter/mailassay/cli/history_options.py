@@ -111,10 +111,10 @@ def _read(command: str, history: History, wrong: Sequence[Problem], use: Callabl
         complain(f"mailassay {command}: {error}")
         return os.EX_NOINPUT
     except ModuleNotFoundError as error:
-        # SQLAlchemy is not part of every installation
-        if error.name != "sqlalchemy":
+        # SQLAlchemy, which needs the other, is not part of every installation
+        if error.name not in ("sqlalchemy", "typing_extensions"):
             raise
-        complain(f"mailassay {command} needs sqlalchemy: pip install 'mailassay[history]'")
+        complain(f"mailassay {command} needs {error.name}: pip install 'mailassay[history]'")
         return os.EX_UNAVAILABLE
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ..config import Problem, Settings
@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
         "why",
         help="say what happened to a message that came in earlier, and why",
         description="Say what happened to a message, and why, from the history (`history.directory`). With a queue id "
-        "or a Message-ID, all messages that have it are shown, since Postfix uses queue ids again. With an address "
+        f"or a Message-ID, all messages that have it are shown, up to the latest {_MANY:,}, since Postfix uses queue "
+        "ids again. With an address "
         "(a recipient or MAIL FROM), an author domain or the address of a client, the latest few are.",
         epilog="Exit status 1 if no message is found, 66 if the history cannot be read, 78 if there is none.",
     )
@@ -67,16 +68,17 @@ def _show(arguments: argparse.Namespace, found: Settings, present: Settings | No
     looked_for, records, most = _search(arguments, reader)
     now = time.time() if arguments.now else None
     # the latest come first; texts take less memory than records
-    texts = [_text(arguments, each, present, now) for each in records]
+    texts = [_text(arguments, each, present, now) for each in islice(records, most)]
+    is_more = next(records, None) is not None
     if not texts:
         notes = [history_options.how_far(reader)]
         if "recipient" in looked_for:
             notes += filter(None, [history_options.what_is_kept(found.history, arguments.id)])
         complain(f"mailassay why: no message has {arguments.id} as its {looked_for}; {'. '.join(notes)}")
         return 1
-    shown = [each for each in reversed(texts[:most]) if each]
+    shown = [each for each in reversed(texts) if each]
     print(*shown, sep="\n" if arguments.json else "\n\n", end="\n" if shown else "")
-    if len(texts) > most:
+    if is_more:
         complain(f"these are the latest {most:,}{'; --all shows more' if most == _FEW else ''}")
     return 0 if shown else 1
 
@@ -89,7 +91,7 @@ def _search(arguments: argparse.Namespace, reader: Reader) -> tuple[str, Iterato
     for each in filters:
         most = _MANY if arguments.all or each.is_exact else _FEW
         records = reader.latest(replace(each, since=arguments.since), most + 1)
-        for first in records:
+        if first := next(records, None):
             return looked_for, chain([first], records), most
     return looked_for, iter(()), _FEW
 

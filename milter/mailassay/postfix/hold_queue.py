@@ -116,7 +116,7 @@ class Queue:
     def hold(self) -> list[Queued]:
         """The hold queue, oldest first. Raises Unavailable."""
         if not self._config and not has_main_cf(_path("postconf")):
-            raise Unavailable("Postfix has no main.cf here")
+            raise Unavailable("Postfix has no main.cf here, or this user cannot see it")
         done = self._run("postconf", "-h", "queue_directory")
         if done.returncode:
             raise _refused("postconf", done)

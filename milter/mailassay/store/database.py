@@ -96,7 +96,6 @@ def limit(engine: Engine, seconds: float) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # the connection itself may have been told to read by a cursor of the server
         driver: Any = connection.connection.driver_connection
         if engine.dialect.name != "sqlite":
             driver.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")

@@ -96,8 +96,12 @@ class Reader:
 
     def _later(self, ask: Ask, wanted: Filter) -> list[int]:
         """The numbers of the messages that fit and may be new."""
+        newest = reading.newest(ask)
+        if newest < self._newest:
+            # the collector has begun another file, whose numbers say nothing about those of the old one
+            self._newest, self._numbers = 0, set()
         found = list(reading.after(ask, self._newest - _MARGIN, wanted))
-        self._newest = reading.newest(ask)
+        self._newest = newest
         return found
 
     def _is_new(self, record: dict[str, Any]) -> bool:

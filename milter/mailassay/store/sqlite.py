@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -53,14 +55,20 @@ def claim(connection: sqlite3.Connection, file: Path) -> None:
 
 
 def is_there(file: Path, directory: Path) -> bool:
-    """Is there a file, for this user? Raises Unusable if it cannot be opened."""
+    """Is there a file, for this user? Raises Unusable if it cannot be read.
+
+    It is not opened: to close it would end the locks that this process has on it (SQLite, How To Corrupt, 2.2).
+    """
     try:
-        with file.open("rb"):
-            return True
+        if stat.S_ISDIR(os.stat(file).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(file, os.R_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except FileNotFoundError:
         return False
     except OSError as error:
         raise closed(file, directory, error) from error
+    return True
 
 
 def unreadable(error: sqlite3.Error, file: Path, directory: Path) -> Unusable:

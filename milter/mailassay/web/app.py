@@ -133,13 +133,16 @@ class Pages:
                 "This host is not known by the name in the address. Use localhost or the IP address, or add the name "
                 "to web.hosts in the configuration of mailassay.",
             )
-        if not guard.is_followed_here(environ):
-            raise Refused(HTTPStatus.FORBIDDEN, "These pages are no part of the pages of another site.")
+        is_foreign = guard.is_foreign(environ)
+        if is_foreign and not guard.is_link(environ):
+            raise Refused(HTTPStatus.FORBIDDEN, "The page of another site asked for this. Open the address yourself.")
         try:
             path = guard.path_of(environ)
             for pattern, answer in self._routes:
                 if found := pattern.fullmatch(path):
-                    return answer(environ.get("QUERY_STRING", ""), *found.groups())
+                    # nobody has to click a link: a page can lead its visitor here again and again
+                    foreign = {"may_ask": False} if is_foreign and answer == self._domain else {}
+                    return answer(environ.get("QUERY_STRING", ""), *found.groups(), **foreign)
         except BadQuery as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"{error}.") from error
         except UnicodeDecodeError as error:
@@ -234,7 +237,7 @@ class Pages:
             lines = [("record", f"is not one that this version can read ({error})")]
         return Response(self._page("message.html", 1, message=row(found), lines=lines))
 
-    def _domain(self, asked: str, name: str) -> Response:
+    def _domain(self, asked: str, name: str, *, may_ask: bool = True) -> Response:
         given = query.parameters(asked, "since", "dns")
         if not name.isprintable() or not name.strip("."):
             raise Refused(HTTPStatus.BAD_REQUEST, "This is not a domain name.")
@@ -244,7 +247,7 @@ class Pages:
             latest = [row(each) for each in self._search(connection, Filter(author=name), most=_LATEST)]
             sent = outbox.about(connection, _and_above(name), self._days(span), most=_LATEST)
             to = outbox.deliveries(connection, [each.id for each in sent])
-        dns = self._dns(name) if "dns" in given else []
+        dns = self._dns(name) if "dns" in given and may_ask else []
         body = self._page(
             "domain.html", 1, domain=found, latest=latest, given=given, spans=_SPANS, dns=dns, sent=sent, to=to
         )

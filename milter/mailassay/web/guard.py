@@ -40,14 +40,16 @@ def is_our_host(host: str, names: tuple[str, ...]) -> bool:
     return True
 
 
-def is_followed_here(environ: dict[str, Any]) -> bool:
-    """Is a request that the page of another site makes only a link to us that somebody follows (Fetch Metadata)?
+def is_foreign(environ: dict[str, Any]) -> bool:
+    """Is the page of another site behind a request (Fetch Metadata)?
 
-    Anything else would be part of a page that is not ours, perhaps of one that wants us to ask DNS. Who sends no such
-    fields is no browser, or is one that has no such page.
+    Current browsers say so to localhost, and to any host over https.
     """
-    if environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin"):
-        return True
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
+
+
+def is_link(environ: dict[str, Any]) -> bool:
+    """Does a request lead to a page of its own, and not to a part of another page?"""
     return (environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")) == ("navigate", "document")
 
 

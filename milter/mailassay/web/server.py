@@ -14,9 +14,13 @@ from typing import Any
 import waitress.server
 
 from ..config import Listen, Nameserver
+
+# what a lookup needs is loaded at the start, and not after an upgrade of the package
+from ..dkim import by_dkimpy, public_key  # noqa: F401
 from ..limits import Limits
 from ..nameservers import Nameservers, system_nameservers
 from ..resolver import Cached, Source
+from ..spf import by_pyspf  # noqa: F401
 from ..store import database
 from . import state
 from .app import Pages

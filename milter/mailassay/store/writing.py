@@ -16,10 +16,9 @@ MOST_KEYS = 2000  # that senders have chosen: of a kind, in an hour, of a host
 _LOCK = 0x6D61796D  # of PostgreSQL, for what deletes old rows
 
 
-def position(connection: Connection, name: str) -> tuple[int, int]:
-    """How far a segment has been read: octets and lines."""
-    found = connection.execute(select(segment.c.octets, segment.c.lines).where(segment.c.name == name)).first()
-    return (found[0], found[1]) if found else (0, 0)
+def positions(connection: Connection) -> dict[str, tuple[int, int]]:
+    """How far each segment has been read: octets and lines."""
+    return {name: (octets, lines) for name, octets, lines in connection.execute(select(segment))}
 
 
 def add(connection: Connection, found: Iterable[Rows]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -9,7 +10,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -35,6 +36,7 @@ from .ahead import Ahead
 
 BATCH = 1000  # records of one transaction
 _EXPIRED = 1000  # messages that are deleted in one transaction
+_ALLOCATIONS = 200_000  # surviving objects before garbage is collected: more than two batches have
 _MOST_LOST = 1 << 40  # that a line can speak of
 _REDACTION = "redaction"  # the name of a key of the history
 _DAY = 86_400
@@ -131,6 +133,17 @@ Listener = Callable[[Batch], None]
 """Is told of a batch that is in the database: once while this process lives, and not if the process ends before."""
 
 
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for garbage only when there is much: all objects of a batch are needed until its end, and then none is."""
+    before = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 class Collector:
     """Moves records.
 
@@ -167,6 +180,7 @@ class Collector:
         self._looked = -math.inf  # when that was found out
         self._told = -math.inf  # when it was last noted how far all is moved
 
+    @_seldom_collected()
     def once(self) -> bool:
         """Move what is there, and delete one batch of old messages. Returns whether there is more to do now.
 

@@ -37,6 +37,8 @@ from .ahead import Ahead
 BATCH = 1000  # records of one transaction
 _EXPIRED = 1000  # messages that are deleted in one transaction
 _ALLOCATIONS = 200_000  # surviving objects before garbage is collected: more than two batches have
+_TOLD = ("queue_id", "verdict", "would", "kind_of_rule", "override", "removed", "seconds", "dns_wait")
+_TOLD_OF_EVIDENCE = ("dmarc", "dkim")
 _MOST_LOST = 1 << 40  # that a line can speak of
 _REDACTION = "redaction"  # the name of a key of the history
 _DAY = 86_400
@@ -55,7 +57,7 @@ _log = logging.getLogger(__name__)
 class Batch:
     """What some lines of a segment say.
 
-    ``records`` are those of messages, as ``history.record`` makes them. ``counts`` are what the batch adds to the
+    ``records`` are those of messages, with what ``_told`` leaves of them. ``counts`` are what the batch adds to the
     counts by the hour, those of its messages included: hour, host, kind and key. ``said`` is what the processes of the
     service say about themselves, in the order in which they said it. ``segment`` is the name of the segment;
     ``end`` and ``lines`` are how many of its octets and lines are read with this batch.
@@ -80,9 +82,11 @@ class Batch:
         match found := line.found or {}:
             case {"v": version, "kind": "message"} if version == VERSION:
                 row = rows(found, line.octets, now)
-                self.records.append(found)
+                self.records.append(_told(found))
                 self.rows.append(row)
                 self.counts.update(row.counts)
+                # there are two batches at a time, and these are a third of what the rows of one take
+                row.counts.clear()
                 if ours:
                     self._report(found, row, ours)
             case {"v": incident.VERSION, "kind": incident.KIND | incident.LEFT_OUT as kind}:
@@ -113,6 +117,14 @@ class Batch:
             return
         if any(means):
             self.arrived.append(observed.Arrived(time, host, means))
+
+
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """The part of a record that metrics are made of. Whole records would be most of what a batch takes in memory."""
+    part = {key: record.get(key) for key in _TOLD}
+    if evidence := record.get("evidence"):
+        part["evidence"] = {key: evidence[key] for key in _TOLD_OF_EVIDENCE}
+    return part
 
 
 class _Part(NamedTuple):
@@ -284,11 +296,11 @@ class Collector:
         lines = segment.lines(octets, count, complete=is_complete)
         is_last = False
         while not is_last:
-            some = list(islice(lines, BATCH))
-            is_last = len(some) < BATCH
-            octets = some[-1].end if some else octets
-            batch = self._batch(segment.name, some) if some else None
-            yield _Part(segment, batch, is_read=is_last and is_complete and octets >= end)
+            batch = self._batch(Batch(segment.name, octets, count), islice(lines, BATCH))
+            is_last = batch.lines < count + BATCH
+            is_read = is_last and is_complete and batch.end >= end
+            yield _Part(segment, batch if batch.lines > count else None, is_read)
+            octets, count = batch.end, batch.lines
 
     def _move(self, engine: Engine, segment: Segment, parts: Iterable[_Part], meanwhile: _Meanwhile) -> bool:
         """Move the new records of a segment; delete it if all are moved. Returns whether there were any."""
@@ -320,6 +332,8 @@ class Collector:
                     batch.counts[int(self._clock()) // HOUR, self._host, "failure", "left_out"] += left_out
             writing.count(connection, batch.counts)
             writing.read_up_to(connection, batch.segment, batch.end, batch.lines)
+            # they are in the transaction now, and the next batch needs the memory
+            batch.rows.clear()
             # The disk takes as long as the next batch. A statement would lose Python's lock to it with each row.
             with meanwhile():
                 connection.commit()
@@ -346,14 +360,15 @@ class Collector:
         most = incidents.Most(self._failures.per_hour, self._failures.total_per_hour)
         return incidents.add(connection, listed, redactor.incident, most, self._clock())
 
-    def _batch(self, name: str, lines: list[Line]) -> Batch:
+    def _batch(self, batch: Batch, lines: Iterable[Line]) -> Batch:
+        """The batch with what lines say, of which no more than one is in memory at a time."""
         now = self._clock()
-        batch = Batch(name, lines[-1].end, lines[-1].number)
         for line in lines:
             try:
                 batch.add(line, now, self._host, self._ours)
             except Unfit:
                 batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
+            batch.end, batch.lines = line.end, line.number
         return batch
 
     def _expire(self, engine: Engine) -> bool:

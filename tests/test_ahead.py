@@ -1,6 +1,8 @@
-"""An iterator that is one value ahead."""
+"""An iterator that is some values ahead."""
 
 import threading
+import time
+from itertools import repeat
 
 import pytest
 
@@ -12,7 +14,7 @@ def has_thread():
 
 
 def test_each_value_once_in_its_order():
-    ahead, found = Ahead(iter(range(5))), []
+    ahead, found = Ahead(iter([None, 0, 1, None, None, 2, 3, None, 4, None])), []
     for each in ahead:
         found.append(each)
         if each % 2:
@@ -21,20 +23,42 @@ def test_each_value_once_in_its_order():
     assert found == [*range(5)]
 
 
-def test_the_next_value_is_made_meanwhile():
-    made = threading.Event()
+def test_the_next_values_are_made_meanwhile():
+    """Two of them: what is made waits in memory."""
+    made, enough = [], threading.Event()
+
+    def values():
+        for number in range(9):
+            made.append(number)
+            yield None
+            if number == 2:
+                enough.set()
+            yield number
+
+    ahead = Ahead(values())
+    assert next(ahead) == 0
+    with ahead.meanwhile():
+        assert enough.wait(10)
+        time.sleep(0.05)
+    assert not has_thread()
+    assert made == [0, 1, 2]
+    assert [*ahead] == [*range(1, 9)]
+
+
+def test_work_is_interrupted():
+    """Who waited for something else does not wait for the next value too."""
+    begun = threading.Event()
 
     def values():
         yield 1
-        made.set()
-        yield 2
+        begun.set()
+        yield from repeat(None)
 
     ahead = Ahead(values())
     assert next(ahead) == 1
     with ahead.meanwhile():
-        assert made.wait(10)
+        assert begun.wait(10)
     assert not has_thread()
-    assert next(ahead) == 2
 
 
 def test_the_end_comes_with_the_next_value():

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+import time
 from contextlib import closing
 from itertools import count as numbers
 
@@ -392,7 +393,16 @@ def test_the_next_batch_is_made_while_one_is_committed(spooled, monkeypatch):
         made_in.append(threading.current_thread().name)
         return lines(*arguments, **options)
 
+    commit = Connection.commit
+
+    def slow(connection):
+        end = time.monotonic() + 10
+        while len(made_in) < min(3, len(threads) + 2) and time.monotonic() < end:
+            time.sleep(0.01)
+        commit(connection)
+
     monkeypatch.setattr(Segment, "lines", seen)
+    monkeypatch.setattr(Connection, "commit", slow)
     spooled.collector = spooled.another(lambda _: threads.append([each.name for each in threading.enumerate()]))
     for number in range(3):
         spooled.segment(record(f"Q{number}"))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -280,27 +280,31 @@ class Collector:
         _log.error("%s is damaged (%s); it is now %s, and a new history begins", file, what, aside)
         return True
 
-    def _read(self, found: Iterable[Segment], places: dict[str, tuple[int, int]]) -> Iterator[_Part]:
-        """What is new in segments. ``places``: how far they have been read."""
+    def _read(self, found: Iterable[Segment], places: dict[str, tuple[int, int]]) -> Iterator[_Part | None]:
+        """What is new in segments; None after each line. ``places``: how far they have been read."""
         for segment in found:
             try:
                 yield from self._parts(segment, *places.get(segment.name, (0, 0)))
             except OSError as error:
                 yield _Part(segment, error=error)
 
-    def _parts(self, segment: Segment, octets: int, count: int) -> Iterator[_Part]:
+    def _parts(self, segment: Segment, octets: int, count: int) -> Iterator[_Part | None]:
         """What is new in a segment, of which so many octets and lines have been read. Raises OSError."""
         # before it is read: what is written after that is read the next time
         is_complete = segment.is_complete()
         end = segment.path.stat().st_size
         lines = segment.lines(octets, count, complete=is_complete)
-        is_last = False
-        while not is_last:
-            batch = self._batch(Batch(segment.name, octets, count), islice(lines, BATCH))
-            is_last = batch.lines < count + BATCH
-            is_read = is_last and is_complete and batch.end >= end
-            yield _Part(segment, batch if batch.lines > count else None, is_read)
-            octets, count = batch.end, batch.lines
+        batch = Batch(segment.name, octets, count)
+        for line in lines:
+            self._take(batch, line)
+            if batch.lines == count + BATCH:
+                yield _Part(segment, batch)
+                count = batch.lines
+                batch = Batch(segment.name, batch.end, count)
+            else:
+                yield None
+        is_read = is_complete and batch.end >= end
+        yield _Part(segment, batch if batch.lines > count else None, is_read)
 
     def _move(self, engine: Engine, segment: Segment, parts: Iterable[_Part], meanwhile: _Meanwhile) -> bool:
         """Move the new records of a segment; delete it if all are moved. Returns whether there were any."""
@@ -334,7 +338,7 @@ class Collector:
             writing.read_up_to(connection, batch.segment, batch.end, batch.lines)
             # they are in the transaction now, and the next batch needs the memory
             batch.rows.clear()
-            # The disk takes as long as the next batch. A statement would lose Python's lock to it with each row.
+            # The disk takes as long as another batch. A statement would lose Python's lock to it with each row.
             with meanwhile():
                 connection.commit()
         if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
@@ -360,16 +364,14 @@ class Collector:
         most = incidents.Most(self._failures.per_hour, self._failures.total_per_hour)
         return incidents.add(connection, listed, redactor.incident, most, self._clock())
 
-    def _batch(self, batch: Batch, lines: Iterable[Line]) -> Batch:
-        """The batch with what lines say, of which no more than one is in memory at a time."""
+    def _take(self, batch: Batch, line: Line) -> None:
+        """Add a line to a batch, whatever it says."""
         now = self._clock()
-        for line in lines:
-            try:
-                batch.add(line, now, self._host, self._ours)
-            except Unfit:
-                batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
-            batch.end, batch.lines = line.end, line.number
-        return batch
+        try:
+            batch.add(line, now, self._host, self._ours)
+        except Unfit:
+            batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
+        batch.end, batch.lines = line.end, line.number
 
     def _expire(self, engine: Engine) -> bool:
         """Delete a batch of old messages. Returns whether there may be more."""

@@ -1,22 +1,26 @@
 """From the spool into the database: every record once, whatever happens in between."""
 
+import errno
 import fcntl
+import gc
 import json
 import os
 import sqlite3
 import subprocess
+import threading
+import time
 from contextlib import closing
 from itertools import count as numbers
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from mailassay import collector
 from mailassay.collector import BATCH
 from mailassay.history import service
 from mailassay.history.service import Event, What, Worker
-from mailassay.history.spool import SPOOL, SUFFIX
+from mailassay.history.spool import SPOOL, SUFFIX, Segment
 from mailassay.store import FILE, database, writing
 from mailassay.store.packed import unpack
 from mailassay.store.tables import hourly, message, metadata, recipient, segment
@@ -381,6 +385,91 @@ class Listening:
         self.heard.append(batch)
 
 
+def test_the_next_batch_is_made_while_one_is_committed(spooled, monkeypatch):
+    """In a thread that has ended when listeners are told: one of them may fork."""
+    lines, made_in, threads = Segment.lines, [], []
+
+    def seen(*arguments, **options):
+        made_in.append(threading.current_thread().name)
+        return lines(*arguments, **options)
+
+    commit = Connection.commit
+
+    def slow(connection):
+        end = time.monotonic() + 10
+        while len(made_in) < min(3, len(threads) + 2) and time.monotonic() < end:
+            time.sleep(0.01)
+        commit(connection)
+
+    monkeypatch.setattr(Segment, "lines", seen)
+    monkeypatch.setattr(Connection, "commit", slow)
+    spooled.collector = spooled.another(lambda _: threads.append([each.name for each in threading.enumerate()]))
+    for number in range(3):
+        spooled.segment(record(f"Q{number}"))
+    spooled.all()
+    assert made_in[1:] == ["ahead"] * 2
+    assert len(threads) == 3
+    assert not [each for each in threads if "ahead" in each]
+    assert spooled.queue_ids() == ["Q0", "Q1", "Q2"]
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_a_commit_fails(spooled, monkeypatch, failing):
+    """What was made meanwhile is not added: its place in the segment would hide what the failed batch had."""
+    monkeypatch.setattr(collector, "BATCH", 2)
+    listening = Listening(spooled)
+    spooled.collector = spooled.another(listening.committed)
+    spooled.segment(*(record(f"A{number}") for number in range(5)))
+    spooled.segment(*(record(f"B{number}") for number in range(5)))
+    commit, turns = Connection.commit, iter(range(100))
+
+    def full(connection):
+        if next(turns) == failing:
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+        commit(connection)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "commit", full)
+        assert not spooled.collector.once()
+    assert len(spooled.queue_ids()) == [0, 2, 4, 5][failing]
+    spooled.all()
+    assert spooled.queue_ids() == [f"{each}{number}" for each in "AB" for number in range(5)]
+    assert spooled.count("verdict") == 10
+    assert spooled.left() == []
+
+
+def test_a_segment_that_breaks_off(spooled, monkeypatch):
+    """The others do not wait, and nothing of it is passed over."""
+    monkeypatch.setattr(collector, "BATCH", 2)
+    spooled.segment(*(record(f"A{number}") for number in range(5)))
+    spooled.segment(record("B"))
+    lines = Segment.lines
+
+    def broken(segment, octets=0, count=0, **options):
+        for line in lines(segment, octets, count, **options):
+            if line.number == 4:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            yield line
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Segment, "lines", broken)
+        spooled.collector.once()
+    assert spooled.queue_ids() == ["A0", "A1", "B"]
+    assert "Input/output error" in spooled.collector.trouble
+    spooled.all()
+    assert spooled.queue_ids() == ["A0", "A1", "A2", "A3", "A4", "B"]
+
+
+def test_garbage_is_seldom_looked_for(spooled):
+    """While records are moved: nearly all objects are of the batch, and searching them takes a sixth of the time."""
+    before, during = gc.get_threshold(), []
+    spooled.collector = spooled.another(lambda _: during.append(gc.get_threshold()[0]))
+    spooled.segment(record("Q1"))
+    spooled.all()
+    assert during == [200_000]
+    assert gc.get_threshold() == before
+
+
 def test_a_stop_does_not_wait_for_all_segments(spooled):
     heard = []
     spooled.collector = spooled.another(heard.append, is_over=lambda: len(heard) == 2)
@@ -407,7 +496,8 @@ def test_what_the_service_says_about_itself(spooled):
     spooled.all()
     [batch] = listening.heard
     assert batch.said == [event, worker, worker]
-    assert batch.records == [record("Q1")]
+    # the rest would only take memory
+    assert [(each["queue_id"], "recipients" in each) for each in batch.records] == [("Q1", False)]
     hour = int(NOW) // 3600
     assert batch.counts[hour, "mx1", "lost", "unwritten"] == 4
     assert batch.counts[hour, "mx1", "verdict", "accept\taccept"] == 1

@@ -203,6 +203,17 @@ def test_the_log_is_short_after_a_reader(spooled, monkeypatch):
     assert log.stat().st_size <= 1 << 20
 
 
+def test_the_log_is_not_copied_after_each_batch(spooled):
+    """A batch changes thousands of pages. The log still is no longer than what stays on disk anyway."""
+    spooled.all()
+    engine = database.connect(database.address(str(spooled.folder), None))
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one()
+        octets = pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    engine.dispose()
+    assert database._LOG / 2 < octets < database._LOG
+
+
 def test_only_its_user_can_read_it(tmp_path):
     """Whatever the umask of whoever starts the collector, and whoever may enter the folder."""
     before = os.umask(0o022)

@@ -33,7 +33,7 @@ MESSAGES = 1_000_000
 DAY = 20_000  # since 1970
 OURS = "dmarc-reports@receiver.example"
 _BEGIN, _END = DAY * 86_400.0, (DAY + 1) * 86_400.0
-_BATCH = 500  # as the collector has it
+_BATCH = 1000  # as the collector has it
 _TEMPLATES = 2000
 _REPORTER = Reporter("receiver.example", "Receiver", OURS)
 

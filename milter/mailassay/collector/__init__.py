@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -30,9 +32,13 @@ from ..history.spool import SPOOL, Line, Segment, segments
 from ..store import database, expiry, incidents, observed, outbox, writing
 from ..store.rows import HOUR, Rows, Unfit, of_said, rows
 from ..store.size import Size, size
+from .ahead import Ahead
 
-BATCH = 500  # records of one transaction
+BATCH = 1000  # records of one transaction
 _EXPIRED = 1000  # messages that are deleted in one transaction
+_ALLOCATIONS = 200_000  # surviving objects before garbage is collected: more than two batches have
+_TOLD = ("queue_id", "verdict", "would", "kind_of_rule", "override", "removed", "seconds", "dns_wait")
+_TOLD_OF_EVIDENCE = ("dmarc", "dkim")
 _MOST_LOST = 1 << 40  # that a line can speak of
 _REDACTION = "redaction"  # the name of a key of the history
 _DAY = 86_400
@@ -51,14 +57,15 @@ _log = logging.getLogger(__name__)
 class Batch:
     """What some lines of a segment say.
 
-    ``records`` are those of messages, as ``history.record`` makes them. ``counts`` are what the batch adds to the
+    ``records`` are those of messages, with what ``_told`` leaves of them. ``counts`` are what the batch adds to the
     counts by the hour, those of its messages included: hour, host, kind and key. ``said`` is what the processes of the
-    service say about themselves, in the order in which they said it. ``segment`` is the name of the segment, and
-    ``end`` how many of its octets are read with this batch.
+    service say about themselves, in the order in which they said it. ``segment`` is the name of the segment;
+    ``end`` and ``lines`` are how many of its octets and lines are read with this batch.
     """
 
     segment: str = ""
     end: int = 0
+    lines: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
     said: list[service.Said] = field(default_factory=list)
@@ -75,9 +82,11 @@ class Batch:
         match found := line.found or {}:
             case {"v": version, "kind": "message"} if version == VERSION:
                 row = rows(found, line.octets, now)
-                self.records.append(found)
+                self.records.append(_told(found))
                 self.rows.append(row)
                 self.counts.update(row.counts)
+                # there are two batches at a time, and these are a third of what the rows of one take
+                row.counts.clear()
                 if ours:
                     self._report(found, row, ours)
             case {"v": incident.VERSION, "kind": incident.KIND | incident.LEFT_OUT as kind}:
@@ -110,8 +119,41 @@ class Batch:
             self.arrived.append(observed.Arrived(time, host, means))
 
 
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """The part of a record that metrics are made of. Whole records would be most of what a batch takes in memory."""
+    part = {key: record.get(key) for key in _TOLD}
+    if evidence := record.get("evidence"):
+        part["evidence"] = {key: evidence[key] for key in _TOLD_OF_EVIDENCE}
+    return part
+
+
+class _Part(NamedTuple):
+    """What is found in a segment: a batch if there is one, and why no more can be read.
+
+    ``is_read``: all of the segment is in this batch and those before, and nobody writes to it any more.
+    """
+
+    segment: Segment
+    batch: Batch | None = None
+    is_read: bool = False
+    error: OSError | None = None
+
+
+_Meanwhile = Callable[[], AbstractContextManager[None]]
+
 Listener = Callable[[Batch], None]
 """Is told of a batch that is in the database: once while this process lives, and not if the process ends before."""
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for garbage only when there is much: all objects of a batch are needed until its end, and then none is."""
+    before = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Collector:
@@ -150,6 +192,7 @@ class Collector:
         self._looked = -math.inf  # when that was found out
         self._told = -math.inf  # when it was last noted how far all is moved
 
+    @_seldom_collected()
     def once(self) -> bool:
         """Move what is there, and delete one batch of old messages. Returns whether there is more to do now.
 
@@ -158,8 +201,11 @@ class Collector:
         try:
             engine, began = self._opened(), self._clock()
             more = self._expire(engine)
+            with engine.begin() as connection:
+                places = writing.positions(connection)
+            parts = Ahead(self._read(segments(self._directory / SPOOL), places))
             unread = ""
-            for segment in segments(self._directory / SPOOL):
+            for segment, of_segment in groupby(parts, lambda part: part.segment):
                 if self._is_over():
                     self.trouble = "the collector is to end"
                     return False
@@ -167,9 +213,9 @@ class Collector:
                     self._wait(_HELD % self._url.database)
                     return False
                 try:
-                    moved = self._move(engine, segment)
+                    moved = self._move(engine, segment, of_segment, parts.meanwhile)
                 except OSError as error:
-                    # the others do not wait for it
+                    # the others do not wait for it, and groupby passes over what is left of it
                     unread = f"{segment.path} cannot be read or deleted: {error.strerror or error}"
                     continue
                 if moved:
@@ -234,28 +280,51 @@ class Collector:
         _log.error("%s is damaged (%s); it is now %s, and a new history begins", file, what, aside)
         return True
 
-    def _move(self, engine: Engine, segment: Segment) -> int:
-        """Move the new records of a segment; delete it if nobody writes to it any more. Returns how many lines."""
-        # before it is read: what is written after that is read the next time
-        complete = segment.is_complete()
-        with engine.begin() as connection:
-            octets, count = writing.position(connection, segment.name)
-        before, end = count, segment.path.stat().st_size
-        lines = segment.lines(octets, count, complete=complete)
-        while batch := list(islice(lines, BATCH)):
-            self._add(engine, segment, batch)
-            octets, count = batch[-1].end, batch[-1].number
-        if complete and octets >= end:
-            segment.path.unlink()
-            # on the disk before its place is forgotten: after a power cut it would be read again
-            _sync(segment.path.parent)
-            with engine.begin() as connection:
-                writing.forget(connection, segment.name)
-        return count - before
+    def _read(self, found: Iterable[Segment], places: dict[str, tuple[int, int]]) -> Iterator[_Part | None]:
+        """What is new in segments; None after each line. ``places``: how far they have been read."""
+        for segment in found:
+            try:
+                yield from self._parts(segment, *places.get(segment.name, (0, 0)))
+            except OSError as error:
+                yield _Part(segment, error=error)
 
-    def _add(self, engine: Engine, segment: Segment, lines: list[Line]) -> None:
-        """Add the records of some lines, and how far the segment has been read, or nothing."""
-        batch = self._batch(segment.name, lines)
+    def _parts(self, segment: Segment, octets: int, count: int) -> Iterator[_Part | None]:
+        """What is new in a segment, of which so many octets and lines have been read. Raises OSError."""
+        # before it is read: what is written after that is read the next time
+        is_complete = segment.is_complete()
+        end = segment.path.stat().st_size
+        lines = segment.lines(octets, count, complete=is_complete)
+        batch = Batch(segment.name, octets, count)
+        for line in lines:
+            self._take(batch, line)
+            if batch.lines == count + BATCH:
+                yield _Part(segment, batch)
+                count = batch.lines
+                batch = Batch(segment.name, batch.end, count)
+            else:
+                yield None
+        is_read = is_complete and batch.end >= end
+        yield _Part(segment, batch if batch.lines > count else None, is_read)
+
+    def _move(self, engine: Engine, segment: Segment, parts: Iterable[_Part], meanwhile: _Meanwhile) -> bool:
+        """Move the new records of a segment; delete it if all are moved. Returns whether there were any."""
+        moved = False
+        for part in parts:
+            if part.error:
+                raise part.error
+            if part.batch:
+                self._add(engine, part.batch, meanwhile)
+                moved = True
+            if part.is_read:
+                segment.path.unlink()
+                # on the disk before its place is forgotten: after a power cut it would be read again
+                _sync(segment.path.parent)
+                with engine.begin() as connection:
+                    writing.forget(connection, segment.name)
+        return moved
+
+    def _add(self, engine: Engine, batch: Batch, meanwhile: _Meanwhile) -> None:
+        """Add the records of a batch, and how far its segment has been read, or nothing."""
         with engine.begin() as connection:
             writing.add(connection, batch.rows)
             if self._ours:
@@ -266,9 +335,14 @@ class Collector:
                 if left_out := self._keep_failed(connection, batch.failed):
                     batch.counts[int(self._clock()) // HOUR, self._host, "failure", "left_out"] += left_out
             writing.count(connection, batch.counts)
-            writing.read_up_to(connection, segment.name, lines[-1].end, lines[-1].number)
+            writing.read_up_to(connection, batch.segment, batch.end, batch.lines)
+            # they are in the transaction now, and the next batch needs the memory
+            batch.rows.clear()
+            # The disk takes as long as another batch. A statement would lose Python's lock to it with each row.
+            with meanwhile():
+                connection.commit()
         if lost := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "lost"):
-            self._say("lost", "%d records of messages are lost, as %s says", lost, segment.name)
+            self._say("lost", "%d records of messages are lost, as %s says", lost, batch.segment)
         if unreported := sum(many for (_, _, kind, _), many in batch.counts.items() if kind == "unreported"):
             self._say(
                 "unreported",
@@ -290,15 +364,14 @@ class Collector:
         most = incidents.Most(self._failures.per_hour, self._failures.total_per_hour)
         return incidents.add(connection, listed, redactor.incident, most, self._clock())
 
-    def _batch(self, name: str, lines: list[Line]) -> Batch:
+    def _take(self, batch: Batch, line: Line) -> None:
+        """Add a line to a batch, whatever it says."""
         now = self._clock()
-        batch = Batch(name, lines[-1].end)
-        for line in lines:
-            try:
-                batch.add(line, now, self._host, self._ours)
-            except Unfit:
-                batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
-        return batch
+        try:
+            batch.add(line, now, self._host, self._ours)
+        except Unfit:
+            batch.counts[int(now) // HOUR, self._host, "lost", "unreadable"] += 1
+        batch.end, batch.lines = line.end, line.number
 
     def _expire(self, engine: Engine) -> bool:
         """Delete a batch of old messages. Returns whether there may be more."""

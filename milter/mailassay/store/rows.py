@@ -57,7 +57,8 @@ def rows(record: dict[str, Any], line: bytes, arrived: float | None = None) -> R
         message["record"] = pack(line)
         if arrived is not None and not arrived - _OLDEST < message["time"] < arrived + _DAY:
             message["time"] = arrived
-        counts = [(int(message["time"]) // HOUR, message["host"], *each) for each in _counts(record, message)]
+        hour, host = int(message["time"]) // HOUR, message["host"]
+        counts = [(hour, host, kind, key) for kind, key in _counts(record, message)]
     except _WRONG as error:
         raise Unfit(f"{type(error).__name__}: {error}") from error
     return Rows(message, recipients, counts)

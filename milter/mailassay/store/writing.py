@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .rows import HOUR, OF_SENDERS, Rows, others
+from .rows import HOUR, OF_SENDERS, SEPARATOR, Rows, others
 from .tables import hourly, message, recipient, segment
 
 MOST_KEYS = 2000  # that senders have chosen: of a kind, in an hour, of a host
 _LOCK = 0x6D61796D  # of PostgreSQL, for what deletes old rows
 
+# made once: to make them takes longer than the database needs
+_AT = (
+    hourly.c.kind == bindparam("of_kind"),
+    hourly.c.hour == bindparam("of_hour"),
+    hourly.c.host == bindparam("of_host"),
+)
+_MANY = select(func.count()).select_from(hourly).where(*_AT)
+_THERE = select(hourly.c.key, hourly.c["count"]).where(*_AT)
 
-def position(connection: Connection, name: str) -> tuple[int, int]:
-    """How far a segment has been read: octets and lines."""
-    found = connection.execute(select(segment.c.octets, segment.c.lines).where(segment.c.name == name)).first()
-    return (found[0], found[1]) if found else (0, 0)
+
+def positions(connection: Connection) -> dict[str, tuple[int, int]]:
+    """How far each segment has been read: octets and lines."""
+    return {name: (octets, lines) for name, octets, lines in connection.execute(select(segment))}
 
 
 def add(connection: Connection, found: Iterable[Rows]) -> None:
@@ -64,36 +72,41 @@ def _bounded(connection: Connection, counts: Counter[tuple[int, str, str, str]])
         else:
             found[hour, host, kind, key] = many
     for (hour, host, kind), keys in of_senders.items():
-        at = (hourly.c.kind == kind, hourly.c.hour == hour, hourly.c.host == host)
-        there = connection.execute(select(func.count()).select_from(hourly).where(*at)).scalar_one()
+        at = {"of_kind": kind, "of_hour": hour, "of_host": host}
+        there = connection.execute(_MANY, at).scalar_one()
         new = {key: counts[hour, host, kind, key] for key in keys}
         if there + len(keys) > MOST_KEYS:
-            new = _largest(connection, kind, at, new)
+            new = _largest(connection, at, new)
         for key, many in new.items():
             found[hour, host, kind, key] += many
     return found
 
 
-def _largest(connection: Connection, kind: str, at: Sequence[ColumnElement[bool]], new: dict[str, int]) -> Counter[str]:
+def _largest(connection: Connection, at: dict[str, Any], new: dict[str, int]) -> Counter[str]:
     """The counts to add, with those of the smallest keys together. Keys that have been counted may be deleted.
 
     So whoever writes from a new domain each time hides no domain that occurs often.
     """
-    found = connection.execute(select(hourly.c.key, hourly.c["count"]).where(*at))
-    there: dict[str, int] = {row[0]: row[1] for row in found}
+    kind = at["of_kind"]
+    there: dict[str, int] = dict(connection.execute(_THERE, at).all())
     sums = Counter(there)
     sums.update(new)
-    # a key that is there already goes before a new one
-    named = (key for key in sums if key != others(kind, key))
-    order = sorted(named, key=lambda key: (-sums[key], key not in there, key))
+    # a key that is there already goes before a new one; of the same count, the order stays as it is
+    order = [key for key in (*sorted(there), *sorted(new.keys() - there.keys())) if not _is_of_others(kind, key)]
+    order.sort(key=sums.__getitem__, reverse=True)
     smallest = set(order[MOST_KEYS:])
     if deleted := smallest & there.keys():
-        connection.execute(delete(hourly).where(*at, hourly.c.key.in_(deleted)))
+        connection.execute(delete(hourly).where(*_AT, hourly.c.key.in_(deleted)), at)
     added: Counter[str] = Counter()
     for key in new.keys() | deleted:
         # of one that is deleted, all that was counted
         added[others(kind, key) if key in smallest else key] += sums[key] if key in smallest else new[key]
     return added
+
+
+def _is_of_others(kind: str, key: str) -> bool:
+    # at one end of it there is an empty part, which is soon seen
+    return (key[:1] == SEPARATOR or key[-1:] == SEPARATOR) and key == others(kind, key)
 
 
 def read_up_to(connection: Connection, name: str, octets: int, lines: int) -> None:

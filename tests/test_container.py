@@ -136,7 +136,7 @@ def test_the_example_configurations_have_nothing_to_warn_of(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a container has neither Postfix nor a name server of its own
-    monkeypatch.setattr("mailassay.cli.options.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("mailassay.postfix.postconf.shutil.which", lambda *_, **__: None)
     monkeypatch.setattr("mailassay.cli.config.system_nameservers", lambda: [("10.96.0.10", 53)])
     assert main(["config", "check", "--in-container", "--config", str(path)]) == 0
     assert capsys.readouterr().err == ""
@@ -152,7 +152,7 @@ def test_the_example_configurations_have_nothing_to_warn_of(
 def test_a_configuration_for_a_container_without_its_networks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailassay.cli.options.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("mailassay.postfix.postconf.shutil.which", lambda *_, **__: None)
     path = tmp_path / "mailassay.yaml"
     path.write_text("authserv_id: mx.example.org\ntrusted_networks: postfix\ndns: {nameservers: [9.9.9.9]}\n")
     assert main(["config", "check", "--in-container", "--config", str(path)]) == 0

@@ -344,7 +344,7 @@ def test_messages_share_a_bound_on_questions_under_way(monkeypatch, tmp_path, ca
             Timer(0.02, answer).start()
             return future
 
-    monkeypatch.setattr(options, "Nameservers", Slow)
+    monkeypatch.setattr("mailassay.nameservers.Nameservers", Slow)
     monkeypatch.setattr(options, "_MOST_UNDER_WAY", 8)
     monkeypatch.setattr(options, "asked", lambda settings: settings)
     (tmp_path / "config").write_text("dns: {nameservers: [127.0.0.1]}\nauthserv_id: mx.receiver.example\n")

@@ -36,7 +36,7 @@ from .ahead import Ahead
 
 BATCH = 1000  # records of one transaction
 _EXPIRED = 1000  # messages that are deleted in one transaction
-_ALLOCATIONS = 200_000  # surviving objects before garbage is collected: more than two batches have
+_ALLOCATIONS = 200_000  # surviving objects before garbage is collected: more than three batches have
 _TOLD = ("queue_id", "verdict", "would", "kind_of_rule", "override", "removed", "seconds", "dns_wait")
 _TOLD_OF_EVIDENCE = ("dmarc", "dkim")
 _MOST_LOST = 1 << 40  # that a line can speak of
@@ -85,7 +85,7 @@ class Batch:
                 self.records.append(_told(found))
                 self.rows.append(row)
                 self.counts.update(row.counts)
-                # there are two batches at a time, and these are a third of what the rows of one take
+                # there are three batches at a time, and these are a third of what the rows of one take
                 row.counts.clear()
                 if ours:
                     self._report(found, row, ours)
@@ -196,7 +196,7 @@ class Collector:
     def once(self) -> bool:
         """Move what is there, and delete one batch of old messages. Returns whether there is more to do now.
 
-        If the database cannot be used now, everything stays where it is. Raises database.Unusable if it never can.
+        If the database cannot be used now, everything stays where it is. Raises usable.Unusable if it never can.
         """
         try:
             engine, began = self._opened(), self._clock()

@@ -283,14 +283,11 @@ class Reading:
             yield asking(connection) if connection else None
 
     def _opened(self) -> Engine | None:
-        is_file = self._url.get_backend_name() == "sqlite"
-        if is_file and not sqlite.is_there(_file(self._url), self._directory):
-            return None
+        if self._url.get_backend_name() == "sqlite":
+            with sqlite.asking(self._directory) as ask:
+                return connect(self._url, reads_only=True) if ask else None
         engine = connect(self._url, reads_only=True)
         with engine.connect() as connection:
             found = revision(connection)
-            is_foreign = is_file and found is None and bool(inspect(connection).get_table_names())
-        if is_made(name(self._url), found, is_foreign=is_foreign):
-            return engine
-        # the collector has only begun
-        return None
+        # if not, the collector has only begun
+        return engine if is_made(name(self._url), found) else None

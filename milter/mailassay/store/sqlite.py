@@ -119,8 +119,11 @@ def asking(directory: Path) -> Iterator[Ask | None]:
 
 
 def _is_made(connection: sqlite3.Connection, file: Path) -> bool:
+    """Raises Unusable."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     found = None
     if "alembic_version" in tables:
         found = next((str(number) for (number,) in connection.execute("SELECT version_num FROM alembic_version")), None)
-    return is_made(str(file), found, is_foreign=found is None and bool(tables))
+    if tables and found is None:
+        raise Unusable(f"{file} belongs to another program")
+    return is_made(str(file), found)

@@ -12,13 +12,11 @@ class Unusable(Exception):
     """The database is not one that this version can use. The text says why, and what to do."""
 
 
-def is_made(name: str, revision: str | None, *, is_foreign: bool) -> bool:
+def is_made(name: str, revision: str | None) -> bool:
     """Are the tables made, up to this version? Raises Unusable if they are those of another.
 
-    ``revision`` is the migration up to which they are made; ``is_foreign`` says that there are tables, and no revision.
+    ``revision`` is the migration up to which they are made.
     """
-    if is_foreign:
-        raise Unusable(f"{name} belongs to another program")
     if revision is not None and revision > REVISION:
         raise Unusable(
             f"the tables of {name} are of a later version of mailassay ({revision}; this one knows {REVISION}). "

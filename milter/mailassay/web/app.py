@@ -45,6 +45,7 @@ _REPORTS = 100  # on a page
 _SILENT = 100  # addresses that get no reports, on a page
 _COLUMNS = 100  # of what a command would print
 _LINES = 3000  # of a report
+_DOMAIN = "/domain/([^/]{1,253})"
 _LABELS = 8  # of a domain about which there may be reports (RFC 9989 section 4.10)
 _RESULTS = ("pass", "none", "neutral", "policy", "softfail", "fail", "temperror", "permerror")
 _TEXT = "text/plain; charset=utf-8"
@@ -97,7 +98,7 @@ class Pages:
             "/": self._overview,
             "/messages": self._messages,
             "/message/([0-9]{1,18})": self._message,
-            "/domain/([^/]{1,253})": self._domain,
+            _DOMAIN: self._domain,
             "/rules": self._rules,
             "/reports": self._reports,
             "/report/([0-9]{1,18})": self._report,
@@ -106,7 +107,9 @@ class Pages:
             "/style.css": partial(self._file, templating.style(), "text/css"),
             "/icon.svg": partial(self._file, templating.icon(), "image/svg+xml"),
         }
-        self._routes = [(re.compile(pattern), answer) for pattern, answer in routes.items()]
+        self._routes = _compiled(routes)
+        # nobody has to click a link: a page can lead its visitor here again and again
+        self._routes_of_links = _compiled(routes | {_DOMAIN: partial(self._domain, may_ask=False)})
 
     def __call__(self, environ: dict[str, Any], start: Start) -> list[bytes]:
         """Answer a request. Whatever goes wrong, the answer says nothing about the program."""
@@ -138,11 +141,9 @@ class Pages:
             raise Refused(HTTPStatus.FORBIDDEN, "The page of another site asked for this. Open the address yourself.")
         try:
             path = guard.path_of(environ)
-            for pattern, answer in self._routes:
+            for pattern, answer in self._routes_of_links if is_foreign else self._routes:
                 if found := pattern.fullmatch(path):
-                    # nobody has to click a link: a page can lead its visitor here again and again
-                    foreign = {"may_ask": False} if is_foreign and answer == self._domain else {}
-                    return answer(environ.get("QUERY_STRING", ""), *found.groups(), **foreign)
+                    return answer(environ.get("QUERY_STRING", ""), *found.groups())
         except BadQuery as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"{error}.") from error
         except UnicodeDecodeError as error:
@@ -355,6 +356,10 @@ class Pages:
     def _file(body: bytes, kind: str, asked: str) -> Response:
         query.parameters(asked)
         return Response(body, type=kind)
+
+
+def _compiled(routes: dict[str, Callable[..., Response]]) -> list[tuple[re.Pattern[str], Callable[..., Response]]]:
+    return [(re.compile(pattern), answer) for pattern, answer in routes.items()]
 
 
 def _and_above(name: str) -> list[str]:
